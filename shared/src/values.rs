@@ -1,0 +1,324 @@
+//! The values that arrive from outside, as types that cannot be wrong once they exist.
+//!
+//! Owns the form of each value. Every constructor says in one sentence which field was wrong and
+//! what is allowed; nothing of the offending input is repeated, so that an error stays short.
+
+use std::{borrow::Borrow, fmt, num::NonZeroU8, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Why a value was refused: which field, and what it has to look like.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} must be {allowed}")]
+pub struct InvalidValue {
+    /// The name of the parameter, as clients send it.
+    pub field: &'static str,
+    /// What is allowed, as a fragment that follows "must be".
+    pub allowed: &'static str,
+}
+
+/// Longest `unique_id` and `profile_key`, in bytes.
+const NAME_LENGTH_MAX: usize = 64;
+/// Longest owner or repository name, in bytes.
+const REPO_PART_LENGTH_MAX: usize = 100;
+
+fn is_name(text: &str, length_max: usize) -> bool {
+    (1..=length_max).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Implements what every text value has in common, around its `FromStr`.
+macro_rules! text_value {
+    ($name:ident) => {
+        impl $name {
+            /// The value as it stands on the wire.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// A job's name, chosen by its client: 1 to 64 of `[A-Za-z0-9._-]`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UniqueId(Arc<str>);
+
+impl FromStr for UniqueId {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        is_name(text, NAME_LENGTH_MAX)
+            .then(|| Self(text.into()))
+            .ok_or(InvalidValue {
+                field: "unique_id",
+                allowed: "1 to 64 characters of A-Z a-z 0-9 . _ -",
+            })
+    }
+}
+text_value!(UniqueId);
+
+/// A kind of runner: 1 to 64 of `[A-Za-z0-9._-]`, but not `.` or `..`, because it also names a
+/// folder. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProfileKey(Arc<str>);
+
+impl FromStr for ProfileKey {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_valid = is_name(text, NAME_LENGTH_MAX) && !matches!(text, "." | "..");
+        is_valid.then(|| Self(text.into())).ok_or(InvalidValue {
+            field: "profile_key",
+            allowed: "1 to 64 characters of A-Z a-z 0-9 . _ -, and neither . nor ..",
+        })
+    }
+}
+text_value!(ProfileKey);
+
+/// A repository, `<owner>/<repo>`; each part 1 to 100 of `[A-Za-z0-9._-]`, not `.` or `..`, so
+/// that it can stand in a path of GitHub's API. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QualifiedRepo(Arc<str>);
+
+impl FromStr for QualifiedRepo {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_part =
+            |part: &str| is_name(part, REPO_PART_LENGTH_MAX) && !matches!(part, "." | "..");
+        let is_valid = text
+            .split_once('/')
+            .is_some_and(|(owner, repo)| is_part(owner) && is_part(repo));
+        is_valid.then(|| Self(text.into())).ok_or(InvalidValue {
+            field: "qualified_repo",
+            allowed: "<owner>/<repo>, each 1 to 100 characters of A-Z a-z 0-9 . _ -",
+        })
+    }
+}
+text_value!(QualifiedRepo);
+
+/// A workflow run at GitHub: a decimal number that fits 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RunId(pub u64);
+
+impl FromStr for RunId {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let refusal = InvalidValue {
+            field: "run_id",
+            allowed: "a decimal number that fits 64 bits",
+        };
+        // `u64::from_str` would also take a leading plus sign.
+        let is_decimal =
+            (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_decimal
+            .then(|| text.parse().ok())
+            .flatten()
+            .map(Self)
+            .ok_or(refusal)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
+/// How many runners a job wants at once: 1 to 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Count(NonZeroU8);
+
+impl Count {
+    /// One runner, what a job without a count asks for.
+    pub const ONE: Self = Self(NonZeroU8::MIN);
+    /// The most runners that one job can ask for.
+    pub const MAX: u8 = 64;
+
+    /// `count` runners, if that is 1 to 64.
+    pub fn new(count: u64) -> Result<Self, InvalidValue> {
+        u8::try_from(count)
+            .ok()
+            .filter(|&count| count <= Self::MAX)
+            .and_then(NonZeroU8::new)
+            .map(Self)
+            .ok_or(InvalidValue {
+                field: "count",
+                allowed: "a decimal number from 1 to 64",
+            })
+    }
+
+    /// The number itself.
+    pub fn get(self) -> usize {
+        usize::from(self.0.get())
+    }
+}
+
+impl FromStr for Count {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_decimal =
+            (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        Self::new(is_decimal.then(|| text.parse().ok()).flatten().unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(u64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn long(length: usize) -> String {
+        "a".repeat(length)
+    }
+
+    #[test]
+    fn values_of_the_right_form_are_taken() {
+        for text in [
+            "a",
+            "0",
+            "...",
+            "A-b_c.9",
+            "6f1c7f0e-7d0b-4c0e-9a53-7b9a7f0e7d0b",
+            &long(64),
+        ] {
+            assert_eq!(text.parse::<UniqueId>().unwrap().as_str(), text);
+            assert_eq!(text.parse::<ProfileKey>().unwrap().as_str(), text);
+        }
+        for text in [
+            "delan/servo",
+            "a/.github",
+            &format!("{}/{}", long(100), long(100)),
+        ] {
+            assert_eq!(text.parse::<QualifiedRepo>().unwrap().as_str(), text);
+        }
+        assert_eq!("18446744073709551615".parse(), Ok(RunId(u64::MAX)));
+        assert_eq!("1".parse(), Ok(Count::ONE));
+        assert_eq!("64".parse::<Count>().unwrap().get(), 64);
+    }
+
+    #[test]
+    fn names_of_any_other_form_are_refused() {
+        for text in [
+            "",
+            "a b",
+            "a/b",
+            "../a",
+            "a%2f",
+            "é",
+            "a\n",
+            "\0",
+            &long(65),
+            &long(1 << 20),
+        ] {
+            assert!(text.parse::<UniqueId>().is_err(), "{text:.20}");
+            assert!(text.parse::<ProfileKey>().is_err(), "{text:.20}");
+        }
+        for text in [".", ".."] {
+            assert!(text.parse::<ProfileKey>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn repositories_cannot_leave_their_place_in_a_path() {
+        let too_long = format!("a/{}", long(101));
+        for text in [
+            "", "a", "/", "a/", "/b", "a/b/c", "../b", "a/..", "./b", "a/b?c", "a /b", &too_long,
+        ] {
+            assert!(text.parse::<QualifiedRepo>().is_err(), "{text:.20}");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for text in [
+            "",
+            "-1",
+            "+1",
+            " 1",
+            "1 ",
+            "0x1",
+            "1.0",
+            "18446744073709551616",
+            &"9".repeat(99),
+        ] {
+            assert!(text.parse::<RunId>().is_err(), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "65",
+            "-1",
+            "+1",
+            "064",
+            "256",
+            "257",
+            "18446744073709551615",
+        ] {
+            assert!(text.parse::<Count>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_what_is_allowed() {
+        let refusal = "a/b".parse::<UniqueId>().unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "unique_id must be 1 to 64 characters of A-Z a-z 0-9 . _ -"
+        );
+    }
+}
