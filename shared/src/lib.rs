@@ -14,4 +14,5 @@ pub mod secret;
 pub mod settings;
 pub mod units;
 pub mod values;
+pub mod web;
 pub mod wire;

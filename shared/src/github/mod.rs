@@ -1,1 +1,27 @@
-//! github
+//! All that GitHub is asked or told, by either daemon.
+//!
+//! Owns the shapes of GitHub's REST API as far as they are used, its paging, its limits and how
+//! it says no. Decides nothing: what to register or to delete, and when to ask again, is the
+//! caller's. No token, credential or signed address ever stands in an error.
+//!
+//! Read in this order: `client` (how a question is put), `runners` and `artifacts` (the
+//! questions), `limits` and `error` (what GitHub says besides), `registration` and `runner_name`
+//! (the words).
+
+mod artifacts;
+mod client;
+mod error;
+mod limits;
+mod registration;
+mod runner_name;
+mod runners;
+#[cfg(test)]
+mod tests;
+
+pub use artifacts::{Artifact, NamedArtifacts};
+pub use client::{Github, GithubSettings};
+pub use error::GithubError;
+pub use limits::RateLimit;
+pub use registration::{Label, Registration, RegistrationStatus};
+pub use runner_name::{RunnerName, RunnerNames};
+pub use runners::{Deletion, JitRunner};

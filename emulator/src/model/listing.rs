@@ -1,0 +1,199 @@
+//! The list of runners as it is shown, which may lag behind what is.
+//!
+//! GitHub's list is not a snapshot of the truth: a new registration, or the busy state of a runner, may
+//! be missing from it for a while. Only the list lags; a single runner is always shown as it is.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use shared::clock::Timestamp;
+
+use super::{Model, Page, PageRequest, Refusal, RunnerId, RunnerView, Scope, runner::Runner};
+
+/// The most changes that a list can lag behind.
+pub const LAG_MAX: usize = 100;
+
+/// How old the list of runners is that GitHub shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListMode {
+    /// As it is.
+    #[default]
+    Live,
+    /// As it was when this was set.
+    Frozen,
+    /// As it was so many changes ago, but never older than when this was set. At most [`LAG_MAX`].
+    Lagging(usize),
+}
+
+type Snapshot = Arc<[(Scope, RunnerView)]>;
+
+/// Past states of the list. The front one is shown; there is none when the list is live.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    mode: ListMode,
+    past: VecDeque<Snapshot>,
+}
+
+impl Listing {
+    fn set(&mut self, mode: ListMode, runners: &BTreeMap<RunnerId, Runner>) {
+        self.mode = mode;
+        self.past.clear();
+        if mode != ListMode::Live {
+            self.past.push_back(snapshot(runners));
+        }
+    }
+
+    pub(super) fn runners_changed(&mut self, runners: &BTreeMap<RunnerId, Runner>) {
+        let ListMode::Lagging(lag) = self.mode else { return };
+        self.past.push_back(snapshot(runners));
+        while self.past.len() > lag.min(LAG_MAX) + 1 {
+            self.past.pop_front();
+        }
+    }
+}
+
+fn snapshot(runners: &BTreeMap<RunnerId, Runner>) -> Snapshot {
+    runners
+        .values()
+        .map(|runner| (runner.scope.clone(), runner.view()))
+        .collect()
+}
+
+impl Model {
+    /// Makes the list of runners lag, stand still, or show what is.
+    pub fn set_list_mode(&mut self, now: Timestamp, mode: ListMode) {
+        self.advance(now);
+        self.listing.set(mode, &self.runners);
+        self.changed();
+    }
+
+    /// How old the list of runners is that is shown.
+    pub fn list_mode(&self) -> ListMode {
+        self.listing.mode
+    }
+
+    /// One page of the runners of `scope`, oldest first; only the one named `name` if that is given.
+    pub fn runners(
+        &mut self,
+        now: Timestamp,
+        scope: &Scope,
+        name: Option<&str>,
+        page: PageRequest,
+    ) -> Page<RunnerView> {
+        self.advance(now);
+        let is_wanted = |of: &Scope, its_name: &str| {
+            of == scope && name.is_none_or(|name| name == its_name)
+        };
+        let wanted: Vec<RunnerView> = match self.listing.past.front() {
+            Some(snapshot) => snapshot
+                .iter()
+                .filter(|(of, runner)| is_wanted(of, &runner.name))
+                .map(|(_, runner)| runner.clone())
+                .collect(),
+            None => self
+                .runners
+                .values()
+                .filter(|runner| is_wanted(&runner.scope, &runner.name))
+                .map(Runner::view)
+                .collect(),
+        };
+        page.cut(wanted.into_iter())
+    }
+
+    /// One runner of `scope`, as it is.
+    pub fn runner(
+        &mut self,
+        now: Timestamp,
+        scope: &Scope,
+        id: RunnerId,
+    ) -> Result<RunnerView, Refusal> {
+        self.advance(now);
+        self.runner_in(scope, id).map(|runner| runner.view())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ModelSettings, NewRunner};
+    use shared::secret::Secret;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+    fn scope() -> Scope {
+        "/orgs/acme".parse().unwrap()
+    }
+
+    fn register(model: &mut Model, name: &str) {
+        let runner = NewRunner { name: name.into(), labels: vec!["x".into()], runner_group_id: 1 };
+        model.register(NOW, &scope(), runner, Secret::new("s")).unwrap();
+    }
+
+    fn listed(model: &mut Model) -> String {
+        let page = model.runners(NOW, &scope(), None, PageRequest::new(None, Some(100)));
+        assert_eq!(page.items.len(), page.total_count);
+        page.items.iter().map(|runner| runner.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_list_shows_what_it_is_told_to() {
+        for (mode, expected) in [
+            (ListMode::Live, ["a", "ab", "abc", "abcd"]),
+            (ListMode::Frozen, ["a", "a", "a", "a"]),
+            (ListMode::Lagging(0), ["a", "ab", "abc", "abcd"]),
+            (ListMode::Lagging(1), ["a", "a", "ab", "abc"]),
+            (ListMode::Lagging(2), ["a", "a", "a", "ab"]),
+        ] {
+            let mut model = Model::new(ModelSettings::default(), NOW);
+            register(&mut model, "a");
+            model.set_list_mode(NOW, mode);
+            assert_eq!(model.list_mode(), mode);
+            let mut shown = vec![listed(&mut model)];
+            for name in ["b", "c", "d"] {
+                register(&mut model, name);
+                shown.push(listed(&mut model));
+            }
+            assert_eq!(shown, expected, "{mode:?}");
+            model.set_list_mode(NOW, ListMode::Live);
+            assert_eq!(listed(&mut model), "abcd");
+        }
+    }
+
+    #[test]
+    fn a_lag_without_end_is_bounded() {
+        let mut model = Model::new(ModelSettings::default(), NOW);
+        model.set_list_mode(NOW, ListMode::Lagging(usize::MAX));
+        for n in 0..LAG_MAX + 10 {
+            register(&mut model, &n.to_string());
+        }
+        assert_eq!(model.listing.past.len(), LAG_MAX + 1);
+    }
+
+    #[test]
+    fn only_the_list_lags() {
+        let mut model = Model::new(ModelSettings::default(), NOW);
+        model.set_list_mode(NOW, ListMode::Frozen);
+        register(&mut model, "a");
+        let id = *model.runners.keys().next().unwrap();
+        assert_eq!(model.runner(NOW, &scope(), id).unwrap().name, "a");
+        assert_eq!(listed(&mut model), "");
+    }
+
+    #[test]
+    fn a_list_can_be_asked_for_one_name() {
+        let mut model = Model::new(ModelSettings::default(), NOW);
+        register(&mut model, "a");
+        register(&mut model, "ab");
+        for mode in [ListMode::Live, ListMode::Frozen] {
+            model.set_list_mode(NOW, mode);
+            for (name, expected) in [("a", 1), ("ab", 1), ("b", 0), ("A", 0)] {
+                let page = PageRequest::new(None, None);
+                let found = model.runners(NOW, &scope(), Some(name), page);
+                assert_eq!((found.items.len(), found.total_count), (expected, expected), "{name}");
+            }
+        }
+    }
+}

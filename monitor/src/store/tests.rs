@@ -1,0 +1,171 @@
+//! The store as the monitor uses it, over a real directory.
+
+use std::{error::Error as _, fs, os::unix::fs::PermissionsExt, path::Path};
+
+use futures_util::future::join_all;
+use tempfile::tempdir;
+
+use super::*;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_saved_snapshot_is_there_after_a_restart() {
+    let data = tempdir().unwrap();
+    let (store, snapshot) = Store::open(data.path()).unwrap();
+    assert_eq!(snapshot, None);
+    store.save(b"one".to_vec()).await.unwrap();
+    store.save(b"two".to_vec()).await.unwrap();
+    drop(store);
+
+    let (_store, snapshot) = Store::open(data.path()).unwrap();
+    assert_eq!(snapshot.as_deref(), Some(&b"two"[..]));
+}
+
+#[tokio::test]
+async fn what_was_handed_over_is_written_even_if_nobody_waits_for_it() {
+    let data = tempdir().unwrap();
+    let (store, _) = Store::open(data.path()).unwrap();
+    drop(store.save(b"unwatched".to_vec()));
+    drop(store);
+
+    let (_store, snapshot) = Store::open(data.path()).unwrap();
+    assert_eq!(snapshot.as_deref(), Some(&b"unwatched"[..]));
+}
+
+#[tokio::test]
+async fn the_order_of_the_calls_decides_and_not_that_of_the_polls() {
+    let data = tempdir().unwrap();
+    let (store, _) = Store::open(data.path()).unwrap();
+    let older = store.save(b"older".to_vec());
+    let newer = store.save(b"newer".to_vec());
+    newer.await.unwrap();
+    older.await.unwrap();
+    drop(store);
+
+    let (_store, snapshot) = Store::open(data.path()).unwrap();
+    assert_eq!(snapshot.as_deref(), Some(&b"newer"[..]));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn many_saves_at_once_all_succeed_and_end_with_the_latest() {
+    let data = tempdir().unwrap();
+    let (store, _) = Store::open(data.path()).unwrap();
+    let saves: Vec<_> = (0..1_000)
+        .map(|number: u32| store.save(number.to_string().into_bytes()))
+        .collect();
+    for (number, outcome) in join_all(saves).await.into_iter().enumerate() {
+        assert!(outcome.is_ok(), "save {number}");
+    }
+    drop(store);
+
+    let (_store, snapshot) = Store::open(data.path()).unwrap();
+    assert_eq!(snapshot.as_deref(), Some(&b"999"[..]));
+}
+
+#[tokio::test]
+async fn a_torn_write_leaves_the_last_whole_snapshot() {
+    let data = tempdir().unwrap();
+    let (store, _) = Store::open(data.path()).unwrap();
+    store.save(b"whole".to_vec()).await.unwrap();
+    drop(store);
+    fs::write(data.path().join("monitor.state.new"), "tor").unwrap();
+
+    let (store, snapshot) = Store::open(data.path()).unwrap();
+    assert_eq!(snapshot.as_deref(), Some(&b"whole"[..]));
+    store.save(b"next".to_vec()).await.unwrap();
+    assert!(!data.path().join("monitor.state.new").exists());
+}
+
+#[tokio::test]
+async fn a_directory_in_use_is_refused_and_named() {
+    let data = tempdir().unwrap();
+    let (store, _) = Store::open(data.path()).unwrap();
+    let clone = store.clone();
+    drop(store);
+
+    let refusal = Store::open(data.path()).map(drop).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        format!(
+            "lock {}: another monitor is using this data directory",
+            data.path().join("monitor.lock").display()
+        )
+    );
+    assert!(!refusal.is_transient());
+
+    drop(clone);
+    Store::open(data.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_failing_disk_is_an_error_for_everybody_who_waits_until_it_works_again() {
+    let data = tempdir().unwrap();
+    let path = data.path().join("data");
+    let (store, _) = Store::open(&path).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+
+    let saves: Vec<_> = (0..100).map(|_| store.save(b"lost".to_vec())).collect();
+    for outcome in join_all(saves).await {
+        let failure = outcome.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            format!("write {}", path.join("monitor.state.new").display())
+        );
+        assert!(failure.is_transient());
+        assert!(failure.source().is_some(), "the system's own words");
+    }
+
+    fs::create_dir(&path).unwrap();
+    store.save(b"kept".to_vec()).await.unwrap();
+    assert_eq!(fs::read(path.join("monitor.state")).unwrap(), b"kept");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_take_its_place_is_an_error() {
+    let data = tempdir().unwrap();
+    let (store, _) = Store::open(data.path()).unwrap();
+    fs::create_dir_all(data.path().join("monitor.state/in-the-way")).unwrap();
+    let failure = store.save(b"lost".to_vec()).await.unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        format!("replace {}", data.path().join("monitor.state").display())
+    );
+}
+
+#[tokio::test]
+async fn only_the_owner_may_look() {
+    let data = tempdir().unwrap();
+    let path = data.path().join("new/data");
+    let (store, _) = Store::open(&path).unwrap();
+    store.save(b"private".to_vec()).await.unwrap();
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path.join("monitor.state")), 0o600);
+    assert_eq!(mode(&path.join("monitor.lock")), 0o600);
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_stops_the_start() {
+    let data = tempdir().unwrap();
+    let path = data.path().join("file");
+    fs::write(&path, "").unwrap();
+    let failure = Store::open(&path).map(drop).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        format!("make the data directory {}", path.display())
+    );
+}
+
+#[test]
+fn a_snapshot_too_large_to_be_one_stops_the_start() {
+    let data = tempdir().unwrap();
+    let file = fs::File::create(data.path().join("monitor.state")).unwrap();
+    file.set_len(SNAPSHOT_SIZE_MAX + 1).unwrap();
+    let failure = Store::open(data.path()).map(drop).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "keep a snapshot of 67108865 bytes: at most 67108864 are allowed"
+    );
+}

@@ -1,0 +1,235 @@
+//! The kinds of value that a setting may have: how each is read, and in which words it is allowed.
+//!
+//! Owns that reading and those words, side by side so that they cannot differ. Which setting is of
+//! which kind stands with the setting.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use figment::value::Value;
+
+use crate::{
+    secret::Secret,
+    units::{Memory, duration_of_seconds, parse_duration},
+};
+
+/// A kind of value, read from what stands in a file or a variable.
+pub(super) struct Kind<T> {
+    /// What is allowed, as a fragment that follows "allowed: ".
+    pub(super) allowed: String,
+    read: Reader<T>,
+}
+
+/// Reads a value, or says what was found in its place.
+type Reader<T> = Box<dyn Fn(&Value) -> Result<T, String>>;
+
+impl<T: 'static> Kind<T> {
+    /// The kind of those values that `read` understands.
+    fn new(allowed: impl Into<String>, read: impl Fn(&Value) -> Option<T> + 'static) -> Self {
+        Self {
+            allowed: allowed.into(),
+            read: Box::new(move |value| read(value).ok_or_else(|| describe(value))),
+        }
+    }
+
+    /// Reads `value`, or says what it is instead.
+    pub(super) fn read(&self, value: &Value) -> Result<T, String> {
+        (self.read)(value)
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag() -> Kind<bool> {
+    Kind::new("true or false", Value::to_bool)
+}
+
+/// A whole number in `range`.
+pub(super) fn number<T>(range: RangeInclusive<T>) -> Kind<T>
+where
+    T: TryFrom<u128> + PartialOrd + Display + 'static,
+{
+    let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+    Kind::new(allowed, move |value| {
+        let number = value.to_num()?.to_u128_lossy()?;
+        T::try_from(number)
+            .ok()
+            .filter(|number| range.contains(number))
+    })
+}
+
+/// A duration in `range`: whole seconds, or text with units.
+pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
+    let allowed = format!(
+        "a duration from {} to {}, in whole seconds or as text such as \"90s\", \"15m\", \"1h 30m\"",
+        humantime::format_duration(*range.start()),
+        humantime::format_duration(*range.end()),
+    );
+    Kind::new(allowed, move |value| {
+        let duration = match value {
+            Value::String(_, text) => parse_duration(text).ok()?,
+            _ => {
+                let seconds = value.to_num()?.to_u128_lossy()?;
+                duration_of_seconds(seconds.try_into().ok()?).ok()?
+            }
+        };
+        range.contains(&duration).then_some(duration)
+    })
+}
+
+/// At most `most` memory.
+pub(super) fn memory(most: Memory) -> Kind<Memory> {
+    let allowed = format!(
+        "at most {most} of memory, as a whole number and one of B, K, M, G, T, P, such as \"16G\""
+    );
+    understood(allowed, move |text| text.parse().ok().filter(|memory| *memory <= most))
+}
+
+/// A text that is a `T`.
+pub(super) fn parsed<T: FromStr + 'static>(allowed: impl Into<String>) -> Kind<T> {
+    understood(allowed, |text| text.parse().ok())
+}
+
+/// A text that `read` understands.
+pub(super) fn understood<T: 'static>(
+    allowed: impl Into<String>,
+    read: impl Fn(&str) -> Option<T> + 'static,
+) -> Kind<T> {
+    Kind::new(allowed, move |value| read(value.as_str()?))
+}
+
+/// A text for which `is_valid` holds.
+pub(super) fn text(
+    allowed: impl Into<String>,
+    is_valid: impl Fn(&str) -> bool + 'static,
+) -> Kind<String> {
+    Kind::new(allowed, move |value| {
+        value
+            .as_str()
+            .filter(|text| is_valid(text))
+            .map(str::to_owned)
+    })
+}
+
+/// A text of 1 to `length_max` characters that fits on one line.
+pub(super) fn line(length_max: usize) -> Kind<String> {
+    let allowed = format!("text of 1 to {length_max} characters, none of them a control character");
+    text(allowed, move |text| {
+        (1..=length_max).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    })
+}
+
+/// A text of 1 to `length_max` characters that can stand in file names and the names of runners.
+pub(super) fn name(length_max: usize) -> Kind<String> {
+    let allowed = format!(
+        "1 to {length_max} characters of A-Z a-z 0-9 . _ -, the first one a letter or digit"
+    );
+    text(allowed, move |text| {
+        let is_allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        (1..=length_max).contains(&text.len())
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.bytes().all(is_allowed)
+    })
+}
+
+/// One of a few words, each of which stands for a value.
+pub(super) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Kind<T> {
+    let allowed: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+    Kind::new(allowed.join(" or "), |value| {
+        let text = value.as_str()?;
+        words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|&(_, meaning)| meaning)
+    })
+}
+
+/// A secret text of `lengths` bytes. What is found in its place is never told.
+pub(super) fn secret(lengths: RangeInclusive<usize>) -> Kind<Secret> {
+    Kind {
+        allowed: format!("text of {} to {} bytes", lengths.start(), lengths.end()),
+        read: Box::new(move |value| {
+            let text = value.as_str().filter(|text| lengths.contains(&text.len()));
+            text.map(Secret::new).ok_or_else(|| "[secret]".to_owned())
+        }),
+    }
+}
+
+/// A list of `counts` values of another kind.
+pub(super) fn list<T: 'static>(item: Kind<T>, counts: RangeInclusive<usize>) -> Kind<Vec<T>> {
+    let allowed = format!(
+        "a list of {} to {}, each {}",
+        counts.start(),
+        counts.end(),
+        item.allowed
+    );
+    let read = move |value: &Value| {
+        let entries = value.as_array().ok_or_else(|| describe(value))?;
+        if !counts.contains(&entries.len()) {
+            return Err(format!("a list of {}", entries.len()));
+        }
+        let read_item = |(index, entry)| {
+            let found = |found| format!("{found} as entry {}", index + 1);
+            item.read(entry).map_err(found)
+        };
+        entries.iter().enumerate().map(read_item).collect()
+    };
+    Kind {
+        allowed,
+        read: Box::new(read),
+    }
+}
+
+/// A list in which nothing stands twice.
+pub(super) fn distinct<T>(item: Kind<T>, counts: RangeInclusive<usize>) -> Kind<Vec<T>>
+where
+    T: PartialEq + Display + 'static,
+{
+    let list = list(item, counts);
+    Kind {
+        allowed: format!("{}, none of them twice", list.allowed),
+        read: Box::new(move |value| {
+            let items = list.read(value)?;
+            let is_repeated = |(index, item): &(usize, &T)| items[..*index].contains(item);
+            match items.iter().enumerate().find(is_repeated) {
+                Some((_, item)) => Err(format!("{item} twice")),
+                None => Ok(items),
+            }
+        }),
+    }
+}
+
+/// The most characters of a wrong value that are repeated in a message.
+const FOUND_LENGTH_MAX: usize = 60;
+
+/// A value as it is told to who wrote it.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => describe_text(text),
+        Value::Char(_, character) => describe_text(character.encode_utf8(&mut [0; 4])),
+        Value::Bool(_, flag) => format!("boolean {flag}"),
+        Value::Num(_, number) => match (number.to_u128(), number.to_i128(), number.to_f64()) {
+            (Some(number), _, _) => format!("number {number}"),
+            (_, Some(number), _) => format!("number {number}"),
+            (_, _, number) => format!("number {}", number.unwrap_or(f64::NAN)),
+        },
+        Value::Empty(..) | Value::Dict(..) | Value::Array(..) => shape(value).to_owned(),
+    }
+}
+
+fn describe_text(text: &str) -> String {
+    let start: String = text.chars().take(FOUND_LENGTH_MAX).collect();
+    let rest = if start.len() < text.len() { "…" } else { "" };
+    format!("string {:?}", format!("{start}{rest}"))
+}
+
+/// What a value is, without a word of what is in it.
+pub(super) fn shape(value: &Value) -> &'static str {
+    match value {
+        Value::String(..) | Value::Char(..) => "a string",
+        Value::Bool(..) => "a boolean",
+        Value::Num(..) => "a number",
+        Value::Empty(..) => "nothing",
+        Value::Dict(..) => "a table",
+        Value::Array(..) => "a list",
+    }
+}

@@ -1,0 +1,84 @@
+//! How the monitor keeps its pool of runners: how often it looks, how long it waits, what it is
+//! told not to do.
+//!
+//! Owns these settings, their defaults and limits. What is done about them is decided in the
+//! monitor's core.
+
+use std::time::Duration;
+
+use super::{error::SettingsError, kind, table::Table};
+use crate::units::{DAY, HOUR, SECOND};
+
+/// The shortest that the monitor may wait for anything: shorter would only be a busy loop.
+const WAIT_MIN: Duration = Duration::from_millis(10);
+
+/// The rules for all runners of a host. Each field is named as its key.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// How often the monitor looks at the world.
+    pub monitor_poll_interval: Duration,
+    /// How long a runner may take from its creation to being online.
+    pub monitor_start_timeout: Duration,
+    /// How long a runner is reserved for a job that does not start.
+    pub monitor_reserve_timeout: Duration,
+    /// How long a request may wait to be heard by the monitor.
+    pub monitor_thread_send_timeout: Duration,
+    /// How long a request that was heard may wait for its answer.
+    pub monitor_thread_recv_timeout: Duration,
+    /// Whether all runners that are not busy are to go.
+    pub destroy_all_non_busy_runners: bool,
+    /// Whether no runner is to be registered.
+    pub dont_register_runners: bool,
+    /// Whether no runner is to be created; so too if all that are not busy are to go.
+    pub dont_create_runners: bool,
+    /// Whether takes are for a queue alone.
+    pub queue_member: bool,
+    /// When a runner gets the label that a job asks for it by.
+    pub reservation_labels: ReservationLabels,
+}
+
+/// When a runner gets the label that a job asks for it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservationLabels {
+    /// When it is registered: `runner:<uuid>`, its only label.
+    FromBirth,
+    /// When it is taken: `reserved-for:<unique_id>`, beside the label of its profile.
+    OnTake,
+}
+
+impl PoolSettings {
+    /// Whether all targets count as zero, whatever the profiles say.
+    pub fn zeroes_targets(&self) -> bool {
+        self.dont_create_runners || self.dont_register_runners
+    }
+}
+
+pub(super) fn read_pool(top: &mut Table<'_>) -> Result<PoolSettings, SettingsError> {
+    let wait = kind::duration(WAIT_MIN..=DAY);
+    let flag = kind::flag();
+    let destroy_all_non_busy_runners = top.or("destroy_all_non_busy_runners", false, &flag)?;
+    Ok(PoolSettings {
+        monitor_poll_interval: top.or(
+            "monitor_poll_interval",
+            SECOND * 5,
+            &kind::duration(WAIT_MIN..=HOUR),
+        )?,
+        monitor_start_timeout: top.or("monitor_start_timeout", SECOND * 120, &wait)?,
+        monitor_reserve_timeout: top.or("monitor_reserve_timeout", SECOND * 60, &wait)?,
+        monitor_thread_send_timeout: top.or("monitor_thread_send_timeout", SECOND * 10, &wait)?,
+        monitor_thread_recv_timeout: top.or("monitor_thread_recv_timeout", SECOND * 10, &wait)?,
+        destroy_all_non_busy_runners,
+        dont_register_runners: top.or("dont_register_runners", false, &flag)?,
+        dont_create_runners: top.or("dont_create_runners", false, &flag)?
+            || destroy_all_non_busy_runners,
+        queue_member: top.or("queue_member", false, &flag)?,
+        reservation_labels: top.or(
+            "reservation_labels",
+            ReservationLabels::FromBirth,
+            &kind::one_of(&[
+                ("from_birth", ReservationLabels::FromBirth),
+                ("on_take", ReservationLabels::OnTake),
+            ]),
+        )?,
+    })
+}

@@ -1,0 +1,79 @@
+//! The table `[queue]`: what the queue alone reads, but for what it has in common with monitors.
+//!
+//! Owns these settings, their defaults and limits.
+
+use std::time::Duration;
+
+use super::{base_url::BaseUrl, error::SettingsError, kind, table::Table};
+use crate::{
+    secret::Secret,
+    units::{DAY, HOUR, MINUTE, SECOND},
+};
+
+/// The most servers of one queue.
+const SERVERS_MAX: usize = 1000;
+/// The highest limit on jobs and on held requests that can be set.
+const LIMIT_MAX: usize = 1_000_000;
+
+/// The settings of the queue.
+#[derive(Clone, Debug)]
+pub struct QueueSettings {
+    /// The monitors whose runners it gives out; at least one, and each once.
+    pub servers: Vec<BaseUrl>,
+    /// The port it listens on, at the addresses of `listen_on`; 0 for any that is free.
+    pub port: u16,
+    /// How long after its start it gives out nothing, so that its clients are back in line.
+    pub settle: Duration,
+    /// The key that signs tickets; where there is none, one is made and kept with the data.
+    pub ticket_key: Option<Secret>,
+    /// The most jobs at once.
+    pub jobs_max: usize,
+    /// The most jobs of one repository at once, if that is limited.
+    pub jobs_per_repo_max: Option<usize>,
+    /// The most requests that are held open at once; others are answered without waiting.
+    pub held_requests_max: usize,
+    /// How long a client may say nothing before its job counts as abandoned.
+    pub abandon_after: Duration,
+    /// How long a server may take to answer when it is asked for a runner.
+    pub forward_timeout: Duration,
+    /// How old a server's last report may be to be used.
+    pub stale_after: Duration,
+    /// How long a ticket is valid.
+    pub ticket_lifetime: Duration,
+}
+
+/// Reads `[queue]`, if there is one.
+pub(super) fn read_queue(top: &mut Table<'_>) -> Result<Option<QueueSettings>, SettingsError> {
+    let Some(mut table) = top.table("queue")? else {
+        return Ok(None);
+    };
+    let server = kind::parsed("an http or https URL such as \"https://ci0.example.org\"");
+    let limit = kind::number(1..=LIMIT_MAX);
+    let queue = QueueSettings {
+        servers: table.required("servers", &kind::distinct(server, 1..=SERVERS_MAX))?,
+        port: table.or("port", 8002, &kind::number(0..=u16::MAX))?,
+        settle: table.or(
+            "settle",
+            SECOND * 5,
+            &kind::duration(Duration::ZERO..=MINUTE * 10),
+        )?,
+        ticket_key: table.optional("ticket_key", &kind::secret(32..=512))?,
+        jobs_max: table.or("jobs_max", 100_000, &limit)?,
+        jobs_per_repo_max: table.optional("jobs_per_repo_max", &limit)?,
+        held_requests_max: table.or("held_requests_max", 10_000, &kind::number(0..=LIMIT_MAX))?,
+        abandon_after: table.or(
+            "abandon_after",
+            SECOND * 30,
+            &kind::duration(SECOND * 10..=HOUR),
+        )?,
+        forward_timeout: table.or(
+            "forward_timeout",
+            SECOND * 10,
+            &kind::duration(SECOND..=MINUTE * 5),
+        )?,
+        stale_after: table.or("stale_after", SECOND * 15, &kind::duration(SECOND..=HOUR))?,
+        ticket_lifetime: table.or("ticket_lifetime", DAY, &kind::duration(MINUTE..=DAY * 30))?,
+    };
+    table.finish()?;
+    Ok(Some(queue))
+}

@@ -1,0 +1,135 @@
+//! The secrets of the daemons, which come from the environment or `.env` and from nowhere else.
+//!
+//! Owns what makes a secret unusable. Never repeats one.
+
+use super::{environment::Environment, error::SettingsError};
+use crate::secret::Secret;
+
+const API_TOKEN: &str = "SERVO_CI_MONITOR_API_TOKEN";
+const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// What stands in the place of each secret in `.env.example`.
+const EXAMPLE_VALUE: &str = "ChangeMe";
+/// The longest token, in bytes.
+const LENGTH_MAX: usize = 1024;
+
+/// The secrets that the daemons were given.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// What callers of both daemons show, and what the queue shows to monitors.
+    pub api_token: Secret,
+    /// What GitHub is asked with. A queue needs it for enqueueing without a token only.
+    pub github_token: Option<Secret>,
+}
+
+impl Secrets {
+    /// Takes the secrets out of the environment.
+    pub(super) fn read(environment: &Environment) -> Result<Self, SettingsError> {
+        Ok(Self {
+            api_token: token(environment, API_TOKEN)?.ok_or_else(|| not_set(API_TOKEN))?,
+            github_token: token(environment, GITHUB_TOKEN)?,
+        })
+    }
+
+    /// The token for GitHub, for a daemon that cannot do without.
+    ///
+    /// # Errors
+    /// When it was not set.
+    pub fn require_github_token(&self) -> Result<&Secret, SettingsError> {
+        self.github_token
+            .as_ref()
+            .ok_or_else(|| not_set(GITHUB_TOKEN))
+    }
+}
+
+fn not_set(name: &'static str) -> SettingsError {
+    let problem = "not set; set it in the environment, or in a file .env beside the configuration \
+                   file, as .env.example shows";
+    SettingsError::Secret {
+        name,
+        problem: problem.to_owned(),
+    }
+}
+
+fn token(environment: &Environment, name: &'static str) -> Result<Option<Secret>, SettingsError> {
+    let Some(value) = environment.get(name) else {
+        return Ok(None);
+    };
+    let problem = if value.trim().is_empty() {
+        "nothing but blanks; set it to the token itself".to_owned()
+    } else if value.trim().eq_ignore_ascii_case(EXAMPLE_VALUE) {
+        format!("still {EXAMPLE_VALUE}, as in the example; set it to a value of your own")
+    } else if value.len() > LENGTH_MAX || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // Anything else could not be sent in a header, or not be told from what is around it.
+        format!("[secret], allowed: 1 to {LENGTH_MAX} visible ASCII characters without blanks")
+    } else {
+        return Ok(Some(Secret::new(value)));
+    };
+    Err(SettingsError::Secret { name, problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Secrets, String> {
+        let environment: Environment = variables.iter().copied().collect();
+        Secrets::read(&environment).map_err(|error| error.to_string())
+    }
+
+    const NOT_SET: &str = "not set; set it in the environment, or in a file .env beside the \
+                           configuration file, as .env.example shows";
+
+    #[test]
+    fn usable_secrets_are_taken_as_they_are() {
+        let longest = "x".repeat(LENGTH_MAX);
+        for value in ["a", "ghp_0123/+=~", "change", &longest] {
+            let secrets = read(&[(API_TOKEN, value), (GITHUB_TOKEN, value)]).unwrap();
+            assert!(secrets.api_token.matches(value));
+            assert!(secrets.require_github_token().unwrap().matches(value));
+        }
+    }
+
+    #[test]
+    fn unusable_secrets_are_refused_and_not_repeated() {
+        let blanks = "nothing but blanks; set it to the token itself";
+        let example = "still ChangeMe, as in the example; set it to a value of your own";
+        let other = "[secret], allowed: 1 to 1024 visible ASCII characters without blanks";
+        let too_long = "x".repeat(LENGTH_MAX + 1);
+        for (value, problem) in [
+            (" ", blanks),
+            ("\t\n", blanks),
+            ("ChangeMe", example),
+            (" changeme\n", example),
+            ("hunter 2", other),
+            ("hunter2\n", other),
+            ("hünter2", other),
+            (&too_long, other),
+        ] {
+            let error = read(&[(API_TOKEN, value)]).unwrap_err();
+            assert_eq!(error, format!("SERVO_CI_MONITOR_API_TOKEN: {problem}"));
+            let error = read(&[(API_TOKEN, "a"), (GITHUB_TOKEN, value)]).unwrap_err();
+            assert_eq!(error, format!("GITHUB_TOKEN: {problem}"));
+        }
+    }
+
+    #[test]
+    fn the_api_token_must_be_there() {
+        for variables in [&[][..], &[(API_TOKEN, "")], &[(GITHUB_TOKEN, "a")]] {
+            let error = read(variables).unwrap_err();
+            assert_eq!(error, format!("SERVO_CI_MONITOR_API_TOKEN: {NOT_SET}"));
+        }
+    }
+
+    #[test]
+    fn only_who_needs_the_token_for_github_misses_it() {
+        for variables in [
+            &[(API_TOKEN, "a")][..],
+            &[(API_TOKEN, "a"), (GITHUB_TOKEN, "")],
+        ] {
+            let secrets = read(variables).unwrap();
+            assert!(secrets.github_token.is_none());
+            let error = secrets.require_github_token().unwrap_err();
+            assert_eq!(error.to_string(), format!("GITHUB_TOKEN: {NOT_SET}"));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Where settings come from, layered: the configuration file, and over it the environment.
+//!
+//! Owns the reading of the file and the names of the variables that override it. Knows nothing of
+//! what a setting may hold; defaults stand with each setting.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Error, Figment, Metadata, Profile, Provider,
+    providers::{Format, Toml},
+    value::{Dict, Map, Tag, Value},
+};
+
+use super::{
+    environment::{Environment, PREFIX},
+    error::{Place, SettingsError},
+};
+
+/// What follows [`PREFIX`] in variables that are no settings.
+const NOT_SETTINGS: [&str; 2] = ["API_TOKEN", "DATA_PATH"];
+/// The largest file that is read, in bytes.
+const FILE_LENGTH_MAX: u64 = 1 << 20;
+/// The one setting that is a secret: its variable is text, whatever it looks like.
+const SECRET_KEY: [&str; 2] = ["queue", "ticket_key"];
+
+/// All that was set, and by whom.
+pub(super) struct Source {
+    file: PathBuf,
+    figment: Figment,
+}
+
+impl Source {
+    /// Reads the configuration file and lays the environment's overrides over it.
+    pub(super) fn read(file: &Path, environment: &Environment) -> Result<Self, SettingsError> {
+        let text = read_text(file).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => SettingsError::NoFile {
+                file: file.to_owned(),
+            },
+            _ => SettingsError::Unreadable {
+                file: file.to_owned(),
+                source,
+            },
+        })?;
+        let entries = Toml::from_str::<Dict>(&text).map_err(|error| {
+            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
+            SettingsError::NotToml {
+                file: file.to_owned(),
+                line,
+                column,
+                reason: error.message().trim().replace('\n', ", "),
+            }
+        })?;
+        let profile_keys: Vec<String> = entries
+            .get("profiles")
+            .and_then(Value::as_dict)
+            .map(|profiles| profiles.keys().cloned().collect())
+            .unwrap_or_default();
+
+        let origin = file.display().to_string();
+        let mut figment = Figment::from(Layer { origin, entries });
+        // One layer for each variable, so that figment knows each value's variable.
+        for (name, rest, value) in environment.prefixed() {
+            if !NOT_SETTINGS.contains(&rest) {
+                figment = figment.merge(override_by(name, rest, value, &profile_keys)?);
+            }
+        }
+        Ok(Self {
+            file: file.to_owned(),
+            figment,
+        })
+    }
+
+    /// Everything that is set, as one table.
+    pub(super) fn entries(&self) -> Dict {
+        self.figment
+            .find_value("")
+            .ok()
+            .and_then(Value::into_dict)
+            .expect("layers are tables that were already read")
+    }
+
+    /// Who set a value with this tag; the file, for what nobody set.
+    pub(super) fn place(&self, tag: Option<Tag>, key: Vec<String>) -> Place {
+        let metadata = tag.and_then(|tag| self.figment.get_metadata(tag));
+        let origin = match metadata {
+            Some(metadata) => metadata.name.clone().into_owned(),
+            None => self.file.display().to_string(),
+        };
+        Place { origin, key }
+    }
+}
+
+/// Reads a text file of sensible size.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(FILE_LENGTH_MAX + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_LENGTH_MAX {
+        return Err(io::Error::other("larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
+/// Line and column, both counted from 1, of the character that begins at byte `offset`.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}
+
+/// The layer that one variable makes: `rest` is its name without the prefix, in upper case, with
+/// `__` between a table and what is in it.
+fn override_by(
+    name: &str,
+    rest: &str,
+    value: &str,
+    profile_keys: &[String],
+) -> Result<Layer, SettingsError> {
+    let lower_case = rest.to_ascii_lowercase();
+    let key: Vec<String> = match rest.strip_prefix("PROFILES__") {
+        Some(rest) => key_in_profile(rest, profile_keys).ok_or_else(|| SettingsError::Unknown {
+            place: Place {
+                origin: name.to_owned(),
+                key: lower_case.split("__").map(str::to_owned).collect(),
+            },
+            allowed: profile_keys
+                .iter()
+                .map(|key| format!("{PREFIX}PROFILES__{}__*", as_variable(key)))
+                .collect(),
+        })?,
+        None => lower_case.split("__").map(str::to_owned).collect(),
+    };
+    let value = if key == SECRET_KEY {
+        Value::from(value)
+    } else {
+        // Anything that does not look like a number, boolean, list or table is text.
+        value.parse().unwrap_or_else(|never| match never {})
+    };
+    let (last, tables) = key.split_last().expect("splitting gives at least one part");
+    let innermost = Dict::from([(last.clone(), value)]);
+    let entries = tables.iter().rev().fold(innermost, |inner, table| {
+        Dict::from([(table.clone(), Value::from(inner))])
+    });
+    Ok(Layer {
+        origin: name.to_owned(),
+        entries,
+    })
+}
+
+/// The key that `rest` means, as in `SERVO_WINDOWS10__TARGET_COUNT`: profile keys may hold
+/// characters that the names of variables may not, so they are found among those in the file.
+/// None if no profile, or more than one, is written so.
+fn key_in_profile(rest: &str, profile_keys: &[String]) -> Option<Vec<String>> {
+    let mut matches = profile_keys.iter().filter_map(|key| {
+        let setting = rest.strip_prefix(&as_variable(key))?.strip_prefix("__")?;
+        Some((key, setting))
+    });
+    let (key, setting) = matches.next()?;
+    if matches.next().is_some() {
+        return None;
+    }
+    let setting = setting.to_ascii_lowercase();
+    let parts = ["profiles", key].into_iter().chain(setting.split("__"));
+    Some(parts.map(str::to_owned).collect())
+}
+
+/// A profile's key as part of a variable's name: `servo-windows10` is `SERVO_WINDOWS10`.
+fn as_variable(key: &str) -> String {
+    key.replace(|character: char| !character.is_ascii_alphanumeric(), "_")
+        .to_ascii_uppercase()
+}
+
+/// Some settings and who set them.
+struct Layer {
+    origin: String,
+    entries: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Profile::Default.collect(self.entries.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_counts_lines_and_characters_from_one() {
+        let text = "a\né = x\n";
+        for (offset, expected) in [
+            (0, (1, 1)),
+            (1, (1, 2)),
+            (2, (2, 1)),
+            (4, (2, 2)),
+            (text.len(), (3, 1)),
+            (99, (3, 1)),
+        ] {
+            assert_eq!(position(text, offset), expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn variables_find_their_profile_whatever_characters_its_key_has() {
+        let keys = ["linux", "servo-windows10", "a.b", "a__b"].map(str::to_owned);
+        for (rest, expected) in [
+            ("LINUX__TARGET_COUNT", Some("profiles linux target_count")),
+            ("LINUX__GUEST__DRIVER", Some("profiles linux guest driver")),
+            (
+                "SERVO_WINDOWS10__TARGET_COUNT",
+                Some("profiles servo-windows10 target_count"),
+            ),
+            ("A_B__X", Some("profiles a.b x")),
+            ("A__B__X", Some("profiles a__b x")),
+            ("LINUX", None),
+            ("LINUX_TARGET_COUNT", None),
+            ("MACOS__TARGET_COUNT", None),
+        ] {
+            let key = key_in_profile(rest, &keys).map(|key| key.join(" "));
+            assert_eq!(key.as_deref(), expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_could_mean_two_profiles_means_none() {
+        let keys = ["a-b", "a.b"].map(str::to_owned);
+        assert_eq!(key_in_profile("A_B__TARGET_COUNT", &keys), None);
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let limit = usize::try_from(FILE_LENGTH_MAX).unwrap();
+        std::fs::write(&file, vec![b'#'; limit]).unwrap();
+        assert_eq!(read_text(&file).unwrap().len(), limit);
+        std::fs::write(&file, vec![b'#'; limit + 1]).unwrap();
+        assert_eq!(
+            read_text(&file).unwrap_err().to_string(),
+            "larger than 1 MiB"
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Reading one table of settings: every key is asked for by name, and what nobody asked for is an
+//! error.
+//!
+//! Owns the way from a key to its value, and who is named when it is wrong. Which keys there are
+//! stands where the tables are read.
+
+use std::collections::BTreeMap;
+
+use figment::value::{Dict, Tag, Value};
+
+use super::{
+    error::SettingsError,
+    kind::{self, Kind},
+    source::Source,
+};
+
+/// A table that is being read.
+pub(super) struct Table<'s> {
+    source: &'s Source,
+    /// The keys that lead here; none for the outermost table.
+    path: Vec<String>,
+    /// What has not been asked for yet.
+    unread: Dict,
+    /// What has been asked for, and who had set it.
+    read: BTreeMap<&'static str, Option<Tag>>,
+}
+
+impl<'s> Table<'s> {
+    /// The outermost table.
+    pub(super) fn root(source: &'s Source) -> Self {
+        Self::new(source, Vec::new(), source.entries())
+    }
+
+    fn new(source: &'s Source, path: Vec<String>, unread: Dict) -> Self {
+        Self {
+            source,
+            path,
+            unread,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// The value at `key`, if there is one.
+    pub(super) fn optional<T: 'static>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+    ) -> Result<Option<T>, SettingsError> {
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
+        let value = kind
+            .read(&value)
+            .map_err(|found| self.wrong(key, found, &kind.allowed))?;
+        Ok(Some(value))
+    }
+
+    /// The value at `key`, or else `default`.
+    pub(super) fn or<T: 'static>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        kind: &Kind<T>,
+    ) -> Result<T, SettingsError> {
+        Ok(self.optional(key, kind)?.unwrap_or(default))
+    }
+
+    /// The value at `key`, which must be there.
+    pub(super) fn required<T: 'static>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+    ) -> Result<T, SettingsError> {
+        self.optional(key, kind)?
+            .ok_or_else(|| SettingsError::Missing {
+                place: self.source.place(None, self.key(key)),
+                allowed: kind.allowed.clone(),
+            })
+    }
+
+    /// The table at `key`, if there is one.
+    pub(super) fn table(&mut self, key: &'static str) -> Result<Option<Self>, SettingsError> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Dict(_, entries)) => {
+                Ok(Some(Self::new(self.source, self.key(key), entries)))
+            }
+            // What stands there is not repeated: it may have been meant as a table with a secret.
+            Some(other) => Err(self.wrong(key, kind::shape(&other).to_owned(), "a table")),
+        }
+    }
+
+    /// The tables in this one, whatever their keys are.
+    pub(super) fn tables(mut self) -> Result<Vec<(String, Self)>, SettingsError> {
+        let entries = std::mem::take(&mut self.unread).into_iter();
+        let tables = entries.map(|(key, value)| {
+            let mut path = self.path.clone();
+            path.push(key.clone());
+            match value {
+                Value::Dict(_, entries) => Ok((key, Self::new(self.source, path, entries))),
+                other => Err(SettingsError::Wrong {
+                    place: self.source.place(Some(other.tag()), path),
+                    found: kind::shape(&other).to_owned(),
+                    allowed: "a table".to_owned(),
+                }),
+            }
+        });
+        tables.collect()
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// When there is a key that nobody asked for.
+    pub(super) fn finish(self) -> Result<(), SettingsError> {
+        let Some((key, value)) = self.unread.iter().next() else {
+            return Ok(());
+        };
+        Err(SettingsError::Unknown {
+            place: self.source.place(Some(value.tag()), self.key(key)),
+            allowed: self.read.keys().map(|&key| key.to_owned()).collect(),
+        })
+    }
+
+    /// The error for a value at `key` that was read, but cannot stand.
+    pub(super) fn wrong(
+        &self,
+        key: &'static str,
+        found: String,
+        allowed: impl Into<String>,
+    ) -> SettingsError {
+        let tag = self.read.get(key).copied().flatten();
+        SettingsError::Wrong {
+            place: self.source.place(tag, self.key(key)),
+            found,
+            allowed: allowed.into(),
+        }
+    }
+
+    /// The error for this table as a whole.
+    pub(super) fn wrong_as_a_whole(
+        &self,
+        found: String,
+        allowed: impl Into<String>,
+    ) -> SettingsError {
+        SettingsError::Wrong {
+            place: self.source.place(None, self.path.clone()),
+            found,
+            allowed: allowed.into(),
+        }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value> {
+        let value = self.unread.remove(key);
+        self.read.insert(key, value.as_ref().map(Value::tag));
+        value
+    }
+
+    fn key(&self, key: &str) -> Vec<String> {
+        self.path
+            .iter()
+            .map(String::as_str)
+            .chain([key])
+            .map(str::to_owned)
+            .collect()
+    }
+}
