@@ -11,6 +11,7 @@ pub mod github;
 pub mod http;
 pub mod proof;
 pub mod secret;
+pub mod serve;
 pub mod settings;
 pub mod units;
 pub mod values;

@@ -10,8 +10,16 @@ pub const LABEL_COUNT_MAX: usize = 100;
 /// Longest name of a label, in bytes.
 const LABEL_LENGTH_MAX: usize = 256;
 /// What GitHub treats as a description of the machine, in lower case.
-const READ_ONLY: [&str; 8] =
-    ["self-hosted", "linux", "windows", "macos", "x64", "x86", "arm", "arm64"];
+const READ_ONLY: [&str; 8] = [
+    "self-hosted",
+    "linux",
+    "windows",
+    "macos",
+    "x64",
+    "x86",
+    "arm",
+    "arm64",
+];
 
 /// A label as GitHub shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +48,11 @@ pub(super) fn check_names(names: &[String], count_min: usize) -> Result<(), Inva
     if !(count_min..=LABEL_COUNT_MAX).contains(&names.len()) {
         return Err(InvalidValue {
             field: "labels",
-            allowed: if count_min == 0 { "at most 100 names" } else { "1 to 100 names" },
+            allowed: if count_min == 0 {
+                "at most 100 names"
+            } else {
+                "1 to 100 names"
+            },
         });
     }
     let is_name = |name: &String| {
@@ -62,7 +74,9 @@ impl Labels {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|label| label.name.eq_ignore_ascii_case(name))
+        self.0
+            .iter()
+            .any(|label| label.name.eq_ignore_ascii_case(name))
     }
 
     /// Whether a job that asks for `names` may run here.
@@ -81,9 +95,19 @@ impl Labels {
             if grown.has(&name) {
                 continue;
             }
-            let is_fixed = READ_ONLY.iter().any(|fixed| name.eq_ignore_ascii_case(fixed));
-            let kind = if is_fixed { LabelKind::ReadOnly } else { LabelKind::Custom };
-            grown.0.push(LabelView { id: next_id(), name, kind });
+            let is_fixed = READ_ONLY
+                .iter()
+                .any(|fixed| name.eq_ignore_ascii_case(fixed));
+            let kind = if is_fixed {
+                LabelKind::ReadOnly
+            } else {
+                LabelKind::Custom
+            };
+            grown.0.push(LabelView {
+                id: next_id(),
+                name,
+                kind,
+            });
         }
         if grown.0.len() > LABEL_COUNT_MAX {
             return Err(Refusal::Full { what: "labels" });
@@ -100,7 +124,9 @@ impl Labels {
             .position(|label| label.name.eq_ignore_ascii_case(name))
             .ok_or(Refusal::NotFound)?;
         if self.0[position].kind == LabelKind::ReadOnly {
-            return Err(Refusal::LabelReadOnly { name: self.0[position].name.clone() });
+            return Err(Refusal::LabelReadOnly {
+                name: self.0[position].name.clone(),
+            });
         }
         self.0.remove(position);
         Ok(())
@@ -149,11 +175,16 @@ mod tests {
     #[test]
     fn a_label_is_there_once_in_its_first_spelling() {
         let view = labels(&["Self-Hosted", "self-hosted", "fast", "FAST"]).view();
-        let shown: Vec<_> =
-            view.iter().map(|label| (label.id, label.name.as_str(), label.kind)).collect();
+        let shown: Vec<_> = view
+            .iter()
+            .map(|label| (label.id, label.name.as_str(), label.kind))
+            .collect();
         assert_eq!(
             shown,
-            [(1, "Self-Hosted", LabelKind::ReadOnly), (2, "fast", LabelKind::Custom)]
+            [
+                (1, "Self-Hosted", LabelKind::ReadOnly),
+                (2, "fast", LabelKind::Custom)
+            ]
         );
     }
 
@@ -162,7 +193,12 @@ mod tests {
         let mut runner = labels(&["linux", "one", "two", "three"]);
         assert_eq!(runner.remove("ONE"), Ok(()));
         assert_eq!(runner.remove("one"), Err(Refusal::NotFound));
-        assert_eq!(runner.remove("LINUX"), Err(Refusal::LabelReadOnly { name: "linux".into() }));
+        assert_eq!(
+            runner.remove("LINUX"),
+            Err(Refusal::LabelReadOnly {
+                name: "linux".into()
+            })
+        );
         runner.remove_custom();
         assert_eq!(runner.view().len(), 1);
     }
@@ -172,7 +208,10 @@ mod tests {
         let hundred: Vec<String> = (0..100).map(|n| format!("label-{n}")).collect();
         assert_eq!(check_names(&hundred, 1), Ok(()));
         let mut runner = labels(&["one"]);
-        assert_eq!(runner.add(hundred.clone(), || 7), Err(Refusal::Full { what: "labels" }));
+        assert_eq!(
+            runner.add(hundred.clone(), || 7),
+            Err(Refusal::Full { what: "labels" })
+        );
         assert_eq!(runner.view().len(), 1);
         assert!(check_names(&[hundred, names(&["more"])].concat(), 1).is_err());
     }
@@ -182,7 +221,11 @@ mod tests {
         assert!(check_names(&[], 1).is_err());
         assert_eq!(check_names(&[], 0), Ok(()));
         for (name, is_taken) in [("", false), ("a\nb", false), ("a b/c:d@e", true)] {
-            assert_eq!(check_names(&names(&[name]), 1).is_ok(), is_taken, "{name:?}");
+            assert_eq!(
+                check_names(&names(&[name]), 1).is_ok(),
+                is_taken,
+                "{name:?}"
+            );
         }
         assert!(check_names(&["x".repeat(256)], 1).is_ok());
         assert!(check_names(&["x".repeat(257)], 1).is_err());

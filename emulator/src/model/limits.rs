@@ -34,7 +34,12 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(limit: u64, length: Duration, now: Timestamp) -> Self {
-        Self { limit, length, started_at: now, used_count: 0 }
+        Self {
+            limit,
+            length,
+            started_at: now,
+            used_count: 0,
+        }
     }
 
     /// What is left at `now`.
@@ -77,6 +82,9 @@ mod tests {
         let full = window.allowance(start);
         assert_eq!((full.limit, full.used_count, full.reset_at), (2, 2, end));
         assert_eq!(window.take(end), Ok(()));
-        assert_eq!(window.allowance(end).reset_at, end + Duration::from_secs(60));
+        assert_eq!(
+            window.allowance(end).reset_at,
+            end + Duration::from_secs(60)
+        );
     }
 }

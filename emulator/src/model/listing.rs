@@ -47,7 +47,9 @@ impl Listing {
     }
 
     pub(super) fn runners_changed(&mut self, runners: &BTreeMap<RunnerId, Runner>) {
-        let ListMode::Lagging(lag) = self.mode else { return };
+        let ListMode::Lagging(lag) = self.mode else {
+            return;
+        };
         self.past.push_back(snapshot(runners));
         while self.past.len() > lag.min(LAG_MAX) + 1 {
             self.past.pop_front();
@@ -84,9 +86,8 @@ impl Model {
         page: PageRequest,
     ) -> Page<RunnerView> {
         self.advance(now);
-        let is_wanted = |of: &Scope, its_name: &str| {
-            of == scope && name.is_none_or(|name| name == its_name)
-        };
+        let is_wanted =
+            |of: &Scope, its_name: &str| of == scope && name.is_none_or(|name| name == its_name);
         let wanted: Vec<RunnerView> = match self.listing.past.front() {
             Some(snapshot) => snapshot
                 .iter()
@@ -128,14 +129,23 @@ mod tests {
     }
 
     fn register(model: &mut Model, name: &str) {
-        let runner = NewRunner { name: name.into(), labels: vec!["x".into()], runner_group_id: 1 };
-        model.register(NOW, &scope(), runner, Secret::new("s")).unwrap();
+        let runner = NewRunner {
+            name: name.into(),
+            labels: vec!["x".into()],
+            runner_group_id: 1,
+        };
+        model
+            .register(NOW, &scope(), runner, Secret::new("s"))
+            .unwrap();
     }
 
     fn listed(model: &mut Model) -> String {
         let page = model.runners(NOW, &scope(), None, PageRequest::new(None, Some(100)));
         assert_eq!(page.items.len(), page.total_count);
-        page.items.iter().map(|runner| runner.name.as_str()).collect()
+        page.items
+            .iter()
+            .map(|runner| runner.name.as_str())
+            .collect()
     }
 
     #[test]
@@ -192,7 +202,11 @@ mod tests {
             for (name, expected) in [("a", 1), ("ab", 1), ("b", 0), ("A", 0)] {
                 let page = PageRequest::new(None, None);
                 let found = model.runners(NOW, &scope(), Some(name), page);
-                assert_eq!((found.items.len(), found.total_count), (expected, expected), "{name}");
+                assert_eq!(
+                    (found.items.len(), found.total_count),
+                    (expected, expected),
+                    "{name}"
+                );
             }
         }
     }

@@ -18,7 +18,9 @@ impl PageRequest {
     /// What GitHub makes of `page` and `per_page`: absent and zero mean the default, too many mean
     /// the most there can be.
     pub fn new(number: Option<usize>, per_page: Option<usize>) -> Self {
-        let per_page = per_page.filter(|&count| count > 0).unwrap_or(PER_PAGE_DEFAULT);
+        let per_page = per_page
+            .filter(|&count| count > 0)
+            .unwrap_or(PER_PAGE_DEFAULT);
         Self {
             number: number.unwrap_or(1).max(1),
             per_page: per_page.min(PER_PAGE_MAX),

@@ -27,10 +27,16 @@ impl NewRunner {
         let name = &self.name;
         if !(1..=NAME_LENGTH_MAX).contains(&name.len()) || name.contains(|c: char| c.is_control()) {
             let allowed = "1 to 256 bytes without control characters";
-            return Err(InvalidValue { field: "name", allowed });
+            return Err(InvalidValue {
+                field: "name",
+                allowed,
+            });
         }
         if self.runner_group_id == 0 {
-            return Err(InvalidValue { field: "runner_group_id", allowed: "at least 1" });
+            return Err(InvalidValue {
+                field: "runner_group_id",
+                allowed: "at least 1",
+            });
         }
         check_names(&self.labels, 1)
     }
@@ -47,7 +53,10 @@ impl Model {
     ) -> Result<RunnerView, Refusal> {
         self.advance(now);
         new.check()?;
-        let mut in_scope = self.runners.values().filter(|runner| runner.scope == *scope);
+        let mut in_scope = self
+            .runners
+            .values()
+            .filter(|runner| runner.scope == *scope);
         if in_scope.clone().any(|runner| runner.name == new.name) {
             return Err(Refusal::NameTaken { name: new.name });
         }
@@ -91,7 +100,9 @@ impl Model {
         self.advance(now);
         let runner = self.runner_in(scope, id)?;
         if runner.is_busy() {
-            return Err(Refusal::RunnerBusy { name: runner.name.clone() });
+            return Err(Refusal::RunnerBusy {
+                name: runner.name.clone(),
+            });
         }
         self.remove_runner(now, id);
         self.assign_jobs(now);
@@ -172,7 +183,10 @@ impl Model {
         let mut labels = self.runner_in(scope, id)?.labels.clone();
         change(&mut labels, &mut || self.next_id())?;
         let view = labels.view();
-        self.runners.get_mut(&id).expect("it was there above").labels = labels;
+        self.runners
+            .get_mut(&id)
+            .expect("it was there above")
+            .labels = labels;
         self.runners_changed();
         self.assign_jobs(now);
         Ok(view)
@@ -197,7 +211,10 @@ mod tests {
     fn a_new_runner_is_offline_and_idle() {
         let mut world = World::new();
         let view = world.register("a", &["linux", "fast"]);
-        assert_eq!((view.status, view.busy, view.os), (RunnerStatus::Offline, false, "unknown"));
+        assert_eq!(
+            (view.status, view.busy, view.os),
+            (RunnerStatus::Offline, false, "unknown")
+        );
         assert_eq!((view.ephemeral, view.runner_group_id), (true, 1));
         assert_eq!(world.runner("a"), Some(view));
     }
@@ -208,7 +225,11 @@ mod tests {
         world.register("a", &["x"]);
         let again = world.try_register("/orgs/acme", "a", &["x"]);
         assert_eq!(again.unwrap_err(), Refusal::NameTaken { name: "a".into() });
-        assert!(world.try_register("/repos/acme/widgets", "a", &["x"]).is_ok());
+        assert!(
+            world
+                .try_register("/repos/acme/widgets", "a", &["x"])
+                .is_ok()
+        );
         assert!(world.try_register("/orgs/acme", "A", &["x"]).is_ok());
     }
 
@@ -231,8 +252,12 @@ mod tests {
                 runner_group_id: group_id,
             };
             let scope = world.scope.clone();
-            let result = world.model.register(world.now, &scope, runner, Secret::new("s"));
-            let Err(Refusal::Invalid(invalid)) = result else { panic!("{result:?}") };
+            let result = world
+                .model
+                .register(world.now, &scope, runner, Secret::new("s"));
+            let Err(Refusal::Invalid(invalid)) = result else {
+                panic!("{result:?}")
+            };
             assert_eq!(invalid.field, field);
             assert!(world.model.runners.is_empty());
         }
@@ -254,7 +279,10 @@ mod tests {
         assert!(world.try_register("/orgs/other", "c", &["x"]).is_ok());
         let retry_at = start + Duration::from_mins(5);
         let fast = world.try_register("/orgs/third", "d", &["x"]);
-        assert_eq!(fast.unwrap_err(), Refusal::TooManyRegistrations { retry_at });
+        assert_eq!(
+            fast.unwrap_err(),
+            Refusal::TooManyRegistrations { retry_at }
+        );
         world.pass(Duration::from_mins(5));
         assert!(world.try_register("/orgs/third", "d", &["x"]).is_ok());
     }
@@ -278,7 +306,10 @@ mod tests {
         let job = world.queue(&["x"]);
         assert_eq!(world.poll(runner).unwrap().job_id, job);
         let scope = world.scope.clone();
-        assert_eq!(world.model.delete_runner(world.now, &scope, runner.id), Ok(()));
+        assert_eq!(
+            world.model.delete_runner(world.now, &scope, runner.id),
+            Ok(())
+        );
         let again = world.model.delete_runner(world.now, &scope, runner.id);
         assert_eq!(again, Err(Refusal::NotFound));
         assert_eq!(world.phase(job), JobPhase::Queued);
@@ -293,7 +324,10 @@ mod tests {
         let other: Scope = "/repos/acme/widgets".parse().unwrap();
         let now = world.now;
         assert_eq!(world.model.runner(now, &other, id), Err(Refusal::NotFound));
-        assert_eq!(world.model.delete_runner(now, &other, id), Err(Refusal::NotFound));
+        assert_eq!(
+            world.model.delete_runner(now, &other, id),
+            Err(Refusal::NotFound)
+        );
         let added = world.model.add_labels(now, &other, id, vec!["y".into()]);
         assert_eq!(added, Err(Refusal::NotFound));
         assert!(world.runner("a").is_some());
@@ -317,14 +351,20 @@ mod tests {
         let id = world.register("a", &["linux", "one"]).id;
         let (now, scope) = (world.now, world.scope.clone());
         let names = |view: Vec<LabelView>| {
-            view.into_iter().map(|label| label.name).collect::<Vec<_>>().join(" ")
+            view.into_iter()
+                .map(|label| label.name)
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         let model = &mut world.model;
         let added = model.add_labels(now, &scope, id, vec!["ONE".into(), "two".into()]);
         assert_eq!(names(added.unwrap()), "linux one two");
         let removed = model.remove_label(now, &scope, id, "One");
         assert_eq!(names(removed.unwrap()), "linux two");
-        assert_eq!(model.remove_label(now, &scope, id, "one"), Err(Refusal::NotFound));
+        assert_eq!(
+            model.remove_label(now, &scope, id, "one"),
+            Err(Refusal::NotFound)
+        );
         let set = model.set_labels(now, &scope, id, vec!["three".into()]);
         assert_eq!(names(set.unwrap()), "linux three");
         let cleared = model.set_labels(now, &scope, id, vec![]);
@@ -341,7 +381,10 @@ mod tests {
         assert!(world.poll(runner).is_none());
         let (now, scope) = (world.now, world.scope.clone());
         let labels = vec!["Reserved-For:Me".into()];
-        world.model.add_labels(now, &scope, runner.id, labels).unwrap();
+        world
+            .model
+            .add_labels(now, &scope, runner.id, labels)
+            .unwrap();
         assert_eq!(world.poll(runner).unwrap().job_id, job);
     }
 }

@@ -76,7 +76,9 @@ pub(super) enum Work {
 
 impl Runner {
     pub(super) fn is_online(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.is_online)
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.is_online)
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -88,7 +90,11 @@ impl Runner {
             id: self.id,
             name: self.name.clone(),
             os: self.os,
-            status: if self.is_online() { RunnerStatus::Online } else { RunnerStatus::Offline },
+            status: if self.is_online() {
+                RunnerStatus::Online
+            } else {
+                RunnerStatus::Offline
+            },
             busy: self.is_busy(),
             ephemeral: true,
             runner_group_id: self.group_id,

@@ -42,7 +42,10 @@ impl FromStr for Scope {
             // An owner's name has the form of a repository's, and that form is checked elsewhere.
             let form = format!("{owner}/{owner}").parse::<QualifiedRepo>();
             return form
-                .map(|_| Self { owner: owner.into(), repo: None })
+                .map(|_| Self {
+                    owner: owner.into(),
+                    repo: None,
+                })
                 .map_err(|_| refusal);
         }
         let repo: QualifiedRepo = lower
@@ -53,7 +56,10 @@ impl FromStr for Scope {
             .as_str()
             .split_once('/')
             .expect("a qualified repository has one slash");
-        Ok(Self { owner: owner.into(), repo: Some(name.into()) })
+        Ok(Self {
+            owner: owner.into(),
+            repo: Some(name.into()),
+        })
     }
 }
 
@@ -80,7 +86,14 @@ mod tests {
             assert_eq!(text.parse::<Scope>().unwrap().to_string(), shown);
         }
         for text in [
-            "", "acme", "/orgs/", "/orgs/a/b", "/orgs/..", "/repos/a", "/repos/a/b/c", "/repos/a/..",
+            "",
+            "acme",
+            "/orgs/",
+            "/orgs/a/b",
+            "/orgs/..",
+            "/repos/a",
+            "/repos/a/b/c",
+            "/repos/a/..",
         ] {
             assert!(text.parse::<Scope>().is_err(), "{text}");
         }
@@ -97,7 +110,11 @@ mod tests {
             ("/repos/acme/widgets", "other/widgets", false),
         ] {
             let scope: Scope = scope.parse().unwrap();
-            assert_eq!(scope.serves(&repo.parse().unwrap()), serves, "{scope} {repo}");
+            assert_eq!(
+                scope.serves(&repo.parse().unwrap()),
+                serves,
+                "{scope} {repo}"
+            );
         }
     }
 }

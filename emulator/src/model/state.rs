@@ -78,7 +78,7 @@ pub struct Model {
     pub(super) registrations: Window,
     requests: BTreeMap<usize, Window>,
     last_id: u64,
-    change_count: u64,
+    pub(super) change_count: u64,
 }
 
 impl Model {
@@ -165,7 +165,10 @@ mod tests {
     #[test]
     fn each_caller_has_an_hourly_limit_of_its_own() {
         let now = Timestamp::from_seconds(1_000);
-        let settings = ModelSettings { request_count_max: 2, ..ModelSettings::default() };
+        let settings = ModelSettings {
+            request_count_max: 2,
+            ..ModelSettings::default()
+        };
         let mut model = Model::new(settings, now);
         assert_eq!(model.allowance(now, 0).remaining_count(), 2);
         assert_eq!(model.charge(now, 0).remaining_count(), 1);

@@ -86,6 +86,9 @@ mod tests {
         let mut back_off = BackOff::default();
         back_off.fail(now, PAUSES, Duration::ZERO);
         back_off.succeed();
-        assert_eq!((back_off.failure_count(), back_off.until()), (0, Timestamp::default()));
+        assert_eq!(
+            (back_off.failure_count(), back_off.until()),
+            (0, Timestamp::default())
+        );
     }
 }

@@ -51,8 +51,14 @@ impl Sum for Resources {
 
 impl fmt::Display for Resources {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { hugepages_1g, memory } = self;
-        write!(formatter, "{hugepages_1g} hugepages of 1G and {memory} of memory")
+        let Self {
+            hugepages_1g,
+            memory,
+        } = self;
+        write!(
+            formatter,
+            "{hugepages_1g} hugepages of 1G and {memory} of memory"
+        )
     }
 }
 

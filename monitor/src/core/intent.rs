@@ -6,10 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::{
-    clock::Timestamp,
-    values::UniqueId,
-};
+use shared::{clock::Timestamp, values::UniqueId};
 
 use super::{Override, Reservation, RunnerId, RunnerRecord, reservation::Fence};
 
@@ -111,14 +108,18 @@ mod tests {
     fn a_snapshot_gives_back_what_was_written() {
         let mut pool = TestPool::with_idle(&[("linux", 2)]);
         pool.take("job", "linux", 1).unwrap();
-        pool.monitor.release(&unique_id("other"), Some(4), false, pool.now);
+        pool.monitor
+            .release(&unique_id("other"), Some(4), false, pool.now);
         let intent = &pool.monitor.intent;
         let snapshot = intent.to_snapshot();
         let read = Intent::from_snapshot(&snapshot, pool.now).unwrap();
         assert_eq!(read.to_snapshot(), snapshot);
         assert_eq!(read.next_id, RunnerId(2));
         assert_eq!(read.runners.len(), 2);
-        assert_eq!(read.reservations[&unique_id("job")].runners[0].id, RunnerId(0));
+        assert_eq!(
+            read.reservations[&unique_id("job")].runners[0].id,
+            RunnerId(0)
+        );
         assert_eq!(read.fences[&unique_id("other")].attempt, 4);
     }
 
@@ -126,9 +127,18 @@ mod tests {
     fn a_snapshot_that_cannot_be_understood_is_refused() {
         for (snapshot, message) in [
             (&b""[..], "understand the saved state: EOF while parsing"),
-            (b"{\"version\":1", "understand the saved state: EOF while parsing"),
-            (b"{\"version\":1}", "understand the saved state: missing field `intent`"),
-            (b"{\"version\":2,\"intent\":{}}", "understand the saved state: it has version 2"),
+            (
+                b"{\"version\":1",
+                "understand the saved state: EOF while parsing",
+            ),
+            (
+                b"{\"version\":1}",
+                "understand the saved state: missing field `intent`",
+            ),
+            (
+                b"{\"version\":2,\"intent\":{}}",
+                "understand the saved state: it has version 2",
+            ),
             (b"\xff\xff", "understand the saved state: expected value"),
         ] {
             let error = Intent::from_snapshot(snapshot, Timestamp::default()).unwrap_err();
@@ -140,7 +150,8 @@ mod tests {
     fn moments_that_lie_ahead_are_taken_for_now() {
         let mut pool = TestPool::with_idle(&[("linux", 1)]);
         pool.take("job", "linux", 1).unwrap();
-        pool.monitor.release(&unique_id("other"), Some(4), false, pool.now);
+        pool.monitor
+            .release(&unique_id("other"), Some(4), false, pool.now);
         let snapshot = pool.monitor.intent.to_snapshot();
         let earlier = Timestamp::from_seconds(5);
         let read = Intent::from_snapshot(&snapshot, earlier).unwrap();

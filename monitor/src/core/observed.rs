@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use shared::{clock::Timestamp, github::Registration, wire::RunnerStatus};
+use shared::{
+    clock::Timestamp,
+    github::{Registration, RegistrationStatus},
+    wire::RunnerStatus,
+};
 
 use super::{
     RunnerId,
@@ -73,7 +77,8 @@ impl Observed {
         let is_refusal_newer = record.found_busy_at.is_some_and(|found_busy_at| {
             listing.is_none_or(|listing| listing.asked_at <= found_busy_at)
         });
-        is_refusal_newer || matches!(self.registration(id, record), Sighting::Present(it) if it.busy)
+        is_refusal_newer
+            || matches!(self.registration(id, record), Sighting::Present(it) if it.busy)
     }
 
     /// What a runner is doing.
@@ -81,8 +86,8 @@ impl Observed {
     /// | guest | registration | and | status |
     /// | --- | --- | --- | --- |
     /// | none | any | | invalid |
-    /// | up | none | | done |
     /// | up | busy | | busy |
+    /// | up | none | | done |
     /// | up | any | condemned | done |
     /// | up | any | reserved | reserved |
     /// | up | online | | idle |
@@ -94,15 +99,17 @@ impl Observed {
         match record.flight {
             Some(Flight::Creating) => return RunnerStatus::Starting,
             Some(Flight::Destroying) => return RunnerStatus::Done,
-            Some(Flight::RemovingLabels) | None => {}
+            Some(Flight::Labelling) | None => {}
         }
         let registration = self.registration(id, record);
         if self.guest(id, record) == Sighting::Absent {
             RunnerStatus::Invalid
-        } else if record.unregistered.is_some() || registration == Sighting::Absent {
+        } else if record.unregistered.is_some() {
             RunnerStatus::Done
         } else if self.is_busy(id, record) {
             RunnerStatus::Busy
+        } else if registration == Sighting::Absent {
+            RunnerStatus::Done
         } else if record.condemned.is_some() {
             RunnerStatus::Done
         } else if is_reserved {
@@ -121,12 +128,14 @@ fn sight<'a, T>(
     record: &RunnerRecord,
 ) -> Sighting<&'a T> {
     match listing {
-        Some(listing) if listing.asked_at > record.settled_at => {
-            match listing.seen.get(&id) {
-                Some(seen) => Sighting::Present(seen),
-                None => Sighting::Absent,
-            }
-        }
+        Some(listing) if listing.asked_at > record.settled_at => match listing.seen.get(&id) {
+            Some(seen) => Sighting::Present(seen),
+            None => Sighting::Absent,
+        },
         _ => Sighting::Unknown,
     }
+}
+
+fn is_online(registration: Sighting<&Registration>) -> bool {
+    matches!(registration, Sighting::Present(it) if it.status == RegistrationStatus::Online)
 }

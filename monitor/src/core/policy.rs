@@ -90,7 +90,10 @@ mod tests {
         let profile_key: ProfileKey = "mac.os-1".parse().unwrap();
         let name = policy.guest_name(&profile_key, RunnerId(7));
         assert_eq!(name, "ci-runner-mac.os-1.7");
-        assert_eq!(policy.parse_guest_name(&name), Some((profile_key, RunnerId(7))));
+        assert_eq!(
+            policy.parse_guest_name(&name),
+            Some((profile_key, RunnerId(7)))
+        );
     }
 
     #[test]

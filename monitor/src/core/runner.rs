@@ -67,8 +67,8 @@ pub enum Flight {
     Creating,
     /// It is unregistered and its guest destroyed.
     Destroying,
-    /// Labels are removed from it.
-    RemovingLabels,
+    /// Labels are added to it, or removed from it.
+    Labelling,
 }
 
 /// How a registration ended.
@@ -119,11 +119,7 @@ impl RunnerRecord {
     }
 
     /// A runner that was met without a record.
-    pub fn unknown(
-        profile_key: ProfileKey,
-        needs: Option<Resources>,
-        seen_at: Timestamp,
-    ) -> Self {
+    pub fn unknown(profile_key: ProfileKey, needs: Option<Resources>, seen_at: Timestamp) -> Self {
         Self {
             condemned: Some(Condemned::Unknown),
             ..Self::found(profile_key, needs, seen_at)

@@ -1,0 +1,116 @@
+//! Where guests are made, found and ended: the monitor's hands on the host.
+//!
+//! Owns what a guest is for the rest of the monitor, which names are ours, and the choice of the
+//! driver. Never decides which guests there should be; whoever calls has decided.
+//!
+//! There is one driver, `command`: a guest is a process. One that makes virtual machines takes its
+//! place beside it, behind the same four calls.
+
+mod command;
+mod error;
+mod namespace;
+
+use std::{net::Ipv4Addr, path::PathBuf};
+
+use shared::{secret::Secret, values::ProfileKey};
+use tokio::sync::mpsc;
+
+pub use error::HypervisorError;
+use namespace::Namespace;
+
+/// Most guests that there may be at once. What fits is a matter of capacity and far below this;
+/// the limit is there for the day when that goes wrong.
+pub const GUEST_COUNT_MAX: usize = 256;
+
+/// The names of guests that have ended, each sent at once, however it ended. A hint to look again,
+/// not a record: when nobody listens for long, some are left out.
+pub type Events = mpsc::Receiver<String>;
+
+/// A guest that is there, as the host shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// Unique on this host.
+    pub name: String,
+    /// Where it can be reached, once that is known. A process has no address of its own.
+    pub ipv4_address: Option<Ipv4Addr>,
+}
+
+/// What a new guest needs to know.
+#[derive(Clone, Debug)]
+pub struct GuestSpec {
+    /// `<guest prefix>-` and more of `[A-Za-z0-9._@-]`, at most 200 bytes; never used before.
+    pub name: String,
+    /// The runner that it is.
+    pub runner_id: u64,
+    /// The kind of runner.
+    pub profile_key: ProfileKey,
+    /// The program and its arguments. A program without a slash is looked for in `PATH`; one with
+    /// a slash is relative to the monitor's working directory.
+    pub command: Vec<String>,
+    /// Where the guest asks for its credential.
+    pub monitor_url: String,
+    /// What it proves itself with, there.
+    pub secret: Secret,
+}
+
+/// What the hypervisor has to know about this host.
+#[derive(Clone, Debug)]
+pub struct HypervisorSettings {
+    /// The monitor's data directory. Guests live in `guests/` below it.
+    pub data_path: PathBuf,
+    /// Names that begin with this and a hyphen are ours; no others are ever touched.
+    pub guest_prefix: String,
+}
+
+/// The guests of this host. Cheap to clone.
+#[derive(Clone)]
+pub struct Hypervisor {
+    namespace: Namespace,
+    command: command::Driver,
+}
+
+impl Hypervisor {
+    /// Prepares to make guests. Finds none yet; [`Hypervisor::list`] does.
+    ///
+    /// # Errors
+    /// When the folder for guests cannot be made, or the prefix cannot begin a name.
+    pub fn new(settings: HypervisorSettings) -> Result<(Self, Events), HypervisorError> {
+        let namespace = Namespace::new(&settings.guest_prefix)?;
+        let (ended, events) = mpsc::channel(GUEST_COUNT_MAX);
+        let command = command::Driver::new(
+            &settings.data_path,
+            namespace.clone(),
+            ended,
+            command::Timeouts::default(),
+        )?;
+        Ok((Self { namespace, command }, events))
+    }
+
+    /// Every guest of ours, by name, also those that an earlier monitor made. Must be called
+    /// within a tokio runtime that lives as long as the monitor: it watches the guests from there.
+    ///
+    /// # Errors
+    /// When the host cannot be asked. An error says nothing about which guests there are.
+    pub async fn list(&self) -> Result<Vec<Guest>, HypervisorError> {
+        self.command.list().await
+    }
+
+    /// Makes a guest and starts it. It outlives this process.
+    ///
+    /// # Errors
+    /// Whatever kept it from starting; then nothing of it is left.
+    pub async fn create(&self, spec: &GuestSpec) -> Result<(), HypervisorError> {
+        self.namespace.check(&spec.name)?;
+        self.command.create(spec).await
+    }
+
+    /// Ends a guest, and returns when nothing of it is left. A guest that does not exist is
+    /// ended already.
+    ///
+    /// # Errors
+    /// When the name is not one of ours, or the guest will not go.
+    pub async fn destroy(&self, name: &str) -> Result<(), HypervisorError> {
+        self.namespace.check(name)?;
+        self.command.destroy(name).await
+    }
+}

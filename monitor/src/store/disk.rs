@@ -18,8 +18,18 @@ pub const SNAPSHOT_SIZE_MAX: u64 = 64 << 20;
 /// The data directory while this monitor has it to itself.
 pub struct Directory {
     path: PathBuf,
-    /// Locked; the system unlocks it when it is closed, also after a crash.
-    _lock: File,
+    /// Locked; after a crash the system unlocks it.
+    lock: File,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing would do, were it not that a child being started at this moment may hold a copy
+        // of the file for an instant longer.
+        if let Err(error) = self.lock.unlock() {
+            log::warn!("failed to unlock the data directory: {error}");
+        }
+    }
 }
 
 impl Directory {
@@ -41,7 +51,7 @@ impl Directory {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: lock_path }),
             Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &lock_path, source)),

@@ -42,9 +42,13 @@ impl Queue {
         loop {
             let offers = self.fleet.offers(profile_key, now);
             let idle: usize = offers.iter().map(|(_, idle)| idle).sum();
-            let Some(line) = self.lines.get(profile_key).filter(|_| idle > 0) else { return };
+            let Some(line) = self.lines.get(profile_key).filter(|_| idle > 0) else {
+                return;
+            };
             let reach = self.fleet.reach(profile_key, now);
-            let Some((place, count)) = line.next_waiting(behind.as_ref(), reach) else { return };
+            let Some((place, count)) = line.next_waiting(behind.as_ref(), reach) else {
+                return;
+            };
             let unique_id = place.unique_id.clone();
             if self.settle_reservations(now, &unique_id) {
                 continue;
@@ -53,8 +57,10 @@ impl Queue {
                 // It gathers: those behind it wait, so that it is not starved.
                 return;
             }
-            let confirmed: Vec<_> =
-                offers.into_iter().filter(|&(server, _)| !self.owed.contains(server, &unique_id)).collect();
+            let confirmed: Vec<_> = offers
+                .into_iter()
+                .filter(|&(server, _)| !self.owed.contains(server, &unique_id))
+                .collect();
             match assign(count, &confirmed) {
                 Some(servers) => self.begin_forward(now, &unique_id, servers),
                 None if passed < PASSED_MAX => {
@@ -67,31 +73,63 @@ impl Queue {
     }
 
     /// Asks servers on a job's behalf; the job keeps its place.
-    pub(super) fn begin_forward(&mut self, now: Timestamp, unique_id: &UniqueId, servers: Vec<(ServerId, Count)>) {
-        let Some(job) = self.jobs.get(unique_id) else { return };
+    pub(super) fn begin_forward(
+        &mut self,
+        now: Timestamp,
+        unique_id: &UniqueId,
+        servers: Vec<(ServerId, Count)>,
+    ) {
+        let Some(job) = self.jobs.get(unique_id) else {
+            return;
+        };
         let attempt = self.next_attempt(now, job.claims.enqueued_at);
-        let deadline_at = now + self.settings.forward_timeout;
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let deadline_at = now + self.rules.forward_timeout;
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         job.begin_attempt(attempt);
         let request = job.request().clone();
         let place = job.claims.place();
-        let asks = servers.iter().map(|&(server, count)| Ask { server, count, grant: None }).collect();
+        let asks = servers
+            .iter()
+            .map(|&(server, count)| Ask {
+                server,
+                count,
+                grant: None,
+            })
+            .collect();
         job.state = State::Forwarding { attempt, asks };
         if let Some(line) = self.lines.get_mut(&request.profile_key) {
             line.set_forwarding(&place, request.count);
         }
         for (server, count) in servers {
-            self.timers.set(deadline_at, Timer::Forward(server, unique_id.clone(), attempt));
+            self.timers.set(
+                deadline_at,
+                Timer::Forward(server, unique_id.clone(), attempt),
+            );
             self.drop_release(server, unique_id);
-            self.fleet.begin_forward(server, (unique_id.clone(), attempt), &request.profile_key, count);
-            self.emit(Output::Forward(Forward { server, request: request.clone(), count, attempt, deadline_at }));
+            self.fleet.begin_forward(
+                server,
+                (unique_id.clone(), attempt),
+                &request.profile_key,
+                count,
+            );
+            self.emit(Output::Forward(Forward {
+                server,
+                request: request.clone(),
+                count,
+                attempt,
+                deadline_at,
+            }));
         }
     }
 
     /// A number above all attempts before it, of this queue and of those before it, and above
     /// the moment the job was enqueued.
     pub(super) fn next_attempt(&mut self, now: Timestamp, enqueued_at: Timestamp) -> u64 {
-        self.last_attempt = (self.last_attempt + 1).max(now.as_micros()).max(enqueued_at.as_micros() + 1);
+        self.last_attempt = (self.last_attempt + 1)
+            .max(now.as_micros())
+            .max(enqueued_at.as_micros() + 1);
         self.last_attempt
     }
 }

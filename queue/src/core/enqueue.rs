@@ -13,7 +13,13 @@ use super::{
 };
 
 impl Queue {
-    pub(super) fn enqueue(&mut self, now: Timestamp, call: CallId, request: JobRequest, nonce: u64) {
+    pub(super) fn enqueue(
+        &mut self,
+        now: Timestamp,
+        call: CallId,
+        request: JobRequest,
+        nonce: u64,
+    ) {
         if let Some(job) = self.jobs.get_mut(&request.unique_id) {
             // The same enqueue again: its first answer may have been lost.
             if *job.request() == request {
@@ -28,8 +34,14 @@ impl Queue {
         }
         // No two jobs share a moment, and none is before one that is known to be older: also not
         // when the clock was set back while this queue was down.
-        let enqueued_at = now.max(Timestamp::from_micros(self.last_enqueued_at.as_micros() + 1));
-        let claims = Claims { request, enqueued_at, nonce };
+        let enqueued_at = now.max(Timestamp::from_micros(
+            self.last_enqueued_at.as_micros() + 1,
+        ));
+        let claims = Claims {
+            request,
+            enqueued_at,
+            nonce,
+        };
         let profile_key = claims.request.profile_key.clone();
         self.join(now, claims.clone());
         self.answer(call, Answer::Enqueued(claims));
@@ -39,7 +51,7 @@ impl Queue {
     /// Puts the job of a valid ticket back in line, unless it is over.
     pub(super) fn readopt(&mut self, now: Timestamp, claims: &Claims) -> Result<(), Refusal> {
         let place = claims.place();
-        let expires_at = claims.enqueued_at + self.settings.ticket_lifetime;
+        let expires_at = claims.enqueued_at + self.rules.ticket_lifetime;
         if now >= expires_at {
             return Err(Refusal::UnknownJob);
         }
@@ -65,7 +77,9 @@ impl Queue {
 
     /// Takes a job out for good.
     pub(super) fn retire(&mut self, unique_id: &UniqueId, retirement: Retirement) {
-        let Some(job) = self.jobs.remove(unique_id) else { return };
+        let Some(job) = self.jobs.remove(unique_id) else {
+            return;
+        };
         let request = job.request();
         if let Some(line) = self.lines.get_mut(&request.profile_key) {
             line.leave(&job.claims.place(), request.count);
@@ -79,8 +93,9 @@ impl Queue {
                 self.jobs_per_repo.remove(&request.qualified_repo);
             }
         }
-        let expires_at = job.claims.enqueued_at + self.settings.ticket_lifetime;
-        self.retired.insert(job.claims.place(), retirement, expires_at);
+        let expires_at = job.claims.enqueued_at + self.rules.ticket_lifetime;
+        self.retired
+            .insert(job.claims.place(), retirement, expires_at);
         for call in job.calls {
             self.held_count -= 1;
             self.refuse(call, Refusal::UnknownJob);
@@ -90,8 +105,14 @@ impl Queue {
     fn join(&mut self, now: Timestamp, claims: Claims) {
         self.last_enqueued_at = self.last_enqueued_at.max(claims.enqueued_at);
         let request = &claims.request;
-        self.lines.entry(request.profile_key.clone()).or_default().join(claims.place(), request.count);
-        *self.jobs_per_repo.entry(request.qualified_repo.clone()).or_default() += 1;
+        self.lines
+            .entry(request.profile_key.clone())
+            .or_default()
+            .join(claims.place(), request.count);
+        *self
+            .jobs_per_repo
+            .entry(request.qualified_repo.clone())
+            .or_default() += 1;
         let unique_id = request.unique_id.clone();
         self.jobs.insert(unique_id.clone(), Job::new(claims, now));
         self.watch_for_silence(now, &unique_id);
@@ -106,12 +127,16 @@ impl Queue {
         if is_name_in_use {
             return Err(Refusal::AlreadyEnqueued);
         }
-        let jobs_max = self.settings.jobs_max;
+        let jobs_max = self.rules.jobs_max;
         if self.jobs.len() >= jobs_max {
             return Err(Refusal::TooManyJobs { jobs_max });
         }
-        let jobs_of_repo = self.jobs_per_repo.get(&request.qualified_repo).copied().unwrap_or_default();
-        if let Some(jobs_max) = self.settings.jobs_per_repo_max
+        let jobs_of_repo = self
+            .jobs_per_repo
+            .get(&request.qualified_repo)
+            .copied()
+            .unwrap_or_default();
+        if let Some(jobs_max) = self.rules.jobs_per_repo_max
             && jobs_of_repo >= jobs_max
         {
             return Err(Refusal::TooManyJobsOfRepository { jobs_max });
@@ -119,12 +144,20 @@ impl Queue {
         self.is_satisfiable(now, &request.profile_key, request.count.get())
     }
 
-    fn is_satisfiable(&self, now: Timestamp, profile_key: &ProfileKey, wanted: usize) -> Result<(), Refusal> {
+    fn is_satisfiable(
+        &self,
+        now: Timestamp,
+        profile_key: &ProfileKey,
+        wanted: usize,
+    ) -> Result<(), Refusal> {
         if self.fleet.can_have(profile_key, wanted, now) {
             Ok(())
         } else if self.fleet.is_all_fresh(now) {
             let target = self.fleet.target(profile_key, now);
-            Err(Refusal::Unsatisfiable { profile_key: profile_key.clone(), target })
+            Err(Refusal::Unsatisfiable {
+                profile_key: profile_key.clone(),
+                target,
+            })
         } else {
             Err(Refusal::NotReady)
         }

@@ -49,7 +49,10 @@ impl Rhythm {
         let mean = gaps.iter().sum::<f64>() / known;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / known;
         let wanted = runners as f64;
-        let passed = self.contended_since.map_or(0.0, |since| now.since(since).as_secs_f64()).min(mean);
+        let passed = self
+            .contended_since
+            .map_or(0.0, |since| now.since(since).as_secs_f64())
+            .min(mean);
         let middle = wanted * mean - passed;
         let seconds = |wait: f64| wait.max(0.0).ceil() as u64;
         Some(Estimate {
@@ -84,8 +87,15 @@ mod tests {
             rhythm.record_grant(at(grant * 60), 1, true);
         }
         for (now, runners, expected) in [(540, 1, 60), (540, 3, 180), (570, 1, 30), (900, 1, 0)] {
-            let estimate = Estimate { p50_seconds: expected, p90_seconds: expected };
-            assert_eq!(rhythm.estimate(at(now), runners), Some(estimate), "{runners} at {now}");
+            let estimate = Estimate {
+                p50_seconds: expected,
+                p90_seconds: expected,
+            };
+            assert_eq!(
+                rhythm.estimate(at(now), runners),
+                Some(estimate),
+                "{runners} at {now}"
+            );
         }
     }
 
@@ -97,7 +107,11 @@ mod tests {
             rhythm.record_grant(at(now), 1, true);
             now += if grant % 2 == 0 { 30 } else { 90 };
         }
-        let Some(Estimate { p50_seconds, p90_seconds }) = rhythm.estimate(at(now - 90), 4) else {
+        let Some(Estimate {
+            p50_seconds,
+            p90_seconds,
+        }) = rhythm.estimate(at(now - 90), 4)
+        else {
             panic!("gaps are known");
         };
         assert!((220..=240).contains(&p50_seconds), "{p50_seconds}");
@@ -109,7 +123,13 @@ mod tests {
         let mut rhythm = Rhythm::default();
         rhythm.record_grant(at(0), 1, true);
         rhythm.record_grant(at(40), 4, true);
-        assert_eq!(rhythm.estimate(at(40), 1), Some(Estimate { p50_seconds: 10, p90_seconds: 10 }));
+        assert_eq!(
+            rhythm.estimate(at(40), 1),
+            Some(Estimate {
+                p50_seconds: 10,
+                p90_seconds: 10
+            })
+        );
     }
 
     #[test]
@@ -120,6 +140,12 @@ mod tests {
         for grant in 1..=64 {
             rhythm.record_grant(at(10_000 + grant * 5), 1, true);
         }
-        assert_eq!(rhythm.estimate(at(10_320), 1), Some(Estimate { p50_seconds: 5, p90_seconds: 5 }));
+        assert_eq!(
+            rhythm.estimate(at(10_320), 1),
+            Some(Estimate {
+                p50_seconds: 5,
+                p90_seconds: 5
+            })
+        );
     }
 }

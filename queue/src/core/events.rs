@@ -282,16 +282,25 @@ pub enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Settling => formatter.write_str("the queue has just started and lets everybody get back in line first"),
+            Self::Settling => formatter
+                .write_str("the queue has just started and lets everybody get back in line first"),
             Self::NoServer => formatter.write_str("no server that has this profile is answering"),
             Self::Behind(1) => formatter.write_str("one job is before it"),
             Self::Behind(ahead) => write!(formatter, "{ahead} jobs are before it"),
-            Self::NoneIdle => formatter.write_str("it is next; every runner of this profile is in use"),
+            Self::NoneIdle => {
+                formatter.write_str("it is next; every runner of this profile is in use")
+            }
             Self::Gathering { idle, wanted } => {
-                write!(formatter, "it is next; {idle} of the {wanted} runners it needs are idle")
+                write!(
+                    formatter,
+                    "it is next; {idle} of the {wanted} runners it needs are idle"
+                )
             }
             Self::TooFewReachable { reachable } => {
-                write!(formatter, "the servers that answer can have no more than {reachable} runners of this profile")
+                write!(
+                    formatter,
+                    "the servers that answer can have no more than {reachable} runners of this profile"
+                )
             }
             Self::BeingForwarded => formatter.write_str("a server is being asked for its runners"),
             Self::HasRunners => formatter.write_str("it has its runners"),

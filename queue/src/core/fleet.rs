@@ -79,7 +79,13 @@ pub enum Health {
 impl Fleet {
     /// The servers of these names, none of which has said anything yet.
     pub fn new(names: &[String], stale_after: Duration) -> Self {
-        let servers = names.iter().map(|name| Server { name: name.clone(), ..Server::default() }).collect();
+        let servers = names
+            .iter()
+            .map(|name| Server {
+                name: name.clone(),
+                ..Server::default()
+            })
+            .collect();
         Self {
             servers,
             stale_after,
@@ -133,12 +139,17 @@ impl Fleet {
 
     /// The profiles that its last report names.
     pub fn profiles(&self, server: ServerId) -> Vec<ProfileKey> {
-        self.report(server).map(|report| report.profiles.keys().cloned().collect()).unwrap_or_default()
+        self.report(server)
+            .map(|report| report.profiles.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// A server answered with a report. One that was asked for before the last is ignored: `false`.
     pub fn reported(&mut self, server: ServerId, report: Report) -> bool {
-        if self.servers[server].confirmed_at.is_some_and(|confirmed_at| report.asked_at < confirmed_at) {
+        if self.servers[server]
+            .confirmed_at
+            .is_some_and(|confirmed_at| report.asked_at < confirmed_at)
+        {
             return false;
         }
         let mut touched: BTreeSet<ProfileKey> = self.profiles(server).into_iter().collect();
@@ -146,7 +157,12 @@ impl Fleet {
         self.index_reservations(server, &report);
         let known = &mut self.servers[server];
         known.confirm(report.asked_at);
-        known.granted.retain(|runner| report.profiles.values().any(|profile| profile.idle.contains(runner)));
+        known.granted.retain(|runner| {
+            report
+                .profiles
+                .values()
+                .any(|profile| profile.idle.contains(runner))
+        });
         known.report = Some(report);
         for key in &touched {
             self.index(server, key);
@@ -157,7 +173,11 @@ impl Fleet {
     /// A server answered that its last report still holds.
     pub fn unchanged(&mut self, server: ServerId, asked_at: Timestamp) {
         let known = &mut self.servers[server];
-        if known.report.is_some() && known.confirmed_at.is_none_or(|confirmed_at| asked_at >= confirmed_at) {
+        if known.report.is_some()
+            && known
+                .confirmed_at
+                .is_none_or(|confirmed_at| asked_at >= confirmed_at)
+        {
             known.confirm(asked_at);
         }
     }
@@ -170,8 +190,16 @@ impl Fleet {
     }
 
     /// Runners are about to be asked for.
-    pub fn begin_forward(&mut self, server: ServerId, job: (UniqueId, u64), key: &ProfileKey, count: Count) {
-        self.servers[server].pending.insert(job, (key.clone(), count));
+    pub fn begin_forward(
+        &mut self,
+        server: ServerId,
+        job: (UniqueId, u64),
+        key: &ProfileKey,
+        count: Count,
+    ) {
+        self.servers[server]
+            .pending
+            .insert(job, (key.clone(), count));
         self.index(server, key);
     }
 
@@ -183,7 +211,12 @@ impl Fleet {
     }
 
     /// A server granted these runners of `key`: they are not idle, whatever an older report says.
-    pub fn granted(&mut self, server: ServerId, key: &ProfileKey, runners: impl Iterator<Item = RunnerId>) {
+    pub fn granted(
+        &mut self,
+        server: ServerId,
+        key: &ProfileKey,
+        runners: impl Iterator<Item = RunnerId>,
+    ) {
         let known = &mut self.servers[server];
         known.granted.extend(runners);
         known.distrusted.remove(key);
@@ -191,7 +224,12 @@ impl Fleet {
     }
 
     /// A server took these runners back.
-    pub fn released(&mut self, server: ServerId, key: &ProfileKey, runners: impl Iterator<Item = RunnerId>) {
+    pub fn released(
+        &mut self,
+        server: ServerId,
+        key: &ProfileKey,
+        runners: impl Iterator<Item = RunnerId>,
+    ) {
         for runner in runners {
             self.servers[server].granted.remove(&runner);
         }
@@ -202,10 +240,23 @@ impl Fleet {
     /// the moment that is returned. Others that become idle are.
     pub fn distrust(&mut self, server: ServerId, key: &ProfileKey, now: Timestamp) -> Timestamp {
         let known = &mut self.servers[server];
-        let idle = known.profile(key).map(|profile| profile.idle.clone()).unwrap_or_default();
-        let length = known.distrusted.get(key).map_or(DISTRUST_FIRST, |last| (last.length * 2).min(DISTRUST_MAX));
+        let idle = known
+            .profile(key)
+            .map(|profile| profile.idle.clone())
+            .unwrap_or_default();
+        let length = known
+            .distrusted
+            .get(key)
+            .map_or(DISTRUST_FIRST, |last| (last.length * 2).min(DISTRUST_MAX));
         let until = now + length;
-        known.distrusted.insert(key.clone(), Distrust { runners: idle, until, length });
+        known.distrusted.insert(
+            key.clone(),
+            Distrust {
+                runners: idle,
+                until,
+                length,
+            },
+        );
         self.index(server, key);
         until
     }
@@ -229,7 +280,9 @@ impl Fleet {
     /// How many runners of `key` the servers that answer can have at all.
     pub fn reach(&self, key: &ProfileKey, now: Timestamp) -> usize {
         let reach = |(server, target): (ServerId, usize)| {
-            let idle = self.servers[server].profile(key).map_or(0, |profile| profile.idle.len());
+            let idle = self.servers[server]
+                .profile(key)
+                .map_or(0, |profile| profile.idle.len());
             target.max(idle)
         };
         self.fresh_in(&self.targets, key, now).map(reach).sum()
@@ -247,12 +300,15 @@ impl Fleet {
 
     /// How many runners of `key` the servers that answer are set up to have.
     pub fn target(&self, key: &ProfileKey, now: Timestamp) -> usize {
-        self.fresh_in(&self.targets, key, now).map(|(_, target)| target).sum()
+        self.fresh_in(&self.targets, key, now)
+            .map(|(_, target)| target)
+            .sum()
     }
 
     /// Whether every server answers.
     pub fn is_all_fresh(&self, now: Timestamp) -> bool {
-        self.ids().all(|server| self.health(server, now) == Health::Fresh)
+        self.ids()
+            .all(|server| self.health(server, now) == Health::Fresh)
     }
 
     /// What servers last said they hold, or held, for a job of this name.
@@ -300,12 +356,21 @@ impl Fleet {
     fn index(&mut self, server: ServerId, key: &ProfileKey) {
         let known = &self.servers[server];
         set(&mut self.offers, key, server, known.available(key));
-        set(&mut self.targets, key, server, known.profile(key).map_or(0, |profile| profile.target));
+        set(
+            &mut self.targets,
+            key,
+            server,
+            known.profile(key).map_or(0, |profile| profile.target),
+        );
     }
 
     fn index_reservations(&mut self, server: ServerId, report: &Report) {
         let reservations_of = |report: &Report| -> BTreeSet<UniqueId> {
-            report.reservations.iter().flat_map(|reservations| reservations.keys().cloned()).collect()
+            report
+                .reservations
+                .iter()
+                .flat_map(|reservations| reservations.keys().cloned())
+                .collect()
         };
         let before = self.report(server).map(reservations_of).unwrap_or_default();
         let after = reservations_of(report);
@@ -313,7 +378,10 @@ impl Fleet {
             set_remove(&mut self.reservations, gone, server);
         }
         for new in after.difference(&before) {
-            self.reservations.entry(new.clone()).or_default().insert(server);
+            self.reservations
+                .entry(new.clone())
+                .or_default()
+                .insert(server);
         }
     }
 }
@@ -324,7 +392,12 @@ pub fn is_of_job(reservation: &ReservationReport, enqueued_at: Timestamp) -> boo
     reservation.attempt >= enqueued_at.as_micros()
 }
 
-fn set<K: Ord + Clone>(index: &mut BTreeMap<K, BTreeMap<ServerId, usize>>, key: &K, server: ServerId, number: usize) {
+fn set<K: Ord + Clone>(
+    index: &mut BTreeMap<K, BTreeMap<ServerId, usize>>,
+    key: &K,
+    server: ServerId,
+    number: usize,
+) {
     if number > 0 {
         index.entry(key.clone()).or_default().insert(server, number);
     } else if let Some(servers) = index.get_mut(key) {
@@ -335,7 +408,11 @@ fn set<K: Ord + Clone>(index: &mut BTreeMap<K, BTreeMap<ServerId, usize>>, key: 
     }
 }
 
-fn set_remove(index: &mut BTreeMap<UniqueId, BTreeSet<ServerId>>, unique_id: &UniqueId, server: ServerId) {
+fn set_remove(
+    index: &mut BTreeMap<UniqueId, BTreeSet<ServerId>>,
+    unique_id: &UniqueId,
+    server: ServerId,
+) {
     if let Some(servers) = index.get_mut(unique_id) {
         servers.remove(&server);
         if servers.is_empty() {
@@ -348,7 +425,10 @@ impl Server {
     fn confirm(&mut self, asked_at: Timestamp) {
         self.confirmed_at = Some(asked_at);
         // A question asked before something went wrong may have been answered from before it.
-        if self.suspected_at.is_none_or(|suspected_at| asked_at >= suspected_at) {
+        if self
+            .suspected_at
+            .is_none_or(|suspected_at| asked_at >= suspected_at)
+        {
             self.is_failing = false;
         }
     }
@@ -359,12 +439,24 @@ impl Server {
 
     /// How many idle runners of `key` can be asked for.
     fn available(&self, key: &ProfileKey) -> usize {
-        let Some(profile) = self.profile(key) else { return 0 };
+        let Some(profile) = self.profile(key) else {
+            return 0;
+        };
         let distrusted = self.distrusted.get(key).map(|distrust| &distrust.runners);
         let is_there = |runner: &&RunnerId| {
-            !self.granted.contains(runner) && !distrusted.is_some_and(|distrusted| distrusted.contains(runner))
+            !self.granted.contains(runner)
+                && !distrusted.is_some_and(|distrusted| distrusted.contains(runner))
         };
-        let pending = self.pending.values().filter(|(pending, _)| pending == key).map(|(_, count)| count.get());
-        profile.idle.iter().filter(is_there).count().saturating_sub(pending.sum())
+        let pending = self
+            .pending
+            .values()
+            .filter(|(pending, _)| pending == key)
+            .map(|(_, count)| count.get());
+        profile
+            .idle
+            .iter()
+            .filter(is_there)
+            .count()
+            .saturating_sub(pending.sum())
     }
 }

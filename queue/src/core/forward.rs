@@ -38,10 +38,15 @@ impl Queue {
             return;
         };
         match outcome {
-            ForwardOutcome::Granted { runners, made_by_attempt } if runners.len() == count.get() => {
+            ForwardOutcome::Granted {
+                runners,
+                made_by_attempt,
+            } if runners.len() == count.get() => {
                 self.granted(now, server, unique_id, attempt, runners, made_by_attempt);
             }
-            ForwardOutcome::Refused => self.forward_failed(now, server, unique_id, FailedAsk::Refused),
+            ForwardOutcome::Refused => {
+                self.forward_failed(now, server, unique_id, FailedAsk::Refused)
+            }
             // Fewer or more runners than asked is as good as no answer.
             ForwardOutcome::Granted { .. } | ForwardOutcome::Ambiguous => {
                 self.forward_failed(now, server, unique_id, FailedAsk::Ambiguous);
@@ -49,7 +54,13 @@ impl Queue {
         }
     }
 
-    pub(super) fn forward_timed_out(&mut self, now: Timestamp, server: ServerId, unique_id: &UniqueId, attempt: u64) {
+    pub(super) fn forward_timed_out(
+        &mut self,
+        now: Timestamp,
+        server: ServerId,
+        unique_id: &UniqueId,
+        attempt: u64,
+    ) {
         self.fleet.end_forward(server, (unique_id.clone(), attempt));
         if self.open_ask(server, unique_id, attempt).is_some() {
             self.forward_failed(now, server, unique_id, FailedAsk::Ambiguous);
@@ -65,12 +76,24 @@ impl Queue {
         runners: Vec<TakenRunner>,
         made_by_attempt: Option<u64>,
     ) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         let profile_key = job.request().profile_key.clone();
-        self.fleet.granted(server, &profile_key, runners.iter().map(|runner| runner.id));
+        self.fleet
+            .granted(server, &profile_key, runners.iter().map(|runner| runner.id));
         let is_inherited = made_by_attempt.is_some_and(|made_by| !job.attempts.contains(&made_by));
-        let State::Forwarding { asks, .. } = &mut job.state else { return };
-        let grant = Grant { server, attempt, granted_at: now, is_inherited, runners, end: None };
+        let State::Forwarding { asks, .. } = &mut job.state else {
+            return;
+        };
+        let grant = Grant {
+            server,
+            attempt,
+            granted_at: now,
+            is_inherited,
+            runners,
+            end: None,
+        };
         if let Some(ask) = asks.iter_mut().find(|ask| ask.server == server) {
             ask.grant = Some(grant);
         }
@@ -78,7 +101,8 @@ impl Queue {
             return;
         }
         let grants: Vec<Grant> = asks.iter_mut().filter_map(|ask| ask.grant.take()).collect();
-        self.granted_by.extend(grants.iter().map(|grant| (grant.server, unique_id.clone())));
+        self.granted_by
+            .extend(grants.iter().map(|grant| (grant.server, unique_id.clone())));
         job.state = State::Reserved(grants);
         let place = job.claims.place();
         let count = job.request().count;
@@ -90,17 +114,30 @@ impl Queue {
                 self.lines.remove(&profile_key);
             }
         }
-        self.rhythms.entry(profile_key).or_default().record_grant(now, count.get(), is_contended);
+        self.rhythms
+            .entry(profile_key)
+            .or_default()
+            .record_grant(now, count.get(), is_contended);
         self.deliver(unique_id);
     }
 
     /// One server did not grant: what the others granted or may grant is given back, and the job
     /// waits again at its place.
-    fn forward_failed(&mut self, now: Timestamp, server: ServerId, unique_id: &UniqueId, how: FailedAsk) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+    fn forward_failed(
+        &mut self,
+        now: Timestamp,
+        server: ServerId,
+        unique_id: &UniqueId,
+        how: FailedAsk,
+    ) {
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         let profile_key = job.request().profile_key.clone();
         let (place, count) = (job.claims.place(), job.request().count);
-        let State::Forwarding { attempt, mut asks } = std::mem::replace(&mut job.state, State::Waiting) else {
+        let State::Forwarding { attempt, mut asks } =
+            std::mem::replace(&mut job.state, State::Waiting)
+        else {
             return;
         };
         match how {
@@ -109,7 +146,8 @@ impl Queue {
         }
         self.fleet.forget_reservation(server, unique_id);
         let trusted_at = self.fleet.distrust(server, &profile_key, now);
-        self.timers.set(trusted_at, Timer::Distrust(server, profile_key.clone()));
+        self.timers
+            .set(trusted_at, Timer::Distrust(server, profile_key.clone()));
         self.give_back_asks(now, unique_id, attempt, asks);
         if let Some(line) = self.lines.get_mut(&profile_key) {
             line.set_waiting(&place, count);
@@ -120,9 +158,13 @@ impl Queue {
     /// What this server was asked for under this attempt, if that is still open.
     fn open_ask(&self, server: ServerId, unique_id: &UniqueId, attempt: u64) -> Option<Count> {
         match &self.jobs.get(unique_id)?.state {
-            State::Forwarding { attempt: current, asks } if *current == attempt => {
-                asks.iter().find(|ask| ask.server == server && ask.grant.is_none()).map(|ask| ask.count)
-            }
+            State::Forwarding {
+                attempt: current,
+                asks,
+            } if *current == attempt => asks
+                .iter()
+                .find(|ask| ask.server == server && ask.grant.is_none())
+                .map(|ask| ask.count),
             _ => None,
         }
     }

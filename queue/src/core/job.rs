@@ -62,7 +62,10 @@ pub struct Claims {
 impl Claims {
     /// The job's place in its line.
     pub fn place(&self) -> Place {
-        Place { enqueued_at: self.enqueued_at, unique_id: self.request.unique_id.clone() }
+        Place {
+            enqueued_at: self.enqueued_at,
+            unique_id: self.request.unique_id.clone(),
+        }
     }
 }
 
@@ -194,7 +197,9 @@ impl Job {
             State::Forwarding { asks, .. } => (&asks[..], &[][..]),
             State::Reserved(grants) | State::Delivered { grants, .. } => (&[][..], &grants[..]),
         };
-        asks.iter().filter_map(|ask| ask.grant.as_ref()).chain(grants)
+        asks.iter()
+            .filter_map(|ask| ask.grant.as_ref())
+            .chain(grants)
     }
 
     /// Whether it still stands in its line.

@@ -63,7 +63,10 @@ impl Line {
             None => places.first().cloned(),
             Some(after) => {
                 use std::ops::Bound::{Excluded, Unbounded};
-                places.range((Excluded(after.clone()), Unbounded)).next().cloned()
+                places
+                    .range((Excluded(after.clone()), Unbounded))
+                    .next()
+                    .cloned()
             }
         };
         self.waiting
@@ -113,7 +116,9 @@ const BLOCK_LENGTH_MAX: usize = 512;
 impl RankedSet {
     /// The block that holds `place`, or would.
     fn block_of(&self, place: &Place) -> usize {
-        let behind = self.blocks.partition_point(|block| block.first().is_some_and(|first| first <= place));
+        let behind = self
+            .blocks
+            .partition_point(|block| block.first().is_some_and(|first| first <= place));
         behind.saturating_sub(1)
     }
 
@@ -123,7 +128,9 @@ impl RankedSet {
         }
         let index = self.block_of(&place);
         let block = &mut self.blocks[index];
-        let Err(at) = block.binary_search(&place) else { return };
+        let Err(at) = block.binary_search(&place) else {
+            return;
+        };
         block.insert(at, place);
         self.length += 1;
         if block.len() > BLOCK_LENGTH_MAX {
@@ -134,8 +141,12 @@ impl RankedSet {
 
     fn remove(&mut self, place: &Place) {
         let index = self.block_of(place);
-        let Some(block) = self.blocks.get_mut(index) else { return };
-        let Ok(at) = block.binary_search(place) else { return };
+        let Some(block) = self.blocks.get_mut(index) else {
+            return;
+        };
+        let Ok(at) = block.binary_search(place) else {
+            return;
+        };
         block.remove(at);
         self.length -= 1;
         if block.is_empty() {
@@ -146,7 +157,11 @@ impl RankedSet {
     fn rank(&self, place: &Place) -> usize {
         let index = self.block_of(place);
         let before: usize = self.blocks.iter().take(index).map(Vec::len).sum();
-        before + self.blocks.get(index).map_or(0, |block| block.partition_point(|other| other < place))
+        before
+            + self
+                .blocks
+                .get(index)
+                .map_or(0, |block| block.partition_point(|other| other < place))
     }
 }
 
@@ -155,7 +170,10 @@ mod tests {
     use super::*;
 
     fn place(at: u64) -> Place {
-        Place { enqueued_at: Timestamp::from_micros(at), unique_id: format!("job-{at}").parse().unwrap() }
+        Place {
+            enqueued_at: Timestamp::from_micros(at),
+            unique_id: format!("job-{at}").parse().unwrap(),
+        }
     }
 
     fn count(count: u64) -> Count {
@@ -166,10 +184,16 @@ mod tests {
     fn those_enqueued_at_the_same_moment_stand_by_name() {
         let mut line = Line::default();
         for name in ["b", "a", "c"] {
-            let place = Place { enqueued_at: Timestamp::from_micros(1), unique_id: name.parse().unwrap() };
+            let place = Place {
+                enqueued_at: Timestamp::from_micros(1),
+                unique_id: name.parse().unwrap(),
+            };
             line.join(place, Count::ONE);
         }
-        let order: Vec<_> = line.iter().map(|place| place.unique_id.to_string()).collect();
+        let order: Vec<_> = line
+            .iter()
+            .map(|place| place.unique_id.to_string())
+            .collect();
         assert_eq!(order, ["a", "b", "c"]);
     }
 
@@ -202,7 +226,9 @@ mod tests {
             (Some(2), 4, Some(3)),
             (Some(3), 4, None),
         ] {
-            let next = line.next_waiting(after.map(place).as_ref(), most).map(|(place, _)| place);
+            let next = line
+                .next_waiting(after.map(place).as_ref(), most)
+                .map(|(place, _)| place);
             assert_eq!(next, expected.map(place), "after {after:?}, at most {most}");
         }
     }

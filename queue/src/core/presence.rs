@@ -13,25 +13,30 @@ impl Queue {
     /// Sets the timer that notices when the client falls silent. One is enough, however often it
     /// is heard of: when it goes off, it looks when that was and sets itself anew.
     pub(super) fn watch_for_silence(&mut self, now: Timestamp, unique_id: &UniqueId) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         if job.silence_checked_at.is_none() {
-            let at = now + self.settings.abandon_after;
+            let at = now + self.rules.abandon_after;
             job.silence_checked_at = Some(at);
             self.timers.set(at, Timer::Silence(unique_id.clone()));
         }
     }
 
     pub(super) fn check_silence(&mut self, now: Timestamp, unique_id: &UniqueId) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         job.silence_checked_at = None;
         // An open take is a client that is there. When it ends, this timer is set again.
         if !job.calls.is_empty() || matches!(job.state, State::Delivered { .. }) {
             return;
         }
-        let abandoned_at = (job.heard_at + self.settings.abandon_after).max(self.nobody_silent_before);
+        let abandoned_at = (job.heard_at + self.rules.abandon_after).max(self.nobody_silent_before);
         if now < abandoned_at {
             job.silence_checked_at = Some(abandoned_at);
-            self.timers.set(abandoned_at, Timer::Silence(unique_id.clone()));
+            self.timers
+                .set(abandoned_at, Timer::Silence(unique_id.clone()));
             return;
         }
         self.give_up(now, unique_id, Retirement::Abandoned);
@@ -48,7 +53,9 @@ impl Queue {
         }
         // Not here, and not known to be over: put it back first, so that whatever servers hold
         // for it is found and given back.
-        let JobReference::Ticket(claims) = by else { return self.refuse(call, Refusal::UnknownJob) };
+        let JobReference::Ticket(claims) = by else {
+            return self.refuse(call, Refusal::UnknownJob);
+        };
         if self.retired.get(&claims.place()) == Some(Retirement::Withdrawn) {
             return self.answer(call, Answer::Withdrawn);
         }
@@ -66,20 +73,25 @@ impl Queue {
     pub(super) fn referenced(&self, by: &JobReference) -> Option<&Job> {
         match by {
             JobReference::Operator(unique_id) => self.jobs.get(unique_id),
-            JobReference::Ticket(claims) => {
-                self.jobs.get(&claims.request.unique_id).filter(|job| job.claims == *claims)
-            }
+            JobReference::Ticket(claims) => self
+                .jobs
+                .get(&claims.request.unique_id)
+                .filter(|job| job.claims == *claims),
         }
     }
 
     /// The job leaves, and everything that is or may be held for it is given back.
     fn give_up(&mut self, now: Timestamp, unique_id: &UniqueId, retirement: Retirement) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         let profile_key = job.request().profile_key.clone();
         let state = std::mem::replace(&mut job.state, State::Waiting);
         match state {
             State::Waiting => {}
-            State::Forwarding { attempt, asks } => self.give_back_asks(now, unique_id, attempt, asks),
+            State::Forwarding { attempt, asks } => {
+                self.give_back_asks(now, unique_id, attempt, asks)
+            }
             State::Reserved(grants) => self.give_back_grants(now, unique_id, grants, false),
             State::Delivered { grants, .. } => self.give_back_grants(now, unique_id, grants, true),
         }

@@ -27,7 +27,7 @@ use super::{
 
 /// How the queue is set up.
 #[derive(Clone, Debug)]
-pub struct QueueSettings {
+pub struct Rules {
     /// After the start nothing is given out for this long, so that everybody is back in line.
     pub settle: Duration,
     /// A client that is silent for this long has given its job up.
@@ -53,7 +53,7 @@ const OWN_SLEEP: Duration = Duration::from_secs(5);
 /// The line for all tills.
 #[derive(Debug)]
 pub struct Queue {
-    pub(super) settings: QueueSettings,
+    pub(super) rules: Rules,
     pub(super) settled_at: Timestamp,
     pub(super) jobs: BTreeMap<UniqueId, Job>,
     pub(super) jobs_per_repo: BTreeMap<QualifiedRepo, usize>,
@@ -78,14 +78,14 @@ pub struct Queue {
 
 impl Queue {
     /// An empty queue in front of `servers` (base URLs, sorted), started `now`.
-    pub fn new(settings: QueueSettings, servers: &[String], now: Timestamp) -> Self {
+    pub fn new(rules: Rules, servers: &[String], now: Timestamp) -> Self {
         debug_assert!(servers.is_sorted(), "ties between servers go by name");
-        let settled_at = now + settings.settle;
+        let settled_at = now + rules.settle;
         let mut timers = Timers::default();
         timers.set(settled_at, Timer::Settled);
         Self {
-            fleet: Fleet::new(servers, settings.stale_after),
-            settings,
+            fleet: Fleet::new(servers, rules.stale_after),
+            rules,
             settled_at,
             jobs: BTreeMap::new(),
             jobs_per_repo: BTreeMap::new(),
@@ -108,11 +108,15 @@ impl Queue {
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         let now = now.max(self.last_handled_at);
         if now.since(self.last_handled_at) > OWN_SLEEP {
-            self.nobody_silent_before = now + self.settings.abandon_after;
+            self.nobody_silent_before = now + self.rules.abandon_after;
         }
         self.last_handled_at = now;
         match input {
-            Input::Enqueue { call, request, nonce } => self.enqueue(now, call, request, nonce),
+            Input::Enqueue {
+                call,
+                request,
+                nonce,
+            } => self.enqueue(now, call, request, nonce),
             Input::Take { call, claims, hold } => self.take(now, call, &claims, hold),
             Input::HungUp { call, unique_id } => self.hung_up(now, call, &unique_id),
             Input::Undelivered { unique_id } => self.undelivered(now, &unique_id),
@@ -121,10 +125,20 @@ impl Queue {
             Input::Reported { server, report } => self.reported(now, server, report),
             Input::Unchanged { server, asked_at } => self.unchanged(now, server, asked_at),
             Input::Unreachable { server } => self.unreachable(now, server),
-            Input::Forwarded { server, unique_id, attempt, outcome } => {
+            Input::Forwarded {
+                server,
+                unique_id,
+                attempt,
+                outcome,
+            } => {
                 self.forwarded(now, server, &unique_id, attempt, outcome);
             }
-            Input::Released { server, unique_id, attempt, is_settled } => {
+            Input::Released {
+                server,
+                unique_id,
+                attempt,
+                is_settled,
+            } => {
                 self.released(now, server, &unique_id, attempt, is_settled);
             }
             Input::Tick => {}
@@ -165,7 +179,9 @@ impl Queue {
             Timer::Settled => self.dispatch_all(now),
             Timer::Silence(unique_id) => self.check_silence(now, &unique_id),
             Timer::Hold(call, unique_id) => self.end_hold(now, call, &unique_id),
-            Timer::Forward(server, unique_id, attempt) => self.forward_timed_out(now, server, &unique_id, attempt),
+            Timer::Forward(server, unique_id, attempt) => {
+                self.forward_timed_out(now, server, &unique_id, attempt)
+            }
             Timer::Release(server, unique_id) => self.send_release(now, server, &unique_id),
             Timer::Distrust(server, profile_key) => {
                 self.fleet.trust_again(server, &profile_key, now);

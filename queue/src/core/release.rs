@@ -58,11 +58,19 @@ impl Owed {
 
 impl Queue {
     /// Gives back what was or may have been granted to a forward that has failed.
-    pub(super) fn give_back_asks(&mut self, now: Timestamp, unique_id: &UniqueId, attempt: u64, asks: Vec<Ask>) {
+    pub(super) fn give_back_asks(
+        &mut self,
+        now: Timestamp,
+        unique_id: &UniqueId,
+        attempt: u64,
+        asks: Vec<Ask>,
+    ) {
         for ask in asks {
             match ask.grant {
                 Some(grant) => self.give_back_grants(now, unique_id, vec![grant], false),
-                None => self.owe_release(now, ask.server, unique_id, attempt, false, BTreeSet::new()),
+                None => {
+                    self.owe_release(now, ask.server, unique_id, attempt, false, BTreeSet::new())
+                }
             }
         }
     }
@@ -81,7 +89,14 @@ impl Queue {
                 continue;
             }
             let runners = grant.runners.iter().map(|runner| runner.id).collect();
-            self.owe_release(now, grant.server, unique_id, grant.attempt, is_delivered, runners);
+            self.owe_release(
+                now,
+                grant.server,
+                unique_id,
+                grant.attempt,
+                is_delivered,
+                runners,
+            );
         }
     }
 
@@ -94,7 +109,8 @@ impl Queue {
             .reservations(unique_id)
             .into_iter()
             .filter(|(_, reservation)| {
-                reservation.state == ReservationState::Held && is_of_job(reservation, claims.enqueued_at)
+                reservation.state == ReservationState::Held
+                    && is_of_job(reservation, claims.enqueued_at)
             })
             .map(|(server, _)| server)
             .collect();
@@ -105,7 +121,9 @@ impl Queue {
     }
 
     pub(super) fn send_release(&mut self, now: Timestamp, server: ServerId, unique_id: &UniqueId) {
-        let Some(owed) = self.owed.0.get_mut(&(server, unique_id.clone())) else { return };
+        let Some(owed) = self.owed.0.get_mut(&(server, unique_id.clone())) else {
+            return;
+        };
         if now < owed.next_at {
             return;
         }
@@ -117,7 +135,8 @@ impl Queue {
             attempt: owed.attempt,
             is_delivered: owed.is_delivered,
         };
-        self.timers.set(owed.next_at, Timer::Release(server, unique_id.clone()));
+        self.timers
+            .set(owed.next_at, Timer::Release(server, unique_id.clone()));
         self.emit(Output::Release(release));
     }
 
@@ -130,15 +149,21 @@ impl Queue {
         is_settled: bool,
     ) {
         let key = (server, unique_id.clone());
-        let is_current = self.owed.0.get(&key).is_some_and(|owed| owed.attempt == attempt);
+        let is_current = self
+            .owed
+            .0
+            .get(&key)
+            .is_some_and(|owed| owed.attempt == attempt);
         if !is_current || !is_settled {
             // A failure is tried again when the timer that was set with the sending goes off.
             return;
         }
         if let Some(owed) = self.owed.0.remove(&key) {
-            self.timers.cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
+            self.timers
+                .cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
             self.fleet.forget_reservation(server, unique_id);
-            self.fleet.released(server, &owed.profile_key, owed.runners.into_iter());
+            self.fleet
+                .released(server, &owed.profile_key, owed.runners.into_iter());
             self.dispatch(now, &owed.profile_key);
         }
     }
@@ -154,7 +179,8 @@ impl Queue {
             .collect();
         for unique_id in owed {
             if let Some(owed) = self.owed.0.get_mut(&(server, unique_id.clone())) {
-                self.timers.cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
+                self.timers
+                    .cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
                 owed.next_at = now;
                 owed.pause = RETRY_FIRST;
             }
@@ -166,7 +192,8 @@ impl Queue {
     /// attempt, which is enough to make it ignore the release.
     pub(super) fn drop_release(&mut self, server: ServerId, unique_id: &UniqueId) {
         if let Some(owed) = self.owed.0.remove(&(server, unique_id.clone())) {
-            self.timers.cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
+            self.timers
+                .cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
         }
     }
 
@@ -179,10 +206,19 @@ impl Queue {
         is_delivered: bool,
         runners: BTreeSet<RunnerId>,
     ) {
-        let Some(job) = self.jobs.get(unique_id) else { return };
+        let Some(job) = self.jobs.get(unique_id) else {
+            return;
+        };
         let profile_key = job.request().profile_key.clone();
         self.drop_release(server, unique_id);
-        let owed = OwedRelease { attempt, is_delivered, runners, profile_key, next_at: now, pause: RETRY_FIRST };
+        let owed = OwedRelease {
+            attempt,
+            is_delivered,
+            runners,
+            profile_key,
+            next_at: now,
+            pause: RETRY_FIRST,
+        };
         self.owed.0.insert((server, unique_id.clone()), owed);
         self.send_release(now, server, unique_id);
     }
@@ -190,5 +226,6 @@ impl Queue {
 
 /// Sorts before every other name.
 fn first_unique_id() -> UniqueId {
-    "-".parse().expect("a hyphen is a valid unique_id, and the smallest character of one")
+    "-".parse()
+        .expect("a hyphen is a valid unique_id, and the smallest character of one")
 }

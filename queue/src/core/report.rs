@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     clock::Timestamp,
+    github::RegistrationStatus,
     values::{ProfileKey, UniqueId},
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, RunnerStatus},
 };
@@ -42,7 +43,15 @@ impl Report {
         let mut profiles: BTreeMap<ProfileKey, ProfileReport> = dashboard
             .profile_runner_counts
             .iter()
-            .map(|(key, counts)| (key.clone(), ProfileReport { target: counts.target, idle: BTreeSet::new() }))
+            .map(|(key, counts)| {
+                (
+                    key.clone(),
+                    ProfileReport {
+                        target: counts.target,
+                        idle: BTreeSet::new(),
+                    },
+                )
+            })
             .collect();
         for shown in &dashboard.runners {
             if !is_idle(shown) {
@@ -65,7 +74,12 @@ impl Report {
             }
         }
         let runners = dashboard.runners.iter().map(|shown| shown.id).collect();
-        Self { asked_at, profiles, runners, reservations: dashboard.reservations }
+        Self {
+            asked_at,
+            profiles,
+            runners,
+            reservations: dashboard.reservations,
+        }
     }
 
     /// What it says of the profile.
@@ -77,10 +91,22 @@ impl Report {
 fn is_idle(shown: &DashboardRunner) -> bool {
     match shown.status {
         Some(status) => status == RunnerStatus::Idle,
-        None => shown.runner.guest_name.is_some() && shown.runner.registration.as_ref().is_some_and(|registration| {
-            let is_reserved = registration.labels.iter().any(|label| label.name.starts_with("reserved-for:"));
-            registration.status.is_online() && !registration.busy && !is_reserved
-        }),
+        None => {
+            shown.runner.guest_name.is_some()
+                && shown
+                    .runner
+                    .registration
+                    .as_ref()
+                    .is_some_and(|registration| {
+                        let is_reserved = registration
+                            .labels
+                            .iter()
+                            .any(|label| label.name.starts_with("reserved-for:"));
+                        registration.status == RegistrationStatus::Online
+                            && !registration.busy
+                            && !is_reserved
+                    })
+        }
     }
 }
 
@@ -93,8 +119,11 @@ fn profile_by_name<'a>(
     let name = &shown.runner.registration.as_ref()?.name;
     let (guest, _) = name.rsplit_once('@')?;
     let (base, _) = guest.rsplit_once('.')?;
-    keys.filter(|key| base.strip_suffix(key.as_str()).is_some_and(|rest| rest.ends_with('-')))
-        .max_by_key(|key| key.as_str().len())
+    keys.filter(|key| {
+        base.strip_suffix(key.as_str())
+            .is_some_and(|rest| rest.ends_with('-'))
+    })
+    .max_by_key(|key| key.as_str().len())
 }
 
 #[cfg(test)]
@@ -108,7 +137,13 @@ mod tests {
             "excess_healthy": 0, "wanted": 0, "image_age": null})
     }
 
-    fn older_runner(id: u64, name: &str, status: &str, busy: bool, label: &str) -> serde_json::Value {
+    fn older_runner(
+        id: u64,
+        name: &str,
+        status: &str,
+        busy: bool,
+        label: &str,
+    ) -> serde_json::Value {
         json!({"id": id, "runner": {"id": id, "created_time": {"secs_since_epoch": 1, "nanos_since_epoch": 0},
             "registration": {"id": id, "busy": busy, "name": name, "status": status, "labels": [{"name": label}]},
             "guest_name": "guest", "ipv4_address": null}})
@@ -117,7 +152,13 @@ mod tests {
     fn idle(dashboard: serde_json::Value, key: &str) -> Vec<RunnerId> {
         let dashboard = serde_json::from_value(dashboard).unwrap();
         let report = Report::of(dashboard, Timestamp::from_seconds(1));
-        report.profile(&key.parse().unwrap()).unwrap().idle.iter().copied().collect()
+        report
+            .profile(&key.parse().unwrap())
+            .unwrap()
+            .idle
+            .iter()
+            .copied()
+            .collect()
     }
 
     #[test]
@@ -145,7 +186,8 @@ mod tests {
         let mut other = older_runner(2, "whatever", "offline", false, "x");
         other["status"] = json!("idle");
         other["profile_key"] = json!("linux");
-        let dashboard = json!({"profile_runner_counts": {"linux": counts(2, 1)}, "runners": [runner, other]});
+        let dashboard =
+            json!({"profile_runner_counts": {"linux": counts(2, 1)}, "runners": [runner, other]});
         assert_eq!(idle(dashboard, "linux"), [2]);
     }
 

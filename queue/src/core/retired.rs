@@ -42,7 +42,11 @@ impl Retired {
 
     /// Forgets those whose tickets have expired.
     pub fn forget_expired(&mut self, now: Timestamp) {
-        while self.by_expiry.first().is_some_and(|(expires_at, _)| *expires_at <= now) {
+        while self
+            .by_expiry
+            .first()
+            .is_some_and(|(expires_at, _)| *expires_at <= now)
+        {
             self.forget_first();
         }
     }
@@ -71,13 +75,19 @@ mod tests {
     #[test]
     fn a_retired_job_is_remembered_until_its_ticket_expires() {
         let mut retired = Retired::default();
-        let place = |second| Place { enqueued_at: Timestamp::from_seconds(second), unique_id: "job".parse().unwrap() };
+        let place = |second| Place {
+            enqueued_at: Timestamp::from_seconds(second),
+            unique_id: "job".parse().unwrap(),
+        };
         retired.insert(place(1), Retirement::Served, Timestamp::from_seconds(10));
         retired.insert(place(2), Retirement::Withdrawn, Timestamp::from_seconds(20));
         retired.forget_expired(Timestamp::from_seconds(9));
         assert_eq!(retired.get(&place(1)), Some(Retirement::Served));
         retired.forget_expired(Timestamp::from_seconds(10));
-        assert_eq!((retired.get(&place(1)), retired.get(&place(2))), (None, Some(Retirement::Withdrawn)));
+        assert_eq!(
+            (retired.get(&place(1)), retired.get(&place(2))),
+            (None, Some(Retirement::Withdrawn))
+        );
         retired.remove(&place(2), Timestamp::from_seconds(20));
         assert!(retired.is_empty());
     }

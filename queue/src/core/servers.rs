@@ -8,7 +8,7 @@ use shared::{
 
 use super::{
     fleet::{Health, ServerId, is_of_job},
-    job::{GrantEnd, Grant, Retirement, State},
+    job::{Grant, GrantEnd, Retirement, State},
     queue::Queue,
     report::Report,
     timers::Timer,
@@ -17,7 +17,11 @@ use super::{
 impl Queue {
     pub(super) fn reported(&mut self, now: Timestamp, server: ServerId, report: Report) {
         let was_fresh = self.fleet.health(server, now) == Health::Fresh;
-        let mentioned: Vec<UniqueId> = report.reservations.iter().flat_map(|held| held.keys().cloned()).collect();
+        let mentioned: Vec<UniqueId> = report
+            .reservations
+            .iter()
+            .flat_map(|held| held.keys().cloned())
+            .collect();
         let mut profiles = self.fleet.profiles(server);
         if !self.fleet.reported(server, report) {
             return;
@@ -67,7 +71,9 @@ impl Queue {
         if self.learn_reservation(now, unique_id) {
             return true;
         }
-        let Some(job) = self.jobs.get(unique_id) else { return true };
+        let Some(job) = self.jobs.get(unique_id) else {
+            return true;
+        };
         // A part of what it needs: its client never got an answer, so nobody waits for these.
         let claims = job.claims.clone();
         self.owe_release_of_reported(now, &claims);
@@ -77,7 +83,9 @@ impl Queue {
     /// Takes up what servers hold for a waiting job, if that is all it needs, by asking them
     /// again under its name: only what this queue was granted itself is ever handed out.
     pub(super) fn take_up_reservations(&mut self, now: Timestamp, unique_id: &UniqueId) -> bool {
-        let Some(job) = self.jobs.get(unique_id) else { return false };
+        let Some(job) = self.jobs.get(unique_id) else {
+            return false;
+        };
         if !matches!(job.state, State::Waiting) {
             return false;
         }
@@ -92,7 +100,9 @@ impl Queue {
                     && is_of_job(reservation, job.claims.enqueued_at)
                     && self.fleet.health(*server, now) == Health::Fresh
             })
-            .filter_map(|(server, reservation)| Some((server, Count::new(reservation.runners.len() as u64).ok()?)))
+            .filter_map(|(server, reservation)| {
+                Some((server, Count::new(reservation.runners.len() as u64).ok()?))
+            })
             .collect();
         if held.iter().map(|(_, count)| count.get()).sum::<usize>() != wanted {
             return false;
@@ -103,7 +113,9 @@ impl Queue {
 
     /// A server mentions a job that may be waiting here.
     fn learn_reservation(&mut self, now: Timestamp, unique_id: &UniqueId) -> bool {
-        let Some(job) = self.jobs.get(unique_id) else { return false };
+        let Some(job) = self.jobs.get(unique_id) else {
+            return false;
+        };
         if !matches!(job.state, State::Waiting) {
             return false;
         }
@@ -129,7 +141,9 @@ impl Queue {
     }
 
     fn review_grant(&mut self, now: Timestamp, server: ServerId, unique_id: &UniqueId) {
-        let Some(report) = self.fleet.report(server) else { return };
+        let Some(report) = self.fleet.report(server) else {
+            return;
+        };
         let job = self.jobs.get_mut(unique_id);
         let Some((grants, enqueued_at, is_delivered)) = job.and_then(|job| match &mut job.state {
             State::Reserved(grants) => Some((grants, job.claims.enqueued_at, false)),
@@ -152,7 +166,14 @@ impl Queue {
             // Its client has its answer, which stands for as long as any part of it does.
             if ends.iter().all(Option::is_some) {
                 let is_served = ends.contains(&Some(GrantEnd::Served));
-                self.retire(unique_id, if is_served { Retirement::Served } else { Retirement::Lapsed });
+                self.retire(
+                    unique_id,
+                    if is_served {
+                        Retirement::Served
+                    } else {
+                        Retirement::Lapsed
+                    },
+                );
             }
         } else if ends.contains(&Some(GrantEnd::Served)) {
             // Another queue had handed it out.
@@ -164,10 +185,17 @@ impl Queue {
 
     /// Runners of a job died before it was told of them: it waits again, at its old place.
     fn return_to_line(&mut self, now: Timestamp, unique_id: &UniqueId) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         let (place, request) = (job.claims.place(), job.request().clone());
-        let State::Reserved(grants) = std::mem::replace(&mut job.state, State::Waiting) else { return };
-        self.lines.entry(request.profile_key.clone()).or_default().join(place, request.count);
+        let State::Reserved(grants) = std::mem::replace(&mut job.state, State::Waiting) else {
+            return;
+        };
+        self.lines
+            .entry(request.profile_key.clone())
+            .or_default()
+            .join(place, request.count);
         self.give_back_grants(now, unique_id, grants, false);
         self.dispatch(now, &request.profile_key);
     }
@@ -205,8 +233,9 @@ fn end_of(
     let is_missing_for_sure = report.asked_at > grant.granted_at;
     match &report.reservations {
         Some(reservations) => {
-            let reservation =
-                reservations.get(unique_id).filter(|reservation| is_of_job(reservation, enqueued_at));
+            let reservation = reservations
+                .get(unique_id)
+                .filter(|reservation| is_of_job(reservation, enqueued_at));
             match reservation.map(|reservation| reservation.state) {
                 Some(ReservationState::Served) => Some(GrantEnd::Served),
                 Some(ReservationState::Held | ReservationState::Used) => None,
@@ -216,7 +245,10 @@ fn end_of(
         // An older monitor does not say how it ended. Served is the safe guess: it gives nobody
         // a second set.
         None => {
-            let is_there = grant.runners.iter().any(|runner| report.runners.contains(&runner.id));
+            let is_there = grant
+                .runners
+                .iter()
+                .any(|runner| report.runners.contains(&runner.id));
             (is_missing_for_sure && !is_there).then_some(GrantEnd::Served)
         }
     }

@@ -18,18 +18,30 @@ const RETRY_AFTER_SECONDS_MAX: u64 = 5;
 const JOBS_AHEAD_PER_SECOND: u64 = 100;
 
 impl Queue {
-    pub(super) fn take(&mut self, now: Timestamp, call: CallId, claims: &Claims, hold: Option<Duration>) {
+    pub(super) fn take(
+        &mut self,
+        now: Timestamp,
+        call: CallId,
+        claims: &Claims,
+        hold: Option<Duration>,
+    ) {
         let unique_id = &claims.request.unique_id;
-        if self.referenced(&JobReference::Ticket(claims.clone())).is_none()
+        if self
+            .referenced(&JobReference::Ticket(claims.clone()))
+            .is_none()
             && let Err(refusal) = self.readopt(now, claims)
         {
             return self.refuse(call, refusal);
         }
-        let held_max = self.settings.held_max;
-        let Some(job) = self.jobs.get_mut(unique_id) else { return self.refuse(call, Refusal::UnknownJob) };
+        let held_max = self.rules.held_max;
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return self.refuse(call, Refusal::UnknownJob);
+        };
         job.heard_at = now;
         self.watch_for_silence(now, unique_id);
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         if !job.is_in_line() {
             job.calls.push(call);
             self.held_count += 1;
@@ -44,12 +56,15 @@ impl Queue {
         }
         job.calls.push(call);
         self.held_count += 1;
-        self.timers.set(now + hold, Timer::Hold(call, unique_id.clone()));
+        self.timers
+            .set(now + hold, Timer::Hold(call, unique_id.clone()));
     }
 
     /// Answers every held take of a job that has its runners.
     pub(super) fn deliver(&mut self, unique_id: &UniqueId) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         if job.calls.is_empty() {
             return;
         }
@@ -66,10 +81,17 @@ impl Queue {
         };
         let runners = runners_of(&grants);
         let is_array = job.request().is_array;
-        job.state = State::Delivered { grants, answers: answers + calls.len() };
+        job.state = State::Delivered {
+            grants,
+            answers: answers + calls.len(),
+        };
         self.held_count -= calls.len();
         for call in calls {
-            let answer = Answer::Runners { unique_id: unique_id.clone(), runners: runners.clone(), is_array };
+            let answer = Answer::Runners {
+                unique_id: unique_id.clone(),
+                runners: runners.clone(),
+                is_array,
+            };
             self.answer(call, answer);
         }
     }
@@ -82,7 +104,9 @@ impl Queue {
 
     /// The answer never left this process, so its client cannot know the runners.
     pub(super) fn undelivered(&mut self, now: Timestamp, unique_id: &UniqueId) {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
         if let State::Delivered { grants, answers } = &mut job.state {
             *answers -= 1;
             if *answers == 0 {
@@ -107,8 +131,13 @@ impl Queue {
             let rhythm = self.rhythms.get(&job.request().profile_key)?;
             rhythm.estimate(now, ahead + job.request().count.get())
         });
-        let retry_after_seconds = (1 + ahead as u64 / JOBS_AHEAD_PER_SECOND).min(RETRY_AFTER_SECONDS_MAX);
-        WaitingAnswer { ahead, estimate, retry_after_seconds }
+        let retry_after_seconds =
+            (1 + ahead as u64 / JOBS_AHEAD_PER_SECOND).min(RETRY_AFTER_SECONDS_MAX);
+        WaitingAnswer {
+            ahead,
+            estimate,
+            retry_after_seconds,
+        }
     }
 
     pub(super) fn ahead_of(&self, job: &Job) -> usize {
@@ -118,8 +147,12 @@ impl Queue {
 
     /// Forgets a held take: `false` if it is not held any more.
     fn end_call(&mut self, now: Timestamp, call: CallId, unique_id: &UniqueId) -> bool {
-        let Some(job) = self.jobs.get_mut(unique_id) else { return false };
-        let Some(index) = job.calls.iter().position(|held| *held == call) else { return false };
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return false;
+        };
+        let Some(index) = job.calls.iter().position(|held| *held == call) else {
+            return false;
+        };
         job.calls.swap_remove(index);
         job.heard_at = now;
         self.held_count -= 1;
@@ -128,5 +161,8 @@ impl Queue {
 }
 
 fn runners_of(grants: &[Grant]) -> Arc<[TakenRunner]> {
-    grants.iter().flat_map(|grant| grant.runners.iter().cloned()).collect()
+    grants
+        .iter()
+        .flat_map(|grant| grant.runners.iter().cloned())
+        .collect()
 }

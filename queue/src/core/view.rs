@@ -118,8 +118,17 @@ impl Queue {
         }
         match self.ahead_of(job) {
             0 => {
-                let idle = self.fleet.offers(&request.profile_key, now).iter().map(|(_, idle)| idle).sum();
-                if wanted > 1 { Why::Gathering { idle, wanted } } else { Why::NoneIdle }
+                let idle = self
+                    .fleet
+                    .offers(&request.profile_key, now)
+                    .iter()
+                    .map(|(_, idle)| idle)
+                    .sum();
+                if wanted > 1 {
+                    Why::Gathering { idle, wanted }
+                } else {
+                    Why::NoneIdle
+                }
             }
             ahead => Why::Behind(ahead),
         }
@@ -132,8 +141,16 @@ impl Queue {
             is_settled: self.is_settled(now),
             waiting_count,
             served_count: self.jobs.len() - waiting_count,
-            profiles: self.profile_keys().into_iter().map(|key| self.profile_view(now, key)).collect(),
-            servers: self.fleet.ids().map(|server| self.server_view(now, server)).collect(),
+            profiles: self
+                .profile_keys()
+                .into_iter()
+                .map(|key| self.profile_view(now, key))
+                .collect(),
+            servers: self
+                .fleet
+                .ids()
+                .map(|server| self.server_view(now, server))
+                .collect(),
         }
     }
 
@@ -155,7 +172,10 @@ impl Queue {
     }
 
     fn profile_keys(&self) -> Vec<ProfileKey> {
-        let reported = self.fleet.ids().flat_map(|server| self.fleet.profiles(server));
+        let reported = self
+            .fleet
+            .ids()
+            .flat_map(|server| self.fleet.profiles(server));
         let mut keys: Vec<ProfileKey> = reported.chain(self.lines.keys().cloned()).collect();
         keys.sort();
         keys.dedup();
@@ -164,7 +184,10 @@ impl Queue {
 
     fn profile_view(&self, now: Timestamp, profile_key: ProfileKey) -> ProfileView {
         let line = self.lines.get(&profile_key);
-        let shown = line.into_iter().flat_map(|line| line.iter()).take(JOBS_SHOWN_MAX);
+        let shown = line
+            .into_iter()
+            .flat_map(|line| line.iter())
+            .take(JOBS_SHOWN_MAX);
         let jobs = shown.filter_map(|place| {
             let job = self.jobs.get(&place.unique_id)?;
             let request = job.request();
@@ -180,7 +203,12 @@ impl Queue {
         });
         ProfileView {
             target: self.fleet.target(&profile_key, now),
-            idle: self.fleet.offers(&profile_key, now).iter().map(|(_, idle)| idle).sum(),
+            idle: self
+                .fleet
+                .offers(&profile_key, now)
+                .iter()
+                .map(|(_, idle)| idle)
+                .sum(),
             waiting_count: line.map_or(0, |line| line.len()),
             jobs: jobs.collect(),
             profile_key,
@@ -188,7 +216,11 @@ impl Queue {
     }
 
     fn server_view(&self, now: Timestamp, server: usize) -> ServerView {
-        let profiles = self.fleet.report(server).into_iter().flat_map(|report| &report.profiles);
+        let profiles = self
+            .fleet
+            .report(server)
+            .into_iter()
+            .flat_map(|report| &report.profiles);
         ServerView {
             name: self.fleet.name(server).to_owned(),
             health: match self.fleet.health(server, now) {
@@ -196,7 +228,10 @@ impl Queue {
                 Health::Stale => "stale",
                 Health::Down => "down",
             },
-            age_seconds: self.fleet.confirmed_at(server).map(|at| now.since(at).as_secs()),
+            age_seconds: self
+                .fleet
+                .confirmed_at(server)
+                .map(|at| now.since(at).as_secs()),
             profiles: profiles
                 .map(|(key, profile)| ServerProfileView {
                     profile_key: key.clone(),

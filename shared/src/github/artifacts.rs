@@ -187,3 +187,33 @@ fn check(artifact: &Artifact, zip: &[u8]) -> Result<(), &'static str> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::GithubSettings, *};
+    use crate::{http::Client, secret::Secret};
+
+    #[test]
+    fn an_open_line_is_used_only_where_github_itself_is_reached_by_one() {
+        let secure = "https://store/blob";
+        for (api_url, location, expected) in [
+            ("https://api.github.com", secure, true),
+            ("https://api.github.com", "HTTPS://store/blob", true),
+            ("https://api.github.com", "http://store/blob", false),
+            ("https://api.github.com", "/blob", false),
+            ("https://api.github.com", "", false),
+            ("HTTPS://api.github.com", "http://store/blob", false),
+            ("http://127.0.0.1:1", "http://store/blob", true),
+            ("http://127.0.0.1:1", secure, true),
+        ] {
+            let settings = GithubSettings {
+                api_url: api_url.into(),
+                scope_path: String::new(),
+                token: Secret::new(""),
+            };
+            let github = Github::new(Client::new(), settings);
+            let said = github.may_fetch_from(location);
+            assert_eq!(said, expected, "{api_url} {location}");
+        }
+    }
+}

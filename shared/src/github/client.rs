@@ -3,12 +3,12 @@
 //! Owns the one place through which all of them go. Never sends the token anywhere but to the
 //! API's own address.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::de::DeserializeOwned;
 
-use super::{GithubError, RateLimit, runners::SeenRunners};
+use super::{GithubError, RateLimit, runner_list::Pages};
 use crate::{
     http::{Answer, Call, Client, Method, Retry, StatusCode},
     secret::Secret,
@@ -40,7 +40,7 @@ pub struct GithubSettings {
 pub struct Github {
     pub(super) client: Client,
     settings: GithubSettings,
-    pub(super) seen_runners: RefCell<Option<Rc<SeenRunners>>>,
+    pub(super) seen_pages: RefCell<Pages>,
     rate_limit: RefCell<Option<RateLimit>>,
 }
 
@@ -54,7 +54,7 @@ impl Github {
                 api_url,
                 ..settings
             },
-            seen_runners: RefCell::new(None),
+            seen_pages: RefCell::new(Pages::new()),
             rate_limit: RefCell::new(None),
         }
     }

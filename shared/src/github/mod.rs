@@ -4,15 +4,16 @@
 //! it says no. Decides nothing: what to register or to delete, and when to ask again, is the
 //! caller's. No token, credential or signed address ever stands in an error.
 //!
-//! Read in this order: `client` (how a question is put), `runners` and `artifacts` (the
-//! questions), `limits` and `error` (what GitHub says besides), `registration` and `runner_name`
-//! (the words).
+//! Read in this order: `client` (how a question is put), `runner_list`, `runners` and `artifacts`
+//! (the questions), `limits` and `error` (what GitHub says besides), `registration` and
+//! `runner_name` (the words).
 
 mod artifacts;
 mod client;
 mod error;
 mod limits;
 mod registration;
+mod runner_list;
 mod runner_name;
 mod runners;
 #[cfg(test)]

@@ -1,9 +1,6 @@
-//! Runners at GitHub: listing, registering, deleting and labelling them.
+//! Registering, deleting and labelling runners at GitHub.
 //!
-//! Owns paging through the list and the copy of it that GitHub can confirm for free. Believes
-//! GitHub: nothing is added to its list or taken from it here.
-
-use std::{collections::BTreeMap, rc::Rc};
+//! Owns what each of GitHub's answers to that means. Never repeats what must not be done twice.
 
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
@@ -11,17 +8,12 @@ use serde_json::json;
 
 use super::{
     Github, GithubError, Registration,
-    client::{PER_PAGE, UNRESERVED, body},
+    client::{UNRESERVED, body},
 };
 use crate::{
-    http::{Answer, Call, Method, Retry, StatusCode},
+    http::{Call, Method, Retry, StatusCode},
     secret::Secret,
 };
-
-/// What is attempted when a page of the list cannot be had.
-const LIST: &str = "list runners";
-/// The most pages of runners that are read: 10,000, the most of one group.
-const PAGES_MAX: usize = 100;
 
 /// A new registration and the secret that starts its runner.
 #[derive(Debug)]
@@ -43,26 +35,6 @@ pub enum Deletion {
     Busy,
 }
 
-/// A list that fitted on one page, and by what GitHub recognises it.
-pub(super) struct SeenRunners {
-    etag: String,
-    registrations: Vec<Registration>,
-}
-
-/// All pages, read from the first to the last.
-struct Reading {
-    registrations: BTreeMap<u64, Registration>,
-    page_count: usize,
-    /// Whether the pages fit together: all tell the same count, and that many runners are there.
-    is_whole: bool,
-}
-
-#[derive(Deserialize)]
-struct RunnersPage {
-    total_count: usize,
-    runners: Vec<Registration>,
-}
-
 #[derive(Deserialize)]
 struct Registered {
     runner: Registration,
@@ -70,82 +42,6 @@ struct Registered {
 }
 
 impl Github {
-    /// Every runner of the scope, foreign ones too, each once, by id.
-    ///
-    /// As long as one page holds them all, an unchanged list costs nothing of the primary limit.
-    /// While runners come and go between pages, one that stays may be missed; then the pages are
-    /// read once more, and whatever either reading showed is in the list. So it is rather too
-    /// long than too short, because a runner that is not in it may be destroyed.
-    pub async fn list_runners(&self) -> Result<Vec<Registration>, GithubError> {
-        let seen = self.seen_runners.borrow().clone();
-        let etag = seen.as_deref().map(|seen| seen.etag.as_str());
-        let first = self.runners_page(1, etag).await?;
-        if let Some(seen) = seen.filter(|_| first.status == StatusCode::NOT_MODIFIED) {
-            return Ok(seen.registrations.clone());
-        }
-        let mut reading = self.read_on(&first).await?;
-        if !reading.is_whole {
-            let again = self.runners_page(1, None).await?;
-            let again = self.read_on(&again).await?;
-            reading.registrations.extend(again.registrations);
-        }
-        let registrations: Vec<Registration> = reading.registrations.into_values().collect();
-
-        // GitHub confirms a page, not a list: a later page may change behind an unchanged first.
-        let is_confirmable = reading.is_whole && reading.page_count == 1;
-        let etag = first.header("etag").filter(|_| is_confirmable);
-        self.seen_runners.replace(etag.map(|etag| {
-            Rc::new(SeenRunners {
-                etag: etag.into(),
-                registrations: registrations.clone(),
-            })
-        }));
-        Ok(registrations)
-    }
-
-    async fn runners_page(&self, number: usize, etag: Option<&str>) -> Result<Answer, GithubError> {
-        let url = self.scope_url(&format!(
-            "/actions/runners?per_page={PER_PAGE}&page={number}"
-        ));
-        let call = self.call(Method::GET, &url);
-        match etag {
-            None => self.ask(LIST, call, &[StatusCode::OK]).await,
-            Some(etag) => {
-                let call = call.header("if-none-match", etag);
-                let expected = [StatusCode::OK, StatusCode::NOT_MODIFIED];
-                self.ask(LIST, call, &expected).await
-            }
-        }
-    }
-
-    /// Reads the page that is there, and those after it.
-    async fn read_on(&self, first: &Answer) -> Result<Reading, GithubError> {
-        let mut page: RunnersPage = body(LIST, first)?;
-        let total_count = page.total_count;
-        let (mut read_count, mut is_steady) = (0, true);
-        let mut registrations = BTreeMap::new();
-        for page_count in 1..=PAGES_MAX {
-            read_count += page.runners.len();
-            is_steady &= page.total_count == total_count;
-            let is_end = page.runners.is_empty() || read_count >= page.total_count;
-            // A runner that moved to the next page meanwhile is met twice.
-            registrations.extend(page.runners.into_iter().map(|runner| (runner.id, runner)));
-            if is_end {
-                return Ok(Reading {
-                    is_whole: is_steady && registrations.len() == total_count,
-                    registrations,
-                    page_count,
-                });
-            }
-            let next = self.runners_page(page_count + 1, None).await?;
-            page = body(LIST, &next)?;
-        }
-        Err(GithubError::Unexpected {
-            attempt: LIST.into(),
-            what: "the list does not end",
-        })
-    }
-
     /// Registers a runner that will take one job.
     ///
     /// Never sent twice: after an ambiguous failure the list tells whether it was done, and its

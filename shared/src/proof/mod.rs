@@ -12,6 +12,7 @@
 //! ```
 
 mod archive;
+mod desk;
 mod prove;
 mod refusal;
 mod statement;
@@ -21,6 +22,7 @@ mod tests;
 use std::time::Duration;
 
 pub use archive::ZIP_LENGTH_MAX;
+pub use desk::{ClosedDesk, ProofDesk};
 pub use prove::prove;
 pub use refusal::{ProofError, ProofRefusal};
 

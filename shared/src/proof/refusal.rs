@@ -41,7 +41,7 @@ pub enum ProofRefusal {
     #[error("the run has no artifact with the name of this unique_id")]
     NoArtifact,
     /// It is older than `artifact_max_age`, or GitHub does not say how old it is.
-    #[error("the artifact is not younger than {} s", max_age.as_secs())]
+    #[error("the artifact is older than {} s", max_age.as_secs())]
     TooOld {
         /// How old it may be.
         max_age: Duration,

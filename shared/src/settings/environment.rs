@@ -3,19 +3,28 @@
 //! Owns the one look at the process environment, which it never changes. What a variable means is
 //! said elsewhere.
 
-use std::{collections::BTreeMap, fmt, io, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use super::{error::SettingsError, source};
 
 /// Every variable that belongs to the daemons begins so, but for [`OTHER_NAMES`].
 pub(super) const PREFIX: &str = "SERVO_CI_MONITOR_";
+
+/// The token of both daemons' API. Not a setting, although it has the prefix.
+pub(super) const API_TOKEN: &str = "SERVO_CI_MONITOR_API_TOKEN";
+/// The folder for data. Not a setting either.
+pub(super) const DATA_PATH: &str = "SERVO_CI_MONITOR_DATA_PATH";
+/// The token for GitHub.
+pub(super) const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// The folder whose files guests may fetch.
+pub(super) const IMAGE_DEPS_DIR: &str = "IMAGE_DEPS_DIR";
+/// The folder that holds the profiles' folders.
+pub(super) const LIB_MONITOR_DIR: &str = "LIB_MONITOR_DIR";
+/// What to log.
+pub(super) const LOG_FILTER: &str = "RUST_LOG";
+
 /// The variables without the prefix that are read.
-const OTHER_NAMES: [&str; 4] = [
-    "GITHUB_TOKEN",
-    "IMAGE_DEPS_DIR",
-    "LIB_MONITOR_DIR",
-    "RUST_LOG",
-];
+const OTHER_NAMES: [&str; 4] = [GITHUB_TOKEN, IMAGE_DEPS_DIR, LIB_MONITOR_DIR, LOG_FILTER];
 
 /// Variables by name. Some of the values are secrets, so only the names can be printed.
 #[derive(Clone, Default)]
@@ -44,25 +53,17 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// All variables that begin with [`PREFIX`], with what follows it.
-    pub(super) fn prefixed(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.0.iter().filter_map(|(name, value)| {
-            Some((name.as_str(), name.strip_prefix(PREFIX)?, value.as_str()))
-        })
+    /// All variables that are set and begin with [`PREFIX`]: name and value.
+    pub(super) fn prefixed(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.0.keys().filter(|name| name.starts_with(PREFIX));
+        names.filter_map(|name| Some((name.as_str(), self.get(name)?)))
     }
 
     /// These variables, and those of the file at `path` that are not among them. A file that is
     /// not there holds none.
     pub(super) fn or_from_file(mut self, path: &Path) -> Result<Self, SettingsError> {
-        let text = match source::read_text(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self),
-            Err(source) => {
-                return Err(SettingsError::Unreadable {
-                    file: path.to_owned(),
-                    source,
-                });
-            }
+        let Some(text) = source::read_text(path)? else {
+            return Ok(self);
         };
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

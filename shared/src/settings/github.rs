@@ -11,7 +11,10 @@ use super::{
     kind::{self, Kind},
     table::Table,
 };
-use crate::units::{DAY, DURATION_MAX, SECOND};
+use crate::{
+    units::{DAY, DURATION_MAX, SECOND},
+    values::QualifiedRepo,
+};
 
 /// What both daemons need to know about GitHub. Each field is named as its key.
 #[derive(Clone, Debug)]
@@ -35,7 +38,9 @@ pub struct GithubSettings {
 }
 
 pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, SettingsError> {
-    let api_url = "https://api.github.com".parse().expect("that is a base URL");
+    let api_url = "https://api.github.com"
+        .parse()
+        .expect("that is a base URL");
     Ok(GithubSettings {
         github_api_url: top.or(
             "github_api_url",
@@ -69,6 +74,6 @@ pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, Setting
 fn repo_prefix() -> Kind<String> {
     kind::text("\"<owner>/\" or \"<owner>/<beginning of repo>\"", |text| {
         // With one more character it is a whole name, if it is the beginning of one.
-        text.contains('/') && format!("{text}x").parse::<crate::values::QualifiedRepo>().is_ok()
+        text.contains('/') && format!("{text}x").parse::<QualifiedRepo>().is_ok()
     })
 }

@@ -80,7 +80,8 @@ fn read_guest_prefixes(top: &mut Table<'_>) -> Result<[String; 3], SettingsError
                 || format!("{other}-").starts_with(&format!("{prefix}-"));
             if is_confusable {
                 let found = format!("{prefix:?} beside {other_key} = {other:?}");
-                let allowed = "prefixes of which none is another, or another's beginning before a -";
+                let allowed =
+                    "prefixes of which none is another, or another's beginning before a -";
                 return Err(top.wrong(key, found, allowed));
             }
         }

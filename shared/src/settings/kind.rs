@@ -80,7 +80,9 @@ pub(super) fn memory(most: Memory) -> Kind<Memory> {
     let allowed = format!(
         "at most {most} of memory, as a whole number and one of B, K, M, G, T, P, such as \"16G\""
     );
-    understood(allowed, move |text| text.parse().ok().filter(|memory| *memory <= most))
+    understood(allowed, move |text| {
+        text.parse().ok().filter(|memory| *memory <= most)
+    })
 }
 
 /// A text that is a `T`.

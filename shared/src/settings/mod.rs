@@ -29,7 +29,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{source::Source, table::Table};
 pub use self::{
     base_url::{BaseUrl, InvalidBaseUrl},
     environment::Environment,
@@ -43,6 +42,7 @@ pub use self::{
     queue::QueueSettings,
     secrets::Secrets,
 };
+use self::{source::Source, table::Table};
 use crate::values::ProfileKey;
 
 /// All settings of both daemons on one host.
@@ -85,25 +85,28 @@ impl Settings {
             .or_from_file(&file.with_file_name(".env"))?;
         let source = Source::read(file, &environment)?;
         let mut top = Table::root(&source);
-        let path = |name| environment.get(name).map(PathBuf::from);
-        let settings = Self {
-            network: network::read_network(&mut top)?,
-            github: github::read_github(&mut top)?,
-            pool: pool::read_pool(&mut top)?,
-            host: host::read_host(&mut top)?,
-            profiles: profile::read_profiles(&mut top)?,
-            queue: queue::read_queue(&mut top)?,
-            // A secret is likelier to be forgotten than wrong, and a setting likelier to be wrong
-            // than forgotten: so the file is complained about first.
-            secrets: Secrets::read(&environment)?,
-            data_path: path("SERVO_CI_MONITOR_DATA_PATH").unwrap_or_else(|| "data".into()),
-            image_deps_dir: path("IMAGE_DEPS_DIR"),
-            lib_monitor_dir: path("LIB_MONITOR_DIR"),
-            log_filter: environment.get("RUST_LOG").map(str::to_owned),
-            file: file.to_owned(),
-        };
+        let network = network::read_network(&mut top)?;
+        let github = github::read_github(&mut top)?;
+        let pool = pool::read_pool(&mut top)?;
+        let host = host::read_host(&mut top)?;
+        let profiles = profile::read_profiles(&mut top)?;
+        let queue = queue::read_queue(&mut top)?;
         top.finish()?;
-        Ok(settings)
+        let path = |name| environment.get(name).map(PathBuf::from);
+        Ok(Self {
+            file: file.to_owned(),
+            secrets: Secrets::read(&environment)?,
+            data_path: path(environment::DATA_PATH).unwrap_or_else(|| "./data".into()),
+            image_deps_dir: path(environment::IMAGE_DEPS_DIR),
+            lib_monitor_dir: path(environment::LIB_MONITOR_DIR),
+            log_filter: environment.get(environment::LOG_FILTER).map(str::to_owned),
+            network,
+            github,
+            pool,
+            host,
+            profiles,
+            queue,
+        })
     }
 
     /// The settings of the queue, for a daemon that cannot do without.

@@ -29,20 +29,30 @@ pub struct NetworkSettings {
 impl NetworkSettings {
     /// The addresses of `listen_on` with this port.
     pub fn addresses(&self, port: u16) -> Vec<SocketAddr> {
-        self.listen_on.iter().map(|&ip| SocketAddr::new(ip, port)).collect()
+        self.listen_on
+            .iter()
+            .map(|&ip| SocketAddr::new(ip, port))
+            .collect()
     }
 }
 
 pub(super) fn read_network(top: &mut Table<'_>) -> Result<NetworkSettings, SettingsError> {
-    let address =
-        || kind::parsed("an IP address without a port, such as \"127.0.0.1\" or \"::1\"");
+    let address = || kind::parsed("an IP address without a port, such as \"127.0.0.1\" or \"::1\"");
     let external_base_url = top.required("external_base_url", &reachable_url())?;
     Ok(NetworkSettings {
         listen_on: top.required("listen_on", &kind::distinct(address(), 1..=32))?,
         port: top.or("port", 8000, &kind::number(0..=u16::MAX))?,
-        guest_base_url: top.or("guest_base_url", external_base_url.clone(), &reachable_url())?,
+        guest_base_url: top.or(
+            "guest_base_url",
+            external_base_url.clone(),
+            &reachable_url(),
+        )?,
         external_base_url,
-        trusted_proxies: top.or("trusted_proxies", Vec::new(), &kind::distinct(address(), 0..=100))?,
+        trusted_proxies: top.or(
+            "trusted_proxies",
+            Vec::new(),
+            &kind::distinct(address(), 0..=100),
+        )?,
     })
 }
 

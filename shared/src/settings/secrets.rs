@@ -2,11 +2,12 @@
 //!
 //! Owns what makes a secret unusable. Never repeats one.
 
-use super::{environment::Environment, error::SettingsError};
+use super::{
+    environment::{API_TOKEN, Environment, GITHUB_TOKEN},
+    error::SettingsError,
+};
 use crate::secret::Secret;
 
-const API_TOKEN: &str = "SERVO_CI_MONITOR_API_TOKEN";
-const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
 /// What stands in the place of each secret in `.env.example`.
 const EXAMPLE_VALUE: &str = "ChangeMe";
 /// The longest token, in bytes.

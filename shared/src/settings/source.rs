@@ -5,7 +5,11 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{
+        self,
+        ErrorKind::{NotADirectory, NotFound},
+        Read,
+    },
     path::{Path, PathBuf},
 };
 
@@ -16,12 +20,12 @@ use figment::{
 };
 
 use super::{
-    environment::{Environment, PREFIX},
+    environment::{API_TOKEN, DATA_PATH, Environment, PREFIX},
     error::{Place, SettingsError},
 };
 
-/// What follows [`PREFIX`] in variables that are no settings.
-const NOT_SETTINGS: [&str; 2] = ["API_TOKEN", "DATA_PATH"];
+/// The variables with the prefix that are no settings.
+const NOT_SETTINGS: [&str; 2] = [API_TOKEN, DATA_PATH];
 /// The largest file that is read, in bytes.
 const FILE_LENGTH_MAX: u64 = 1 << 20;
 /// The one setting that is a secret: its variable is text, whatever it looks like.
@@ -36,14 +40,8 @@ pub(super) struct Source {
 impl Source {
     /// Reads the configuration file and lays the environment's overrides over it.
     pub(super) fn read(file: &Path, environment: &Environment) -> Result<Self, SettingsError> {
-        let text = read_text(file).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => SettingsError::NoFile {
-                file: file.to_owned(),
-            },
-            _ => SettingsError::Unreadable {
-                file: file.to_owned(),
-                source,
-            },
+        let text = read_text(file)?.ok_or_else(|| SettingsError::NoFile {
+            file: file.to_owned(),
         })?;
         let entries = Toml::from_str::<Dict>(&text).map_err(|error| {
             let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
@@ -63,9 +61,9 @@ impl Source {
         let origin = file.display().to_string();
         let mut figment = Figment::from(Layer { origin, entries });
         // One layer for each variable, so that figment knows each value's variable.
-        for (name, rest, value) in environment.prefixed() {
-            if !NOT_SETTINGS.contains(&rest) {
-                figment = figment.merge(override_by(name, rest, value, &profile_keys)?);
+        for (name, value) in environment.prefixed() {
+            if !NOT_SETTINGS.contains(&name) {
+                figment = figment.merge(override_by(name, value, &profile_keys)?);
             }
         }
         Ok(Self {
@@ -94,16 +92,26 @@ impl Source {
     }
 }
 
-/// Reads a text file of sensible size.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(FILE_LENGTH_MAX + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_LENGTH_MAX {
-        return Err(io::Error::other("larger than 1 MiB"));
+/// Reads a text file of sensible size; None if there is no such file.
+pub(super) fn read_text(file: &Path) -> Result<Option<String>, SettingsError> {
+    let read = || {
+        let mut text = String::new();
+        // One byte more than allowed, to see whether there is one.
+        let limit = FILE_LENGTH_MAX + 1;
+        let length = File::open(file)?.take(limit).read_to_string(&mut text)?;
+        if length as u64 == limit {
+            return Err(io::Error::other("larger than 1 MiB"));
+        }
+        Ok(text)
+    };
+    match read() {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        Err(source) => Err(SettingsError::Unreadable {
+            file: file.to_owned(),
+            source,
+        }),
     }
-    Ok(text)
 }
 
 /// Line and column, both counted from 1, of the character that begins at byte `offset`.
@@ -114,14 +122,10 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The layer that one variable makes: `rest` is its name without the prefix, in upper case, with
-/// `__` between a table and what is in it.
-fn override_by(
-    name: &str,
-    rest: &str,
-    value: &str,
-    profile_keys: &[String],
-) -> Result<Layer, SettingsError> {
+/// The layer that one variable makes. After the prefix its name is the setting's key in upper
+/// case, with `__` between a table and what is in it.
+fn override_by(name: &str, value: &str, profile_keys: &[String]) -> Result<Layer, SettingsError> {
+    let rest = name.strip_prefix(PREFIX).unwrap_or(name);
     let lower_case = rest.to_ascii_lowercase();
     let key: Vec<String> = match rest.strip_prefix("PROFILES__") {
         Some(rest) => key_in_profile(rest, profile_keys).ok_or_else(|| SettingsError::Unknown {
@@ -244,11 +248,11 @@ mod tests {
         let file = folder.path().join("file");
         let limit = usize::try_from(FILE_LENGTH_MAX).unwrap();
         std::fs::write(&file, vec![b'#'; limit]).unwrap();
-        assert_eq!(read_text(&file).unwrap().len(), limit);
+        assert_eq!(read_text(&file).unwrap().unwrap().len(), limit);
         std::fs::write(&file, vec![b'#'; limit + 1]).unwrap();
         assert_eq!(
             read_text(&file).unwrap_err().to_string(),
-            "larger than 1 MiB"
+            format!("{}: cannot be read: larger than 1 MiB", file.display())
         );
     }
 }

@@ -1,0 +1,362 @@
+//! Jobs of workflows: queued, given to the oldest claim first, and how they end.
+//!
+//! ```text
+//!  Queued ──(a runner fits)──▶ Assigned ──start──▶ Running ──complete, lost──▶ Completed
+//!    ▲                            │
+//!    └────(not started in time)───┘          cancel: at once, or when the runner has stopped
+//! ```
+
+use serde::Serialize;
+use shared::{
+    clock::Timestamp,
+    values::{InvalidValue, QualifiedRepo, RunId},
+};
+
+use super::{
+    JobId, Model, Refusal, RunnerId,
+    labels::check_names,
+    runner::{Runner, Work},
+};
+
+/// Longest shell command of a job, in bytes.
+const COMMAND_LENGTH_MAX: usize = 64 * 1024;
+/// How much of a job's output is kept, in bytes; the end of it.
+pub(super) const OUTPUT_LENGTH_MAX: usize = 64 * 1024;
+
+/// A job to queue.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The repository whose workflow it belongs to.
+    pub repo: QualifiedRepo,
+    /// The workflow run it belongs to.
+    pub run_id: RunId,
+    /// What `runs-on` says: 1 to 100 labels, all of which the runner must have.
+    pub labels: Vec<String>,
+    /// What the runner does, as shell text.
+    pub command: String,
+}
+
+/// A job as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobView {
+    /// Its number.
+    pub id: JobId,
+    /// The repository whose workflow it belongs to.
+    pub repo: QualifiedRepo,
+    /// The workflow run it belongs to.
+    pub run_id: RunId,
+    /// The labels it asks for.
+    pub labels: Vec<String>,
+    /// How far it is.
+    #[serde(rename = "state")]
+    pub phase: JobPhase,
+    /// The runner that started it.
+    pub runner_name: Option<String>,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// The exit code of its command, if that came to an end by itself.
+    pub exit_code: Option<i32>,
+    /// The end of its output.
+    pub output_tail: String,
+    /// When it was queued, in microseconds since the epoch, as all moments here.
+    pub queued_at: Timestamp,
+    /// When its runner started it.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// How far a job is, as GitHub tells it. A job that a runner has not started yet is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobPhase {
+    /// It waits.
+    Queued,
+    /// A runner works on it.
+    InProgress,
+    /// It is over.
+    Completed,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// Its command exited with 0.
+    Success,
+    /// Its command failed, or its runner was lost.
+    Failure,
+    /// Somebody did not want it any more, or it found no runner.
+    Cancelled,
+}
+
+/// What a runner reports at the end of a job.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// The command's exit code; none if it was killed.
+    pub exit_code: Option<i32>,
+    /// The end of its output.
+    pub output_tail: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) repo: QualifiedRepo,
+    pub(super) run_id: RunId,
+    pub(super) labels: Vec<String>,
+    pub(super) command: String,
+    pub(super) queued_at: Timestamp,
+    pub(super) state: JobState,
+    pub(super) started: Option<(Timestamp, String)>,
+    pub(super) is_cancel_requested: bool,
+    output_tail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobState {
+    Queued,
+    Assigned {
+        runner: RunnerId,
+        at: Timestamp,
+    },
+    Running {
+        runner: RunnerId,
+    },
+    Completed {
+        at: Timestamp,
+        conclusion: Conclusion,
+        exit_code: Option<i32>,
+    },
+}
+
+impl Job {
+    /// Keeps the end of `output`, cut between two characters.
+    pub(super) fn set_output(&mut self, mut output: String) {
+        let excess = output.len().saturating_sub(OUTPUT_LENGTH_MAX);
+        output.drain(..output.ceil_char_boundary(excess));
+        self.output_tail = output;
+    }
+
+    fn view(&self, id: JobId) -> JobView {
+        let (phase, ending) = match self.state {
+            JobState::Queued | JobState::Assigned { .. } => (JobPhase::Queued, None),
+            JobState::Running { .. } => (JobPhase::InProgress, None),
+            JobState::Completed {
+                at,
+                conclusion,
+                exit_code,
+            } => (JobPhase::Completed, Some((at, conclusion, exit_code))),
+        };
+        JobView {
+            id,
+            repo: self.repo.clone(),
+            run_id: self.run_id,
+            labels: self.labels.clone(),
+            phase,
+            runner_name: self.started.as_ref().map(|(_, name)| name.clone()),
+            conclusion: ending.map(|(_, conclusion, _)| conclusion),
+            exit_code: ending.and_then(|(_, _, exit_code)| exit_code),
+            output_tail: self.output_tail.clone(),
+            queued_at: self.queued_at,
+            started_at: self.started.as_ref().map(|&(at, _)| at),
+            completed_at: ending.map(|(at, ..)| at),
+        }
+    }
+}
+
+impl Model {
+    /// Queues a job behind all others.
+    pub fn queue_job(&mut self, now: Timestamp, new: NewJob) -> Result<JobId, Refusal> {
+        self.advance(now);
+        check_names(&new.labels, 1)?;
+        if new.command.len() > COMMAND_LENGTH_MAX {
+            return Err(InvalidValue {
+                field: "command",
+                allowed: "at most 64 KiB",
+            }
+            .into());
+        }
+        self.make_room_for_job()?;
+        let id = JobId(self.next_id());
+        let job = Job {
+            repo: new.repo,
+            run_id: new.run_id,
+            labels: new.labels,
+            command: new.command,
+            queued_at: now,
+            state: JobState::Queued,
+            started: None,
+            is_cancel_requested: false,
+            output_tail: String::new(),
+        };
+        self.jobs.insert(id, job);
+        self.open_jobs.insert(id);
+        self.changed();
+        self.assign_jobs(now);
+        Ok(id)
+    }
+
+    fn make_room_for_job(&mut self) -> Result<(), Refusal> {
+        if self.jobs.len() < self.settings.job_count_max {
+            return Ok(());
+        }
+        let is_completed = |id: &&JobId| !self.open_jobs.contains(id);
+        let oldest = self.jobs.keys().find(is_completed).copied();
+        let forgotten = oldest.ok_or(Refusal::Full { what: "jobs" })?;
+        self.jobs.remove(&forgotten);
+        Ok(())
+    }
+
+    /// One job.
+    pub fn job(&mut self, now: Timestamp, id: JobId) -> Result<JobView, Refusal> {
+        self.advance(now);
+        self.jobs
+            .get(&id)
+            .map(|job| job.view(id))
+            .ok_or(Refusal::NotFound)
+    }
+
+    /// All jobs that are remembered, oldest first.
+    pub fn jobs(&mut self, now: Timestamp) -> Vec<JobView> {
+        self.advance(now);
+        self.jobs.iter().map(|(&id, job)| job.view(id)).collect()
+    }
+
+    /// Cancels a job: at once if no runner has started it, otherwise as soon as its runner has
+    /// stopped. One that is over stays as it is.
+    pub fn cancel_job(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
+        self.advance(now);
+        let job = self.jobs.get_mut(&id).ok_or(Refusal::NotFound)?;
+        match job.state {
+            JobState::Completed { .. } => return Ok(()),
+            JobState::Running { .. } => {
+                job.is_cancel_requested = true;
+                self.changed();
+            }
+            JobState::Queued | JobState::Assigned { .. } => {
+                self.unassign(id);
+                self.finish_job(now, id, Conclusion::Cancelled, None);
+            }
+        }
+        self.assign_jobs(now);
+        Ok(())
+    }
+
+    /// Cancels all jobs of a workflow run.
+    pub fn cancel_run(
+        &mut self,
+        now: Timestamp,
+        repo: &QualifiedRepo,
+        run_id: RunId,
+    ) -> Result<(), Refusal> {
+        self.advance(now);
+        let of_run = |job: &Job| {
+            job.run_id == run_id && job.repo.as_str().eq_ignore_ascii_case(repo.as_str())
+        };
+        if !self.jobs.values().any(of_run) {
+            return Err(Refusal::NotFound);
+        }
+        let open: Vec<JobId> = self
+            .open_jobs
+            .iter()
+            .copied()
+            .filter(|id| of_run(&self.jobs[id]))
+            .collect();
+        if open.is_empty() {
+            return Err(Refusal::RunOver);
+        }
+        open.into_iter().try_for_each(|id| self.cancel_job(now, id))
+    }
+
+    /// Gives each queued job, oldest first, to an idle runner that fits: to the one that missed
+    /// the fewest jobs, then to the oldest.
+    pub(super) fn assign_jobs(&mut self, now: Timestamp) {
+        if self.is_assignment_blocked {
+            return;
+        }
+        for &id in &self.open_jobs {
+            let job = self.jobs.get_mut(&id).expect("an open job is a job");
+            if job.state != JobState::Queued {
+                continue;
+            }
+            let fits = |runner: &&mut Runner| {
+                runner.is_online()
+                    && runner.work == Work::Idle
+                    && runner.scope.serves(&job.repo)
+                    && runner.labels.has_all(&job.labels)
+            };
+            let candidates = self.runners.values_mut().filter(fits);
+            if let Some(runner) = candidates.min_by_key(|runner| (runner.missed_count, runner.id)) {
+                runner.work = Work::Assigned(id);
+                job.state = JobState::Assigned {
+                    runner: runner.id,
+                    at: now,
+                };
+                self.change_count += 1;
+            }
+        }
+    }
+
+    /// Takes an assigned job back from its runner, which is returned.
+    pub(super) fn unassign(&mut self, id: JobId) -> Option<&mut Runner> {
+        let job = self.jobs.get_mut(&id)?;
+        let JobState::Assigned { runner, .. } = job.state else {
+            return None;
+        };
+        job.state = JobState::Queued;
+        self.changed();
+        let runner = self
+            .runners
+            .get_mut(&runner)
+            .expect("an assigned job has a runner");
+        runner.work = Work::Idle;
+        Some(runner)
+    }
+
+    /// Ends a job that no runner holds any more.
+    pub(super) fn finish_job(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        conclusion: Conclusion,
+        exit_code: Option<i32>,
+    ) {
+        let job = self.jobs.get_mut(&id).expect("only a job can end");
+        job.state = JobState::Completed {
+            at: now,
+            conclusion,
+            exit_code,
+        };
+        self.open_jobs.remove(&id);
+        self.changed();
+    }
+
+    /// Removes a registration; a job that was not started there is queued again, one that ran
+    /// there has failed.
+    pub(super) fn remove_runner(&mut self, now: Timestamp, id: RunnerId) {
+        let work = self
+            .runners
+            .get(&id)
+            .map_or(Work::Idle, |runner| runner.work);
+        match work {
+            Work::Idle => {}
+            Work::Assigned(job) => {
+                self.unassign(job);
+            }
+            Work::Running(job) => {
+                let is_cancelled = self.jobs[&job].is_cancel_requested;
+                let conclusion = if is_cancelled {
+                    Conclusion::Cancelled
+                } else {
+                    Conclusion::Failure
+                };
+                self.finish_job(now, job, conclusion, None);
+            }
+        }
+        self.runners.remove(&id);
+        self.runners_changed();
+    }
+}
+
+#[cfg(test)]
+mod tests;

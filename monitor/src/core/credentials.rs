@@ -1,0 +1,140 @@
+//! The secrets of guests: the one that proves which runner a guest is, and the one that starts it.
+//!
+//! Owns that each runner's credential is handed out once, and only to its guest. All of it is in
+//! memory only: a guest that has not fetched its credential when the monitor ends never comes
+//! online, and is replaced.
+
+use std::collections::BTreeMap;
+
+use shared::secret::Secret;
+
+use super::RunnerId;
+
+/// What is kept for each runner.
+#[derive(Default)]
+pub struct Credentials(BTreeMap<RunnerId, Credential>);
+
+struct Credential {
+    guest_secret: Secret,
+    jit_config: JitConfig,
+}
+
+enum JitConfig {
+    NotYet,
+    Ready(Secret),
+    Handed,
+}
+
+/// What a guest that asks for its credential gets.
+#[derive(Debug)]
+pub enum Handing {
+    /// The credential, this once.
+    Now(RunnerId, Secret),
+    /// Nothing yet: the runner is still being registered.
+    NotYet(RunnerId),
+    /// Nothing: it was handed out before. Somebody may have stolen it.
+    Again(RunnerId),
+    /// Nothing: no guest has that secret.
+    Stranger,
+}
+
+impl Credentials {
+    /// A guest is about to be made, and will prove itself by `guest_secret`.
+    pub fn expect(&mut self, id: RunnerId, guest_secret: Secret) {
+        let jit_config = JitConfig::NotYet;
+        self.0.insert(
+            id,
+            Credential {
+                guest_secret,
+                jit_config,
+            },
+        );
+    }
+
+    /// The runner is registered.
+    pub fn provide(&mut self, id: RunnerId, jit_config: Secret) {
+        if let Some(credential) = self.0.get_mut(&id) {
+            credential.jit_config = JitConfig::Ready(jit_config);
+        }
+    }
+
+    /// Nothing is left of the runner.
+    pub fn forget(&mut self, id: RunnerId) {
+        self.0.remove(&id);
+    }
+
+    /// Which runner's guest has this secret.
+    pub fn guest_with(&self, guest_secret: &str) -> Option<RunnerId> {
+        // Every secret is compared, so that time tells nothing about which one was close.
+        self.0.iter().fold(None, |found, (id, credential)| {
+            let is_it = credential.guest_secret.matches(guest_secret);
+            if is_it { Some(*id) } else { found }
+        })
+    }
+
+    /// Hands the credential to the guest with this secret.
+    pub fn hand(&mut self, guest_secret: &str) -> Handing {
+        let Some(id) = self.guest_with(guest_secret) else {
+            return Handing::Stranger;
+        };
+        let Some(credential) = self.0.get_mut(&id) else {
+            return Handing::Stranger;
+        };
+        match std::mem::replace(&mut credential.jit_config, JitConfig::Handed) {
+            JitConfig::Ready(jit_config) => Handing::Now(id, jit_config),
+            JitConfig::Handed => Handing::Again(id),
+            JitConfig::NotYet => {
+                credential.jit_config = JitConfig::NotYet;
+                Handing::NotYet(id)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handed(credentials: &mut Credentials, guest_secret: &str) -> String {
+        match credentials.hand(guest_secret) {
+            Handing::Now(id, jit_config) => format!("{id}: {}", jit_config.expose()),
+            Handing::NotYet(id) => format!("{id}: not yet"),
+            Handing::Again(id) => format!("{id}: again"),
+            Handing::Stranger => "stranger".into(),
+        }
+    }
+
+    #[test]
+    fn a_credential_is_handed_once_and_only_to_its_guest() {
+        let mut credentials = Credentials::default();
+        credentials.expect(RunnerId(1), Secret::new("one"));
+        credentials.expect(RunnerId(2), Secret::new("two"));
+        assert_eq!(handed(&mut credentials, "one"), "1: not yet");
+        credentials.provide(RunnerId(1), Secret::new("jit one"));
+        credentials.provide(RunnerId(2), Secret::new("jit two"));
+        for (guest_secret, expected) in [
+            ("", "stranger"),
+            ("one two", "stranger"),
+            ("one", "1: jit one"),
+            ("one", "1: again"),
+            ("two", "2: jit two"),
+        ] {
+            assert_eq!(
+                handed(&mut credentials, guest_secret),
+                expected,
+                "{guest_secret}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_runner_that_is_gone_has_no_credential() {
+        let mut credentials = Credentials::default();
+        credentials.expect(RunnerId(1), Secret::new("one"));
+        credentials.provide(RunnerId(1), Secret::new("jit one"));
+        credentials.forget(RunnerId(1));
+        assert_eq!(handed(&mut credentials, "one"), "stranger");
+        credentials.provide(RunnerId(1), Secret::new("jit one"));
+        assert_eq!(handed(&mut credentials, "one"), "stranger");
+    }
+}

@@ -1,0 +1,210 @@
+//! Looking at the world: when, and what it changes in what we know.
+//!
+//! Owns how the two lists come in. A name that is not one of ours is left alone; a runner of ours
+//! without a record is adopted, which means that it counts, and goes as soon as it is not busy.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{clock::Timestamp, github::Registration, values::ProfileKey, wire::RunnerStatus};
+
+use super::{
+    Monitor, RunnerId, RunnerRecord,
+    observed::{Listing, SeenGuest, Sighting},
+    rhythm::Rhythm,
+};
+
+/// A question to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Which guests are there?
+    Guests,
+    /// Which registrations are there?
+    Registrations,
+}
+
+impl Monitor {
+    /// The questions that are due now. Whoever calls this asks them, and hands in each answer.
+    pub fn begin_looks(&mut self, now: Timestamp) -> Vec<Look> {
+        let mut looks = Vec::new();
+        for (look, due_at) in self.due_looks() {
+            if due_at <= now {
+                self.rhythm(look).begin(now);
+                looks.push(look);
+            }
+        }
+        looks
+    }
+
+    /// When the next question is due; none while both are under way.
+    pub fn next_look_at(&self) -> Option<Timestamp> {
+        self.due_looks().map(|(_, due_at)| due_at).min()
+    }
+
+    fn due_looks(&self) -> impl Iterator<Item = (Look, Timestamp)> + use<> {
+        let of_guests = self.guest_rhythm.due_at(self.policy.poll_interval);
+        let of_registrations = self
+            .registration_rhythm
+            .due_at(self.registration_interval());
+        let guests = of_guests.map(|due_at| (Look::Guests, due_at));
+        let registrations = of_registrations.map(|due_at| (Look::Registrations, due_at));
+        guests.into_iter().chain(registrations)
+    }
+
+    fn rhythm(&mut self, look: Look) -> &mut Rhythm {
+        match look {
+            Look::Guests => &mut self.guest_rhythm,
+            Look::Registrations => &mut self.registration_rhythm,
+        }
+    }
+
+    /// While something is about to change at GitHub, its list is read as often as the guests'.
+    fn registration_interval(&self) -> Duration {
+        let is_awaited = self.statuses().into_iter().any(|(id, status)| {
+            let record = &self.intent.runners[&id];
+            record.flight.is_none()
+                && (status == RunnerStatus::Starting
+                    || record.registration_id.is_none()
+                    || record.found_busy_at.is_some())
+        });
+        match is_awaited {
+            true => self.policy.poll_interval,
+            false => self.policy.cache_timeout.max(self.policy.poll_interval),
+        }
+    }
+
+    /// A guest is said to have ended: both lists will show something new.
+    pub fn handle_guest_ended(&mut self) {
+        self.guest_rhythm.hint();
+        self.registration_rhythm.hint();
+    }
+
+    /// A question got no answer. The last answer stays what we know. `retry_after` is how long
+    /// the other side wants to be left alone.
+    pub fn handle_look_failed(
+        &mut self,
+        look: Look,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) {
+        self.rhythm(look).fail(now, retry_after);
+    }
+
+    /// The guests that there were, asked for at `asked_at`.
+    pub fn handle_guests(&mut self, guests: Vec<SeenGuest>, asked_at: Timestamp, now: Timestamp) {
+        let mut seen = BTreeMap::new();
+        for guest in guests {
+            let Some((profile_key, id)) = self.policy.parse_guest_name(&guest.name) else {
+                continue;
+            };
+            if self.recognises(&profile_key, id, asked_at) {
+                seen.insert(id, guest);
+            }
+        }
+        self.observed.guests = Some(Listing { asked_at, seen });
+        self.guest_rhythm.succeed();
+        self.note_news(now);
+    }
+
+    /// The registrations that there were, foreign ones included, asked for at `asked_at`.
+    pub fn handle_registrations(
+        &mut self,
+        registrations: Vec<Registration>,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let mut seen = BTreeMap::new();
+        for registration in registrations {
+            let Some((profile_key, id)) = self.policy.parse_runner_name(&registration.name) else {
+                continue;
+            };
+            if self.recognises(&profile_key, id, asked_at) {
+                seen.insert(id, registration);
+            }
+        }
+        self.note_registration_ids(&seen);
+        self.observed.registrations = Some(Listing { asked_at, seen });
+        self.registration_rhythm.succeed();
+        self.forget_refusals_before(asked_at);
+        self.note_online();
+        self.note_news(now);
+    }
+
+    /// Whether something with this name is what we know by this id. One that is unknown is
+    /// adopted, unless it is only the shadow of a runner that is gone.
+    fn recognises(&mut self, profile_key: &ProfileKey, id: RunnerId, asked_at: Timestamp) -> bool {
+        if let Some(record) = self.intent.runners.get(&id) {
+            return record.profile_key == *profile_key;
+        }
+        if self
+            .removed
+            .get(&id)
+            .is_some_and(|removed_at| asked_at <= *removed_at)
+        {
+            return false;
+        }
+        let profile = self.policy.profiles.get(profile_key);
+        let needs = profile.map(|profile| profile.needs);
+        let record = RunnerRecord::unknown(profile_key.clone(), needs, asked_at);
+        self.intent.runners.insert(id, record);
+        self.intent.next_id = self.intent.next_id.max(RunnerId(id.0 + 1));
+        self.touch();
+        true
+    }
+
+    fn note_registration_ids(&mut self, seen: &BTreeMap<RunnerId, Registration>) {
+        for (id, registration) in seen {
+            if let Some(record) = self.intent.runners.get_mut(id)
+                && record.registration_id.is_none()
+            {
+                record.registration_id = Some(registration.id);
+                self.revision += 1;
+            }
+        }
+    }
+
+    /// A refusal to delete a busy runner means nothing beside a list that was asked for later.
+    fn forget_refusals_before(&mut self, asked_at: Timestamp) {
+        for record in self.intent.runners.values_mut() {
+            record.found_busy_at = record
+                .found_busy_at
+                .filter(|found_at| *found_at >= asked_at);
+        }
+    }
+
+    /// Remembers who was ever ready for a job; that ends the back-off of its profile.
+    fn note_online(&mut self) {
+        for (id, status) in self.statuses() {
+            let is_online = matches!(
+                status,
+                RunnerStatus::Idle | RunnerStatus::Reserved | RunnerStatus::Busy
+            );
+            if let Some(record) = self.intent.runners.get_mut(&id)
+                && is_online
+                && !record.came_online
+            {
+                record.came_online = true;
+                self.creation_back_offs.remove(&record.profile_key);
+                self.revision += 1;
+            }
+        }
+    }
+
+    /// What follows from a look, whichever it was.
+    fn note_news(&mut self, now: Timestamp) {
+        self.note_used_reservations();
+        self.note_override_progress();
+        self.forget_old_reservations(now);
+        let guests_asked_at = self.observed.guests.as_ref().map(|it| it.asked_at);
+        let registrations_asked_at = self.observed.registrations.as_ref().map(|it| it.asked_at);
+        if let (Some(one), Some(other)) = (guests_asked_at, registrations_asked_at) {
+            self.removed
+                .retain(|_, removed_at| *removed_at >= one.min(other));
+        }
+    }
+
+    /// Whether GitHub's list is recent enough to tell that a runner has no registration.
+    pub(super) fn knows_registration(&self, id: RunnerId, record: &RunnerRecord) -> bool {
+        record.registration_id.is_some()
+            || self.observed.registration(id, record) != Sighting::Unknown
+    }
+}

@@ -1,0 +1,53 @@
+//! What the monitor knows and decides: pure, synchronous, deterministic.
+//!
+//! Time comes in as an argument, random values come in with the input, effects go out as tasks.
+//! Nothing in here does I/O, asks a clock or reads the environment.
+//!
+//! Read in this order: `policy` (what is wanted), `runner`, `reservation` and `intent` (what is
+//! remembered), `observed` (what is seen, and what a runner is doing), `monitor` (all of it
+//! together), `plan` and `task` (what to do), then the transitions: `look`, `lifecycle`, `take`,
+//! `release`, `labels`, `target_override`.
+
+mod back_off;
+mod capacity;
+mod credentials;
+mod intent;
+mod labels;
+mod lifecycle;
+mod look;
+mod monitor;
+mod observed;
+mod plan;
+mod policy;
+mod recent;
+mod release;
+mod reservation;
+mod rhythm;
+mod runner;
+mod take;
+mod target_override;
+mod task;
+#[cfg(test)]
+mod testing;
+mod view;
+
+use back_off::BackOff;
+pub use capacity::Resources;
+pub use credentials::{Credentials, Handing};
+use intent::Intent;
+pub use intent::SnapshotError;
+pub use look::Look;
+pub use monitor::Monitor;
+pub use observed::SeenGuest;
+pub use plan::{Action, Obstacle, Plan, Reason, Refusal, Step};
+pub use policy::{LabelPolicy, Policy, ProfilePolicy};
+pub use recent::Recent;
+use reservation::Reservation;
+pub use runner::Condemned;
+pub use runner::RunnerId;
+use runner::RunnerRecord;
+pub use take::{Take, TakeRefusal, Taken};
+use target_override::Override;
+pub use target_override::OverrideRefusal;
+pub use task::{Creation, Destruction, Fresh, Task};
+pub use view::View;

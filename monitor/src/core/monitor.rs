@@ -1,0 +1,150 @@
+//! All that the monitor knows, and the questions that every part of the core asks about it.
+//!
+//! Owns the state. Its transitions stand where their rules are: `take`, `release`, `labels`,
+//! `look`, `lifecycle`, `target_override`; what follows from it in `plan` and `view`. The state
+//! does no I/O, and knows the time only as an argument.
+
+use std::collections::BTreeMap;
+
+use shared::{
+    clock::Timestamp,
+    values::ProfileKey,
+    wire::{RunnerCounts, RunnerStatus},
+};
+
+use super::{
+    BackOff, Credentials, Intent, Policy, Resources, RunnerId,
+    intent::SnapshotError,
+    observed::{Observed, Sighting},
+    recent::Recent,
+    rhythm::Rhythm,
+    runner::Flight,
+};
+
+/// The state of one server's pool.
+pub struct Monitor {
+    pub(super) policy: Policy,
+    pub(super) intent: Intent,
+    /// Grows with every change of the intent.
+    pub(super) revision: u64,
+    /// The revision that is known to be on disk.
+    pub(super) saved_revision: u64,
+    pub(super) observed: Observed,
+    /// Runners of which nothing is left, and since when. A list that was asked for earlier may
+    /// still show them.
+    pub(super) removed: BTreeMap<RunnerId, Timestamp>,
+    pub(super) guest_rhythm: Rhythm,
+    pub(super) registration_rhythm: Rhythm,
+    /// The secrets of guests.
+    pub credentials: Credentials,
+    pub(super) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
+    pub(super) recent: Recent,
+}
+
+impl Monitor {
+    /// A pool as the last run left it, or an empty one.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be understood. Starting without it would give ids out again.
+    pub fn new(
+        policy: Policy,
+        snapshot: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<Self, SnapshotError> {
+        let intent = match snapshot {
+            Some(snapshot) => Intent::from_snapshot(snapshot, now)?,
+            None => Intent::default(),
+        };
+        Ok(Self {
+            policy,
+            intent,
+            revision: 0,
+            saved_revision: 0,
+            observed: Observed::default(),
+            removed: BTreeMap::new(),
+            guest_rhythm: Rhythm::default(),
+            registration_rhythm: Rhythm::default(),
+            credentials: Credentials::default(),
+            creation_back_offs: BTreeMap::new(),
+            recent: Recent::default(),
+        })
+    }
+
+    /// The intent has changed, and has to be saved.
+    pub(super) fn touch(&mut self) {
+        self.revision += 1;
+    }
+
+    /// The revision of the intent. It grows with every change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The revision that is on disk.
+    pub fn saved_revision(&self) -> u64 {
+        self.saved_revision
+    }
+
+    /// The intent as it is to be saved.
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.intent.to_snapshot()
+    }
+
+    /// Whether the world has been looked at since the start. Before that nothing is decided.
+    pub fn has_looked(&self) -> bool {
+        self.observed.is_complete()
+    }
+
+    /// What every runner is doing.
+    pub(super) fn statuses(&self) -> BTreeMap<RunnerId, RunnerStatus> {
+        let reserved = self.reserved_runners();
+        let records = self.intent.runners.iter();
+        records
+            .map(|(id, record)| {
+                let is_reserved = reserved.contains_key(id);
+                (*id, self.observed.status(*id, record, is_reserved))
+            })
+            .collect()
+    }
+
+    /// What each profile has and wants; also those that have left the settings, while they have
+    /// runners.
+    pub(super) fn counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
+        let mut all: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
+        for (id, status) in self.statuses() {
+            let profile_key = &self.intent.runners[&id].profile_key;
+            let counts = all.entry(profile_key.clone()).or_default();
+            match status {
+                RunnerStatus::Starting => counts.started_or_crashed += 1,
+                RunnerStatus::Idle => counts.idle += 1,
+                RunnerStatus::Reserved => counts.reserved += 1,
+                RunnerStatus::Busy => counts.busy += 1,
+                RunnerStatus::Invalid | RunnerStatus::Done => {}
+            }
+        }
+        for (profile_key, target) in self.targets() {
+            all.entry(profile_key).or_default().target = target;
+        }
+        for counts in all.values_mut() {
+            counts.healthy =
+                counts.started_or_crashed + counts.idle + counts.reserved + counts.busy;
+            counts.wanted = counts.target.saturating_sub(counts.healthy);
+            let excess = counts.healthy.saturating_sub(counts.target);
+            counts.excess_healthy = excess.min(counts.idle);
+        }
+        all
+    }
+
+    /// What all runners take of the host, those that are being made or destroyed included. None
+    /// if there is a guest of which nobody knows what it takes: then nothing more may be made.
+    pub(super) fn resources_in_use(&self) -> Option<Resources> {
+        let records = self.intent.runners.iter();
+        records
+            .filter(|(id, record)| {
+                let is_gone = self.observed.guest(**id, record) == Sighting::Absent;
+                record.flight == Some(Flight::Creating) || !is_gone
+            })
+            .map(|(_, record)| record.needs)
+            .sum()
+    }
+}

@@ -1,0 +1,373 @@
+//! What to do next, and why: the difference between what should be and what is.
+//!
+//! Owns every decision about runners, and takes none of them twice: the same state gives the same
+//! plan, and a plan that was carried out leaves nothing to plan. Nothing is begun with a runner
+//! that something is being done to.
+//!
+//! Destruction comes first: while something is still to be destroyed, nothing is created. A runner
+//! that cannot be destroyed after a few tries no longer holds up the others; until it is gone it
+//! only counts against what the host can bear.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use shared::{
+    clock::Timestamp,
+    values::{ProfileKey, UniqueId},
+    wire::{ReservationState, RunnerCounts, RunnerStatus},
+};
+
+use super::{
+    Monitor, Resources, RunnerId,
+    runner::{Condemned, Flight, RunnerRecord},
+};
+
+/// The most runners that are created at a time: guests that boot together slow each other down.
+const CREATIONS_MAX: usize = 8;
+/// The most runners that are destroyed at a time.
+const DESTRUCTIONS_MAX: usize = 16;
+/// From so many failures on, a runner that is to be destroyed holds up nobody else.
+const HOPELESS_FAILURES: u32 = 2;
+
+/// What to do now. Empty when all is as it should be, or has to be waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// What is wanted and cannot be had.
+    pub refusals: Vec<Refusal>,
+}
+
+/// One action and its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Something that can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Register a new runner and make its guest.
+    Create(RunnerId, ProfileKey),
+    /// Unregister a runner, unless it is busy, and destroy its guest.
+    Destroy(RunnerId, ProfileKey),
+    /// Put the labels of a reservation on its runners.
+    AddLabels(UniqueId),
+    /// Remove the labels of an earlier reservation from a runner.
+    RemoveLabels(RunnerId),
+}
+
+/// Why something is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There are too few of its profile.
+    BelowTarget,
+    /// Its guest is gone.
+    GuestGone,
+    /// GitHub no longer knows it.
+    RegistrationGone,
+    /// It is to go whatever else holds.
+    Condemned(Condemned),
+    /// There are too many idle ones of its profile.
+    BeyondTarget,
+    /// The settings want every runner gone that is not busy.
+    DestroyAll,
+    /// It did not come online in time.
+    StartTimeout,
+    /// Its job did not start in time.
+    ReserveTimeout,
+    /// A take waits for the labels.
+    Taken,
+    /// The reservation has ended.
+    Released,
+}
+
+/// Runners that are wanted and not created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of which profile.
+    pub profile_key: ProfileKey,
+    /// How many.
+    pub count: usize,
+    /// Why.
+    pub obstacle: Obstacle,
+}
+
+/// What stands in the way of creating a runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Others have to be destroyed first.
+    Destructions,
+    /// Enough are being created already.
+    Creations,
+    /// The host has no room for it.
+    Capacity {
+        /// What a runner needs.
+        needs: Resources,
+        /// What those that are there take; unknown if nobody knows what one of them takes.
+        in_use: Option<Resources>,
+    },
+    /// The last ones came to nothing.
+    BackOff {
+        /// How many in a row.
+        failure_count: u32,
+    },
+}
+
+impl Monitor {
+    /// What to do now.
+    pub fn plan(&self, now: Timestamp) -> Plan {
+        if !self.has_looked() {
+            return Plan::default();
+        }
+        let mut plan = Plan::default();
+        let is_clear = self.plan_destructions(now, &mut plan);
+        self.plan_labels(&mut plan);
+        self.plan_creations(now, is_clear, &mut plan);
+        plan
+    }
+
+    /// Says whether the way is clear for creations.
+    fn plan_destructions(&self, now: Timestamp, plan: &mut Plan) -> bool {
+        let condemned = self.runners_to_destroy(now);
+        let mut under_way = self.flights(Flight::Destroying).count();
+        let mut is_clear = self.flights(Flight::Destroying).all(is_hopeless);
+        for (id, reason) in condemned {
+            let record = &self.intent.runners[&id];
+            is_clear &= is_hopeless(record);
+            let is_due = record.destroy_back_off.until() <= now;
+            if is_due && self.knows_registration(id, record) && under_way < DESTRUCTIONS_MAX {
+                let action = Action::Destroy(id, record.profile_key.clone());
+                plan.steps.push(Step { action, reason });
+                under_way += 1;
+            }
+        }
+        is_clear
+    }
+
+    /// Who is to be destroyed and why, those included for whom it is not yet time.
+    fn runners_to_destroy(&self, now: Timestamp) -> Vec<(RunnerId, Reason)> {
+        let mut counts = self.counts();
+        let reserved = self.reserved_runners();
+        // Newest first, because of those that are too many the youngest go.
+        let statuses = self.statuses().into_iter().rev();
+        let mut condemned: Vec<(RunnerId, Reason)> = statuses
+            .filter_map(|(id, status)| {
+                let record = &self.intent.runners[&id];
+                if record.flight.is_some() {
+                    return None;
+                }
+                let excess = &mut counts.get_mut(&record.profile_key)?.excess_healthy;
+                if status == RunnerStatus::Idle {
+                    *excess = excess.checked_sub(1)?;
+                    return Some((id, Reason::BeyondTarget));
+                }
+                let since = match reserved.get(&id) {
+                    Some(unique_id) => self.intent.reservations.get(*unique_id)?.since,
+                    None => record.created_at,
+                };
+                Some((
+                    id,
+                    self.reason_to_destroy(record, status, now.since(since))?,
+                ))
+            })
+            .collect();
+        condemned.reverse();
+        condemned
+    }
+
+    /// `waited` is for how long the runner has been reserved, or else since it was created.
+    fn reason_to_destroy(
+        &self,
+        record: &RunnerRecord,
+        status: RunnerStatus,
+        waited: Duration,
+    ) -> Option<Reason> {
+        match status {
+            RunnerStatus::Busy | RunnerStatus::Idle => None,
+            RunnerStatus::Invalid => Some(Reason::GuestGone),
+            RunnerStatus::Done => Some(match record.condemned {
+                Some(condemned) => Reason::Condemned(condemned),
+                None => Reason::RegistrationGone,
+            }),
+            RunnerStatus::Reserved => {
+                (waited > self.policy.reserve_timeout).then_some(Reason::ReserveTimeout)
+            }
+            RunnerStatus::Starting if self.policy.destroys_all => Some(Reason::DestroyAll),
+            RunnerStatus::Starting => {
+                (waited > self.policy.start_timeout).then_some(Reason::StartTimeout)
+            }
+        }
+    }
+
+    fn flights(&self, flight: Flight) -> impl Iterator<Item = &RunnerRecord> {
+        let records = self.intent.runners.values();
+        records.filter(move |record| record.flight == Some(flight))
+    }
+
+    fn plan_labels(&self, plan: &mut Plan) {
+        for (unique_id, reservation) in &self.intent.reservations {
+            let mut records = reservation
+                .runners
+                .iter()
+                .map(|it| self.intent.runners.get(&it.id));
+            let is_free = records.all(|record| record.is_none_or(|it| it.flight.is_none()));
+            if reservation.state == ReservationState::Held && !reservation.has_labels && is_free {
+                let action = Action::AddLabels(unique_id.clone());
+                plan.steps.push(Step {
+                    action,
+                    reason: Reason::Taken,
+                });
+            }
+        }
+        for (id, record) in &self.intent.runners {
+            let is_to_go = record.condemned.is_some();
+            if record.flight.is_none() && !record.labels_to_remove.is_empty() && !is_to_go {
+                let action = Action::RemoveLabels(*id);
+                plan.steps.push(Step {
+                    action,
+                    reason: Reason::Released,
+                });
+            }
+        }
+    }
+
+    fn plan_creations(&self, now: Timestamp, is_clear: bool, plan: &mut Plan) {
+        let mut counts = self.counts();
+        let mut in_use = self.resources_in_use();
+        let mut under_way = self.flights(Flight::Creating).count();
+        let mut next_id = self.intent.next_id;
+        while let Some(profile_key) = most_wanting(&counts) {
+            let needs = self
+                .policy
+                .profiles
+                .get(&profile_key)
+                .map(|it| it.needs)
+                .unwrap_or_default();
+            let after = in_use.map(|in_use| in_use + needs);
+            let back_off = self
+                .creation_back_offs
+                .get(&profile_key)
+                .copied()
+                .unwrap_or_default();
+            let obstacle = if !is_clear {
+                Obstacle::Destructions
+            } else if back_off.until() > now {
+                let failure_count = back_off.failure_count();
+                Obstacle::BackOff { failure_count }
+            } else if under_way >= CREATIONS_MAX {
+                Obstacle::Creations
+            } else if after.is_none_or(|after| !after.fits_in(self.policy.capacity)) {
+                Obstacle::Capacity { needs, in_use }
+            } else {
+                let action = Action::Create(next_id, profile_key.clone());
+                plan.steps.push(Step {
+                    action,
+                    reason: Reason::BelowTarget,
+                });
+                next_id = RunnerId(next_id.0 + 1);
+                in_use = after;
+                under_way += 1;
+                if let Some(counts) = counts.get_mut(&profile_key) {
+                    counts.healthy += 1;
+                    counts.wanted -= 1;
+                }
+                continue;
+            };
+            let count = counts
+                .remove(&profile_key)
+                .map_or(0, |counts| counts.wanted);
+            plan.refusals.push(Refusal {
+                profile_key,
+                count,
+                obstacle,
+            });
+        }
+    }
+}
+
+fn is_hopeless(record: &RunnerRecord) -> bool {
+    record.destroy_back_off.failure_count() >= HOPELESS_FAILURES
+}
+
+/// The profile that has the smallest part of its target; of several such, the first by name. So
+/// no profile gets everything where there is too little for all.
+fn most_wanting(counts: &BTreeMap<ProfileKey, RunnerCounts>) -> Option<ProfileKey> {
+    let wanting = counts.iter().filter(|(_, counts)| counts.wanted > 0);
+    let first = wanting.min_by(|(_, one), (_, other)| {
+        // one.healthy / one.target against other.healthy / other.target
+        (one.healthy * other.target).cmp(&(other.healthy * one.target))
+    });
+    first.map(|(profile_key, _)| profile_key.clone())
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, reason } = self;
+        match action {
+            Action::Create(id, profile_key) => {
+                write!(formatter, "create runner {id} ({profile_key})")
+            }
+            Action::Destroy(id, profile_key) => {
+                write!(formatter, "destroy runner {id} ({profile_key})")
+            }
+            Action::AddLabels(unique_id) => write!(formatter, "add the labels of {unique_id}"),
+            Action::RemoveLabels(id) => write!(formatter, "remove labels from runner {id}"),
+        }?;
+        write!(formatter, ": {reason}")
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::BelowTarget => "there are fewer than the target",
+            Self::GuestGone => "its guest is gone",
+            Self::RegistrationGone => "github has removed it",
+            Self::Condemned(condemned) => return condemned.fmt(formatter),
+            Self::BeyondTarget => "there are more idle ones than the target",
+            Self::DestroyAll => "destroy_all_non_busy_runners is set",
+            Self::StartTimeout => "it did not come online within monitor_start_timeout",
+            Self::ReserveTimeout => "its job did not start within monitor_reserve_timeout",
+            Self::Taken => "a take waits for them",
+            Self::Released => "their reservation has ended",
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            profile_key,
+            count,
+            obstacle,
+        } = self;
+        write!(formatter, "{count} more of {profile_key}: {obstacle}")
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Destructions => formatter.write_str("others have to be destroyed first"),
+            Self::Creations => formatter.write_str("enough are being created"),
+            Self::Capacity {
+                needs,
+                in_use: Some(in_use),
+            } => {
+                write!(formatter, "each needs {needs}, and {in_use} are in use")
+            }
+            Self::Capacity { in_use: None, .. } => formatter.write_str(
+                "there is a guest without a record, of a profile that is not in the settings",
+            ),
+            Self::BackOff { failure_count } => {
+                write!(
+                    formatter,
+                    "the last {failure_count} came to nothing, so it waits a little"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Giving runners back: because the job does not want them, because they could not be made ready,
+//! or because the reservation never reached the disk.
+//!
+//! Owns the rules of attempts. Messages are lost, late, repeated and reordered on their way from
+//! a queue; the attempt that each carries tells which of them still mean something.
+
+use shared::{clock::Timestamp, values::UniqueId, wire::ReservationState};
+
+use super::{
+    Monitor,
+    reservation::Fence,
+    runner::{Condemned, Flight},
+};
+
+impl Monitor {
+    /// Ends a reservation that nobody has used; its runners are idle again, or destroyed if
+    /// `destroys`, because their label may be known outside. Harmless when repeated.
+    ///
+    /// A release of an earlier attempt than the latest take changes nothing. A release with an
+    /// attempt also keeps takes up to that attempt, which may still be on their way, from having
+    /// an effect. A release without one, by a person, ends whatever is held.
+    ///
+    /// Gives the revision that has to be on disk before this may be confirmed.
+    pub fn release(
+        &mut self,
+        unique_id: &UniqueId,
+        attempt: Option<u64>,
+        destroys: bool,
+        now: Timestamp,
+    ) -> u64 {
+        let fence = match self.intent.reservations.get(unique_id) {
+            None => attempt,
+            Some(it) if it.state != ReservationState::Held => None,
+            Some(it) if attempt.is_some_and(|attempt| attempt < it.attempt) => None,
+            Some(it) => {
+                let fence = attempt.unwrap_or(it.attempt);
+                self.end_reservation(unique_id, destroys);
+                Some(fence)
+            }
+        };
+        if let Some(attempt) = fence {
+            self.raise_fence(unique_id, attempt, now);
+        }
+        self.revision
+    }
+
+    fn raise_fence(&mut self, unique_id: &UniqueId, attempt: u64, now: Timestamp) {
+        let raised = Fence {
+            attempt,
+            set_at: now,
+        };
+        let fence = self
+            .intent
+            .fences
+            .entry(unique_id.clone())
+            .or_insert(raised);
+        *fence = Fence {
+            attempt: fence.attempt.max(attempt),
+            set_at: now,
+        };
+        self.touch();
+        self.forget_old_reservations(now);
+    }
+
+    /// Takes the reservation away from its runners.
+    pub(super) fn end_reservation(&mut self, unique_id: &UniqueId, destroys: bool) {
+        let Some(reservation) = self.intent.reservations.remove(unique_id) else {
+            return;
+        };
+        for reserved in &reservation.runners {
+            let Some(record) = self.intent.runners.get_mut(&reserved.id) else {
+                continue;
+            };
+            // While GitHub is being told, some of the labels may be there already.
+            let may_have_labels =
+                reservation.has_labels || record.flight == Some(Flight::Labelling);
+            if record.own_label.is_none() && may_have_labels {
+                record.labels_to_remove = reservation.github_labels(unique_id);
+            }
+            if destroys {
+                record.condemned = Some(Condemned::Released);
+            }
+        }
+        self.touch();
+    }
+
+    /// The intent is on disk up to `revision`.
+    pub fn handle_saved(&mut self, revision: u64) {
+        self.saved_revision = self.saved_revision.max(revision);
+    }
+
+    /// The intent could not be saved: reservations that are only in memory end here, because
+    /// their takes must not be confirmed.
+    pub fn handle_save_failed(&mut self) {
+        let unsaved: Vec<UniqueId> = (self.intent.reservations.iter())
+            .filter(|(_, it)| it.state == ReservationState::Held)
+            .filter(|(_, it)| it.made_at_revision > self.saved_revision)
+            .map(|(unique_id, _)| unique_id.clone())
+            .collect();
+        for unique_id in unsaved {
+            self.end_reservation(&unique_id, false);
+        }
+    }
+}

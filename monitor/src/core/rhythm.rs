@@ -1,0 +1,132 @@
+//! When to look at the world again.
+//!
+//! Owns that rhythm. Guests are listed every `poll_interval`. GitHub's list costs requests, so it
+//! may be as old as `cache_timeout`, except while something is about to change there, or when
+//! something suggests that it has. A look that failed leaves the last one in place and is tried
+//! again, ever more slowly.
+
+use std::time::Duration;
+
+use shared::clock::Timestamp;
+
+use super::{BackOff, back_off::Pauses};
+
+/// The pauses after looks that failed.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+};
+
+/// The rhythm of one kind of look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rhythm {
+    last_asked_at: Option<Timestamp>,
+    is_under_way: bool,
+    is_wanted: bool,
+    back_off: BackOff,
+}
+
+impl Rhythm {
+    /// Something suggests that there is something new to see.
+    pub fn hint(&mut self) {
+        self.is_wanted = true;
+    }
+
+    /// When the next look is due, if none is under way.
+    pub fn due_at(&self, interval: Duration) -> Option<Timestamp> {
+        if self.is_under_way {
+            return None;
+        }
+        let regular = match self.last_asked_at {
+            Some(asked_at) if !self.is_wanted => asked_at + interval,
+            _ => Timestamp::default(),
+        };
+        Some(regular.max(self.back_off.until()))
+    }
+
+    /// The question goes out.
+    pub fn begin(&mut self, now: Timestamp) {
+        self.is_under_way = true;
+        self.is_wanted = false;
+        self.last_asked_at = Some(now);
+    }
+
+    /// There is an answer.
+    pub fn succeed(&mut self) {
+        self.is_under_way = false;
+        self.back_off.succeed();
+    }
+
+    /// There is none. `retry_after` is how long the other side wants to be left alone.
+    pub fn fail(&mut self, now: Timestamp, retry_after: Option<Duration>) {
+        self.is_under_way = false;
+        self.is_wanted = true;
+        self.back_off
+            .fail(now, PAUSES, retry_after.unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn looked_at(seconds: u64) -> Rhythm {
+        let mut rhythm = Rhythm::default();
+        rhythm.begin(at(seconds));
+        rhythm.succeed();
+        rhythm
+    }
+
+    #[test]
+    fn the_first_look_is_due_at_once_and_the_next_an_interval_later() {
+        assert_eq!(Rhythm::default().due_at(INTERVAL), Some(at(0)));
+        assert_eq!(looked_at(100).due_at(INTERVAL), Some(at(110)));
+    }
+
+    #[test]
+    fn there_is_one_look_at_a_time() {
+        let mut rhythm = looked_at(100);
+        rhythm.begin(at(110));
+        rhythm.hint();
+        assert_eq!(rhythm.due_at(INTERVAL), None);
+    }
+
+    #[test]
+    fn a_hint_makes_the_next_look_due_at_once_even_one_that_came_during_a_look() {
+        let mut rhythm = looked_at(100);
+        rhythm.hint();
+        assert_eq!(rhythm.due_at(INTERVAL), Some(at(0)));
+        rhythm.begin(at(101));
+        rhythm.hint();
+        rhythm.succeed();
+        assert_eq!(rhythm.due_at(INTERVAL), Some(at(0)));
+    }
+
+    #[test]
+    fn a_look_that_failed_is_repeated_ever_more_slowly_whatever_the_hints() {
+        let mut rhythm = looked_at(100);
+        for (failed_at, due_at) in [(110, 111), (111, 113), (113, 117)] {
+            rhythm.begin(at(failed_at));
+            rhythm.fail(at(failed_at), None);
+            rhythm.hint();
+            assert_eq!(rhythm.due_at(INTERVAL), Some(at(due_at)));
+        }
+        rhythm.begin(at(117));
+        rhythm.succeed();
+        assert_eq!(rhythm.due_at(INTERVAL), Some(at(127)));
+    }
+
+    #[test]
+    fn one_who_wants_to_be_left_alone_is() {
+        let mut rhythm = looked_at(100);
+        rhythm.begin(at(110));
+        rhythm.fail(at(110), Some(Duration::from_secs(3600)));
+        assert_eq!(rhythm.due_at(INTERVAL), Some(at(3710)));
+    }
+}

@@ -1,0 +1,179 @@
+//! Giving runners to a job: all it asked for or none, and the same ones when it asks again.
+//!
+//! Owns who gets which runner. The answer may only leave once the reservation is on disk; that is
+//! up to the caller, with the revision it is given.
+
+use shared::{
+    clock::Timestamp,
+    values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    wire::{ReservationState, RunnerStatus, TakenRunner},
+};
+
+use super::{
+    Monitor, RunnerId,
+    reservation::{Reservation, ReservedRunner, reserved_for},
+};
+
+/// A request for runners.
+#[derive(Clone, Debug)]
+pub struct Take {
+    /// The job; asking again with the same one gives the same runners.
+    pub unique_id: UniqueId,
+    /// The kind of runner.
+    pub profile_key: ProfileKey,
+    /// How many, all or none.
+    pub count: Count,
+    /// Who asks.
+    pub qualified_repo: QualifiedRepo,
+    /// Who asks.
+    pub run_id: RunId,
+    /// Which of the caller's attempts for this job this is; they only grow. None for callers
+    /// that do not count: those are never too late.
+    pub attempt: Option<u64>,
+}
+
+/// Why a take gives nothing. Nothing was changed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeRefusal {
+    /// The job was given up in this attempt or a later one.
+    StaleAttempt,
+    /// The job holds runners of another profile, or another number of them.
+    OtherParameters,
+    /// The job had its runners, and they are gone.
+    Served,
+    /// There is no such profile.
+    UnknownProfile,
+    /// The world has not been looked at yet.
+    NotReady,
+    /// There are not as many idle runners.
+    NoCapacity,
+}
+
+/// What became of a take that was granted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taken {
+    /// These are the runners.
+    Runners {
+        /// All of them, in the order in which they were given.
+        runners: Vec<TakenRunner>,
+        /// The attempt that made the reservation.
+        first_attempt: u64,
+    },
+    /// GitHub still has to be told the labels.
+    Preparing,
+    /// It has been released since, or could not be saved or labelled.
+    Nothing,
+}
+
+impl Monitor {
+    /// Reserves runners, the oldest first, or finds those that were reserved before.
+    ///
+    /// Gives the revision that has to be on disk before [`taken`](Self::taken) may be told.
+    ///
+    /// # Errors
+    /// See [`TakeRefusal`].
+    pub fn take(&mut self, take: Take, now: Timestamp) -> Result<u64, TakeRefusal> {
+        let fence = self.intent.fences.get(&take.unique_id);
+        if fence.is_some_and(|fence| take.attempt.is_some_and(|it| it <= fence.attempt)) {
+            return Err(TakeRefusal::StaleAttempt);
+        }
+        if self.intent.reservations.contains_key(&take.unique_id) {
+            return self.take_again(&take);
+        }
+        if !self.policy.profiles.contains_key(&take.profile_key) {
+            return Err(TakeRefusal::UnknownProfile);
+        }
+        if !self.observed.is_complete() {
+            return Err(TakeRefusal::NotReady);
+        }
+        let idle = self.idle_runners(&take.profile_key);
+        let chosen = idle
+            .get(..take.count.get())
+            .ok_or(TakeRefusal::NoCapacity)?;
+        self.touch();
+        let reservation = self.reserve(&take, chosen, now);
+        self.intent.reservations.insert(take.unique_id, reservation);
+        Ok(self.revision)
+    }
+
+    fn take_again(&mut self, take: &Take) -> Result<u64, TakeRefusal> {
+        let Some(reservation) = self.intent.reservations.get_mut(&take.unique_id) else {
+            return Err(TakeRefusal::NoCapacity);
+        };
+        if (&reservation.profile_key, reservation.count) != (&take.profile_key, take.count) {
+            return Err(TakeRefusal::OtherParameters);
+        }
+        if reservation.state == ReservationState::Served {
+            return Err(TakeRefusal::Served);
+        }
+        let attempt = take.attempt.unwrap_or_default();
+        if attempt > reservation.attempt {
+            reservation.attempt = attempt;
+            self.touch();
+        }
+        Ok(self.revision)
+    }
+
+    fn idle_runners(&self, profile_key: &ProfileKey) -> Vec<RunnerId> {
+        let statuses = self.statuses().into_iter();
+        statuses
+            .filter(|(_, status)| *status == RunnerStatus::Idle)
+            .filter(|(id, _)| self.intent.runners[id].profile_key == *profile_key)
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn reserve(&self, take: &Take, chosen: &[RunnerId], now: Timestamp) -> Reservation {
+        let mut has_labels = true;
+        let mut runners = Vec::with_capacity(chosen.len());
+        for id in chosen {
+            let record = &self.intent.runners[id];
+            let label = record.own_label.clone().unwrap_or_else(|| {
+                has_labels = false;
+                reserved_for(&take.unique_id)
+            });
+            let created_at = record.created_at;
+            runners.push(ReservedRunner {
+                id: *id,
+                label,
+                created_at,
+            });
+        }
+        let attempt = take.attempt.unwrap_or_default();
+        Reservation {
+            profile_key: take.profile_key.clone(),
+            count: take.count,
+            qualified_repo: take.qualified_repo.clone(),
+            run_id: take.run_id,
+            since: now,
+            first_attempt: attempt,
+            attempt,
+            state: ReservationState::Held,
+            served_at: None,
+            runners,
+            has_labels,
+            made_at_revision: self.revision,
+        }
+    }
+
+    /// What a granted take comes to, now that it is on disk.
+    pub fn taken(&self, unique_id: &UniqueId) -> Taken {
+        let Some(reservation) = self.intent.reservations.get(unique_id) else {
+            return Taken::Nothing;
+        };
+        if !reservation.has_labels {
+            return Taken::Preparing;
+        }
+        let runners = reservation.runners.iter().map(|reserved| TakenRunner {
+            id: reserved.id.0,
+            runner: serde_json::to_value(self.runner_view(reserved.id, reserved.created_at))
+                .expect("a runner can always be written as JSON"),
+            label: Some(reserved.label.clone()),
+            server: None,
+        });
+        Taken::Runners {
+            runners: runners.collect(),
+            first_attempt: reservation.first_attempt,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The plan as work: everything an executor needs to know, and no choice left to it.
+//!
+//! Owns the moment at which a step begins, after which nothing else is begun with its runner.
+
+use shared::{
+    clock::Timestamp,
+    secret::Secret,
+    values::{ProfileKey, UniqueId},
+};
+
+use super::{
+    LabelPolicy, Monitor, Plan, RunnerId, RunnerRecord,
+    plan::{Action, Step},
+    runner::Flight,
+};
+
+/// Something to be done outside.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Make a runner.
+    Create(Creation),
+    /// Unmake a runner.
+    Destroy(Destruction),
+    /// Put labels on the runners of a reservation.
+    AddLabels {
+        /// Whose reservation.
+        unique_id: UniqueId,
+        /// Its runners.
+        ids: Vec<RunnerId>,
+        /// GitHub's ids of those that need the labels.
+        registration_ids: Vec<u64>,
+        /// The labels.
+        labels: Vec<String>,
+        /// What has to be on disk before.
+        revision: u64,
+    },
+    /// Remove labels from a runner.
+    RemoveLabels {
+        /// Which runner.
+        id: RunnerId,
+        /// GitHub's id of it; none if it never had one, and so no labels.
+        registration_id: Option<u64>,
+        /// The labels.
+        labels: Vec<String>,
+    },
+}
+
+/// Register a runner, then make its guest.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// Which runner.
+    pub id: RunnerId,
+    /// Of which profile.
+    pub profile_key: ProfileKey,
+    /// The name at GitHub.
+    pub runner_name: String,
+    /// The name at the hypervisor.
+    pub guest_name: String,
+    /// The labels from the start.
+    pub labels: Vec<String>,
+    /// By which the guest proves that it is this runner's.
+    pub guest_secret: Secret,
+    /// What has to be on disk before: the id counts as used only then.
+    pub revision: u64,
+}
+
+/// Delete the registration; if GitHub does not say that it is busy, destroy the guest.
+#[derive(Clone, Debug)]
+pub struct Destruction {
+    /// Which runner.
+    pub id: RunnerId,
+    /// The name at the hypervisor.
+    pub guest_name: String,
+    /// GitHub's id of it; none if it is unregistered already, or never was registered.
+    pub registration_id: Option<u64>,
+}
+
+/// Random values for a new runner.
+pub struct Fresh {
+    /// A UUID, for its own label.
+    pub uuid: String,
+    /// Its guest's secret.
+    pub guest_secret: Secret,
+}
+
+impl Monitor {
+    /// Begins the steps of a plan that was made of this very state.
+    pub fn begin(
+        &mut self,
+        plan: Plan,
+        now: Timestamp,
+        mut fresh: impl FnMut() -> Fresh,
+    ) -> Vec<Task> {
+        self.recent.refusals = plan.refusals.iter().map(ToString::to_string).collect();
+        let begin = |step: Step| {
+            self.recent.note(now, step.to_string());
+            match step.action {
+                Action::Create(id, profile_key) => {
+                    self.begin_creation(id, profile_key, fresh(), now)
+                }
+                Action::Destroy(id, _) => self.begin_destruction(id),
+                Action::AddLabels(unique_id) => self.begin_adding_labels(unique_id),
+                Action::RemoveLabels(id) => self.begin_removing_labels(id),
+            }
+        };
+        plan.steps.into_iter().filter_map(begin).collect()
+    }
+
+    fn begin_creation(
+        &mut self,
+        id: RunnerId,
+        profile_key: ProfileKey,
+        fresh: Fresh,
+        now: Timestamp,
+    ) -> Option<Task> {
+        let profile = self.policy.profiles.get(&profile_key)?;
+        let mut record = RunnerRecord::new(profile_key.clone(), profile.needs, now);
+        let labels = match self.policy.labels {
+            LabelPolicy::FromBirth => {
+                let own_label = format!("runner:{}", fresh.uuid);
+                record.own_label = Some(own_label.clone());
+                vec![own_label]
+            }
+            LabelPolicy::OnTake => {
+                let profile_label = profile.github_runner_label.clone();
+                vec!["self-hosted".into(), "X64".into(), profile_label]
+            }
+        };
+        self.intent.runners.insert(id, record);
+        self.intent.next_id = self.intent.next_id.max(RunnerId(id.0 + 1));
+        self.credentials.expect(id, fresh.guest_secret.clone());
+        self.touch();
+        Some(Task::Create(Creation {
+            id,
+            runner_name: self.policy.names.format(&profile_key, id.0),
+            guest_name: self.policy.guest_name(&profile_key, id),
+            profile_key,
+            labels,
+            guest_secret: fresh.guest_secret,
+            revision: self.revision,
+        }))
+    }
+
+    fn begin_destruction(&mut self, id: RunnerId) -> Option<Task> {
+        let record = self.intent.runners.get_mut(&id)?;
+        record.flight = Some(Flight::Destroying);
+        let registration_id = record
+            .registration_id
+            .filter(|_| record.unregistered.is_none());
+        let guest_name = self.policy.guest_name(&record.profile_key, id);
+        Some(Task::Destroy(Destruction {
+            id,
+            guest_name,
+            registration_id,
+        }))
+    }
+
+    fn begin_adding_labels(&mut self, unique_id: UniqueId) -> Option<Task> {
+        let reservation = self.intent.reservations.get(&unique_id)?;
+        let labels = reservation.github_labels(&unique_id);
+        let ids: Vec<RunnerId> = reservation.runners.iter().map(|it| it.id).collect();
+        let mut registration_ids = Vec::new();
+        for id in &ids {
+            // Were one of them gone, the reservation would be as well.
+            let Some(record) = self.intent.runners.get_mut(id) else {
+                continue;
+            };
+            record.flight = Some(Flight::Labelling);
+            if record.own_label.is_none() {
+                registration_ids.extend(record.registration_id);
+            }
+        }
+        let revision = self.revision;
+        Some(Task::AddLabels {
+            unique_id,
+            ids,
+            registration_ids,
+            labels,
+            revision,
+        })
+    }
+
+    fn begin_removing_labels(&mut self, id: RunnerId) -> Option<Task> {
+        let record = self.intent.runners.get_mut(&id)?;
+        record.flight = Some(Flight::Labelling);
+        Some(Task::RemoveLabels {
+            id,
+            registration_id: record.registration_id,
+            labels: record.labels_to_remove.clone(),
+        })
+    }
+}

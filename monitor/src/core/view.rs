@@ -1,0 +1,105 @@
+//! What the monitor shows of itself.
+//!
+//! Owns the numbers and runners of the dashboard, and what only its page shows. No secret is in
+//! any of it.
+
+use std::collections::BTreeMap;
+
+use shared::{
+    clock::Timestamp,
+    values::{ProfileKey, UniqueId},
+    wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
+};
+
+use super::{Monitor, RunnerId, observed::Sighting, recent::Recent};
+
+/// Everything that is shown to people and programs, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// What `/dashboard.json` tells.
+    pub dashboard: MonitorDashboard,
+    /// For whom each runner is held.
+    pub reserved_for: BTreeMap<u64, UniqueId>,
+    /// When the creation of each runner began.
+    pub created_at: BTreeMap<u64, Timestamp>,
+    /// Temporary targets, if there are any.
+    pub target_override: Option<BTreeMap<ProfileKey, usize>>,
+    /// What was done lately.
+    pub recent: Recent,
+}
+
+impl Monitor {
+    /// What is shown now; none before the first look at the world.
+    pub fn view(&self) -> Option<View> {
+        if !self.has_looked() {
+            return None;
+        }
+        let reserved = self.reserved_runners().into_iter();
+        let created_at = self.intent.runners.iter();
+        Some(View {
+            dashboard: self.dashboard(),
+            reserved_for: reserved
+                .map(|(id, unique_id)| (id.0, unique_id.clone()))
+                .collect(),
+            created_at: created_at
+                .map(|(id, record)| (id.0, record.created_at))
+                .collect(),
+            target_override: self.target_override().cloned(),
+            recent: self.recent.clone(),
+        })
+    }
+
+    fn dashboard(&self) -> MonitorDashboard {
+        let statuses = self.statuses();
+        let runners = self
+            .intent
+            .runners
+            .iter()
+            .map(|(id, record)| DashboardRunner {
+                id: id.0,
+                screenshot_url: None,
+                runner: self.runner_view(*id, record.created_at),
+                profile_key: Some(record.profile_key.clone()),
+                status: statuses.get(id).copied(),
+            });
+        let reservations = self
+            .intent
+            .reservations
+            .iter()
+            .map(|(unique_id, reservation)| {
+                let report = ReservationReport {
+                    runners: reservation.runners.iter().map(|it| it.id.0).collect(),
+                    state: reservation.state,
+                    attempt: reservation.attempt,
+                };
+                (unique_id.clone(), report)
+            });
+        MonitorDashboard {
+            profile_runner_counts: self.counts(),
+            runners: runners.collect(),
+            reservations: Some(reservations.collect()),
+        }
+    }
+
+    /// A runner as it is shown. Of one that is gone there are only id and age.
+    pub(super) fn runner_view(&self, id: RunnerId, created_at: Timestamp) -> Runner {
+        let record = self.intent.runners.get(&id);
+        let registration = record.map(|record| self.observed.registration(id, record));
+        let guest = record.map(|record| self.observed.guest(id, record));
+        let registration = match registration {
+            Some(Sighting::Present(registration)) => Some(registration.clone()),
+            _ => None,
+        };
+        let guest = match guest {
+            Some(Sighting::Present(guest)) => Some(guest),
+            _ => None,
+        };
+        Runner {
+            id: id.0,
+            created_time: created_at.to_system_time(),
+            registration,
+            guest_name: guest.map(|guest| guest.name.clone()),
+            ipv4_address: guest.and_then(|guest| guest.ipv4_address),
+        }
+    }
+}

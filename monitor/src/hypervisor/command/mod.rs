@@ -1,0 +1,49 @@
+//! The `command` driver: a guest is a process of this host, started from the profile's command.
+//!
+//! Owns the processes, their folders and their logs. Never restarts anything, and is no wall
+//! around strangers' code: the process runs as the monitor's user. What has to be fenced in, the
+//! command itself has to fence in (a container, another user, a virtual machine).
+//!
+//! ```text
+//! create ──> running ──────────────> ended ────────────> gone
+//!            │  the leader ends, by   its group and all   folder removed,
+//!            │  itself or destroyed   that bears its mark log kept
+//!            │                        are killed
+//! a new monitor finds the folder: leader alive ─> running; otherwise ─> ended
+//! ```
+//!
+//! **Guests outlive the monitor.** Each leads a process group of its own, writes to nothing that
+//! ends with the monitor, and is found again by the pid in its folder. Under systemd that needs
+//! `KillMode=process`, or a restart of the service kills them.
+//!
+//! **A pid proves nothing**, because pids are used again. A process is a guest's if its
+//! environment bears the guest's mark: its name and its folder. So a command must not clear its
+//! own environment before it has settled down (`env -i`), or a restarted monitor takes it for gone.
+//!
+//! **A folder without a living leader** is what is left of a guest that ended unseen, or was never
+//! started. It is first moved aside, so that a guest which is just being started by a monitor that
+//! has died meanwhile finds no place to write its pid, and gives up. Then what bears the mark is
+//! killed, and the folder removed.
+
+mod claims;
+mod driver;
+mod folder;
+mod process;
+mod start;
+mod survivors;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::io;
+
+pub use driver::{Driver, Timeouts};
+
+/// Runs what may block on the disk or on `/proc` where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|failure| Err(io::Error::other(failure)))
+}

@@ -1,0 +1,242 @@
+//! How a guest is started: its environment, the words around its command, its bounded log.
+//!
+//! Owns everything that the guest's process inherits. Nothing of the monitor's environment reaches
+//! it but what is listed here: it runs strangers' code, and the monitor's holds tokens.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::{Child, Command};
+
+use super::{folder::Folder, survivors::Mark};
+use crate::hypervisor::GuestSpec;
+
+/// How much of what a guest says is kept, in bytes. The rest is read and thrown away, so that a
+/// guest that talks much neither fills the disk nor waits.
+pub const LOG_SIZE_MAX: u64 = 1 << 20;
+
+/// Most words in a command, and most bytes in all of them together.
+const COMMAND_WORD_COUNT_MAX: usize = 256;
+const COMMAND_SIZE_MAX: usize = 64 << 10;
+
+/// What a guest may see of the monitor's environment.
+const INHERITED_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+/// Where programs are looked for on a host that says nothing about it.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Writes the pid, then becomes the command. The pid appears whole or not at all, and if it cannot
+/// be written, because the folder has been moved aside, the command is never started.
+const LEADER_SCRIPT: &str = r#"echo "$$" > "$0.new" && mv -f "$0.new" "$0" && exec "$@""#;
+
+/// Copies as much as is kept, then reads on: a pipe that nobody reads would stop the guest. What
+/// it has copied may lie in its buffer until there are 4 KiB of it, or the guest has ended.
+const COPIER_SCRIPT: &str = r#"head -c "$0"; exec cat > /dev/null"#;
+
+/// What every guest gets of the monitor's environment, read once.
+#[derive(Clone, Debug)]
+pub struct Inherited(Vec<(OsString, OsString)>);
+
+impl Inherited {
+    /// Takes what is allowed from `variables`, which are the monitor's own.
+    pub fn from_variables(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let is_allowed = |name: &OsString| INHERITED_VARIABLES.iter().any(|known| name == known);
+        let mut inherited: Vec<_> = variables.filter(|(name, _)| is_allowed(name)).collect();
+        if !inherited.iter().any(|(name, _)| name == "PATH") {
+            inherited.push(("PATH".into(), DEFAULT_PATH.into()));
+        }
+        Self(inherited)
+    }
+
+    fn path(&self) -> &OsStr {
+        self.0
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| value.as_os_str())
+            .expect("there is always a PATH")
+    }
+}
+
+/// A command that can be run: the program as an absolute path, then its arguments.
+#[derive(Debug)]
+pub struct Runnable(Vec<OsString>);
+
+impl Runnable {
+    /// Finds the program, so that a mistake in a profile is a refusal with a reason, rather than a
+    /// guest that ends as soon as it is made. The error says what is wrong with the command.
+    pub fn find(command: &[String], inherited: &Inherited) -> Result<Self, &'static str> {
+        let (program, arguments) = command.split_first().ok_or("is empty")?;
+        if command.len() > COMMAND_WORD_COUNT_MAX {
+            return Err("has more than 256 words");
+        }
+        if command.iter().map(String::len).sum::<usize>() > COMMAND_SIZE_MAX {
+            return Err("is longer than 64 KiB");
+        }
+        if command.iter().any(|word| word.contains('\0')) {
+            return Err("has a NUL character in it");
+        }
+        let program = find_program(program, inherited.path())
+            .ok_or("names a program that is not there, or not executable")?;
+        let arguments = arguments.iter().map(OsString::from);
+        Ok(Self(
+            [program.into_os_string()]
+                .into_iter()
+                .chain(arguments)
+                .collect(),
+        ))
+    }
+}
+
+fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
+    let is_executable = |file: &Path| {
+        file.metadata()
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    let candidates: Vec<_> = if program.contains('/') {
+        vec![PathBuf::from(program)]
+    } else {
+        std::env::split_paths(path)
+            .map(|folder| folder.join(program))
+            .collect()
+    };
+    let found = candidates.into_iter().find(|file| is_executable(file))?;
+    // The guest has another working directory than the monitor.
+    std::path::absolute(found).ok()
+}
+
+/// Starts a guest in a folder that has been made for it, and returns its leader.
+///
+/// # Errors
+/// What the system said. Nothing runs then.
+pub fn start(
+    spec: &GuestSpec,
+    runnable: &Runnable,
+    inherited: &Inherited,
+    mark: &Mark,
+    folder: &Folder,
+    log: File,
+) -> io::Result<Child> {
+    let speech = start_copier(inherited, log)?;
+    Command::new("/bin/sh")
+        .args(["-c", LEADER_SCRIPT])
+        .arg(folder.pid_path())
+        .args(&runnable.0)
+        .current_dir(folder.work_path())
+        .env_clear()
+        .envs(inherited.0.iter().map(|(name, value)| (name, value)))
+        .envs(mark.variables())
+        .env("CI_RUNNERS_RUNNER_ID", spec.runner_id.to_string())
+        .env("CI_RUNNERS_PROFILE", spec.profile_key.as_str())
+        .env("CI_RUNNERS_MONITOR_URL", &spec.monitor_url)
+        .env("CI_RUNNERS_GUEST_SECRET", spec.secret.expose())
+        .stdin(Stdio::null())
+        .stdout(speech.try_clone()?)
+        .stderr(speech)
+        .process_group(0)
+        .spawn()
+}
+
+/// Starts the process that keeps the first part of what the guest says, and returns where the
+/// guest is to say it.
+///
+/// A process rather than a task, because the guest outlives the monitor, and would be killed by
+/// the next thing it says if the reader of its pipe were gone. In a group of its own, because it
+/// has to outlive the guest by as long as it takes to write the end down. It ends by itself when
+/// nobody has the pipe any more.
+fn start_copier(inherited: &Inherited, log: File) -> io::Result<io::PipeWriter> {
+    let (reader, writer) = io::pipe()?;
+    let mut copier = Command::new("/bin/sh")
+        .args(["-c", COPIER_SCRIPT])
+        .arg(LOG_SIZE_MAX.to_string())
+        .current_dir("/")
+        .env_clear()
+        .env("PATH", inherited.path())
+        .stdin(reader)
+        .stdout(log)
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    // Somebody has to ask how it ended, or it stays as a zombie.
+    tokio::spawn(async move { copier.wait().await });
+    Ok(writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inherited(variables: &[(&str, &str)]) -> Inherited {
+        let own = |(name, value): &(&str, &str)| (name.into(), value.into());
+        Inherited::from_variables(variables.iter().map(own))
+    }
+
+    fn find(command: &[&str]) -> Result<Runnable, &'static str> {
+        let command: Vec<_> = command.iter().map(ToString::to_string).collect();
+        Runnable::find(&command, &inherited(&[]))
+    }
+
+    #[test]
+    fn only_what_is_listed_is_inherited() {
+        let inherited = inherited(&[
+            ("GITHUB_TOKEN", "hunter2"),
+            ("SERVO_CI_MONITOR_API_TOKEN", "hunter2"),
+            ("LD_PRELOAD", "/tmp/x"),
+            ("PATH", "/bin"),
+            ("HOME", "/root"),
+            ("LANG", "C"),
+            ("TZ", "UTC"),
+        ]);
+        let mut names: Vec<_> = inherited.0.iter().map(|(name, _)| name).collect();
+        names.sort();
+        assert_eq!(names, ["HOME", "LANG", "PATH", "TZ"]);
+        assert_eq!(inherited.path(), "/bin");
+    }
+
+    #[test]
+    fn a_host_without_a_path_has_the_usual_one() {
+        assert_eq!(inherited(&[]).path(), DEFAULT_PATH);
+    }
+
+    #[test]
+    fn a_program_is_found_in_the_path_or_where_it_says() {
+        for program in ["sh", "/bin/sh"] {
+            let runnable = find(&[program, "-c", "exit 0"]).unwrap();
+            assert!(Path::new(&runnable.0[0]).is_absolute());
+            assert_eq!(runnable.0[1..], ["-c", "exit 0"]);
+        }
+        let sources = find_program("src/../src", OsStr::new(""));
+        assert_eq!(sources, None, "a folder is no program");
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_run_is_refused_with_the_reason() {
+        let many = vec!["sh"; COMMAND_WORD_COUNT_MAX + 1];
+        let long = "x".repeat(COMMAND_SIZE_MAX);
+        let cases: [(&[&str], &str); 7] = [
+            (&[], "is empty"),
+            (&many, "has more than 256 words"),
+            (&["sh", &long], "is longer than 64 KiB"),
+            (&["sh", "a\0b"], "has a NUL character in it"),
+            (
+                &["no-such-program"],
+                "names a program that is not there, or not executable",
+            ),
+            (
+                &["/etc/passwd"],
+                "names a program that is not there, or not executable",
+            ),
+            (
+                &[""],
+                "names a program that is not there, or not executable",
+            ),
+        ];
+        for (command, reason) in cases {
+            assert_eq!(find(command).unwrap_err(), reason);
+        }
+    }
+}
