@@ -60,7 +60,10 @@ mod tests {
             secret: Secret::new("hunter2"),
         };
         let decoded = JitConfig::decode(&config.encode()).unwrap();
-        assert_eq!((decoded.url, decoded.runner_id), (config.url, config.runner_id));
+        assert_eq!(
+            (decoded.url, decoded.runner_id),
+            (config.url, config.runner_id)
+        );
         assert!(decoded.secret.matches("hunter2"));
     }
 

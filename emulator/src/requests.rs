@@ -132,7 +132,11 @@ mod tests {
             log.arrived(method, path);
         }
         assert_eq!(
-            (log.count("GET", "/a"), log.count("GET", "/a/"), log.count("PUT", "/a")),
+            (
+                log.count("GET", "/a"),
+                log.count("GET", "/a/"),
+                log.count("PUT", "/a")
+            ),
             (2, 1, 0)
         );
     }
@@ -147,6 +151,9 @@ mod tests {
         log.answered(oldest, 200);
         let all = log.all();
         assert_eq!(all.len(), ENTRY_COUNT_MAX);
-        assert!(all.iter().all(|entry| entry.path.len() <= PATH_LENGTH_MAX && entry.status.is_none()));
+        assert!(
+            all.iter()
+                .all(|entry| entry.path.len() <= PATH_LENGTH_MAX && entry.status.is_none())
+        );
     }
 }

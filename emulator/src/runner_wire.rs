@@ -1,13 +1,13 @@
-//! What a runner and the emulator say to each other below `/_runner/<runner_id>`, as JSON. GitHub's own
-//! words for this are not public.
+//! What a runner and the emulator say to each other below `/_runner/<runner_id>`, as JSON. GitHub's
+//! own words for this are not public.
 //!
 //! ```text
-//! POST   /session                                       201 Opened; 409 while another one is heard of
-//! POST   /session/<session>/poll                        200 Offer, or 204 after a while without one
-//! POST   /session/<session>/jobs/<job>/start            204; 409 when the job went elsewhere
-//! POST   /session/<session>/jobs/<job>/renew   Progress 200 Renewed, at once if cancelled
-//! POST   /session/<session>/jobs/<job>/complete  Report 204; the runner is gone from then on
-//! DELETE /session/<session>                             204
+//! POST   /session                                201 Opened; 409 while another is heard of
+//! POST   /session/<session>/poll                 200 OfferedJob, or 204 after a while
+//! POST   /session/<session>/jobs/<job>/start     204; 409 when the job went elsewhere
+//! POST   /session/<session>/jobs/<job>/renew     Progress; 200 Renewed, at once if cancelled
+//! POST   /session/<session>/jobs/<job>/complete  Report; 204, and the runner is gone
+//! DELETE /session/<session>                      204
 //! ```
 //!
 //! Each carries `Authorization: Bearer <the runner's secret>`. 404 means that the registration or

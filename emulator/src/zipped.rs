@@ -34,6 +34,9 @@ mod tests {
         let mut text = String::new();
         let mut file = archive.by_index(0).unwrap();
         file.read_to_string(&mut text).unwrap();
-        assert_eq!((file.name(), text.as_str()), ("artifact.txt", "unique_id=a\nrun_id=7\n"));
+        assert_eq!(
+            (file.name().unwrap().as_ref(), text.as_str()),
+            ("artifact.txt", "unique_id=a\nrun_id=7\n")
+        );
     }
 }

@@ -1,6 +1,18 @@
 //! The daemon that keeps one server's pool of single-use GitHub Actions runners.
 //!
-//! `core` knows and decides; everything else carries its words in and out. ARCHITECTURE.md tells
-//! the whole story.
+//! `core` knows and decides. `pool` is the one lock around it; `driver` turns it: looks at the
+//! world, plans, and lets `executor` do what was planned through the adapters `hypervisor`,
+//! `store` and GitHub's client. `api` lets clients in, `app` puts all of it together, and `policy`
+//! translates the settings for the core.
 
+mod api;
+mod app;
 pub mod core;
+mod driver;
+mod executor;
+pub mod hypervisor;
+mod policy;
+mod pool;
+pub mod store;
+
+pub use app::{App, AppError, build, run};

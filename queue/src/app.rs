@@ -83,11 +83,13 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         name: "the core's clock",
         task: actix_web::rt::spawn(driver.clone().run()),
     }];
+    let identity = rand::random();
     for (id, (base_url, orders)) in base_urls.into_iter().zip(receivers).enumerate() {
         let api_token = settings.secrets.api_token.clone();
         let server = Server {
             id,
             base_url,
+            queue: identity,
             api_token,
             client: client.clone(),
             driver: driver.clone(),

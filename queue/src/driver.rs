@@ -6,7 +6,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use shared::clock::{Clock, Timestamp};
+use shared::{
+    clock::{Clock, Timestamp},
+    values::UniqueId,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::core::{
@@ -72,7 +75,7 @@ impl Driver {
     }
 
     /// Hands in a call of a client; its answer comes out of the receiver, once. Also returns the
-    /// call's number, for `Input::HungUp`.
+    /// call's number, for [`hang_up`](Self::hang_up).
     pub fn call(&self, input: impl FnOnce(CallId) -> Input) -> (CallId, oneshot::Receiver<Answer>) {
         let (sender, receiver) = oneshot::channel();
         let mut call = 0;
@@ -83,6 +86,26 @@ impl Driver {
             input(call)
         });
         (call, receiver)
+    }
+
+    /// The client of a call hung up before its answer was sent. The answer may have come out at
+    /// that very moment.
+    pub fn hang_up(
+        &self,
+        call: CallId,
+        unique_id: &UniqueId,
+        answer: &mut oneshot::Receiver<Answer>,
+    ) {
+        answer.close();
+        let unique_id = unique_id.clone();
+        match answer.try_recv() {
+            Ok(Answer::Runners { .. }) => self.handle(Input::Undelivered { unique_id }),
+            Ok(_) => {}
+            Err(_) => self.step(|state| {
+                state.callers.remove(&call);
+                Input::HungUp { call, unique_id }
+            }),
+        }
     }
 
     /// Looks at the core without changing it.
@@ -119,13 +142,13 @@ impl Driver {
             while let Some(output) = state.queue.poll_output() {
                 match output {
                     Output::Answer { call, answer } => {
-                        answers.extend(state.callers.remove(&call).zip(Some(answer)))
+                        answers.extend(state.callers.remove(&call).zip(Some(answer)));
                     }
                     Output::Forward(forward) => {
-                        orders.push((forward.server, Order::Forward(forward)))
+                        orders.push((forward.server, Order::Forward(forward)));
                     }
                     Output::Release(release) => {
-                        orders.push((release.server, Order::Release(release)))
+                        orders.push((release.server, Order::Release(release)));
                     }
                 }
             }

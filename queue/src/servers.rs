@@ -11,7 +11,8 @@ use shared::{
     http::{Answer, Call, Client, HttpError, Method, Retry, StatusCode},
     secret::Secret,
     settings::BaseUrl,
-    wire::{MonitorDashboard, RESERVATION_ATTEMPT_HEADER, TakeAnswer, TakenRunner},
+    values::Attempt,
+    wire::{MonitorDashboard, TakeAnswer, TakenRunner},
 };
 use tokio::sync::mpsc;
 
@@ -46,12 +47,24 @@ pub struct Server {
     pub id: ServerId,
     /// Where it is.
     pub base_url: BaseUrl,
+    /// Which queue this is: a number drawn at its start.
+    pub queue: u64,
     /// The token that all monitors and their queue share.
     pub api_token: Secret,
     /// How calls go out.
     pub client: Client,
     /// Whom to tell.
     pub driver: Driver,
+}
+
+impl Server {
+    /// An attempt of this queue as it stands on the wire.
+    fn attempt(&self, number: u64) -> Attempt {
+        Attempt {
+            queue: self.queue,
+            number,
+        }
+    }
 }
 
 /// Hears from a server for ever.
@@ -66,8 +79,10 @@ pub async fn watch(server: Server) {
             // It said that nothing changed without having waited for a change.
             Ok(Heard::Unchanged) if took < WATCH_HOLD / 2 => POLL_PAUSE,
             Ok(Heard::Unchanged) => Duration::ZERO,
-            Ok(Heard::Report { etag: Some(_), .. }) => REPORT_PAUSE.saturating_sub(took),
-            Ok(Heard::Report { etag: None, .. }) | Err(_) => POLL_PAUSE,
+            // It does not look at what we know already.
+            Ok(Heard::Report { etag: new, .. }) if *new == etag => POLL_PAUSE,
+            Ok(Heard::Report { .. }) => REPORT_PAUSE.saturating_sub(took),
+            Err(_) => POLL_PAUSE,
         };
         log_change(&server, was_reached, &heard);
         was_reached = heard.is_ok();
@@ -202,7 +217,7 @@ async fn ask_for_runners(server: &Server, forward: &Forward) -> Result<Answer, H
         request.unique_id,
         request.qualified_repo,
         request.run_id,
-        forward.attempt,
+        server.attempt(forward.attempt),
     ));
     let mut call = Call::new(Method::POST, &url).header("accept", "application/json");
     call.bearer = Some(&server.api_token);
@@ -214,15 +229,9 @@ async fn ask_for_runners(server: &Server, forward: &Forward) -> Result<Answer, H
 fn outcome_of(server: &Server, forward: &Forward, answer: &Answer) -> ForwardOutcome {
     let what = format_args!("{} for {}", server.base_url, forward.request.unique_id);
     if answer.status == StatusCode::OK {
-        let made_by_attempt = answer
-            .header(RESERVATION_ATTEMPT_HEADER)
-            .and_then(|attempt| attempt.parse().ok());
         return match answer.json::<TakeAnswer>().map(TakeAnswer::into_runners) {
             Ok(runners) if runners.is_empty() => ForwardOutcome::Refused,
-            Ok(runners) => ForwardOutcome::Granted {
-                runners: at(server, runners),
-                made_by_attempt,
-            },
+            Ok(runners) => ForwardOutcome::Granted(complete(server, forward, runners)),
             Err(error) => {
                 log::warn!("failed to understand the answer of {what}: {error}");
                 ForwardOutcome::Ambiguous
@@ -231,23 +240,32 @@ fn outcome_of(server: &Server, forward: &Forward, answer: &Answer) -> ForwardOut
     }
     if is_certain(answer) {
         log::info!("{what}: refused with {}", answer.status);
-        ForwardOutcome::Refused
+        if answer.status == StatusCode::CONFLICT {
+            ForwardOutcome::RefusedThisJob
+        } else {
+            ForwardOutcome::Refused
+        }
     } else {
         log::warn!("{what}: failed with {}", answer.status);
         ForwardOutcome::Ambiguous
     }
 }
 
-fn at(server: &Server, runners: Vec<TakenRunner>) -> Vec<TakenRunner> {
-    let named = |runner| TakenRunner {
+/// Adds what clients are told and monitors do not say: where each runner is and, for those of
+/// older monitors, the label that such a monitor gives what it has reserved.
+fn complete(server: &Server, forward: &Forward, runners: Vec<TakenRunner>) -> Vec<TakenRunner> {
+    let reserved_for = || format!("reserved-for:{}", forward.request.unique_id);
+    let completed = |runner: TakenRunner| TakenRunner {
         server: Some(server.base_url.as_str().to_owned()),
+        label: runner.label.or_else(|| Some(reserved_for())),
         ..runner
     };
-    runners.into_iter().map(named).collect()
+    runners.into_iter().map(completed).collect()
 }
 
-/// Whether a refusal says for sure that nothing was reserved: a 4xx, or a 503 by the monitor
-/// itself and not by something in front of it.
+/// Whether a refusal says for sure that nothing was reserved: a 4xx, or a 503 with the monitor's
+/// own word that there is nothing. Any other 503 may be that of a monitor about to end, or of
+/// something in front of it.
 fn is_certain(answer: &Answer) -> bool {
     #[derive(Deserialize)]
     struct Body {
@@ -257,7 +275,7 @@ fn is_certain(answer: &Answer) -> bool {
         .json::<Body>()
         .map(|body| body.code)
         .unwrap_or_default();
-    matches!(code.as_str(), "no_capacity" | "not_ready")
+    code == "no_capacity"
         || (answer.status.is_client_error()
             && !matches!(
                 answer.status,
@@ -273,7 +291,8 @@ async fn give_back(server: &Server, release: Release) {
     };
     let path = format!(
         "reservation/{}?attempt={}{destroy}",
-        release.unique_id, release.attempt
+        release.unique_id,
+        server.attempt(release.attempt)
     );
     let url = server.base_url.join(&path);
     let mut call = Call::new(Method::DELETE, &url);

@@ -279,7 +279,7 @@ fn log_to_stderr(filter: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path, process::Command};
+    use std::{fs, net::TcpStream, path::Path, process::Command};
 
     use tempfile::TempDir;
 
@@ -446,6 +446,18 @@ mod tests {
         let (address, error) = listen(&[free, taken]).unwrap_err();
         assert_eq!((address, error.kind()), (taken, io::ErrorKind::AddrInUse));
         assert!(TcpListener::bind(free).is_ok(), "{free} was let go");
+    }
+
+    #[test]
+    fn a_port_is_free_again_as_soon_as_its_daemon_has_ended() {
+        // An address that no other test has, so that nobody else takes the port in between.
+        let first = listen(&["127.0.0.3:0".parse().unwrap()]).unwrap();
+        let address = first[0].local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        // The side that closes first keeps the connection for a while, as if it still had it.
+        let (connection, _) = first[0].accept().unwrap();
+        drop((connection, client, first));
+        assert!(listen(&[address]).is_ok());
     }
 
     #[test]

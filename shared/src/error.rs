@@ -203,7 +203,10 @@ mod tests {
         let response = refusal.error_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers().get("retry-after").unwrap(), "3");
-        assert_eq!(response.headers().get("content-type").unwrap(), "application/json");
+        assert_eq!(
+            response.headers().get("content-type").unwrap(),
+            "application/json"
+        );
         let body = to_bytes(response.into_body().boxed()).await.unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(
@@ -218,7 +221,11 @@ mod tests {
         assert_eq!(
             (
                 response.status().as_u16(),
-                response.headers().get("www-authenticate").unwrap().as_bytes()
+                response
+                    .headers()
+                    .get("www-authenticate")
+                    .unwrap()
+                    .as_bytes()
             ),
             (401, &b"Bearer"[..])
         );

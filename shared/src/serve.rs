@@ -135,11 +135,16 @@ async fn first_to_end(background: &mut [Background]) -> ServeError {
         return std::future::pending().await;
     }
     let (ended, index, _) = select_all(background.iter_mut().map(|work| &mut work.task)).await;
-    ServeError::Background { name: background[index].name, how: how_it_ended(ended) }
+    ServeError::Background {
+        name: background[index].name,
+        how: how_it_ended(ended),
+    }
 }
 
 fn how_it_ended(ended: Result<(), tokio::task::JoinError>) -> String {
-    let Err(error) = ended else { return "it returned".to_owned() };
+    let Err(error) = ended else {
+        return "it returned".to_owned();
+    };
     match error.try_into_panic() {
         Ok(panic) => {
             let message = panic.downcast_ref::<String>().map(String::as_str);
@@ -183,7 +188,10 @@ mod tests {
         };
         let stop = async move { arrival.recv().await.unwrap() };
         let daemon = actix_web::rt::spawn(serve(listeners, routes, drain, Vec::new(), stop));
-        let answer = Client::new().call(Call::new(Method::GET, &url)).await.unwrap();
+        let answer = Client::new()
+            .call(Call::new(Method::GET, &url))
+            .await
+            .unwrap();
         assert_eq!(answer.text().unwrap(), "last word");
         assert!(daemon.await.unwrap().is_ok());
     }
@@ -192,18 +200,47 @@ mod tests {
     async fn a_panic_in_the_background_ends_the_daemon() {
         let (listeners, _) = listener();
         let background = vec![
-            Background { name: "the idler", task: actix_web::rt::spawn(std::future::pending()) },
-            Background { name: "the heart", task: actix_web::rt::spawn(async { panic!("it stopped") }) },
+            Background {
+                name: "the idler",
+                task: actix_web::rt::spawn(std::future::pending()),
+            },
+            Background {
+                name: "the heart",
+                task: actix_web::rt::spawn(async { panic!("it stopped") }),
+            },
         ];
-        let ended = serve(listeners, |_| {}, drain().0, background, std::future::pending()).await;
-        assert_eq!(ended.unwrap_err().to_string(), "go on: the heart ended: it panicked: it stopped");
+        let ended = serve(
+            listeners,
+            |_| {},
+            drain().0,
+            background,
+            std::future::pending(),
+        )
+        .await;
+        assert_eq!(
+            ended.unwrap_err().to_string(),
+            "go on: the heart ended: it panicked: it stopped"
+        );
     }
 
     #[actix_web::test]
     async fn background_work_that_returns_ends_the_daemon() {
         let (listeners, _) = listener();
-        let background = vec![Background { name: "the heart", task: actix_web::rt::spawn(async {}) }];
-        let ended = serve(listeners, |_| {}, drain().0, background, std::future::pending()).await;
-        assert_eq!(ended.unwrap_err().to_string(), "go on: the heart ended: it returned");
+        let background = vec![Background {
+            name: "the heart",
+            task: actix_web::rt::spawn(async {}),
+        }];
+        let ended = serve(
+            listeners,
+            |_| {},
+            drain().0,
+            background,
+            std::future::pending(),
+        )
+        .await;
+        assert_eq!(
+            ended.unwrap_err().to_string(),
+            "go on: the heart ended: it returned"
+        );
     }
 }

@@ -218,9 +218,69 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+/// One of the attempts that a queue makes on a job's behalf: `<queue>-<number>`, the queue in
+/// sixteen hexadecimal digits, the number in decimal. See ARCHITECTURE.md, "Attempts".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt {
+    /// Which queue: a random number that it draws when it starts.
+    pub queue: u64,
+    /// Which of its attempts: they only grow.
+    pub number: u64,
+}
+
+impl FromStr for Attempt {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let refusal = InvalidValue {
+            field: "attempt",
+            allowed: "<queue>-<number>, sixteen hexadecimal digits and a decimal number",
+        };
+        let (queue, number) = text.split_once('-').ok_or(refusal.clone())?;
+        let is_hexadecimal =
+            queue.len() == 16 && queue.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let queue = is_hexadecimal
+            .then(|| u64::from_str_radix(queue, 16).ok())
+            .flatten();
+        let RunId(number) = number.parse().map_err(|_| refusal.clone())?;
+        Ok(Self {
+            queue: queue.ok_or(refusal)?,
+            number,
+        })
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}-{}", self.queue, self.number)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_reads_as_it_is_written() {
+        let attempt = Attempt {
+            queue: 255,
+            number: u64::MAX,
+        };
+        assert_eq!(attempt.to_string(), "00000000000000ff-18446744073709551615");
+        assert_eq!(attempt.to_string().parse(), Ok(attempt));
+        for text in [
+            "",
+            "1",
+            "-",
+            "ff-1",
+            "00000000000000ff-",
+            "00000000000000ff-x",
+            "00000000000000fg-1",
+            "+0000000000000ff-1",
+        ] {
+            assert!(text.parse::<Attempt>().is_err(), "{text}");
+        }
+    }
 
     fn long(length: usize) -> String {
         "a".repeat(length)

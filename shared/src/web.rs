@@ -225,7 +225,11 @@ mod tests {
                 .insert_header((header::ACCEPT, accept))
                 .to_request();
             let response = call_service(&app, request).await;
-            assert_eq!(response.headers().get("retry-after").unwrap(), "1", "{path}");
+            assert_eq!(
+                response.headers().get("retry-after").unwrap(),
+                "1",
+                "{path}"
+            );
             assert_eq!(
                 !read_body(response).await.is_empty(),
                 has_body,

@@ -110,8 +110,8 @@ pub struct ReservationReport {
     pub runners: Vec<u64>,
     /// How far it has come.
     pub state: ReservationState,
-    /// The latest attempt of a queue that asked for it; 0 when none said. See ARCHITECTURE.md,
-    /// "Attempts".
+    /// The number of the latest attempt of a queue that asked for it; 0 when none said. See
+    /// ARCHITECTURE.md, "Attempts".
     #[serde(default)]
     pub attempt: u64,
 }
@@ -212,10 +212,6 @@ pub struct JobStatus {
     /// Why it waits, in one sentence.
     pub why: String,
 }
-
-/// The header in which a monitor says which attempt made a reservation, so that a queue knows
-/// whether it was its own. See ARCHITECTURE.md, "Attempts".
-pub const RESERVATION_ATTEMPT_HEADER: &str = "reservation-attempt";
 
 #[cfg(test)]
 mod tests {

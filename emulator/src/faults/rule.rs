@@ -36,6 +36,8 @@ pub enum PathMatch {
     Exact(String),
     /// All that begin so.
     Prefix(String),
+    /// All that end so.
+    Suffix(String),
 }
 
 /// What happens to a request or to its answer.
@@ -101,6 +103,7 @@ impl FaultRule {
             && match &self.path {
                 PathMatch::Exact(exact) => path == exact,
                 PathMatch::Prefix(prefix) => path.starts_with(prefix.as_str()),
+                PathMatch::Suffix(suffix) => path.ends_with(suffix.as_str()),
             }
     }
 
@@ -137,8 +140,13 @@ impl Fault {
     pub fn status(status: u16) -> Self {
         Self::Answer {
             status,
-            headers: vec![("content-type".into(), "application/json; charset=utf-8".into())],
-            body: format!(r#"{{"message":"Fault {status}","documentation_url":"","status":"{status}"}}"#),
+            headers: vec![(
+                "content-type".into(),
+                "application/json; charset=utf-8".into(),
+            )],
+            body: format!(
+                r#"{{"message":"Fault {status}","documentation_url":"","status":"{status}"}}"#
+            ),
         }
     }
 
@@ -159,16 +167,23 @@ mod tests {
     fn a_rule_strikes_by_method_and_path() {
         let exact = || PathMatch::Exact("/a".into());
         let prefix = || PathMatch::Prefix("/a".into());
+        let suffix = || PathMatch::Suffix("/a".into());
         for (method, path, request, strikes) in [
             ("GET", exact(), ("GET", "/a"), true),
             ("GET", exact(), ("POST", "/a"), false),
             ("GET", exact(), ("GET", "/a/b"), false),
             ("GET", prefix(), ("GET", "/a/b"), true),
             ("GET", prefix(), ("GET", "/b/a"), false),
+            ("GET", suffix(), ("GET", "/b/a"), true),
+            ("GET", suffix(), ("GET", "/a/b"), false),
             ("", prefix(), ("DELETE", "/a"), true),
         ] {
             let rule = FaultRule::on(method, path, Fault::DropAnswer);
-            assert_eq!(rule.strikes(request.0, request.1), strikes, "{rule:?} {request:?}");
+            assert_eq!(
+                rule.strikes(request.0, request.1),
+                strikes,
+                "{rule:?} {request:?}"
+            );
         }
     }
 

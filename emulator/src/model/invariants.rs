@@ -199,9 +199,11 @@ impl World {
             match &runner.work {
                 Work::Idle => {}
                 Work::Assigned(job) => {
-                    assert!(
-                        matches!(state(job), JobState::Assigned { runner: of, .. } if of == runner.id)
-                    );
+                    let holder = match state(job) {
+                        JobState::Assigned { runner, .. } => Some(runner),
+                        _ => None,
+                    };
+                    assert_eq!(holder, Some(runner.id));
                 }
                 Work::Running(job) => {
                     assert_eq!(state(job), JobState::Running { runner: runner.id });

@@ -130,11 +130,13 @@ pub(super) enum JobState {
 }
 
 impl Job {
-    /// Keeps the end of `output`, cut between two characters.
-    pub(super) fn set_output(&mut self, mut output: String) {
+    /// Keeps the end of `output`, cut between two characters. Says whether that is anything new.
+    pub(super) fn set_output(&mut self, mut output: String) -> bool {
         let excess = output.len().saturating_sub(OUTPUT_LENGTH_MAX);
         output.drain(..output.ceil_char_boundary(excess));
+        let is_new = self.output_tail != output;
         self.output_tail = output;
+        is_new
     }
 
     fn view(&self, id: JobId) -> JobView {

@@ -1,7 +1,8 @@
 //! The list of runners as it is shown, which may lag behind what is.
 //!
-//! GitHub's list is not a snapshot of the truth: a new registration, or the busy state of a runner, may
-//! be missing from it for a while. Only the list lags; a single runner is always shown as it is.
+//! GitHub's list is not a snapshot of the truth: a new registration, or the busy state of a runner,
+//! may be missing from it for a while. Only the list lags; a single runner is always shown as it
+//! is.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -77,7 +78,8 @@ impl Model {
         self.listing.mode
     }
 
-    /// One page of the runners of `scope`, oldest first; only the one named `name` if that is given.
+    /// One page of the runners of `scope`, oldest first; only the one named `name` if that is
+    /// given.
     pub fn runners(
         &mut self,
         now: Timestamp,

@@ -2,8 +2,8 @@
 //! on requests.
 //!
 //! Deterministic: time comes in as an argument, ids come from a counter, and a secret comes from
-//! whoever registers a runner. No I/O, no clock, no randomness, no waiting. So the same model stands
-//! behind the HTTP server and inside a simulation on virtual time.
+//! whoever registers a runner. No I/O, no clock, no randomness, no waiting. So the same model
+//! stands behind the HTTP server and inside a simulation on virtual time.
 //!
 //! ```text
 //!  registered ──open_session──▶ online ──(a job fits)──▶ assigned ──start──▶ busy ──complete──▶ gone

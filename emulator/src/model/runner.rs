@@ -47,7 +47,8 @@ pub(super) struct Runner {
     /// What the holder of its JIT configuration shows when it opens a session.
     pub(super) secret: Secret,
     pub(super) registered_at: Timestamp,
-    pub(super) os: &'static str,
+    /// Whether it ever opened a session.
+    pub(super) has_listened: bool,
     pub(super) session: Option<Session>,
     /// Since when it has not been online; without meaning while it is.
     pub(super) offline_since: Timestamp,
@@ -89,7 +90,11 @@ impl Runner {
         RunnerView {
             id: self.id,
             name: self.name.clone(),
-            os: self.os,
+            os: if self.has_listened {
+                "linux"
+            } else {
+                "unknown"
+            },
             status: if self.is_online() {
                 RunnerStatus::Online
             } else {

@@ -1,8 +1,8 @@
 //! A runner's side: it listens, starts the job it is offered, keeps it alive, and reports its end.
 //!
 //! Every call may be repeated after its answer was lost: an offer is made again until the job is
-//! started, and starting a job that this runner has started is no error. After [`Model::complete`] the
-//! registration is gone, so that a repeated report finds nothing.
+//! started, and starting a job that this runner has started is no error. After
+//! [`Model::complete_job`] the registration is gone, so that a repeated report finds nothing.
 
 use shared::{
     clock::Timestamp,
@@ -48,8 +48,8 @@ impl Model {
             .ok_or(Refusal::BadCredential)
     }
 
-    /// Starts to listen for a job; the runner is online from now on. While a session is heard of there
-    /// is no second one. A JIT configuration that was never used is good for an hour.
+    /// Starts to listen for a job; the runner is online from now on. While a session is heard of
+    /// there is no second one. A JIT configuration that was never used is good for an hour.
     pub fn open_session(
         &mut self,
         now: Timestamp,
@@ -58,22 +58,24 @@ impl Model {
     ) -> Result<SessionId, Refusal> {
         self.advance(now);
         self.check_secret(id, secret)?;
-        let session_id = SessionId(self.next_id());
         let credential_timeout = self.settings.credential_timeout;
-        let runner = self.runners.get_mut(&id).expect("its secret was checked");
+        let runner = &self.runners[&id];
         match &runner.session {
             Some(session) if session.is_online => return Err(Refusal::SessionExists),
-            None if now >= runner.registered_at + credential_timeout => {
+            _ if runner.has_listened => {}
+            _ if now >= runner.registered_at + credential_timeout => {
                 return Err(Refusal::BadCredential);
             }
             _ => {}
         }
+        let session_id = SessionId(self.next_id());
+        let runner = self.runners.get_mut(&id).expect("its secret was checked");
         runner.session = Some(Session {
             id: session_id,
             heard_at: now,
             is_online: true,
         });
-        runner.os = "linux";
+        runner.has_listened = true;
         self.runners_changed();
         self.assign_jobs(now);
         Ok(session_id)
@@ -86,7 +88,8 @@ impl Model {
         id: RunnerId,
         session: SessionId,
     ) -> Result<(), Refusal> {
-        self.touch(now, id, session)?;
+        // Forgotten rather than silent, so that a poll still held cannot revive it.
+        self.touch(now, id, session)?.session = None;
         self.go_offline(now, id);
         Ok(())
     }
@@ -150,12 +153,15 @@ impl Model {
             return Err(Refusal::JobNotYours);
         }
         let job = self.jobs.get_mut(&job_id).expect("a running job is a job");
-        job.set_output(output_tail);
-        Ok(if job.is_cancel_requested {
-            JobSignal::Cancel
-        } else {
-            JobSignal::Continue
-        })
+        let is_new = job.set_output(output_tail);
+        let signal = match job.is_cancel_requested {
+            true => JobSignal::Cancel,
+            false => JobSignal::Continue,
+        };
+        if is_new {
+            self.changed();
+        }
+        Ok(signal)
     }
 
     /// The runner has done its one job: the job is completed, the registration is removed.
@@ -222,120 +228,4 @@ impl Model {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::model::{JobPhase, RunnerStatus, invariants::World};
-
-    #[test]
-    fn a_runner_goes_online_busy_and_away() {
-        let mut world = World::new();
-        let runner = world.online_runner("a", &["x"]);
-        let online = world.runner("a").unwrap();
-        assert_eq!(
-            (online.status, online.busy, online.os),
-            (RunnerStatus::Online, false, "linux")
-        );
-        let job = world.queue(&["x"]);
-        assert!(!world.runner("a").unwrap().busy);
-        world.start(runner, job);
-        assert!(world.runner("a").unwrap().busy);
-        assert_eq!(world.phase(job), JobPhase::InProgress);
-        world.complete(runner, job, Some(0)).unwrap();
-        assert!(world.runner("a").is_none());
-        assert_eq!(world.complete(runner, job, Some(0)), Err(Refusal::NotFound));
-    }
-
-    #[test]
-    fn only_the_holder_of_the_secret_can_listen() {
-        let mut world = World::new();
-        let id = world.register("a", &["x"]).id;
-        let now = world.now;
-        assert_eq!(
-            world.model.open_session(now, id, "wrong"),
-            Err(Refusal::BadCredential)
-        );
-        assert_eq!(
-            world.model.open_session(now, RunnerId(99), "a"),
-            Err(Refusal::NotFound)
-        );
-        assert_eq!(world.runner("a").unwrap().status, RunnerStatus::Offline);
-        assert!(world.model.open_session(now, id, "secret of a").is_ok());
-    }
-
-    #[test]
-    fn an_unused_credential_is_good_for_an_hour() {
-        for (wait, is_good) in [
-            (Duration::from_hours(1) - Duration::from_micros(1), true),
-            (Duration::from_hours(1), false),
-        ] {
-            let mut world = World::new();
-            let id = world.register("a", &["x"]).id;
-            world.pass(wait);
-            let result = world.model.open_session(world.now, id, "secret of a");
-            assert_eq!(result.is_ok(), is_good, "{result:?}");
-        }
-    }
-
-    #[test]
-    fn a_second_session_is_taken_only_once_the_first_is_silent() {
-        let mut world = World::new();
-        let runner = world.online_runner("a", &["x"]);
-        let again = world
-            .model
-            .open_session(world.now, runner.id, "secret of a");
-        assert_eq!(again, Err(Refusal::SessionExists));
-        world.pass(Duration::from_hours(2));
-        let second = world
-            .model
-            .open_session(world.now, runner.id, "secret of a");
-        assert_ne!(second, Ok(runner.session));
-        let stale = world.model.poll_job(world.now, runner.id, runner.session);
-        assert_eq!(stale, Err(Refusal::NotFound));
-    }
-
-    #[test]
-    fn a_closed_session_is_offline_at_once() {
-        let mut world = World::new();
-        let runner = world.online_runner("a", &["x"]);
-        let closed = world
-            .model
-            .close_session(world.now, runner.id, runner.session);
-        assert_eq!(closed, Ok(()));
-        assert_eq!(world.runner("a").unwrap().status, RunnerStatus::Offline);
-        let job = world.queue(&["x"]);
-        assert_eq!(world.phase(job), JobPhase::Queued);
-    }
-
-    #[test]
-    fn starting_twice_is_harmless_and_starting_another_job_is_refused() {
-        let mut world = World::new();
-        let runner = world.online_runner("a", &["x"]);
-        let job = world.queue(&["x"]);
-        let other = world.queue(&["x"]);
-        assert_eq!(world.try_start(runner, other), Err(Refusal::JobNotYours));
-        assert_eq!(world.try_start(runner, job), Ok(()));
-        assert_eq!(world.try_start(runner, job), Ok(()));
-        assert_eq!(world.try_start(runner, other), Err(Refusal::JobNotYours));
-        assert_eq!(
-            world.complete(runner, other, Some(0)),
-            Err(Refusal::JobNotYours)
-        );
-        assert_eq!(world.phase(job), JobPhase::InProgress);
-    }
-
-    #[test]
-    fn a_working_runner_shows_its_output_and_stays_online() {
-        let mut world = World::new();
-        let runner = world.online_runner("a", &["x"]);
-        let job = world.queue(&["x"]);
-        world.start(runner, job);
-        for _ in 0..10 {
-            world.pass(Duration::from_secs(4));
-            assert_eq!(world.renew(runner, job), JobSignal::Continue);
-            assert_eq!(world.runner("a").unwrap().status, RunnerStatus::Online);
-        }
-        assert_eq!(world.job(job).output_tail, "working");
-    }
-}
+mod tests;

@@ -102,14 +102,18 @@ impl Intent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::testing::{TestPool, unique_id};
+    use crate::core::testing::{TestPool, attempt_of_one, unique_id};
 
     #[test]
     fn a_snapshot_gives_back_what_was_written() {
         let mut pool = TestPool::with_idle(&[("linux", 2)]);
         pool.take("job", "linux", 1).unwrap();
-        pool.monitor
-            .release(&unique_id("other"), Some(4), false, pool.now);
+        pool.monitor.release(
+            &unique_id("other"),
+            Some(attempt_of_one(4)),
+            false,
+            pool.now,
+        );
         let intent = &pool.monitor.intent;
         let snapshot = intent.to_snapshot();
         let read = Intent::from_snapshot(&snapshot, pool.now).unwrap();
@@ -120,7 +124,7 @@ mod tests {
             read.reservations[&unique_id("job")].runners[0].id,
             RunnerId(0)
         );
-        assert_eq!(read.fences[&unique_id("other")].attempt, 4);
+        assert_eq!(read.fences[&unique_id("other")].attempts[&1], 4);
     }
 
     #[test]
@@ -150,8 +154,12 @@ mod tests {
     fn moments_that_lie_ahead_are_taken_for_now() {
         let mut pool = TestPool::with_idle(&[("linux", 1)]);
         pool.take("job", "linux", 1).unwrap();
-        pool.monitor
-            .release(&unique_id("other"), Some(4), false, pool.now);
+        pool.monitor.release(
+            &unique_id("other"),
+            Some(attempt_of_one(4)),
+            false,
+            pool.now,
+        );
         let snapshot = pool.monitor.intent.to_snapshot();
         let earlier = Timestamp::from_seconds(5);
         let read = Intent::from_snapshot(&snapshot, earlier).unwrap();

@@ -51,3 +51,6 @@ impl Monitor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

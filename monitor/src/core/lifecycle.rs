@@ -10,6 +10,7 @@ use shared::{clock::Timestamp, github::Deletion, secret::Secret};
 use super::{
     Monitor, RunnerId, RunnerRecord,
     back_off::Pauses,
+    observed::Sighting,
     runner::{Condemned, Flight, Unregistered},
 };
 
@@ -81,10 +82,12 @@ impl Monitor {
             Deletion::Busy => {
                 record.flight = None;
                 record.found_busy_at = Some(now);
-                // Without a guest it cannot finish; GitHub notices that after a while.
-                record
-                    .destroy_back_off
-                    .fail(now, DESTRUCTION_PAUSES, Duration::ZERO);
+                if self.observed.guest(id, record) == Sighting::Absent {
+                    // It cannot finish its job; GitHub notices that after a while.
+                    record
+                        .destroy_back_off
+                        .fail(now, DESTRUCTION_PAUSES, Duration::ZERO);
+                }
                 self.registration_rhythm.hint();
                 self.note_used_reservations();
             }
@@ -116,7 +119,7 @@ impl Monitor {
         };
         self.removed.insert(id, now);
         self.credentials.forget(id);
-        self.note_runner_gone(id, record.unregistered, now);
+        self.note_runner_gone(id, now);
         self.note_override_progress();
         self.note_stillbirth(&record, now);
         self.touch();
@@ -147,3 +150,6 @@ impl Monitor {
         is_landing.then_some(record)
     }
 }
+
+#[cfg(test)]
+mod tests;

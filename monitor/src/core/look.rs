@@ -13,6 +13,9 @@ use super::{
     rhythm::Rhythm,
 };
 
+/// How long GitHub's list may still show a registration that is gone. The hypervisor's has no lag.
+const LAG_MAX: Duration = Duration::from_secs(600);
+
 /// A question to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
@@ -96,7 +99,7 @@ impl Monitor {
             let Some((profile_key, id)) = self.policy.parse_guest_name(&guest.name) else {
                 continue;
             };
-            if self.recognises(&profile_key, id, asked_at) {
+            if self.recognises(&profile_key, id, asked_at, Duration::ZERO) {
                 seen.insert(id, guest);
             }
         }
@@ -117,11 +120,11 @@ impl Monitor {
             let Some((profile_key, id)) = self.policy.parse_runner_name(&registration.name) else {
                 continue;
             };
-            if self.recognises(&profile_key, id, asked_at) {
+            if self.recognises(&profile_key, id, asked_at, LAG_MAX) {
                 seen.insert(id, registration);
             }
         }
-        self.note_registration_ids(&seen);
+        self.note_listed(&seen);
         self.observed.registrations = Some(Listing { asked_at, seen });
         self.registration_rhythm.succeed();
         self.forget_refusals_before(asked_at);
@@ -130,16 +133,19 @@ impl Monitor {
     }
 
     /// Whether something with this name is what we know by this id. One that is unknown is
-    /// adopted, unless it is only the shadow of a runner that is gone.
-    fn recognises(&mut self, profile_key: &ProfileKey, id: RunnerId, asked_at: Timestamp) -> bool {
+    /// adopted, unless it is only the shadow of a runner that is gone, in a list that may lag.
+    fn recognises(
+        &mut self,
+        profile_key: &ProfileKey,
+        id: RunnerId,
+        asked_at: Timestamp,
+        lag_max: Duration,
+    ) -> bool {
         if let Some(record) = self.intent.runners.get(&id) {
             return record.profile_key == *profile_key;
         }
-        if self
-            .removed
-            .get(&id)
-            .is_some_and(|removed_at| asked_at <= *removed_at)
-        {
+        let removed_at = self.removed.get(&id);
+        if removed_at.is_some_and(|removed_at| asked_at <= *removed_at + lag_max) {
             return false;
         }
         let profile = self.policy.profiles.get(profile_key);
@@ -151,12 +157,13 @@ impl Monitor {
         true
     }
 
-    fn note_registration_ids(&mut self, seen: &BTreeMap<RunnerId, Registration>) {
+    fn note_listed(&mut self, seen: &BTreeMap<RunnerId, Registration>) {
         for (id, registration) in seen {
             if let Some(record) = self.intent.runners.get_mut(id)
-                && record.registration_id.is_none()
+                && !record.was_listed
             {
-                record.registration_id = Some(registration.id);
+                record.was_listed = true;
+                record.registration_id.get_or_insert(registration.id);
                 self.revision += 1;
             }
         }
@@ -191,15 +198,12 @@ impl Monitor {
 
     /// What follows from a look, whichever it was.
     fn note_news(&mut self, now: Timestamp) {
+        self.end_broken_reservations();
         self.note_used_reservations();
         self.note_override_progress();
         self.forget_old_reservations(now);
-        let guests_asked_at = self.observed.guests.as_ref().map(|it| it.asked_at);
-        let registrations_asked_at = self.observed.registrations.as_ref().map(|it| it.asked_at);
-        if let (Some(one), Some(other)) = (guests_asked_at, registrations_asked_at) {
-            self.removed
-                .retain(|_, removed_at| *removed_at >= one.min(other));
-        }
+        self.removed
+            .retain(|_, removed_at| now.since(*removed_at) <= LAG_MAX);
     }
 
     /// Whether GitHub's list is recent enough to tell that a runner has no registration.
@@ -208,3 +212,6 @@ impl Monitor {
             || self.observed.registration(id, record) != Sighting::Unknown
     }
 }
+
+#[cfg(test)]
+mod tests;

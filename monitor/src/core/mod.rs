@@ -19,6 +19,7 @@ mod monitor;
 mod observed;
 mod plan;
 mod policy;
+mod reason;
 mod recent;
 mod release;
 mod reservation;
@@ -28,7 +29,7 @@ mod take;
 mod target_override;
 mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod view;
 
 use back_off::BackOff;
@@ -39,8 +40,9 @@ pub use intent::SnapshotError;
 pub use look::Look;
 pub use monitor::Monitor;
 pub use observed::SeenGuest;
-pub use plan::{Action, Obstacle, Plan, Reason, Refusal, Step};
+pub use plan::{Action, Plan, Refusal, Step};
 pub use policy::{LabelPolicy, Policy, ProfilePolicy};
+pub use reason::{Obstacle, Reason};
 pub use recent::Recent;
 use reservation::Reservation;
 pub use runner::Condemned;

@@ -95,6 +95,13 @@ impl Monitor {
         self.observed.is_complete()
     }
 
+    /// The profile of the guest that has this secret.
+    pub fn profile_of_guest(&self, guest_secret: &str) -> Option<ProfileKey> {
+        let id = self.credentials.guest_with(guest_secret)?;
+        let record = self.intent.runners.get(&id)?;
+        Some(record.profile_key.clone())
+    }
+
     /// What every runner is doing.
     pub(super) fn statuses(&self) -> BTreeMap<RunnerId, RunnerStatus> {
         let reserved = self.reserved_runners();

@@ -93,8 +93,8 @@ impl Observed {
     /// | up | online | | idle |
     /// | up | offline | | starting |
     ///
-    /// What is not known counts as being there, but not yet online. A runner with labels of an
-    /// earlier reservation on it counts as starting.
+    /// What is not known counts as being there, but not yet online; so does a registration that
+    /// was in no list yet. A runner with labels of an earlier reservation on it counts as starting.
     pub fn status(&self, id: RunnerId, record: &RunnerRecord, is_reserved: bool) -> RunnerStatus {
         match record.flight {
             Some(Flight::Creating) => return RunnerStatus::Starting,
@@ -102,15 +102,14 @@ impl Observed {
             Some(Flight::Labelling) | None => {}
         }
         let registration = self.registration(id, record);
+        let is_unlisted = registration == Sighting::Absent && record.was_listed;
         if self.guest(id, record) == Sighting::Absent {
             RunnerStatus::Invalid
         } else if record.unregistered.is_some() {
             RunnerStatus::Done
         } else if self.is_busy(id, record) {
             RunnerStatus::Busy
-        } else if registration == Sighting::Absent {
-            RunnerStatus::Done
-        } else if record.condemned.is_some() {
+        } else if is_unlisted || record.condemned.is_some() {
             RunnerStatus::Done
         } else if is_reserved {
             RunnerStatus::Reserved

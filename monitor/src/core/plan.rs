@@ -17,8 +17,8 @@ use shared::{
 };
 
 use super::{
-    Monitor, Resources, RunnerId,
-    runner::{Condemned, Flight, RunnerRecord},
+    Monitor, Obstacle, Reason, RunnerId,
+    runner::{Flight, RunnerRecord},
 };
 
 /// The most runners that are created at a time: guests that boot together slow each other down.
@@ -59,31 +59,6 @@ pub enum Action {
     RemoveLabels(RunnerId),
 }
 
-/// Why something is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// There are too few of its profile.
-    BelowTarget,
-    /// Its guest is gone.
-    GuestGone,
-    /// GitHub no longer knows it.
-    RegistrationGone,
-    /// It is to go whatever else holds.
-    Condemned(Condemned),
-    /// There are too many idle ones of its profile.
-    BeyondTarget,
-    /// The settings want every runner gone that is not busy.
-    DestroyAll,
-    /// It did not come online in time.
-    StartTimeout,
-    /// Its job did not start in time.
-    ReserveTimeout,
-    /// A take waits for the labels.
-    Taken,
-    /// The reservation has ended.
-    Released,
-}
-
 /// Runners that are wanted and not created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -95,25 +70,32 @@ pub struct Refusal {
     pub obstacle: Obstacle,
 }
 
-/// What stands in the way of creating a runner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// Others have to be destroyed first.
-    Destructions,
-    /// Enough are being created already.
-    Creations,
-    /// The host has no room for it.
-    Capacity {
-        /// What a runner needs.
-        needs: Resources,
-        /// What those that are there take; unknown if nobody knows what one of them takes.
-        in_use: Option<Resources>,
-    },
-    /// The last ones came to nothing.
-    BackOff {
-        /// How many in a row.
-        failure_count: u32,
-    },
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, reason } = self;
+        match action {
+            Action::Create(id, profile_key) => {
+                write!(formatter, "create runner {id} ({profile_key})")
+            }
+            Action::Destroy(id, profile_key) => {
+                write!(formatter, "destroy runner {id} ({profile_key})")
+            }
+            Action::AddLabels(unique_id) => write!(formatter, "add the labels of {unique_id}"),
+            Action::RemoveLabels(id) => write!(formatter, "remove labels from runner {id}"),
+        }?;
+        write!(formatter, ": {reason}")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            profile_key,
+            count,
+            obstacle,
+        } = self;
+        write!(formatter, "{count} more of {profile_key}: {obstacle}")
+    }
 }
 
 impl Monitor {
@@ -123,24 +105,31 @@ impl Monitor {
             return Plan::default();
         }
         let mut plan = Plan::default();
-        let is_clear = self.plan_destructions(now, &mut plan);
-        self.plan_labels(&mut plan);
+        let condemned = self.runners_to_destroy(now);
+        let is_clear = self.plan_destructions(&condemned, now, &mut plan);
+        self.plan_labels(&condemned, &mut plan);
         self.plan_creations(now, is_clear, &mut plan);
         plan
     }
 
     /// Says whether the way is clear for creations.
-    fn plan_destructions(&self, now: Timestamp, plan: &mut Plan) -> bool {
-        let condemned = self.runners_to_destroy(now);
+    fn plan_destructions(
+        &self,
+        condemned: &BTreeMap<RunnerId, Reason>,
+        now: Timestamp,
+        plan: &mut Plan,
+    ) -> bool {
         let mut under_way = self.flights(Flight::Destroying).count();
         let mut is_clear = self.flights(Flight::Destroying).all(is_hopeless);
         for (id, reason) in condemned {
-            let record = &self.intent.runners[&id];
+            let record = &self.intent.runners[id];
             is_clear &= is_hopeless(record);
             let is_due = record.destroy_back_off.until() <= now;
-            if is_due && self.knows_registration(id, record) && under_way < DESTRUCTIONS_MAX {
-                let action = Action::Destroy(id, record.profile_key.clone());
-                plan.steps.push(Step { action, reason });
+            if is_due && self.knows_registration(*id, record) && under_way < DESTRUCTIONS_MAX {
+                plan.steps.push(Step {
+                    action: Action::Destroy(*id, record.profile_key.clone()),
+                    reason: reason.clone(),
+                });
                 under_way += 1;
             }
         }
@@ -148,12 +137,12 @@ impl Monitor {
     }
 
     /// Who is to be destroyed and why, those included for whom it is not yet time.
-    fn runners_to_destroy(&self, now: Timestamp) -> Vec<(RunnerId, Reason)> {
+    fn runners_to_destroy(&self, now: Timestamp) -> BTreeMap<RunnerId, Reason> {
         let mut counts = self.counts();
         let reserved = self.reserved_runners();
         // Newest first, because of those that are too many the youngest go.
         let statuses = self.statuses().into_iter().rev();
-        let mut condemned: Vec<(RunnerId, Reason)> = statuses
+        statuses
             .filter_map(|(id, status)| {
                 let record = &self.intent.runners[&id];
                 if record.flight.is_some() {
@@ -173,9 +162,7 @@ impl Monitor {
                     self.reason_to_destroy(record, status, now.since(since))?,
                 ))
             })
-            .collect();
-        condemned.reverse();
-        condemned
+            .collect()
     }
 
     /// `waited` is for how long the runner has been reserved, or else since it was created.
@@ -187,9 +174,9 @@ impl Monitor {
     ) -> Option<Reason> {
         match status {
             RunnerStatus::Busy | RunnerStatus::Idle => None,
-            RunnerStatus::Invalid => Some(Reason::GuestGone),
-            RunnerStatus::Done => Some(match record.condemned {
+            RunnerStatus::Invalid | RunnerStatus::Done => Some(match record.condemned {
                 Some(condemned) => Reason::Condemned(condemned),
+                None if status == RunnerStatus::Invalid => Reason::GuestGone,
                 None => Reason::RegistrationGone,
             }),
             RunnerStatus::Reserved => {
@@ -207,27 +194,24 @@ impl Monitor {
         records.filter(move |record| record.flight == Some(flight))
     }
 
-    fn plan_labels(&self, plan: &mut Plan) {
+    fn plan_labels(&self, condemned: &BTreeMap<RunnerId, Reason>, plan: &mut Plan) {
+        let is_free = |id: &RunnerId| {
+            let record = self.intent.runners.get(id);
+            record.is_some_and(|it| it.flight.is_none()) && !condemned.contains_key(id)
+        };
         for (unique_id, reservation) in &self.intent.reservations {
-            let mut records = reservation
-                .runners
-                .iter()
-                .map(|it| self.intent.runners.get(&it.id));
-            let is_free = records.all(|record| record.is_none_or(|it| it.flight.is_none()));
-            if reservation.state == ReservationState::Held && !reservation.has_labels && is_free {
-                let action = Action::AddLabels(unique_id.clone());
+            let is_wanted = reservation.state == ReservationState::Held && !reservation.has_labels;
+            if is_wanted && reservation.runners.iter().all(|it| is_free(&it.id)) {
                 plan.steps.push(Step {
-                    action,
+                    action: Action::AddLabels(unique_id.clone()),
                     reason: Reason::Taken,
                 });
             }
         }
         for (id, record) in &self.intent.runners {
-            let is_to_go = record.condemned.is_some();
-            if record.flight.is_none() && !record.labels_to_remove.is_empty() && !is_to_go {
-                let action = Action::RemoveLabels(*id);
+            if !record.labels_to_remove.is_empty() && is_free(id) {
                 plan.steps.push(Step {
-                    action,
+                    action: Action::RemoveLabels(*id),
                     reason: Reason::Released,
                 });
             }
@@ -303,71 +287,5 @@ fn most_wanting(counts: &BTreeMap<ProfileKey, RunnerCounts>) -> Option<ProfileKe
     first.map(|(profile_key, _)| profile_key.clone())
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { action, reason } = self;
-        match action {
-            Action::Create(id, profile_key) => {
-                write!(formatter, "create runner {id} ({profile_key})")
-            }
-            Action::Destroy(id, profile_key) => {
-                write!(formatter, "destroy runner {id} ({profile_key})")
-            }
-            Action::AddLabels(unique_id) => write!(formatter, "add the labels of {unique_id}"),
-            Action::RemoveLabels(id) => write!(formatter, "remove labels from runner {id}"),
-        }?;
-        write!(formatter, ": {reason}")
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::BelowTarget => "there are fewer than the target",
-            Self::GuestGone => "its guest is gone",
-            Self::RegistrationGone => "github has removed it",
-            Self::Condemned(condemned) => return condemned.fmt(formatter),
-            Self::BeyondTarget => "there are more idle ones than the target",
-            Self::DestroyAll => "destroy_all_non_busy_runners is set",
-            Self::StartTimeout => "it did not come online within monitor_start_timeout",
-            Self::ReserveTimeout => "its job did not start within monitor_reserve_timeout",
-            Self::Taken => "a take waits for them",
-            Self::Released => "their reservation has ended",
-        })
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            profile_key,
-            count,
-            obstacle,
-        } = self;
-        write!(formatter, "{count} more of {profile_key}: {obstacle}")
-    }
-}
-
-impl fmt::Display for Obstacle {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Destructions => formatter.write_str("others have to be destroyed first"),
-            Self::Creations => formatter.write_str("enough are being created"),
-            Self::Capacity {
-                needs,
-                in_use: Some(in_use),
-            } => {
-                write!(formatter, "each needs {needs}, and {in_use} are in use")
-            }
-            Self::Capacity { in_use: None, .. } => formatter.write_str(
-                "there is a guest without a record, of a profile that is not in the settings",
-            ),
-            Self::BackOff { failure_count } => {
-                write!(
-                    formatter,
-                    "the last {failure_count} came to nothing, so it waits a little"
-                )
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

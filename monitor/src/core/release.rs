@@ -4,7 +4,13 @@
 //! Owns the rules of attempts. Messages are lost, late, repeated and reordered on their way from
 //! a queue; the attempt that each carries tells which of them still mean something.
 
-use shared::{clock::Timestamp, values::UniqueId, wire::ReservationState};
+use std::collections::BTreeMap;
+
+use shared::{
+    clock::Timestamp,
+    values::{Attempt, UniqueId},
+    wire::ReservationState,
+};
 
 use super::{
     Monitor,
@@ -16,48 +22,68 @@ impl Monitor {
     /// Ends a reservation that nobody has used; its runners are idle again, or destroyed if
     /// `destroys`, because their label may be known outside. Harmless when repeated.
     ///
-    /// A release of an earlier attempt than the latest take changes nothing. A release with an
-    /// attempt also keeps takes up to that attempt, which may still be on their way, from having
-    /// an effect. A release without one, by a person, ends whatever is held.
+    /// A release of an earlier attempt than the latest take of the same queue changes nothing,
+    /// and one by a queue among several that were given it only takes back its own claim. A
+    /// release with an attempt also keeps takes of that queue up to that attempt, which may still
+    /// be on their way, from having an effect. A release without one, by a person, ends whatever
+    /// is held.
     ///
     /// Gives the revision that has to be on disk before this may be confirmed.
     pub fn release(
         &mut self,
         unique_id: &UniqueId,
-        attempt: Option<u64>,
+        attempt: Option<Attempt>,
         destroys: bool,
         now: Timestamp,
     ) -> u64 {
-        let fence = match self.intent.reservations.get(unique_id) {
-            None => attempt,
-            Some(it) if it.state != ReservationState::Held => None,
-            Some(it) if attempt.is_some_and(|attempt| attempt < it.attempt) => None,
-            Some(it) => {
-                let fence = attempt.unwrap_or(it.attempt);
-                self.end_reservation(unique_id, destroys);
-                Some(fence)
+        if self.is_overtaken(unique_id, attempt) {
+            return self.revision;
+        }
+        if let Some(reservation) = self.intent.reservations.get_mut(unique_id) {
+            match attempt {
+                Some(attempt) => drop(reservation.claims.remove(&attempt.queue)),
+                None => {
+                    let claims = std::mem::take(&mut reservation.claims);
+                    for (queue, number) in claims {
+                        self.raise_fence(unique_id, Attempt { queue, number }, now);
+                    }
+                }
             }
-        };
-        if let Some(attempt) = fence {
+        }
+        if let Some(attempt) = attempt {
             self.raise_fence(unique_id, attempt, now);
+        }
+        let reservation = self.intent.reservations.get(unique_id);
+        if reservation.is_some_and(|reservation| destroys || reservation.claims.is_empty()) {
+            self.end_reservation(unique_id, destroys);
         }
         self.revision
     }
 
-    fn raise_fence(&mut self, unique_id: &UniqueId, attempt: u64, now: Timestamp) {
-        let raised = Fence {
-            attempt,
+    /// Whether a release means nothing any more: its queue was given the reservation again since,
+    /// or a job has started on it.
+    fn is_overtaken(&self, unique_id: &UniqueId, attempt: Option<Attempt>) -> bool {
+        self.intent
+            .reservations
+            .get(unique_id)
+            .is_some_and(|reservation| {
+                let is_given_again = attempt.is_some_and(|attempt| {
+                    reservation
+                        .claims
+                        .get(&attempt.queue)
+                        .is_some_and(|&latest| attempt.number < latest)
+                });
+                reservation.state != ReservationState::Held || is_given_again
+            })
+    }
+
+    fn raise_fence(&mut self, unique_id: &UniqueId, attempt: Attempt, now: Timestamp) {
+        let fence = self.intent.fences.entry(unique_id.clone());
+        let fence = fence.or_insert_with(|| Fence {
+            attempts: BTreeMap::new(),
             set_at: now,
-        };
-        let fence = self
-            .intent
-            .fences
-            .entry(unique_id.clone())
-            .or_insert(raised);
-        *fence = Fence {
-            attempt: fence.attempt.max(attempt),
-            set_at: now,
-        };
+        });
+        fence.raise(attempt, now);
         self.touch();
         self.forget_old_reservations(now);
     }
@@ -102,3 +128,6 @@ impl Monitor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

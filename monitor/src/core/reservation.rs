@@ -19,11 +19,11 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
-    values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    values::{Attempt, Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
     wire::{ReservationState, RunnerStatus},
 };
 
-use super::{Monitor, RunnerId, runner::Unregistered};
+use super::{Monitor, RunnerId, Take};
 
 /// How long what is over is remembered.
 const MEMORY: Duration = Duration::from_secs(24 * 3600);
@@ -44,10 +44,11 @@ pub struct Reservation {
     pub run_id: RunId,
     /// When it was made.
     pub since: Timestamp,
-    /// The attempt that made it.
-    pub first_attempt: u64,
-    /// The latest attempt that asked for it.
-    pub attempt: u64,
+    /// The queues that were given it and have not released it, and the latest attempt of each.
+    /// It ends when the last of them releases it: any may have handed it out. A queue that was
+    /// restarted is another queue, so what the one before may have handed out is left to its
+    /// deadline.
+    pub claims: BTreeMap<u64, u64>,
     /// How far it has come.
     pub state: ReservationState,
     /// Since when it is served.
@@ -73,15 +74,72 @@ pub struct ReservedRunner {
 }
 
 /// A moment in the attempts for one `unique_id` before which nothing may have an effect any more.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fence {
-    /// Takes up to this attempt are refused.
-    pub attempt: u64,
+    /// Of each queue, up to which attempt its takes are refused.
+    pub attempts: BTreeMap<u64, u64>,
     /// When this was last raised.
     pub set_at: Timestamp,
 }
 
+/// How many queues are told apart for one `unique_id`. There is one, or two for a moment.
+const QUEUES_MAX: usize = 16;
+/// Stands for those who do not count their attempts.
+const NOBODY: Attempt = Attempt {
+    queue: 0,
+    number: 0,
+};
+
+impl Fence {
+    /// Whether this attempt comes too late.
+    pub fn stops(&self, attempt: Attempt) -> bool {
+        self.attempts
+            .get(&attempt.queue)
+            .is_some_and(|&latest| attempt.number <= latest)
+    }
+
+    /// Stops this attempt and those before it.
+    pub fn raise(&mut self, attempt: Attempt, now: Timestamp) {
+        raise(&mut self.attempts, attempt);
+        self.set_at = now;
+    }
+}
+
+/// Notes an attempt, unless a later one of the same queue is known. Says whether it was news.
+fn raise(latest: &mut BTreeMap<u64, u64>, attempt: Attempt) -> bool {
+    let is_known = latest
+        .get(&attempt.queue)
+        .is_some_and(|&number| attempt.number <= number);
+    if !is_known && (latest.len() < QUEUES_MAX || latest.contains_key(&attempt.queue)) {
+        latest.insert(attempt.queue, attempt.number);
+    }
+    !is_known
+}
+
 impl Reservation {
+    /// Whether a take is for this job, and not for another one of the same name.
+    pub fn is_for(&self, take: &Take) -> bool {
+        (&self.profile_key, self.count) == (&take.profile_key, take.count)
+            && (&self.qualified_repo, self.run_id) == (&take.qualified_repo, take.run_id)
+    }
+
+    /// Whether it was served, and an attempt that is later than all for it is for a new job that
+    /// has the same name.
+    pub fn is_over_for(&self, attempt: Option<Attempt>) -> bool {
+        let is_later = attempt.is_some_and(|attempt| attempt.number > self.latest_attempt());
+        self.state == ReservationState::Served && is_later
+    }
+
+    /// Somebody was given it. Says whether that is news.
+    pub fn claim(&mut self, attempt: Option<Attempt>) -> bool {
+        raise(&mut self.claims, attempt.unwrap_or(NOBODY))
+    }
+
+    /// The number of the latest attempt that asked for it; 0 if nobody counts.
+    pub fn latest_attempt(&self) -> u64 {
+        self.claims.values().copied().max().unwrap_or_default()
+    }
+
     /// The labels that tell at GitHub what a runner is held for.
     pub fn github_labels(&self, unique_id: &UniqueId) -> Vec<String> {
         vec![
@@ -129,6 +187,21 @@ impl Monitor {
         }
     }
 
+    /// A reservation that lost a runner before it had its labels, be it to a job that did not ask
+    /// for it, is not what was wanted, and nobody has been told of it.
+    pub(super) fn end_broken_reservations(&mut self) {
+        let statuses = self.statuses();
+        let is_lost = |id: &RunnerId| statuses.get(id) != Some(&RunnerStatus::Reserved);
+        let broken: Vec<UniqueId> = (self.intent.reservations.iter())
+            .filter(|(_, reservation)| !reservation.has_labels)
+            .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_lost(&it.id)))
+            .map(|(unique_id, _)| unique_id.clone())
+            .collect();
+        for unique_id in broken {
+            self.end_reservation(&unique_id, false);
+        }
+    }
+
     fn set_reservation_state(&mut self, unique_id: &UniqueId, state: ReservationState) {
         if let Some(reservation) = self.intent.reservations.get_mut(unique_id) {
             reservation.state = state;
@@ -137,25 +210,17 @@ impl Monitor {
     }
 
     /// Nothing is left of the runner `id`: what does that mean for the reservation it was in?
-    pub(super) fn note_runner_gone(
-        &mut self,
-        id: RunnerId,
-        unregistered: Option<Unregistered>,
-        now: Timestamp,
-    ) {
+    ///
+    /// Only a runner that was seen busy counts as used. One that merely went away may have had a
+    /// short job, or GitHub may have dropped it: taken for unused, the worst is that a job that
+    /// is over and still asks gets another runner; taken for used, a job that waits would be lost.
+    pub(super) fn note_runner_gone(&mut self, id: RunnerId, now: Timestamp) {
         let Some(unique_id) = self.reserved_runners().get(&id).map(|&it| it.clone()) else {
             return;
         };
-        if unregistered == Some(Unregistered::Used) {
-            self.set_reservation_state(&unique_id, ReservationState::Used);
-        }
         let Some(reservation) = self.intent.reservations.get_mut(&unique_id) else {
             return;
         };
-        if !reservation.has_labels {
-            // Nobody has been told of it, and what is left of it is not what was asked for.
-            return self.end_reservation(&unique_id, false);
-        }
         let runners = &self.intent.runners;
         if reservation
             .runners

@@ -39,6 +39,9 @@ pub struct RunnerRecord {
     pub registration_id: Option<u64>,
     /// How its registration ended, once it has.
     pub unregistered: Option<Unregistered>,
+    /// Whether GitHub ever listed it. Its lists lag, so a runner that was never in one may still
+    /// be to come.
+    pub was_listed: bool,
     /// Whether it was ever seen ready for a job.
     pub came_online: bool,
     /// Why it is to go as soon as it is not busy.
@@ -134,6 +137,7 @@ impl RunnerRecord {
             created_at,
             registration_id: None,
             unregistered: None,
+            was_listed: false,
             came_online: false,
             condemned: None,
             labels_to_remove: Vec::new(),

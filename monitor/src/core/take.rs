@@ -3,9 +3,11 @@
 //! Owns who gets which runner. The answer may only leave once the reservation is on disk; that is
 //! up to the caller, with the revision it is given.
 
+use std::collections::BTreeMap;
+
 use shared::{
     clock::Timestamp,
-    values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    values::{Attempt, Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
     wire::{ReservationState, RunnerStatus, TakenRunner},
 };
 
@@ -27,9 +29,9 @@ pub struct Take {
     pub qualified_repo: QualifiedRepo,
     /// Who asks.
     pub run_id: RunId,
-    /// Which of the caller's attempts for this job this is; they only grow. None for callers
-    /// that do not count: those are never too late.
-    pub attempt: Option<u64>,
+    /// Which of whose attempts for this job this is. None for callers that do not count: those
+    /// are never too late.
+    pub attempt: Option<Attempt>,
 }
 
 /// Why a take gives nothing. Nothing was changed by it.
@@ -52,13 +54,8 @@ pub enum TakeRefusal {
 /// What became of a take that was granted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Taken {
-    /// These are the runners.
-    Runners {
-        /// All of them, in the order in which they were given.
-        runners: Vec<TakenRunner>,
-        /// The attempt that made the reservation.
-        first_attempt: u64,
-    },
+    /// These are the runners, in the order in which they were given.
+    Runners(Vec<TakenRunner>),
     /// GitHub still has to be told the labels.
     Preparing,
     /// It has been released since, or could not be saved or labelled.
@@ -74,10 +71,12 @@ impl Monitor {
     /// See [`TakeRefusal`].
     pub fn take(&mut self, take: Take, now: Timestamp) -> Result<u64, TakeRefusal> {
         let fence = self.intent.fences.get(&take.unique_id);
-        if fence.is_some_and(|fence| take.attempt.is_some_and(|it| it <= fence.attempt)) {
+        if fence.is_some_and(|fence| take.attempt.is_some_and(|it| fence.stops(it))) {
             return Err(TakeRefusal::StaleAttempt);
         }
-        if self.intent.reservations.contains_key(&take.unique_id) {
+        if let Some(reservation) = self.intent.reservations.get(&take.unique_id)
+            && !reservation.is_over_for(take.attempt)
+        {
             return self.take_again(&take);
         }
         if !self.policy.profiles.contains_key(&take.profile_key) {
@@ -100,15 +99,13 @@ impl Monitor {
         let Some(reservation) = self.intent.reservations.get_mut(&take.unique_id) else {
             return Err(TakeRefusal::NoCapacity);
         };
-        if (&reservation.profile_key, reservation.count) != (&take.profile_key, take.count) {
+        if !reservation.is_for(take) {
             return Err(TakeRefusal::OtherParameters);
         }
         if reservation.state == ReservationState::Served {
             return Err(TakeRefusal::Served);
         }
-        let attempt = take.attempt.unwrap_or_default();
-        if attempt > reservation.attempt {
-            reservation.attempt = attempt;
+        if reservation.claim(take.attempt) {
             self.touch();
         }
         Ok(self.revision)
@@ -139,21 +136,21 @@ impl Monitor {
                 created_at,
             });
         }
-        let attempt = take.attempt.unwrap_or_default();
-        Reservation {
+        let mut reservation = Reservation {
             profile_key: take.profile_key.clone(),
             count: take.count,
             qualified_repo: take.qualified_repo.clone(),
             run_id: take.run_id,
             since: now,
-            first_attempt: attempt,
-            attempt,
+            claims: BTreeMap::new(),
             state: ReservationState::Held,
             served_at: None,
             runners,
             has_labels,
             made_at_revision: self.revision,
-        }
+        };
+        reservation.claim(take.attempt);
+        reservation
     }
 
     /// What a granted take comes to, now that it is on disk.
@@ -171,9 +168,9 @@ impl Monitor {
             label: Some(reserved.label.clone()),
             server: None,
         });
-        Taken::Runners {
-            runners: runners.collect(),
-            first_attempt: reservation.first_attempt,
-        }
+        Taken::Runners(runners.collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

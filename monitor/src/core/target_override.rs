@@ -186,3 +186,6 @@ impl Monitor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use shared::{
     github::{Deletion, Label, Registration, RegistrationStatus, RunnerNames},
     secret::Secret,
     units::Memory,
-    values::{Count, ProfileKey, RunId, UniqueId},
+    values::{Attempt, Count, ProfileKey, RunId, UniqueId},
     wire::{RunnerCounts, RunnerStatus},
 };
 
@@ -62,8 +62,25 @@ pub fn profile_key(key: &str) -> ProfileKey {
     key.parse().unwrap()
 }
 
+/// The attempt of this number of the one queue that most tests have.
+pub fn attempt_of_one(number: u64) -> Attempt {
+    Attempt { queue: 1, number }
+}
+
 pub fn unique_id(id: &str) -> UniqueId {
     id.parse().unwrap()
+}
+
+/// A take of one `linux` runner by those who do not count their attempts.
+pub fn take_of_one(id: &str) -> Take {
+    Take {
+        unique_id: unique_id(id),
+        profile_key: profile_key("linux"),
+        count: Count::ONE,
+        qualified_repo: "owner/repo".parse().unwrap(),
+        run_id: RunId(1),
+        attempt: None,
+    }
 }
 
 /// What there really is.
@@ -116,11 +133,6 @@ impl World {
         registrations.find(|it| it.name.ends_with(&own)).unwrap()
     }
 
-    /// The guest of a runner comes online.
-    pub fn boot(&mut self, id: u64) {
-        self.registration(id).status = RegistrationStatus::Online;
-    }
-
     pub fn start_job(&mut self, id: u64) {
         self.registration(id).busy = true;
     }
@@ -154,7 +166,11 @@ impl TestPool {
     /// A pool whose targets are met by idle runners; ids from 0, profile by profile.
     pub fn with_idle(targets: &[(&str, usize)]) -> Self {
         let mut pool = Self::new(policy(targets));
-        pool.settle();
+        let wanted = std::mem::take(&mut pool.monitor.policy.profiles);
+        for (key, profile) in wanted {
+            pool.monitor.policy.profiles.insert(key, profile);
+            pool.settle();
+        }
         pool
     }
 
@@ -174,6 +190,14 @@ impl TestPool {
             }
         }
         panic!("the pool does not settle: {:?}", self.world.deeds);
+    }
+
+    /// A runner does a job, which is seen.
+    pub fn do_job(&mut self, id: u64) {
+        self.world.start_job(id);
+        self.look();
+        self.world.end_job(id);
+        self.settle();
     }
 
     pub fn pass(&mut self, duration: Duration) {
@@ -360,18 +384,31 @@ impl TestPool {
         count: u64,
         attempt: Option<u64>,
     ) -> Result<Vec<u64>, TakeRefusal> {
+        self.take_as(id, profile, count, attempt.map(attempt_of_one))
+    }
+
+    /// A take of one `linux` runner under any attempt.
+    pub fn take_of(&mut self, id: &str, attempt: Option<Attempt>) -> Result<Vec<u64>, TakeRefusal> {
+        self.take_as(id, "linux", 1, attempt)
+    }
+
+    fn take_as(
+        &mut self,
+        id: &str,
+        profile: &str,
+        count: u64,
+        attempt: Option<Attempt>,
+    ) -> Result<Vec<u64>, TakeRefusal> {
         let take = Take {
-            unique_id: unique_id(id),
             profile_key: profile_key(profile),
             count: Count::new(count).unwrap(),
-            qualified_repo: "owner/repo".parse().unwrap(),
-            run_id: RunId(1),
             attempt,
+            ..take_of_one(id)
         };
         let revision = self.monitor.take(take, self.now)?;
         self.monitor.handle_saved(revision);
         match self.monitor.taken(&unique_id(id)) {
-            Taken::Runners { runners, .. } => Ok(runners.iter().map(|runner| runner.id).collect()),
+            Taken::Runners(runners) => Ok(runners.iter().map(|runner| runner.id).collect()),
             Taken::Preparing => Ok(Vec::new()),
             Taken::Nothing => panic!("a take that was granted gave nothing"),
         }

@@ -70,7 +70,7 @@ impl Monitor {
                 let report = ReservationReport {
                     runners: reservation.runners.iter().map(|it| it.id.0).collect(),
                     state: reservation.state,
-                    attempt: reservation.attempt,
+                    attempt: reservation.latest_attempt(),
                 };
                 (unique_id.clone(), report)
             });
@@ -103,3 +103,6 @@ impl Monitor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,8 @@ use namespace::Namespace;
 /// the limit is there for the day when that goes wrong.
 pub const GUEST_COUNT_MAX: usize = 256;
 
-/// The names of guests that have ended, each sent at once, however it ended. A hint to look again,
-/// not a record: when nobody listens for long, some are left out.
+/// The names of guests that have ended, each sent once and at once, however it ended. A hint to look
+/// again, not a record: when nobody listens for long, some are left out.
 pub type Events = mpsc::Receiver<String>;
 
 /// A guest that is there, as the host shows it.
@@ -112,5 +112,42 @@ impl Hypervisor {
     pub async fn destroy(&self, name: &str) -> Result<(), HypervisorError> {
         self.namespace.check(name)?;
         self.command.destroy(name).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_names_of_ours_reach_the_host() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = |guest_prefix: &str| HypervisorSettings {
+            data_path: data.path().to_owned(),
+            guest_prefix: guest_prefix.to_owned(),
+        };
+        assert!(Hypervisor::new(settings("../up")).is_err());
+
+        let (hypervisor, _events) = Hypervisor::new(settings("ci-runner")).unwrap();
+        for name in ["ci-template-a", "ci-runner-../../up"] {
+            let spec = GuestSpec {
+                name: name.to_owned(),
+                runner_id: 1,
+                profile_key: "a".parse().unwrap(),
+                command: vec!["true".to_owned()],
+                monitor_url: "http://monitor.invalid/".to_owned(),
+                secret: Secret::new("hunter2"),
+            };
+            assert!(!format!("{spec:?}").contains("hunter2"));
+            for refusal in [
+                hypervisor.create(&spec).await,
+                hypervisor.destroy(name).await,
+            ] {
+                let is_refused = matches!(refusal, Err(HypervisorError::InvalidName { .. }));
+                assert!(is_refused, "{name}");
+            }
+        }
+        assert_eq!(hypervisor.list().await.unwrap(), []);
+        hypervisor.destroy("ci-runner-a.1").await.unwrap();
     }
 }

@@ -112,3 +112,18 @@ fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_lock_in_a_child_that_is_being_started_does_not_keep_it() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = Directory::open(data.path()).unwrap();
+        let copy = directory.lock.try_clone().unwrap();
+        drop(directory);
+        assert!(Directory::open(data.path()).is_ok());
+        drop(copy);
+    }
+}

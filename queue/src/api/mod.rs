@@ -164,9 +164,6 @@ fn refused(refusal: Refusal) -> ApiError {
         Refusal::TooManyJobsOfRepository { jobs_max } => too_many(format!(
             "{jobs_max} jobs of this repository are in the queue already, the most that [queue] jobs_per_repo_max allows"
         )),
-        Refusal::TooManyHeldRequests { held_max } => too_many(format!(
-            "{held_max} requests are being held, the most that [queue] held_requests_max allows; ask again without Prefer"
-        )),
         Refusal::UnknownJob => ApiError::new(
             Code::UnknownJob,
             "no such job: its ticket has expired, it was withdrawn or abandoned, or its runner is long gone",

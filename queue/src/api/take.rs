@@ -9,6 +9,7 @@ use shared::{
     web::{preferred_wait, query, segment},
     wire::WaitingBody,
 };
+use tokio::sync::oneshot;
 
 use super::{Desk, refused, unanswered, unexpected};
 use crate::{
@@ -36,10 +37,11 @@ pub async fn take(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse
         driver: &desk.driver,
         call,
         unique_id: &unique_id,
+        answer,
         is_over: false,
     };
     let answer = tokio::select! {
-        answer = answer => answer.map_err(|_| unanswered()),
+        answer = &mut presence.answer => answer.map_err(|_| unanswered()),
         () = desk.draining.begins() => return Err(ending()),
     };
     presence.is_over = true;
@@ -91,16 +93,15 @@ struct Presence<'a> {
     driver: &'a Driver,
     call: CallId,
     unique_id: &'a UniqueId,
+    answer: oneshot::Receiver<Answer>,
     is_over: bool,
 }
 
 impl Drop for Presence<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.driver.handle(Input::HungUp {
-                call: self.call,
-                unique_id: self.unique_id.clone(),
-            });
+            self.driver
+                .hang_up(self.call, self.unique_id, &mut self.answer);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Owns the one exception to that order: a job that wants more runners than the servers that
 //! answer could ever have does not stop those behind it, because keeping runners idle would not
-//! help it. And a job is passed for which all that is idle stands at servers that have not yet
-//! confirmed a release of the same job.
+//! help it. And a job is passed for which all that is idle stands at servers that cannot be asked
+//! on its behalf at the moment.
 
 use shared::{
     clock::Timestamp,
@@ -20,8 +20,8 @@ use super::{
     timers::Timer,
 };
 
-/// How many jobs are passed over in one go because of unconfirmed releases: bounds the work of
-/// one event.
+/// How many jobs are passed over in one go because of what servers hold or owe: bounds the work
+/// of one event.
 const PASSED_MAX: usize = 64;
 
 impl Queue {
@@ -50,18 +50,18 @@ impl Queue {
                 return;
             };
             let unique_id = place.unique_id.clone();
-            if self.settle_reservations(now, &unique_id) {
+            if self.learn_reservation(now, &unique_id) {
                 continue;
             }
             if count.get() > idle {
                 // It gathers: those behind it wait, so that it is not starved.
                 return;
             }
-            let confirmed: Vec<_> = offers
+            let open: Vec<_> = offers
                 .into_iter()
-                .filter(|&(server, _)| !self.owed.contains(server, &unique_id))
+                .filter(|&(server, _)| self.can_ask(now, server, &unique_id))
                 .collect();
-            match assign(count, &confirmed) {
+            match assign(count, &open) {
                 Some(servers) => self.begin_forward(now, &unique_id, servers),
                 None if passed < PASSED_MAX => {
                     passed += 1;
@@ -70,6 +70,19 @@ impl Queue {
                 None => return,
             }
         }
+    }
+
+    /// Whether a server can be asked on a job's behalf: not while it owes the confirmation of a
+    /// release, because nobody knows what it holds; not while it holds a part of what the job
+    /// needs for another queue, because that part cannot be made larger; and not for a while
+    /// after it would not have the job.
+    pub fn can_ask(&self, now: Timestamp, server: ServerId, unique_id: &UniqueId) -> bool {
+        let Some(job) = self.jobs.get(unique_id) else {
+            return false;
+        };
+        !self.fleet.is_held(server, unique_id, job.claims.enqueued_at)
+            && !self.owed.contains(server, unique_id)
+            && !job.is_shut_out(server, now)
     }
 
     /// Asks servers on a job's behalf; the job keeps its place.
@@ -87,7 +100,6 @@ impl Queue {
         let Some(job) = self.jobs.get_mut(unique_id) else {
             return;
         };
-        job.begin_attempt(attempt);
         let request = job.request().clone();
         let place = job.claims.place();
         let asks = servers

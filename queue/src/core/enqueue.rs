@@ -48,8 +48,17 @@ impl Queue {
         self.dispatch(now, &profile_key);
     }
 
-    /// Puts the job of a valid ticket back in line, unless it is over.
+    /// Puts the job of a valid ticket back in line, and gives it what it can have, unless it is
+    /// over.
     pub(super) fn readopt(&mut self, now: Timestamp, claims: &Claims) -> Result<(), Refusal> {
+        self.rejoin(now, claims)?;
+        self.take_up_reservations(now, &claims.request.unique_id);
+        self.dispatch(now, &claims.request.profile_key);
+        Ok(())
+    }
+
+    /// Puts the job of a valid ticket back in line, unless it is over.
+    pub(super) fn rejoin(&mut self, now: Timestamp, claims: &Claims) -> Result<(), Refusal> {
         let place = claims.place();
         let expires_at = claims.enqueued_at + self.rules.ticket_lifetime;
         if now >= expires_at {
@@ -70,8 +79,6 @@ impl Queue {
             return Err(Refusal::UnknownJob);
         }
         self.join(now, claims.clone());
-        self.take_up_reservations(now, &place.unique_id);
-        self.dispatch(now, &claims.request.profile_key);
         Ok(())
     }
 
@@ -123,7 +130,7 @@ impl Queue {
             .fleet
             .reservations(&request.unique_id)
             .iter()
-            .any(|(_, reservation)| reservation.state != ReservationState::Served);
+            .any(|(_, reservation)| reservation.state == ReservationState::Used);
         if is_name_in_use {
             return Err(Refusal::AlreadyEnqueued);
         }

@@ -38,7 +38,8 @@ pub enum Input {
         call: CallId,
         /// What its ticket says.
         claims: Claims,
-        /// How long the answer may be held back, waiting for a runner.
+        /// How long the answer may be held back, waiting for a runner. With as many held as
+        /// allowed, it is not.
         hold: Option<Duration>,
     },
     /// A client hung up before its take was answered.
@@ -124,15 +125,13 @@ pub enum JobReference {
 /// How a forward ended.
 #[derive(Debug)]
 pub enum ForwardOutcome {
-    /// The server gave these runners.
-    Granted {
-        /// All of them, with `server` filled in.
-        runners: Vec<TakenRunner>,
-        /// Which attempt made the reservation; `None` for a server that does not say.
-        made_by_attempt: Option<u64>,
-    },
+    /// The server gave these runners, all of them, with `server` filled in.
+    Granted(Vec<TakenRunner>),
     /// The server gave nothing, for sure.
     Refused,
+    /// The server gave nothing, for sure, and would give this job nothing whatever it had: it
+    /// knows another job of this name, or this one as over.
+    RefusedThisJob,
     /// Nobody knows: no answer, half an answer, or one that makes no sense.
     Ambiguous,
 }
@@ -240,11 +239,6 @@ pub enum Refusal {
     TooManyJobsOfRepository {
         /// The limit.
         jobs_max: usize,
-    },
-    /// As many held takes as allowed.
-    TooManyHeldRequests {
-        /// The limit.
-        held_max: usize,
     },
     /// Expired, withdrawn, abandoned, or its runners are long gone.
     UnknownJob,

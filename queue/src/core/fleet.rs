@@ -173,11 +173,12 @@ impl Fleet {
     /// A server answered that its last report still holds.
     pub fn unchanged(&mut self, server: ServerId, asked_at: Timestamp) {
         let known = &mut self.servers[server];
-        if known.report.is_some()
-            && known
-                .confirmed_at
-                .is_none_or(|confirmed_at| asked_at >= confirmed_at)
-        {
+        let is_news = known
+            .confirmed_at
+            .is_none_or(|confirmed_at| asked_at >= confirmed_at);
+        if let Some(report) = known.report.as_mut().filter(|_| is_news) {
+            // What it did not mention then it would not mention now.
+            report.asked_at = asked_at;
             known.confirm(asked_at);
         }
     }
@@ -203,11 +204,12 @@ impl Fleet {
         self.index(server, key);
     }
 
-    /// The question has its answer, or nobody waits for it any more.
-    pub fn end_forward(&mut self, server: ServerId, job: (UniqueId, u64)) {
-        if let Some((key, _)) = self.servers[server].pending.remove(&job) {
-            self.index(server, &key);
-        }
+    /// The question has its answer, or nobody waits for it any more. The server may now be asked
+    /// for more runners of the profile that is returned, if it was still open.
+    pub fn end_forward(&mut self, server: ServerId, job: (UniqueId, u64)) -> Option<ProfileKey> {
+        let (key, _) = self.servers[server].pending.remove(&job)?;
+        self.index(server, &key);
+        Some(key)
     }
 
     /// A server granted these runners of `key`: they are not idle, whatever an older report says.
@@ -279,13 +281,19 @@ impl Fleet {
 
     /// How many runners of `key` the servers that answer can have at all.
     pub fn reach(&self, key: &ProfileKey, now: Timestamp) -> usize {
-        let reach = |(server, target): (ServerId, usize)| {
-            let idle = self.servers[server]
-                .profile(key)
-                .map_or(0, |profile| profile.idle.len());
-            target.max(idle)
+        let idle = |server: ServerId| {
+            let profile = self.servers[server].profile(key);
+            profile.map_or(0, |profile| profile.idle.len())
         };
-        self.fresh_in(&self.targets, key, now).map(reach).sum()
+        let wanted = self.fresh_in(&self.targets, key, now);
+        let within = wanted.map(|(server, target)| target.max(idle(server)));
+        // A server that is to have none may still have some that are idle.
+        let targets = self.targets.get(key);
+        let unwanted = self
+            .fresh_in(&self.offers, key, now)
+            .filter(|(server, _)| !targets.is_some_and(|targets| targets.contains_key(server)));
+        let beyond = unwanted.map(|(server, _)| idle(server));
+        within.chain(beyond).sum()
     }
 
     /// Whether the servers that answer are set up to have `wanted` runners of `key`. Cheap when
@@ -328,6 +336,14 @@ impl Fleet {
         self.reservations(unique_id).iter().any(|(_, reservation)| {
             reservation.state == ReservationState::Served && is_of_job(reservation, enqueued_at)
         })
+    }
+
+    /// Whether a server last said that it holds, or held, runners for a job of this name that was
+    /// enqueued at `enqueued_at`.
+    pub fn is_held(&self, server: ServerId, unique_id: &UniqueId, enqueued_at: Timestamp) -> bool {
+        self.reservations(unique_id)
+            .iter()
+            .any(|&(holding, it)| holding == server && is_of_job(it, enqueued_at))
     }
 
     /// What a server reported to hold for a job is known to be gone.

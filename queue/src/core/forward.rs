@@ -1,5 +1,7 @@
 //! How a forward ends: granted by all, or undone at all.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use shared::{
     clock::Timestamp,
     values::{Count, UniqueId},
@@ -11,14 +13,23 @@ use super::{
     fleet::ServerId,
     job::{Grant, State},
     queue::Queue,
+    report::RunnerId,
     timers::Timer,
 };
+
+/// How long a server that would not have a job is not asked on its behalf again. The others in
+/// line get its runners meanwhile: a job that nobody wants stops none of them.
+const SHUT_OUT: Duration = Duration::from_secs(30);
+/// The same for a server that holds runners for the job already, and whose answer was lost.
+const SHUT_OUT_AMBIGUOUS: Duration = Duration::from_secs(1);
 
 /// Why a forward failed at one server.
 #[derive(Clone, Copy)]
 enum FailedAsk {
     /// It gave nothing, for sure.
     Refused,
+    /// It gave nothing, for sure, and has nothing against others.
+    RefusedThisJob,
     /// Nobody knows what it did.
     Ambiguous,
 }
@@ -32,23 +43,40 @@ impl Queue {
         attempt: u64,
         outcome: ForwardOutcome,
     ) {
-        self.fleet.end_forward(server, (unique_id.clone(), attempt));
-        let Some(count) = self.open_ask(server, unique_id, attempt) else {
-            // Too late: its release is owed already, or its job is over.
-            return;
-        };
+        let freed = self.fleet.end_forward(server, (unique_id.clone(), attempt));
+        if let Some(count) = self.open_ask(server, unique_id, attempt) {
+            self.learn_outcome(now, server, unique_id, attempt, count, outcome);
+        }
+        // Otherwise it is too late: its release is owed already, or its job is over. In any case
+        // the server may turn out to have more for others than could be said before.
+        if let Some(profile_key) = freed {
+            self.dispatch(now, &profile_key);
+        }
+    }
+
+    fn learn_outcome(
+        &mut self,
+        now: Timestamp,
+        server: ServerId,
+        unique_id: &UniqueId,
+        attempt: u64,
+        count: Count,
+        outcome: ForwardOutcome,
+    ) {
         match outcome {
-            ForwardOutcome::Granted {
-                runners,
-                made_by_attempt,
-            } if runners.len() == count.get() => {
-                self.granted(now, server, unique_id, attempt, runners, made_by_attempt);
+            ForwardOutcome::Granted(runners)
+                if runners.len() == count.get() && !self.is_given(server, unique_id, &runners) =>
+            {
+                self.granted(now, server, unique_id, attempt, runners);
             }
             ForwardOutcome::Refused => {
-                self.forward_failed(now, server, unique_id, FailedAsk::Refused)
+                self.forward_failed(now, server, unique_id, FailedAsk::Refused);
             }
-            // Fewer or more runners than asked is as good as no answer.
-            ForwardOutcome::Granted { .. } | ForwardOutcome::Ambiguous => {
+            ForwardOutcome::RefusedThisJob => {
+                self.forward_failed(now, server, unique_id, FailedAsk::RefusedThisJob);
+            }
+            // Fewer or more runners than asked, or those of another job, are as good as no answer.
+            ForwardOutcome::Granted(_) | ForwardOutcome::Ambiguous => {
                 self.forward_failed(now, server, unique_id, FailedAsk::Ambiguous);
             }
         }
@@ -61,9 +89,12 @@ impl Queue {
         unique_id: &UniqueId,
         attempt: u64,
     ) {
-        self.fleet.end_forward(server, (unique_id.clone(), attempt));
+        let freed = self.fleet.end_forward(server, (unique_id.clone(), attempt));
         if self.open_ask(server, unique_id, attempt).is_some() {
             self.forward_failed(now, server, unique_id, FailedAsk::Ambiguous);
+        }
+        if let Some(profile_key) = freed {
+            self.dispatch(now, &profile_key);
         }
     }
 
@@ -74,7 +105,6 @@ impl Queue {
         unique_id: &UniqueId,
         attempt: u64,
         runners: Vec<TakenRunner>,
-        made_by_attempt: Option<u64>,
     ) {
         let Some(job) = self.jobs.get_mut(unique_id) else {
             return;
@@ -82,7 +112,6 @@ impl Queue {
         let profile_key = job.request().profile_key.clone();
         self.fleet
             .granted(server, &profile_key, runners.iter().map(|runner| runner.id));
-        let is_inherited = made_by_attempt.is_some_and(|made_by| !job.attempts.contains(&made_by));
         let State::Forwarding { asks, .. } = &mut job.state else {
             return;
         };
@@ -90,19 +119,18 @@ impl Queue {
             server,
             attempt,
             granted_at: now,
-            is_inherited,
             runners,
             end: None,
         };
         if let Some(ask) = asks.iter_mut().find(|ask| ask.server == server) {
             ask.grant = Some(grant);
         }
+        self.granted_by.insert((server, unique_id.clone()));
         if asks.iter().any(|ask| ask.grant.is_none()) {
             return;
         }
         let grants: Vec<Grant> = asks.iter_mut().filter_map(|ask| ask.grant.take()).collect();
-        self.granted_by
-            .extend(grants.iter().map(|grant| (grant.server, unique_id.clone())));
+        let servers: Vec<ServerId> = grants.iter().map(|grant| grant.server).collect();
         job.state = State::Reserved(grants);
         let place = job.claims.place();
         let count = job.request().count;
@@ -118,6 +146,10 @@ impl Queue {
             .entry(profile_key)
             .or_default()
             .record_grant(now, count.get(), is_contended);
+        // What the first server gave may be gone again by the time the last one has answered.
+        for server in servers {
+            self.review_grant(now, server, unique_id);
+        }
         self.deliver(unique_id);
     }
 
@@ -140,19 +172,63 @@ impl Queue {
         else {
             return;
         };
+        // Whether it gives what it holds for this job says nothing about what is idle there.
+        let is_held_there = self.fleet.is_held(server, unique_id, place.enqueued_at);
+        if is_held_there || matches!(how, FailedAsk::RefusedThisJob) {
+            let pause = match how {
+                FailedAsk::Refused | FailedAsk::RefusedThisJob => SHUT_OUT,
+                FailedAsk::Ambiguous => SHUT_OUT_AMBIGUOUS,
+            };
+            job.shut_out_until.insert(server, now + pause);
+            let timer = Timer::ShutOut(server, unique_id.clone());
+            self.timers.set(now + pause, timer);
+        } else {
+            let trusted_at = self.fleet.distrust(server, &profile_key, now);
+            let timer = Timer::Distrust(server, profile_key.clone());
+            self.timers.set(trusted_at, timer);
+        }
         match how {
-            FailedAsk::Refused => asks.retain(|ask| ask.server != server),
+            FailedAsk::Refused | FailedAsk::RefusedThisJob => {
+                asks.retain(|ask| ask.server != server);
+            }
             FailedAsk::Ambiguous => self.fleet.failed(server, now),
         }
         self.fleet.forget_reservation(server, unique_id);
-        let trusted_at = self.fleet.distrust(server, &profile_key, now);
-        self.timers
-            .set(trusted_at, Timer::Distrust(server, profile_key.clone()));
         self.give_back_asks(now, unique_id, attempt, asks);
         if let Some(line) = self.lines.get_mut(&profile_key) {
             line.set_waiting(&place, count);
         }
         self.dispatch(now, &profile_key);
+        if let FailedAsk::Ambiguous = how {
+            // Nobody waits any more for what only that server could have.
+            self.dispatch_profiles(now, server);
+        }
+    }
+
+    /// A job may ask again at a server that would not have it.
+    pub(super) fn let_in(&mut self, now: Timestamp, server: ServerId, unique_id: &UniqueId) {
+        let Some(job) = self.jobs.get_mut(unique_id) else {
+            return;
+        };
+        if !job.is_shut_out(server, now) && job.shut_out_until.remove(&server).is_some() {
+            let profile_key = job.request().profile_key.clone();
+            self.learn_reservation(now, unique_id);
+            self.dispatch(now, &profile_key);
+        }
+    }
+
+    /// Whether any of these runners was given to another job already, or twice to this one. A
+    /// server that looks at GitHub's list while it lags can do that.
+    fn is_given(&self, server: ServerId, unique_id: &UniqueId, runners: &[TakenRunner]) -> bool {
+        let ids: BTreeSet<RunnerId> = runners.iter().map(|runner| runner.id).collect();
+        let of_server = self.granted_by.iter();
+        let mut others = of_server
+            .filter(|(granting, other)| *granting == server && other != unique_id)
+            .filter_map(|(_, other)| self.jobs.get(other))
+            .flat_map(|other| other.grants())
+            .filter(|grant| grant.server == server && grant.end.is_none())
+            .flat_map(|grant| &grant.runners);
+        ids.len() < runners.len() || others.any(|runner| ids.contains(&runner.id))
     }
 
     /// What this server was asked for under this attempt, if that is still open.

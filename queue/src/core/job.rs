@@ -23,6 +23,8 @@
 //!
 //! Owns the data and its small questions. The transitions are in the other rooms of the core.
 
+use std::collections::BTreeMap;
+
 use shared::{
     clock::Timestamp,
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
@@ -80,15 +82,11 @@ pub struct Job {
     pub silence_checked_at: Option<Timestamp>,
     /// The takes of this job that are being held.
     pub calls: Vec<CallId>,
-    /// Attempts of this queue on behalf of this job, the latest last.
-    pub attempts: Vec<u64>,
+    /// The servers that would not have this job, and when each may be asked again.
+    pub shut_out_until: BTreeMap<ServerId, Timestamp>,
     /// How far it has come.
     pub state: State,
 }
-
-/// How many attempts of a job are remembered. One that is forgotten counts as somebody else's,
-/// which is the safe side: its reservation is then never released, only left to its deadline.
-const ATTEMPTS_MAX: usize = 16;
 
 /// How far a job has come; see the picture above.
 #[derive(Debug)]
@@ -133,9 +131,6 @@ pub struct Grant {
     pub attempt: u64,
     /// When the answer came.
     pub granted_at: Timestamp,
-    /// Whether the reservation was there before this queue first asked: then another queue, or
-    /// this one before its restart, may have handed it out already, and it is never released.
-    pub is_inherited: bool,
     /// The runners.
     pub runners: Vec<TakenRunner>,
     /// How it ended, once its server no longer reports it as standing.
@@ -172,7 +167,7 @@ impl Job {
             heard_at: now,
             silence_checked_at: None,
             calls: Vec::new(),
-            attempts: Vec::new(),
+            shut_out_until: BTreeMap::new(),
             state: State::Waiting,
         }
     }
@@ -180,14 +175,6 @@ impl Job {
     /// What it asked for.
     pub fn request(&self) -> &JobRequest {
         &self.claims.request
-    }
-
-    /// Remembers that this queue makes `attempt` on the job's behalf.
-    pub fn begin_attempt(&mut self, attempt: u64) {
-        if self.attempts.len() == ATTEMPTS_MAX {
-            self.attempts.remove(0);
-        }
-        self.attempts.push(attempt);
     }
 
     /// What it holds, as far as this queue knows.
@@ -200,6 +187,12 @@ impl Job {
         asks.iter()
             .filter_map(|ask| ask.grant.as_ref())
             .chain(grants)
+    }
+
+    /// Whether `server` would not have it, and is not asked again yet.
+    pub fn is_shut_out(&self, server: ServerId, now: Timestamp) -> bool {
+        let until = self.shut_out_until.get(&server);
+        until.is_some_and(|until| now < *until)
     }
 
     /// Whether it still stands in its line.

@@ -19,5 +19,7 @@ pub mod report;
 mod retired;
 mod servers;
 mod take;
+#[cfg(test)]
+mod tests;
 mod timers;
 pub mod view;

@@ -49,6 +49,12 @@ impl Queue {
         };
         if self.referenced(&by).is_some() {
             self.give_up(now, &unique_id, Retirement::Withdrawn);
+            if let JobReference::Ticket(claims) = by {
+                // It need not be the ticket that this queue knows the job by.
+                let expires_at = claims.enqueued_at + self.rules.ticket_lifetime;
+                self.retired
+                    .insert(claims.place(), Retirement::Withdrawn, expires_at);
+            }
             return self.answer(call, Answer::Withdrawn);
         }
         // Not here, and not known to be over: put it back first, so that whatever servers hold
@@ -59,9 +65,8 @@ impl Queue {
         if self.retired.get(&claims.place()) == Some(Retirement::Withdrawn) {
             return self.answer(call, Answer::Withdrawn);
         }
-        match self.readopt(now, &claims) {
+        match self.rejoin(now, &claims) {
             Ok(()) => {
-                self.owe_release_of_reported(now, &claims);
                 self.give_up(now, &unique_id, Retirement::Withdrawn);
                 self.answer(call, Answer::Withdrawn);
             }
@@ -69,14 +74,17 @@ impl Queue {
         }
     }
 
-    /// The job that is meant: for a ticket, only if it is the ticket of that very job.
+    /// The job that is meant. Two tickets can be for one job: when the answer to an enqueue was
+    /// lost, and the same enqueue then reached another queue. But the ticket of a job that is over
+    /// is not the ticket of a later one that has its name.
     pub(super) fn referenced(&self, by: &JobReference) -> Option<&Job> {
         match by {
             JobReference::Operator(unique_id) => self.jobs.get(unique_id),
-            JobReference::Ticket(claims) => self
-                .jobs
-                .get(&claims.request.unique_id)
-                .filter(|job| job.claims == *claims),
+            JobReference::Ticket(claims) => {
+                self.jobs.get(&claims.request.unique_id).filter(|job| {
+                    *job.request() == claims.request && self.retired.get(&claims.place()).is_none()
+                })
+            }
         }
     }
 
@@ -85,15 +93,19 @@ impl Queue {
         let Some(job) = self.jobs.get_mut(unique_id) else {
             return;
         };
+        let claims = job.claims.clone();
         let profile_key = job.request().profile_key.clone();
         let state = std::mem::replace(&mut job.state, State::Waiting);
         match state {
             State::Waiting => {}
             State::Forwarding { attempt, asks } => {
-                self.give_back_asks(now, unique_id, attempt, asks)
+                self.give_back_asks(now, unique_id, attempt, asks);
             }
             State::Reserved(grants) => self.give_back_grants(now, unique_id, grants, false),
             State::Delivered { grants, .. } => self.give_back_grants(now, unique_id, grants, true),
+        }
+        if retirement == Retirement::Withdrawn {
+            self.owe_release_of_reported(now, &claims);
         }
         self.retire(unique_id, retirement);
         self.dispatch(now, &profile_key);

@@ -180,13 +180,14 @@ impl Queue {
             Timer::Silence(unique_id) => self.check_silence(now, &unique_id),
             Timer::Hold(call, unique_id) => self.end_hold(now, call, &unique_id),
             Timer::Forward(server, unique_id, attempt) => {
-                self.forward_timed_out(now, server, &unique_id, attempt)
+                self.forward_timed_out(now, server, &unique_id, attempt);
             }
             Timer::Release(server, unique_id) => self.send_release(now, server, &unique_id),
             Timer::Distrust(server, profile_key) => {
                 self.fleet.trust_again(server, &profile_key, now);
                 self.dispatch(now, &profile_key);
             }
+            Timer::ShutOut(server, unique_id) => self.let_in(now, server, &unique_id),
             Timer::Stale(server) => self.check_stale(now, server),
         }
     }

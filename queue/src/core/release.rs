@@ -45,12 +45,8 @@ impl Owed {
         self.0.contains_key(&(server, unique_id.clone()))
     }
 
-    /// How many are not confirmed.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether all are confirmed.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -69,14 +65,15 @@ impl Queue {
             match ask.grant {
                 Some(grant) => self.give_back_grants(now, unique_id, vec![grant], false),
                 None => {
-                    self.owe_release(now, ask.server, unique_id, attempt, false, BTreeSet::new())
+                    self.owe_release(now, ask.server, unique_id, attempt, false, BTreeSet::new());
                 }
             }
         }
     }
 
-    /// Gives back what was granted. Runners that somebody else may have handed out are left to
-    /// their deadline, unless it is their own client who gives them up: then they are destroyed.
+    /// Gives back what was granted. What another queue was granted under the same name, which it
+    /// may have handed out, stays: its server knows of whom it has claims. But what the client
+    /// itself gives up is destroyed.
     pub(super) fn give_back_grants(
         &mut self,
         now: Timestamp,
@@ -85,7 +82,7 @@ impl Queue {
         is_delivered: bool,
     ) {
         for grant in grants {
-            if grant.end.is_some() || (grant.is_inherited && !is_delivered) {
+            if grant.end.is_some() {
                 continue;
             }
             let runners = grant.runners.iter().map(|runner| runner.id).collect();
@@ -100,17 +97,18 @@ impl Queue {
         }
     }
 
-    /// Has everything destroyed that servers report to hold for this job: it was reserved by
-    /// somebody else, and is not wanted any more or not all that the job needs.
+    /// Has everything else destroyed that servers report to hold for this job, whoever reserved
+    /// it: its client gives it up.
     pub(super) fn owe_release_of_reported(&mut self, now: Timestamp, claims: &Claims) {
         let unique_id = &claims.request.unique_id;
         let held: Vec<ServerId> = self
             .fleet
             .reservations(unique_id)
             .into_iter()
-            .filter(|(_, reservation)| {
+            .filter(|(server, reservation)| {
                 reservation.state == ReservationState::Held
                     && is_of_job(reservation, claims.enqueued_at)
+                    && !self.owed.contains(*server, unique_id)
             })
             .map(|(server, _)| server)
             .collect();
@@ -162,8 +160,10 @@ impl Queue {
             self.timers
                 .cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
             self.fleet.forget_reservation(server, unique_id);
-            self.fleet
-                .released(server, &owed.profile_key, owed.runners.into_iter());
+            if !owed.is_delivered {
+                self.fleet
+                    .released(server, &owed.profile_key, owed.runners.into_iter());
+            }
             self.dispatch(now, &owed.profile_key);
         }
     }

@@ -27,14 +27,18 @@ impl Queue {
             return;
         }
         profiles.extend(self.fleet.profiles(server));
-        profiles.sort();
-        profiles.dedup();
         self.watch_for_staleness(server);
         self.review_grants(now, server);
         for unique_id in mentioned {
-            self.learn_reservation(now, &unique_id);
+            let profile_key = self.jobs.get(&unique_id).map(|job| job.request().profile_key.clone());
+            if self.learn_reservation(now, &unique_id) {
+                // It may have stopped others, whether or not this server has that profile.
+                profiles.extend(profile_key);
+            }
         }
         self.answers_again(now, server, was_fresh);
+        profiles.sort();
+        profiles.dedup();
         for key in profiles {
             self.dispatch(now, &key);
         }
@@ -44,8 +48,16 @@ impl Queue {
         let was_fresh = self.fleet.health(server, now) == Health::Fresh;
         self.fleet.unchanged(server, asked_at);
         self.watch_for_staleness(server);
+        self.review_grants(now, server);
         self.answers_again(now, server, was_fresh);
         if !was_fresh {
+            // What it holds for jobs that came back meanwhile could not be asked for before.
+            let report = self.fleet.report(server);
+            let held = report.and_then(|report| report.reservations.as_ref());
+            let mentioned: Vec<UniqueId> = held.into_iter().flat_map(|held| held.keys().cloned()).collect();
+            for unique_id in mentioned {
+                self.learn_reservation(now, &unique_id);
+            }
             self.dispatch_profiles(now, server);
         }
     }
@@ -63,21 +75,6 @@ impl Queue {
         } else {
             self.dispatch_profiles(now, server);
         }
-    }
-
-    /// At the head of the line: what servers hold for this job already is taken up if that is all
-    /// it needs, and given back if it is not. `true` if the job need not be assigned any more.
-    pub(super) fn settle_reservations(&mut self, now: Timestamp, unique_id: &UniqueId) -> bool {
-        if self.learn_reservation(now, unique_id) {
-            return true;
-        }
-        let Some(job) = self.jobs.get(unique_id) else {
-            return true;
-        };
-        // A part of what it needs: its client never got an answer, so nobody waits for these.
-        let claims = job.claims.clone();
-        self.owe_release_of_reported(now, &claims);
-        false
     }
 
     /// Takes up what servers hold for a waiting job, if that is all it needs, by asking them
@@ -99,6 +96,7 @@ impl Queue {
                 is_there
                     && is_of_job(reservation, job.claims.enqueued_at)
                     && self.fleet.health(*server, now) == Health::Fresh
+                    && !job.is_shut_out(*server, now)
             })
             .filter_map(|(server, reservation)| {
                 Some((server, Count::new(reservation.runners.len() as u64).ok()?))
@@ -111,8 +109,9 @@ impl Queue {
         true
     }
 
-    /// A server mentions a job that may be waiting here.
-    fn learn_reservation(&mut self, now: Timestamp, unique_id: &UniqueId) -> bool {
+    /// What servers hold for a waiting job, or have held, decides before its place in line does.
+    /// `true` if it waits no longer.
+    pub(super) fn learn_reservation(&mut self, now: Timestamp, unique_id: &UniqueId) -> bool {
         let Some(job) = self.jobs.get(unique_id) else {
             return false;
         };
@@ -140,11 +139,15 @@ impl Queue {
         }
     }
 
-    fn review_grant(&mut self, now: Timestamp, server: ServerId, unique_id: &UniqueId) {
+    pub(super) fn review_grant(&mut self, now: Timestamp, server: ServerId, unique_id: &UniqueId) {
         let Some(report) = self.fleet.report(server) else {
             return;
         };
         let job = self.jobs.get_mut(unique_id);
+        if let Some(State::Forwarding { .. }) = job.as_ref().map(|job| &job.state) {
+            // Looked at when all its servers have answered.
+            return;
+        }
         let Some((grants, enqueued_at, is_delivered)) = job.and_then(|job| match &mut job.state {
             State::Reserved(grants) => Some((grants, job.claims.enqueued_at, false)),
             State::Delivered { grants, .. } => Some((grants, job.claims.enqueued_at, true)),
@@ -206,7 +209,7 @@ impl Queue {
         }
     }
 
-    fn dispatch_profiles(&mut self, now: Timestamp, server: ServerId) {
+    pub(super) fn dispatch_profiles(&mut self, now: Timestamp, server: ServerId) {
         let profiles: Vec<ProfileKey> = self.fleet.profiles(server);
         for key in profiles {
             self.dispatch(now, &key);

@@ -47,13 +47,11 @@ impl Queue {
             self.held_count += 1;
             return self.deliver(unique_id);
         }
-        let Some(hold) = hold.filter(|hold| !hold.is_zero()) else {
+        let may_hold = self.held_count < held_max;
+        let Some(hold) = hold.filter(|hold| may_hold && !hold.is_zero()) else {
             let waiting = self.waiting_answer(now, unique_id);
             return self.answer(call, Answer::Waiting(waiting));
         };
-        if self.held_count >= held_max {
-            return self.refuse(call, Refusal::TooManyHeldRequests { held_max });
-        }
         job.calls.push(call);
         self.held_count += 1;
         self.timers

@@ -25,6 +25,8 @@ pub enum Timer {
     Release(ServerId, UniqueId),
     /// A server's refusal is forgiven.
     Distrust(ServerId, ProfileKey),
+    /// A server that would not have a job may be asked on its behalf again.
+    ShutOut(ServerId, UniqueId),
     /// A server's last word has become too old.
     Stale(ServerId),
 }

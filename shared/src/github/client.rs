@@ -16,6 +16,8 @@ use crate::{
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest answer that is read, in bytes; a full page of runners has some 100 kB.
+const BODY_MAX: usize = 4 << 20;
 /// The most entries that GitHub puts on one page.
 pub(super) const PER_PAGE: usize = 100;
 /// What stands for itself in a path or query (RFC 3986, section 2.3).
@@ -80,6 +82,7 @@ impl Github {
         Call {
             bearer: Some(&self.settings.token),
             timeout: TIMEOUT,
+            body_max: BODY_MAX,
             retry: Retry::Once,
             ..Call::new(method, url)
                 .header("accept", "application/vnd.github+json")

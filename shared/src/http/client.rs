@@ -3,7 +3,7 @@
 //! Owns the traps of `awc` 3.11, each named where it is stepped around. Never repeats a call
 //! that its sender did not declare harmless.
 
-use actix_web::web::Bytes;
+use actix_web::{error::ParseError, web::Bytes};
 use awc::{
     ClientResponse,
     error::{ConnectError, PayloadError, SendRequestError},
@@ -106,11 +106,10 @@ impl Client {
     }
 }
 
+/// Reads an address of the two kinds that are spoken here; `awc` also takes those of web sockets.
 fn parse_url(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
-    let is_callable = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.host().is_some_and(|host| !host.is_empty());
-    is_callable.then_some(uri)
+    matches!(uri.scheme_str(), Some("http" | "https")).then_some(uri)
 }
 
 fn headers(call: &Call<'_>, target: &str) -> Result<HeaderMap, HttpError> {
@@ -162,8 +161,8 @@ fn send_error(error: SendRequestError, call: &Call<'_>, target: &str) -> HttpErr
     }
 }
 
-fn is_cut(error: &actix_web::error::ParseError) -> bool {
-    use actix_web::error::ParseError;
+/// Whether a head is unreadable because it ended, not because of what it says.
+fn is_cut(error: &ParseError) -> bool {
     matches!(
         error,
         ParseError::Io(_) | ParseError::Incomplete | ParseError::Timeout

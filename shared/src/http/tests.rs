@@ -230,6 +230,7 @@ async fn what_cannot_be_called_is_not_sent() {
         "host",
         "host/a",
         "ftp://host/a",
+        "ws://127.0.0.1:1/a",
         "http://",
         "http:///a",
         "http://a b",

@@ -48,10 +48,15 @@ impl ProofDesk {
     pub async fn check(&self, claim: Claim) -> Result<Proof, ApiError> {
         let (answer, answered) = oneshot::channel();
         let full = || {
-            ApiError::new(Code::NotReady, "too many requests are being checked against GitHub; ask again")
-                .retry_after(FULL_RETRY_SECONDS)
+            ApiError::new(
+                Code::NotReady,
+                "too many requests are being checked against GitHub; ask again",
+            )
+            .retry_after(FULL_RETRY_SECONDS)
         };
-        self.0.try_send((claim.clone(), answer)).map_err(|_| full())?;
+        self.0
+            .try_send((claim.clone(), answer))
+            .map_err(|_| full())?;
         let outcome = answered.await.map_err(|_| full())?;
         outcome.map_err(|error| refusal(&claim, &error))
     }
@@ -63,8 +68,12 @@ impl ClosedDesk {
         let (github, settings) = (Rc::new(github), Rc::new(settings));
         let places = Arc::new(Semaphore::new(CHECKED_MAX));
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
-            let Some((claim, answer)) = self.0.recv().await else { return };
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
+            let Some((claim, answer)) = self.0.recv().await else {
+                return;
+            };
             let (github, settings) = (github.clone(), settings.clone());
             actix_web::rt::spawn(async move {
                 // Nobody is there any more: that saves GitHub's time.
@@ -80,14 +89,28 @@ impl ClosedDesk {
 fn refusal(claim: &Claim, error: &ProofError) -> ApiError {
     match error {
         ProofError::Refused(refusal) => {
-            log::info!("{} of {}: not authorised: {refusal}", claim.unique_id, claim.qualified_repo);
+            log::info!(
+                "{} of {}: not authorised: {refusal}",
+                claim.unique_id,
+                claim.qualified_repo
+            );
             ApiError::new(Code::NotAuthorised, refusal.to_string())
         }
         ProofError::Unavailable(cause) => {
-            log::warn!("failed to check {} of {}: {cause}", claim.unique_id, claim.qualified_repo);
-            let seconds = error.retry_after().unwrap_or(Duration::from_secs(FULL_RETRY_SECONDS)).as_secs();
-            ApiError::new(Code::NotReady, "GitHub could not be asked whether this run may have a runner; ask again")
-                .retry_after(seconds.clamp(1, RETRY_SECONDS_MAX))
+            log::warn!(
+                "failed to check {} of {}: {cause}",
+                claim.unique_id,
+                claim.qualified_repo
+            );
+            let seconds = error
+                .retry_after()
+                .unwrap_or(Duration::from_secs(FULL_RETRY_SECONDS))
+                .as_secs();
+            ApiError::new(
+                Code::NotReady,
+                "GitHub could not be asked whether this run may have a runner; ask again",
+            )
+            .retry_after(seconds.clamp(1, RETRY_SECONDS_MAX))
         }
     }
 }

@@ -2,8 +2,8 @@
 //! only a job of that run can do.
 //!
 //! Owns every check between a claim from anyone on the network and the right to a runner. Costs
-//! GitHub two requests at most, and none for a repository that we do not work for. Limits
-//! neither how many claims are checked at once nor how often; that belongs to the caller.
+//! GitHub two requests, fewer where an early check fails, and none for a repository that we do
+//! not work for. `prove` checks one claim; how many are checked at once is up to `desk`.
 //!
 //! ```text
 //! claim ── repository ── list ── age, size ── download ── one small text file ── same values ── proof

@@ -39,7 +39,10 @@ pub async fn prove(
     let zip = github
         .download_artifact(repo, &artifact, ZIP_LENGTH_MAX)
         .await;
-    let zip = zip.map_err(|error| refusal_or(error, ProofRefusal::NoArtifact))?;
+    let zip = zip.map_err(|error| match error {
+        GithubError::TooLarge { .. } => ProofRefusal::ZipTooLarge.into(),
+        error => refusal_or(error, ProofRefusal::NoArtifact),
+    })?;
     Ok(statement::check(&only_text(&zip)?, claim)?)
 }
 
@@ -65,7 +68,6 @@ fn check_age(artifact: &Artifact, now: Timestamp, max_age: Duration) -> Result<(
 fn refusal_or(error: GithubError, refusal: ProofRefusal) -> ProofError {
     match error.status() {
         Some(StatusCode::NOT_FOUND | StatusCode::GONE) => refusal.into(),
-        _ if matches!(error, GithubError::TooLarge { .. }) => ProofRefusal::ZipTooLarge.into(),
         _ => ProofError::Unavailable(error),
     }
 }

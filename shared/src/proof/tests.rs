@@ -246,6 +246,10 @@ async fn what_github_cannot_tell_is_not_held_against_the_claim() {
             assert_eq!(error.retry_after(), expected, "{status} {failing}");
         }
     }
+    let endless = Server::start(|_| HttpResponse::Ok().body(vec![b' '; 5 << 20]));
+    let error = check(&endless.url, &claim()).await.unwrap_err();
+    assert!(matches!(error, ProofError::Unavailable(_)), "{error}");
+
     let error = check(&dead_url(), &claim()).await.unwrap_err();
     assert!(matches!(error, ProofError::Unavailable(_)), "{error}");
     assert!(

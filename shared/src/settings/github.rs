@@ -74,6 +74,6 @@ pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, Setting
 fn repo_prefix() -> Kind<String> {
     kind::text("\"<owner>/\" or \"<owner>/<beginning of repo>\"", |text| {
         // With one more character it is a whole name, if it is the beginning of one.
-        text.contains('/') && format!("{text}x").parse::<QualifiedRepo>().is_ok()
+        format!("{text}x").parse::<QualifiedRepo>().is_ok()
     })
 }

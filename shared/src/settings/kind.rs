@@ -103,12 +103,7 @@ pub(super) fn text(
     allowed: impl Into<String>,
     is_valid: impl Fn(&str) -> bool + 'static,
 ) -> Kind<String> {
-    Kind::new(allowed, move |value| {
-        value
-            .as_str()
-            .filter(|text| is_valid(text))
-            .map(str::to_owned)
-    })
+    understood(allowed, move |text| is_valid(text).then(|| text.to_owned()))
 }
 
 /// A text of 1 to `length_max` characters that fits on one line.
@@ -136,8 +131,7 @@ pub(super) fn name(length_max: usize) -> Kind<String> {
 /// One of a few words, each of which stands for a value.
 pub(super) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Kind<T> {
     let allowed: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-    Kind::new(allowed.join(" or "), |value| {
-        let text = value.as_str()?;
+    understood(allowed.join(" or "), |text| {
         words
             .iter()
             .find(|(word, _)| *word == text)
@@ -159,7 +153,7 @@ pub(super) fn secret(lengths: RangeInclusive<usize>) -> Kind<Secret> {
 /// A list of `counts` values of another kind.
 pub(super) fn list<T: 'static>(item: Kind<T>, counts: RangeInclusive<usize>) -> Kind<Vec<T>> {
     let allowed = format!(
-        "a list of {} to {}, each {}",
+        "a list of {} to {} entries, each {}",
         counts.start(),
         counts.end(),
         item.allowed
@@ -167,7 +161,7 @@ pub(super) fn list<T: 'static>(item: Kind<T>, counts: RangeInclusive<usize>) -> 
     let read = move |value: &Value| {
         let entries = value.as_array().ok_or_else(|| describe(value))?;
         if !counts.contains(&entries.len()) {
-            return Err(format!("a list of {}", entries.len()));
+            return Err(format!("a list of {} entries", entries.len()));
         }
         let read_item = |(index, entry)| {
             let found = |found| format!("{found} as entry {}", index + 1);
@@ -219,6 +213,13 @@ fn describe(value: &Value) -> String {
 }
 
 fn describe_text(text: &str) -> String {
+    // A URL may have been written with a password in it.
+    let text = match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(user)) if scheme < user => {
+            format!("{}://[secret]{}", &text[..scheme], &text[user..])
+        }
+        _ => text.to_owned(),
+    };
     let start: String = text.chars().take(FOUND_LENGTH_MAX).collect();
     let rest = if start.len() < text.len() { "…" } else { "" };
     format!("string {:?}", format!("{start}{rest}"))
@@ -233,5 +234,54 @@ pub(super) fn shape(value: &Value) -> &'static str {
         Value::Empty(..) => "nothing",
         Value::Dict(..) => "a table",
         Value::Array(..) => "a list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_can_stand_in_the_names_of_files() {
+        for good in ["a", "0", "A.b", "a-_"] {
+            assert_eq!(name(3).read(&Value::from(good)).as_deref(), Ok(good));
+        }
+        for bad in ["", "abcd", "-a", ".a", "_a", "a b", "a/b", "é"] {
+            assert!(name(3).read(&Value::from(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_in_characters() {
+        for good in ["a", "é é", "ééé"] {
+            assert_eq!(line(3).read(&Value::from(good)).as_deref(), Ok(good));
+        }
+        for bad in ["", "abcd", "a\n", "\u{7f}", "\u{85}"] {
+            assert!(line(3).read(&Value::from(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_holds_both_its_ends() {
+        let number = number(2..=4_u8);
+        let ends: Vec<bool> = (1..=5_u8).map(|n| number.read(&n.into()).is_ok()).collect();
+        assert_eq!(ends, [false, true, true, true, false]);
+        assert!(
+            number.read(&256_u16.into()).is_err(),
+            "and nothing wraps around"
+        );
+        assert!(number.read(&u128::MAX.into()).is_err());
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_repeated() {
+        for (text, found) in [
+            ("https://a:hunter2@b/", r#"string "https://[secret]@b/""#),
+            ("https://hunter2@b@c", r#"string "https://[secret]@c""#),
+            ("a@b://c", r#"string "a@b://c""#),
+            ("a@b", r#"string "a@b""#),
+        ] {
+            assert_eq!(describe(&Value::from(text)), found);
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Source {
                 file: file.to_owned(),
                 line,
                 column,
-                reason: error.message().trim().replace('\n', ", "),
+                reason: error.message().replace('\n', ", "),
             }
         })?;
         let profile_keys: Vec<String> = entries

@@ -63,7 +63,26 @@ impl Drop for Claim {
 impl Claims {
     /// Claims a guest that may be there. None if somebody has it.
     pub fn claim(&self, name: &str) -> Option<Claim> {
+        self.insert(&mut self.entries.lock(), name)
+    }
+
+    /// Claims a guest that is to be made, unless there are too many.
+    pub fn claim_new(&self, name: &str) -> Result<Claim, HypervisorError> {
         let mut entries = self.entries.lock();
+        let count = entries.len();
+        if count >= GUEST_COUNT_MAX {
+            return Err(HypervisorError::TooManyGuests {
+                name: name.to_owned(),
+                count,
+            });
+        }
+        self.insert(&mut entries, name)
+            .ok_or_else(|| HypervisorError::AlreadyExists {
+                name: name.to_owned(),
+            })
+    }
+
+    fn insert(&self, entries: &mut BTreeMap<String, Entry>, name: &str) -> Option<Claim> {
         if entries.contains_key(name) {
             return None;
         }
@@ -72,21 +91,6 @@ impl Claims {
             claims: self.clone(),
             name: name.to_owned(),
         })
-    }
-
-    /// Claims a guest that is to be made, unless there are too many.
-    pub fn claim_new(&self, name: &str) -> Result<Claim, HypervisorError> {
-        let count = self.entries.lock().len();
-        if count >= GUEST_COUNT_MAX {
-            return Err(HypervisorError::TooManyGuests {
-                name: name.to_owned(),
-                count,
-            });
-        }
-        self.claim(name)
-            .ok_or_else(|| HypervisorError::AlreadyExists {
-                name: name.to_owned(),
-            })
     }
 
     /// How far a guest has come. None if nobody has claimed it.

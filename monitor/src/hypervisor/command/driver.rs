@@ -87,7 +87,8 @@ impl Driver {
         let mut remains = Vec::new();
         for name in found {
             match self.take_on(&name).await {
-                Ok(stage) => remains.extend(stage),
+                Ok(None) => {}
+                Ok(Some(stage)) => remains.push((name, stage)),
                 Err(error) => {
                     // In doubt it is there: it may be busy, and it may hold memory.
                     watch::warn(&error);
@@ -96,9 +97,10 @@ impl Driver {
             }
         }
         let deadline = Instant::now() + self.timeouts.list_timeout;
-        for stage in remains {
-            // Whatever is not gone by then is listed, and looked at again the next time.
-            let _ = timeout_at(deadline, watch::ended(stage)).await;
+        for (name, stage) in remains {
+            if !matches!(timeout_at(deadline, watch::ended(stage)).await, Ok(Ok(()))) {
+                names.insert(name);
+            }
         }
         names.extend(self.claims.present());
         Ok(names

@@ -1,14 +1,16 @@
-//! A guest's folder: where its pid, its log and its working directory lie.
+//! A guest's folder: where its record, its log and its working directory lie.
 //!
 //! Owns the names below `guests/`. Never looks at processes. Everything here blocks.
 //!
 //! ```text
-//! guests/<name>/pid     written by the guest before it does anything else
-//!               log     the first of what it says; this and all below for the owner alone
-//!               work/   the guest's working directory: it may do with it what it likes
+//! guests/<name>/leader  who the guest is, written by itself before it does anything else
+//!               log     the first of what it says
+//!               work/   its working directory: it may do with it what it likes
 //! guests/.ended-<name>/ the same, moved aside to be removed
 //! guests/.logs/         the logs of the guests that ended last
 //! ```
+//!
+//! All of it is for the monitor's user alone.
 
 use std::{
     collections::BTreeSet,
@@ -18,9 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::process::Pid;
-
-use super::process;
+use super::identity::{Identity, RECORD_SIZE_MAX};
 use crate::hypervisor::namespace::Namespace;
 
 /// What the folder of a guest that has ended begins with. No guest's name begins with a dot.
@@ -54,9 +54,9 @@ impl Folder {
         Ok(self.path().try_exists()? || self.ended_path().try_exists()?)
     }
 
-    /// The file that the guest writes its pid to.
-    pub fn pid_path(&self) -> PathBuf {
-        self.path().join("pid")
+    /// The file in which the guest says who it is.
+    pub fn record_path(&self) -> PathBuf {
+        self.path().join("leader")
     }
 
     /// The guest's working directory.
@@ -79,14 +79,14 @@ impl Folder {
             .map(Some)
     }
 
-    /// The pid that the guest has written. None if it has not, or not a pid.
-    pub fn pid(&self) -> io::Result<Option<Pid>> {
-        read_pid(&self.pid_path())
+    /// The guest's leader. None if it has not said who it is.
+    pub fn leader(&self) -> io::Result<Option<Identity>> {
+        read_record(&self.record_path())
     }
 
     /// Moves the folder aside, so that nothing more can be written under its name, and returns the
-    /// pid that was in it. Nothing happens if it has been moved, or never was.
-    pub fn retire(&self) -> io::Result<Option<Pid>> {
+    /// leader that was recorded in it. Nothing happens if it has been moved, or never was.
+    pub fn retire(&self) -> io::Result<Option<Identity>> {
         let from = self.path();
         let to = self.ended_path();
         if from.try_exists()? {
@@ -94,7 +94,7 @@ impl Folder {
             unless_missing(fs::remove_dir_all(&to))?;
             fs::rename(from, &to)?;
         }
-        read_pid(&to.join("pid"))
+        read_record(&to.join("leader"))
     }
 
     /// Removes the folder that has been moved aside; the log is kept until many others have ended.
@@ -148,10 +148,10 @@ pub fn names(guests: &Path, namespace: &Namespace) -> io::Result<BTreeSet<String
     Ok(names)
 }
 
-fn read_pid(path: &Path) -> io::Result<Option<Pid>> {
-    let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(32).read_to_string(&mut text)) {
-        Ok(_) => Ok(process::parse_pid(text.trim_end())),
+fn read_record(path: &Path) -> io::Result<Option<Identity>> {
+    let mut record = String::new();
+    match File::open(path).and_then(|file| file.take(RECORD_SIZE_MAX).read_to_string(&mut record)) {
+        Ok(_) => Ok(Identity::parse(&record)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
             Ok(None)
         }

@@ -13,21 +13,22 @@
 //! ```
 //!
 //! **Guests outlive the monitor.** Each leads a process group of its own, writes to nothing that
-//! ends with the monitor, and is found again by the pid in its folder. Under systemd that needs
-//! `KillMode=process`, or a restart of the service kills them.
+//! ends with the monitor, and is found again by what its folder says of its leader. Under systemd
+//! that needs `KillMode=process`, or a restart of the service kills them.
 //!
-//! **A pid proves nothing**, because pids are used again. A process is a guest's if its
-//! environment bears the guest's mark: its name and its folder. So a command must not clear its
-//! own environment before it has settled down (`env -i`), or a restarted monitor takes it for gone.
+//! **Nothing of a guest outlives its leader.** When the leader has ended, by itself or not, its
+//! group is killed, and with it every process whose environment bears the guest's mark: its name
+//! and its folder. Only then does the guest count as gone.
 //!
 //! **A folder without a living leader** is what is left of a guest that ended unseen, or was never
 //! started. It is first moved aside, so that a guest which is just being started by a monitor that
-//! has died meanwhile finds no place to write its pid, and gives up. Then what bears the mark is
+//! has died meanwhile finds no place for its record, and gives up. Then what bears the mark is
 //! killed, and the folder removed.
 
 mod claims;
 mod driver;
 mod folder;
+mod identity;
 mod process;
 mod start;
 mod survivors;

@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{self, Read},
     os::fd::OwnedFd,
+    thread,
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
@@ -15,6 +16,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// Largest environment that is looked at, in bytes. The kernel allows a quarter of the stack's
 /// limit, which is 2 MiB as systems come.
 const ENVIRONMENT_SIZE_MAX: u64 = 4 << 20;
+
+/// How often a process is asked that is between two environments. It is so while it becomes
+/// another program (exec), which takes a millisecond at most unless the disk is slow.
+const ENVIRONMENT_LOOK_COUNT_MAX: usize = 1_000;
 
 /// What `/proc/<pid>/stat` says. Source: proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,9 @@ pub struct Stat {
     pub group: i32,
     /// When it was started, in clock ticks since boot. With the pid, this is one process for sure.
     pub started_ticks: u64,
+    /// Whether it has an environment, if only an empty one. Only one that is ending, or is just
+    /// becoming another program, has none.
+    has_environment: bool,
 }
 
 /// The state of a process. None if there is none of that number.
@@ -37,25 +45,28 @@ pub fn stat(pid: Pid) -> io::Result<Option<Stat>> {
         .ok_or_else(|| io::Error::other("/proc/<pid>/stat has an unknown form"))
 }
 
-fn parse_stat(text: &str) -> Option<Stat> {
+/// Reads the text of a `stat`. None if it is none.
+pub fn parse_stat(text: &str) -> Option<Stat> {
     // The second field is the program's name in brackets, and may itself hold brackets and spaces.
     let (_, rest) = text.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     let state = fields.next()?;
     let group = fields.nth(1)?.parse().ok()?;
     let started_ticks = fields.nth(16)?.parse().ok()?;
+    // The address where the environment ends.
+    let has_environment = fields.nth(28)? != "0";
     Some(Stat {
         is_alive: !matches!(state, "Z" | "X" | "x"),
         group,
         started_ticks,
+        has_environment,
     })
 }
 
 /// Whether every one of `entries` (`NAME=value`) is in the environment that the process was given.
 /// False if it is gone, or belongs to another user.
 pub fn environment_has(pid: Pid, entries: &[Vec<u8>]) -> io::Result<bool> {
-    // A process that is just replacing itself (exec) has no environment for an instant.
-    for _ in 0..3 {
+    for _ in 0..ENVIRONMENT_LOOK_COUNT_MAX {
         let Some(environment) = read(pid, "environ", ENVIRONMENT_SIZE_MAX)? else {
             return Ok(false);
         };
@@ -63,10 +74,11 @@ pub fn environment_has(pid: Pid, entries: &[Vec<u8>]) -> io::Result<bool> {
             let has = |entry: &Vec<u8>| environment.split(|byte| *byte == 0).any(|e| e == entry);
             return Ok(entries.iter().all(has));
         }
-        if !stat(pid)?.is_some_and(|stat| stat.is_alive && stat.group != 0) {
+        let is_between = |stat: Stat| stat.is_alive && stat.group != 0 && !stat.has_environment;
+        if !stat(pid)?.is_some_and(is_between) {
             return Ok(false);
         }
-        std::thread::yield_now();
+        thread::yield_now();
     }
     Ok(false)
 }
@@ -111,8 +123,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes hold of the process of that number. None if there is none, or only a zombie of
-    /// somebody else's. Must be called within a runtime.
+    /// Takes hold of the process of that number, if only a zombie. None if there is none. Must be
+    /// called within a runtime.
     pub fn open(pid: Pid) -> io::Result<Option<Self>> {
         let handle = match pidfd_open(pid, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
@@ -141,11 +153,6 @@ impl Process {
     /// Waits for its end. A child that has not been waited for has ended all the same.
     pub async fn ended(&self) -> io::Result<()> {
         self.handle.readable().await.map(drop)
-    }
-
-    /// Whether another process has its number by now.
-    pub fn has_been_replaced(&self) -> io::Result<bool> {
-        Ok(stat(self.pid)?.is_some_and(|stat| stat.started_ticks != self.started_ticks))
     }
 
     /// Sends it a signal. That it has ended is no error.
@@ -197,11 +204,16 @@ mod tests {
 
     #[test]
     fn a_program_name_with_brackets_and_spaces_does_not_shift_the_fields() {
-        let rest = "S 1 4242 4242 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 9 9 9";
+        let rest = format!(
+            "S 1 4242 4242 0 -1{} 987654{} 77 0",
+            " 7".repeat(13),
+            " 8".repeat(28)
+        );
         let expected = Stat {
             is_alive: true,
             group: 4242,
             started_ticks: 987_654,
+            has_environment: true,
         };
         for name in ["sh", "a) Z 1 (b", "two words", ""] {
             let text = format!("4243 ({name}) {rest}");
@@ -209,6 +221,8 @@ mod tests {
         }
         let zombie = format!("4243 (sh) {}", rest.replacen('S', "Z", 1));
         assert!(!parse_stat(&zombie).unwrap().is_alive);
+        let between = format!("4243 (sh) {}", rest.replacen("77", "0", 1));
+        assert!(!parse_stat(&between).unwrap().has_environment);
         for torn in ["", "4243 (sh", "4243 (sh) S 1", "4243 (sh) S 1 x 1"] {
             assert_eq!(parse_stat(torn), None, "{torn:?}");
         }

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::{folder::Folder, survivors::Mark};
+use super::{folder::Folder, identity::RECORD_AND_BECOME, survivors::Mark};
 use crate::hypervisor::GuestSpec;
 
 /// How much of what a guest says is kept, in bytes. The rest is read and thrown away, so that a
@@ -29,10 +29,6 @@ const COMMAND_SIZE_MAX: usize = 64 << 10;
 const INHERITED_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// Where programs are looked for on a host that says nothing about it.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
-/// Writes the pid, then becomes the command. The pid appears whole or not at all, and if it cannot
-/// be written, because the folder has been moved aside, the command is never started.
-const LEADER_SCRIPT: &str = r#"echo "$$" > "$0.new" && mv -f "$0.new" "$0" && exec "$@""#;
 
 /// Copies as much as is kept, then reads on: a pipe that nobody reads would stop the guest. What
 /// it has copied may lie in its buffer until there are 4 KiB of it, or the guest has ended.
@@ -123,8 +119,8 @@ pub fn start(
 ) -> io::Result<Child> {
     let speech = start_copier(inherited, log)?;
     Command::new("/bin/sh")
-        .args(["-c", LEADER_SCRIPT])
-        .arg(folder.pid_path())
+        .args(["-c", RECORD_AND_BECOME])
+        .arg(folder.record_path())
         .args(&runnable.0)
         .current_dir(folder.work_path())
         .env_clear()

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, getpgrp, getpid};
 
 use super::{
     blocking,
-    process::{self, Process, Stat},
+    process::{self, Process},
 };
 use crate::hypervisor::error::HypervisorError;
 
@@ -62,11 +62,10 @@ impl Mark {
 /// The number of a guest's process group, and what it is worth.
 #[derive(Clone, Copy, Debug)]
 pub enum Group {
-    /// The leader has only just ended, and no other process has its number: all of it is the
-    /// guest's.
+    /// The leader has only just ended: whoever is in it is the guest's.
     Certain(Pid),
-    /// It was once the guest's. All of it is, if one of it bears the mark: a number is not given
-    /// out again while there is anybody in the group.
+    /// It was the guest's once. Whoever is in it is the guest's if one of them bears the mark: a
+    /// number is not given out again while there is anybody in the group.
     Recorded(Pid),
 }
 
@@ -113,13 +112,13 @@ fn find_and_kill(mark: &Mark, group: Option<Group>) -> io::Result<Vec<Process>> 
         process::signal_group(group, Signal::KILL)?;
     }
     let mut survivors = Vec::new();
-    for Seen { pid, stat, .. } in living
-        .iter()
-        .filter(|seen| seen.is_marked || group.is_some_and(|group| seen.is_in(group)))
-    {
+    for seen in living {
+        if !seen.is_marked && !group.is_some_and(|group| seen.is_in(group)) {
+            continue;
+        }
         // Between the look and this line its number may have gone to another.
-        if let Some(survivor) = Process::open(*pid)?
-            && survivor.started_ticks() == stat.started_ticks
+        if let Some(survivor) = Process::open(seen.pid)?
+            && survivor.started_ticks() == seen.started_ticks
         {
             survivor.signal(Signal::KILL)?;
             survivors.push(survivor);
@@ -131,13 +130,14 @@ fn find_and_kill(mark: &Mark, group: Option<Group>) -> io::Result<Vec<Process>> 
 /// A living process of this host.
 struct Seen {
     pid: Pid,
-    stat: Stat,
+    group: i32,
+    started_ticks: u64,
     is_marked: bool,
 }
 
 impl Seen {
     fn is_in(&self, group: Pid) -> bool {
-        self.stat.group == group.as_raw_pid()
+        self.group == group.as_raw_pid()
     }
 }
 
@@ -146,25 +146,95 @@ fn find_living(mark: &Mark) -> io::Result<Vec<Seen>> {
     let mut living = Vec::new();
     for pid in process::all()?.into_iter().filter(|pid| *pid != getpid()) {
         if let Some(stat) = process::stat(pid)?.filter(|stat| stat.is_alive) {
-            let is_marked = mark.is_on(pid)?;
             living.push(Seen {
                 pid,
-                stat,
-                is_marked,
+                group: stat.group,
+                started_ticks: stat.started_ticks,
+                is_marked: mark.is_on(pid)?,
             });
         }
     }
     Ok(living)
 }
 
-/// The group, if all who are in it are the guest's.
+/// The group, if all who are in it are the guest's. Its leader has ended, so if there is a living
+/// process of that number, it and its group are another's.
 fn trusted(group: Group, living: &[Seen]) -> Option<Pid> {
-    let group = match group {
-        Group::Certain(group) => group,
+    let (group, is_proven) = match group {
+        Group::Certain(group) => (group, true),
         Group::Recorded(group) => {
             let is_proof = |seen: &Seen| seen.is_marked && seen.is_in(group);
-            living.iter().any(is_proof).then_some(group)?
+            (group, living.iter().any(is_proof))
         }
     };
-    (group != getpgrp()).then_some(group)
+    let is_given_out_again = living.iter().any(|seen| seen.pid == group);
+    (is_proven && !is_given_out_again && group != getpgrp()).then_some(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::runtime;
+
+    use super::*;
+
+    fn seen(pid: i32, group: i32, is_marked: bool) -> Seen {
+        Seen {
+            pid: Pid::from_raw(pid).unwrap(),
+            group,
+            started_ticks: 0,
+            is_marked,
+        }
+    }
+
+    #[test]
+    fn a_recorded_group_is_trusted_only_on_the_word_of_one_of_its_own() {
+        let group = Pid::from_raw(4242).unwrap();
+        let unmarked = seen(4243, 4242, false);
+        let marked = seen(4244, 4242, true);
+        let marked_elsewhere = seen(4245, 4245, true);
+
+        let doubtful = [unmarked, marked_elsewhere];
+        assert_eq!(trusted(Group::Recorded(group), &doubtful), None);
+        assert_eq!(trusted(Group::Certain(group), &doubtful), Some(group));
+        assert_eq!(trusted(Group::Recorded(group), &[marked]), Some(group));
+    }
+
+    #[test]
+    fn a_group_whose_number_is_a_living_process_is_another() {
+        let group = Pid::from_raw(4242).unwrap();
+        let living = [seen(4242, 4242, false), seen(4243, 4242, true)];
+        assert_eq!(trusted(Group::Certain(group), &living), None);
+        assert_eq!(trusted(Group::Recorded(group), &living), None);
+    }
+
+    #[test]
+    fn the_monitors_own_group_is_never_touched() {
+        let own = getpgrp();
+        let member = seen(4243, own.as_raw_pid(), true);
+        assert_eq!(trusted(Group::Certain(own), &[]), None);
+        assert_eq!(trusted(Group::Recorded(own), &[member]), None);
+    }
+
+    #[test]
+    fn an_end_that_takes_too_long_is_said_to_be_none() {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // As long as the only thread for it is held, nothing can even be looked for.
+            let (release, held) = mpsc::channel::<()>();
+            let holding = tokio::task::spawn_blocking(move || held.recv());
+            let mark = Mark::new("ci-runner-test.1", Path::new("/nowhere"));
+            let failure = end_all("ci-runner-test.1", &mark, None, Duration::ZERO)
+                .await
+                .unwrap_err();
+            assert!(matches!(failure, HypervisorError::StillRunning { .. }));
+            drop(release);
+            assert!(holding.await.unwrap().is_err());
+        });
+    }
 }

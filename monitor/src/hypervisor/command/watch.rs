@@ -13,7 +13,7 @@ use super::{
     driver::Driver,
     folder::Folder,
     process::{self, Process},
-    survivors::{self, Group, Mark},
+    survivors::{self, Group},
 };
 use crate::hypervisor::error::HypervisorError;
 
@@ -68,6 +68,9 @@ impl Driver {
         leader: Option<Leader>,
         progress: watch::Sender<Stage>,
     ) {
+        // What is left of a guest is no news: whoever lists waits for it, and if it would not go,
+        // the news would make them list again, and again.
+        let is_news = leader.is_some();
         let outcome = match leader {
             None => self.end(&claim, None).await,
             Some(mut leader) => {
@@ -90,8 +93,10 @@ impl Driver {
             },
             |()| Stage::Ended,
         ));
-        // Those who listen may have enough news to look at already.
-        let _ = self.ended.try_send(name.clone());
+        if is_news {
+            // Those who listen may have enough of it to look at already.
+            let _ = self.ended.try_send(name.clone());
+        }
         if is_ended && let Err(source) = blocking(move || folder.remove()).await {
             // It is found and removed the next time that guests are listed.
             warn(&HypervisorError::io(
@@ -107,14 +112,12 @@ impl Driver {
 
     /// Waits for the leader, then ends all it has left behind.
     async fn end_after(&self, claim: &Claim, leader: &Process) -> Result<(), HypervisorError> {
-        let failed = |source| HypervisorError::io("watch guest", claim.name(), source);
-        leader.ended().await.map_err(failed)?;
-        // Before anybody asks how a child of ours ended, its number is not given out again.
-        let group = if leader.has_been_replaced().map_err(failed)? {
-            Group::Recorded(leader.pid())
-        } else {
-            Group::Certain(leader.pid())
-        };
+        leader
+            .ended()
+            .await
+            .map_err(|source| HypervisorError::io("watch guest", claim.name(), source))?;
+        // A child of ours keeps its number until it is asked how it ended, which is done last.
+        let group = Group::Certain(leader.pid());
         self.end(claim, Some(group)).await
     }
 
@@ -122,11 +125,14 @@ impl Driver {
     async fn end(&self, claim: &Claim, group: Option<Group>) -> Result<(), HypervisorError> {
         let name = claim.name();
         let folder = self.folder(name);
-        let recorded = blocking(move || folder.retire())
+        let retired = blocking(move || folder.retire())
             .await
-            .map_err(|source| HypervisorError::io("move the folder of guest", name, source))?;
-        let group = group.or(recorded.map(Group::Recorded));
-        survivors::end_all(name, &self.mark(name), group, self.timeouts.kill_timeout).await
+            .map_err(|source| HypervisorError::io("move the folder of guest", name, source));
+        // What is left running is ended also when the disk is at fault.
+        let recorded = retired.as_ref().ok().and_then(Option::as_ref);
+        let group = group.or(recorded.map(|leader| Group::Recorded(leader.pid())));
+        survivors::end_all(name, &self.mark(name), group, self.timeouts.kill_timeout).await?;
+        retired.map(drop)
     }
 
     /// Watches a guest that has a folder but no watch yet, because an earlier monitor made it. If
@@ -139,8 +145,8 @@ impl Driver {
         let Some(claim) = self.claims.claim(name) else {
             return Ok(None);
         };
-        let (folder, mark) = (self.folder(name), self.mark(name));
-        let found = blocking(move || look(&folder, &mark))
+        let folder = self.folder(name);
+        let found = blocking(move || look(&folder))
             .await
             .map_err(|source| HypervisorError::io("look at guest", name, source))?;
         match found {
@@ -165,20 +171,12 @@ enum Found {
     Remains,
 }
 
-fn look(folder: &Folder, mark: &Mark) -> io::Result<Found> {
+fn look(folder: &Folder) -> io::Result<Found> {
     if !folder.exists()? {
         return Ok(Found::Nothing);
     }
-    let Some(process) = folder.pid()?.map_or(Ok(None), Process::open)? else {
-        return Ok(Found::Remains);
-    };
-    // A zombie bears no mark. In this order: the process that was asked is then the one held.
-    let is_leader = mark.is_on(process.pid())? && !process.has_been_replaced()?;
-    Ok(if is_leader {
-        Found::Living(process)
-    } else {
-        Found::Remains
-    })
+    let leader = folder.leader()?.map_or(Ok(None), |leader| leader.find())?;
+    Ok(leader.map_or(Found::Remains, Found::Living))
 }
 
 /// Asks how a guest ended, so that it does not stay as a zombie, and writes it down.

@@ -90,6 +90,18 @@ async fn an_artifact_beyond_the_first_hundred_is_found() {
 }
 
 #[actix_web::test]
+async fn a_name_stays_in_its_parameter() {
+    let server = Server::start(|request| page("artifacts", &[], request));
+    let github = github(&server.url);
+    let name = "a b&per_page=1";
+    let listed = github.list_run_artifacts(&repo(), RunId(5), name).await;
+    assert_eq!(listed.unwrap().artifacts, []);
+    let expected = "GET /repos/o/r/actions/runs/5/artifacts\
+                    ?name=a%20b%26per_page%3D1&per_page=100&page=1";
+    assert_eq!(server.lines(), [expected]);
+}
+
+#[actix_web::test]
 async fn a_list_says_when_it_was_made() {
     let server = Server::start(|_| {
         HttpResponse::Ok()

@@ -110,6 +110,15 @@ async fn a_refusal_says_what_was_attempted_and_what_github_said() {
 }
 
 #[actix_web::test]
+async fn of_a_long_refusal_the_beginning_is_repeated() {
+    let server =
+        Server::start(|_| HttpResponse::BadRequest().json(json!({ "message": "é".repeat(9999) })));
+    let error = github(&server.url).delete_runner(1).await.unwrap_err();
+    let said = error.to_string().chars().filter(|&one| one == 'é').count();
+    assert_eq!(said, 200);
+}
+
+#[actix_web::test]
 async fn a_refusal_that_is_not_json_has_no_words() {
     let server = Server::start(|_| HttpResponse::BadGateway().body("<html>"));
     let error = github(&server.url).delete_runner(1).await.unwrap_err();

@@ -121,6 +121,19 @@ async fn a_later_reading_of_a_runner_replaces_an_earlier_one() {
 }
 
 #[actix_web::test]
+async fn a_page_without_runners_is_the_last_whatever_the_count_says() {
+    let server = Server::start(|request| {
+        let runners = match request.query("page") {
+            Some("1") => vec![runner(1)],
+            _ => vec![],
+        };
+        HttpResponse::Ok().json(json!({"total_count": 3, "runners": runners}))
+    });
+    let list = github(&server.url).list_runners().await.unwrap();
+    assert_eq!(ids(&list), [1]);
+}
+
+#[actix_web::test]
 async fn a_list_without_end_is_given_up() {
     let server = Server::start(|_| {
         let runners: Vec<Value> = (1..=2).map(runner).collect();

@@ -1,0 +1,486 @@
+//! What was typed: the command line, parsed into values that cannot be wrong.
+//!
+//! Owns every word of the help. Does nothing; `commands` says what each command means.
+
+use std::{convert::Infallible, net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use shared::{
+    secret::Secret,
+    settings::BaseUrl,
+    units::parse_duration,
+    values::{Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId},
+};
+use uuid::Uuid;
+
+use crate::{client::Job, exit::MEANINGS};
+
+/// The variable that the API token is taken from, and nothing else.
+pub const API_TOKEN_VARIABLE: &str = "SERVO_CI_MONITOR_API_TOKEN";
+
+/// Everything that can be typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ci-runners",
+    version,
+    about = "Gets runners for GitHub Actions jobs from a queue in front of your own CI servers",
+    long_about = LONG_ABOUT,
+    after_help = "`ci-runners demo` shows it all at work on this machine. `ci-runners --help` says more.",
+    after_long_help = help_end(TOP_EXAMPLES),
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One of the commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Put a job in line and print its ticket
+    #[command(long_about = ENQUEUE_ABOUT, after_long_help = help_end(ENQUEUE_EXAMPLES))]
+    Enqueue(Enqueue),
+    /// Ask once for the runners of a job that is in line
+    #[command(long_about = TAKE_ABOUT, after_long_help = help_end(TAKE_EXAMPLES))]
+    Take(Take),
+    /// Put a job in line, wait for its runners, and print their labels
+    #[command(long_about = WAIT_ABOUT, after_long_help = help_end(WAIT_EXAMPLES))]
+    Wait(Wait),
+    /// Show how a queue or a monitor stands
+    #[command(long_about = STATUS_ABOUT, after_long_help = help_end(STATUS_EXAMPLES))]
+    Status(Status),
+    /// Show queue, monitors and runners at work on this machine, with a GitHub that is made up
+    #[command(long_about = DEMO_ABOUT, after_long_help = help_end(DEMO_EXAMPLES))]
+    Demo(Demo),
+    /// Run a made-up GitHub, to try a monitor without the real one
+    #[command(long_about = EMULATOR_ABOUT, after_long_help = help_end(EMULATOR_EXAMPLES))]
+    Emulator(Emulator),
+    /// Be a runner of the made-up GitHub; monitors start it
+    // Nobody types this one, so it is not in the list; the long help names it.
+    #[command(hide = true, long_about = AGENT_ABOUT, after_long_help = help_end(AGENT_EXAMPLES))]
+    Agent(Agent),
+}
+
+/// Which job is meant, and which queue.
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The base URL of the queue
+    #[arg(long, value_name = "URL")]
+    pub queue: BaseUrl,
+
+    /// The profile: the kind of runner that the job needs
+    #[arg(long, value_name = "KEY")]
+    pub profile: ProfileKey,
+
+    /// How many runners it needs at once, 1 to 64 [default: 1]
+    #[arg(long, value_name = "N")]
+    pub count: Option<Count>,
+
+    /// The repository that the job is for
+    #[arg(long, value_name = "OWNER/REPO")]
+    pub repo: QualifiedRepo,
+
+    /// The workflow run that the job is for: ${{ github.run_id }}
+    #[arg(long, value_name = "N")]
+    pub run_id: RunId,
+
+    /// The name of the job, which no other job may have [default: a random UUID]
+    #[arg(long, value_name = "ID")]
+    pub unique_id: Option<UniqueId>,
+}
+
+impl JobArgs {
+    /// The job that is meant, with a name of its own if none was typed.
+    pub fn job(&self) -> Job {
+        Job {
+            unique_id: self.unique_id.clone().unwrap_or_else(random_unique_id),
+            profile_key: self.profile.clone(),
+            count: self.count,
+            qualified_repo: self.repo.clone(),
+            run_id: self.run_id,
+        }
+    }
+}
+
+/// A name that no other job has.
+pub fn random_unique_id() -> UniqueId {
+    let name: Result<UniqueId, InvalidValue> = Uuid::new_v4().to_string().parse();
+    name.expect("a UUID has the form of a unique_id")
+}
+
+/// `ci-runners enqueue`
+#[derive(Debug, Args)]
+pub struct Enqueue {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// Print {"unique_id", "ticket"} instead of the ticket alone
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners take`
+#[derive(Debug, Args)]
+pub struct Take {
+    /// The base URL of the queue
+    #[arg(long, value_name = "URL")]
+    pub queue: BaseUrl,
+
+    /// The name that the job was enqueued with
+    #[arg(long, value_name = "ID")]
+    pub unique_id: UniqueId,
+
+    /// The ticket that enqueue printed
+    #[arg(
+        long,
+        value_name = "TICKET",
+        env = "CI_RUNNERS_TICKET",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub ticket: Secret,
+}
+
+/// `ci-runners wait`
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArgs,
+
+    /// How long to wait before giving up: seconds, or such as 90s, 15m, 1h
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub max_wait: Duration,
+
+    /// Print the runners as a JSON array, each with its label and server, instead of the labels
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// What to look at.
+    #[command(flatten)]
+    pub daemon: DaemonUrl,
+
+    /// Print the JSON as the daemon sends it
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Exactly one daemon.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct DaemonUrl {
+    /// The base URL of a queue
+    #[arg(long, value_name = "URL")]
+    pub queue: Option<BaseUrl>,
+
+    /// The base URL of a monitor
+    #[arg(long, value_name = "URL")]
+    pub monitor: Option<BaseUrl>,
+}
+
+/// `ci-runners emulator`
+#[derive(Debug, Args)]
+pub struct Emulator {
+    /// The port it listens on; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// The address it listens on
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub listen: IpAddr,
+}
+
+/// `ci-runners agent`
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// The base URL of the monitor that started it
+    #[arg(long, value_name = "URL", env = "CI_RUNNERS_MONITOR_URL")]
+    pub monitor_url: BaseUrl,
+
+    /// What shows the monitor which guest this is.
+    // Hidden, because it belongs into the variable: everybody can read a command line.
+    #[arg(
+        long,
+        env = "CI_RUNNERS_GUEST_SECRET",
+        hide = true,
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub guest_secret: Secret,
+
+    /// How long the monitor or GitHub may be out of reach before it gives up
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
+    pub give_up_after: Duration,
+}
+
+/// `ci-runners demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// End after the burst of jobs, with 0 only if everything went as it should
+    #[arg(long)]
+    pub exit: bool,
+
+    /// Take four ports from this one on: two monitors, the queue, GitHub
+    #[arg(long, value_name = "PORT", default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..=65_532))]
+    pub port_base: u16,
+
+    /// The port of the first monitor [default: the port base]
+    #[arg(long, value_name = "PORT")]
+    pub monitor_a_port: Option<u16>,
+
+    /// The port of the second monitor [default: the port base + 1]
+    #[arg(long, value_name = "PORT")]
+    pub monitor_b_port: Option<u16>,
+
+    /// The port of the queue [default: the port base + 2]
+    #[arg(long, value_name = "PORT")]
+    pub queue_port: Option<u16>,
+
+    /// The port of the made-up GitHub [default: the port base + 3]
+    #[arg(long, value_name = "PORT")]
+    pub github_port: Option<u16>,
+
+    /// Keep settings, state and log in this directory, which must not exist yet
+    #[arg(long, value_name = "DIR")]
+    pub keep_data: Option<PathBuf>,
+}
+
+/// Takes any text as a secret: clap would repeat a value that it refuses.
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// What every long help ends with: examples, then what the statuses mean.
+fn help_end(examples: &str) -> String {
+    format!("{examples}\n\n{MEANINGS}")
+}
+
+const LONG_ABOUT: &str = "\
+Gets runners for GitHub Actions jobs from a queue in front of your own CI servers.
+
+Every server has a monitor, which keeps a pool of fresh, single-use runners. One queue stands in \
+front of all of them, like the one line for all tills in a good supermarket: a job is enqueued, \
+which gives it a ticket, and takes the next runner that becomes free on any server. The label \
+that a take returns is what the job's workflow puts in `runs-on`.
+
+The API token of the queue is taken from the variable SERVO_CI_MONITOR_API_TOKEN only, never from \
+the command line, which everybody on a host can read.";
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  See queue, monitors and runners at work, without GitHub or virtual machines:
+    ci-runners demo
+
+  Get a runner for a job, waiting up to an hour:
+    label=$(ci-runners wait --queue https://queue.example.org --profile linux \\
+      --repo servo/servo --run-id 123)
+
+  See who waits for what:
+    ci-runners status --queue https://queue.example.org
+
+`ci-runners <command> --help` explains a command. Not in the list is `agent`, which monitors start:
+`ci-runners agent --help`.";
+
+const ENQUEUE_ABOUT: &str = "\
+Puts a job in line and prints its ticket.
+
+The ticket is the job: whoever has it can take the job's runners, or give the job up, and a queue \
+that was restarted meanwhile puts the job back in its old place when it sees the ticket. So keep \
+it like a password. A job whose client does not ask for its runners for 30 seconds leaves the \
+line: go on with `take`, or use `wait`, which does both.
+
+The same command again with the same --unique-id changes nothing and prints a ticket that is as \
+good.";
+
+const ENQUEUE_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners enqueue --queue http://127.0.0.1:8002 --profile linux \\
+    --repo servo/servo --run-id 123 --unique-id job-1
+
+  Two runners at once, and the name that was made up for the job:
+  ci-runners enqueue --queue http://127.0.0.1:8002 --profile linux --count 2 \\
+    --repo servo/servo --run-id 123 --json
+
+The same with curl:
+  curl --fail-with-body -sSX POST --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    'http://127.0.0.1:8002/profile/linux/enqueue?unique_id=job-1&qualified_repo=servo/servo&run_id=123'";
+
+const TAKE_ABOUT: &str = "\
+Asks once for the runners of a job that is in line.
+
+Prints the runners as JSON, as the queue sends them: an object, or an array if the job was \
+enqueued with --count. Each has its \"label\", for `runs-on`, and the \"server\" it is on. Asking \
+again gives the same runners. If the job's turn has not come, says where it stands, on standard \
+error, and ends with status 6: ask again after the time it names.";
+
+const TAKE_EXAMPLES: &str = "\
+Examples:
+  export CI_RUNNERS_TICKET=$(ci-runners enqueue --queue http://127.0.0.1:8002 --profile linux \\
+    --repo servo/servo --run-id 123 --unique-id job-1)
+  ci-runners take --queue http://127.0.0.1:8002 --unique-id job-1
+
+The same with curl:
+  curl --fail-with-body -sSX POST --oauth2-bearer \"$CI_RUNNERS_TICKET\" \\
+    http://127.0.0.1:8002/take/job-1";
+
+const WAIT_ABOUT: &str = "\
+Puts a job in line, waits for its runners, and prints their labels, one a line.
+
+Where the job stands is said on standard error: in one line that changes, on a terminal. The \
+queue may be restarted meanwhile, or be out of reach for a while: the job keeps its place. Ctrl-C, \
+and the end of --max-wait, withdraw the job, so that nobody waits behind it for nothing.";
+
+const WAIT_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  label=$(ci-runners wait --queue http://127.0.0.1:8002 --profile linux \\
+    --repo servo/servo --run-id 123 --max-wait 15m)
+
+  In a step of a workflow, with a fallback to a hosted runner:
+  label=$(ci-runners wait ...) || label=ubuntu-latest
+  echo \"runs-on=$label\" >> \"$GITHUB_OUTPUT\"";
+
+const STATUS_ABOUT: &str = "\
+Shows how a queue or a monitor stands: who waits for what and why, which servers answer, what \
+each runner is doing. Needs no token.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  ci-runners status --queue http://127.0.0.1:8002
+  ci-runners status --monitor http://127.0.0.1:8000 --json";
+
+const EMULATOR_ABOUT: &str = "\
+Runs a GitHub that is made up: it keeps runners, workflow jobs and artifacts in memory, and \
+answers the calls that monitors and queues make. What to put into monitor.toml so that a monitor \
+uses it, and how to queue a workflow job, is printed at the start. Ends on Ctrl-C.";
+
+const EMULATOR_EXAMPLES: &str = "\
+Examples:
+  ci-runners emulator
+  ci-runners emulator --port 9000 --listen 192.168.100.1";
+
+const AGENT_ABOUT: &str = "\
+Is a runner of the made-up GitHub, as the real runner software is one of the real GitHub: asks the \
+monitor for its credential, runs one job, in a real shell, and ends. Monitors start it; a profile \
+asks for it with driver = \"command\", and the monitor sets both of its variables:
+
+  CI_RUNNERS_MONITOR_URL   the base URL of the monitor
+  CI_RUNNERS_GUEST_SECRET  what shows the monitor which guest this is";
+
+const AGENT_EXAMPLES: &str = "\
+Example, in monitor.toml:
+  [profiles.linux.guest]
+  driver = \"command\"
+  command = [\"ci-runners\", \"agent\"]";
+
+const DEMO_ABOUT: &str = "\
+Shows queue, monitors and runners at work on this machine, with a GitHub that is made up.
+
+Starts, in one process but over real HTTP on this host alone: a made-up GitHub, two monitors, each \
+of whose runners is a process of its own, and the queue. Then sends a burst of jobs through the \
+calls that curl would make: more jobs than runners, of two profiles, one that needs two runners at \
+once, one that nobody can satisfy, one with a wrong token. Each job that gets its runner runs a \
+real shell command there. After a summary it stays up until Ctrl-C, for you to try things. \
+Settings, state and log are in a temporary directory, which is removed at the end.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  ci-runners demo
+  ci-runners demo --exit --port-base 9000
+  ci-runners demo --queue-port 9002 --keep-data /tmp/demo";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    const JOB: &str = "--queue http://q --profile linux --repo a/b --run-id 7";
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(format!("ci-runners {line}").split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_job_is_what_was_typed() {
+        let Command::Wait(wait) = parse(&format!("wait {JOB} --count 2 --unique-id x"))
+            .unwrap()
+            .command
+        else {
+            panic!("that is `wait`");
+        };
+        assert_eq!(wait.job.queue.as_str(), "http://q/");
+        assert_eq!(wait.max_wait, Duration::from_secs(3600));
+        let expected = Job {
+            unique_id: "x".parse().unwrap(),
+            profile_key: "linux".parse().unwrap(),
+            count: Some("2".parse().unwrap()),
+            qualified_repo: "a/b".parse().unwrap(),
+            run_id: RunId(7),
+        };
+        assert_eq!(wait.job.job(), expected);
+    }
+
+    #[test]
+    fn a_job_without_a_name_gets_one_of_its_own() {
+        let Command::Enqueue(enqueue) = parse(&format!("enqueue {JOB}")).unwrap().command else {
+            panic!("that is `enqueue`");
+        };
+        assert_ne!(enqueue.job.job().unique_id, enqueue.job.job().unique_id);
+        assert_eq!(enqueue.job.job().count, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_status_2_and_named() {
+        for (line, part) in [
+            ("enqueue", "--queue <URL>"),
+            (
+                "enqueue --queue nowhere --profile a --repo a/b --run-id 1",
+                "a base URL is",
+            ),
+            (&format!("enqueue {JOB} --count 65"), "count must be"),
+            (
+                &format!("enqueue {JOB} --unique-id a/b"),
+                "unique_id must be",
+            ),
+            (
+                &format!("enqueue {JOB} --api-token x"),
+                "unexpected argument '--api-token'",
+            ),
+            (
+                &format!("wait {JOB} --max-wait soon"),
+                "a duration is whole seconds",
+            ),
+            ("status", "--queue <URL>|--monitor <URL>"),
+            ("status --queue http://a --monitor http://b", "cannot be used with"),
+            ("demo --port-base 65533", "65533 is not in 1..=65532"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_not_shown_whatever_it_looks_like() {
+        for ticket in ["hunter2", "hunter2\n", "", "-hunter2"] {
+            let ticket = format!("--ticket={ticket}");
+            let line = ["ci-runners", "take", "--queue=http://q", "--unique-id=x", &ticket];
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert!(!format!("{cli:?}").contains("hunter2"));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What each command does, one module each.
+//!
+//! - `enqueue`, `take`, `wait`: a job's way to its runners
+//! - `status`: how a daemon stands
+//! - `emulator`, `agent`: a GitHub that is made up, and its runners
+//!
+//! Each takes what was typed and returns how the command ends. `demo` has a room of its own.
+
+mod agent;
+mod emulator;
+mod enqueue;
+mod status;
+mod take;
+pub mod wait;
+
+use shared::{secret::Secret, settings::Environment};
+
+use crate::{
+    args::{API_TOKEN_VARIABLE, Command},
+    demo,
+    exit::Exit,
+    failure::Failure,
+};
+
+/// Does what was asked for.
+///
+/// # Errors
+/// When that fails; `Failure::exit` says how the command then ends.
+pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Failure> {
+    match command {
+        Command::Enqueue(args) => enqueue::enqueue(&args, &api_token(environment)?).await,
+        Command::Take(args) => take::take(&args).await,
+        Command::Wait(args) => wait::wait(&args, &api_token(environment)?).await,
+        Command::Status(args) => status::status(&args).await,
+        Command::Emulator(args) => emulator::emulator(&args, environment).await,
+        Command::Agent(args) => agent::agent(&args, environment).await,
+        Command::Demo(args) => demo::demo(&args, environment).await,
+    }
+}
+
+fn api_token(environment: &Environment) -> Result<Secret, Failure> {
+    environment
+        .get(API_TOKEN_VARIABLE)
+        .map(Secret::new)
+        .ok_or(Failure::NoApiToken)
+}

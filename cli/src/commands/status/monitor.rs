@@ -1,0 +1,151 @@
+//! A monitor's dashboard in text. Pure.
+
+use shared::{
+    github::{Registration, RegistrationStatus},
+    wire::{DashboardRunner, MonitorDashboard, RunnerStatus},
+};
+
+use crate::{output::printable, table::table, words};
+
+/// Longest text of a monitor that is shown in a cell, in characters.
+const CELL_MAX: usize = 120;
+
+/// The dashboard as text: what there is of each profile, then every runner.
+pub fn lay_out(dashboard: &MonitorDashboard) -> String {
+    let mut parts = vec![profiles(dashboard)];
+    if dashboard.runners.is_empty() {
+        parts.push("There are no runners.".to_owned());
+    } else {
+        parts.push(runners(&dashboard.runners));
+    }
+    parts.join("\n\n")
+}
+
+fn profiles(dashboard: &MonitorDashboard) -> String {
+    let rows: Vec<_> = dashboard
+        .profile_runner_counts
+        .iter()
+        .map(|(key, counts)| {
+            [
+                key.to_string(),
+                counts.target.to_string(),
+                counts.idle.to_string(),
+                counts.reserved.to_string(),
+                counts.busy.to_string(),
+                counts.started_or_crashed.to_string(),
+                counts.wanted.to_string(),
+                counts
+                    .image_age
+                    .map_or_else(|| "-".to_owned(), words::duration),
+            ]
+        })
+        .collect();
+    table(
+        [
+            "PROFILE", "TARGET", "IDLE", "RESERVED", "BUSY", "STARTING", "WANTED", "IMAGE AGE",
+        ],
+        &rows,
+    )
+}
+
+fn runners(runners: &[DashboardRunner]) -> String {
+    let rows: Vec<_> = runners
+        .iter()
+        .map(|shown| {
+            let registration = shown.runner.registration.as_ref();
+            [
+                shown.id.to_string(),
+                registration.map_or_else(|| "-".to_owned(), |it| cell(&it.name)),
+                shown.status.map_or_else(|| as_github(registration), status).to_owned(),
+                shown.runner.guest_name.as_deref().map_or_else(|| "-".to_owned(), cell),
+                labels(registration),
+            ]
+        })
+        .collect();
+    table(["ID", "RUNNER", "STATUS", "GUEST", "LABELS"], &rows)
+}
+
+fn status(status: RunnerStatus) -> &'static str {
+    match status {
+        RunnerStatus::Invalid => "invalid",
+        RunnerStatus::Starting => "starting",
+        RunnerStatus::Idle => "idle",
+        RunnerStatus::Reserved => "reserved",
+        RunnerStatus::Busy => "busy",
+        RunnerStatus::Done => "done",
+    }
+}
+
+/// What older monitors leave to be seen from the registration.
+fn as_github(registration: Option<&Registration>) -> &'static str {
+    match registration {
+        None => "unregistered",
+        Some(registration) if registration.busy => "busy",
+        Some(registration) => match registration.status {
+            RegistrationStatus::Online => "online",
+            RegistrationStatus::Offline => "offline",
+        },
+    }
+}
+
+fn labels(registration: Option<&Registration>) -> String {
+    let labels = registration.into_iter().flat_map(|it| &it.labels);
+    let names: Vec<String> = labels.map(|label| cell(&label.name)).collect();
+    names.join(", ")
+}
+
+fn cell(text: &str) -> String {
+    printable(text, CELL_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn text(dashboard: Value) -> String {
+        lay_out(&serde_json::from_value(dashboard).unwrap())
+    }
+
+    #[test]
+    fn a_dashboard_shows_profiles_and_runners() {
+        let created_time = json!({"secs_since_epoch": 1, "nanos_since_epoch": 2});
+        let registration = |name: &str, busy: bool| {
+            json!({"id": 70, "name": name, "status": "online", "busy": busy,
+                "labels": [{"name": "runner:a\u{1b}"}, {"name": "x"}]})
+        };
+        let runner = |id: u64, registration: Value, guest: Value| {
+            json!({"id": id, "created_time": created_time, "registration": registration,
+                "guest_name": guest, "ipv4_address": null})
+        };
+        let dashboard = json!({
+            "profile_runner_counts": {
+                "linux": {"target": 2, "healthy": 2, "started_or_crashed": 1, "idle": 1, "reserved": 3,
+                    "busy": 4, "excess_healthy": 0, "wanted": 5, "image_age": {"secs": 7200, "nanos": 0}},
+                "macos": {"target": 0, "healthy": 0, "started_or_crashed": 0, "idle": 0, "reserved": 0,
+                    "busy": 0, "excess_healthy": 0, "wanted": 0, "image_age": null}},
+            "runners": [
+                {"id": 7, "screenshot_url": null, "status": "reserved",
+                 "runner": runner(7, registration("ci-runner-linux.7@a", true), json!("guest-7"))},
+                {"id": 8, "runner": runner(8, registration("ci-runner-linux.8@a", true), Value::Null)},
+                {"id": 9, "runner": runner(9, Value::Null, Value::Null)}],
+        });
+        let expected = "\
+PROFILE  TARGET  IDLE  RESERVED  BUSY  STARTING  WANTED  IMAGE AGE
+linux    2       1     3         4     1         5       2 h
+macos    0       0     0         0     0         0       -
+
+ID  RUNNER               STATUS        GUEST    LABELS
+7   ci-runner-linux.7@a  reserved      guest-7  runner:a, x
+8   ci-runner-linux.8@a  busy          -        runner:a, x
+9   -                    unregistered  -";
+        assert_eq!(text(dashboard), expected);
+    }
+
+    #[test]
+    fn a_monitor_without_runners_says_so() {
+        let dashboard = json!({"profile_runner_counts": {}, "runners": []});
+        assert!(text(dashboard).ends_with("\n\nThere are no runners."));
+    }
+}

@@ -1,0 +1,227 @@
+//! A queue's dashboard in text. Pure.
+//!
+//! Owns which of its keys are read; what a queue does not say is left empty.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use shared::wire::Estimate;
+
+use crate::{output::printable, table::table, words};
+
+/// Longest text of a queue that is shown in a cell, in characters.
+const CELL_MAX: usize = 120;
+
+/// What is shown of `/dashboard.json` of a queue.
+#[derive(Debug, Deserialize)]
+pub struct QueueDashboard {
+    #[serde(default)]
+    is_settled: bool,
+    waiting_count: usize,
+    #[serde(default)]
+    served_count: usize,
+    profiles: Vec<Profile>,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Profile {
+    profile_key: String,
+    target: usize,
+    idle: usize,
+    waiting_count: usize,
+    #[serde(default)]
+    jobs: Vec<Job>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Job {
+    unique_id: String,
+    count: usize,
+    qualified_repo: String,
+    run_id: u64,
+    waited_seconds: u64,
+    #[serde(default)]
+    estimate: Option<Estimate>,
+    #[serde(default)]
+    why: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Server {
+    name: String,
+    health: String,
+    #[serde(default)]
+    age_seconds: Option<u64>,
+    #[serde(default)]
+    profiles: Vec<ServerProfile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ServerProfile {
+    profile_key: String,
+    target: usize,
+    idle: usize,
+}
+
+/// The dashboard as text: a summary, the servers, the profiles, and who waits.
+pub fn lay_out(dashboard: &QueueDashboard) -> String {
+    let mut parts = vec![summary(dashboard), servers(&dashboard.servers)];
+    if !dashboard.profiles.is_empty() {
+        parts.push(profiles(&dashboard.profiles));
+    }
+    let has_jobs = |profile: &&Profile| !profile.jobs.is_empty();
+    parts.extend(dashboard.profiles.iter().filter(has_jobs).map(jobs));
+    parts.join("\n\n")
+}
+
+fn summary(dashboard: &QueueDashboard) -> String {
+    let waiting = dashboard.waiting_count;
+    let verb = if waiting == 1 { "waits" } else { "wait" };
+    let mut summary = format!(
+        "{} {verb}, {} have their runners.",
+        words::count(waiting, "job", "jobs"),
+        dashboard.served_count
+    );
+    if !dashboard.is_settled {
+        summary += " The queue has just started and gives out nothing yet.";
+    }
+    summary
+}
+
+fn servers(servers: &[Server]) -> String {
+    let rows: Vec<_> = servers
+        .iter()
+        .map(|server| {
+            let idle: Vec<String> = server
+                .profiles
+                .iter()
+                .map(|profile| {
+                    let key = cell(&profile.profile_key);
+                    format!("{key} {} of {}", profile.idle, profile.target)
+                })
+                .collect();
+            [
+                cell(&server.name),
+                cell(&server.health),
+                server
+                    .age_seconds
+                    .map_or_else(|| "never".to_owned(), |age| format!("{} ago", seconds(age))),
+                idle.join(", "),
+            ]
+        })
+        .collect();
+    table(["SERVER", "HEALTH", "LAST WORD", "IDLE"], &rows)
+}
+
+fn profiles(profiles: &[Profile]) -> String {
+    let rows: Vec<_> = profiles
+        .iter()
+        .map(|profile| {
+            [
+                cell(&profile.profile_key),
+                profile.idle.to_string(),
+                profile.target.to_string(),
+                profile.waiting_count.to_string(),
+            ]
+        })
+        .collect();
+    table(["PROFILE", "IDLE", "TARGET", "WAITING"], &rows)
+}
+
+fn jobs(profile: &Profile) -> String {
+    let rows: Vec<_> = profile
+        .jobs
+        .iter()
+        .enumerate()
+        .map(|(index, job)| {
+            [
+                (index + 1).to_string(),
+                cell(&job.unique_id),
+                job.count.to_string(),
+                format!("{} {}", cell(&job.qualified_repo), job.run_id),
+                seconds(job.waited_seconds),
+                job.estimate
+                    .map_or_else(|| "?".to_owned(), |estimate| seconds(estimate.p50_seconds)),
+                cell(&job.why),
+            ]
+        })
+        .collect();
+    let key = cell(&profile.profile_key);
+    let mut text = format!("Waiting for {key}:\n");
+    text += &table(
+        ["#", "JOB", "RUNNERS", "FOR RUN", "WAITED", "STILL", "WHY"],
+        &rows,
+    );
+    let more = profile.waiting_count.saturating_sub(profile.jobs.len());
+    if more > 0 {
+        text += &format!("\nand {more} more");
+    }
+    text
+}
+
+fn cell(text: &str) -> String {
+    printable(text, CELL_MAX)
+}
+
+fn seconds(seconds: u64) -> String {
+    words::duration(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(dashboard: serde_json::Value) -> String {
+        lay_out(&serde_json::from_value(dashboard).unwrap())
+    }
+
+    #[test]
+    fn a_dashboard_shows_servers_profiles_and_who_waits() {
+        let dashboard = json!({
+            "is_settled": true, "waiting_count": 3, "served_count": 4,
+            "profiles": [{"profile_key": "linux", "target": 5, "idle": 0, "waiting_count": 3, "jobs": [
+                {"unique_id": "job-a", "count": 1, "qualified_repo": "delan/servo", "run_id": 123,
+                 "waited_seconds": 61, "estimate": {"p50_seconds": 90, "p90_seconds": 200},
+                 "why": "it is next; every runner of this profile is in use"},
+                {"unique_id": "b", "count": 2, "qualified_repo": "a/b", "run_id": 4,
+                 "waited_seconds": 5, "estimate": null, "why": "one job is before it\u{1b}[2J"}]},
+                {"profile_key": "macos", "target": 1, "idle": 1, "waiting_count": 0, "jobs": []}],
+            "servers": [
+                {"name": "http://ci0/", "health": "fresh", "age_seconds": 2,
+                 "profiles": [{"profile_key": "linux", "target": 5, "idle": 0},
+                              {"profile_key": "macos", "target": 1, "idle": 1}]},
+                {"name": "http://ci1/", "health": "down", "age_seconds": null, "profiles": []}],
+        });
+        let expected = "\
+3 jobs wait, 4 have their runners.
+
+SERVER       HEALTH  LAST WORD  IDLE
+http://ci0/  fresh   2 s ago    linux 0 of 5, macos 1 of 1
+http://ci1/  down    never
+
+PROFILE  IDLE  TARGET  WAITING
+linux    0     5       3
+macos    1     1       0
+
+Waiting for linux:
+#  JOB    RUNNERS  FOR RUN          WAITED  STILL  WHY
+1  job-a  1        delan/servo 123  1 min   2 min  it is next; every runner of this profile is in use
+2  b      2        a/b 4            5 s     ?      one job is before it[2J
+and 1 more";
+        assert_eq!(text(dashboard), expected);
+    }
+
+    #[test]
+    fn a_queue_that_has_just_started_says_so() {
+        let dashboard = json!({"is_settled": false, "waiting_count": 1, "served_count": 0,
+            "profiles": [], "servers": []});
+        assert_eq!(
+            text(dashboard),
+            "1 job waits, 0 have their runners. The queue has just started and gives out nothing \
+             yet.\n\nSERVER  HEALTH  LAST WORD  IDLE"
+        );
+    }
+}

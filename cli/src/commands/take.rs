@@ -1,0 +1,35 @@
+//! `ci-runners take`: asks once for the runners of a job.
+
+use std::time::Duration;
+
+use shared::http::Client;
+
+use crate::{
+    args,
+    client::{QueueClient, Take},
+    exit::Exit,
+    failure::Failure,
+    output, words,
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the queue refuses or cannot be asked, or nobody reads the runners.
+pub async fn take(args: &args::Take) -> Result<Exit, Failure> {
+    let queue = QueueClient::new(Client::new(), args.queue.clone());
+    let taken = queue
+        .take(&args.unique_id, &args.ticket, Duration::ZERO)
+        .await?;
+    match taken {
+        Take::Runners(taken) => {
+            output::print(&taken.json.to_string())?;
+            Ok(Exit::Done)
+        }
+        Take::Waiting(waiting) => {
+            let (place, after) = (waiting.words(), words::duration(waiting.retry_after));
+            output::note(&format!("waiting: {place}; ask again in {after}"));
+            Ok(Exit::NotYet)
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `ci-runners wait`: stands in line for a job until it has its runners.
+//!
+//! - `patience`: what to do after each answer; pure
+//! - `line`: does it
+//! - `progress`: says where the job stands
+//!
+//! This file owns how the wait ends: with runners, because waiting cannot help, because it took
+//! too long, or because somebody said so.
+
+mod line;
+mod patience;
+mod progress;
+
+use std::time::Duration;
+
+use shared::{daemon::shutdown_signal, http::Client, secret::Secret};
+
+pub use self::line::{Line, Progress};
+use self::progress::OnStderr;
+use crate::{
+    args::Wait,
+    client::{CallError, QueueClient, Taken},
+    exit::Exit,
+    failure::Failure,
+    output, words,
+};
+
+/// How often it is looked where the job stands.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+///
+/// # Errors
+/// When waiting cannot help, or nobody reads the labels.
+pub async fn wait(args: &Wait, api_token: &Secret) -> Result<Exit, Failure> {
+    let mut line = Line::new(
+        QueueClient::new(Client::new(), args.job.queue.clone()),
+        args.job.job(),
+        api_token.clone(),
+        OnStderr::start(output::is_watched()),
+        LOOK_PAUSE,
+    );
+    // Runners come first: they are never thrown away because time was up in the same moment.
+    let outcome = tokio::select! {
+        biased;
+        stood = line.stand() => match stood {
+            Ok(taken) => Outcome::Stood(taken),
+            Err(error) => Outcome::Failed(error),
+        },
+        signal = shutdown_signal() => Outcome::Signal(signal.map_err(Failure::Signals)?),
+        () = tokio::time::sleep(args.max_wait) => Outcome::TooLong,
+    };
+    match outcome {
+        Outcome::Stood(taken) => {
+            line.say("the runners are there");
+            let labels = taken.labels(line.unique_id());
+            // The line on the terminal has to go before anything else is printed.
+            drop(line);
+            output::print(&if args.json {
+                taken.json_array().to_string()
+            } else {
+                labels.join("\n")
+            })?;
+            Ok(Exit::Done)
+        }
+        Outcome::Failed(error) => {
+            // A job that was refused is in no line; after any other failure it may be.
+            if error.refusal().is_none() {
+                line.leave().await;
+            }
+            Err(error.into())
+        }
+        Outcome::Signal(name) => {
+            line.say(&format!("{name}: withdrawing the job"));
+            line.leave().await;
+            Ok(Exit::by_signal(name))
+        }
+        Outcome::TooLong => {
+            let wait = words::duration(args.max_wait);
+            line.say(&format!("no runners within {wait}: withdrawing the job"));
+            line.leave().await;
+            Ok(Exit::WaitedTooLong)
+        }
+    }
+}
+
+/// How a wait comes to its end.
+enum Outcome {
+    /// With runners.
+    Stood(Taken),
+    /// Waiting cannot help.
+    Failed(CallError),
+    /// A signal of this name came.
+    Signal(&'static str),
+    /// `--max-wait` is over.
+    TooLong,
+}

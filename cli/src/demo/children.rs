@@ -1,0 +1,109 @@
+//! The processes that this one has started: the demo's runners.
+//!
+//! Owns their end. Only children of this very process are ever touched, each by its id, so that no
+//! runner of a real monitor on the same machine is met by mistake. Reads `/proc`, so Linux only.
+
+use std::{fs, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::time::{Instant, sleep};
+
+/// How often to look whether they are gone.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// How long the system may take to remove a process that was killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A process, as `/proc/<pid>/stat` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    parent_pid: i32,
+    group_id: i32,
+    /// Whether it has ended, and only waits for its parent to take notice.
+    is_zombie: bool,
+}
+
+/// Waits until all children have ended by themselves, and kills those that have not within
+/// `timeout`, with all of their groups.
+pub async fn end_all(timeout: Duration) {
+    if are_gone_within(timeout).await {
+        return;
+    }
+    for child in living() {
+        log::warn!("process {} has not ended by itself: killing it", child.pid);
+        kill(child);
+    }
+    are_gone_within(KILL_TIMEOUT).await;
+}
+
+async fn are_gone_within(timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
+    while !living().is_empty() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(LOOK_PAUSE).await;
+    }
+    true
+}
+
+fn kill(child: Process) {
+    // Fails if it has ended meanwhile, which is all that is wanted. Runners lead groups of their
+    // own; what has our own group must not take us along.
+    let _ = match Pid::from_raw(child.pid) {
+        Some(pid) if child.group_id == child.pid => kill_process_group(pid, Signal::KILL),
+        Some(pid) => kill_process(pid, Signal::KILL),
+        None => Ok(()),
+    };
+}
+
+/// The children of this process that have not ended.
+fn living() -> Vec<Process> {
+    let own_pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter(|entry| {
+            let name = entry.file_name();
+            name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
+        })
+        // A process may end between being listed and being read.
+        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+        .filter_map(|stat| parse(&stat))
+        .filter(|process| process.parent_pid == own_pid && !process.is_zombie)
+        .collect()
+}
+
+/// Reads `<pid> (<name>) <state> <parent> <group> …`; see proc_pid_stat(5). The name may hold
+/// blanks and brackets itself.
+fn parse(stat: &str) -> Option<Process> {
+    let (pid, rest) = stat.split_once(' ')?;
+    let (_, rest) = rest.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    Some(Process {
+        pid: pid.parse().ok()?,
+        parent_pid: fields.next()?.parse().ok()?,
+        group_id: fields.next()?.parse().ok()?,
+        is_zombie: matches!(state, "Z" | "X"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name_is() {
+        let process = |is_zombie| Process {
+            pid: 7,
+            parent_pid: 5,
+            group_id: 6,
+            is_zombie,
+        };
+        assert_eq!(parse("7 (sh) S 5 6 6 0 -1 4194560"), Some(process(false)));
+        assert_eq!(parse("7 (a) b) (c) Z 5 6 6 0"), Some(process(true)));
+        for text in ["", "7", "7 (sh", "7 (sh) S", "x (sh) S 5 6", "7 (sh) S a 6"] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How waits and places are put in words. Pure: everything it says is in its arguments.
+
+use std::time::Duration;
+
+use shared::wire::Estimate;
+
+/// A length of time as people say it: rounded to what matters.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", (seconds + 30) / 60),
+        _ if (seconds + 1800) / 3600 < 48 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
+    }
+}
+
+/// A short length of time, to a tenth of a second.
+pub fn short_duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        _ => self::duration(duration),
+    }
+}
+
+/// Where a job stands: `position 3, about 2 min`.
+pub fn place(position: Option<u64>, estimate: Option<Estimate>) -> String {
+    let Some(position) = position else {
+        return "waiting".to_owned();
+    };
+    match estimate {
+        Some(estimate) => format!(
+            "position {position}, about {}",
+            duration(Duration::from_secs(estimate.p50_seconds))
+        ),
+        None => format!("position {position}"),
+    }
+}
+
+/// A number of things, with the right form of their name.
+pub fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_rounded_to_what_matters() {
+        for (seconds, words) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (89, "1 min"),
+            (90, "2 min"),
+            (3599, "60 min"),
+            (3600, "1 h"),
+            (86_400, "24 h"),
+            (200_000, "2 days"),
+        ] {
+            assert_eq!(duration(Duration::from_secs(seconds)), words, "{seconds}");
+        }
+        assert_eq!(short_duration(Duration::from_millis(1_250)), "1.2 s");
+        assert_eq!(short_duration(Duration::from_secs(90)), "2 min");
+    }
+
+    #[test]
+    fn a_place_says_how_long_if_that_is_known() {
+        let estimate = Estimate {
+            p50_seconds: 120,
+            p90_seconds: 600,
+        };
+        assert_eq!(place(Some(3), Some(estimate)), "position 3, about 2 min");
+        assert_eq!(place(Some(1), None), "position 1");
+        assert_eq!(place(None, Some(estimate)), "waiting");
+    }
+
+    #[test]
+    fn one_thing_has_another_form_than_many() {
+        let jobs = |number| count(number, "job", "jobs");
+        assert_eq!([0, 1, 2].map(jobs), ["0 jobs", "1 job", "2 jobs"]);
+    }
+}

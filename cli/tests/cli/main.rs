@@ -1,0 +1,18 @@
+//! The real `ci-runners` executable, from the outside: what it prints and how it ends.
+//!
+//! - `help`: the texts that people learn from
+//! - `job`: `enqueue` and `take`; `wait`: both in one, and everything that can come between
+//! - `status`: `status`; `emulator`: `emulator` and `agent`
+//! - `demo`: `demo`, whole
+//! - `line`: all executables together, with curl as the client
+//!
+//! The first ones meet a real queue in this process, and a monitor that is a few lines long.
+
+mod demo;
+mod emulator;
+mod help;
+mod job;
+mod line;
+mod status;
+mod support;
+mod wait;

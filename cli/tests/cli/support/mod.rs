@@ -1,0 +1,35 @@
+//! What the tests of this crate share.
+//!
+//! - `command`: runs the executable
+//! - `monitor`: a monitor of a few lines, whose runners tests make idle
+//! - `queue`: a real queue in this process, which can be restarted
+//! - `ports`: ports that are free
+
+mod command;
+mod monitor;
+mod ports;
+mod queue;
+
+pub use command::{API_TOKEN, Ended, Started, ci_runners, end_of, run, start, text_of};
+pub use monitor::FakeMonitor;
+pub use ports::free_ports;
+pub use queue::TestQueue;
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up on it. Long, for machines that are busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `is_met` says so.
+///
+/// # Panics
+/// When patience is over; `what` says for what.
+pub async fn until(what: &str, mut is_met: impl AsyncFnMut() -> bool) {
+    let met = async {
+        while !is_met().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, met).await;
+    waited.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"));
+}

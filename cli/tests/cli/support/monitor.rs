@@ -1,0 +1,182 @@
+//! A monitor of a few lines: its runners are numbers, and tests say which of them are idle.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    web::{self, Data, Path},
+};
+use serde_json::{Value, json};
+use shared::web::preferred_wait;
+use tokio::sync::watch;
+
+/// The one profile it has.
+const PROFILE: &str = "linux";
+/// How many runners it says it is set up to have.
+const TARGET: usize = 3;
+
+/// A monitor, for as long as the runtime of its test.
+#[derive(Clone)]
+pub struct FakeMonitor {
+    /// Its base URL, without a slash at the end.
+    pub url: String,
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    revision: u64,
+    idle: BTreeSet<u64>,
+    reserved: BTreeMap<String, Vec<u64>>,
+}
+
+impl FakeMonitor {
+    /// A monitor none of whose runners is idle.
+    pub fn start() -> Self {
+        let state = Arc::new(watch::Sender::new(State::default()));
+        let data = Data::new(Arc::clone(&state));
+        let app = move || {
+            App::new()
+                .app_data(data.clone())
+                .route("/dashboard.json", web::get().to(dashboard))
+                .route("/profile/{key}/take", web::post().to(take_one))
+                .route("/profile/{key}/take/{count}", web::post().to(take_several))
+                .route("/reservation/{unique_id}", web::delete().to(release))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals();
+        let server = server.bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", server.addrs()[0]);
+        actix_web::rt::spawn(server.run());
+        Self { url, state }
+    }
+
+    /// Makes a runner idle.
+    pub fn free(&self, id: u64) {
+        change(&self.state, |state| state.idle.insert(id));
+    }
+
+    /// For whom runners are held.
+    pub fn reserved_for(&self) -> Vec<String> {
+        self.state.borrow().reserved.keys().cloned().collect()
+    }
+}
+
+fn change<R>(state: &watch::Sender<State>, work: impl FnOnce(&mut State) -> R) -> R {
+    let mut result = None;
+    state.send_modify(|state| {
+        state.revision += 1;
+        result = Some(work(state));
+    });
+    result.expect("the change was made")
+}
+
+async fn dashboard(
+    request: HttpRequest,
+    state: Data<Arc<watch::Sender<State>>>,
+) -> HttpResponse {
+    let mut seen = state.subscribe();
+    let known = request.headers().get("if-none-match");
+    let known = known.map(|etag| etag.to_str().unwrap().to_owned());
+    let is_new = |state: &State| known.as_deref() != Some(&etag(state));
+    let hold = preferred_wait(request.headers()).unwrap_or(Duration::ZERO);
+    let changed = tokio::time::timeout(hold, seen.wait_for(is_new)).await;
+    match changed {
+        Ok(state) => {
+            let state = state.unwrap().clone();
+            HttpResponse::Ok()
+                .insert_header(("etag", etag(&state)))
+                .json(shown(&state))
+        }
+        Err(_) => HttpResponse::NotModified().finish(),
+    }
+}
+
+fn etag(state: &State) -> String {
+    format!("\"{}\"", state.revision)
+}
+
+fn shown(state: &State) -> Value {
+    let runner = |id: u64, status: &str| {
+        json!({"id": id, "screenshot_url": null, "profile_key": PROFILE, "status": status, "runner": {
+            "id": id, "created_time": {"secs_since_epoch": 1, "nanos_since_epoch": 0},
+            "registration": null, "guest_name": null, "ipv4_address": null}})
+    };
+    let idle = state.idle.iter().map(|&id| runner(id, "idle"));
+    let reserved = state.reserved.values().flatten();
+    let reserved = reserved.map(|&id| runner(id, "reserved"));
+    let reservations: BTreeMap<_, _> = state
+        .reserved
+        .iter()
+        .map(|(unique_id, ids)| {
+            (
+                unique_id,
+                json!({"runners": ids, "state": "held", "attempt": 0}),
+            )
+        })
+        .collect();
+    let held: usize = state.reserved.values().map(Vec::len).sum();
+    json!({
+        "profile_runner_counts": {PROFILE: {"target": TARGET, "healthy": state.idle.len() + held,
+            "started_or_crashed": 0, "idle": state.idle.len(), "reserved": held, "busy": 0,
+            "excess_healthy": 0, "wanted": 0, "image_age": null}},
+        "runners": idle.chain(reserved).collect::<Vec<_>>(),
+        "reservations": reservations,
+    })
+}
+
+async fn take_one(
+    request: HttpRequest,
+    state: Data<Arc<watch::Sender<State>>>,
+) -> HttpResponse {
+    match take(&request, &state, 1) {
+        Some(runners) => HttpResponse::Ok().json(&runners[0]),
+        None => no_capacity(),
+    }
+}
+
+async fn take_several(
+    request: HttpRequest,
+    path: Path<(String, usize)>,
+    state: Data<Arc<watch::Sender<State>>>,
+) -> HttpResponse {
+    match take(&request, &state, path.1) {
+        Some(runners) => HttpResponse::Ok().json(runners),
+        None => no_capacity(),
+    }
+}
+
+fn no_capacity() -> HttpResponse {
+    HttpResponse::ServiceUnavailable().json(json!({"code": "no_capacity", "message": "no"}))
+}
+
+fn take(request: &HttpRequest, state: &watch::Sender<State>, count: usize) -> Option<Vec<Value>> {
+    let mut parameters = request.query_string().split('&');
+    let unique_id = parameters.find_map(|pair| pair.strip_prefix("unique_id="));
+    let unique_id = unique_id.unwrap().to_owned();
+    let ids = change(state, |state| {
+        if let Some(ids) = state.reserved.get(&unique_id) {
+            return Some(ids.clone());
+        }
+        if state.idle.len() < count {
+            return None;
+        }
+        let ids: Vec<u64> = state.idle.iter().take(count).copied().collect();
+        ids.iter().for_each(|id| drop(state.idle.remove(id)));
+        state.reserved.insert(unique_id, ids.clone());
+        Some(ids)
+    })?;
+    let runner = |id| json!({"id": id, "runner": {"id": id}, "label": format!("runner:{id}")});
+    Some(ids.into_iter().map(runner).collect())
+}
+
+async fn release(path: Path<String>, state: Data<Arc<watch::Sender<State>>>) -> HttpResponse {
+    change(&state, |state| {
+        let ids = state.reserved.remove(path.as_str()).unwrap_or_default();
+        state.idle.extend(ids);
+    });
+    HttpResponse::NoContent().finish()
+}

@@ -1,0 +1,111 @@
+//! A real queue in this process, over real HTTP, which can be restarted at its old address.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use serde_json::Value;
+use shared::{
+    http::{Call, Client, Method},
+    settings::{Environment, Settings},
+};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::{API_TOKEN, FakeMonitor, until};
+
+/// A queue in front of one monitor.
+pub struct TestQueue {
+    /// Its base URL, without a slash at the end.
+    pub url: String,
+    port: u16,
+    settings: Settings,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    _folder: TempDir,
+}
+
+impl TestQueue {
+    /// A queue that has heard of `monitor`.
+    pub async fn start(monitor: &FakeMonitor) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path(), &monitor.url);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut queue = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            port,
+            settings,
+            running: None,
+            _folder: folder,
+        };
+        queue.run(listener).await;
+        queue
+    }
+
+    /// Ends it, as a restart does: what is held is answered, then the port is closed.
+    pub async fn stop(&mut self) {
+        let (stop, task) = self.running.take().expect("it runs");
+        stop.send(()).unwrap();
+        task.await.unwrap();
+    }
+
+    /// Starts it again, with what it kept on disk.
+    pub async fn start_again(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        self.run(listener).await;
+    }
+
+    /// What its dashboard says.
+    pub async fn dashboard(&self) -> Value {
+        let url = format!("{}/dashboard.json", self.url);
+        let answer = Client::new().call(Call::new(Method::GET, &url)).await;
+        answer.unwrap().json().unwrap()
+    }
+
+    /// The names of the jobs in line.
+    pub async fn jobs_in_line(&self) -> Vec<String> {
+        let dashboard = self.dashboard().await;
+        let profiles = dashboard["profiles"].as_array().unwrap().iter();
+        let jobs = profiles.flat_map(|profile| profile["jobs"].as_array().unwrap());
+        jobs.map(|job| job["unique_id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    async fn run(&mut self, listener: TcpListener) {
+        let app = queue::app::build(&self.settings, vec![listener]).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = actix_web::rt::spawn(async move {
+            let stop = async { drop(stopped.await) };
+            app.run_until(stop).await.unwrap();
+        });
+        self.running = Some((stop, task));
+        until("the queue hears of its monitor", async || {
+            self.dashboard().await["servers"][0]["health"] == "fresh"
+        })
+        .await;
+    }
+}
+
+fn settings(folder: &Path, monitor_url: &str) -> Settings {
+    let file = folder.join("monitor.toml");
+    let text = format!(
+        r#"
+        listen_on = ["127.0.0.1"]
+        external_base_url = "{monitor_url}/"
+        github_api_scope = "/orgs/servo"
+        github_api_suffix = "test"
+        allowed_qualified_repo_prefix = "servo/"
+        available_normal_memory = "1G"
+        [queue]
+        servers = ["{monitor_url}"]
+        settle = 0
+        "#
+    );
+    fs::write(&file, text).unwrap();
+    let environment = Environment::from_iter([
+        ("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN.to_owned()),
+        (
+            "SERVO_CI_MONITOR_DATA_PATH",
+            folder.display().to_string(),
+        ),
+    ]);
+    Settings::load(&file, &environment).unwrap()
+}

@@ -1,0 +1,95 @@
+//! A body that announces its whole length and then does not keep to it.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use actix_web::{
+    body::{BodySize, MessageBody},
+    web::Bytes,
+};
+
+use crate::api::socket::Socket;
+
+/// What comes after the last byte that is sent.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The connection ends.
+    Cut(Option<Socket>),
+    /// Nothing, for as long as the client waits.
+    Stall,
+}
+
+#[derive(Debug)]
+pub(super) struct BrokenBody {
+    announced: u64,
+    part: Bytes,
+    ending: Ending,
+    /// Whether what came before was handed to the network.
+    is_flushed: bool,
+}
+
+impl BrokenBody {
+    /// Sends the first `keep` bytes of `whole`, but never all of it.
+    pub(super) fn new(whole: Bytes, keep: usize, ending: Ending) -> Self {
+        let announced = whole.len();
+        Self {
+            announced: announced as u64,
+            part: whole.slice(..keep.min(announced.saturating_sub(1))),
+            ending,
+            is_flushed: false,
+        }
+    }
+}
+
+impl MessageBody for BrokenBody {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.announced)
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        if !self.part.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.part))));
+        }
+        if let Ending::Cut(socket) = &self.ending {
+            if self.is_flushed {
+                if let Some(socket) = socket {
+                    socket.cut();
+                }
+            } else {
+                // Actix sends what it has whenever a body is not ready; the connection is cut
+                // when it asks again.
+                context.waker().wake_by_ref();
+            }
+        }
+        self.is_flushed = true;
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_sent_of_what_is_announced_and_never_all() {
+        for (whole, keep, part) in [
+            ("abcd", 0, ""),
+            ("abcd", 2, "ab"),
+            ("abcd", 4, "abc"),
+            ("abcd", 99, "abc"),
+            ("", 3, ""),
+        ] {
+            let body = BrokenBody::new(whole.into(), keep, Ending::Stall);
+            assert_eq!(body.size(), BodySize::Sized(whole.len() as u64));
+            assert_eq!(body.part, part);
+        }
+    }
+}

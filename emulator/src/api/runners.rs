@@ -1,0 +1,186 @@
+//! `…/actions/runners`, below an organisation and below a repository alike.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::LINK,
+    web::{self, Bytes, Data, Path, Query, ServiceConfig},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    ApiError,
+    paging::{ListQuery, link},
+    request::{Pool, json, part},
+};
+use crate::{
+    Emulator,
+    handle::random_secret,
+    jit::JitConfig,
+    model::{LabelView, NewRunner, Refusal, RunnerId},
+};
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/actions/runners", web::get().to(list))
+        .route(
+            "/actions/runners/generate-jitconfig",
+            web::post().to(register),
+        )
+        .service(
+            web::resource("/actions/runners/{runner_id}")
+                .route(web::get().to(show))
+                .route(web::delete().to(delete)),
+        )
+        .service(
+            web::resource("/actions/runners/{runner_id}/labels")
+                .route(web::get().to(labels))
+                .route(web::post().to(add_labels))
+                .route(web::put().to(set_labels))
+                .route(web::delete().to(clear_labels)),
+        )
+        .route(
+            "/actions/runners/{runner_id}/labels/{name}",
+            web::delete().to(remove_label),
+        );
+}
+
+async fn list(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    query: Query<ListQuery>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let name = query.name.as_deref();
+    let page = emulator.model(|model, now| model.runners(now, &pool.0, name, query.page()));
+    let mut response = HttpResponse::Ok();
+    if let Some(link) = link(emulator.base_url(), &request, &page) {
+        response.insert_header((LINK, link));
+    }
+    response.json(json!({ "total_count": page.total_count, "runners": page.items }))
+}
+
+/// The body of `generate-jitconfig`.
+#[derive(Deserialize)]
+struct Registration {
+    name: String,
+    runner_group_id: u64,
+    labels: Vec<String>,
+    /// Taken, and of no consequence here.
+    #[serde(default, rename = "work_folder")]
+    _work_folder: Option<String>,
+}
+
+async fn register(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    body: Bytes,
+) -> Result<HttpResponse, ApiError> {
+    let wanted: Registration = json(&body)?;
+    let new = NewRunner {
+        name: wanted.name,
+        labels: wanted.labels,
+        runner_group_id: wanted.runner_group_id,
+    };
+    let secret = random_secret();
+    let runner = emulator.model(|model, now| {
+        let registered = model.register(now, &pool.0, new, secret.clone());
+        registered.map_err(|refusal| ApiError::refused(refusal, now))
+    })?;
+    let config = JitConfig {
+        url: emulator.base_url().to_owned(),
+        runner_id: runner.id,
+        secret,
+    };
+    Ok(HttpResponse::Created().json(json!({
+        "runner": runner,
+        "encoded_jit_config": config.encode().expose(),
+    })))
+}
+
+async fn show(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunnerId(part(&request, "runner_id")?);
+    let runner = emulator.model(|model, now| model.runner(now, &pool.0, id))?;
+    Ok(HttpResponse::Ok().json(runner))
+}
+
+async fn delete(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunnerId(part(&request, "runner_id")?);
+    emulator.model(|model, now| model.delete_runner(now, &pool.0, id))?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The body of a change of labels.
+#[derive(Deserialize)]
+struct LabelNames {
+    labels: Vec<String>,
+}
+
+async fn labels(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunnerId(part(&request, "runner_id")?);
+    shown(emulator.model(|model, now| model.labels(now, &pool.0, id)))
+}
+
+async fn add_labels(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    request: HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunnerId(part(&request, "runner_id")?);
+    let names = json::<LabelNames>(&body)?.labels;
+    shown(emulator.model(|model, now| model.add_labels(now, &pool.0, id, names)))
+}
+
+async fn set_labels(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    request: HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunnerId(part(&request, "runner_id")?);
+    let names = json::<LabelNames>(&body)?.labels;
+    shown(emulator.model(|model, now| model.set_labels(now, &pool.0, id, names)))
+}
+
+async fn clear_labels(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunnerId(part(&request, "runner_id")?);
+    shown(emulator.model(|model, now| model.set_labels(now, &pool.0, id, Vec::new())))
+}
+
+/// The last part of the path. Taken as a struct because only so actix decodes `%2F` in it.
+#[derive(Deserialize)]
+struct LabelName {
+    name: String,
+}
+
+async fn remove_label(
+    emulator: Data<Emulator>,
+    pool: Pool,
+    request: HttpRequest,
+    label: Path<LabelName>,
+) -> Result<HttpResponse, ApiError> {
+    let id = RunnerId(part(&request, "runner_id")?);
+    shown(emulator.model(|model, now| model.remove_label(now, &pool.0, id, &label.name)))
+}
+
+fn shown(labels: Result<Vec<LabelView>, Refusal>) -> Result<HttpResponse, ApiError> {
+    let labels = labels?;
+    Ok(HttpResponse::Ok().json(json!({ "total_count": labels.len(), "labels": labels })))
+}

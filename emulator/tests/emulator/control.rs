@@ -1,0 +1,222 @@
+//! The control side, as scripts use it.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use emulator::zip_of_lines;
+use serde_json::{Value, json};
+
+use super::support::*;
+
+fn job() -> Value {
+    json!({ "repo": "acme/widgets", "run_id": 7, "labels": ["x"], "command": "true" })
+}
+
+#[actix_web::test]
+async fn a_job_is_queued_shown_and_cancelled() {
+    let stage = Stage::new();
+    let (status, mut queued) = stage.json("POST", "/_emulator/jobs", Some(job())).await;
+    let id = queued["id"].as_u64().unwrap();
+    assert!(queued["queued_at"].as_u64().is_some());
+    queued["queued_at"] = json!(0);
+    let expected = json!({
+        "id": id, "repo": "acme/widgets", "run_id": 7, "labels": ["x"], "state": "queued",
+        "runner_name": null, "conclusion": null, "exit_code": null, "output_tail": "",
+        "queued_at": 0, "started_at": null, "completed_at": null,
+    });
+    assert_eq!((status, queued), (201, expected));
+    let path = format!("/_emulator/jobs/{id}");
+    assert_eq!(stage.call("DELETE", &path, None).await.status, 202);
+    let (status, shown) = stage.get(&path).await;
+    assert_eq!((status, &shown["state"]), (200, &json!("completed")));
+    assert_eq!(shown["conclusion"], "cancelled");
+    let (_, all) = stage.get("/_emulator/jobs").await;
+    assert_eq!(all, json!({ "jobs": [shown] }));
+    for method in ["GET", "DELETE"] {
+        assert_eq!(
+            stage.call(method, "/_emulator/jobs/999", None).await.status,
+            404
+        );
+    }
+}
+
+#[actix_web::test]
+async fn wrong_jobs_are_refused() {
+    let stage = Stage::new();
+    for (key, value, status) in [
+        ("repo", json!("acme"), 422),
+        ("run_id", json!("7"), 422),
+        ("labels", json!([]), 422),
+        ("command", json!(null), 422),
+        ("comand", json!("true"), 422),
+        ("command", json!("x".repeat(65 * 1024)), 422),
+    ] {
+        let mut body = job();
+        body[key] = value;
+        let answer = stage.call("POST", "/_emulator/jobs", Some(body)).await;
+        assert_eq!(answer.status.as_u16(), status, "{key}");
+    }
+    assert_eq!(stage.get("/_emulator/jobs").await.1, json!({ "jobs": [] }));
+}
+
+#[actix_web::test]
+async fn a_web_page_cannot_use_the_control_side() {
+    let stage = Stage::new();
+    let body = job().to_string();
+    for (host, kind, status) in [
+        ("HOST", "text/plain", 400),
+        ("HOST", "application/x-www-form-urlencoded", 400),
+        ("evil.example", "application/json", 403),
+        ("HOST", "application/json", 201),
+    ] {
+        let request = format!(
+            "POST /_emulator/jobs HTTP/1.1\nHost: {host}\nConnection: close\n\
+             Content-Type: {kind}\nContent-Length: {}\n\n{body}",
+            body.len()
+        );
+        let raw = stage.raw(&request).await;
+        assert!(
+            raw.head.starts_with(&format!("http/1.1 {status} ")),
+            "{host} {kind} {}",
+            raw.head
+        );
+    }
+}
+
+#[actix_web::test]
+async fn artifacts_are_uploaded_as_lines_or_as_bytes() {
+    let stage = Stage::new();
+    let upload = async |name: &str, key: &str, value: Value| {
+        let mut body = json!({ "repo": "acme/widgets", "run_id": 7, "name": name });
+        body[key] = value;
+        stage.json("POST", "/_emulator/artifacts", Some(body)).await
+    };
+    let lines = zip_of_lines(["unique_id=a"]);
+    let (status, shown) = upload("lines", "text_lines", json!(["unique_id=a"])).await;
+    assert_eq!(
+        (status, &shown["size_in_bytes"]),
+        (201, &json!(lines.len()))
+    );
+    let (status, same) = upload("bytes", "zip", json!(STANDARD.encode(&lines))).await;
+    assert_eq!((status, &same["digest"]), (201, &shown["digest"]));
+    for (name, key, value, status) in [
+        ("none", "name", json!("none"), 422),
+        ("bad", "zip", json!("no base64"), 422),
+        ("lines", "text_lines", json!([]), 409),
+    ] {
+        assert_eq!(upload(name, key, value).await.0, status, "{name}");
+    }
+    let both = json!({
+        "repo": "acme/widgets", "run_id": 7, "name": "both", "text_lines": [], "zip": "",
+    });
+    assert_eq!(
+        stage
+            .json("POST", "/_emulator/artifacts", Some(both))
+            .await
+            .0,
+        422
+    );
+}
+
+#[actix_web::test]
+async fn faults_are_set_seen_released_and_cleared() {
+    let stage = Stage::new();
+    let rule = json!({
+        "method": "GET", "path": { "exact": RUNNERS }, "times": 1,
+        "fault": { "kind": "answer", "status": 429, "headers": [["retry-after", "9"]], "body": "" },
+    });
+    let (status, added) = stage
+        .json("POST", "/_emulator/faults", Some(rule.clone()))
+        .await;
+    assert_eq!((status, &added), (201, &json!({ "id": 1 })));
+    let struck = stage.call("GET", RUNNERS, None).await;
+    assert_eq!(
+        (struck.status.as_u16(), struck.header("retry-after")),
+        (429, Some("9"))
+    );
+    assert_eq!(stage.call("GET", RUNNERS, None).await.status, 200);
+    let (_, seen) = stage.get("/_emulator/faults").await;
+    assert_eq!(
+        seen,
+        json!({ "faults": [{ "id": 1, "rule": rule, "hit_count": 1 }] })
+    );
+    for (method, path, status) in [
+        ("POST", "/_emulator/faults/1/release", 204),
+        ("POST", "/_emulator/faults/2/release", 404),
+        ("DELETE", "/_emulator/faults/1", 204),
+        ("DELETE", "/_emulator/faults/1", 404),
+        ("DELETE", "/_emulator/faults", 204),
+    ] {
+        assert_eq!(
+            stage.call(method, path, None).await.status.as_u16(),
+            status,
+            "{method} {path}"
+        );
+    }
+    let bad = json!({ "path": { "prefix": "/" }, "fault": { "kind": "answer", "status": 99 } });
+    assert_eq!(
+        stage.json("POST", "/_emulator/faults", Some(bad)).await.0,
+        422
+    );
+}
+
+#[actix_web::test]
+async fn conditions_are_set_one_by_one() {
+    let stage = Stage::new();
+    let set = async |conditions: Value| {
+        stage
+            .call("PUT", "/_emulator/conditions", Some(conditions))
+            .await
+            .status
+            .as_u16()
+    };
+    stage.register("a", &["x"]).await;
+    assert_eq!(
+        set(json!({ "lists": "frozen", "clock_skew_seconds": -86_400 })).await,
+        204
+    );
+    stage.register("b", &["x"]).await;
+    assert_eq!(stage.listed().await, ["a"]);
+    assert_eq!(set(json!({ "is_assignment_blocked": true })).await, 204);
+    assert_eq!(stage.listed().await, ["a"]);
+    let date = stage.call("GET", RUNNERS, None).await.date().unwrap();
+    assert!(date < stage.github.emulator.now());
+    assert_eq!(set(json!({ "lists": { "lagging": 1 } })).await, 204);
+    assert_eq!(stage.listed().await, ["a", "b"]);
+    assert_eq!(set(json!({ "lists": "live" })).await, 204);
+    assert_eq!(set(json!({ "list": "live" })).await, 422);
+}
+
+#[actix_web::test]
+async fn a_runner_vanishes_by_name() {
+    let stage = Stage::new();
+    let name = "ci-runner-linux.1@host";
+    stage.register(name, &["x"]).await;
+    let path = "/_emulator/runners/ci-runner-linux.1%40host";
+    assert_eq!(stage.call("DELETE", path, None).await.status, 204);
+    assert!(stage.listed().await.is_empty());
+    assert_eq!(stage.call("DELETE", path, None).await.status, 404);
+}
+
+#[actix_web::test]
+async fn the_log_names_githubs_requests_and_no_secret() {
+    let stage = Stage::new();
+    stage.register("a", &["x"]).await;
+    stage.get(&format!("{RUNNERS}?per_page=5")).await;
+    let (_, log) = stage.get("/_emulator/requests").await;
+    let expected = json!({ "requests": [
+        { "method": "POST", "path": JIT, "status": 201 },
+        { "method": "GET", "path": format!("{RUNNERS}?per_page=5"), "status": 200 },
+    ]});
+    assert_eq!(log, expected);
+    assert_eq!(stage.github.emulator.requests().count("GET", RUNNERS), 1);
+    assert_eq!(
+        stage
+            .call("DELETE", "/_emulator/requests", None)
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        stage.get("/_emulator/requests").await.1,
+        json!({ "requests": [] })
+    );
+}

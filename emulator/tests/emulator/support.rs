@@ -1,0 +1,192 @@
+//! What the tests share: an emulator on a port, a client for it, and a deadline for everything.
+
+use std::{future::Future, io, net::TcpListener, time::Duration};
+
+use actix_web::rt::net::TcpStream;
+use emulator::{
+    EmulatorSettings, EmulatorThread,
+    model::{JobId, ModelSettings, NewJob},
+};
+use serde_json::{Value, json};
+use shared::{
+    http::{Answer, Call, Client, HttpError, Method},
+    secret::Secret,
+    values::RunId,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub const TOKEN: &str = "test-token";
+pub const RUNNERS: &str = "/orgs/acme/actions/runners";
+pub const JIT: &str = "/orgs/acme/actions/runners/generate-jitconfig";
+
+/// An emulator and a client for it.
+pub struct Stage {
+    pub github: EmulatorThread,
+    pub client: Client,
+    pub token: Secret,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with(ModelSettings::default())
+    }
+
+    pub fn with(model: ModelSettings) -> Self {
+        let token = Secret::new(TOKEN);
+        let settings = EmulatorSettings {
+            model,
+            ..EmulatorSettings::new(token.clone())
+        };
+        let github = emulator::spawn(settings).unwrap();
+        Self {
+            github,
+            client: Client::new(),
+            token,
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.github.base_url)
+    }
+
+    /// Asks as GitHub's clients do.
+    pub async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Answer, HttpError> {
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            self.url(path)
+        };
+        let mut call = Call::new(Method::from_bytes(method.as_bytes()).unwrap(), &url);
+        call.bearer = Some(&self.token);
+        if let Some(body) = &body {
+            call = call.json(body);
+        }
+        for (name, value) in headers {
+            call = call.header(name, *value);
+        }
+        within(self.client.call(call)).await
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.try_call(method, path, body, &[]).await.unwrap()
+    }
+
+    /// The answer's status and JSON.
+    pub async fn json(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let answer = self.call(method, path, body).await;
+        (answer.status.as_u16(), answer.json().unwrap())
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        self.json("GET", path, None).await
+    }
+
+    /// Registers a runner with the organisation; gives its id and its JIT configuration.
+    pub async fn register(&self, name: &str, labels: &[&str]) -> (u64, Secret) {
+        let (status, body) = self
+            .json("POST", JIT, Some(registration(name, labels)))
+            .await;
+        assert_eq!(status, 201, "{body}");
+        let config = body["encoded_jit_config"].as_str().unwrap();
+        (body["runner"]["id"].as_u64().unwrap(), Secret::new(config))
+    }
+
+    /// The names in the organisation's list, in its order.
+    pub async fn listed(&self) -> Vec<String> {
+        let (status, body) = self.get(RUNNERS).await;
+        assert_eq!(status, 200);
+        let runners = body["runners"].as_array().unwrap();
+        runners
+            .iter()
+            .map(|runner| runner["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub fn queue(&self, command: &str) -> JobId {
+        let job = NewJob {
+            repo: "acme/widgets".parse().unwrap(),
+            run_id: RunId(7),
+            labels: vec!["x".into()],
+            command: command.into(),
+        };
+        self.github
+            .emulator
+            .model(|model, now| model.queue_job(now, job))
+            .unwrap()
+    }
+
+    /// What comes back over a connection of its own until it ends.
+    pub async fn raw(&self, request: &str) -> Raw {
+        let mut stream = self.connect(request).await;
+        let mut received = Vec::new();
+        within(stream.read_to_end(&mut received)).await.unwrap();
+        Raw::new(&received)
+    }
+
+    pub async fn connect(&self, request: &str) -> TcpStream {
+        let host = self.github.base_url.trim_start_matches("http://");
+        let mut stream = within(TcpStream::connect(host)).await.unwrap();
+        let text = request.replace("HOST", host).replace('\n', "\r\n");
+        within(stream.write_all(text.as_bytes())).await.unwrap();
+        stream
+    }
+
+    /// Waits for the emulator to be in some state.
+    pub async fn until(&self, is_met: impl FnMut(&emulator::Emulator) -> bool) {
+        within(self.github.emulator.until(is_met)).await;
+    }
+}
+
+/// Bytes of an answer, cut into head and body.
+pub struct Raw {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Raw {
+    pub fn new(received: &[u8]) -> Self {
+        let end = received.windows(4).position(|window| window == b"\r\n\r\n");
+        let end = end.map_or(received.len(), |end| end + 4);
+        Self {
+            head: String::from_utf8(received[..end].to_vec())
+                .unwrap()
+                .to_ascii_lowercase(),
+            body: received[end..].to_vec(),
+        }
+    }
+
+    pub fn announced_length(&self) -> usize {
+        let line = self
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        line.unwrap().parse().unwrap()
+    }
+}
+
+/// A request for the organisation's runners, to be sent as it is.
+pub const RAW_LIST: &str = "GET /orgs/acme/actions/runners HTTP/1.1\nHost: HOST\n\
+    User-Agent: test\nAuthorization: Bearer test-token\nConnection: close\n\n";
+
+pub fn registration(name: &str, labels: &[&str]) -> Value {
+    json!({ "name": name, "runner_group_id": 1, "labels": labels, "work_folder": "_work" })
+}
+
+/// Nothing in these tests takes long; what does is a failure.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), future)
+        .await
+        .expect("it took too long")
+}
+
+/// An address on which nobody listens.
+pub fn closed_port() -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    Ok(format!("http://{}", listener.local_addr()?))
+}

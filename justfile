@@ -1,0 +1,30 @@
+# What one does here every day. `just` lists it.
+
+# List the recipes
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Show it all at work on this machine: an emulated GitHub, two monitors and a queue
+demo *arguments:
+    cargo demo {{ arguments }}
+
+# Run the tests: all, or those whose name has the given word in it
+test *word:
+    cargo test --workspace --locked {{ word }}
+
+# Simulate as many seeds as given, 1000 without a number; `just sim 1 --seed N --aloud` replays one
+sim *arguments:
+    cargo run --release --quiet --bin simulate -- {{ arguments }}
+
+# Check the format and every lint
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Run everything that has to be green before a change may land
+ci:
+    .ci/run
+
+# Check licences, advisories and sources of the dependencies (needs cargo-deny)
+deny:
+    cargo deny --locked check

@@ -1,0 +1,153 @@
+//! The monitor over HTTP: the tree of routes is the tree of URLs.
+
+mod caller;
+mod dashboard;
+mod grant;
+mod guest;
+mod health;
+mod page;
+mod parameters;
+mod policy;
+mod reservation;
+mod select_runner;
+mod take;
+#[cfg(test)]
+mod testing;
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use actix_web::{
+    Route,
+    web::{Data, ServiceConfig, delete, get, post, resource},
+};
+use shared::{
+    auth::ApiToken,
+    error::{ApiError, Code},
+    proof::ProofDesk,
+    serve::Draining,
+    settings::Settings,
+    web::method_not_allowed,
+};
+use tokio::sync::Semaphore;
+
+use crate::{pool::Pool, store::StoreError};
+
+/// The most requests for the dashboard that are held at once; others are answered without waiting.
+const HELD_MAX: usize = 1000;
+/// How long the driver may be silent before the monitor counts as dead, beside the time between
+/// two of its looks.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// When it is worth asking again whether the monitor is ready, in seconds.
+const NOT_READY_RETRY_SECONDS: u64 = 1;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    pool: Arc<Pool>,
+    api_token: ApiToken,
+    proofs: ProofDesk,
+    draining: Draining,
+    /// Places for held requests.
+    places: Arc<Semaphore>,
+    is_queue_member: bool,
+    silence_max: Duration,
+    trusted_proxies: Arc<[IpAddr]>,
+    lib_monitor_dir: Option<PathBuf>,
+}
+
+impl Desk {
+    /// A desk in front of `pool`.
+    pub fn new(
+        pool: Arc<Pool>,
+        settings: &Settings,
+        proofs: ProofDesk,
+        draining: Draining,
+    ) -> Self {
+        Self {
+            pool,
+            api_token: ApiToken(settings.secrets.api_token.clone()),
+            proofs,
+            draining,
+            places: Arc::new(Semaphore::new(HELD_MAX)),
+            is_queue_member: settings.pool.queue_member,
+            silence_max: SILENCE_MAX + settings.pool.monitor_poll_interval,
+            trusted_proxies: settings.network.trusted_proxies.clone().into(),
+            lib_monitor_dir: settings.lib_monitor_dir.clone(),
+        }
+    }
+}
+
+/// All routes of the monitor.
+pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    move |config| {
+        config
+            .app_data(Data::new(desk.api_token.clone()))
+            .app_data(Data::new(desk.clone()));
+        let mut serve = |path: &str, allowed: &'static str, routes: Vec<Route>| {
+            let resource = resource(path).default_service(method_not_allowed(allowed));
+            config.service(
+                routes
+                    .into_iter()
+                    .fold(resource, |resource, route| resource.route(route)),
+            );
+        };
+        serve("/", "GET", vec![get().to(page::whole)]);
+        serve("/dashboard.html", "GET", vec![get().to(page::live_part)]);
+        serve("/dashboard.json", "GET", vec![get().to(dashboard::json)]);
+        serve(
+            "/profile/{profile_key}/take",
+            "POST",
+            vec![post().to(take::one)],
+        );
+        serve(
+            "/profile/{profile_key}/take/{count}",
+            "POST",
+            vec![post().to(take::several)],
+        );
+        serve(
+            "/select-runner",
+            "POST",
+            vec![post().to(select_runner::select_runner)],
+        );
+        serve(
+            "/reservation/{unique_id}",
+            "DELETE",
+            vec![delete().to(reservation::release)],
+        );
+        serve(
+            "/policy/override",
+            "GET, POST, DELETE",
+            vec![
+                get().to(policy::show),
+                post().to(policy::set),
+                delete().to(policy::cancel),
+            ],
+        );
+        serve(
+            "/github-jitconfig",
+            "GET",
+            vec![get().to(guest::github_jitconfig)],
+        );
+        serve("/boot", "GET", vec![get().to(guest::boot)]);
+        serve("/healthz", "GET", vec![get().to(health::alive)]);
+        serve("/readyz", "GET", vec![get().to(health::ready)]);
+    }
+}
+
+/// The world has not been looked at yet.
+fn not_looked() -> ApiError {
+    ApiError::new(
+        Code::NotReady,
+        "the monitor has just started and has not seen its runners yet; ask again",
+    )
+    .retry_after(NOT_READY_RETRY_SECONDS)
+}
+
+/// What was asked for could not be saved. What the disk said is in the log.
+fn not_saved(_: StoreError) -> ApiError {
+    ApiError::new(
+        Code::NotReady,
+        "the monitor cannot save its state at the moment, so nothing was changed; ask again",
+    )
+    .retry_after(NOT_READY_RETRY_SECONDS)
+}

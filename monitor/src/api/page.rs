@@ -1,0 +1,188 @@
+//! The state of this server for people. Open to all: nothing secret is in it.
+//!
+//! Owns the page and its live part, which a few lines in the page fetch again and again. Nothing
+//! is loaded from elsewhere.
+
+use actix_web::{
+    HttpResponse,
+    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType},
+    web::Data,
+};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use shared::{
+    clock::Timestamp,
+    wire::{DashboardRunner, RunnerStatus},
+};
+
+use super::Desk;
+use crate::core::View;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}\
+table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
+th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
+.number{text-align:right}.idle{color:#2a8a2a}.invalid,.done{color:#b00020}small{opacity:.7}\
+#live.lost{opacity:.4}";
+
+/// Fetches the live part every two seconds while somebody looks at the page.
+const SCRIPT: &str = "\
+const live = document.getElementById('live');\
+async function reload() {\
+  if (!document.hidden) {\
+    try {\
+      const answer = await fetch('dashboard.html');\
+      live.innerHTML = await answer.text();\
+      live.className = answer.ok ? '' : 'lost';\
+    } catch { live.className = 'lost'; }\
+  }\
+  setTimeout(reload, 2000);\
+}\
+setTimeout(reload, 2000);";
+
+/// What the page may do: show itself, and ask this server.
+const RULES: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                     connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// `GET /`
+pub async fn whole(desk: Data<Desk>) -> HttpResponse {
+    answer(&html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                title { "CI runners" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "CI runners" }
+                div id="live" { (live(&desk)) }
+                p { small { "For programs: " a href="dashboard.json" { "dashboard.json" } } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    })
+}
+
+/// `GET /dashboard.html`
+pub async fn live_part(desk: Data<Desk>) -> HttpResponse {
+    answer(&live(&desk))
+}
+
+fn answer(markup: &Markup) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(ContentType::html())
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((CONTENT_SECURITY_POLICY, RULES))
+        .body(markup.0.clone())
+}
+
+fn live(desk: &Desk) -> Markup {
+    let shown = desk.pool.listen().borrow().clone();
+    match shown {
+        Some(shown) => render(&shown.view, desk.pool.now()),
+        None => html! { p { "The monitor has just started and has not seen its runners yet." } },
+    }
+}
+
+fn render(view: &View, now: Timestamp) -> Markup {
+    html! {
+        (render_counts(view))
+        @if let Some(counts) = &view.target_override {
+            p {
+                "Temporary targets: "
+                @for (profile_key, count) in counts { (count) " of " (profile_key) ". " }
+            }
+        }
+        (render_runners(view, now))
+        (render_recent(view, now))
+    }
+}
+
+fn render_counts(view: &View) -> Markup {
+    html! {
+        h2 { "Profiles" }
+        table {
+            tr {
+                th { "Profile" }
+                @for title in ["Target", "Healthy", "Starting", "Idle", "Reserved", "Busy", "Too many", "Wanted"] {
+                    th.number { (title) }
+                }
+            }
+            @for (profile_key, counts) in &view.dashboard.profile_runner_counts {
+                tr {
+                    td { (profile_key) }
+                    @for number in [
+                        counts.target, counts.healthy, counts.started_or_crashed, counts.idle,
+                        counts.reserved, counts.busy, counts.excess_healthy, counts.wanted,
+                    ] {
+                        td.number { (number) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn render_runners(view: &View, now: Timestamp) -> Markup {
+    html! {
+        h2 { "Runners" }
+        table {
+            tr { th { "Id" } th { "Profile" } th { "Status" } th { "Age" } th { "Reserved for" } th { "Guest" } }
+            @for shown in &view.dashboard.runners {
+                tr {
+                    td { (shown.id) }
+                    td { @if let Some(profile_key) = &shown.profile_key { (profile_key) } }
+                    td class=(status(shown)) { (status(shown)) }
+                    td { (age(view.created_at.get(&shown.id).copied(), now)) }
+                    td { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id) } }
+                    td {
+                        @if let Some(name) = &shown.runner.guest_name { (name) }
+                        @if let Some(address) = shown.runner.ipv4_address { " " small { (address) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn render_recent(view: &View, now: Timestamp) -> Markup {
+    html! {
+        @if !view.recent.refusals.is_empty() {
+            h2 { "Wanted, but not possible now" }
+            ul { @for refusal in &view.recent.refusals { li { (refusal) } } }
+        }
+        @if !view.recent.steps.is_empty() {
+            h2 { "Done lately" }
+            table {
+                @for (begun_at, step) in &view.recent.steps {
+                    tr { td { (age(Some(*begun_at), now)) " ago" } td { (step) } }
+                }
+            }
+        }
+    }
+}
+
+fn status(shown: &DashboardRunner) -> &'static str {
+    match shown.status {
+        Some(RunnerStatus::Invalid) => "invalid",
+        Some(RunnerStatus::Starting) => "starting",
+        Some(RunnerStatus::Idle) => "idle",
+        Some(RunnerStatus::Reserved) => "reserved",
+        Some(RunnerStatus::Busy) => "busy",
+        Some(RunnerStatus::Done) => "done",
+        None => "unknown",
+    }
+}
+
+fn age(since: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(since) = since else {
+        return String::new();
+    };
+    match now.since(since).as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}

@@ -1,0 +1,180 @@
+//! What stands in the address of a request, as values that cannot be wrong.
+//!
+//! Owns which parameters there are. Their forms are those of `shared::values`.
+
+use actix_web::HttpRequest;
+use serde::Deserialize;
+use shared::{
+    error::{ApiError, Code},
+    proof::Claim,
+    values::Attempt,
+    web::query,
+};
+
+/// Who asks for a runner: `unique_id`, `qualified_repo`, `run_id`, and from a queue `attempt`.
+#[derive(Deserialize)]
+struct Asked {
+    unique_id: String,
+    qualified_repo: String,
+    run_id: String,
+    attempt: Option<String>,
+}
+
+/// The query of a call that asks for runners, and which of the caller's attempts it is.
+///
+/// # Errors
+/// 400 `bad_request` naming the parameter.
+pub fn asked(request: &HttpRequest) -> Result<(Claim, Option<Attempt>), ApiError> {
+    let asked: Asked = query(request)?;
+    let claim = Claim {
+        unique_id: asked.unique_id.parse()?,
+        qualified_repo: asked.qualified_repo.parse()?,
+        run_id: asked.run_id.parse()?,
+    };
+    Ok((claim, asked.attempt.as_deref().map(str::parse).transpose()?))
+}
+
+/// How a reservation is to be released: `attempt`, `destroy`.
+#[derive(Deserialize)]
+struct Release {
+    attempt: Option<String>,
+    destroy: Option<String>,
+}
+
+/// The query of a release: up to which attempt, and whether the runners are to be destroyed.
+///
+/// # Errors
+/// 400 `bad_request` naming the parameter.
+pub fn release(request: &HttpRequest) -> Result<(Option<Attempt>, bool), ApiError> {
+    let release: Release = query(request)?;
+    let destroys = match release.destroy.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            return Err(ApiError::new(
+                Code::BadRequest,
+                "destroy must be true or false",
+            ));
+        }
+    };
+    Ok((
+        release.attempt.as_deref().map(str::parse).transpose()?,
+        destroys,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{ResponseError, test::TestRequest};
+
+    use shared::values::RunId;
+
+    use super::*;
+
+    const RIGHT: &str = "unique_id=a&qualified_repo=b/c&run_id=1";
+
+    fn refusal<T>(outcome: Result<T, ApiError>) -> Option<(u16, String)> {
+        let refusal = outcome.err()?;
+        Some((refusal.status_code().as_u16(), refusal.to_string()))
+    }
+
+    fn asked_with(query: &str) -> Result<(Claim, Option<Attempt>), ApiError> {
+        let request = TestRequest::with_uri(&format!("/take?{query}")).to_http_request();
+        asked(&request)
+    }
+
+    #[test]
+    fn a_question_of_the_right_form_is_understood() {
+        let (claim, attempt) = asked_with(RIGHT).unwrap();
+        assert_eq!(
+            (claim.unique_id.as_str(), claim.run_id, attempt),
+            ("a", RunId(1), None)
+        );
+        let (claim, attempt) =
+            asked_with(&format!("{RIGHT}&attempt=0000000000000001-7&later=x")).unwrap();
+        assert_eq!(
+            (claim.qualified_repo.as_str(), attempt),
+            (
+                "b/c",
+                Some(Attempt {
+                    queue: 1,
+                    number: 7
+                })
+            )
+        );
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_named() {
+        let cases = [
+            ("", "unique_id"),
+            ("unique_id=a&qualified_repo=b/c", "run_id"),
+            (
+                "unique_id=a&unique_id=a&qualified_repo=b/c&run_id=1",
+                "unique_id",
+            ),
+            ("unique_id=../a&qualified_repo=b/c&run_id=1", "unique_id"),
+            ("unique_id=a&qualified_repo=../c&run_id=1", "qualified_repo"),
+            ("unique_id=a&qualified_repo=b/c&run_id=-1", "run_id"),
+            ("unique_id=a&qualified_repo=b/c&run_id=%2B1", "run_id"),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&attempt=",
+                "attempt",
+            ),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&attempt=x",
+                "attempt",
+            ),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&attempt=18446744073709551616",
+                "attempt",
+            ),
+        ];
+        for (query, field) in cases {
+            let (status, message) = refusal(asked_with(query)).unwrap();
+            assert_eq!(status, 400, "{query}");
+            assert!(message.contains(field), "{query}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_release_may_name_its_attempt_and_ask_for_destruction() {
+        for (query, expected) in [
+            ("", (None, false)),
+            (
+                "attempt=0000000000000001-3",
+                (
+                    Some(Attempt {
+                        queue: 1,
+                        number: 3,
+                    }),
+                    false,
+                ),
+            ),
+            (
+                "attempt=0000000000000001-3&destroy=true",
+                (
+                    Some(Attempt {
+                        queue: 1,
+                        number: 3,
+                    }),
+                    true,
+                ),
+            ),
+            ("destroy=false", (None, false)),
+        ] {
+            let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+            assert_eq!(release(&request).unwrap(), expected, "{query}");
+        }
+        for (query, field) in [
+            ("attempt=-1", "attempt"),
+            ("destroy=1", "destroy"),
+            ("destroy", "destroy"),
+        ] {
+            let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+            let (status, message) = refusal(release(&request)).unwrap();
+            assert_eq!(status, 400, "{query}");
+            assert!(message.contains(field), "{query}: {message}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Taking runners with the API token.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use shared::{
+    auth::Authorised,
+    error::ApiError,
+    values::{Count, ProfileKey},
+    web::segment,
+};
+
+use super::{
+    Desk,
+    grant::{Granted, grant},
+    parameters::asked,
+};
+use crate::core::Take;
+
+/// `POST /profile/<profile_key>/take?unique_id&qualified_repo&run_id[&attempt]`
+pub async fn one(
+    _: Authorised,
+    desk: Data<Desk>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    Ok(take(&desk, &request, Count::ONE).await?.single())
+}
+
+/// `POST /profile/<profile_key>/take/<count>?…`
+pub async fn several(
+    _: Authorised,
+    desk: Data<Desk>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let count = segment(&request, "count")?;
+    Ok(take(&desk, &request, count).await?.several())
+}
+
+async fn take(desk: &Desk, request: &HttpRequest, count: Count) -> Result<Granted, ApiError> {
+    let profile_key: ProfileKey = segment(request, "profile_key")?;
+    let (claim, attempt) = asked(request)?;
+    let take = Take {
+        unique_id: claim.unique_id,
+        profile_key,
+        count,
+        qualified_repo: claim.qualified_repo,
+        run_id: claim.run_id,
+        attempt,
+    };
+    grant(desk, take).await
+}

@@ -1,0 +1,31 @@
+//! A desk for the tests of handlers that need no server around them.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{auth::ApiToken, clock::Clock, proof::ProofDesk, secret::Secret, serve::Draining};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use super::{Desk, HELD_MAX};
+use crate::{core::testing::TestPool, pool::Pool, store::Store};
+
+/// A desk in front of a pool with one idle runner, and the folder of its data.
+pub fn desk(draining: Draining) -> (Desk, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(folder.path()).unwrap();
+    let core = TestPool::with_idle(&[("linux", 1)]).monitor;
+    let pool = Pool::new(core, Clock::start(), store);
+    pool.change(|_, _| ());
+    let desk = Desk {
+        pool: Arc::new(pool),
+        api_token: ApiToken(Secret::new("token")),
+        proofs: ProofDesk::new().0,
+        draining,
+        places: Arc::new(Semaphore::new(HELD_MAX)),
+        is_queue_member: false,
+        silence_max: Duration::from_secs(30),
+        trusted_proxies: Arc::new([]),
+        lib_monitor_dir: None,
+    };
+    (desk, folder)
+}

@@ -1,0 +1,204 @@
+//! The daemon put together: settings in, addresses out, and an orderly end.
+//!
+//! Owns the start and what runs beside the HTTP server. Guests are left alone at the end; the next
+//! start finds them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+};
+
+use shared::{
+    clock::Clock,
+    daemon::{Start, until_told_to_stop},
+    github::{Github, GithubSettings},
+    http::Client,
+    proof::{ClosedDesk, ProofDesk, ProofSettings},
+    secret::Secret,
+    serve::{Background, Drain, ServeError, drain, serve},
+    settings::{GuestDriver, Settings, SettingsError},
+    values::ProfileKey,
+};
+
+use crate::{
+    api::{Desk, routes},
+    core::{Monitor, SnapshotError},
+    driver,
+    executor::Outside,
+    hypervisor::{Events, Hypervisor, HypervisorError, HypervisorSettings},
+    policy::policy_of,
+    pool::Pool,
+    store::{Store, StoreError},
+};
+
+/// Why the monitor could not be started, or did not go on. Each text is a fragment that follows
+/// "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// What it needs is not in the settings.
+    #[error("read the settings: {0}")]
+    Settings(#[from] SettingsError),
+    /// A profile wants guests that this release cannot make.
+    #[error(
+        "make guests of profile {0}: this release needs [profiles.{0}.guest] with driver = \
+         \"command\""
+    )]
+    NoDriver(ProfileKey),
+    /// The data directory cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// What is in the data directory cannot be used. It is not put aside by itself: without it,
+    /// ids that were given out could be given out again.
+    #[error("{source} in {}; to start with an empty pool, move it away", .data_path.display())]
+    Snapshot {
+        /// What is wrong with it.
+        source: SnapshotError,
+        /// The data directory.
+        data_path: PathBuf,
+    },
+    /// Guests cannot be made.
+    #[error("{0}")]
+    Hypervisor(#[from] HypervisorError),
+    /// A listener was not one.
+    #[error("learn the address it listens on: {0}")]
+    Address(#[source] io::Error),
+    /// It ended without having been asked to.
+    #[error("{0}")]
+    Serve(#[from] ServeError),
+}
+
+/// A monitor that listens, and neither answers nor does anything yet.
+pub struct App {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    desk: Desk,
+    drain: Drain,
+    outside: Outside,
+    events: Events,
+    proofs: ClosedDesk,
+}
+
+/// Runs a monitor until the process is asked to end.
+///
+/// # Errors
+/// When it cannot start, or ends without having been asked to.
+pub async fn run(start: Start) -> Result<(), AppError> {
+    let app = build(start.settings, start.listeners).await?;
+    app.run_until(until_told_to_stop()).await
+}
+
+/// Opens the data directory and gets everything ready. Must be called on the thread that will run
+/// the app, on an actix runtime.
+///
+/// # Errors
+/// When the settings cannot be carried out, or the data directory cannot be used.
+pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    let addresses = addresses
+        .collect::<Result<_, _>>()
+        .map_err(AppError::Address)?;
+    refuse_missing_drivers(&settings)?;
+    let github_token = settings.secrets.require_github_token()?.clone();
+
+    let clock = Clock::start();
+    let (store, snapshot) = Store::open(&settings.data_path)?;
+    let core = Monitor::new(policy_of(&settings), snapshot.as_deref(), clock.now());
+    let core = core.map_err(|source| AppError::Snapshot {
+        source,
+        data_path: settings.data_path.clone(),
+    })?;
+    let (hypervisor, events) = Hypervisor::new(HypervisorSettings {
+        data_path: settings.data_path.clone(),
+        guest_prefix: settings.host.libvirt_runner_guest_prefix.clone(),
+    })?;
+    let pool = Arc::new(Pool::new(core, clock, store));
+
+    let (drain, draining) = drain();
+    let (proof_desk, proofs) = ProofDesk::new();
+    let desk = Desk::new(pool.clone(), &settings, proof_desk, draining);
+    let outside = Outside {
+        pool,
+        hypervisor,
+        github: Rc::new(github(&settings, github_token)),
+        settings: Rc::new(settings),
+    };
+    Ok(App {
+        listeners,
+        addresses,
+        desk,
+        drain,
+        outside,
+        events,
+        proofs,
+    })
+}
+
+fn refuse_missing_drivers(settings: &Settings) -> Result<(), AppError> {
+    let mut profiles = settings.profiles.iter();
+    match profiles.find(|(_, profile)| profile.guest == GuestDriver::Libvirt) {
+        Some((profile_key, _)) => Err(AppError::NoDriver(profile_key.clone())),
+        None => Ok(()),
+    }
+}
+
+fn github(settings: &Settings, token: Secret) -> Github {
+    let settings = &settings.github;
+    let settings = GithubSettings {
+        api_url: settings.github_api_url.to_string(),
+        scope_path: settings.github_api_scope.to_string(),
+        token,
+    };
+    Github::new(Client::new(), settings)
+}
+
+impl App {
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Keeps the pool and answers until `stop` resolves; held requests are answered before it
+    /// returns.
+    ///
+    /// # Errors
+    /// When it ends without having been asked to.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        for address in &self.addresses {
+            log::info!("the monitor listens on http://{address}/");
+        }
+        let Self {
+            listeners,
+            desk,
+            drain,
+            outside,
+            events,
+            proofs,
+            ..
+        } = self;
+        let (pool, settings) = (outside.pool.clone(), outside.settings.clone());
+        let token = settings.secrets.require_github_token()?.clone();
+        let proof_settings = ProofSettings {
+            allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
+            artifact_max_age: settings.github.tokenless_select_artifact_max_age,
+        };
+        let proofs = proofs.open(github(&settings, token), proof_settings);
+        let background = vec![
+            Background {
+                name: "the loop that keeps the pool",
+                task: actix_web::rt::spawn(driver::drive(outside, events)),
+            },
+            Background {
+                name: "the desk that checks claims",
+                task: actix_web::rt::spawn(proofs),
+            },
+        ];
+        let served = serve(listeners, routes(desk), drain, background, stop).await;
+        // So that the next start does not have to clean up after what is over. An error is in the
+        // log, and nothing but that work is lost.
+        let _ = pool.saved(pool.read(Monitor::revision)).await;
+        Ok(served?)
+    }
+}

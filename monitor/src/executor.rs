@@ -1,0 +1,217 @@
+//! Does what was planned, and tells the core how it went.
+//!
+//! Owns the order of the effects of one task: nothing happens before it is on disk, no guest is
+//! made before its registration, and none destroyed before GitHub has let go of it. Has no choice
+//! in anything else.
+
+use std::{rc::Rc, sync::Arc};
+
+use shared::{
+    github::{Github, GithubError},
+    settings::{GuestDriver, Settings},
+};
+
+use crate::{
+    core::{Creation, Destruction, Look, RunnerId, SeenGuest, Task},
+    hypervisor::{Guest, GuestSpec, Hypervisor},
+    pool::Pool,
+};
+
+/// The core and all that its tasks act upon. Cheap to clone; stays on its thread.
+#[derive(Clone)]
+pub struct Outside {
+    /// Whom to tell how it went.
+    pub pool: Arc<Pool>,
+    /// Where guests are.
+    pub hypervisor: Hypervisor,
+    /// Where registrations are.
+    pub github: Rc<Github>,
+    /// What runners are made of.
+    pub settings: Rc<Settings>,
+}
+
+/// Asks the world a question.
+pub async fn look(outside: Outside, look: Look) {
+    let Outside {
+        pool,
+        hypervisor,
+        github,
+        ..
+    } = outside;
+    let asked_at = pool.now();
+    match look {
+        Look::Guests => match hypervisor.list().await {
+            Ok(guests) => {
+                let guests = guests.into_iter().map(seen).collect();
+                pool.change(|core, now| core.handle_guests(guests, asked_at, now));
+            }
+            Err(error) => {
+                log::warn!("failed to {error}");
+                pool.change(|core, now| core.handle_look_failed(look, None, now));
+            }
+        },
+        Look::Registrations => match github.list_runners().await {
+            Ok(registrations) => pool.change(|core, now| {
+                core.handle_registrations(registrations, asked_at, now);
+            }),
+            Err(error) => {
+                log::warn!("failed to {error}");
+                let retry_after = error.retry_after();
+                pool.change(|core, now| core.handle_look_failed(look, retry_after, now));
+            }
+        },
+    }
+}
+
+fn seen(guest: Guest) -> SeenGuest {
+    let Guest { name, ipv4_address } = guest;
+    SeenGuest { name, ipv4_address }
+}
+
+/// Carries out a task.
+pub async fn perform(outside: Outside, task: Task) {
+    match task {
+        Task::Create(creation) => create(&outside, creation).await,
+        Task::Destroy(destruction) => destroy(&outside, destruction).await,
+        Task::AddLabels {
+            unique_id,
+            ids,
+            registration_ids,
+            labels,
+            revision,
+        } => {
+            let is_done = outside.pool.saved(revision).await.is_ok()
+                && add_labels(&outside.github, &registration_ids, &labels).await;
+            outside
+                .pool
+                .change(|core, _| core.handle_labels_added(&unique_id, &ids, is_done));
+        }
+        Task::RemoveLabels {
+            id,
+            registration_id,
+            labels,
+        } => {
+            let is_done = match registration_id {
+                Some(registration_id) => {
+                    remove_labels(&outside.github, registration_id, &labels).await
+                }
+                None => true,
+            };
+            outside
+                .pool
+                .change(|core, _| core.handle_labels_removed(id, is_done));
+        }
+    }
+}
+
+async fn create(outside: &Outside, creation: Creation) {
+    let Outside {
+        pool,
+        github,
+        hypervisor,
+        settings,
+    } = outside;
+    let id = creation.id;
+    // The error is in the log already.
+    if pool.saved(creation.revision).await.is_err() {
+        return pool.change(|core, now| core.handle_creation_failed(id, None, now));
+    }
+    let registered = github.generate_jitconfig(
+        &creation.runner_name,
+        settings.github.runner_group_id,
+        &creation.labels,
+        &settings.github.work_folder,
+    );
+    match registered.await {
+        Ok(runner) => pool.change(|core, _| {
+            core.handle_registered(id, runner.registration.id, runner.jit_config);
+        }),
+        Err(error) => {
+            log::warn!("failed to {error}");
+            let retry_after = error.retry_after();
+            return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
+        }
+    }
+    match hypervisor.create(&guest_spec(creation, settings)).await {
+        Ok(()) => pool.change(|core, now| core.handle_created(id, now)),
+        Err(error) => {
+            log::warn!("failed to {error}");
+            pool.change(|core, now| core.handle_creation_failed(id, None, now));
+        }
+    }
+}
+
+fn guest_spec(creation: Creation, settings: &Settings) -> GuestSpec {
+    let profile = settings.profiles.get(&creation.profile_key);
+    let command = match profile.map(|profile| &profile.guest) {
+        Some(GuestDriver::Command(command)) => command.clone(),
+        // Refused at the start; an empty command fails.
+        Some(GuestDriver::Libvirt) | None => Vec::new(),
+    };
+    GuestSpec {
+        name: creation.guest_name,
+        runner_id: creation.id.0,
+        profile_key: creation.profile_key,
+        command,
+        monitor_url: settings.network.guest_base_url.to_string(),
+        secret: creation.guest_secret,
+    }
+}
+
+async fn destroy(outside: &Outside, destruction: Destruction) {
+    let Outside {
+        pool,
+        github,
+        hypervisor,
+        ..
+    } = outside;
+    let Destruction {
+        id,
+        guest_name,
+        registration_id,
+    } = destruction;
+    if let Some(registration_id) = registration_id {
+        match github.delete_runner(registration_id).await {
+            Ok(deletion) => {
+                let goes_on = pool.change(|core, now| core.handle_unregistered(id, deletion, now));
+                if !goes_on {
+                    return log::info!("runner {id} is busy, so it stays");
+                }
+            }
+            Err(error) => return destruction_failed(pool, id, &error),
+        }
+    }
+    match hypervisor.destroy(&guest_name).await {
+        Ok(()) => pool.change(|core, now| core.handle_destroyed(id, now)),
+        Err(error) => {
+            log::warn!("failed to {error}");
+            pool.change(|core, now| core.handle_destruction_failed(id, None, now));
+        }
+    }
+}
+
+fn destruction_failed(pool: &Pool, id: RunnerId, error: &GithubError) {
+    log::warn!("failed to {error}");
+    let retry_after = error.retry_after();
+    pool.change(|core, now| core.handle_destruction_failed(id, retry_after, now));
+}
+
+async fn add_labels(github: &Github, registration_ids: &[u64], labels: &[String]) -> bool {
+    for registration_id in registration_ids {
+        if let Err(error) = github.add_labels(*registration_id, labels).await {
+            log::warn!("failed to {error}");
+            return false;
+        }
+    }
+    true
+}
+
+async fn remove_labels(github: &Github, registration_id: u64, labels: &[String]) -> bool {
+    for label in labels {
+        if let Err(error) = github.remove_label(registration_id, label).await {
+            log::warn!("failed to {error}");
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,161 @@
+//! The rest of the API: dashboard, pages, health, and what is not there.
+
+use emulator::faults::Fault;
+use shared::{http::Method, wire::RunnerStatus};
+
+use crate::support::{Host, RUNNERS, code, in_time, statuses};
+
+#[actix_web::test]
+async fn before_the_first_look_the_monitor_lives_but_is_not_ready() {
+    let host = Host::new();
+    let held = host.break_github("GET", RUNNERS, Fault::HoldAnswer);
+    let monitor = host.start(host.settings(1, "")).await;
+    in_time(
+        "the list to be asked for",
+        host.emulator().until(|it| it.faults().hit_count(held) > 0),
+    )
+    .await;
+    for path in ["dashboard.json", "readyz"] {
+        let answer = monitor
+            .call_with(Method::GET, path, &[("accept", "application/json")])
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), code(&answer)),
+            (503, "not_ready".into()),
+            "{path}"
+        );
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    assert_eq!(monitor.take("job").await.status, 503);
+    assert_eq!(monitor.get("healthz").await.status, 200);
+    assert!(
+        monitor
+            .get("")
+            .await
+            .text()
+            .unwrap()
+            .contains("has not seen its runners yet")
+    );
+    host.emulator().faults().clear_all();
+    monitor.until_idle(1).await;
+    assert_eq!(monitor.get("readyz").await.status, 200);
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn the_dashboard_is_held_until_something_changes() {
+    let host = Host::new();
+    let monitor = host
+        .start(host.settings(1, "api_cache_timeout = 3600"))
+        .await;
+    monitor.until_idle(1).await;
+    let etag = monitor
+        .get("dashboard.json")
+        .await
+        .header("etag")
+        .unwrap()
+        .to_owned();
+    let weak = format!("\"other\", W/{etag}");
+    for known in [&etag, &weak] {
+        let unchanged = monitor
+            .call_with(Method::GET, "dashboard.json", &[("if-none-match", known)])
+            .await;
+        assert_eq!((unchanged.status.as_u16(), unchanged.body.len()), (304, 0));
+        assert_eq!(unchanged.header("etag"), Some(etag.as_str()));
+    }
+    let headers = [("if-none-match", etag.as_str()), ("prefer", "wait=0")];
+    assert_eq!(
+        monitor
+            .call_with(Method::GET, "dashboard.json", &headers)
+            .await
+            .status,
+        304
+    );
+    let headers = [("if-none-match", etag.as_str()), ("prefer", "wait=60")];
+    let held = monitor.call_with(Method::GET, "dashboard.json", &headers);
+    let (held, taken) = tokio::join!(held, monitor.taken("job"));
+    assert_eq!(held.status, 200);
+    assert_ne!(held.header("etag"), Some(etag.as_str()));
+    assert_eq!(statuses(&held.json().unwrap()), [RunnerStatus::Reserved]);
+    assert_eq!(taken.id, 0);
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn the_pages_show_profiles_and_runners_and_load_nothing_from_elsewhere() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(1, "")).await;
+    monitor.until_idle(1).await;
+    monitor.taken("job-on-the-page").await;
+    for path in ["", "dashboard.html"] {
+        let page = monitor.get(path).await;
+        assert_eq!(
+            page.header("content-type"),
+            Some("text/html; charset=utf-8")
+        );
+        assert!(
+            page.header("content-security-policy")
+                .unwrap()
+                .starts_with("default-src 'none'")
+        );
+        let text = page.text().unwrap();
+        for part in [
+            "linux",
+            "reserved",
+            "job-on-the-page",
+            "ci-runner-linux.0",
+            "create runner 0",
+        ] {
+            assert!(text.contains(part), "{path}: {part}");
+        }
+        assert!(
+            !text.contains("http://") && !text.contains("https://"),
+            "{path}"
+        );
+    }
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn other_paths_and_methods_are_refused() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(0, "")).await;
+    for (method, path, status, allow) in [
+        (Method::GET, "nothing", 404, None),
+        (Method::GET, "profile/linux/take", 405, Some("POST")),
+        (Method::POST, "dashboard.json", 405, Some("GET")),
+        (
+            Method::PUT,
+            "policy/override",
+            405,
+            Some("GET, POST, DELETE"),
+        ),
+        (Method::GET, "reservation/a", 405, Some("DELETE")),
+    ] {
+        let answer = monitor.call(method, path).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("allow")),
+            (status, allow),
+            "{path}"
+        );
+    }
+    for (method, path) in [
+        (Method::DELETE, "reservation/a"),
+        (Method::POST, "policy/override?linux=1"),
+        (Method::DELETE, "policy/override"),
+    ] {
+        assert_eq!(
+            monitor.call_with(method, path, &[]).await.status,
+            401,
+            "{path}"
+        );
+    }
+    assert_eq!(
+        monitor
+            .call(Method::DELETE, "reservation/..%2fa")
+            .await
+            .status,
+        400
+    );
+    monitor.stop().await;
+}

@@ -1,0 +1,103 @@
+//! Guests and their secrets.
+
+use std::fs;
+
+use shared::http::Method;
+
+use crate::support::{Host, bearer, code, until_file};
+
+const CREDENTIAL: &str = "github-jitconfig";
+
+#[actix_web::test]
+async fn a_credential_is_handed_once_and_only_to_its_guest() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(1, "")).await;
+    monitor.until_idle(1).await;
+    let guest_secret = until_file(&host.path("secret-0")).await;
+    let own = bearer(&guest_secret);
+    for (headers, status, expected) in [
+        (&[][..], 401, "unauthorised"),
+        (&[("authorization", "Bearer guess")], 403, "not_yours"),
+        (&[("authorization", "nonsense")], 403, "not_yours"),
+        // Lesson 23: `X-Real-IP` was believed from anyone.
+        (
+            &[
+                ("x-real-ip", "192.168.100.7"),
+                ("x-forwarded-for", "192.168.100.7"),
+            ],
+            401,
+            "unauthorised",
+        ),
+        (&[("authorization", &own)], 403, "not_yours"),
+    ] {
+        let answer = monitor.call_with(Method::GET, CREDENTIAL, headers).await;
+        assert_eq!(
+            (answer.status.as_u16(), code(&answer)),
+            (status, expected.into()),
+            "{headers:?}"
+        );
+    }
+    for path in ["dashboard.json", "dashboard.html", ""] {
+        let shown = monitor.get(path).await;
+        assert!(!shown.text().unwrap().contains(&guest_secret), "{path}");
+    }
+    let state = fs::read_to_string(host.path("data/monitor.state")).unwrap();
+    assert!(!state.contains(&guest_secret));
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_guest_gets_the_boot_script_of_its_profile() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(1, "")).await;
+    monitor.until_idle(1).await;
+    let own = bearer(&until_file(&host.path("secret-0")).await);
+    let headers = [("authorization", own.as_str())];
+    let none = monitor.call_with(Method::GET, "boot", &headers).await;
+    assert_eq!(
+        (none.status.as_u16(), code(&none)),
+        (404, "not_found".into())
+    );
+    fs::create_dir_all(host.path("profiles/linux")).unwrap();
+    fs::write(host.path("profiles/linux/boot-script"), "#!/bin/sh\ntrue\n").unwrap();
+    let script = monitor.call_with(Method::GET, "boot", &headers).await;
+    assert_eq!(
+        (script.status.as_u16(), script.text().unwrap()),
+        (200, "#!/bin/sh\ntrue\n")
+    );
+    assert_eq!(
+        script.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    let stranger = monitor.get("boot").await;
+    assert_eq!(stranger.status, 401);
+    fs::write(
+        host.path("profiles/linux/boot-script"),
+        vec![b'#'; (1 << 20) + 1],
+    )
+    .unwrap();
+    let too_long = monitor.call_with(Method::GET, "boot", &headers).await;
+    assert_eq!(too_long.status, 404);
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_runner_that_never_fetches_its_credential_is_replaced() {
+    let host = Host::new();
+    let profile = r#"[profiles.linux]
+        github_runner_label = "linux-label"
+        target_count = 1
+        requires_normal_memory = "1G"
+        guest = { driver = "command", command = ["sleep", "60"] }"#;
+    let more = "monitor_start_timeout = \"200ms\"";
+    let monitor = host.start(host.settings_with(profile, more)).await;
+    monitor
+        .until(|dashboard| dashboard.runners.iter().any(|runner| runner.id == 1))
+        .await;
+    // Nothing more is wanted, so that no guest is left behind.
+    monitor.stop().await;
+    let monitor = host.start(host.settings_with("", more)).await;
+    monitor.until_idle(0).await;
+    assert_eq!(host.guest_folders(), [""; 0]);
+    monitor.stop().await;
+}

@@ -1,0 +1,9 @@
+//! The whole daemon, in this process, with real guests and an emulated GitHub.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod api;
+mod guests;
+mod pool;
+mod support;
+mod takes;

@@ -1,0 +1,318 @@
+//! A host with a monitor on it, and the GitHub that it knows.
+//!
+//! Owns the settings of the tests, the start and end of monitors, and the shorthands for calls. All
+//! waiting is on something that happens; the deadlines are only there so that a broken test ends.
+
+use std::{
+    fs,
+    future::Future,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use emulator::{
+    Emulator, EmulatorSettings, EmulatorThread,
+    faults::{Fault, FaultId, FaultRule, PathMatch},
+    model::{JobId, JobPhase, NewJob},
+};
+use monitor::AppError;
+use serde_json::Value;
+use shared::{
+    http::{Answer, Call, Client, Method},
+    secret::Secret,
+    settings::{Environment, Settings},
+    values::RunId,
+    wire::{MonitorDashboard, RunnerStatus, TakenRunner},
+};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+pub const API_TOKEN: &str = "api-token-of-the-tests";
+const GITHUB_TOKEN: &str = "github-token-of-the-tests";
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Where GitHub keeps the runners of the tests.
+pub const RUNNERS: &str = "/orgs/acme/actions/runners";
+/// The parameters of a take.
+pub const WHO: &str = "qualified_repo=acme/app&run_id=7";
+
+/// A host without a monitor, whose GitHub knows no runner.
+pub struct Host {
+    pub github: EmulatorThread,
+    pub folder: TempDir,
+}
+
+/// A monitor that runs on a host.
+pub struct Running {
+    pub url: String,
+    client: Client,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), AppError>>,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("agent.sh"), include_str!("agent.sh")).unwrap();
+        let settings = EmulatorSettings::new(Secret::new(GITHUB_TOKEN));
+        let github = emulator::spawn(settings).unwrap();
+        Self { github, folder }
+    }
+
+    pub fn emulator(&self) -> &Emulator {
+        &self.github.emulator
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Settings with one profile, `linux`, whose runners need 1 GiB of 8; `more` comes before the
+    /// profiles, and may set the target as in `target_count = 2`.
+    pub fn settings(&self, target_count: usize, more: &str) -> Settings {
+        let agent = self.path("agent.sh");
+        let profile = format!(
+            r#"[profiles.linux]
+            github_runner_label = "linux-label"
+            target_count = {target_count}
+            requires_normal_memory = "1G"
+            guest = {{ driver = "command", command = ["bash", {agent:?}, {:?}] }}"#,
+            self.folder.path(),
+        );
+        self.settings_with(&profile, more)
+    }
+
+    pub fn settings_with(&self, profiles: &str, more: &str) -> Settings {
+        // Long answers of the cache are for tests that say so.
+        let cache = match more.contains("api_cache_timeout") {
+            true => "",
+            false => "api_cache_timeout = \"100ms\"",
+        };
+        let text = format!(
+            r#"listen_on = ["127.0.0.1"]
+            port = 0
+            external_base_url = "http://127.0.0.1:1/"
+            github_api_url = "{}"
+            github_api_scope = "/orgs/acme"
+            github_api_suffix = "host"
+            allowed_qualified_repo_prefix = "acme/"
+            available_normal_memory = "8G"
+            monitor_poll_interval = "50ms"
+            {cache}
+            {more}
+            {profiles}"#,
+            self.github.base_url,
+        );
+        let file = self.path("monitor.toml");
+        fs::write(&file, text).unwrap();
+        let data_path = self.path("data");
+        let environment: Environment = [
+            ("GITHUB_TOKEN", GITHUB_TOKEN),
+            ("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN),
+            ("SERVO_CI_MONITOR_DATA_PATH", data_path.to_str().unwrap()),
+            ("LIB_MONITOR_DIR", self.folder.path().to_str().unwrap()),
+        ]
+        .into_iter()
+        .collect();
+        Settings::load(&file, &environment).unwrap()
+    }
+
+    /// Starts a monitor on a free port.
+    pub async fn start(&self, settings: Settings) -> Running {
+        self.try_start(settings).await.unwrap()
+    }
+
+    pub async fn try_start(&self, mut settings: Settings) -> Result<Running, AppError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        // Guests outlive a monitor, but the port of the next one is another; those that need it
+        // have fetched their credential by then.
+        settings.network.guest_base_url = url.parse().unwrap();
+        let app = monitor::build(settings, vec![listener]).await?;
+        assert_eq!(format!("http://{}/", app.addresses()[0]), url);
+        let (stop, stopped) = oneshot::channel();
+        let task = actix_web::rt::spawn(app.run_until(async {
+            let _ = stopped.await;
+        }));
+        let client = Client::new();
+        Ok(Running {
+            url,
+            client,
+            stop,
+            task,
+        })
+    }
+
+    /// Lets GitHub fail from now on.
+    pub fn break_github(&self, method: &str, path: &str, fault: Fault) -> FaultId {
+        let path = PathMatch::Prefix(path.into());
+        let rule = FaultRule::on(method, path, fault);
+        self.emulator().faults().add(rule).unwrap()
+    }
+
+    /// Queues a job for runners with `label`.
+    pub fn queue_job(&self, label: &str, command: &str) -> JobId {
+        let new = NewJob {
+            repo: "acme/app".parse().unwrap(),
+            run_id: RunId(7),
+            labels: vec![label.into()],
+            command: command.into(),
+        };
+        let queued = |model: &mut emulator::model::Model, now| model.queue_job(now, new);
+        self.emulator().model(queued).unwrap()
+    }
+
+    pub fn phase(&self, job: JobId) -> JobPhase {
+        self.emulator()
+            .model(|model, now| model.job(now, job))
+            .unwrap()
+            .phase
+    }
+
+    pub async fn until_phase(&self, job: JobId, phase: JobPhase) {
+        let reached = self.emulator().until(|_| self.phase(job) == phase);
+        in_time("the job to get on", reached).await;
+    }
+
+    /// A command for a job that ends when the file `name` appears, or the host is gone.
+    pub fn waits_for(&self, name: &str) -> String {
+        let (file, folder) = (self.path(name), self.folder.path().to_owned());
+        let (file, folder) = (file.display(), folder.display());
+        format!("until [ -e {file} ] || ! [ -d {folder} ]; do sleep 0.05; done")
+    }
+
+    pub fn guest_folders(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("data/guests")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Running {
+    /// Ends the monitor; its guests go on.
+    pub async fn stop(self) {
+        self.stop.send(()).unwrap();
+        in_time("the monitor to end", self.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    pub async fn call(&self, method: Method, path: &str) -> Answer {
+        self.call_with(method, path, &[("authorization", &bearer(API_TOKEN))])
+            .await
+    }
+
+    pub async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        let url = format!("{}{path}", self.url);
+        let mut call = Call {
+            timeout: DEADLINE,
+            ..Call::new(method, &url)
+        };
+        for (name, value) in headers {
+            call = call.header(name, *value);
+        }
+        self.client.call(call).await.unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call_with(Method::GET, path, &[]).await
+    }
+
+    pub async fn take(&self, unique_id: &str) -> Answer {
+        let path = format!("profile/linux/take?unique_id={unique_id}&{WHO}");
+        self.call(Method::POST, &path).await
+    }
+
+    /// A take that is granted.
+    pub async fn taken(&self, unique_id: &str) -> TakenRunner {
+        let answer = self.take(unique_id).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.text());
+        answer.json().unwrap()
+    }
+
+    pub async fn dashboard(&self) -> MonitorDashboard {
+        let answer = self.get("dashboard.json").await;
+        assert_eq!(answer.status, 200);
+        answer.json().unwrap()
+    }
+
+    /// Waits, by held requests, until the dashboard is as it should be.
+    pub async fn until(&self, is_right: impl Fn(&MonitorDashboard) -> bool) -> MonitorDashboard {
+        let reached = async {
+            let mut etag = String::new();
+            loop {
+                let headers = [("if-none-match", etag.as_str()), ("prefer", "wait=30")];
+                let answer = self
+                    .call_with(Method::GET, "dashboard.json", &headers)
+                    .await;
+                if answer.status == 200 {
+                    let dashboard: MonitorDashboard = answer.json().unwrap();
+                    if is_right(&dashboard) {
+                        return dashboard;
+                    }
+                    etag = answer.header("etag").unwrap().to_owned();
+                } else {
+                    // Before the first look there is nothing to hold.
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        in_time("the dashboard to be right", reached).await
+    }
+
+    /// Waits until so many runners are idle, and nothing else is there.
+    pub async fn until_idle(&self, count: usize) -> MonitorDashboard {
+        self.until(|dashboard| statuses(dashboard) == vec![RunnerStatus::Idle; count])
+            .await
+    }
+}
+
+pub fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+pub fn statuses(dashboard: &MonitorDashboard) -> Vec<RunnerStatus> {
+    dashboard
+        .runners
+        .iter()
+        .filter_map(|runner| runner.status)
+        .collect()
+}
+
+pub fn ids(dashboard: &MonitorDashboard) -> Vec<u64> {
+    dashboard.runners.iter().map(|runner| runner.id).collect()
+}
+
+/// The code of a refusal whose body was asked for.
+pub fn code(answer: &Answer) -> String {
+    let body: Value = answer.json().unwrap();
+    body["code"].as_str().unwrap().to_owned()
+}
+
+pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long for {what}"),
+    }
+}
+
+/// Waits until a file is there with something in it.
+pub async fn until_file(path: &Path) -> String {
+    let reached = async {
+        loop {
+            match fs::read_to_string(path) {
+                Ok(text) if !text.is_empty() => return text,
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    in_time("a file", reached).await
+}

@@ -1,0 +1,28 @@
+//! The core in a small random world: honest servers, a network that is not, clients without
+//! manners. Checked after every step, and at the end, when the faults have stopped.
+
+mod model_server;
+mod network;
+mod step;
+mod world;
+
+use proptest::{collection::vec, prelude::*};
+
+use step::{Step, steps};
+use world::World;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn whatever_happens_everybody_is_served_at_last_and_nothing_is_left_behind(
+        steps in vec(steps(), 1..300)
+    ) {
+        let mut world = World::new();
+        for step in steps {
+            world.take_step(step);
+        }
+        world.serve_everybody();
+        world.clear_everything();
+    }
+}

@@ -1,0 +1,71 @@
+//! What can happen next.
+
+use proptest::prelude::*;
+
+/// One step. Numbers are taken modulo how many there are to choose from.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A message arrives; perhaps another copy of it stays on its way.
+    Arrive { letter: usize, is_repeated: bool },
+    /// A message is lost, and nobody is told.
+    Vanish { letter: usize },
+    /// A message is lost, and its sender is told that nobody knows what became of it.
+    Break { letter: usize },
+    /// A server answers the question what it has; the answer arrives now or later.
+    Answer { server: usize, arrives: bool },
+    /// A server cannot be reached.
+    Unreachable { server: usize },
+    /// A runner becomes idle.
+    Boot { server: usize, profile: usize },
+    /// An idle runner dies.
+    LoseIdle { server: usize, profile: usize },
+    /// Something becomes of the runners of a job.
+    GoOn { server: usize, client: usize, is_used: bool },
+    /// A client enqueues its job.
+    Enqueue { client: usize },
+    /// A client takes with one of the tickets it has.
+    Take { client: usize, ticket: usize, hold_seconds: u64 },
+    /// A client hangs up on one of its held takes.
+    HangUp { call: usize },
+    /// The next answer with runners cannot be handed over.
+    LoseNextDelivery,
+    /// A client gives its job up; or an operator does.
+    Withdraw { client: usize, ticket: usize, by_operator: bool },
+    /// Somebody looks at a job.
+    Inspect { client: usize },
+    /// Time passes.
+    Pass { millis: u64 },
+    /// The process is stopped and goes on later.
+    BeStopped { seconds: u64 },
+    /// The queue is killed and started again.
+    Restart,
+}
+
+/// All steps, the dull ones more often.
+pub fn steps() -> impl Strategy<Value = Step> {
+    let number = || 0..1000_usize;
+    prop_oneof![
+        30 => (number(), prop::bool::weighted(0.1))
+            .prop_map(|(letter, is_repeated)| Step::Arrive { letter, is_repeated }),
+        2 => number().prop_map(|letter| Step::Vanish { letter }),
+        2 => number().prop_map(|letter| Step::Break { letter }),
+        20 => (number(), prop::bool::weighted(0.8))
+            .prop_map(|(server, arrives)| Step::Answer { server, arrives }),
+        1 => number().prop_map(|server| Step::Unreachable { server }),
+        12 => (number(), number()).prop_map(|(server, profile)| Step::Boot { server, profile }),
+        1 => (number(), number()).prop_map(|(server, profile)| Step::LoseIdle { server, profile }),
+        5 => (number(), number(), prop::bool::weighted(0.7))
+            .prop_map(|(server, client, is_used)| Step::GoOn { server, client, is_used }),
+        12 => number().prop_map(|client| Step::Enqueue { client }),
+        20 => (number(), number(), prop_oneof![Just(0), 1..60_u64])
+            .prop_map(|(client, ticket, hold_seconds)| Step::Take { client, ticket, hold_seconds }),
+        4 => number().prop_map(|call| Step::HangUp { call }),
+        2 => Just(Step::LoseNextDelivery),
+        3 => (number(), number(), any::<bool>())
+            .prop_map(|(client, ticket, by_operator)| Step::Withdraw { client, ticket, by_operator }),
+        1 => number().prop_map(|client| Step::Inspect { client }),
+        12 => (1..12_000_u64).prop_map(|millis| Step::Pass { millis }),
+        1 => (6..100_u64).prop_map(|seconds| Step::BeStopped { seconds }),
+        1 => Just(Step::Restart),
+    ]
+}

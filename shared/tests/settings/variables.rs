@@ -1,0 +1,131 @@
+//! What comes from the environment and from `.env`.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use shared::settings::{Environment, GuestDriver, Settings};
+
+use super::{DEPLOYED, folder_with, load, load_from, shown};
+
+#[test]
+fn a_variable_overrides_what_the_file_says() {
+    let settings = load(
+        DEPLOYED,
+        &[
+            ("SERVO_CI_MONITOR_PORT", "8001"),
+            ("SERVO_CI_MONITOR_LISTEN_ON", r#"["127.0.0.1","::1"]"#),
+            ("SERVO_CI_MONITOR_QUEUE_MEMBER", "true"),
+            ("SERVO_CI_MONITOR_MONITOR_POLL_INTERVAL", "250ms"),
+            ("SERVO_CI_MONITOR_AVAILABLE_NORMAL_MEMORY", "8G"),
+            ("SERVO_CI_MONITOR_WORK_FOLDER", r#""8""#),
+            ("SERVO_CI_MONITOR_API_CACHE_TIMEOUT", ""),
+            ("SERVO_CI_MONITOR_QUEUE__PORT", "8003"),
+            (
+                "SERVO_CI_MONITOR_QUEUE__TICKET_KEY",
+                "[1234567890123456789012345678901]",
+            ),
+            (
+                "SERVO_CI_MONITOR_PROFILES__SERVO_WINDOWS10__TARGET_COUNT",
+                "7",
+            ),
+            ("SERVO_CI_MONITOR_PROFILES__LINUX__GUEST__DRIVER", "command"),
+            (
+                "SERVO_CI_MONITOR_PROFILES__LINUX__GUEST__COMMAND",
+                r#"["run"]"#,
+            ),
+            ("SERVO_CI_MONITOR_DATA_PATH", "/var/lib/ci"),
+            ("IMAGE_DEPS_DIR", "/srv/deps"),
+            ("LIB_MONITOR_DIR", "/usr/lib/ci"),
+            ("RUST_LOG", "debug"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.network.port, 8001);
+    assert_eq!(
+        format!("{:?}", settings.network.listen_on),
+        "[127.0.0.1, ::1]"
+    );
+    assert!(settings.pool.queue_member);
+    assert_eq!(
+        settings.pool.monitor_poll_interval,
+        Duration::from_millis(250)
+    );
+    assert_eq!(settings.host.available_normal_memory, "8G".parse().unwrap());
+    assert_eq!(settings.github.work_folder, "8");
+    let unset = settings.github.api_cache_timeout;
+    assert_eq!(
+        unset,
+        Duration::from_secs(30),
+        "a variable that is set to nothing says nothing"
+    );
+
+    let queue = settings.require_queue().unwrap();
+    assert_eq!((queue.port, queue.servers.len()), (8003, 2));
+    assert!(
+        queue
+            .ticket_key
+            .as_ref()
+            .unwrap()
+            .matches("[1234567890123456789012345678901]")
+    );
+
+    assert_eq!(settings.profiles["servo-windows10"].target_count, 7);
+    assert_eq!(
+        settings.profiles["servo-windows10"].requires_1g_hugepages,
+        24
+    );
+    let command = GuestDriver::Command(vec!["run".to_owned()]);
+    assert_eq!(settings.profiles["linux"].guest, command);
+
+    assert_eq!(settings.data_path, PathBuf::from("/var/lib/ci"));
+    assert_eq!(settings.image_deps_dir, Some(PathBuf::from("/srv/deps")));
+    assert_eq!(settings.lib_monitor_dir, Some(PathBuf::from("/usr/lib/ci")));
+    assert_eq!(settings.log_filter.as_deref(), Some("debug"));
+}
+
+#[test]
+fn variables_may_stand_beside_the_file() {
+    let folder = folder_with(DEPLOYED);
+    let text = "SERVO_CI_MONITOR_API_TOKEN=hunter4\nSERVO_CI_MONITOR_PORT=8001\nSERVO_CI_MONITOR_QUEUE__PORT=8003\n";
+    fs::write(folder.path().join(".env"), text).unwrap();
+    let settings = load_from(&folder, &[("SERVO_CI_MONITOR_PORT", "8005")]).unwrap();
+    assert_eq!(settings.network.port, 8005, "the process wins");
+    assert_eq!(settings.require_queue().unwrap().port, 8003);
+    assert!(
+        settings.secrets.api_token.matches("hunter2"),
+        "the process wins"
+    );
+
+    let file = folder.path().join("monitor.toml");
+    let settings = Settings::load(&file, &Environment::default()).unwrap();
+    assert!(settings.secrets.api_token.matches("hunter4"));
+    assert_eq!(settings.network.port, 8001);
+    assert_eq!(settings.file, file);
+}
+
+#[test]
+fn the_secrets_are_read_and_never_shown() {
+    let key = (
+        "SERVO_CI_MONITOR_QUEUE__TICKET_KEY",
+        "hunter4-hunter4-hunter4-hunter4-hunter4",
+    );
+    let settings = load(DEPLOYED, &[key]).unwrap();
+    assert!(settings.secrets.api_token.matches("hunter2"));
+    assert!(
+        settings
+            .secrets
+            .require_github_token()
+            .unwrap()
+            .matches("hunter3")
+    );
+    assert!(!shown(&settings).contains("hunter"), "{settings:?}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_used_stops_the_start() {
+    let file = folder_with(DEPLOYED);
+    let error = load_from(&file, &[("SERVO_CI_MONITOR_API_TOKEN", "ChangeMe")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "SERVO_CI_MONITOR_API_TOKEN: still ChangeMe, as in the example; set it to a value of your own"
+    );
+}

@@ -1,0 +1,4 @@
+//! The tests of `shared` from outside: through its public items alone.
+
+#[cfg(test)]
+mod settings;

@@ -1,0 +1,88 @@
+//! GitHub in the story: the emulator's model, asked over a line that fails.
+
+use std::time::Duration;
+
+use emulator::model::{Model, ModelSettings, PageRequest, RunnerStatus, RunnerView, Scope};
+use shared::{
+    clock::Timestamp,
+    github::{Label, Registration, RegistrationStatus},
+};
+
+use crate::world::World;
+
+/// How a question to GitHub goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fortune {
+    /// It is done, and the answer arrives.
+    Well,
+    /// It is not done.
+    Refused,
+    /// It is done, and the answer is lost.
+    AnswerLost,
+}
+
+/// A model with nothing in it.
+pub fn model(now: Timestamp) -> Model {
+    // Guests are heard of every few seconds here, and a story has no hours to wait for a lost one.
+    let settings = ModelSettings {
+        silence_timeout: Duration::from_secs(20),
+        ..ModelSettings::default()
+    };
+    Model::new(settings, now)
+}
+
+/// Where all runners of the story are registered.
+pub fn scope() -> Scope {
+    "/orgs/org".parse().expect("this is a scope")
+}
+
+/// A runner of the model as the client for GitHub reads it.
+pub fn registration(view: &RunnerView) -> Registration {
+    Registration {
+        id: view.id.0,
+        name: view.name.clone(),
+        status: match view.status {
+            RunnerStatus::Online => RegistrationStatus::Online,
+            RunnerStatus::Offline => RegistrationStatus::Offline,
+        },
+        busy: view.busy,
+        labels: view
+            .labels
+            .iter()
+            .map(|label| Label {
+                name: label.name.clone(),
+            })
+            .collect(),
+    }
+}
+
+impl World {
+    /// How the next question to GitHub goes.
+    pub fn fortune(&mut self) -> Fortune {
+        if self.now < self.github_down_until || self.strikes(|weather| weather.github_error) {
+            Fortune::Refused
+        } else if self.strikes(|weather| weather.github_lost) {
+            Fortune::AnswerLost
+        } else {
+            Fortune::Well
+        }
+    }
+
+    /// All registrations, as they are now.
+    pub fn registrations(&mut self) -> Vec<Registration> {
+        let page = PageRequest::new(Some(1), Some(100));
+        self.github
+            .runners(self.now, &scope(), None, page)
+            .items
+            .iter()
+            .map(registration)
+            .collect()
+    }
+
+    /// Whether GitHub says that the runner of this name has a job.
+    pub fn is_busy(&mut self, runner_name: &str) -> bool {
+        self.registrations()
+            .iter()
+            .any(|registration| registration.name == runner_name && registration.busy)
+    }
+}
