@@ -196,9 +196,7 @@ impl App {
             },
         ];
         let served = serve(listeners, routes(desk), drain, background, stop).await;
-        // So that the next start does not have to clean up after what is over. An error is in the
-        // log, and nothing but that work is lost.
-        let _ = pool.saved(pool.read(Monitor::revision)).await;
+        pool.close().await;
         Ok(served?)
     }
 }

@@ -20,7 +20,6 @@ use crate::{
 pub struct Pool {
     inner: Mutex<Inner>,
     clock: Clock,
-    store: Store,
     published: watch::Sender<Option<Arc<Published>>>,
     wake: Notify,
     /// Different at each start, so that no revision is taken for one of an earlier run.
@@ -30,6 +29,8 @@ pub struct Pool {
 struct Inner {
     core: Monitor,
     turned_at: Timestamp,
+    /// None once the daemon has ended.
+    store: Option<Store>,
 }
 
 /// What is shown, at one moment.
@@ -48,9 +49,12 @@ impl Pool {
     pub fn new(core: Monitor, clock: Clock, store: Store) -> Self {
         let turned_at = clock.now();
         Self {
-            inner: Mutex::new(Inner { core, turned_at }),
+            inner: Mutex::new(Inner {
+                core,
+                turned_at,
+                store: Some(store),
+            }),
             clock,
-            store,
             published: watch::Sender::new(None),
             wake: Notify::new(),
             boot_id: uuid::Uuid::new_v4().simple().to_string(),
@@ -146,10 +150,8 @@ impl Pool {
             if inner.core.saved_revision() >= revision {
                 return Ok(());
             }
-            (
-                inner.core.revision(),
-                self.store.save(inner.core.snapshot()),
-            )
+            let store = inner.store.as_ref().ok_or(StoreError::WriterEnded)?;
+            (inner.core.revision(), store.save(inner.core.snapshot()))
         };
         let outcome = write.await;
         match &outcome {
@@ -160,6 +162,15 @@ impl Pool {
             }
         }
         outcome
+    }
+
+    /// Saves for the last time and lets go of the data directory, so that the next monitor can
+    /// have it, even while somebody still holds this pool.
+    pub async fn close(&self) {
+        // An error is in the log; the next start finds out by looking.
+        let _ = self.saved(self.read(Monitor::revision)).await;
+        let store = self.inner.lock().store.take();
+        drop(store);
     }
 }
 
@@ -212,6 +223,20 @@ mod tests {
         fs::remove_file(&file).unwrap();
         pool.saved(revision).await.unwrap();
         assert!(!file.exists());
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_is_closed_is_saved_and_lets_another_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool(folder.path());
+        pool.change(|core, now| core.take(take_of_one("job"), now))
+            .unwrap();
+        pool.close().await;
+        let (_store, snapshot) = Store::open(folder.path()).unwrap();
+        let snapshot = String::from_utf8(snapshot.unwrap()).unwrap();
+        assert!(snapshot.contains("\"job\""));
+        let revision = pool.change(|core, now| core.take(take_of_one("late"), now));
+        assert!(pool.saved(revision.unwrap()).await.is_err());
     }
 
     #[tokio::test]

@@ -9,10 +9,13 @@ use emulator::model::Offer;
 use queue::core::{
     events::{Output, Refusal},
     fleet::Health,
-    job::State,
+    job::{Claims, JobRequest, State},
+    line::Place,
+    queue::Queue,
 };
 use shared::{
     clock::Timestamp,
+    values::UniqueId,
     wire::{ReservationState, RunnerStatus, TakenRunner},
 };
 
@@ -174,60 +177,60 @@ impl World {
 
     /// Rules 3 and 6: whom a queue forwards, and to whom.
     pub fn check_outputs(&mut self, queue: usize, outputs: &[Output], fresh_before: &[bool]) {
-        let Some(core) = &self.queues[queue].core else {
-            return;
-        };
-        let mut accusations = Vec::new();
         for output in outputs {
             let Output::Forward(forward) = output else {
                 continue;
             };
             let unique_id = &forward.request.unique_id;
-            if !fresh_before[forward.server]
-                && core.fleet().health(forward.server, self.now) != Health::Fresh
-            {
-                accusations.push((
-                    6,
-                    format!(
-                        "{unique_id} was forwarded to server {} that is not fresh",
-                        forward.server
-                    ),
-                ));
-            }
-            // What is held for a job already is not taken from anybody.
-            let is_held = !core.fleet().reservations(unique_id).is_empty();
-            let Some(job) = core
-                .jobs()
-                .find(|job| job.request().unique_id == *unique_id)
-            else {
-                continue;
+            let Some(core) = &self.queues[queue].core else {
+                return;
             };
-            let place = job.claims.place();
-            let reach = core.fleet().reach(&forward.request.profile_key, self.now);
-            let passed = core.jobs().find(|other| {
-                other.request().profile_key == forward.request.profile_key
-                    && matches!(other.state, State::Waiting)
-                    && other.claims.place() < place
-                    && other.request().count.get() <= reach
-                    && core
-                        .fleet()
-                        .ids()
-                        .all(|server| core.can_ask(self.now, server, &other.request().unique_id))
-            });
-            if let Some(passed) = passed
-                && !is_held
-            {
-                accusations.push((
-                    3,
-                    format!(
-                        "{unique_id} was served before {}",
-                        passed.request().unique_id
-                    ),
-                ));
+            let health = core.fleet().health(forward.server, self.now);
+            if !fresh_before[forward.server] && health != Health::Fresh {
+                let what = format!(
+                    "{unique_id} was forwarded to server {}, {health:?}",
+                    forward.server
+                );
+                self.accuse(6, what);
+            } else if let Some(passed) = self.passed_over(core, &forward.request) {
+                self.accuse(3, format!("{unique_id} was served before {passed}"));
             }
         }
-        for (rule, what) in accusations {
-            self.accuse(rule, what);
+    }
+
+    /// Who waited longer than the job that is forwarded, and could have been forwarded instead.
+    fn passed_over(&self, core: &Queue, forwarded: &JobRequest) -> Option<UniqueId> {
+        // What is held for a job already is not taken from anybody.
+        if !core.fleet().reservations(&forwarded.unique_id).is_empty() {
+            return None;
+        }
+        let reach = core.fleet().reach(&forwarded.profile_key, self.now);
+        let job = core.jobs().find(|job| job.request() == forwarded)?;
+        let place = self.place_by_ticket(&job.claims);
+        let passed = core.jobs().find(|other| {
+            let request = other.request();
+            request.profile_key == forwarded.profile_key
+                && matches!(other.state, State::Waiting)
+                && self.place_by_ticket(&other.claims) < place
+                && request.count.get() <= reach
+                && core
+                    .fleet()
+                    .ids()
+                    .all(|server| core.can_ask(self.now, server, &request.unique_id))
+        });
+        Some(passed?.request().unique_id.clone())
+    }
+
+    /// A job's place by the ticket that its client holds. With two queues there may be two tickets
+    /// for one job, when the answer to an enqueue was lost; then each queue goes by its own.
+    fn place_by_ticket(&self, claims: &Claims) -> Place {
+        let client = self
+            .clients
+            .iter()
+            .find(|client| client.request == claims.request);
+        match client.map(|client| &client.stage) {
+            Some(ClientStage::Asking(ticket)) if self.scenario.queue_count == 1 => ticket.place(),
+            _ => claims.place(),
         }
     }
 
@@ -255,8 +258,8 @@ impl World {
                 4,
                 format!("{name} holds a ticket and was refused: {refusal:?}"),
             ),
-            (Question::Enqueue(_), Refusal::Unsatisfiable { .. }) => {
-                self.accuse(4, format!("{name} was called unsatisfiable"));
+            (Question::Enqueue(_), _) => {
+                self.accuse(5, format!("{name} could not enqueue: {refusal:?}"))
             }
             _ => {}
         }

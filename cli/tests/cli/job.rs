@@ -62,7 +62,8 @@ async fn a_job_with_a_count_takes_an_array() {
     monitor.free(2);
     let take = take_at(&queue.url, "a", &enqueued.stdout);
     until("the runners are taken", async || {
-        run(&take).await.status == Some(0)
+        let e = run(&take).await; eprintln!("XX {e:?} {} {}", queue.dashboard().await, monitor.reserved_for().len());
+        e.status == Some(0)
     })
     .await;
     let runners: Value = serde_json::from_str(&run(&take).await.stdout).unwrap();

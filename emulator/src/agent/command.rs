@@ -127,3 +127,64 @@ impl Tail {
         self.0.drain(..excess);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(shell_text: &str) -> JobCommand {
+        let command = Command {
+            shell_text,
+            work_dir: None,
+            variables: vec![("GREETING", "hello".into()), ("KEY", "hunter2".into())],
+            withheld: &["KEY".into()],
+        };
+        JobCommand::start(&command).unwrap()
+    }
+
+    async fn within<T>(work: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(30), work).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_command_ends_with_its_exit_code_and_its_output() {
+        for (shell_text, exit_code, output) in [
+            ("echo $GREETING ${KEY-nothing}", Some(0), "hello nothing\n"),
+            ("echo a; echo b >&2; exit 7", Some(7), "a\nb\n"),
+            ("cat", Some(0), ""),
+            ("printf 'a\\377b'", Some(0), "a\u{fffd}b"),
+            ("kill -KILL $$", None, ""),
+            ("kill -TERM 0; true", None, ""),
+        ] {
+            let mut command = start(shell_text);
+            assert_eq!(within(command.finished()).await, exit_code, "{shell_text}");
+            assert_eq!(command.output_tail(), output, "{shell_text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_when_a_command_has_finished() {
+        let mut command = start("sleep 1000 & echo done");
+        assert_eq!(within(command.finished()).await, Some(0));
+        // The output ends when the last process that could write to it is gone.
+        assert_eq!(within(command.output.read(&mut [0])).await.unwrap(), 0);
+        assert_eq!(command.output_tail(), "done\n");
+    }
+
+    #[tokio::test]
+    async fn a_killed_command_takes_all_with_it_even_what_ignores_polite_signals() {
+        let mut command = start("trap '' HUP INT TERM; sleep 1000 & sleep 1000");
+        command.kill();
+        assert_eq!(within(command.finished()).await, None);
+        assert_eq!(within(command.output.read(&mut [0])).await.unwrap(), 0);
+    }
+
+    #[test]
+    fn only_the_last_bytes_are_kept() {
+        let mut tail = Tail::default();
+        tail.push(&[b'a'; OUTPUT_LENGTH_MAX]);
+        tail.push(b"end");
+        assert_eq!(tail.0.len(), OUTPUT_LENGTH_MAX);
+        assert!(tail.0.iter().copied().rev().take(4).eq(*b"dnea"));
+    }
+}

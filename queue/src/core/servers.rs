@@ -86,7 +86,14 @@ impl Queue {
         if !matches!(job.state, State::Waiting) {
             return false;
         }
-        let wanted = job.request().count.get();
+        let mut missing = job.request().count.get();
+        // What more than enough servers hold, because several queues asked for it, is not all
+        // taken: the rest is left to its deadline.
+        let fits = |&(_, count): &(ServerId, Count)| {
+            let is_wanted = count.get() <= missing;
+            missing -= if is_wanted { count.get() } else { 0 };
+            is_wanted
+        };
         let held: Vec<(ServerId, Count)> = self
             .fleet
             .reservations(unique_id)
@@ -101,8 +108,9 @@ impl Queue {
             .filter_map(|(server, reservation)| {
                 Some((server, Count::new(reservation.runners.len() as u64).ok()?))
             })
+            .filter(fits)
             .collect();
-        if held.iter().map(|(_, count)| count.get()).sum::<usize>() != wanted {
+        if missing > 0 {
             return false;
         }
         self.begin_forward(now, unique_id, held);

@@ -12,7 +12,7 @@ use step::{Step, steps};
 use world::World;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn whatever_happens_everybody_is_served_at_last_and_nothing_is_left_behind(

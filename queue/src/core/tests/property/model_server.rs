@@ -75,16 +75,20 @@ impl ModelServer {
         held.map_or(&[], |held| &held.runners)
     }
 
-    /// What becomes of the reservation of a job: it is used, then it has served; or it lapses.
-    pub fn go_on(&mut self, unique_id: &UniqueId, is_used: bool) {
-        let Some(reservation) = self.reservations.get_mut(unique_id) else {
-            return;
-        };
-        match (reservation.state, is_used) {
-            (ReservationState::Held, true) => reservation.state = ReservationState::Used,
-            (ReservationState::Held, false) => drop(self.reservations.remove(unique_id)),
-            (ReservationState::Used, _) => reservation.state = ReservationState::Served,
-            (ReservationState::Served, _) => {}
+    /// A job starts on its runners, or has run on them.
+    pub fn run(&mut self, unique_id: &UniqueId) {
+        if let Some(reservation) = self.reservations.get_mut(unique_id) {
+            reservation.state = match reservation.state {
+                ReservationState::Held => ReservationState::Used,
+                ReservationState::Used | ReservationState::Served => ReservationState::Served,
+            };
+        }
+    }
+
+    /// The runners of a job that nobody used are destroyed.
+    pub fn lapse(&mut self, unique_id: &UniqueId) {
+        if !self.held_for(unique_id).is_empty() {
+            self.reservations.remove(unique_id);
         }
     }
 

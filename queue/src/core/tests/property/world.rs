@@ -19,7 +19,7 @@ use super::{
 use crate::core::{
     events::{Answer, CallId, Forward, ForwardOutcome, Input, JobReference, Output},
     fleet::ServerId,
-    job::{Claims, JobRequest},
+    job::{Claims, JobRequest, State},
     queue::{Queue, Rules},
     report::RunnerId,
     tests::{
@@ -122,7 +122,11 @@ impl World {
                 // Nobody uses what nobody was told of.
                 let mut held = self.servers[server].held_for(&unique_id).iter();
                 let is_told = held.all(|runner| self.told.contains_key(&(server, *runner)));
-                self.servers[server].go_on(&unique_id, is_used && is_told);
+                if is_used && is_told {
+                    self.servers[server].run(&unique_id);
+                } else {
+                    self.servers[server].lapse(&unique_id);
+                }
             }
             Step::Enqueue { client } => self.enqueue(client % CLIENTS),
             Step::Take { client, ticket, hold_seconds } => {
@@ -158,8 +162,16 @@ impl World {
     /// The faults stop, runners keep coming, and whoever keeps asking gets what it wants.
     pub fn serve_everybody(&mut self) {
         let mut served = BTreeSet::new();
-        for _ in 0..80 {
+        let mut waiting = BTreeSet::new();
+        for round in 0..80 {
             for server in 0..SERVERS {
+                if round == 20 {
+                    // What nobody used within the time that servers keep it is destroyed.
+                    let unserved = (0..CLIENTS).filter(|client| !served.contains(client));
+                    for client in unserved {
+                        self.servers[server].lapse(&wish(client).unique_id);
+                    }
+                }
                 (0..2).for_each(|profile| self.servers[server].boot(profile));
                 self.report(server, true);
             }
@@ -170,8 +182,13 @@ impl World {
                     continue;
                 };
                 match self.ask(&claims, Duration::ZERO) {
-                    Some(Answer::Waiting(_)) => {}
-                    _ => drop(served.insert(client)),
+                    Some(Answer::Waiting(_)) => drop(waiting.insert(client)),
+                    Some(Answer::Runners { .. }) => drop(served.insert(client)),
+                    // Gone since before the faults stopped; nobody gets lost now.
+                    _ => {
+                        served.insert(client);
+                        assert!(!waiting.contains(&client), "client {client} was lost");
+                    }
                 }
             }
             self.let_everything_arrive();
@@ -196,8 +213,8 @@ impl World {
             for client in 0..CLIENTS {
                 // What another life of the queue may have handed out runs to its deadline.
                 let unique_id = wish(client).unique_id;
-                self.servers[server].go_on(&unique_id, false);
-                self.servers[server].go_on(&unique_id, false);
+                self.servers[server].lapse(&unique_id);
+                self.servers[server].run(&unique_id);
             }
             assert!(self.servers[server].holds_nothing());
             self.report(server, true);
@@ -300,6 +317,8 @@ impl World {
 
     /// A server answers; if it has nothing new to say it says so.
     fn report(&mut self, server: ServerId, arrives: bool) {
+        // No two questions are asked at the same moment.
+        self.now = self.now + Duration::from_micros(1);
         let report = self.servers[server].report(self.now);
         let known = self.queue.fleet().report(server).cloned();
         let is_news = known.is_none_or(|known| {
@@ -393,6 +412,8 @@ impl World {
     }
 
     fn handle(&mut self, input: Input) {
+        // A tick is several steps: those who wait now may not have waited in each of them.
+        let is_one_step = !matches!(input, Input::Tick);
         self.queue.handle(self.now, input);
         let mut undelivered = Vec::new();
         while let Some(output) = self.queue.poll_output() {
@@ -409,7 +430,10 @@ impl World {
                     self.answers.insert(call, answer);
                 }
                 Output::Forward(forward) => {
-                    self.check_forward(&forward);
+                    let is_held = self.check_forward(&forward);
+                    if is_one_step && !is_held {
+                        self.check_order(&forward);
+                    }
                     self.send(Message::Take(forward));
                 }
                 Output::Release(release) => self.send(Message::Release(release)),
@@ -439,8 +463,8 @@ impl World {
     }
 
     /// A server is asked for what it says is idle, less what it is being asked for and has
-    /// given; or for what it says it holds for the job.
-    fn check_forward(&mut self, forward: &Forward) {
+    /// given; or for what it says it holds for the job, which is returned.
+    fn check_forward(&mut self, forward: &Forward) -> bool {
         let server = forward.server;
         let unique_id = forward.request.unique_id.clone();
         let report = self.queue.fleet().report(server).expect("a server without a word is not asked");
@@ -466,6 +490,30 @@ impl World {
         );
         let open = (forward.clone(), forward.deadline_at);
         self.open_forwards.insert((server, unique_id, forward.attempt), open);
+        is_held
+    }
+
+    /// Whoever is before the job in its line needs more than there can be, or cannot be asked for
+    /// at one of the servers.
+    fn check_order(&self, forward: &Forward) {
+        let queue = &self.queue;
+        let key = &forward.request.profile_key;
+        let reach = queue.fleet.reach(key, self.now);
+        let line = queue.lines[key].iter();
+        let before = line.take_while(|place| place.unique_id != forward.request.unique_id);
+        for place in before {
+            let job = &queue.jobs[&place.unique_id];
+            let mut servers = queue.fleet.ids();
+            let can_be_asked =
+                servers.all(|server| queue.can_ask(self.now, server, &place.unique_id));
+            assert!(
+                !matches!(job.state, State::Waiting)
+                    || job.request().count.get() > reach
+                    || !can_be_asked,
+                "{forward:?} goes before {}",
+                place.unique_id
+            );
+        }
     }
 }
 
