@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use queue::core::{
     events::{Answer, CallId, ForwardOutcome, Input, Output},
-    fleet::Health,
     queue::{Queue, Rules},
 };
 use shared::{clock::Timestamp, values::Attempt};
@@ -108,11 +107,9 @@ impl World {
         let Some(core) = self.queues[index].core.as_mut() else {
             return;
         };
-        let is_fresh = |server| core.fleet().health(server, now) == Health::Fresh;
-        let fresh_before: Vec<bool> = core.fleet().ids().map(is_fresh).collect();
         core.handle(now, input);
         let outputs: Vec<Output> = std::iter::from_fn(|| core.poll_output()).collect();
-        self.check_outputs(index, &outputs, &fresh_before);
+        self.check_outputs(index, &outputs);
         for output in outputs {
             self.queue_does(index, output);
         }

@@ -8,7 +8,6 @@ use std::fmt;
 use emulator::model::Offer;
 use queue::core::{
     events::{Output, Refusal},
-    fleet::Health,
     job::{Claims, JobRequest, State},
     line::Place,
     queue::Queue,
@@ -176,7 +175,7 @@ impl World {
     }
 
     /// Rules 3 and 6: whom a queue forwards, and to whom.
-    pub fn check_outputs(&mut self, queue: usize, outputs: &[Output], fresh_before: &[bool]) {
+    pub fn check_outputs(&mut self, queue: usize, outputs: &[Output]) {
         for output in outputs {
             let Output::Forward(forward) = output else {
                 continue;
@@ -185,12 +184,13 @@ impl World {
             let Some(core) = &self.queues[queue].core else {
                 return;
             };
-            let health = core.fleet().health(forward.server, self.now);
-            if !fresh_before[forward.server] && health != Health::Fresh {
-                let what = format!(
-                    "{unique_id} was forwarded to server {}, {health:?}",
-                    forward.server
-                );
+            let confirmed_at = core
+                .fleet()
+                .confirmed_at(forward.server)
+                .unwrap_or_default();
+            let age = self.now.since(confirmed_at);
+            if age > rules().stale_after {
+                let what = format!("{unique_id} was forwarded by a word that is {age:?} old");
                 self.accuse(6, what);
             } else if let Some(passed) = self.passed_over(core, &forward.request) {
                 self.accuse(3, format!("{unique_id} was served before {passed}"));

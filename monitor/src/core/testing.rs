@@ -1,23 +1,23 @@
 //! A small world for the core's tests: a hypervisor and a GitHub that do what they are told.
 //!
-//! Owns the model of guests and registrations on which plans are carried out, and the shorthands
-//! of the tests. Every effect goes through [`TestPool::perform`], so that a test can stop, fail or
+//! Owns how plans are carried out on that world, as the executor does, and the shorthands of the
+//! tests. Every effect goes through [`TestPool::perform`], so that a test can stop, fail or
 //! repeat any of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+mod world;
+
+use std::time::Duration;
 
 use shared::{
     clock::Timestamp,
-    github::{Deletion, Label, Registration, RegistrationStatus, RunnerNames},
+    github::{Deletion, Label, RegistrationStatus, RunnerNames},
     secret::Secret,
     units::Memory,
     values::{Attempt, Count, ProfileKey, RunId, UniqueId},
     wire::{RunnerCounts, RunnerStatus},
 };
 
+use self::world::World;
 use super::*;
 
 /// How long a turn of the tests takes.

@@ -21,7 +21,8 @@ pub struct World {
 }
 
 impl World {
-    fn may(&mut self, deed: String) -> bool {
+    /// Does a deed, unless no more of them are to succeed.
+    pub fn may(&mut self, deed: String) -> bool {
         match &mut self.deeds_left {
             Some(0) => return false,
             Some(left) => *left -= 1,
