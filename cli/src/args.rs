@@ -465,7 +465,10 @@ mod tests {
                 "a duration is whole seconds",
             ),
             ("status", "--queue <URL>|--monitor <URL>"),
-            ("status --queue http://a --monitor http://b", "cannot be used with"),
+            (
+                "status --queue http://a --monitor http://b",
+                "cannot be used with",
+            ),
             ("demo --port-base 65533", "65533 is not in 1..=65532"),
         ] {
             let error = parse(line).unwrap_err();
@@ -478,7 +481,13 @@ mod tests {
     fn a_ticket_is_not_shown_whatever_it_looks_like() {
         for ticket in ["hunter2", "hunter2\n", "", "-hunter2"] {
             let ticket = format!("--ticket={ticket}");
-            let line = ["ci-runners", "take", "--queue=http://q", "--unique-id=x", &ticket];
+            let line = [
+                "ci-runners",
+                "take",
+                "--queue=http://q",
+                "--unique-id=x",
+                &ticket,
+            ];
             let cli = Cli::try_parse_from(line).unwrap();
             assert!(!format!("{cli:?}").contains("hunter2"));
         }

@@ -169,3 +169,6 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,6 @@ use crate::{
     world::{Event, World},
 };
 
-/// How long a held take is held.
-const HOLD: Duration = Duration::from_secs(20);
 /// How long a client waits for an answer that is not held back.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,8 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     /// What it wants.
     pub request: JobRequest,
-    /// Whether it lets its takes be held.
-    pub holds: bool,
+    /// How long it lets its takes be held, if at all.
+    pub hold: Option<Duration>,
     /// How it behaves.
     pub habit: Habit,
     /// How far it is.
@@ -104,7 +102,7 @@ impl World {
             };
             self.clients.push(Client {
                 request,
-                holds: self.chance.happens(0.5),
+                hold: [None, Some(20), Some(50)][self.chance.index(3)].map(Duration::from_secs),
                 habit,
                 stage: ClientStage::Enqueueing,
                 queue: 0,
@@ -131,10 +129,10 @@ impl World {
         }
         let (question, timeout) = match &client.stage {
             ClientStage::Enqueueing => (Question::Enqueue(client.request.clone()), TIMEOUT),
-            ClientStage::Asking(claims) if client.holds => {
-                (Question::Take(claims.clone(), Some(HOLD)), HOLD + TIMEOUT)
-            }
-            ClientStage::Asking(claims) => (Question::Take(claims.clone(), None), TIMEOUT),
+            ClientStage::Asking(claims) => (
+                Question::Take(claims.clone(), client.hold),
+                client.hold.unwrap_or_default() + TIMEOUT,
+            ),
             ClientStage::Withdrawing(claims) => (
                 Question::Withdraw(JobReference::Ticket(claims.clone())),
                 TIMEOUT,
@@ -159,7 +157,7 @@ impl World {
         let pause = match answer {
             Answer::Enqueued(claims) => self.client_joins(index, claims),
             Answer::Runners { runners, .. } => return self.client_is_served(index, &runners),
-            Answer::Waiting(waiting) if self.clients[index].holds => {
+            Answer::Waiting(waiting) if self.clients[index].hold.is_some() => {
                 Duration::from_millis(waiting.retry_after_seconds)
             }
             Answer::Waiting(waiting) => Duration::from_secs(waiting.retry_after_seconds),

@@ -9,6 +9,7 @@
 
 mod chance;
 mod clients;
+mod deeds;
 mod faults;
 mod github;
 mod guests;

@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use emulator::model::{NewRunner, Refusal, RunnerId as RegistrationId};
 use monitor::core::{
-    Creation, Destruction, Fresh, LabelPolicy, Look, Monitor, Policy, ProfilePolicy, Resources,
-    RunnerId, SeenGuest, TakeRefusal, Taken, Task,
+    Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, TakeRefusal, Taken, Task,
 };
 use queue::core::report::Report;
 use shared::{
     clock::Timestamp,
-    github::{Deletion, RunnerNames},
+    github::RunnerNames,
     secret::Secret,
     units::Memory,
     values::{ProfileKey, UniqueId},
@@ -18,8 +16,7 @@ use shared::{
 };
 
 use crate::{
-    github::{Fortune, scope},
-    guests::{Guest, Stage},
+    deeds::{Deed, News},
     network::{ExchangeId, Granted, Node, Question, Reply},
     world::{Event, World},
 };
@@ -40,7 +37,7 @@ pub struct MonitorNode {
     pub frozen_until: Timestamp,
     policy: Policy,
     /// What a new process finds: only what was saved to the end.
-    disk: Option<Vec<u8>>,
+    pub disk: Option<Vec<u8>>,
     is_saving: bool,
     tasks: Vec<(u64, Task)>,
     takes: Vec<(ExchangeId, UniqueId, u64)>,
@@ -49,49 +46,6 @@ pub struct MonitorNode {
     shown: Option<MonitorDashboard>,
     revision: u64,
     wake_at: Timestamp,
-}
-
-/// What is done outside on behalf of a monitor, step by step. Each is done whether the monitor
-/// still lives or not: the request is on its way.
-#[derive(Clone, Debug)]
-pub enum Deed {
-    /// A list is read.
-    Look(Look, Timestamp),
-    /// GitHub is asked to register a runner.
-    Register(Creation),
-    /// The hypervisor is asked to make a guest.
-    MakeGuest(Creation),
-    /// GitHub is asked to delete a registration.
-    Unregister(Destruction),
-    /// The hypervisor is asked to destroy a guest.
-    DestroyGuest(Destruction),
-    /// The snapshot of this revision is written.
-    Save(u64, Vec<u8>),
-}
-
-/// What the monitor learns of it, if it still lives.
-#[derive(Debug)]
-pub enum News {
-    /// The guests that there were.
-    Guests(Vec<SeenGuest>, Timestamp),
-    /// The registrations that there were.
-    Registrations(Vec<shared::github::Registration>, Timestamp),
-    /// A list could not be read.
-    LookFailed(Look),
-    /// A runner is registered.
-    Registered(Creation, u64, Secret),
-    /// A guest is up.
-    Created(RunnerId),
-    /// A runner could not be made.
-    CreationFailed(RunnerId),
-    /// A registration is gone, or is busy.
-    Unregistered(Destruction, Deletion),
-    /// A guest is gone.
-    Destroyed(RunnerId),
-    /// A destruction failed.
-    DestructionFailed(RunnerId),
-    /// A snapshot is on disk, or not.
-    Saved(u64, bool),
 }
 
 /// The profiles of the story, by number.
@@ -279,30 +233,6 @@ impl World {
         self.plan_monitor_wake(index);
     }
 
-    /// Something is done outside, now.
-    pub fn deed_is_done(&mut self, index: usize, life: u64, deed: Deed) {
-        let news = match deed {
-            Deed::Look(look, asked_at) => Some(self.look(index, look, asked_at)),
-            Deed::Register(creation) => self.register(creation),
-            Deed::MakeGuest(creation) => Some(self.make_guest(index, &creation)),
-            Deed::Unregister(destruction) => self.unregister(destruction),
-            Deed::DestroyGuest(destruction) => Some(self.destroy_guest(index, &destruction)),
-            Deed::Save(revision, snapshot) => {
-                // A process that died while writing leaves the old file in its place.
-                let is_done = self.monitors[index].life == life
-                    && !self.strikes(|weather| weather.disk_error);
-                if is_done {
-                    self.monitors[index].disk = Some(snapshot);
-                }
-                Some(News::Saved(revision, is_done))
-            }
-        };
-        if let Some(news) = news {
-            let delay = self.chance.millis(1, 50);
-            self.later(delay, Event::MonitorLearns(index, life, Box::new(news)));
-        }
-    }
-
     /// A monitor that still lives learns how a deed ended.
     pub fn monitor_learns(&mut self, index: usize, news: News) {
         let now = self.now;
@@ -348,95 +278,6 @@ impl World {
             Deed::Look(..) | Deed::Register(_) | Deed::Unregister(_) => self.chance.millis(5, 500),
         };
         self.later(delay, Event::Deed(index, life, Box::new(deed)));
-    }
-
-    fn look(&mut self, index: usize, look: Look, asked_at: Timestamp) -> News {
-        match look {
-            Look::Guests => {
-                let guests = self.guests.keys().filter(|(server, _)| *server == index);
-                let seen = |(_, name): &(usize, String)| SeenGuest {
-                    name: name.clone(),
-                    ipv4_address: None,
-                };
-                News::Guests(guests.map(seen).collect(), asked_at)
-            }
-            Look::Registrations if self.fortune() == Fortune::Well => {
-                News::Registrations(self.registrations(), asked_at)
-            }
-            Look::Registrations => News::LookFailed(look),
-        }
-    }
-
-    fn register(&mut self, creation: Creation) -> Option<News> {
-        let fortune = self.fortune();
-        if fortune == Fortune::Refused {
-            return Some(News::CreationFailed(creation.id));
-        }
-        let secret = format!("{:016x}", self.chance.number(0, u64::MAX));
-        let new = NewRunner {
-            name: creation.runner_name.clone(),
-            labels: creation.labels.clone(),
-            runner_group_id: 1,
-        };
-        let registered = self
-            .github
-            .register(self.now, &scope(), new, Secret::new(secret.clone()));
-        match (registered, fortune) {
-            (Ok(view), Fortune::Well) => {
-                let jit_config = Secret::new(format!("{} {secret}", view.id));
-                Some(News::Registered(creation, view.id.0, jit_config))
-            }
-            _ => Some(News::CreationFailed(creation.id)),
-        }
-    }
-
-    fn make_guest(&mut self, index: usize, creation: &Creation) -> News {
-        let is_dud = self.strikes(|weather| weather.dud_guest);
-        let id = (index, creation.guest_name.clone());
-        let guest = Guest {
-            secret: creation.guest_secret.expose().to_owned(),
-            runner_name: creation.runner_name.clone(),
-            stage: Stage::Booting,
-            is_dud,
-        };
-        self.guests.insert(id.clone(), guest);
-        self.check_capacity(index);
-        let boots_after = self.chance.millis(500, 20_000);
-        self.later(boots_after, Event::GuestActs(id));
-        News::Created(creation.id)
-    }
-
-    fn unregister(&mut self, destruction: Destruction) -> Option<News> {
-        let Some(registration_id) = destruction.registration_id else {
-            return Some(News::Unregistered(destruction, Deletion::NotThere));
-        };
-        let fortune = self.fortune();
-        if fortune == Fortune::Refused {
-            return Some(News::DestructionFailed(destruction.id));
-        }
-        let deletion =
-            match self
-                .github
-                .delete_runner(self.now, &scope(), RegistrationId(registration_id))
-            {
-                Ok(()) => Deletion::Deleted,
-                Err(Refusal::RunnerBusy { .. }) => Deletion::Busy,
-                Err(_) => Deletion::NotThere,
-            };
-        Some(match fortune {
-            Fortune::Well => News::Unregistered(destruction, deletion),
-            _ => News::DestructionFailed(destruction.id),
-        })
-    }
-
-    fn destroy_guest(&mut self, index: usize, destruction: &Destruction) -> News {
-        let id = (index, destruction.guest_name.clone());
-        if let Some(guest) = self.guests.get(&id) {
-            let runner_name = guest.runner_name.clone();
-            self.check_destroy(&runner_name);
-            self.guests.remove(&id);
-        }
-        News::Destroyed(destruction.id)
     }
 
     fn begin_saving(&mut self, index: usize) {

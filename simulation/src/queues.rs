@@ -247,6 +247,7 @@ impl World {
                     let unique_id = unique_id.clone();
                     return self.queue_handles(index, Input::Undelivered { unique_id });
                 }
+                self.note_heard(id);
                 self.reply(id, Reply::Queue(answer));
             }
             Output::Forward(forward) => {

@@ -18,7 +18,12 @@ use shared::{
     wire::{ReservationState, RunnerStatus, TakenRunner},
 };
 
-use crate::{clients::ClientStage, network::Question, queues::rules, world::World};
+use crate::{
+    clients::ClientStage,
+    network::{ExchangeId, Node, Question},
+    queues::rules,
+    world::World,
+};
 
 /// A rule that was broken.
 #[derive(Clone, Debug)]
@@ -319,6 +324,19 @@ impl World {
             }
         }
         None
+    }
+
+    /// Until now, this exchange was a sign that its client is there.
+    pub fn note_heard(&mut self, id: ExchangeId) {
+        let ends = self
+            .exchanges
+            .get(&id)
+            .map(|exchange| (exchange.from, exchange.to));
+        if let Some((Node::Client(client), Node::Queue(queue))) = ends
+            && let Some(heard_at) = self.clients[client].heard_at.get_mut(&queue)
+        {
+            *heard_at = self.now;
+        }
     }
 
     /// How long a queue had not heard of a client when it is heard of now.

@@ -8,10 +8,11 @@ use shared::{clock::Timestamp, values::UniqueId};
 use crate::{
     chance::Chance,
     clients::Client,
+    deeds::{Deed, News},
     faults::Blow,
     github,
     guests::{Guest, GuestId},
-    monitors::{Deed, MonitorNode, News},
+    monitors::MonitorNode,
     network::{End, Exchange, ExchangeId, Node, Reply},
     queues::QueueNode,
     rules::{Tally, Violation},

@@ -14,7 +14,7 @@ mod queue;
 
 pub use answer::{Taken, Waiting};
 pub use dashboard::dashboard;
-pub use error::{CallError, Refusal};
 #[cfg(test)]
 pub(crate) use error::tests;
+pub use error::{CallError, Refusal};
 pub use queue::{Job, QueueClient, Take};

@@ -111,7 +111,11 @@ impl QueueClient {
     ///
     /// # Errors
     /// As [`CallError`] says.
-    pub async fn look(&self, unique_id: &UniqueId, bearer: &Secret) -> Result<JobStatus, CallError> {
+    pub async fn look(
+        &self,
+        unique_id: &UniqueId,
+        bearer: &Secret,
+    ) -> Result<JobStatus, CallError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
         let answer = self.call(Call::new(Method::GET, &url), bearer).await?;
         match answer.status {

@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 
 use shared::{daemon::shutdown_signal, secret::Secret, settings::Environment};
 
-use crate::{
-    args::Emulator, exit::Exit, failure::Failure, listen::listen, log, output,
-};
+use crate::{args::Emulator, exit::Exit, failure::Failure, listen::listen, log, output};
 
 /// The token it accepts. It opens nothing but what is made up.
 const TOKEN: &str = "emulated";

@@ -141,7 +141,10 @@ impl Progress for Seat {
 }
 
 fn line(elapsed: Duration, name: &str, text: &str) -> String {
-    format!("{:>6.1} s  {name:NAME_WIDTH$} {text}", elapsed.as_secs_f64())
+    format!(
+        "{:>6.1} s  {name:NAME_WIDTH$} {text}",
+        elapsed.as_secs_f64()
+    )
 }
 
 #[cfg(test)]

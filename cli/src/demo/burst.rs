@@ -237,7 +237,10 @@ mod tests {
             },
         };
         assert_eq!(
-            closing_words(&[run("host a", Some(0)), run("host b", None)], Duration::ZERO),
+            closing_words(
+                &[run("host a", Some(0)), run("host b", None)],
+                Duration::ZERO
+            ),
             "exit 0 on host a and no exit code on host b, after 0.0 s in line"
         );
     }

@@ -43,7 +43,11 @@ const fn role(name: &'static str, profile_key: &'static str, command: &'static s
 pub const CAST: [Role; 10] = [
     role("build", "linux", "sleep 1; uname -sr"),
     role("docs", "linux", "sleep 1; date -u"),
-    role("lint", "linux", "sleep 1; echo \"$GITHUB_REPOSITORY is tidy\""),
+    role(
+        "lint",
+        "linux",
+        "sleep 1; echo \"$GITHUB_REPOSITORY is tidy\"",
+    ),
     Role {
         count: Some(2),
         ..role("pair", "linux", "sleep 1; echo one of two")
@@ -89,7 +93,10 @@ mod tests {
                 .sum()
         };
         for key in ["linux", "macos"] {
-            assert!(wanted(key) as usize > target(key), "more {key} jobs than runners");
+            assert!(
+                wanted(key) as usize > target(key),
+                "more {key} jobs than runners"
+            );
         }
         let too_many = CAST.iter().find(|role| role.name == "too-many").unwrap();
         assert!(too_many.count.unwrap() as usize > target(too_many.profile_key));

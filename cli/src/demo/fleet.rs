@@ -49,8 +49,7 @@ impl Fleet {
         let queue = queue::app::build(&host_a, vec![listeners.queue])
             .map_err(|error| failed("the queue", &error))?;
         let mut monitors = Vec::new();
-        for (settings, listener) in [(host_a, listeners.monitor_a), (host_b, listeners.monitor_b)]
-        {
+        for (settings, listener) in [(host_a, listeners.monitor_a), (host_b, listeners.monitor_b)] {
             let monitor = monitor::build(settings, vec![listener]).await;
             monitors.push(monitor.map_err(|error| failed("a monitor", &error))?);
         }

@@ -33,7 +33,9 @@ use std::{
 use shared::{daemon::shutdown_signal, http::Client, settings::Environment};
 use tokio::time::timeout;
 
-use self::{board::Board, cast::CAST, fleet::Fleet, folder::Folder, hosts::Addresses, ports::Ports};
+use self::{
+    board::Board, cast::CAST, fleet::Fleet, folder::Folder, hosts::Addresses, ports::Ports,
+};
 use crate::{args::Demo, exit::Exit, failure::Failure, log, output, words};
 
 /// How long the runners may take to be there, at the start and after the burst.

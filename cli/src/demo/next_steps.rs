@@ -59,7 +59,10 @@ mod tests {
     #[test]
     fn everything_that_can_be_copied_stands_on_one_line() {
         let addresses = Addresses {
-            monitors: ["http://127.0.0.1:8000".into(), "http://127.0.0.1:8001".into()],
+            monitors: [
+                "http://127.0.0.1:8000".into(),
+                "http://127.0.0.1:8001".into(),
+            ],
             queue: "http://127.0.0.1:8002".into(),
             github: "http://127.0.0.1:8003".into(),
         };
@@ -71,7 +74,10 @@ mod tests {
             "    /bin/ci-runners status --queue http://127.0.0.1:8002",
             &format!("    {}", curl_pair(&addresses.queue)),
         ] {
-            assert!(text.lines().any(|have| have == line), "{line} is not in {text}");
+            assert!(
+                text.lines().any(|have| have == line),
+                "{line} is not in {text}"
+            );
         }
     }
 }

@@ -61,11 +61,10 @@ impl Ports {
     /// # Errors
     /// When one is taken; it is named, with what chooses another.
     pub fn listen(&self) -> Result<Listeners, Failure> {
-        let [monitor_a, monitor_b, queue, github] =
-            self.owners().map(|(owner, port, option)| {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                listen(owner, address, &format!("{option} or --port-base"))
-            });
+        let [monitor_a, monitor_b, queue, github] = self.owners().map(|(owner, port, option)| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            listen(owner, address, &format!("{option} or --port-base"))
+        });
         Ok(Listeners {
             monitor_a: monitor_a?,
             monitor_b: monitor_b?,
@@ -97,7 +96,10 @@ mod tests {
 
     fn chosen(line: &str) -> Result<Ports, Failure> {
         let line = format!("ci-runners demo {line}");
-        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+        match Cli::try_parse_from(line.split_whitespace())
+            .unwrap()
+            .command
+        {
             Command::Demo(args) => Ports::chosen(&args),
             other => panic!("that is `demo`, not {other:?}"),
         }

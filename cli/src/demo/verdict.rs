@@ -32,7 +32,15 @@ pub fn summary(cast: &[Role], outcomes: &[Outcome]) -> String {
         })
         .collect();
     table(
-        ["JOB", "WANTED", "IN LINE", "RAN ON", "ENDED", "SAID", "AS IT SHOULD"],
+        [
+            "JOB",
+            "WANTED",
+            "IN LINE",
+            "RAN ON",
+            "ENDED",
+            "SAID",
+            "AS IT SHOULD",
+        ],
         &rows,
     )
 }
@@ -153,7 +161,11 @@ mod tests {
         for (name, end, expected) in [
             ("build", ran(&[0]), None),
             ("build", ran(&[1]), Some("expected exit 0")),
-            ("build", End::Ran(vec![run("a", None)]), Some("expected exit 0")),
+            (
+                "build",
+                End::Ran(vec![run("a", None)]),
+                Some("expected exit 0"),
+            ),
             ("build", ran(&[]), Some("0 runners, not 1")),
             ("build", refused("unsatisfiable"), Some("expected to run")),
             ("build", End::Failed("x".into()), Some("expected to run")),

@@ -1,6 +1,6 @@
 //! `demo`, whole: everything in it is real but GitHub.
 
-use std::{net::TcpListener, path::Path};
+use std::net::TcpListener;
 
 use super::support::*;
 
@@ -57,7 +57,7 @@ async fn a_demo_that_stays_up_has_a_curl_pair_to_copy() {
     for file in ["a/monitor.toml", "b/monitor.toml", "demo.log"] {
         assert!(kept.join(file).is_file(), "{file}");
     }
-    assert_eq!(processes_with(&kept), Vec::<String>::new());
+    assert_eq!(processes_in(&kept), Vec::<String>::new());
 }
 
 #[actix_web::test]
@@ -70,10 +70,10 @@ async fn a_demo_that_is_interrupted_ends_its_runners() {
         kept.display()
     )));
     demo.prints("runs on host").await;
-    assert_ne!(processes_with(&kept), Vec::<String>::new());
+    assert_ne!(processes_in(&kept), Vec::<String>::new());
     demo.signal("INT").await;
     assert_eq!(demo.end().await.status, Some(130));
-    assert_eq!(processes_with(&kept), Vec::<String>::new());
+    assert_eq!(processes_in(&kept), Vec::<String>::new());
 }
 
 #[actix_web::test]
@@ -111,16 +111,4 @@ async fn a_taken_port_is_named_and_nothing_is_started() {
             )
         );
     }
-}
-
-/// The processes that work in `folder`: the runners, and what they have started.
-fn processes_with(folder: &Path) -> Vec<String> {
-    let processes = Path::new("/proc").read_dir().unwrap().flatten();
-    let working_here = processes.filter(|process| {
-        let working_in = process.path().join("cwd").read_link();
-        working_in.is_ok_and(|path| path.starts_with(folder))
-    });
-    working_here
-        .map(|process| process.file_name().to_string_lossy().into_owned())
-        .collect()
 }

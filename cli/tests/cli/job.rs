@@ -62,8 +62,7 @@ async fn a_job_with_a_count_takes_an_array() {
     monitor.free(2);
     let take = take_at(&queue.url, "a", &enqueued.stdout);
     until("the runners are taken", async || {
-        let e = run(&take).await; eprintln!("XX {e:?} {} {}", queue.dashboard().await, monitor.reserved_for().len());
-        e.status == Some(0)
+        run(&take).await.status == Some(0)
     })
     .await;
     let runners: Value = serde_json::from_str(&run(&take).await.stdout).unwrap();
@@ -114,7 +113,11 @@ async fn every_refusal_has_its_status_and_a_sentence() {
             5,
             "failed to reach http://127.0.0.1:1/profile/linux/enqueue: Connection refused",
         ),
-        (take_at("http://127.0.0.1:1", "a", "x"), 5, "failed to reach"),
+        (
+            take_at("http://127.0.0.1:1", "a", "x"),
+            5,
+            "failed to reach",
+        ),
         (enqueue_at("nowhere", ""), 2, "a base URL is"),
     ] {
         let ended = run(&words).await;

@@ -1,1 +1,165 @@
-//! 
+//! The whole line, each part a process of its own: emulator, monitor, queue, the runners' agents,
+//! and as the client curl, with exactly what operators type.
+
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::support::*;
+
+/// What operators type; only host and port are replaced.
+const CURL_PAIR: &str = r#"unique_id=$RANDOM; curl --fail-with-body -sSX POST --retry-max-time 3600 --retry 3600 --retry-delay 1 'http://[::1]:8002/take/'"$unique_id"'?token='"$(curl --fail-with-body -sSX POST --oauth2-bearer "$SERVO_CI_MONITOR_API_TOKEN" 'http://[::1]:8002/profile/linux/enqueue?unique_id='"$unique_id"'&qualified_repo=delan/servo&run_id=123')""#;
+
+/// How long an agent outlives the emulator.
+const AGENT_PATIENCE: Duration = Duration::from_secs(2);
+
+#[actix_web::test]
+async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut emulator = start(ci_runners("emulator --port 0"));
+    let said = emulator.prints("github_api_url = ").await;
+    let github = said.split('"').nth(1).unwrap().to_owned();
+    let [monitor_port, queue_port] = free_ports();
+    let (monitor_url, queue_url) = (url(monitor_port), url(queue_port));
+    let settings = settings(&github, monitor_port, queue_port);
+    let monitor = start(daemon("monitor", folder.path(), &settings));
+    let queue = start(daemon("queue", folder.path(), &settings));
+    until("the first runner is idle", async || {
+        linux(&queue_url).await["idle"] == 1
+    })
+    .await;
+
+    let first = take(&queue_url).await;
+    let job = queue_workflow_job(&github, &first, "echo it ran; exit 3").await;
+    let replacement = take(&queue_url).await;
+    assert_eq!(first["server"], format!("{monitor_url}/").as_str());
+    assert_ne!(first["label"], replacement["label"]);
+    assert!(first["id"].as_u64() < replacement["id"].as_u64());
+
+    let job_url = format!("{github}/_emulator/jobs/{job}");
+    let ended = get(&job_url).await.unwrap();
+    let expected = (
+        &json!("completed"),
+        &json!("failure"),
+        &json!(3),
+        &json!("it ran\n"),
+    );
+    let seen = (
+        &ended["state"],
+        &ended["conclusion"],
+        &ended["exit_code"],
+        &ended["output_tail"],
+    );
+    assert_eq!(seen, expected, "{ended}");
+    let dashboard = get(&format!("{monitor_url}/dashboard.json")).await.unwrap();
+    let runners = dashboard["runners"].as_array().unwrap();
+    let is_there = |taken: &Value| runners.iter().any(|runner| runner["id"] == taken["id"]);
+    assert!(!is_there(&first), "destroyed: {dashboard}");
+    assert!(is_there(&replacement), "kept for its job: {dashboard}");
+
+    for (name, daemon) in [("queue", queue), ("monitor", monitor)] {
+        daemon.signal("TERM").await;
+        let ended = daemon.end().await;
+        assert_eq!(ended.status, Some(0), "{name}: {}", ended.stderr);
+        assert!(!ended.stderr.contains(API_TOKEN), "{name}");
+        assert!(!ended.stderr.contains("panicked"), "{name}");
+    }
+    emulator.signal("INT").await;
+    assert_eq!(emulator.end().await.status, Some(0));
+    until("the agents end without GitHub", async || {
+        processes_in(folder.path()).is_empty()
+    })
+    .await;
+}
+
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// The one file of both daemons.
+fn settings(github: &str, monitor_port: u16, queue_port: u16) -> String {
+    let monitor_url = url(monitor_port);
+    let patience = format!("{}s", AGENT_PATIENCE.as_secs());
+    let agent = env!("CARGO_BIN_EXE_ci-runners");
+    let command = json!([agent, "agent", "--give-up-after", patience]);
+    format!(
+        r#"
+        listen_on = ["127.0.0.1"]
+        port = {monitor_port}
+        external_base_url = "{monitor_url}/"
+        github_api_url = "{github}"
+        github_api_scope = "/orgs/delan"
+        github_api_suffix = "host"
+        allowed_qualified_repo_prefix = "delan/"
+        api_cache_timeout = 1
+        monitor_poll_interval = "200ms"
+        available_normal_memory = "1G"
+        [profiles.linux]
+        github_runner_label = "self-hosted-image:linux"
+        target_count = 1
+        requires_normal_memory = "1G"
+        [profiles.linux.guest]
+        driver = "command"
+        command = {command}
+        [queue]
+        servers = ["{monitor_url}"]
+        port = {queue_port}
+        settle = 1
+        "#
+    )
+}
+
+/// A daemon of the workspace, with its settings and its data in `folder`.
+fn daemon(name: &str, folder: &Path, settings: &str) -> Command {
+    let file = folder.join("monitor.toml");
+    fs::write(&file, settings).unwrap();
+    let mut command = Command::new(executable(name));
+    command
+        .arg("--config")
+        .arg(&file)
+        .current_dir(folder)
+        .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
+        .env("GITHUB_TOKEN", "emulated")
+        .env("SERVO_CI_MONITOR_DATA_PATH", folder.join("data"))
+        .env_remove("RUST_LOG")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// What the queue says of the profile; null as long as it says nothing.
+async fn linux(queue_url: &str) -> Value {
+    let dashboard = get(&format!("{queue_url}/dashboard.json")).await;
+    let dashboard = dashboard.unwrap_or_default();
+    dashboard["profiles"][0].clone()
+}
+
+/// The runner that curl gets, with exactly the line that operators type.
+async fn take(queue_url: &str) -> Value {
+    let pair = CURL_PAIR.replace("http://[::1]:8002", queue_url);
+    let script = format!("export SERVO_CI_MONITOR_API_TOKEN={API_TOKEN}\n{pair}");
+    serde_json::from_str(&text_of("bash", &["-c", &script]).await).unwrap()
+}
+
+/// Queues a workflow job that runs on `runner`; returns its number.
+async fn queue_workflow_job(github: &str, runner: &Value, command: &str) -> u64 {
+    let job = json!({"repo": "delan/servo", "run_id": 123, "labels": [runner["label"]],
+        "command": command});
+    let url = format!("{github}/_emulator/jobs");
+    let (json, job) = ("content-type: application/json", job.to_string());
+    let queued = text_of("curl", &["-sSf", "-H", json, "-d", &job, &url]).await;
+    let queued: Value = serde_json::from_str(&queued).unwrap();
+    queued["id"].as_u64().unwrap()
+}
+
+/// The JSON at `url`; none if nobody is there yet.
+async fn get(url: &str) -> Option<Value> {
+    let mut curl = Command::new("curl");
+    let ended = end_of({
+        curl.args(["-sSf", url]);
+        curl
+    });
+    serde_json::from_str(&ended.await.stdout).ok()
+}

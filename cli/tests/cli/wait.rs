@@ -23,8 +23,14 @@ async fn a_job_waits_and_gets_the_next_runner() {
     waiting.says("position 1").await;
     monitor.free(5);
     let ended = waiting.end().await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(0), "runner:5\n"));
-    assert!(ended.stderr.ends_with("the runners are there\n"), "{ended:?}");
+    assert_eq!(
+        (ended.status, ended.stdout.as_str()),
+        (Some(0), "runner:5\n")
+    );
+    assert!(
+        ended.stderr.ends_with("the runners are there\n"),
+        "{ended:?}"
+    );
     assert_eq!(monitor.reserved_for(), ["a"]);
 }
 
@@ -64,7 +70,10 @@ async fn a_job_outlives_a_restart_of_the_queue() {
     queue.start_again().await;
     monitor.free(5);
     let ended = waiting.end().await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(0), "runner:5\n"));
+    assert_eq!(
+        (ended.status, ended.stdout.as_str()),
+        (Some(0), "runner:5\n")
+    );
     assert!(
         !ended.stderr.contains("in line"),
         "it was in line all the time: {ended:?}"
@@ -81,7 +90,10 @@ async fn a_job_joins_as_soon_as_there_is_a_queue() {
     monitor.free(5);
     queue.start_again().await;
     let ended = waiting.end().await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(0), "runner:5\n"));
+    assert_eq!(
+        (ended.status, ended.stdout.as_str()),
+        (Some(0), "runner:5\n")
+    );
 }
 
 #[actix_web::test]

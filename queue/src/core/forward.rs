@@ -193,11 +193,15 @@ impl Queue {
             }
             FailedAsk::Ambiguous => self.fleet.failed(server, now),
         }
-        self.fleet.forget_reservation(server, unique_id);
+        // That it has served the job stays true.
+        if !self.fleet.has_served(unique_id, place.enqueued_at) {
+            self.fleet.forget_reservation(server, unique_id);
+        }
         self.give_back_asks(now, unique_id, attempt, asks);
         if let Some(line) = self.lines.get_mut(&profile_key) {
             line.set_waiting(&place, count);
         }
+        self.learn_reservation(now, unique_id);
         self.dispatch(now, &profile_key);
         if let FailedAsk::Ambiguous = how {
             // Nobody waits any more for what only that server could have.
@@ -221,14 +225,23 @@ impl Queue {
     /// server that looks at GitHub's list while it lags can do that.
     fn is_given(&self, server: ServerId, unique_id: &UniqueId, runners: &[TakenRunner]) -> bool {
         let ids: BTreeSet<RunnerId> = runners.iter().map(|runner| runner.id).collect();
-        let of_server = self.granted_by.iter();
-        let mut others = of_server
+        ids.len() < runners.len() || !self.given_to_others(server, unique_id).is_disjoint(&ids)
+    }
+
+    /// The runners of a server that other jobs than this one have.
+    pub(super) fn given_to_others(
+        &self,
+        server: ServerId,
+        unique_id: &UniqueId,
+    ) -> BTreeSet<RunnerId> {
+        let granted_by = self.granted_by.iter();
+        granted_by
             .filter(|(granting, other)| *granting == server && other != unique_id)
             .filter_map(|(_, other)| self.jobs.get(other))
             .flat_map(|other| other.grants())
             .filter(|grant| grant.server == server && grant.end.is_none())
-            .flat_map(|grant| &grant.runners);
-        ids.len() < runners.len() || others.any(|runner| ids.contains(&runner.id))
+            .flat_map(|grant| grant.runners.iter().map(|runner| runner.id))
+            .collect()
     }
 
     /// What this server was asked for under this attempt, if that is still open.

@@ -161,8 +161,10 @@ impl Queue {
                 .cancel(owed.next_at, Timer::Release(server, unique_id.clone()));
             self.fleet.forget_reservation(server, unique_id);
             if !owed.is_delivered {
-                self.fleet
-                    .released(server, &owed.profile_key, owed.runners.into_iter());
+                // A late confirmation: some of them may have been granted again meanwhile.
+                let given = self.given_to_others(server, unique_id);
+                let idle = owed.runners.difference(&given).copied();
+                self.fleet.released(server, &owed.profile_key, idle);
             }
             self.dispatch(now, &owed.profile_key);
         }

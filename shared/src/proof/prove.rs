@@ -43,7 +43,15 @@ pub async fn prove(
         GithubError::TooLarge { .. } => ProofRefusal::ZipTooLarge.into(),
         error => refusal_or(error, ProofRefusal::NoArtifact),
     })?;
-    Ok(statement::check(&only_text(&zip)?, claim)?)
+    Ok(check_artifact(&zip, claim)?)
+}
+
+/// Checks what an artifact says, as it was downloaded.
+///
+/// # Errors
+/// What is wrong with it, or what does not match the claim.
+pub fn check_artifact(zip: &[u8], claim: &Claim) -> Result<Proof, ProofRefusal> {
+    statement::check(&only_text(zip)?, claim)
 }
 
 /// The artifact to go by when a job that ran again has uploaded its artifact again.

@@ -18,7 +18,10 @@ const COUNT: &str = "self_hosted_runner_count";
 struct Statement<'a>([(&'static str, Option<&'a str>); 5]);
 
 /// Compares `text` with `claim`.
-pub(super) fn check(text: &str, claim: &Claim) -> Result<Proof, ProofRefusal> {
+///
+/// # Errors
+/// The first line or value that is wrong.
+pub fn check(text: &str, claim: &Claim) -> Result<Proof, ProofRefusal> {
     let statement = read(text)?;
     statement.agree(UNIQUE_ID, &claim.unique_id)?;
     statement.agree(QUALIFIED_REPO, &claim.qualified_repo)?;

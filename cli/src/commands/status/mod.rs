@@ -36,10 +36,7 @@ pub async fn status(args: &Status) -> Result<Exit, Failure> {
     let answer = dashboard(&client, base_url).await?;
     let text = if args.json {
         // Parsed, so that nothing but JSON reaches a terminal.
-        answer
-            .json::<Value>()
-            .map_err(CallError::from)?
-            .to_string()
+        answer.json::<Value>().map_err(CallError::from)?.to_string()
     } else {
         lay_out(&answer).map_err(CallError::from)?
     };

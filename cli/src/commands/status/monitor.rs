@@ -42,7 +42,14 @@ fn profiles(dashboard: &MonitorDashboard) -> String {
         .collect();
     table(
         [
-            "PROFILE", "TARGET", "IDLE", "RESERVED", "BUSY", "STARTING", "WANTED", "IMAGE AGE",
+            "PROFILE",
+            "TARGET",
+            "IDLE",
+            "RESERVED",
+            "BUSY",
+            "STARTING",
+            "WANTED",
+            "IMAGE AGE",
         ],
         &rows,
     )
@@ -56,8 +63,15 @@ fn runners(runners: &[DashboardRunner]) -> String {
             [
                 shown.id.to_string(),
                 registration.map_or_else(|| "-".to_owned(), |it| cell(&it.name)),
-                shown.status.map_or_else(|| as_github(registration), status).to_owned(),
-                shown.runner.guest_name.as_deref().map_or_else(|| "-".to_owned(), cell),
+                shown
+                    .status
+                    .map_or_else(|| as_github(registration), status)
+                    .to_owned(),
+                shown
+                    .runner
+                    .guest_name
+                    .as_deref()
+                    .map_or_else(|| "-".to_owned(), cell),
                 labels(registration),
             ]
         })

@@ -106,8 +106,10 @@ impl Started {
         let rest = async {
             let (mut stdout, mut stderr) = (String::new(), String::new());
             let (mut out, mut err) = (self.stdout.into_inner(), self.stderr.into_inner());
-            let (read_out, read_err) =
-                tokio::join!(out.read_to_string(&mut stdout), err.read_to_string(&mut stderr));
+            let (read_out, read_err) = tokio::join!(
+                out.read_to_string(&mut stdout),
+                err.read_to_string(&mut stderr)
+            );
             read_out.and(read_err).unwrap();
             let status: ExitStatus = self.child.wait().await.unwrap();
             Ended {

@@ -4,15 +4,18 @@
 //! - `monitor`: a monitor of a few lines, whose runners tests make idle
 //! - `queue`: a real queue in this process, which can be restarted
 //! - `ports`: ports that are free
+//! - `processes`: who works in a folder, and where the other executables are
 
 mod command;
 mod monitor;
 mod ports;
+mod processes;
 mod queue;
 
-pub use command::{API_TOKEN, Ended, Started, ci_runners, end_of, run, start, text_of};
+pub use command::{API_TOKEN, ci_runners, end_of, run, start, text_of};
 pub use monitor::FakeMonitor;
 pub use ports::free_ports;
+pub use processes::{executable, processes_in};
 pub use queue::TestQueue;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use actix_web::{
     web::{self, Data, Path},
 };
 use serde_json::{Value, json};
-use shared::web::preferred_wait;
+use shared::{values::Attempt, web::preferred_wait};
 use tokio::sync::watch;
 
 /// The one profile it has.
@@ -31,7 +31,14 @@ pub struct FakeMonitor {
 struct State {
     revision: u64,
     idle: BTreeSet<u64>,
-    reserved: BTreeMap<String, Vec<u64>>,
+    reserved: BTreeMap<String, Reservation>,
+}
+
+#[derive(Clone, Debug)]
+struct Reservation {
+    ids: Vec<u64>,
+    /// The number of the latest attempt that asked for it.
+    attempt: u64,
 }
 
 impl FakeMonitor {
@@ -74,10 +81,7 @@ fn change<R>(state: &watch::Sender<State>, work: impl FnOnce(&mut State) -> R) -
     result.expect("the change was made")
 }
 
-async fn dashboard(
-    request: HttpRequest,
-    state: Data<Arc<watch::Sender<State>>>,
-) -> HttpResponse {
+async fn dashboard(request: HttpRequest, state: Data<Arc<watch::Sender<State>>>) -> HttpResponse {
     let mut seen = state.subscribe();
     let known = request.headers().get("if-none-match");
     let known = known.map(|etag| etag.to_str().unwrap().to_owned());
@@ -106,19 +110,19 @@ fn shown(state: &State) -> Value {
             "registration": null, "guest_name": null, "ipv4_address": null}})
     };
     let idle = state.idle.iter().map(|&id| runner(id, "idle"));
-    let reserved = state.reserved.values().flatten();
+    let reserved = state.reserved.values().flat_map(|held| &held.ids);
     let reserved = reserved.map(|&id| runner(id, "reserved"));
     let reservations: BTreeMap<_, _> = state
         .reserved
         .iter()
-        .map(|(unique_id, ids)| {
+        .map(|(unique_id, held)| {
             (
                 unique_id,
-                json!({"runners": ids, "state": "held", "attempt": 0}),
+                json!({"runners": held.ids, "state": "held", "attempt": held.attempt}),
             )
         })
         .collect();
-    let held: usize = state.reserved.values().map(Vec::len).sum();
+    let held: usize = state.reserved.values().map(|held| held.ids.len()).sum();
     json!({
         "profile_runner_counts": {PROFILE: {"target": TARGET, "healthy": state.idle.len() + held,
             "started_or_crashed": 0, "idle": state.idle.len(), "reserved": held, "busy": 0,
@@ -128,14 +132,8 @@ fn shown(state: &State) -> Value {
     })
 }
 
-async fn take_one(
-    request: HttpRequest,
-    state: Data<Arc<watch::Sender<State>>>,
-) -> HttpResponse {
-    match take(&request, &state, 1) {
-        Some(runners) => HttpResponse::Ok().json(&runners[0]),
-        None => no_capacity(),
-    }
+async fn take_one(request: HttpRequest, state: Data<Arc<watch::Sender<State>>>) -> HttpResponse {
+    answer(take(&request, &state, 1), |runners| runners[0].clone())
 }
 
 async fn take_several(
@@ -143,40 +141,49 @@ async fn take_several(
     path: Path<(String, usize)>,
     state: Data<Arc<watch::Sender<State>>>,
 ) -> HttpResponse {
-    match take(&request, &state, path.1) {
-        Some(runners) => HttpResponse::Ok().json(runners),
-        None => no_capacity(),
-    }
+    answer(take(&request, &state, path.1), Value::Array)
 }
 
-fn no_capacity() -> HttpResponse {
-    HttpResponse::ServiceUnavailable().json(json!({"code": "no_capacity", "message": "no"}))
+fn answer(taken: Option<Reservation>, shape: impl FnOnce(Vec<Value>) -> Value) -> HttpResponse {
+    let Some(taken) = taken else {
+        return HttpResponse::ServiceUnavailable()
+            .json(json!({"code": "no_capacity", "message": "no"}));
+    };
+    let runner = |id| json!({"id": id, "runner": {"id": id}, "label": format!("runner:{id}")});
+    HttpResponse::Ok().json(shape(taken.ids.into_iter().map(runner).collect()))
 }
 
-fn take(request: &HttpRequest, state: &watch::Sender<State>, count: usize) -> Option<Vec<Value>> {
-    let mut parameters = request.query_string().split('&');
-    let unique_id = parameters.find_map(|pair| pair.strip_prefix("unique_id="));
-    let unique_id = unique_id.unwrap().to_owned();
-    let ids = change(state, |state| {
-        if let Some(ids) = state.reserved.get(&unique_id) {
-            return Some(ids.clone());
+fn take(request: &HttpRequest, state: &watch::Sender<State>, count: usize) -> Option<Reservation> {
+    let parameter = |name: &str| {
+        let mut parameters = request.query_string().split('&');
+        let value = parameters.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.expect("the queue says it").to_owned()
+    };
+    let (unique_id, attempt) = (parameter("unique_id"), parameter("attempt"));
+    let Attempt {
+        number: attempt, ..
+    } = attempt.parse().unwrap();
+    change(state, |state| {
+        if let Some(held) = state.reserved.get_mut(&unique_id) {
+            held.attempt = held.attempt.max(attempt);
+            return Some(held.clone());
         }
         if state.idle.len() < count {
             return None;
         }
         let ids: Vec<u64> = state.idle.iter().take(count).copied().collect();
-        ids.iter().for_each(|id| drop(state.idle.remove(id)));
-        state.reserved.insert(unique_id, ids.clone());
-        Some(ids)
-    })?;
-    let runner = |id| json!({"id": id, "runner": {"id": id}, "label": format!("runner:{id}")});
-    Some(ids.into_iter().map(runner).collect())
+        state.idle.retain(|id| !ids.contains(id));
+        let held = Reservation { ids, attempt };
+        state.reserved.insert(unique_id, held.clone());
+        Some(held)
+    })
 }
 
 async fn release(path: Path<String>, state: Data<Arc<watch::Sender<State>>>) -> HttpResponse {
     change(&state, |state| {
-        let ids = state.reserved.remove(path.as_str()).unwrap_or_default();
-        state.idle.extend(ids);
+        if let Some(held) = state.reserved.remove(path.as_str()) {
+            state.idle.extend(held.ids);
+        }
     });
     HttpResponse::NoContent().finish()
 }

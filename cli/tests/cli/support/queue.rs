@@ -102,10 +102,7 @@ fn settings(folder: &Path, monitor_url: &str) -> Settings {
     fs::write(&file, text).unwrap();
     let environment = Environment::from_iter([
         ("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN.to_owned()),
-        (
-            "SERVO_CI_MONITOR_DATA_PATH",
-            folder.display().to_string(),
-        ),
+        ("SERVO_CI_MONITOR_DATA_PATH", folder.display().to_string()),
     ]);
     Settings::load(&file, &environment).unwrap()
 }

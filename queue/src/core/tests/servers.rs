@@ -177,7 +177,7 @@ fn what_a_report_does_not_mention_is_not_gone_if_it_came_about_later() {
     let forward = scene.forwarded("job", "a");
     scene.pass(5);
     scene.grant(&forward, &[1]);
-    scene.report("a", linux(1, &[1]).asked_seconds_ago(0));
+    scene.report("a", linux(1, &[1]));
     scene.report("a", linux(1, &[]).holds("job", &[1], forward.attempt));
     assert_eq!(scene.get(&ticket), [1]);
 }
@@ -308,4 +308,52 @@ fn a_server_that_would_not_have_a_job_is_asked_again_after_half_a_minute() {
     }
     scene.grant(&forward, &[1]);
     assert_eq!(scene.got(call), [1]);
+}
+
+#[test]
+fn a_job_that_is_refused_because_it_was_served_gets_no_second_set() {
+    let mut scene = Scene::with(&["a", "b"]);
+    scene.report("a", linux(1, &[1]));
+    let ticket = scene.enqueue("job", "linux", 1);
+    let forward = scene.forwarded("job", "a");
+    scene.report("b", linux(1, &[2]));
+    scene.report("a", linux(1, &[]).has_served("job", &[1], forward.attempt));
+    scene.refuse_this_job(&forward);
+    scene.be_unknown(&ticket);
+}
+
+#[test]
+fn a_late_confirmation_does_not_take_a_runner_from_who_has_it_now() {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(2, &[1]));
+    let first = scene.enqueue("first", "linux", 1);
+    let forward = scene.forwarded("first", "a");
+    scene.grant(&forward, &[1]);
+    scene.withdraw(&first);
+    let release = scene.released("first", "a");
+    // The release has been carried out, and its confirmation is on its way.
+    scene.report("a", linux(2, &[]));
+    scene.report("a", linux(2, &[1]));
+    scene.enqueue("second", "linux", 1);
+    let forward = scene.forwarded("second", "a");
+    scene.grant(&forward, &[1]);
+    // The last report still shows it as idle.
+    scene.confirm(&release);
+    scene.enqueue("third", "linux", 1);
+}
+
+#[test]
+fn a_job_that_two_servers_hold_runners_for_takes_those_of_one() {
+    let mut scene = Scene::with(&["a", "b"]);
+    scene.report("b", linux(2, &[]));
+    let gang = scene.enqueue("gang", "linux", 2);
+    scene.restart();
+    let attempt = gang.enqueued_at.as_micros();
+    scene.report("a", linux(2, &[]).holds("gang", &[1, 2], attempt));
+    scene.report("b", linux(2, &[]).holds("gang", &[3, 4], attempt));
+    scene.wait(&gang);
+    let forward = scene.forwarded("gang", "a");
+    assert_eq!(forward.count.get(), 2);
+    scene.grant(&forward, &[1, 2]);
+    assert_eq!(scene.get(&gang), [1, 2]);
 }

@@ -210,3 +210,38 @@ fn a_guest_of_an_unknown_profile_without_a_record_lets_nothing_be_created() {
     pool.settle();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
 }
+
+#[test]
+fn a_runner_that_is_being_made_has_its_room_whatever_the_hypervisor_shows() {
+    let mut settings = policy(&[("linux", 2)]);
+    settings.capacity = hugepages(1);
+    let mut pool = TestPool::new(settings);
+    pool.look();
+    assert_eq!(pool.begin().len(), 1);
+    pool.look();
+    assert_eq!(pool.monitor.resources_in_use(), Some(hugepages(1)));
+    assert_eq!(pool.steps(), [""; 0]);
+}
+
+#[test]
+fn destructions_come_a_few_at_a_time() {
+    let mut pool = TestPool::with_idle(&[("linux", 20)]);
+    pool.world.registrations.clear();
+    pool.look();
+    assert_eq!(pool.begin().len(), 16);
+    assert_eq!(pool.steps(), [""; 0]);
+}
+
+#[test]
+fn only_idle_runners_count_as_too_many() {
+    let mut pool = TestPool::with_idle(&[("linux", 3)]);
+    pool.world.start_job(0);
+    pool.world.start_job(1);
+    pool.look();
+    pool.monitor.policy = policy(&[("linux", 1)]);
+    let counts = pool.counts("linux");
+    assert_eq!((counts.healthy, counts.excess_healthy), (3, 1));
+    pool.world.start_job(2);
+    pool.look();
+    assert_eq!(pool.counts("linux").excess_healthy, 0);
+}

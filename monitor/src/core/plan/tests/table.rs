@@ -6,7 +6,7 @@ use shared::{github::RegistrationStatus, wire::RunnerStatus};
 
 use crate::core::{
     RunnerId,
-    testing::{TestPool, hugepages, policy, profile_key},
+    testing::{TestPool, policy},
 };
 
 /// A pool with runner 0 of profile `linux`, idle, and a look at whatever `change` made of it.

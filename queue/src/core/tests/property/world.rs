@@ -412,7 +412,6 @@ impl World {
     }
 
     fn handle(&mut self, input: Input) {
-        if !matches!(input, Input::Tick) { eprintln!("{:?} {input:?}", self.now); }
         // A tick is several steps: those who wait now may not have waited in each of them.
         let is_one_step = !matches!(input, Input::Tick);
         self.queue.handle(self.now, input);

@@ -1,0 +1,23 @@
+//! What monitors say: dashboards and answers to takes. Never more idle runners than are counted.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use queue::core::report::Report;
+use shared::{
+    clock::Timestamp,
+    wire::{MonitorDashboard, TakeAnswer},
+};
+
+fuzz_target!(|json: &[u8]| {
+    if let Ok(dashboard) = serde_json::from_slice::<MonitorDashboard>(json) {
+        let counts = dashboard.profile_runner_counts.clone();
+        let report = Report::of(dashboard, Timestamp::default());
+        for (key, profile) in &report.profiles {
+            assert!(profile.idle.len() <= counts[key].idle, "{key}");
+        }
+    }
+    if let Ok(answer) = serde_json::from_slice::<TakeAnswer>(json) {
+        let _ = answer.into_runners();
+    }
+});

@@ -1,0 +1,34 @@
+//! A sink for everything that is logged in this process, by whatever crate, at whatever level.
+
+use log::{LevelFilter, Log, Metadata, Record};
+use parking_lot::Mutex;
+
+struct Sink(Mutex<Vec<String>>);
+
+static SINK: Sink = Sink(Mutex::new(Vec::new()));
+
+/// Captures what is logged from now on. Harmless when repeated.
+pub fn capture() {
+    if log::set_logger(&SINK).is_ok() {
+        log::set_max_level(LevelFilter::Trace);
+    }
+}
+
+/// All lines so far that contain `part`.
+pub fn lines_with(part: &str) -> Vec<String> {
+    let lines = SINK.0.lock();
+    lines.iter().filter(|line| line.contains(part)).cloned().collect()
+}
+
+impl Log for Sink {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = format!("{} {}: {}", record.level(), record.target(), record.args());
+        self.0.lock().push(line);
+    }
+
+    fn flush(&self) {}
+}
