@@ -29,6 +29,7 @@ pub fn place(position: Option<u64>, estimate: Option<Estimate>) -> String {
         return "waiting".to_owned();
     };
     match estimate {
+        Some(Estimate { p50_seconds: 0, .. }) => format!("position {position}, any moment now"),
         Some(estimate) => format!(
             "position {position}, about {}",
             duration(Duration::from_secs(estimate.p50_seconds))
@@ -73,6 +74,11 @@ mod tests {
         };
         assert_eq!(place(Some(3), Some(estimate)), "position 3, about 2 min");
         assert_eq!(place(Some(1), None), "position 1");
+        let soon = Estimate {
+            p50_seconds: 0,
+            ..estimate
+        };
+        assert_eq!(place(Some(1), Some(soon)), "position 1, any moment now");
         assert_eq!(place(None, Some(estimate)), "waiting");
     }
 

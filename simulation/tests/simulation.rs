@@ -1,18 +1,35 @@
 //! Some hundred stories, each of which has to end well.
 
-use simulation::{Tally, simulate};
+use simulation::{Tally, Violation, simulate};
 
 /// How many stories; `simulate N` plays more.
 const SEEDS: u64 = 300;
+/// How many are played at a time.
+const THREADS: u64 = 2;
 
 #[test]
 fn the_rules_hold_in_every_story() {
+    let play = |first| {
+        (first..SEEDS)
+            .step_by(THREADS as usize)
+            .map(simulate)
+            .collect::<Vec<_>>()
+    };
+    let played: Vec<Result<Tally, Violation>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|first| scope.spawn(move || play(first)))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    });
     let mut total = Tally::default();
-    for seed in 0..SEEDS {
-        match simulate(seed) {
+    for outcome in played {
+        match outcome {
             Ok(tally) => total.add(&tally),
             Err(violation) => panic!(
-                "{violation}\nplay it again: cargo run -p simulation -- 1 --seed {}",
+                "{violation}\nplay it again: cargo run --bin simulate -- 1 --aloud --seed {}",
                 violation.seed
             ),
         }

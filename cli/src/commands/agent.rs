@@ -8,15 +8,20 @@ use crate::{args::Agent, exit::Exit, failure::Failure, log};
 /// Lives a runner's life. A job that failed is no failure of its runner.
 ///
 /// # Errors
-/// When the monitor gives no credential, or GitHub is out of reach for too long.
+/// When it was not started by a monitor, when that gives no credential, or when GitHub is out of
+/// reach for too long.
 pub async fn agent(args: &Agent, environment: &Environment) -> Result<Exit, Failure> {
     log::to_stderr(environment);
+    let guest_secret = args.guest_secret.clone().ok_or_else(|| {
+        let what = "find out which guest it is: CI_RUNNERS_GUEST_SECRET is not set";
+        Failure::Usage(format!("{what}; monitors set it when they start it"))
+    })?;
     let (stop, is_stopped) = StopSignal::pair();
     let settings = AgentSettings {
         stop: is_stopped,
         credential_timeout: args.give_up_after,
         unreachable_timeout: args.give_up_after,
-        ..AgentSettings::new(args.monitor_url.as_str(), args.guest_secret.clone())
+        ..AgentSettings::new(args.monitor_url.as_str(), guest_secret)
     };
     let stopping = actix_web::rt::spawn(async move {
         // Without a handler for them, signals end the process at once, which is as good.

@@ -27,9 +27,17 @@ pub struct Board {
     clock: Clock,
     started_at: Timestamp,
     /// On a terminal, as long as there are jobs to watch.
-    bars: RefCell<Option<MultiProgress>>,
+    bars: RefCell<Option<Bars>>,
     failure: Cell<Option<OutputError>>,
     failed: Notify,
+}
+
+/// The bars of all jobs.
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    /// A bar that is finished and dropped would stay on the terminal for good.
+    kept: Vec<ProgressBar>,
 }
 
 /// One job's place on the board.
@@ -49,7 +57,7 @@ impl Board {
         Rc::new(Self {
             clock,
             started_at: clock.now(),
-            bars: RefCell::new(is_terminal.then(MultiProgress::new)),
+            bars: RefCell::new(is_terminal.then(Bars::default)),
             failure: Cell::new(None),
             failed: Notify::new(),
         })
@@ -64,7 +72,7 @@ impl Board {
     pub fn print(&self, text: &str) {
         // The bars are on standard error, but on the same terminal.
         let printed = match &*self.bars.borrow() {
-            Some(bars) => bars.suspend(|| output::print(text)),
+            Some(bars) => bars.all.suspend(|| output::print(text)),
             None => output::print(text),
         };
         if let Err(error) = printed {
@@ -77,7 +85,7 @@ impl Board {
     pub fn take_bars_off(&self) {
         if let Some(bars) = self.bars.take() {
             // Fails where nobody looks.
-            let _ = bars.clear();
+            let _ = bars.all.clear();
         }
     }
 
@@ -93,12 +101,13 @@ impl Board {
 
     /// A place for the job of that name.
     pub fn seat(self: &Rc<Self>, name: &str) -> Seat {
-        let bar = self.bars.borrow().as_ref().map(|bars| {
+        let bar = self.bars.borrow_mut().as_mut().map(|bars| {
             let style = ProgressStyle::with_template("{elapsed:>4} {spinner} {prefix} {wide_msg}")
                 .expect("the template is right");
-            let bar = bars.add(ProgressBar::new_spinner().with_style(style));
+            let bar = bars.all.add(ProgressBar::new_spinner().with_style(style));
             bar.set_prefix(format!("{name:NAME_WIDTH$}"));
             bar.enable_steady_tick(TICK);
+            bars.kept.push(bar.clone());
             bar
         });
         Seat {

@@ -106,4 +106,23 @@ mod tests {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }
+
+    #[actix_web::test]
+    async fn a_child_that_does_not_end_is_killed_with_its_group() {
+        use std::{io::Read, os::unix::process::CommandExt, process};
+        // No other test of this binary starts a process: all children are this one.
+        let mut child = process::Command::new("sh")
+            .args(["-c", "sleep 1000 & wait"])
+            .stdout(process::Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        assert_eq!(living().len(), 1);
+        end_all(Duration::ZERO).await;
+        assert_eq!(living(), []);
+        // It ends only when the last process of the group has.
+        let mut output = child.stdout.take().unwrap();
+        output.read_to_end(&mut Vec::new()).unwrap();
+        assert!(!child.wait().unwrap().success());
+    }
 }

@@ -43,6 +43,9 @@ const FULL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the burst may take: some ten seconds, and much more on a busy machine.
 const BURST_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// What is said when somebody asks for the end.
+const ENDING: &str = "\nEnding everything.";
+
 /// Runs the command. Ctrl-C after the summary is its proper end.
 ///
 /// # Errors
@@ -69,7 +72,12 @@ async fn attend(args: &Demo, stage: &Stage<'_>, fleet: &mut Fleet) -> Result<Exi
     let mut signal = pin!(shutdown_signal());
     let shown = tokio::select! {
         shown = stage.show() => shown?,
-        name = &mut signal => return Ok(Exit::by_signal(name.map_err(Failure::Signals)?)),
+        name = &mut signal => {
+            let name = name.map_err(Failure::Signals)?;
+            stage.board.take_bars_off();
+            stage.board.print(ENDING);
+            return Ok(Exit::by_signal(name));
+        }
         failure = fleet.broken() => return Err(failure),
         error = stage.board.closed() => return Err(error.into()),
     };
@@ -81,6 +89,7 @@ async fn attend(args: &Demo, stage: &Stage<'_>, fleet: &mut Fleet) -> Result<Exi
     tokio::select! {
         name = &mut signal => {
             name.map_err(Failure::Signals)?;
+            stage.board.print(ENDING);
             Ok(shown)
         }
         failure = fleet.broken() => Err(failure),

@@ -61,8 +61,16 @@ async fn an_agent_without_a_monitor_gives_up_and_keeps_its_secret() {
 }
 
 #[actix_web::test]
-async fn an_agent_needs_to_know_its_monitor() {
-    let ended = run("agent").await;
-    assert_eq!(ended.status, Some(2));
-    assert!(ended.stderr.contains("--monitor-url <URL>"), "{ended:?}");
+async fn an_agent_needs_to_know_its_monitor_and_who_it_is() {
+    for (words, part) in [
+        ("agent", "--monitor-url <URL>"),
+        (
+            "agent --monitor-url http://127.0.0.1:1",
+            "CI_RUNNERS_GUEST_SECRET is not set",
+        ),
+    ] {
+        let ended = run(words).await;
+        assert_eq!(ended.status, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(part), "{ended:?}");
+    }
 }

@@ -8,6 +8,8 @@
 //!
 //! The first ones meet a real queue in this process, and a monitor that is a few lines long.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod demo;
 mod emulator;
 mod help;

@@ -97,6 +97,25 @@ async fn a_job_joins_as_soon_as_there_is_a_queue() {
 }
 
 #[actix_web::test]
+async fn a_job_joins_again_if_its_ticket_is_worth_nothing_after_a_restart() {
+    let monitor = FakeMonitor::start();
+    let mut queue = TestQueue::start(&monitor).await;
+    let mut waiting = start(wait_at(&queue, ""));
+    waiting.says("position 1").await;
+    queue.stop().await;
+    waiting.says("Connection refused").await;
+    queue.lose_key();
+    queue.start_again().await;
+    waiting.says("in line as a").await;
+    monitor.free(5);
+    let ended = waiting.end().await;
+    assert_eq!(
+        (ended.status, ended.stdout.as_str()),
+        (Some(0), "runner:5\n")
+    );
+}
+
+#[actix_web::test]
 async fn a_signal_withdraws_the_job() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let monitor = FakeMonitor::start();

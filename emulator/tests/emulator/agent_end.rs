@@ -174,11 +174,16 @@ async fn an_order_to_stop_that_crosses_an_answer_leaves_nothing_behind() {
 #[actix_web::test]
 async fn an_agent_that_dies_is_offline_after_a_while() {
     let model = ModelSettings {
-        silence_timeout: Duration::from_millis(300),
+        silence_timeout: Duration::from_secs(2),
         ..ModelSettings::default()
     };
     let stage = Stage::with(model);
     let (agent, _monitor) = start(&stage, |_| {}).await;
+    stage
+        .until(|emulator| runner_status(emulator) == Some(("online", false)))
+        .await;
+    // It is online again after a pause only because a poll has arrived and is being held.
+    stage.github.emulator.advance_clock(Duration::from_secs(2));
     stage
         .until(|emulator| runner_status(emulator) == Some(("online", false)))
         .await;

@@ -75,7 +75,11 @@ fn unchanged(shown: &Published) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, pin::pin, task::Poll};
+    use std::{
+        future::poll_fn,
+        pin::{Pin, pin},
+        task::Poll,
+    };
 
     use actix_web::test::TestRequest;
     use shared::serve::drain;
@@ -83,40 +87,45 @@ mod tests {
     use super::*;
     use crate::api::testing::desk;
 
-    /// Whether the answer is there after the handler was polled once.
-    async fn is_ready(
-        held: &mut std::pin::Pin<&mut impl Future<Output = Result<HttpResponse, ApiError>>>,
-    ) -> bool {
-        poll_fn(|context| Poll::Ready(held.as_mut().poll(context).is_ready())).await
+    /// A request that may be held, for what is shown already.
+    fn request(desk: &Desk) -> HttpRequest {
+        let etag = desk.pool.listen().borrow().as_ref().unwrap().etag.clone();
+        TestRequest::default()
+            .insert_header((IF_NONE_MATCH, etag))
+            .insert_header(("prefer", "wait=60"))
+            .to_http_request()
+    }
+
+    /// The status of the answer, if it is there after the handler was polled once.
+    async fn status_at_once(
+        mut held: Pin<&mut impl Future<Output = Result<HttpResponse, ApiError>>>,
+    ) -> Option<u16> {
+        let polled = poll_fn(|context| Poll::Ready(held.as_mut().poll(context))).await;
+        match polled {
+            Poll::Ready(answer) => Some(answer.unwrap().status().as_u16()),
+            Poll::Pending => None,
+        }
     }
 
     #[actix_web::test]
     async fn a_held_request_is_answered_when_the_daemon_ends() {
         let (drain, draining) = drain();
         let (desk, _folder) = desk(draining);
-        let etag = desk.pool.listen().borrow().as_ref().unwrap().etag.clone();
-        let request = TestRequest::default()
-            .insert_header((IF_NONE_MATCH, etag))
-            .insert_header(("prefer", "wait=60"))
-            .to_http_request();
+        let request = request(&desk);
         let mut held = pin!(json(Data::new(desk), request));
-        assert!(!is_ready(&mut held).await);
+        assert_eq!(status_at_once(held.as_mut()).await, None);
         drop(drain);
-        assert_eq!(held.await.unwrap().status(), 304);
+        assert_eq!(status_at_once(held).await, Some(304));
     }
 
     #[actix_web::test]
     async fn without_a_place_a_request_is_answered_at_once() {
         let (_drain, draining) = drain();
         let (desk, _folder) = desk(draining);
-        let etag = desk.pool.listen().borrow().as_ref().unwrap().etag.clone();
-        let request = TestRequest::default()
-            .insert_header((IF_NONE_MATCH, etag))
-            .insert_header(("prefer", "wait=60"))
-            .to_http_request();
+        let request = request(&desk);
         let places = desk.places.clone();
         let _all = places.try_acquire_many(1000).unwrap();
-        let mut held = pin!(json(Data::new(desk), request));
-        assert!(is_ready(&mut held).await);
+        let held = pin!(json(Data::new(desk), request));
+        assert_eq!(status_at_once(held).await, Some(304));
     }
 }

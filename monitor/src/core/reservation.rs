@@ -4,14 +4,12 @@
 //! is given back in `release`.
 //!
 //! ```text
-//!            take                    a runner became busy
+//!            take             one of its runners is seen busy
 //!  (nothing) ────▶ Held ───────────────────────────────────▶ Used
-//!     ▲             │                                         │ all its runners
-//!     └─────────────┤ released, or all its runners            ▼ are gone
-//!                   │ were destroyed unused                 Served ──▶ forgotten after a day
-//!                   │                                         ▲
-//!                   └─────────────────────────────────────────┘
-//!                     all its runners are gone, one of them used
+//!     ▲             │                                         │ all its runners are gone
+//!     └─────────────┘                                         ▼
+//!       released, or all its runners                       Served ──▶ forgotten after a day
+//!       are gone, as after monitor_reserve_timeout
 //! ```
 
 use std::{collections::BTreeMap, time::Duration};

@@ -17,10 +17,19 @@ pub fn start() -> Bare {
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let app = || {
-                let nothing = || async { HttpResponse::ServiceUnavailable().insert_header(("retry-after", 1)).finish() };
+                let nothing = || async {
+                    HttpResponse::ServiceUnavailable()
+                        .insert_header(("retry-after", 1))
+                        .finish()
+                };
                 App::new().route("/take/{unique_id}", web::post().to(nothing))
             };
-            HttpServer::new(app).workers(2).listen(listener).expect("it listens").run().await
+            HttpServer::new(app)
+                .workers(2)
+                .listen(listener)
+                .expect("it listens")
+                .run()
+                .await
         })
     });
     Bare { address }

@@ -53,7 +53,8 @@ jobs_max = 1000000
 abandon_after = "1h"
 "#
         );
-        std::fs::write(folder.path().join("monitor.toml"), settings).expect("the folder can be written to");
+        std::fs::write(folder.path().join("monitor.toml"), settings)
+            .expect("the folder can be written to");
         let address = free_address();
         let process = Command::new(env!("CARGO_BIN_EXE_queue"))
             .arg("--port")
@@ -64,25 +65,46 @@ abandon_after = "1h"
             .stdin(Stdio::null())
             .spawn()
             .expect("the queue can be started");
-        let queue = Self { address, process, _folder: folder };
+        let queue = Self {
+            address,
+            process,
+            _folder: folder,
+        };
         queue.wait_until(|queue| {
             std::net::TcpStream::connect(queue.address).is_ok()
-                && Connection::to(queue.address).ask(&request("GET", "/readyz", "")).0 == 200
+                && Connection::to(queue.address)
+                    .ask(&request("GET", "/readyz", ""))
+                    .0
+                    == 200
         });
         queue
     }
 
     /// How much memory it has in use.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))
+            .unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or("0 kB");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<u64>()
+            .unwrap_or(0)
+            * 1024
     }
 
     /// Enqueues a job; its name and its ticket.
     pub fn enqueue(&self, unique_id: &str) -> (String, String) {
-        let path = format!("/profile/linux/enqueue?unique_id={unique_id}&qualified_repo=delan/servo&run_id=1");
-        let request = request("POST", &path, &format!("Authorization: Bearer {API_TOKEN}\r\n"));
+        let path = format!(
+            "/profile/linux/enqueue?unique_id={unique_id}&qualified_repo=delan/servo&run_id=1"
+        );
+        let request = request(
+            "POST",
+            &path,
+            &format!("Authorization: Bearer {API_TOKEN}\r\n"),
+        );
         let (status, ticket) = Connection::to(self.address).ask(&request);
         assert_eq!(status, 200, "{ticket}");
         (unique_id.to_owned(), ticket)
@@ -91,21 +113,36 @@ abandon_after = "1h"
     /// Enqueues so many jobs, at the end of the line.
     pub fn tickets(&self, count: usize) -> Vec<(String, String)> {
         let round = self.resident_bytes();
-        (0..count).map(|number| self.enqueue(&format!("poll-{round}-{number}"))).collect()
+        (0..count)
+            .map(|number| self.enqueue(&format!("poll-{round}-{number}")))
+            .collect()
     }
 
     /// Begins a take that is held for a minute.
     pub fn hold(&self, unique_id: &str, ticket: &str) -> Held {
         let mut connection = Connection::to(self.address);
-        connection.send(&request("POST", &format!("/take/{unique_id}?token={ticket}"), "Prefer: wait=60\r\n"));
+        connection.send(&request(
+            "POST",
+            &format!("/take/{unique_id}?token={ticket}"),
+            "Prefer: wait=60\r\n",
+        ));
         Held(connection)
     }
 
     /// Waits until the job of this number waits.
     pub fn wait_until_held(&self, number: usize) {
         let path = format!("/job/held-{number}");
-        let inspect = request("GET", &path, &format!("Authorization: Bearer {API_TOKEN}\r\n"));
-        self.wait_until(|queue| Connection::to(queue.address).ask(&inspect).1.contains("\"waiting\""));
+        let inspect = request(
+            "GET",
+            &path,
+            &format!("Authorization: Bearer {API_TOKEN}\r\n"),
+        );
+        self.wait_until(|queue| {
+            Connection::to(queue.address)
+                .ask(&inspect)
+                .1
+                .contains("\"waiting\"")
+        });
     }
 
     fn wait_until(&self, is_so: impl Fn(&Self) -> bool) {
@@ -113,7 +150,10 @@ abandon_after = "1h"
             if is_so(self) {
                 return;
             }
-            #[expect(clippy::disallowed_methods, reason = "there is nothing to wait on in another process")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "there is nothing to wait on in another process"
+            )]
             std::thread::sleep(READY_PAUSE);
         }
         panic!("the queue did not come to it in time");

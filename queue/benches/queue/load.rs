@@ -27,8 +27,15 @@ pub struct Load {
 
 impl Load {
     /// Requests, numbered from 0.
-    pub fn of(address: SocketAddr, make: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self { address, make: Arc::new(make), next: Arc::new(AtomicUsize::new(0)) }
+    pub fn of(
+        address: SocketAddr,
+        make: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            address,
+            make: Arc::new(make),
+            next: Arc::new(AtomicUsize::new(0)),
+        }
     }
 
     /// How many were sent.
@@ -75,25 +82,39 @@ impl Connection {
     /// Connects.
     pub fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server listens");
-        stream.set_nodelay(true).expect("a TCP stream has this option");
-        stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
-        Self { stream, buffer: vec![0; 64 * 1024] }
+        stream
+            .set_nodelay(true)
+            .expect("a TCP stream has this option");
+        stream
+            .set_read_timeout(Some(TIMEOUT))
+            .expect("the timeout is not zero");
+        Self {
+            stream,
+            buffer: vec![0; 64 * 1024],
+        }
     }
 
     /// Sends a request.
     pub fn send(&mut self, request: &[u8]) {
-        self.stream.write_all(request).expect("the server takes the request");
+        self.stream
+            .write_all(request)
+            .expect("the server takes the request");
     }
 
     /// Reads an answer: its status and its body.
     pub fn receive(&mut self) -> (u16, String) {
         let mut length = 0;
         loop {
-            let count = self.stream.read(&mut self.buffer[length..]).expect("the server answers in time");
+            let count = self
+                .stream
+                .read(&mut self.buffer[length..])
+                .expect("the server answers in time");
             assert!(count > 0, "the server closed the connection");
             length += count;
             let text = String::from_utf8_lossy(&self.buffer[..length]);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
             let content_length = head
                 .lines()
                 .filter_map(|line| line.split_once(':'))
@@ -101,7 +122,10 @@ impl Connection {
                 .and_then(|(_, value)| value.trim().parse().ok())
                 .unwrap_or(0);
             if body.len() >= content_length {
-                let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+                let status = head
+                    .split(' ')
+                    .nth(1)
+                    .and_then(|status| status.parse().ok());
                 return (status.expect("an answer has a status"), body.to_owned());
             }
         }
@@ -116,5 +140,6 @@ impl Connection {
 
 /// A request without a body.
 pub fn request(method: &str, path: &str, headers: &str) -> Vec<u8> {
-    format!("{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n{headers}\r\n").into_bytes()
+    format!("{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n{headers}\r\n")
+        .into_bytes()
 }

@@ -31,7 +31,10 @@ fn main() {
         return;
     }
     let bare = bare::start();
-    let bare_rate = Load::of(bare.address, |_| request("POST", "/take/job?token=ticket", "")).run(ROUND);
+    let bare_rate = Load::of(bare.address, |_| {
+        request("POST", "/take/job?token=ticket", "")
+    })
+    .run(ROUND);
     println!("bare handler                                {bare_rate:>10.0} requests/s");
     for server_count in [1, 5, 200] {
         measure_rates(server_count, bare_rate);
@@ -48,8 +51,11 @@ fn measure_rates(server_count: usize, bare_rate: f64) {
             let before = queue.resident_bytes();
             let had = enqueued;
             enqueued += fill(&queue, enqueued, waiting - enqueued);
-            let bytes = (queue.resident_bytes().saturating_sub(before)) / (enqueued - had).max(1) as u64;
-            println!("{server_count:>3} servers, {enqueued:>6} waiting: memory       {bytes:>10} bytes a job");
+            let bytes =
+                (queue.resident_bytes().saturating_sub(before)) / (enqueued - had).max(1) as u64;
+            println!(
+                "{server_count:>3} servers, {enqueued:>6} waiting: memory       {bytes:>10} bytes a job"
+            );
         }
         let first = enqueued;
         let load = Load::of(queue.address, move |number| enqueue(first + number));
@@ -67,7 +73,9 @@ fn measure_rates(server_count: usize, bare_rate: f64) {
 
 fn show(server_count: usize, waiting: usize, what: &str, rate: f64, bare_rate: f64) {
     let share = rate / bare_rate * 100.0;
-    println!("{server_count:>3} servers, {waiting:>6} waiting: {what:<9}    {rate:>10.0} requests/s, {share:.0} % of bare");
+    println!(
+        "{server_count:>3} servers, {waiting:>6} waiting: {what:<9}    {rate:>10.0} requests/s, {share:.0} % of bare"
+    );
 }
 
 /// Enqueues `count` jobs, whatever time it takes; returns how many there were.
@@ -78,8 +86,14 @@ fn fill(queue: &QueueProcess, first: usize, count: usize) -> usize {
 }
 
 fn enqueue(number: usize) -> Vec<u8> {
-    let path = format!("/profile/linux/enqueue?unique_id=job-{number}&qualified_repo=delan/servo&run_id={number}");
-    request("POST", &path, &format!("Authorization: Bearer {API_TOKEN}\r\n"))
+    let path = format!(
+        "/profile/linux/enqueue?unique_id=job-{number}&qualified_repo=delan/servo&run_id={number}"
+    );
+    request(
+        "POST",
+        &path,
+        &format!("Authorization: Bearer {API_TOKEN}\r\n"),
+    )
 }
 
 /// From the moment in which a monitor has an idle runner to the held take's answer.
@@ -100,5 +114,9 @@ fn measure_dispatch() {
         .collect();
     micros.sort_unstable();
     let at = |share: usize| micros[(micros.len() - 1) * share / 100] as f64 / 1000.0;
-    println!("idle runner to held take's answer           {:>10.2} ms median, {:.2} ms 99th percentile", at(50), at(99));
+    println!(
+        "idle runner to held take's answer           {:>10.2} ms median, {:.2} ms 99th percentile",
+        at(50),
+        at(99)
+    );
 }

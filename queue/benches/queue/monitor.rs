@@ -25,7 +25,8 @@ impl Monitors {
     pub fn start(count: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let pools: Arc<Vec<Pool>> = Arc::new((0..count).map(|_| watch::channel((0, 0)).0).collect());
+        let pools: Arc<Vec<Pool>> =
+            Arc::new((0..count).map(|_| watch::channel((0, 0)).0).collect());
         let data = web::Data::from(pools.clone());
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
@@ -35,7 +36,12 @@ impl Monitors {
                         .route("/{monitor}/dashboard.json", web::get().to(dashboard))
                         .route("/{monitor}/profile/linux/take", web::post().to(take))
                 };
-                HttpServer::new(app).workers(1).listen(listener).expect("it listens").run().await
+                HttpServer::new(app)
+                    .workers(1)
+                    .listen(listener)
+                    .expect("it listens")
+                    .run()
+                    .await
             })
         });
         Self { address, pools }
@@ -43,7 +49,9 @@ impl Monitors {
 
     /// Where each of them is.
     pub fn base_urls(&self) -> Vec<String> {
-        (0..self.pools.len()).map(|monitor| format!("http://{}/{monitor}/", self.address)).collect()
+        (0..self.pools.len())
+            .map(|monitor| format!("http://{}/{monitor}/", self.address))
+            .collect()
     }
 
     /// A runner becomes idle.
@@ -52,12 +60,22 @@ impl Monitors {
     }
 }
 
-async fn dashboard(pools: web::Data<Vec<Pool>>, monitor: web::Path<usize>, request: HttpRequest) -> HttpResponse {
+async fn dashboard(
+    pools: web::Data<Vec<Pool>>,
+    monitor: web::Path<usize>,
+    request: HttpRequest,
+) -> HttpResponse {
     let mut pool = pools[*monitor].subscribe();
-    let known = request.headers().get("if-none-match").and_then(|etag| etag.to_str().ok());
+    let known = request
+        .headers()
+        .get("if-none-match")
+        .and_then(|etag| etag.to_str().ok());
     let etag = |(idle, taken): (u64, u64)| format!("\"{idle}-{taken}\"");
     let is_news = pool.wait_for(|now| known != Some(etag(*now).as_str()));
-    if tokio::time::timeout(Duration::from_secs(5), is_news).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(5), is_news)
+        .await
+        .is_err()
+    {
         return HttpResponse::NotModified().finish();
     }
     let (idle, taken) = *pool.borrow();
@@ -84,7 +102,8 @@ async fn take(pools: web::Data<Vec<Pool>>, monitor: web::Path<usize>) -> HttpRes
         }
     });
     match id {
-        Some(id) => HttpResponse::Ok().json(json!({"id": id, "runner": {"id": id}, "label": format!("runner:{id}")})),
+        Some(id) => HttpResponse::Ok()
+            .json(json!({"id": id, "runner": {"id": id}, "label": format!("runner:{id}")})),
         None => HttpResponse::ServiceUnavailable().json(json!({"code": "no_capacity"})),
     }
 }

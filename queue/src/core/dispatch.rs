@@ -80,7 +80,9 @@ impl Queue {
         let Some(job) = self.jobs.get(unique_id) else {
             return false;
         };
-        !self.fleet.is_held(server, unique_id, job.claims.enqueued_at)
+        !self
+            .fleet
+            .is_held(server, unique_id, job.claims.enqueued_at)
             && !self.owed.contains(server, unique_id)
             && !job.is_shut_out(server, now)
     }

@@ -30,7 +30,10 @@ impl Queue {
         self.watch_for_staleness(server);
         self.review_grants(now, server);
         for unique_id in mentioned {
-            let profile_key = self.jobs.get(&unique_id).map(|job| job.request().profile_key.clone());
+            let profile_key = self
+                .jobs
+                .get(&unique_id)
+                .map(|job| job.request().profile_key.clone());
             if self.learn_reservation(now, &unique_id) {
                 // It may have stopped others, whether or not this server has that profile.
                 profiles.extend(profile_key);
@@ -54,7 +57,10 @@ impl Queue {
             // What it holds for jobs that came back meanwhile could not be asked for before.
             let report = self.fleet.report(server);
             let held = report.and_then(|report| report.reservations.as_ref());
-            let mentioned: Vec<UniqueId> = held.into_iter().flat_map(|held| held.keys().cloned()).collect();
+            let mentioned: Vec<UniqueId> = held
+                .into_iter()
+                .flat_map(|held| held.keys().cloned())
+                .collect();
             for unique_id in mentioned {
                 self.learn_reservation(now, &unique_id);
             }

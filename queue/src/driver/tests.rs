@@ -109,7 +109,10 @@ fn everybody_who_waits_for_a_job_gets_its_answer_once() {
     for answer in [&mut first, &mut second] {
         assert!(matches!(answer.try_recv(), Ok(Answer::Runners { .. })));
     }
-    assert_eq!((callers_count(&driver), state_of_job(&driver)), (0, "delivered"));
+    assert_eq!(
+        (callers_count(&driver), state_of_job(&driver)),
+        (0, "delivered")
+    );
 }
 
 #[test]
@@ -130,7 +133,10 @@ fn an_answer_that_nobody_is_there_to_receive_is_kept_for_the_next_who_asks() {
     assert_eq!(state_of_job(&driver), "reserved");
     let (_, mut answer) = take(&driver, &claims);
     assert!(matches!(answer.try_recv(), Ok(Answer::Runners { .. })));
-    assert_eq!((callers_count(&driver), state_of_job(&driver)), (0, "delivered"));
+    assert_eq!(
+        (callers_count(&driver), state_of_job(&driver)),
+        (0, "delivered")
+    );
 }
 
 #[test]

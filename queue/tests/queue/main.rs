@@ -24,3 +24,5 @@ mod refusals;
 mod secrets;
 #[cfg(test)]
 mod take;
+#[cfg(test)]
+mod tickets;

@@ -24,8 +24,8 @@ use std::time::Duration;
 pub use archive::ZIP_LENGTH_MAX;
 pub use desk::{ClosedDesk, ProofDesk};
 pub use prove::{check_artifact, prove};
-pub use statement::check as check_statement;
 pub use refusal::{ProofError, ProofRefusal};
+pub use statement::check as check_statement;
 
 use crate::values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId};
 

@@ -173,7 +173,8 @@ impl<P: Progress> Line<P> {
 
     fn show_failure(&self, error: &CallError) {
         if error.is_transient() {
-            self.progress.show(&format!("failed to {error}; trying on"));
+            self.progress
+                .show(&format!("failed to {error}; asking again"));
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct TestQueue {
     port: u16,
     settings: Settings,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestQueue {
@@ -34,7 +34,7 @@ impl TestQueue {
             port,
             settings,
             running: None,
-            _folder: folder,
+            folder,
         };
         queue.run(listener).await;
         queue
@@ -51,6 +51,11 @@ impl TestQueue {
     pub async fn start_again(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
         self.run(listener).await;
+    }
+
+    /// Loses the key that tickets are signed with; makes a difference at the next start.
+    pub fn lose_key(&self) {
+        fs::remove_file(self.folder.path().join("queue/ticket-key")).unwrap();
     }
 
     /// What its dashboard says.

@@ -131,6 +131,20 @@ fn a_release_while_labels_are_on_their_way_removes_them_after_they_have_arrived(
 }
 
 #[test]
+fn labels_that_arrive_late_do_not_count_for_a_later_reservation_of_the_same_job() {
+    let mut pool = pool(2);
+    pool.take("a", "linux", 1).unwrap();
+    let late = pool.begin().pop().unwrap();
+    pool.monitor.release(&unique_id("a"), None, false, pool.now);
+    pool.take("a", "linux", 1).unwrap();
+    pool.perform(late);
+    assert_eq!(pool.monitor.taken(&unique_id("a")), Taken::Preparing);
+    perform_all(&mut pool);
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
+    assert_eq!(labels(&mut pool, 0), BORN_WITH);
+}
+
+#[test]
 fn a_restart_adds_labels_that_were_not_confirmed() {
     let mut pool = pool(1);
     pool.take("a", "linux", 1).unwrap();

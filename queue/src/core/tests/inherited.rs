@@ -104,7 +104,10 @@ fn a_gang_is_not_asked_for_where_a_part_of_it_is_held_already() {
     let forward = scene.forwarded("single", "b");
     scene.grant(&forward, &[5]);
     assert_eq!(scene.got(calls[1]), [5]);
-    scene.report("b", linux(4, &[6, 7, 8]).holds("single", &[5], forward.attempt));
+    scene.report(
+        "b",
+        linux(4, &[6, 7, 8]).holds("single", &[5], forward.attempt),
+    );
     assert_eq!(scene.forwarded("gang", "b").count.get(), 3);
 }
 
@@ -192,4 +195,20 @@ fn what_is_held_for_nobody_known_is_left_alone() {
     let attempt = scene.now.as_micros();
     scene.report("a", linux(1, &[]).holds("stranger", &[1], attempt));
     scene.report("a", nothing().has_served("stranger", &[1], attempt));
+}
+
+#[test]
+fn a_job_that_two_servers_hold_runners_for_takes_those_of_one() {
+    let mut scene = Scene::with(&["a", "b"]);
+    scene.report("b", linux(2, &[]));
+    let gang = scene.enqueue("gang", "linux", 2);
+    scene.restart();
+    let attempt = gang.enqueued_at.as_micros();
+    scene.report("a", linux(2, &[]).holds("gang", &[1, 2], attempt));
+    scene.report("b", linux(2, &[]).holds("gang", &[3, 4], attempt));
+    scene.wait(&gang);
+    let forward = scene.forwarded("gang", "a");
+    assert_eq!(forward.count.get(), 2);
+    scene.grant(&forward, &[1, 2]);
+    assert_eq!(scene.get(&gang), [1, 2]);
 }

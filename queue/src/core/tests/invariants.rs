@@ -4,13 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::{clock::Timestamp, values::UniqueId};
 
-use crate::core::{
-    assign::assign,
-    fleet::ServerId,
-    job::State,
-    queue::Queue,
-    report::RunnerId,
-};
+use crate::core::{assign::assign, fleet::ServerId, job::State, queue::Queue, report::RunnerId};
 
 /// Panics if anything is wrong with the queue after a step at `now`.
 pub fn check(queue: &Queue, now: Timestamp) {

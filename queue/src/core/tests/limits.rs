@@ -28,11 +28,26 @@ fn a_name_in_use_by_a_job_with_other_parameters_is_refused() {
     let ticket = scene.enqueue("job", "linux", 1);
     let same = request("job", "linux", 1);
     for other in [
-        JobRequest { profile_key: "windows".parse().unwrap(), ..same.clone() },
-        JobRequest { count: Count::new(2).unwrap(), ..same.clone() },
-        JobRequest { is_array: true, ..same.clone() },
-        JobRequest { qualified_repo: "servo/other".parse().unwrap(), ..same.clone() },
-        JobRequest { run_id: RunId(8), ..same.clone() },
+        JobRequest {
+            profile_key: "windows".parse().unwrap(),
+            ..same.clone()
+        },
+        JobRequest {
+            count: Count::new(2).unwrap(),
+            ..same.clone()
+        },
+        JobRequest {
+            is_array: true,
+            ..same.clone()
+        },
+        JobRequest {
+            qualified_repo: "servo/other".parse().unwrap(),
+            ..same.clone()
+        },
+        JobRequest {
+            run_id: RunId(8),
+            ..same.clone()
+        },
     ] {
         assert_eq!(scene.try_enqueue(other), Err(Refusal::AlreadyEnqueued));
     }
@@ -45,7 +60,10 @@ fn a_name_in_use_by_a_job_with_other_parameters_is_refused() {
 fn a_name_under_which_a_job_is_running_is_refused() {
     let mut scene = Scene::with(&["a"]);
     scene.report("a", linux(2, &[]).runs("job", &[1], 5));
-    assert_eq!(scene.try_enqueue(request("job", "linux", 1)), Err(Refusal::AlreadyEnqueued));
+    assert_eq!(
+        scene.try_enqueue(request("job", "linux", 1)),
+        Err(Refusal::AlreadyEnqueued)
+    );
 }
 
 #[test]
@@ -58,7 +76,10 @@ fn what_no_server_is_set_up_for_is_unsatisfiable() {
             profile_key: profile_key.parse().unwrap(),
             target,
         };
-        assert_eq!(scene.try_enqueue(request("job", profile_key, count)), Err(refusal));
+        assert_eq!(
+            scene.try_enqueue(request("job", profile_key, count)),
+            Err(refusal)
+        );
     }
     scene.enqueue("job", "linux", 3);
 }
@@ -72,12 +93,18 @@ fn what_might_be_satisfiable_is_never_called_unsatisfiable() {
     scene.report("a", linux(2, &[]));
     assert_eq!(scene.try_enqueue(job.clone()), Err(Refusal::NotReady));
     scene.report("b", linux(0, &[]));
-    assert!(matches!(scene.try_enqueue(job.clone()), Err(Refusal::Unsatisfiable { target: 2, .. })));
+    assert!(matches!(
+        scene.try_enqueue(job.clone()),
+        Err(Refusal::Unsatisfiable { target: 2, .. })
+    ));
     // One of them is restarted, or answers 503 for a moment, or is silent.
     scene.go_down("b");
     assert_eq!(scene.try_enqueue(job.clone()), Err(Refusal::NotReady));
     scene.report("b", nothing());
-    assert!(matches!(scene.try_enqueue(job.clone()), Err(Refusal::Unsatisfiable { target: 2, .. })));
+    assert!(matches!(
+        scene.try_enqueue(job.clone()),
+        Err(Refusal::Unsatisfiable { target: 2, .. })
+    ));
     scene.fall_silent("a");
     scene.pass(16);
     assert_eq!(scene.try_enqueue(job), Err(Refusal::NotReady));
@@ -94,14 +121,23 @@ fn one_server_that_is_down_keeps_nobody_out_whom_the_others_can_serve() {
 
 #[test]
 fn there_can_be_only_so_many_jobs() {
-    let mut scene = Scene::with_rules(Rules { jobs_max: 2, ..rules() }, &["a"]);
+    let mut scene = Scene::with_rules(
+        Rules {
+            jobs_max: 2,
+            ..rules()
+        },
+        &["a"],
+    );
     scene.report("a", linux(9, &[1]));
     let first = scene.enqueue("first", "linux", 1);
     let forward = scene.forwarded("first", "a");
     scene.grant(&forward, &[1]);
     scene.enqueue("second", "linux", 1);
     let refusal = Refusal::TooManyJobs { jobs_max: 2 };
-    assert_eq!(scene.try_enqueue(request("third", "linux", 1)), Err(refusal));
+    assert_eq!(
+        scene.try_enqueue(request("third", "linux", 1)),
+        Err(refusal)
+    );
     scene.enqueue("second", "linux", 1);
     scene.withdraw(&first);
     scene.released("first", "a");
@@ -110,12 +146,18 @@ fn there_can_be_only_so_many_jobs() {
 
 #[test]
 fn there_can_be_only_so_many_jobs_of_one_repository() {
-    let rules = Rules { jobs_per_repo_max: Some(1), ..rules() };
+    let rules = Rules {
+        jobs_per_repo_max: Some(1),
+        ..rules()
+    };
     let mut scene = Scene::with_rules(rules, &["a"]);
     scene.report("a", linux(9, &[]));
     let first = scene.try_enqueue(of_repo("first", "servo/servo")).unwrap();
     let refusal = Refusal::TooManyJobsOfRepository { jobs_max: 1 };
-    assert_eq!(scene.try_enqueue(of_repo("second", "servo/servo")), Err(refusal));
+    assert_eq!(
+        scene.try_enqueue(of_repo("second", "servo/servo")),
+        Err(refusal)
+    );
     scene.try_enqueue(of_repo("other", "servo/other")).unwrap();
     scene.withdraw(&first);
     scene.try_enqueue(of_repo("second", "servo/servo")).unwrap();
@@ -123,20 +165,37 @@ fn there_can_be_only_so_many_jobs_of_one_repository() {
 
 #[test]
 fn jobs_that_come_back_are_let_in_whatever_the_limits() {
-    let rules = Rules { jobs_max: 1, jobs_per_repo_max: Some(1), ..rules() };
+    let rules = Rules {
+        jobs_max: 1,
+        jobs_per_repo_max: Some(1),
+        ..rules()
+    };
     let mut scene = Scene::with_rules(rules, &["a"]);
     scene.report("a", linux(9, &[]));
     let enqueued_at = scene.now;
-    let come_back = |job| Claims { request: request(job, "linux", 1), enqueued_at, nonce: 0 };
+    let come_back = |job| Claims {
+        request: request(job, "linux", 1),
+        enqueued_at,
+        nonce: 0,
+    };
     scene.wait(&come_back("first"));
     scene.wait(&come_back("second"));
     let refusal = Refusal::TooManyJobs { jobs_max: 1 };
-    assert_eq!(scene.try_enqueue(request("third", "linux", 1)), Err(refusal));
+    assert_eq!(
+        scene.try_enqueue(request("third", "linux", 1)),
+        Err(refusal)
+    );
 }
 
 #[test]
 fn with_as_many_takes_held_as_allowed_others_are_answered_at_once() {
-    let mut scene = Scene::with_rules(Rules { held_max: 2, ..rules() }, &["a"]);
+    let mut scene = Scene::with_rules(
+        Rules {
+            held_max: 2,
+            ..rules()
+        },
+        &["a"],
+    );
     scene.report("a", linux(9, &[]));
     let first = scene.enqueue("first", "linux", 1);
     let second = scene.enqueue("second", "linux", 1);

@@ -3,12 +3,14 @@
 //! Every scene asserts everything that comes out of the queue; what is left over fails the test.
 
 mod clients;
+mod effects;
 mod invariants;
 mod scene;
 mod word;
 
 mod forwarding;
 mod gangs;
+mod grants;
 mod idempotence;
 mod inherited;
 mod limits;
@@ -17,4 +19,5 @@ mod presence;
 mod property;
 mod restart;
 mod servers;
+mod unwanted;
 mod views;

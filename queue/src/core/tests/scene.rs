@@ -29,7 +29,7 @@ pub struct Scene {
     pub now: Timestamp,
     servers: Vec<String>,
     rules: Rules,
-    outputs: VecDeque<Output>,
+    pub outputs: VecDeque<Output>,
     last_call: CallId,
     /// The servers that are heard of every second.
     talkative: BTreeSet<ServerId>,
@@ -125,14 +125,6 @@ impl Scene {
         }
     }
 
-    /// Time passes, and no server says a word.
-    pub fn pass_in_silence(&mut self, seconds: u64) {
-        self.assert_quiet();
-        for _ in 0..seconds {
-            self.advance(Duration::from_secs(1));
-        }
-    }
-
     /// The process itself is stopped, and goes on later.
     pub fn be_stopped_for(&mut self, seconds: u64) {
         self.assert_quiet();
@@ -222,82 +214,6 @@ impl Scene {
         });
     }
 
-    /// The next effect that was not asserted yet must be a forward of this job to this server.
-    #[track_caller]
-    pub fn forwarded(&mut self, job: &str, server: &str) -> Forward {
-        match self.next_effect() {
-            Some(Output::Forward(forward))
-                if forward.request.unique_id.as_str() == job
-                    && forward.server == self.server(server) =>
-            {
-                forward
-            }
-            other => panic!("expected a forward of {job} to {server}, not {other:?}"),
-        }
-    }
-
-    /// The next effect that was not asserted yet must be a release of this job at this server:
-    /// its runners are idle again.
-    #[track_caller]
-    pub fn released(&mut self, job: &str, server: &str) -> Release {
-        let release = self.any_release(job, server);
-        assert!(
-            !release.is_delivered,
-            "{job} at {server} is to be destroyed"
-        );
-        release
-    }
-
-    /// The same, and its runners are destroyed.
-    #[track_caller]
-    pub fn destroyed(&mut self, job: &str, server: &str) -> Release {
-        let release = self.any_release(job, server);
-        assert!(
-            release.is_delivered,
-            "{job} at {server} is to be released only"
-        );
-        release
-    }
-
-    #[track_caller]
-    fn any_release(&mut self, job: &str, server: &str) -> Release {
-        match self.next_effect() {
-            Some(Output::Release(release))
-                if release.unique_id.as_str() == job && release.server == self.server(server) =>
-            {
-                release
-            }
-            other => panic!("expected a release of {job} at {server}, not {other:?}"),
-        }
-    }
-
-    fn next_effect(&mut self) -> Option<Output> {
-        let is_effect = |output: &Output| !matches!(output, Output::Answer { .. });
-        let index = self.outputs.iter().position(is_effect)?;
-        self.outputs.remove(index)
-    }
-
-    /// Takes the answer to a call out of what was not asserted yet.
-    pub fn answer_to(&mut self, call: CallId) -> Option<crate::core::events::Answer> {
-        let is_answer =
-            |output: &Output| matches!(output, Output::Answer { call: of, .. } if *of == call);
-        let index = self.outputs.iter().position(is_answer)?;
-        match self.outputs.remove(index) {
-            Some(Output::Answer { answer, .. }) => Some(answer),
-            _ => None,
-        }
-    }
-
-    /// Nothing came out of the queue that was not asserted.
-    #[track_caller]
-    pub fn assert_quiet(&self) {
-        assert!(
-            self.outputs.is_empty(),
-            "nobody asserted {:?}",
-            self.outputs
-        );
-    }
-
     /// Hands something in, and keeps what comes out.
     #[track_caller]
     pub fn handle(&mut self, input: Input) {
@@ -334,7 +250,8 @@ impl Scene {
         self.step(Input::Tick);
     }
 
-    fn server(&self, name: &str) -> ServerId {
+    /// The number of a server.
+    pub fn server(&self, name: &str) -> ServerId {
         let mut servers = self.servers.iter();
         servers.position(|server| server == name).unwrap()
     }

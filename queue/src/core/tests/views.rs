@@ -14,7 +14,9 @@ use crate::core::{
 
 fn why(scene: &Scene, job: &str) -> Why {
     let jobs = &mut scene.queue.jobs();
-    let job = jobs.find(|it| it.request().unique_id.as_str() == job).unwrap();
+    let job = jobs
+        .find(|it| it.request().unique_id.as_str() == job)
+        .unwrap();
     scene.queue.why(scene.now, job)
 }
 
@@ -46,11 +48,20 @@ fn everybody_is_told_why_they_wait() {
 #[test]
 fn every_reason_is_a_sentence_that_follows_because() {
     for (why, sentence) in [
-        (Why::Settling, "the queue has just started and lets everybody get back in line first"),
-        (Why::NoServer, "no server that has this profile is answering"),
+        (
+            Why::Settling,
+            "the queue has just started and lets everybody get back in line first",
+        ),
+        (
+            Why::NoServer,
+            "no server that has this profile is answering",
+        ),
         (Why::Behind(1), "one job is before it"),
         (Why::Behind(2), "2 jobs are before it"),
-        (Why::NoneIdle, "it is next; every runner of this profile is in use"),
+        (
+            Why::NoneIdle,
+            "it is next; every runner of this profile is in use",
+        ),
         (
             Why::Gathering { idle: 1, wanted: 3 },
             "it is next; 1 of the 3 runners it needs are idle",
@@ -59,7 +70,10 @@ fn every_reason_is_a_sentence_that_follows_because() {
             Why::TooFewReachable { reachable: 2 },
             "the servers that answer can have no more than 2 runners of this profile",
         ),
-        (Why::BeingForwarded, "a server is being asked for its runners"),
+        (
+            Why::BeingForwarded,
+            "a server is being asked for its runners",
+        ),
         (Why::HasRunners, "it has its runners"),
     ] {
         assert_eq!(why.to_string(), sentence);
@@ -89,7 +103,9 @@ fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
     let operator = JobReference::Operator("gang".parse().unwrap());
     assert_eq!(scene.inspect(operator.clone()), Ok(waiting.clone()));
 
-    scene.try_withdraw(JobReference::Operator("other".parse().unwrap())).unwrap();
+    scene
+        .try_withdraw(JobReference::Operator("other".parse().unwrap()))
+        .unwrap();
     scene.report("a", linux(2, &[1, 2]));
     let forward = scene.forwarded("gang", "a");
     let forwarding = JobStatus {
@@ -110,7 +126,10 @@ fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
     };
     assert_eq!(scene.inspect(operator.clone()), Ok(reserved.clone()));
     assert_eq!(scene.get(&claims), [1, 2]);
-    let delivered = JobStatus { state: "delivered".to_owned(), ..reserved };
+    let delivered = JobStatus {
+        state: "delivered".to_owned(),
+        ..reserved
+    };
     assert_eq!(scene.inspect(operator), Ok(delivered));
 }
 
@@ -121,9 +140,19 @@ fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
     let tickets: Vec<Claims> = (0..8)
         .map(|job| scene.enqueue(&format!("job-{job}"), "linux", 1))
         .collect();
-    let calls: Vec<_> = tickets.iter().map(|ticket| scene.take_held(ticket, 600)).collect();
+    let calls: Vec<_> = tickets
+        .iter()
+        .map(|ticket| scene.take_held(ticket, 600))
+        .collect();
     for (runner, call) in (1..=4).zip(&calls) {
-        assert_eq!(scene.inspect(ticket(&tickets[7])).unwrap().estimate.is_some(), runner > 2);
+        assert_eq!(
+            scene
+                .inspect(ticket(&tickets[7]))
+                .unwrap()
+                .estimate
+                .is_some(),
+            runner > 2
+        );
         scene.report("a", linux(9, &[runner]));
         let job = format!("job-{}", runner - 1);
         let forward = scene.forwarded(&job, "a");
@@ -134,8 +163,15 @@ fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
     }
     // One runner a minute; a minute has just passed. Three are before the last one.
     for (job, seconds) in [(4, 0), (5, 60), (7, 180)] {
-        let estimate = Estimate { p50_seconds: seconds, p90_seconds: seconds };
-        assert_eq!(scene.wait(&tickets[job]).estimate, Some(estimate), "job-{job}");
+        let estimate = Estimate {
+            p50_seconds: seconds,
+            p90_seconds: seconds,
+        };
+        assert_eq!(
+            scene.wait(&tickets[job]).estimate,
+            Some(estimate),
+            "job-{job}"
+        );
     }
 }
 

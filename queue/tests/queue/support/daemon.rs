@@ -43,7 +43,10 @@ impl Daemon {
         queue_settings: &str,
         github: Option<(&str, &str)>,
     ) -> Self {
-        let servers: Vec<&str> = monitors.iter().map(|monitor| monitor.url.as_str()).collect();
+        let servers: Vec<&str> = monitors
+            .iter()
+            .map(|monitor| monitor.url.as_str())
+            .collect();
         let api_url = github.map_or("http://127.0.0.1:9", |(url, _)| url);
         let settings = format!(
             "listen_on = [\"127.0.0.1\"]\n\
@@ -68,7 +71,9 @@ impl Daemon {
 
     fn start(folder: TempDir, environment: Vec<(&'static str, String)>) -> Self {
         log::capture();
-        let variables = environment.iter().map(|(name, value)| (*name, value.clone()));
+        let variables = environment
+            .iter()
+            .map(|(name, value)| (*name, value.clone()));
         let variables = Environment::from_iter(variables);
         let settings = Settings::load(&folder.path().join("monitor.toml"), &variables).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -143,7 +148,10 @@ impl Daemon {
 
     /// Asks to enqueue a job for one runner of `linux`.
     pub fn try_enqueue(&self, job: &str) -> Answer {
-        self.ask_as_operator("POST", &format!("/profile/linux/enqueue?{}", parameters(job)))
+        self.ask_as_operator(
+            "POST",
+            &format!("/profile/linux/enqueue?{}", parameters(job)),
+        )
     }
 
     /// Enqueues a job for one runner of `linux`; its ticket.
@@ -184,13 +192,20 @@ impl Daemon {
 
     /// How the server of this number looks from the queue.
     pub fn health(&self, server: usize) -> String {
-        self.view()["servers"][server]["health"].as_str().unwrap().to_owned()
+        self.view()["servers"][server]["health"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// How a job stands; null if there is none of that name.
     pub fn job(&self, job: &str) -> Value {
         let answer = self.ask_as_operator("GET", &format!("/job/{job}"));
-        if answer.status == 404 { Value::Null } else { answer.json_of(200) }
+        if answer.status == 404 {
+            Value::Null
+        } else {
+            answer.json_of(200)
+        }
     }
 
     /// Waits until the queue has heard of as many servers as it can.
@@ -221,7 +236,10 @@ impl Drop for Daemon {
         }
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
-            assert!(std::thread::panicking() || ended.is_ok(), "the queue panicked");
+            assert!(
+                std::thread::panicking() || ended.is_ok(),
+                "the queue panicked"
+            );
         }
     }
 }

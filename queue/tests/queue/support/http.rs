@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
 };
 
 use serde_json::Value;
@@ -47,6 +47,13 @@ pub fn send_bytes(address: SocketAddr, bytes: &[u8]) -> Open {
 }
 
 impl Open {
+    /// Hangs up, and waits until the queue has noticed; it has nothing more to say then.
+    #[track_caller]
+    pub fn hang_up(self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+        assert!(self.answer_or_end().is_none());
+    }
+
     /// Waits for the answer.
     #[track_caller]
     pub fn answer(self) -> Answer {
@@ -68,7 +75,9 @@ impl Open {
             return None;
         }
         let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head ends with an empty line");
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .expect("a head ends with an empty line");
         let mut lines = head.split("\r\n");
         let status_line = lines.next().unwrap();
         let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
@@ -103,7 +112,11 @@ impl Answer {
     #[track_caller]
     pub fn json_of(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/json"),
+            "{self:?}"
+        );
         serde_json::from_str(&self.body).unwrap()
     }
 
@@ -115,8 +128,11 @@ impl Answer {
         assert_eq!(body["code"], code, "{body}");
         let is_retried = matches!(status, 408 | 429 | 500..);
         assert_eq!(retry_after.is_some(), is_retried, "Retry-After of {body}");
-        for seconds in retry_after {
-            assert!((1..=5).contains(&seconds.parse::<u64>().unwrap()), "{seconds}");
+        if let Some(seconds) = retry_after {
+            assert!(
+                (1..=5).contains(&seconds.parse::<u64>().unwrap()),
+                "{seconds}"
+            );
         }
         let message = body["message"].as_str().unwrap().to_owned();
         assert!(message.len() > 10, "{message}");

@@ -17,7 +17,11 @@ pub fn capture() {
 /// All lines so far that contain `part`.
 pub fn lines_with(part: &str) -> Vec<String> {
     let lines = SINK.0.lock();
-    lines.iter().filter(|line| line.contains(part)).cloned().collect()
+    lines
+        .iter()
+        .filter(|line| line.contains(part))
+        .cloned()
+        .collect()
 }
 
 impl Log for Sink {

@@ -34,7 +34,10 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(clock.now().since(started_at) < PATIENCE, "{what} never came to pass");
+        assert!(
+            clock.now().since(started_at) < PATIENCE,
+            "{what} never came to pass"
+        );
         std::thread::yield_now();
     }
 }

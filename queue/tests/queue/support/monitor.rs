@@ -148,12 +148,7 @@ impl Monitor {
 
     /// Answers nothing any more, or everything again.
     pub fn freeze(&self, is_frozen: bool) {
-        self.change(|state| {
-            state.is_frozen = is_frozen;
-            if !is_frozen {
-                state.take_faults.clear();
-            }
-        });
+        self.change(|state| state.is_frozen = is_frozen);
     }
 
     /// Waits until the state is so.
@@ -162,7 +157,11 @@ impl Monitor {
         let mut state = self.shared.state.lock();
         while !is_so(&state) {
             let waited = self.shared.changed.wait_for(&mut state, PATIENCE);
-            assert!(!waited.timed_out(), "{what} never came to pass: {:#?}", state.asked);
+            assert!(
+                !waited.timed_out(),
+                "{what} never came to pass: {:#?}",
+                state.asked
+            );
         }
     }
 
@@ -183,7 +182,10 @@ impl State {
     pub fn boot(&mut self, count: u64) {
         for _ in 0..count {
             self.last_runner += 1;
-            self.idle.entry("linux".to_owned()).or_default().push(self.last_runner);
+            self.idle
+                .entry("linux".to_owned())
+                .or_default()
+                .push(self.last_runner);
         }
     }
 
@@ -194,7 +196,13 @@ impl State {
     }
 
     /// Reserves runners, or finds those that were; none if there are too few.
-    pub fn take(&mut self, profile_key: &str, job: &str, count: usize, attempt: u64) -> Option<Vec<u64>> {
+    pub fn take(
+        &mut self,
+        profile_key: &str,
+        job: &str,
+        count: usize,
+        attempt: u64,
+    ) -> Option<Vec<u64>> {
         if let Some(held) = self.reservations.get_mut(job) {
             held.attempt = held.attempt.max(attempt);
             return Some(held.runners.clone());
@@ -216,14 +224,21 @@ impl State {
 
     /// Gives a reservation back.
     pub fn release(&mut self, job: &str, attempt: u64, destroys: bool) {
-        if self.reservations.get(job).is_none_or(|held| attempt < held.attempt) {
+        if self
+            .reservations
+            .get(job)
+            .is_none_or(|held| attempt < held.attempt)
+        {
             return;
         }
         if let Some(held) = self.reservations.remove(job) {
             if destroys {
                 self.destroyed.extend(held.runners);
             } else {
-                self.idle.entry(held.profile_key).or_default().extend(held.runners);
+                self.idle
+                    .entry(held.profile_key)
+                    .or_default()
+                    .extend(held.runners);
             }
         }
     }

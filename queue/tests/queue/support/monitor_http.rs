@@ -44,16 +44,24 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            break;
+        };
         headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    Some(Request { method, target, headers })
+    Some(Request {
+        method,
+        target,
+        headers,
+    })
 }
 
 impl Request {
     fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers.find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        headers
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn path(&self) -> Vec<&str> {
@@ -63,24 +71,34 @@ impl Request {
 
     fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.target.split_once('?')?;
-        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// The number of the queue's attempt.
     fn attempt(&self) -> u64 {
-        let attempt = self.parameter("attempt").and_then(|attempt| attempt.rsplit('-').next());
-        attempt.and_then(|number| number.parse().ok()).unwrap_or_default()
+        let attempt = self
+            .parameter("attempt")
+            .and_then(|attempt| attempt.rsplit('-').next());
+        attempt
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default()
     }
 }
 
 /// The bytes of an answer, and whether the connection goes on after them; nothing if it is cut.
 fn answer(request: &Request, shared: &Shared) -> Option<(String, bool)> {
     let mut state = shared.state.lock();
-    state.asked.push(format!("{} {}", request.method, request.target));
+    state
+        .asked
+        .push(format!("{} {}", request.method, request.target));
     shared.changed.notify_all();
     let faults = match request.path()[..] {
         ["dashboard.json"] => {
-            state.preferred.push(request.header("prefer").map(str::to_owned));
+            state
+                .preferred
+                .push(request.header("prefer").map(str::to_owned));
             &mut state.dashboard_faults
         }
         ["reservation", _] => &mut state.release_faults,
@@ -116,7 +134,9 @@ fn reply(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, State>) 
         ("GET", ["dashboard.json"]) => dashboard(request, shared, state),
         (_, ["dashboard.json"]) => response(405, "", &Value::Null),
         _ if !is_authorised => response(403, "", &json!({"code": "wrong_token"})),
-        ("POST", ["profile", profile_key, "take"]) => take(request, shared, state, profile_key, None),
+        ("POST", ["profile", profile_key, "take"]) => {
+            take(request, shared, state, profile_key, None)
+        }
         ("POST", ["profile", profile_key, "take", count]) => {
             let count = count.parse().unwrap();
             take(request, shared, state, profile_key, Some(count))
@@ -146,7 +166,11 @@ fn take(
     let is_ours = state.dialect == Dialect::Ours;
     let Some(runners) = taken else {
         return if is_ours {
-            response(503, "retry-after: 5\r\n", &json!({"code": "no_capacity", "message": "none"}))
+            response(
+                503,
+                "retry-after: 5\r\n",
+                &json!({"code": "no_capacity", "message": "none"}),
+            )
         } else {
             response(200, "", &Value::Null)
         };
@@ -159,7 +183,11 @@ fn take(
         runner
     });
     let is_array = count.is_some() || state.dialect == Dialect::OlderWithArrays;
-    let body = if is_array { runners.collect() } else { runners.next().unwrap() };
+    let body = if is_array {
+        runners.collect()
+    } else {
+        runners.next().unwrap()
+    };
     response(200, "", &body)
 }
 
@@ -169,7 +197,9 @@ fn dashboard(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, Stat
     }
     let etag = |state: &State| format!("\"{}\"", state.revision);
     let known = request.header("if-none-match");
-    let wait = request.header("prefer").and_then(|prefer| prefer.strip_prefix("wait="));
+    let wait = request
+        .header("prefer")
+        .and_then(|prefer| prefer.strip_prefix("wait="));
     if let (Some(known), Some(wait)) = (known, wait) {
         let wait = Duration::from_secs(wait.parse().unwrap());
         while known == etag(state) && !state.is_over {
@@ -202,9 +232,15 @@ fn dashboard_of(state: &State) -> Value {
     };
     let idle = state.idle.iter();
     let idle = idle.flat_map(|(key, ids)| ids.iter().map(|id| shown(*id, key, "idle")));
-    let present = state.reservations.values().filter(|held| held.state != "served");
-    let reserved = present
-        .flat_map(|held| held.runners.iter().map(|id| shown(*id, &held.profile_key, "reserved")));
+    let present = state
+        .reservations
+        .values()
+        .filter(|held| held.state != "served");
+    let reserved = present.flat_map(|held| {
+        held.runners
+            .iter()
+            .map(|id| shown(*id, &held.profile_key, "reserved"))
+    });
     let runners: Vec<Value> = idle.chain(reserved).collect();
     let mut dashboard = json!({
         "profile_runner_counts": counts.collect::<serde_json::Map<_, _>>(),

@@ -150,6 +150,8 @@ fn destroying_is_tried_again_ever_more_slowly() {
         pool.pass(Duration::from_millis(1));
         assert_eq!(destructions(&pool), 1, "{pause}");
     }
+    let asked = pool.world.deeds.iter().filter(|it| *it == "unregister 0");
+    assert_eq!(asked.count(), 1, "GitHub has let go of it the first time");
 }
 
 #[test]

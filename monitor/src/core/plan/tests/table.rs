@@ -168,13 +168,13 @@ fn foreign_registrations_are_nobodys_and_the_others_are_joined_by_id() {
         "ci-runner-linux.99@other",
         "laptop",
         "",
-        "ci-runner-windows.1@host",
+        "ci-runner-windows.0@host",
     ] {
         let id = pool.world.register(foreign, &[]);
         pool.world.registrations.get_mut(&id).unwrap().busy = true;
     }
     pool.world.registration(1).busy = true;
-    let own = pool.world.registrations.remove(&1).unwrap();
+    let own = pool.world.registrations.remove(&2).unwrap();
     pool.world.registrations.insert(900, own);
     pool.look();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle, RunnerStatus::Busy]);

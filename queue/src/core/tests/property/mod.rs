@@ -1,14 +1,18 @@
 //! The core in a small random world: honest servers, a network that is not, clients without
 //! manners. Checked after every step, and at the end, when the faults have stopped.
 
+mod acts;
+mod checks;
+mod end;
 mod model_server;
 mod network;
+mod post;
 mod step;
 mod world;
 
 use proptest::{collection::vec, prelude::*};
 
-use step::{Step, steps};
+use step::steps;
 use world::World;
 
 proptest! {

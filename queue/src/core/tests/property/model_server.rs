@@ -161,7 +161,13 @@ impl ModelServer {
         let profile = |name: &&str| {
             let key: ProfileKey = name.parse().unwrap();
             let idle = self.idle.get(&key).cloned().unwrap_or_default();
-            (key, ProfileReport { target: TARGET, idle })
+            (
+                key,
+                ProfileReport {
+                    target: TARGET,
+                    idle,
+                },
+            )
         };
         let reservation = |it: &Reservation| ReservationReport {
             runners: it.runners.clone(),

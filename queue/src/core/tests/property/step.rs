@@ -20,17 +20,29 @@ pub enum Step {
     /// An idle runner dies.
     LoseIdle { server: usize, profile: usize },
     /// Something becomes of the runners of a job.
-    GoOn { server: usize, client: usize, is_used: bool },
+    GoOn {
+        server: usize,
+        client: usize,
+        is_used: bool,
+    },
     /// A client enqueues its job.
     Enqueue { client: usize },
     /// A client takes with one of the tickets it has.
-    Take { client: usize, ticket: usize, hold_seconds: u64 },
+    Take {
+        client: usize,
+        ticket: usize,
+        hold_seconds: u64,
+    },
     /// A client hangs up on one of its held takes.
     HangUp { call: usize },
     /// The next answer with runners cannot be handed over.
     LoseNextDelivery,
     /// A client gives its job up; or an operator does.
-    Withdraw { client: usize, ticket: usize, by_operator: bool },
+    Withdraw {
+        client: usize,
+        ticket: usize,
+        by_operator: bool,
+    },
     /// Somebody looks at a job.
     Inspect { client: usize },
     /// Time passes.
