@@ -1,4 +1,6 @@
-//! The tests of `shared` from outside: through its public items alone.
+//! The tests of `shared` from outside: through its public items alone; and the rules of the house.
 
+#[cfg(test)]
+mod house;
 #[cfg(test)]
 mod settings;

@@ -61,7 +61,7 @@ pub enum ClientStage {
     /// It is giving up.
     Withdrawing(Claims),
     /// It has its runners.
-    Served(Claims),
+    Served,
     /// It is gone without any.
     Gone,
 }
@@ -137,7 +137,7 @@ impl World {
                 Question::Withdraw(JobReference::Ticket(claims.clone())),
                 TIMEOUT,
             ),
-            ClientStage::Served(_) | ClientStage::Gone => return,
+            ClientStage::Served | ClientStage::Gone => return,
         };
         let queue = client.queue;
         self.ask(Node::Client(index), Node::Queue(queue), question, timeout);
@@ -183,12 +183,12 @@ impl World {
 
     fn client_is_served(&mut self, index: usize, runners: &[TakenRunner]) {
         let client = &self.clients[index];
-        let ClientStage::Asking(claims) = client.stage.clone() else {
+        if !matches!(client.stage, ClientStage::Asking(_)) {
             return;
-        };
+        }
         self.check_handed(index, runners);
         let client = &mut self.clients[index];
-        client.stage = ClientStage::Served(claims.clone());
+        client.stage = ClientStage::Served;
         self.tally.served += 1;
         if client.habit == Habit::Wasteful {
             return;

@@ -164,7 +164,7 @@ impl World {
                 match core.take(take, now) {
                     Ok(revision) => node.takes.push((id, unique_id, revision)),
                     Err(TakeRefusal::NotReady) | Err(_) => {
-                        self.reply(id, Reply::Taken(Granted::Refused))
+                        self.reply(id, Reply::Taken(Granted::Refused));
                     }
                 }
             }
@@ -242,7 +242,7 @@ impl World {
         match news {
             News::Guests(guests, asked_at) => core.handle_guests(guests, asked_at, now),
             News::Registrations(registrations, asked_at) => {
-                core.handle_registrations(registrations, asked_at, now)
+                core.handle_registrations(registrations, asked_at, now);
             }
             News::LookFailed(look) => core.handle_look_failed(look, None, now),
             News::Registered(creation, registration_id, jit_config) => {
@@ -307,7 +307,7 @@ impl World {
                     self.monitor_begins(index, Deed::DestroyGuest(destruction));
                 }
                 Task::Destroy(destruction) => {
-                    self.monitor_begins(index, Deed::Unregister(destruction))
+                    self.monitor_begins(index, Deed::Unregister(destruction));
                 }
                 // With labels from birth there are none to add.
                 Task::AddLabels { .. } | Task::RemoveLabels { .. } => {}

@@ -264,7 +264,7 @@ impl World {
                 format!("{name} holds a ticket and was refused: {refusal:?}"),
             ),
             (Question::Enqueue(_), _) => {
-                self.accuse(5, format!("{name} could not enqueue: {refusal:?}"))
+                self.accuse(5, format!("{name} could not enqueue: {refusal:?}"));
             }
             _ => {}
         }
@@ -275,7 +275,7 @@ impl World {
         let waiting = self
             .clients
             .iter()
-            .find(|client| !matches!(client.stage, ClientStage::Served(_) | ClientStage::Gone));
+            .find(|client| !matches!(client.stage, ClientStage::Served | ClientStage::Gone));
         if let Some(client) = waiting {
             return Some((
                 4,

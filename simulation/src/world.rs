@@ -203,17 +203,17 @@ impl World {
             Event::Replied(id, reply) => self.end_exchange(id, End::Reply(*reply)),
             Event::Cut(id) | Event::GivenUp(id) => self.connection_ends(id),
             Event::HungUp(queue, life, id) if self.queues[queue].life == life => {
-                self.queue_loses_caller(queue, id)
+                self.queue_loses_caller(queue, id);
             }
             Event::Watch(queue, life, server) if self.queues[queue].life == life => {
-                self.watch(queue, server)
+                self.watch(queue, server);
             }
             Event::HungUp(..) | Event::Watch(..) => {}
             Event::WatchEnds(monitor, id) => self.watch_ends(monitor, id),
             Event::QueueWakes(queue, life, at) => self.queue_wakes(queue, life, at),
             Event::MonitorWakes(monitor, life, at) => self.monitor_wakes(monitor, life, at),
             Event::MonitorSettles(monitor, life) if self.monitors[monitor].life == life => {
-                self.monitor_settles(monitor)
+                self.monitor_settles(monitor);
             }
             Event::MonitorLearns(monitor, life, news) if self.monitors[monitor].life == life => {
                 self.monitor_learns(monitor, *news);
@@ -225,10 +225,10 @@ impl World {
             Event::WorkflowJob(client, label) => self.queue_workflow_job(client, label),
             Event::Blow(blow) => self.strike(blow),
             Event::StartQueue(queue) if self.queues[queue].core.is_none() => {
-                self.start_queue(queue)
+                self.start_queue(queue);
             }
             Event::StartMonitor(monitor) if self.monitors[monitor].core.is_none() => {
-                self.start_monitor(monitor)
+                self.start_monitor(monitor);
             }
             Event::StartQueue(_) | Event::StartMonitor(_) => {}
         }
@@ -275,7 +275,7 @@ impl World {
                 self.queue_is_asked(index, id, from, question);
             }
             Node::Monitor(index) if self.monitors[index].core.is_some() => {
-                self.monitor_is_asked(index, id, question)
+                self.monitor_is_asked(index, id, question);
             }
             _ => self.end_exchange(id, End::NotThere),
         }

@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_ends_its_own_group_does_not_end_the_watch() {
-        let mut command = start("(trap '' TERM; sleep 1000) & sleep 0.1; kill -TERM 0; true");
+        let mut command = start("trap '' TERM; sleep 1000 & trap - TERM; kill -TERM 0; true");
         assert_eq!(within(command.finished()).await, None);
         assert_eq!(within(command.output.read(&mut [0])).await.unwrap(), 0);
     }

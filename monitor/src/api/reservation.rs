@@ -5,7 +5,7 @@ use shared::{auth::Authorised, error::ApiError, values::UniqueId, web::segment};
 
 use super::{Desk, not_saved, parameters};
 
-/// `DELETE /reservation/<unique_id>[?attempt=<u64>][&destroy=true]`
+/// `DELETE /reservation/<unique_id>[?attempt=<attempt>][&destroy=true]`
 pub async fn release(
     _: Authorised,
     desk: Data<Desk>,

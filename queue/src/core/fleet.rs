@@ -1,8 +1,7 @@
 //! What the queue knows about all servers: how fresh it is, what is idle, what it owes them.
 //!
-//! Owns the arithmetic of "how many runners can be taken there now": reported idle, less those
-//! taken since, less those being asked for, less those that proved not to be there. Decides
-//! nothing about jobs.
+//! Owns the indices by which an event touches only the servers and profiles that it concerns.
+//! What is known of a single server is in `server`. Decides nothing about jobs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,15 +14,14 @@ use shared::{
     wire::{ReservationReport, ReservationState},
 };
 
-use super::report::{ProfileReport, Report, RunnerId};
+pub use super::server::Health;
+use super::{
+    report::{Report, RunnerId},
+    server::Server,
+};
 
 /// A server, by its place in the sorted list of their names.
 pub type ServerId = usize;
-
-/// How long a server that refused runners it had shown as idle is not asked for those again:
-/// at first, and at most. Doubles with each refusal in a row.
-const DISTRUST_FIRST: Duration = Duration::from_secs(1);
-const DISTRUST_MAX: Duration = Duration::from_secs(60);
 
 /// All servers.
 #[derive(Debug)]
@@ -36,44 +34,6 @@ pub struct Fleet {
     targets: BTreeMap<ProfileKey, BTreeMap<ServerId, usize>>,
     /// Where a job's name holds or held runners.
     reservations: BTreeMap<UniqueId, BTreeSet<ServerId>>,
-}
-
-#[derive(Debug, Default)]
-struct Server {
-    name: String,
-    report: Option<Report>,
-    /// The last question that it answered: what it said is known to have been true then.
-    confirmed_at: Option<Timestamp>,
-    /// Whether somebody is set to notice when its last word becomes too old.
-    is_watched: bool,
-    /// Whether anything failed since its last answer.
-    is_failing: bool,
-    /// Answers to questions asked before this moment do not count as a sign of health.
-    suspected_at: Option<Timestamp>,
-    /// Granted runners that its report may still show as idle.
-    granted: BTreeSet<RunnerId>,
-    /// Forwards without an answer, by job and attempt.
-    pending: BTreeMap<(UniqueId, u64), (ProfileKey, Count)>,
-    /// Idle runners that could not be had.
-    distrusted: BTreeMap<ProfileKey, Distrust>,
-}
-
-#[derive(Debug)]
-struct Distrust {
-    runners: BTreeSet<RunnerId>,
-    until: Timestamp,
-    length: Duration,
-}
-
-/// How a server looks from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Its last word is young enough to be used.
-    Fresh,
-    /// It has said nothing for a while.
-    Stale,
-    /// It could not be asked, or never answered.
-    Down,
 }
 
 impl Fleet {
@@ -117,13 +77,7 @@ impl Fleet {
 
     /// How a server looks from here.
     pub fn health(&self, server: ServerId, now: Timestamp) -> Health {
-        let server = &self.servers[server];
-        match server.confirmed_at {
-            None => Health::Down,
-            Some(_) if server.is_failing => Health::Down,
-            Some(confirmed_at) if now.since(confirmed_at) > self.stale_after => Health::Stale,
-            Some(_) => Health::Fresh,
-        }
+        self.servers[server].health(self.stale_after, now)
     }
 
     /// When its last word will be too old to be used.
@@ -241,35 +195,14 @@ impl Fleet {
     /// A server gave nothing although it shows idle runners: those are not asked for again before
     /// the moment that is returned. Others that become idle are.
     pub fn distrust(&mut self, server: ServerId, key: &ProfileKey, now: Timestamp) -> Timestamp {
-        let known = &mut self.servers[server];
-        let idle = known
-            .profile(key)
-            .map(|profile| profile.idle.clone())
-            .unwrap_or_default();
-        let length = known
-            .distrusted
-            .get(key)
-            .map_or(DISTRUST_FIRST, |last| (last.length * 2).min(DISTRUST_MAX));
-        let until = now + length;
-        known.distrusted.insert(
-            key.clone(),
-            Distrust {
-                runners: idle,
-                until,
-                length,
-            },
-        );
+        let until = self.servers[server].distrust(key, now);
         self.index(server, key);
         until
     }
 
     /// The time of mistrust may be over.
     pub fn trust_again(&mut self, server: ServerId, key: &ProfileKey, now: Timestamp) {
-        if let Some(distrust) = self.servers[server].distrusted.get_mut(key)
-            && now >= distrust.until
-        {
-            // The length stays, so that the next refusal in a row is met with a longer one.
-            distrust.runners.clear();
+        if self.servers[server].trust_again(key, now) {
             self.index(server, key);
         }
     }
@@ -434,45 +367,5 @@ fn set_remove(
         if servers.is_empty() {
             index.remove(unique_id);
         }
-    }
-}
-
-impl Server {
-    fn confirm(&mut self, asked_at: Timestamp) {
-        self.confirmed_at = Some(asked_at);
-        // A question asked before something went wrong may have been answered from before it.
-        if self
-            .suspected_at
-            .is_none_or(|suspected_at| asked_at >= suspected_at)
-        {
-            self.is_failing = false;
-        }
-    }
-
-    fn profile(&self, key: &ProfileKey) -> Option<&ProfileReport> {
-        self.report.as_ref()?.profile(key)
-    }
-
-    /// How many idle runners of `key` can be asked for.
-    fn available(&self, key: &ProfileKey) -> usize {
-        let Some(profile) = self.profile(key) else {
-            return 0;
-        };
-        let distrusted = self.distrusted.get(key).map(|distrust| &distrust.runners);
-        let is_there = |runner: &&RunnerId| {
-            !self.granted.contains(runner)
-                && !distrusted.is_some_and(|distrusted| distrusted.contains(runner))
-        };
-        let pending = self
-            .pending
-            .values()
-            .filter(|(pending, _)| pending == key)
-            .map(|(_, count)| count.get());
-        profile
-            .idle
-            .iter()
-            .filter(is_there)
-            .count()
-            .saturating_sub(pending.sum())
     }
 }

@@ -17,6 +17,7 @@ pub mod queue;
 mod release;
 pub mod report;
 mod retired;
+mod server;
 mod servers;
 mod take;
 #[cfg(test)]

@@ -172,11 +172,6 @@ fn a_monitor_that_talks_nonsense_is_down_until_it_makes_sense_again() {
     let ticket = daemon.enqueue("job");
     for nonsense in [
         say("200 Ok", "garbage"),
-        say(
-            "200 Ok",
-            r#"{"profile_runner_counts": {"../etc": {}}, "runners": []}"#,
-        ),
-        say("404 No", ""),
         Fault::Say("garbage\r\n\r\n".to_owned()),
         Fault::CutWithin,
     ] {

@@ -62,6 +62,18 @@ fn after_an_open_take_has_ended_silence_counts_from_its_end() {
 }
 
 #[test]
+fn a_short_open_take_counts_up_to_its_end_too() {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(1, &[]));
+    let ticket = scene.enqueue("job", "linux", 1);
+    let call = scene.take_held(&ticket, 20);
+    scene.pass(20);
+    scene.must_wait(call);
+    scene.pass(29);
+    scene.wait(&ticket);
+}
+
+#[test]
 fn a_client_that_hangs_up_is_gone_thirty_seconds_later() {
     let mut scene = Scene::with(&["a"]);
     scene.report("a", linux(1, &[]));
@@ -198,6 +210,21 @@ fn an_answer_that_never_left_is_given_to_the_next_who_asks() {
     scene.pass(29);
     assert_eq!(scene.get(&ticket), [1]);
     scene.pass(60);
+}
+
+#[test]
+fn an_answer_that_never_left_does_not_undo_an_earlier_one() {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(1, &[1]));
+    let ticket = scene.enqueue("job", "linux", 1);
+    let forward = scene.forwarded("job", "a");
+    scene.grant(&forward, &[1]);
+    scene.report("a", linux(1, &[]).holds("job", &[1], forward.attempt));
+    assert_eq!(scene.get(&ticket), [1]);
+    assert_eq!(scene.get(&ticket), [1]);
+    scene.lose_delivery(&ticket);
+    scene.pass(60);
+    assert_eq!(scene.get(&ticket), [1]);
 }
 
 #[test]

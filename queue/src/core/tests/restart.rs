@@ -1,6 +1,10 @@
 //! A queue that knows nothing any more, and clients that still have their tickets.
 
-use super::{scene::Scene, word::linux};
+use super::{
+    scene::{Scene, ticket},
+    word::linux,
+};
+use crate::core::events::Refusal;
 
 #[test]
 fn jobs_come_back_to_their_old_places_in_whatever_order_they_ask() {
@@ -212,6 +216,38 @@ fn the_ticket_of_a_job_that_is_over_is_not_the_ticket_of_a_later_one_of_its_name
     scene.be_unknown(&earlier);
     scene.withdraw(&earlier);
     assert_eq!(scene.wait(&later).ahead, 0);
+}
+
+#[test]
+fn the_ticket_of_a_job_whose_name_another_has_taken_is_of_no_use() {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(2, &[]));
+    let earlier = scene.enqueue("job", "linux", 1);
+    scene.restart();
+    scene.report("a", linux(2, &[]));
+    let later = scene.enqueue("job", "linux", 2);
+    scene.be_unknown(&earlier);
+    assert_eq!(scene.try_withdraw(ticket(&earlier)), Err(Refusal::UnknownJob));
+    assert_eq!(scene.wait(&later).ahead, 0);
+    assert_eq!(scene.queue.jobs().count(), 1);
+}
+
+#[test]
+fn two_tickets_of_two_queues_for_the_same_request_are_for_one_job() {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(1, &[]));
+    let lost = scene.enqueue("job", "linux", 1);
+    scene.restart();
+    scene.report("a", linux(1, &[]));
+    let found = scene.enqueue("job", "linux", 1);
+    assert_ne!(lost, found);
+    scene.wait(&lost);
+    scene.wait(&found);
+    assert_eq!(scene.queue.jobs().count(), 1);
+    // And once it is over it is over for both.
+    scene.withdraw(&lost);
+    scene.be_unknown(&lost);
+    scene.be_unknown(&found);
 }
 
 #[test]
