@@ -13,7 +13,7 @@ async fn a_credential_is_handed_once_and_only_to_its_guest() {
     let host = Host::new();
     let monitor = host.start(host.settings(1, "")).await;
     monitor.until_idle(1).await;
-    let guest_secret = until_file(&host.path("secret-0")).await;
+    let guest_secret = until_file(&host.path("secret-0"), |it| !it.is_empty()).await;
     let own = bearer(&guest_secret);
     for (headers, status, expected) in [
         (&[][..], 401, "unauthorised"),
@@ -51,7 +51,7 @@ async fn a_guest_gets_the_boot_script_of_its_profile() {
     let host = Host::new();
     let monitor = host.start(host.settings(1, "")).await;
     monitor.until_idle(1).await;
-    let own = bearer(&until_file(&host.path("secret-0")).await);
+    let own = bearer(&until_file(&host.path("secret-0"), |it| !it.is_empty()).await);
     let headers = [("authorization", own.as_str())];
     let none = monitor.call_with(Method::GET, "boot", &headers).await;
     assert_eq!(

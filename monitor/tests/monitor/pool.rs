@@ -8,7 +8,7 @@ use emulator::{
 };
 use shared::{http::Method, wire::RunnerStatus};
 
-use crate::support::{Host, RUNNERS, WHO, code, ids, in_time, statuses};
+use crate::support::{Host, RUNNERS, WHO, code, ids, in_time, statuses, until_file};
 
 #[actix_web::test]
 async fn a_runner_does_one_job_and_is_replaced() {
@@ -322,5 +322,28 @@ async fn runners_are_given_back_by_a_release() {
     let dashboard = monitor.until(|it| !ids(it).contains(&destroyed)).await;
     assert!(!ids(&dashboard).contains(&destroyed));
     monitor.until_idle(2).await;
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn nothing_is_registered_under_an_id_that_is_not_on_disk() {
+    let host = Host::new();
+    let in_the_way = host.path("data/monitor.state.new");
+    fs::create_dir_all(in_the_way.join("full")).unwrap();
+    let monitor = host.start(host.settings(1, "")).await;
+    monitor.until(|dashboard| ids(dashboard) == [1]).await;
+    assert_eq!(host.emulator().requests().count("POST", RUNNERS), 0);
+    fs::remove_dir_all(&in_the_way).unwrap();
+    monitor.until_idle(1).await;
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn what_nobody_waits_for_is_on_disk_soon() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(1, "")).await;
+    monitor.until_idle(1).await;
+    let state = host.path("data/monitor.state");
+    until_file(&state, |state| state.contains("\"came_online\":true")).await;
     monitor.stop().await;
 }

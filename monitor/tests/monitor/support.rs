@@ -304,15 +304,15 @@ pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until a file is there with something in it.
-pub async fn until_file(path: &Path) -> String {
+/// Waits until a file is there and as it should be.
+pub async fn until_file(path: &Path, is_right: impl Fn(&str) -> bool) -> String {
     let reached = async {
         loop {
             match fs::read_to_string(path) {
-                Ok(text) if !text.is_empty() => return text,
+                Ok(text) if is_right(&text) => return text,
                 _ => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
     };
-    in_time("a file", reached).await
+    in_time("a file to be right", reached).await
 }

@@ -227,7 +227,10 @@ fn the_ticket_of_a_job_whose_name_another_has_taken_is_of_no_use() {
     scene.report("a", linux(2, &[]));
     let later = scene.enqueue("job", "linux", 2);
     scene.be_unknown(&earlier);
-    assert_eq!(scene.try_withdraw(ticket(&earlier)), Err(Refusal::UnknownJob));
+    assert_eq!(
+        scene.try_withdraw(ticket(&earlier)),
+        Err(Refusal::UnknownJob)
+    );
     assert_eq!(scene.wait(&later).ahead, 0);
     assert_eq!(scene.queue.jobs().count(), 1);
 }
