@@ -4,8 +4,8 @@
 //! each time. After each step the rules of ARCHITECTURE.md are checked; then the faults stop, and
 //! everybody who still asks must be served.
 //!
-//! A reader starts at [`world`], which owns the story; [`network`] carries and loses what is said;
-//! [`queues`], [`monitors`], [`guests`] and [`clients`] are those who say it; [`rules`] judges.
+//! A reader starts at `world`, which owns the story; `network` carries and loses what is said;
+//! `queues`, `monitors`, `guests` and `clients` are those who say it; `rules` judges.
 
 mod chance;
 mod clients;
