@@ -17,11 +17,21 @@ fn say(status: &str, body: &str) -> Fault {
     ))
 }
 
+/// A take of the first monitor fails so; the job is served by the second.
+fn serve_in_spite_of(fault: Fault) -> ([Monitor; 2], Daemon) {
+    let (monitors, daemon) = stage();
+    let ticket = daemon.enqueue("job");
+    monitors[0].fail_take(fault);
+    monitors[0].boot(1);
+    monitors[0].wait_until_asked("POST", 1);
+    monitors[1].boot(1);
+    daemon.runners("job", &ticket);
+    (monitors, daemon)
+}
+
 #[test]
 fn a_job_that_is_refused_waits_on_and_is_served_elsewhere() {
-    let runner = r#"{"id": 1, "runner": {}}"#;
     for fault in [
-        // It gave nothing, for sure.
         say("503 No", r#"{"code": "no_capacity", "message": "none"}"#),
         say(
             "404 No",
@@ -34,7 +44,17 @@ fn a_job_that_is_refused_waits_on_and_is_served_elsewhere() {
         say("401 No", ""),
         say("200 Ok", "null"),
         say("200 Ok", "[]"),
-        // Anybody's guess.
+    ] {
+        let (monitors, _daemon) = serve_in_spite_of(fault.clone());
+        // There is nothing to be given back.
+        assert_eq!(monitors[0].asked_count("DELETE"), 0, "{fault:?}");
+    }
+}
+
+#[test]
+fn what_may_have_been_given_all_the_same_is_given_back() {
+    let runner = r#"{"id": 1, "runner": {}}"#;
+    for fault in [
         say("500 No", ""),
         say("502 No", "<html>proxy</html>"),
         say("503 No", r#"{"code": "not_ready"}"#),
@@ -49,28 +69,35 @@ fn a_job_that_is_refused_waits_on_and_is_served_elsewhere() {
         Fault::CutAfter,
         Fault::CutWithin,
     ] {
-        let (monitors, daemon) = stage();
-        let ticket = daemon.enqueue("job");
-        monitors[0].fail_take(fault.clone());
-        monitors[0].boot(1);
-        monitors[0].wait_until_asked("POST", 1);
-        monitors[1].boot(1);
-        let runner = daemon.runners("job", &ticket);
-        let server = runner["server"].as_str().unwrap().to_owned();
-        assert!(
-            monitors.iter().any(|monitor| monitor.url == server),
-            "{fault:?}"
-        );
-        // What was or may have been reserved at the other one is given back.
-        let other = if server == monitors[0].url {
-            &monitors[1]
-        } else {
-            &monitors[0]
-        };
-        other.wait_until("that nothing is reserved", |state| {
-            state.reservations.is_empty()
+        let (monitors, daemon) = serve_in_spite_of(fault);
+        monitors[0].wait_until_asked("DELETE /reservation/job?attempt=", 1);
+        // Wherever the job was served in the end: it is reserved there and nowhere else.
+        let asked =
+            |monitor: &Monitor| monitor.look(|state| state.reservations.contains_key("job"));
+        until("that one reservation stands", || {
+            (asked(&monitors[0]) != asked(&monitors[1])).then_some(())
         });
+        drop(daemon);
     }
+}
+
+#[test]
+fn a_job_that_a_monitor_would_not_have_does_not_keep_its_runners_from_others() {
+    let monitor = Monitor::start();
+    let daemon = Daemon::before(&[&monitor]);
+    daemon.wait_until_fresh(1);
+    monitor.fail_take(say(
+        "409 No",
+        r#"{"code": "already_reserved", "message": "no"}"#,
+    ));
+    let unwanted = daemon.enqueue("unwanted");
+    monitor.boot(1);
+    monitor.wait_until_asked("POST", 1);
+    let other = daemon.enqueue("other");
+    assert_eq!(daemon.runners("other", &other)["id"], 1);
+    daemon
+        .take("unwanted", &unwanted)
+        .assert_refused(503, "waiting");
 }
 
 #[test]

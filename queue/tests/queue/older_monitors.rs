@@ -16,20 +16,19 @@ fn an_older_monitor_serves_jobs_of_one_runner_and_of_several() {
         let one = daemon.enqueue("one");
         let several = daemon.enqueue_several("several", 2);
         let runner = daemon.runners("one", &one);
-        assert_eq!(
-            (&runner["id"], &runner["server"]),
-            (&json!(1), &json!(monitor.url))
-        );
+        assert_eq!(runner["server"], monitor.url.as_str());
         assert_eq!(
             runner["label"], "reserved-for:one",
             "that is what such a monitor adds"
         );
         let runners = daemon.runners("several", &several);
-        assert_eq!(
-            (&runners[0]["id"], &runners[1]["id"]),
-            (&json!(2), &json!(3))
-        );
-        assert_eq!(runners[1]["label"], "reserved-for:several");
+        let [first, second] = &runners.as_array().unwrap()[..] else {
+            panic!("expected two runners, not {runners}");
+        };
+        assert_eq!(second["label"], "reserved-for:several");
+        let mut ids = [&runner, first, second].map(|runner| runner["id"].as_u64());
+        ids.sort();
+        assert_eq!(ids, [Some(1), Some(2), Some(3)]);
         assert_eq!(daemon.take("one", &one).json_of(200), runner);
         assert_eq!(monitor.asked_count("POST"), 2);
     }
@@ -45,7 +44,10 @@ fn an_older_monitor_that_answers_null_gave_nothing() {
     monitor.fail_take(Fault::Say(null));
     monitor.boot(1);
     assert_eq!(daemon.runners("job", &ticket)["id"], 1);
-    assert_eq!(monitor.asked_count("POST"), 2);
+    assert_eq!(
+        (monitor.asked_count("POST"), monitor.asked_count("DELETE")),
+        (2, 0)
+    );
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct State {
     pub idle: BTreeMap<String, Vec<u64>>,
     /// What is held for whom.
     pub reservations: BTreeMap<String, Held>,
+    /// Up to which attempt takes for a job come too late.
+    pub fences: BTreeMap<String, u64>,
     /// How it speaks.
     pub dialect: Dialect,
     /// What happens to the next takes, releases and questions for the dashboard.
@@ -61,6 +63,12 @@ pub struct Held {
     pub runners: Vec<u64>,
     pub attempt: u64,
     pub state: &'static str,
+}
+
+/// Why a take gives nothing.
+pub enum NotTaken {
+    NoCapacity,
+    StaleAttempt,
 }
 
 /// What a monitor says and does not say.
@@ -195,21 +203,25 @@ impl State {
         asked.filter(|asked| asked.starts_with(beginning)).count()
     }
 
-    /// Reserves runners, or finds those that were; none if there are too few.
+    /// Reserves runners, or finds those that were.
     pub fn take(
         &mut self,
         profile_key: &str,
         job: &str,
         count: usize,
         attempt: u64,
-    ) -> Option<Vec<u64>> {
+    ) -> Result<Vec<u64>, NotTaken> {
+        let fence = self.fences.get(job);
+        if fence.is_some_and(|fence| self.dialect == Dialect::Ours && attempt <= *fence) {
+            return Err(NotTaken::StaleAttempt);
+        }
         if let Some(held) = self.reservations.get_mut(job) {
             held.attempt = held.attempt.max(attempt);
-            return Some(held.runners.clone());
+            return Ok(held.runners.clone());
         }
         let idle = self.idle.entry(profile_key.to_owned()).or_default();
         if idle.len() < count {
-            return None;
+            return Err(NotTaken::NoCapacity);
         }
         let runners: Vec<u64> = idle.drain(..count).collect();
         let held = Held {
@@ -219,26 +231,22 @@ impl State {
             state: "held",
         };
         self.reservations.insert(job.to_owned(), held);
-        Some(runners)
+        Ok(runners)
     }
 
-    /// Gives a reservation back.
+    /// Gives a reservation back; a take that was overtaken by this has no effect any more.
     pub fn release(&mut self, job: &str, attempt: u64, destroys: bool) {
-        if self
-            .reservations
-            .get(job)
-            .is_none_or(|held| attempt < held.attempt)
-        {
+        let held = self.reservations.get(job);
+        if held.is_some_and(|held| attempt < held.attempt) {
             return;
         }
+        self.fences.insert(job.to_owned(), attempt);
         if let Some(held) = self.reservations.remove(job) {
             if destroys {
                 self.destroyed.extend(held.runners);
             } else {
-                self.idle
-                    .entry(held.profile_key)
-                    .or_default()
-                    .extend(held.runners);
+                let idle = self.idle.entry(held.profile_key).or_default();
+                idle.extend(held.runners);
             }
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     API_TOKEN,
-    monitor::{Dialect, Fault, Shared, State},
+    monitor::{Dialect, Fault, NotTaken, Shared, State},
 };
 
 /// A request, as far as a monitor looks at it.
@@ -164,16 +164,17 @@ fn take(
     state.revision += 1;
     shared.changed.notify_all();
     let is_ours = state.dialect == Dialect::Ours;
-    let Some(runners) = taken else {
-        return if is_ours {
-            response(
-                503,
-                "retry-after: 5\r\n",
-                &json!({"code": "no_capacity", "message": "none"}),
-            )
-        } else {
-            response(200, "", &Value::Null)
-        };
+    let runners = match taken {
+        Ok(runners) => runners,
+        Err(_) if !is_ours => return response(200, "", &Value::Null),
+        Err(NotTaken::NoCapacity) => {
+            let body = json!({"code": "no_capacity", "message": "none is idle"});
+            return response(503, "retry-after: 5\r\n", &body);
+        }
+        Err(NotTaken::StaleAttempt) => {
+            let body = json!({"code": "stale_attempt", "message": "it comes too late"});
+            return response(409, "", &body);
+        }
     };
     let mut runners = runners.iter().map(|id| {
         let mut runner = json!({"id": id, "runner": runner(*id, profile_key)});
