@@ -16,6 +16,10 @@ test *word:
 sim *arguments:
     cargo run --release --quiet --bin simulate -- {{ arguments }}
 
+# Fuzz everything that reads from outside, each target for so many seconds (needs cargo-fuzz)
+fuzz seconds="15":
+    fuzz/run {{ seconds }}
+
 # Check the format and every lint
 lint:
     cargo fmt --all --check
