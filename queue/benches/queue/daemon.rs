@@ -112,9 +112,8 @@ abandon_after = "1h"
 
     /// Enqueues so many jobs, at the end of the line.
     pub fn tickets(&self, count: usize) -> Vec<(String, String)> {
-        let round = self.resident_bytes();
         (0..count)
-            .map(|number| self.enqueue(&format!("poll-{round}-{number}")))
+            .map(|number| self.enqueue(&format!("poll-{number}")))
             .collect()
     }
 
@@ -130,7 +129,7 @@ abandon_after = "1h"
     }
 
     /// Waits until the job of this number waits.
-    pub fn wait_until_held(&self, number: usize) {
+    pub fn wait_until_waiting(&self, number: usize) {
         let path = format!("/job/held-{number}");
         let inspect = request(
             "GET",
