@@ -1,12 +1,10 @@
 //! The whole line, each part a process of its own: emulator, monitor, queue, the runners' agents,
 //! and as the client curl, with exactly what operators type.
 
-use std::{fs, path::Path, time::Duration};
-
-use serde_json::{Value, json};
-use tokio::process::Command;
+use std::time::Duration;
 
 use super::support::*;
+use serde_json::{Value, json};
 
 /// What operators type; only host and port are replaced.
 const CURL_PAIR: &str = r#"unique_id=$RANDOM; curl --fail-with-body -sSX POST --retry-max-time 3600 --retry 3600 --retry-delay 1 'http://[::1]:8002/take/'"$unique_id"'?token='"$(curl --fail-with-body -sSX POST --oauth2-bearer "$SERVO_CI_MONITOR_API_TOKEN" 'http://[::1]:8002/profile/linux/enqueue?unique_id='"$unique_id"'&qualified_repo=delan/servo&run_id=123')""#;
@@ -31,7 +29,7 @@ async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
     .await;
 
     let first = take(&queue_url).await;
-    let job = queue_workflow_job(&github, &first, "echo it ran; exit 3").await;
+    let job = queue_workflow_job(&github, &first["label"], "echo it ran; exit 3").await;
     let replacement = take(&queue_url).await;
     assert_eq!(first["server"], format!("{monitor_url}/").as_str());
     assert_ne!(first["label"], replacement["label"]);
@@ -73,10 +71,6 @@ async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
     .await;
 }
 
-fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
-}
-
 /// The one file of both daemons.
 fn settings(github: &str, monitor_port: u16, queue_port: u16) -> String {
     let monitor_url = url(monitor_port);
@@ -110,25 +104,6 @@ fn settings(github: &str, monitor_port: u16, queue_port: u16) -> String {
     )
 }
 
-/// A daemon of the workspace, with its settings and its data in `folder`.
-fn daemon(name: &str, folder: &Path, settings: &str) -> Command {
-    let file = folder.join("monitor.toml");
-    fs::write(&file, settings).unwrap();
-    let mut command = Command::new(executable(name));
-    command
-        .arg("--config")
-        .arg(&file)
-        .current_dir(folder)
-        .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
-        .env("GITHUB_TOKEN", "emulated")
-        .env("SERVO_CI_MONITOR_DATA_PATH", folder.join("data"))
-        .env_remove("RUST_LOG")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
 /// What the queue says of the profile; null as long as it says nothing.
 async fn linux(queue_url: &str) -> Value {
     let dashboard = get(&format!("{queue_url}/dashboard.json")).await;
@@ -141,25 +116,4 @@ async fn take(queue_url: &str) -> Value {
     let pair = CURL_PAIR.replace("http://[::1]:8002", queue_url);
     let script = format!("export SERVO_CI_MONITOR_API_TOKEN={API_TOKEN}\n{pair}");
     serde_json::from_str(&text_of("bash", &["-c", &script]).await).unwrap()
-}
-
-/// Queues a workflow job that runs on `runner`; returns its number.
-async fn queue_workflow_job(github: &str, runner: &Value, command: &str) -> u64 {
-    let job = json!({"repo": "delan/servo", "run_id": 123, "labels": [runner["label"]],
-        "command": command});
-    let url = format!("{github}/_emulator/jobs");
-    let (json, job) = ("content-type: application/json", job.to_string());
-    let queued = text_of("curl", &["-sSf", "-H", json, "-d", &job, &url]).await;
-    let queued: Value = serde_json::from_str(&queued).unwrap();
-    queued["id"].as_u64().unwrap()
-}
-
-/// The JSON at `url`; none if nobody is there yet.
-async fn get(url: &str) -> Option<Value> {
-    let mut curl = Command::new("curl");
-    let ended = end_of({
-        curl.args(["-sSf", url]);
-        curl
-    });
-    serde_json::from_str(&ended.await.stdout).ok()
 }

@@ -4,7 +4,7 @@
 //! - `job`: `enqueue` and `take`; `wait`: both in one, and everything that can come between
 //! - `status`: `status`; `emulator`: `emulator` and `agent`
 //! - `demo`: `demo`, whole
-//! - `line`: all executables together, with curl as the client
+//! - `line`: all executables together, with curl as the client; `faults`: and when they are hurt
 //!
 //! The first ones meet a real queue in this process, and a monitor that is a few lines long.
 
@@ -12,6 +12,7 @@
 
 mod demo;
 mod emulator;
+mod faults;
 mod help;
 mod job;
 mod line;

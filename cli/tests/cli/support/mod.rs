@@ -1,18 +1,26 @@
 //! What the tests of this crate share.
 //!
+//! - `clients`: many clients made of curl
 //! - `command`: runs the executable
+//! - `daemons`: the daemons as processes of their own; `fleet`: many of them, that can be hurt
 //! - `monitor`: a monitor of a few lines, whose runners tests make idle
 //! - `queue`: a real queue in this process, which can be restarted
 //! - `ports`: ports that are free
 //! - `processes`: who works in a folder, and where the other executables are
 
+mod clients;
 mod command;
+mod daemons;
+mod fleet;
 mod monitor;
 mod ports;
 mod processes;
 mod queue;
 
-pub use command::{API_TOKEN, ci_runners, end_of, run, start, text_of};
+pub use clients::{Clients, Told};
+pub use command::{API_TOKEN, Started, ci_runners, end_of, run, start, text_of};
+pub use daemons::{daemon, get, queue_workflow_job, url};
+pub use fleet::{Fleet, Pool};
 pub use monitor::FakeMonitor;
 pub use ports::free_ports;
 pub use processes::{executable, processes_in};

@@ -1,0 +1,205 @@
+//! A fleet on this machine, each part a process of its own, that can be hurt: the emulator as GitHub,
+//! monitors whose runners are agents, a queue in front of them.
+
+use std::{
+    fs::{self, File},
+    process::Stdio,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::{Started, ci_runners, daemon, free_ports, get, start, until, url};
+
+/// What one monitor has.
+pub struct Pool {
+    /// The monitor's name on disk.
+    pub name: &'static str,
+    /// The one profile that it has.
+    pub profile: &'static str,
+    /// How many runners it keeps.
+    pub target: usize,
+}
+
+/// The processes. They end with this value; agents end by themselves, soon after the emulator.
+pub struct Fleet {
+    /// The base URL of the emulator, without a slash at the end.
+    pub github: String,
+    /// The base URL of the queue, without a slash at the end.
+    pub queue_url: String,
+    /// The base URL of each monitor, without a slash at the end.
+    pub monitor_urls: Vec<String>,
+    monitors: Vec<Child>,
+    queue: Child,
+    queue_settings: String,
+    /// Ends last of the processes.
+    _emulator: Started,
+    /// Where everybody works; a folder for each daemon.
+    pub folder: TempDir,
+}
+
+impl Fleet {
+    /// A fleet all of whose runners are idle, with a queue that settles for `settle` seconds.
+    pub async fn start(pools: &[Pool], settle: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut emulator = start(ci_runners("emulator --port 0"));
+        let said = emulator.prints("github_api_url = ").await;
+        let github = said.split('"').nth(1).unwrap().to_owned();
+        let (mut monitors, mut monitor_urls) = (Vec::new(), Vec::new());
+        for pool in pools {
+            let [port] = free_ports();
+            let settings = monitor_settings(pool, &github, port);
+            monitors.push(spawn(&folder, "monitor", pool.name, &settings));
+            monitor_urls.push(url(port));
+        }
+        let [port] = free_ports();
+        let queue_settings = queue_settings(&github, port, &monitor_urls, settle);
+        let fleet = Self {
+            queue: spawn(&folder, "queue", "queue", &queue_settings),
+            queue_url: url(port),
+            github,
+            monitor_urls,
+            monitors,
+            queue_settings,
+            _emulator: emulator,
+            folder,
+        };
+        fleet.until_all_are_idle(pools).await;
+        fleet
+    }
+
+    /// Waits until every pool has as many idle runners as it should, and the queue knows it.
+    pub async fn until_all_are_idle(&self, pools: &[Pool]) {
+        let url = format!("{}/dashboard.json", self.queue_url);
+        until("every runner is idle", async || {
+            let dashboard = get(&url).await.unwrap_or_default();
+            pools.iter().all(|pool| {
+                let all: u64 = pools
+                    .iter()
+                    .filter(|other| other.profile == pool.profile)
+                    .map(|other| other.target as u64)
+                    .sum();
+                let profiles = dashboard["profiles"].as_array();
+                profiles.is_some_and(|profiles| {
+                    profiles
+                        .iter()
+                        .any(|shown| shown["profile_key"] == pool.profile && shown["idle"] == all)
+                })
+            })
+        })
+        .await;
+    }
+
+    /// Kills the queue with -9 and starts another at the same address with the same data.
+    pub async fn kill_and_restart_queue(&mut self) {
+        self.queue.kill().await.unwrap();
+        self.queue = spawn(&self.folder, "queue", "queue", &self.queue_settings);
+    }
+
+    /// Sends a monitor a signal, such as `STOP`.
+    pub async fn signal_monitor(&self, index: usize, name: &str) {
+        let pid = self.monitors[index].id().expect("it runs");
+        let mut kill = Command::new("kill");
+        let sent = kill.args([format!("-{name}"), pid.to_string()]).status();
+        assert!(sent.await.unwrap().success());
+    }
+
+    /// What a monitor remembers of reservations, by `unique_id`.
+    pub async fn reservations(&self, index: usize) -> Value {
+        let url = format!("{}/dashboard.json", self.monitor_urls[index]);
+        get(&url).await.expect("the monitor answers")["reservations"].clone()
+    }
+
+    /// The names of the jobs in line, first to last of each profile; none while the queue is down.
+    pub async fn jobs_in_line(&self) -> Vec<String> {
+        let dashboard = get(&format!("{}/dashboard.json", self.queue_url)).await;
+        let dashboard = dashboard.unwrap_or_default();
+        let profiles = dashboard["profiles"].as_array().cloned();
+        let profiles = profiles.unwrap_or_default();
+        let jobs = profiles
+            .iter()
+            .filter_map(|profile| profile["jobs"].as_array());
+        jobs.flatten()
+            .map(|job| job["unique_id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Everything that the daemons have said.
+    pub fn logs(&self) -> String {
+        let folders = self.folder.path().read_dir().unwrap().flatten();
+        folders
+            .filter_map(|folder| fs::read_to_string(folder.path().join("log")).ok())
+            .collect()
+    }
+}
+
+/// Starts a daemon in a folder of its own. What it says is added to the file `log` there.
+fn spawn(folder: &TempDir, daemon_name: &str, name: &str, settings: &str) -> Child {
+    let folder = folder.path().join(name);
+    fs::create_dir_all(&folder).unwrap();
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    daemon(daemon_name, &folder, settings)
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn monitor_settings(pool: &Pool, github: &str, port: u16) -> String {
+    let agent = env!("CARGO_BIN_EXE_ci-runners");
+    let command = json!([agent, "agent", "--give-up-after", "5s"]);
+    let common = common_settings(github, port);
+    format!(
+        r#"
+        {common}
+        port = {port}
+        github_api_suffix = "{name}"
+        api_cache_timeout = 1
+        monitor_poll_interval = "200ms"
+        available_normal_memory = "64G"
+        [profiles.{profile}]
+        github_runner_label = "self-hosted-image:{profile}"
+        target_count = {target}
+        requires_normal_memory = "1G"
+        [profiles.{profile}.guest]
+        driver = "command"
+        command = {command}
+        "#,
+        name = pool.name,
+        profile = pool.profile,
+        target = pool.target,
+    )
+}
+
+fn queue_settings(github: &str, port: u16, servers: &[String], settle: u64) -> String {
+    let common = common_settings(github, port);
+    format!(
+        r#"
+        {common}
+        github_api_suffix = "queue"
+        available_normal_memory = "1G"
+        [queue]
+        servers = {servers:?}
+        port = {port}
+        settle = {settle}
+        "#
+    )
+}
+
+fn common_settings(github: &str, port: u16) -> String {
+    format!(
+        r#"
+        listen_on = ["127.0.0.1"]
+        external_base_url = "{}/"
+        github_api_url = "{github}"
+        github_api_scope = "/orgs/delan"
+        allowed_qualified_repo_prefix = "delan/"
+        "#,
+        url(port)
+    )
+}
