@@ -34,6 +34,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return;
     }
+    if std::env::args().any(|argument| argument == bare::ARGUMENT) {
+        return bare::serve();
+    }
     for (server_count, behind) in [(1, 0), (5, 0), (200, 0), (5, LONG), (200, LONG)] {
         measure_dispatch(server_count, behind);
     }
@@ -80,10 +83,9 @@ fn measure_dispatch(server_count: usize, behind: usize) {
 /// Enqueues and polls a second with a short line and a long one, and what a waiting job costs.
 fn measure_rates(server_count: usize) {
     let bare = bare::start();
-    let bare_rate = Load::of(bare.address, |_| {
-        request("POST", "/take/job?token=ticket", "")
-    })
-    .run(ROUND);
+    let nothing = |_| request("POST", "/take/job?token=ticket", "");
+    let bare_rate = Load::of(bare.address, nothing).run(ROUND);
+    drop(bare);
     println!("bare handler: {bare_rate:.0} requests/s");
     let show = |waiting: usize, what: &str, rate: f64| {
         let share = rate / bare_rate * 100.0;

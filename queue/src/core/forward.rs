@@ -125,7 +125,8 @@ impl Queue {
         if let Some(ask) = asks.iter_mut().find(|ask| ask.server == server) {
             ask.grant = Some(grant);
         }
-        self.granted_by.insert((server, unique_id.clone()));
+        let granted = self.granted_by.entry(server).or_default();
+        granted.insert(unique_id.clone());
         if asks.iter().any(|ask| ask.grant.is_none()) {
             return;
         }
@@ -234,10 +235,10 @@ impl Queue {
         server: ServerId,
         unique_id: &UniqueId,
     ) -> BTreeSet<RunnerId> {
-        let granted_by = self.granted_by.iter();
-        granted_by
-            .filter(|(granting, other)| *granting == server && other != unique_id)
-            .filter_map(|(_, other)| self.jobs.get(other))
+        let granted = self.granted_by.get(&server).into_iter().flatten();
+        granted
+            .filter(|other| *other != unique_id)
+            .filter_map(|other| self.jobs.get(other))
             .flat_map(|other| other.grants())
             .filter(|grant| grant.server == server && grant.end.is_none())
             .flat_map(|grant| grant.runners.iter().map(|runner| runner.id))

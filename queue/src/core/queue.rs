@@ -64,7 +64,7 @@ pub struct Queue {
     pub(super) owed: Owed,
     /// Which jobs were granted runners by which server. An entry may outlive its grant: whoever
     /// walks along looks again.
-    pub(super) granted_by: BTreeSet<(ServerId, UniqueId)>,
+    pub(super) granted_by: BTreeMap<ServerId, BTreeSet<UniqueId>>,
     pub(super) timers: Timers,
     /// How many takes are held.
     pub(super) held_count: usize,
@@ -93,7 +93,7 @@ impl Queue {
             rhythms: BTreeMap::new(),
             retired: Retired::default(),
             owed: Owed::default(),
-            granted_by: BTreeSet::new(),
+            granted_by: BTreeMap::new(),
             timers,
             held_count: 0,
             last_enqueued_at: Timestamp::default(),

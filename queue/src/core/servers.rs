@@ -141,15 +141,14 @@ impl Queue {
 
     /// Looks at every job that this server granted runners to: do the grants still stand?
     fn review_grants(&mut self, now: Timestamp, server: ServerId) {
-        let granted: Vec<UniqueId> = self
-            .granted_by
-            .iter()
-            .skip_while(|(granting, _)| *granting < server)
-            .take_while(|(granting, _)| *granting == server)
-            .map(|(_, unique_id)| unique_id.clone())
-            .collect();
-        for unique_id in granted {
+        for unique_id in self.granted_by.get(&server).cloned().unwrap_or_default() {
             self.review_grant(now, server, &unique_id);
+        }
+    }
+
+    fn forget_granted(&mut self, server: ServerId, unique_id: &UniqueId) {
+        if let Some(granted) = self.granted_by.get_mut(&server) {
+            granted.remove(unique_id);
         }
     }
 
@@ -167,11 +166,11 @@ impl Queue {
             State::Delivered { grants, .. } => Some((grants, job.claims.enqueued_at, true)),
             State::Waiting | State::Forwarding { .. } => None,
         }) else {
-            self.granted_by.remove(&(server, unique_id.clone()));
+            self.forget_granted(server, unique_id);
             return;
         };
         let Some(grant) = grants.iter_mut().find(|grant| grant.server == server) else {
-            self.granted_by.remove(&(server, unique_id.clone()));
+            self.forget_granted(server, unique_id);
             return;
         };
         grant.end = end_of(grant, unique_id, enqueued_at, report);
