@@ -14,10 +14,9 @@ use std::{
 use shared::{
     clock::Clock,
     daemon::{Start, until_told_to_stop},
-    github::{Github, GithubSettings},
+    github::{Credential, CredentialError, Github, GithubSettings},
     http::Client,
     proof::{ClosedDesk, ProofDesk, ProofSettings},
-    secret::Secret,
     serve::{Background, Drain, ServeError, drain, serve},
     settings::{GuestDriver, Settings, SettingsError},
     values::ProfileKey,
@@ -41,6 +40,9 @@ pub enum AppError {
     /// What it needs is not in the settings.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
+    /// There is nothing to ask GitHub with.
+    #[error("{0}")]
+    Credential(#[from] CredentialError),
     /// A profile wants guests that this release cannot make.
     #[error(
         "make guests of profile {0}: this release needs [profiles.{0}.guest] with driver = \
@@ -79,6 +81,7 @@ pub struct App {
     outside: Outside,
     events: Events,
     proofs: ClosedDesk,
+    credential: Credential,
 }
 
 /// Runs a monitor until the process is asked to end.
@@ -101,7 +104,7 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         .collect::<Result<_, _>>()
         .map_err(AppError::Address)?;
     refuse_missing_drivers(&settings)?;
-    let github_token = settings.secrets.require_github_token()?.clone();
+    let credential = Credential::required(&settings)?;
 
     let clock = Clock::start();
     let (store, snapshot) = Store::open(&settings.data_path)?;
@@ -122,7 +125,7 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     let outside = Outside {
         pool,
         hypervisor,
-        github: Rc::new(github(&settings, github_token)),
+        github: Rc::new(github(&settings, credential.clone())),
         settings: Rc::new(settings),
     };
     Ok(App {
@@ -133,6 +136,7 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         outside,
         events,
         proofs,
+        credential,
     })
 }
 
@@ -144,13 +148,8 @@ fn refuse_missing_drivers(settings: &Settings) -> Result<(), AppError> {
     }
 }
 
-fn github(settings: &Settings, token: Secret) -> Github {
-    let settings = &settings.github;
-    let settings = GithubSettings {
-        api_url: settings.github_api_url.to_string(),
-        scope_path: settings.github_api_scope.to_string(),
-        token,
-    };
+fn github(settings: &Settings, credential: Credential) -> Github {
+    let settings = GithubSettings::of(&settings.github, credential);
     Github::new(Client::new(), settings)
 }
 
@@ -176,15 +175,15 @@ impl App {
             outside,
             events,
             proofs,
+            credential,
             ..
         } = self;
         let (pool, settings) = (outside.pool.clone(), outside.settings.clone());
-        let token = settings.secrets.require_github_token()?.clone();
         let proof_settings = ProofSettings {
             allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
             artifact_max_age: settings.github.tokenless_select_artifact_max_age,
         };
-        let proofs = proofs.open(github(&settings, token), proof_settings);
+        let proofs = proofs.open(github(&settings, credential), proof_settings);
         let background = vec![
             Background {
                 name: "the loop that keeps the pool",

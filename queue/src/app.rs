@@ -8,7 +8,7 @@ use std::{
 use shared::{
     auth::ApiToken,
     clock::Clock,
-    github::{Github, GithubSettings},
+    github::{Credential, CredentialError, Github, GithubSettings},
     http::Client,
     proof::{ProofDesk, ProofSettings},
     serve::{Background, Drain, ServeError, drain, serve},
@@ -30,6 +30,9 @@ pub enum AppError {
     /// What it needs is not in the settings.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
+    /// The key of the GitHub App cannot be used.
+    #[error("{0}")]
+    Credential(#[from] CredentialError),
     /// There is no key for tickets.
     #[error("{0}")]
     Key(#[from] KeyError),
@@ -110,7 +113,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         ticket_key: Arc::new(ticket_key),
         ticket_lifetime: queue_settings.ticket_lifetime,
         api_token: ApiToken(settings.secrets.api_token.clone()),
-        proofs: open_proof_desk(settings, client, &mut background),
+        proofs: open_proof_desk(settings, client, &mut background)?,
         draining,
     };
     Ok(App {
@@ -165,17 +168,12 @@ fn open_proof_desk(
     settings: &Settings,
     client: Client,
     background: &mut Vec<Background>,
-) -> Option<ProofDesk> {
-    let token = settings.secrets.github_token.clone()?;
+) -> Result<Option<ProofDesk>, CredentialError> {
+    let Some(credential) = Credential::of(settings)? else {
+        return Ok(None);
+    };
     let (proofs, desk) = ProofDesk::new();
-    let github = Github::new(
-        client,
-        GithubSettings {
-            api_url: settings.github.github_api_url.as_str().to_owned(),
-            scope_path: settings.github.github_api_scope.to_string(),
-            token,
-        },
-    );
+    let github = Github::new(client, GithubSettings::of(&settings.github, credential));
     let proof_settings = ProofSettings {
         allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
         artifact_max_age: settings.github.tokenless_select_artifact_max_age,
@@ -185,5 +183,5 @@ fn open_proof_desk(
         name: "the check of artifacts",
         task,
     });
-    Some(proofs)
+    Ok(Some(proofs))
 }

@@ -16,7 +16,10 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::settings::{Environment, Settings, SettingsError};
+use crate::{
+    github::{AppKeyError, Credential, CredentialError},
+    settings::{Environment, Settings, SettingsError},
+};
 
 /// Which of the two daemons this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +105,9 @@ pub enum Stop {
     /// The settings are wrong.
     #[error("{0}")]
     Settings(#[from] SettingsError),
+    /// The key of the GitHub App cannot be used.
+    #[error("failed to {0}")]
+    AppKey(#[source] AppKeyError),
     /// An address cannot be listened on.
     #[error(
         "failed to listen on {address}: {source}{}; --port changes the port, and so does {port_key} \
@@ -118,6 +124,15 @@ pub enum Stop {
     },
 }
 
+impl From<CredentialError> for Stop {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Key(error) => Self::AppKey(error),
+            CredentialError::Settings(error) => Self::Settings(error),
+        }
+    }
+}
+
 impl Stop {
     /// The exit status of the process.
     pub fn status(&self) -> u8 {
@@ -125,7 +140,7 @@ impl Stop {
             // clap says 0 for help and version, and 2 for what is wrong.
             Self::CommandLine(error) => u8::try_from(error.exit_code()).unwrap_or(2),
             Self::Checked(_) => 0,
-            Self::Settings(_) => 2,
+            Self::Settings(_) | Self::AppKey(_) => 2,
             Self::Listen { .. } => 1,
         }
     }
@@ -136,7 +151,7 @@ impl Stop {
             // clap knows whether it speaks to a terminal, and which of the two outputs is right.
             Self::CommandLine(error) => error.print(),
             Self::Checked(_) => writeln!(io::stdout(), "{}: {self}", daemon.name()),
-            Self::Settings(_) | Self::Listen { .. } => {
+            Self::Settings(_) | Self::AppKey(_) | Self::Listen { .. } => {
                 writeln!(io::stderr(), "{}: {self}", daemon.name())
             }
         };
@@ -232,13 +247,16 @@ impl Daemon {
     }
 
     /// The port in the settings, once they turn out to hold all that this daemon needs.
-    fn port(self, settings: &Settings) -> Result<u16, SettingsError> {
+    fn port(self, settings: &Settings) -> Result<u16, Stop> {
         match self {
             Self::Monitor => {
-                settings.secrets.require_github_token()?;
+                Credential::required(settings)?;
                 Ok(settings.network.port)
             }
-            Self::Queue => Ok(settings.require_queue()?.port),
+            Self::Queue => {
+                Credential::of(settings)?;
+                Ok(settings.require_queue()?.port)
+            }
         }
     }
 }

@@ -159,7 +159,8 @@ impl Github {
         if answer.status == StatusCode::OK {
             Ok(answer.body)
         } else {
-            Err(self.refusal(attempt, &answer))
+            // It was not shown our token, so it cannot repeat it.
+            Err(GithubError::of_answer(attempt, &answer, None))
         }
     }
 }
@@ -209,7 +210,7 @@ mod tests {
             let settings = GithubSettings {
                 api_url: api_url.into(),
                 scope_path: String::new(),
-                token: Secret::new(""),
+                credential: Secret::new("").into(),
             };
             let github = Github::new(Client::new(), settings);
             let said = github.may_fetch_from(location);

@@ -3,15 +3,20 @@
 //! Owns the one place through which all of them go. Never sends the token anywhere but to the
 //! API's own address.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::de::DeserializeOwned;
 
-use super::{GithubError, RateLimit, runner_list::Pages};
+use super::{
+    Credential, GithubBoard, GithubError, credential::InstallationToken, runner_list::Pages,
+};
 use crate::{
+    clock::{Clock, Timestamp},
     http::{Answer, Call, Client, Method, Retry, StatusCode},
-    secret::Secret,
 };
 
 /// How long one question may take.
@@ -34,16 +39,32 @@ pub struct GithubSettings {
     pub api_url: String,
     /// Where the runners belong: `/orgs/<owner>` or `/repos/<owner>/<repo>`.
     pub scope_path: String,
-    /// A token with the right to manage runners there.
-    pub token: Secret,
+    /// Something with the right to manage runners there.
+    pub credential: Credential,
+}
+
+impl GithubSettings {
+    /// What the settings of a daemon say.
+    pub fn of(settings: &crate::settings::GithubSettings, credential: Credential) -> Self {
+        Self {
+            api_url: settings.github_api_url.to_string(),
+            scope_path: settings.github_api_scope.to_string(),
+            credential,
+        }
+    }
 }
 
 /// GitHub, as far as it concerns us. Not `Send`: make it where it is used, as its client.
 pub struct Github {
     pub(super) client: Client,
-    settings: GithubSettings,
+    pub(super) settings: GithubSettings,
     pub(super) seen_pages: RefCell<Pages>,
-    rate_limit: RefCell<Option<RateLimit>>,
+    /// The one in use, where we are an App.
+    pub(super) installation_token: tokio::sync::Mutex<Option<InstallationToken>>,
+    pub(super) board: GithubBoard,
+    clock: Clock,
+    /// GitHub's time and ours at the same moment, as of the last answer.
+    clocks: Cell<Option<(Timestamp, Timestamp)>>,
 }
 
 impl Github {
@@ -52,18 +73,30 @@ impl Github {
         let api_url = settings.api_url.trim_end_matches('/').to_owned();
         Self {
             client,
+            board: GithubBoard::new(&settings.credential),
             settings: GithubSettings {
                 api_url,
                 ..settings
             },
             seen_pages: RefCell::new(Pages::new()),
-            rate_limit: RefCell::new(None),
+            installation_token: tokio::sync::Mutex::new(None),
+            clock: Clock::start(),
+            clocks: Cell::new(None),
         }
     }
 
-    /// What the last answer that spoke of it said about the primary limit.
-    pub fn rate_limit(&self) -> Option<RateLimit> {
-        self.rate_limit.borrow().clone()
+    /// How we stand with GitHub, kept up to date.
+    pub fn board(&self) -> &GithubBoard {
+        &self.board
+    }
+
+    /// The time at GitHub, or ours as long as GitHub has not told any.
+    pub(super) fn now_at_github(&self) -> Timestamp {
+        let now = self.clock.now();
+        match self.clocks.get() {
+            Some((theirs, ours)) => theirs + now.since(ours),
+            None => now,
+        }
     }
 
     /// The address of something in the API.
@@ -76,11 +109,10 @@ impl Github {
         self.api_url(&format!("{}{path}", self.settings.scope_path))
     }
 
-    /// A question with all that GitHub wants to see on it. Asked a second time if a connection
-    /// breaks, unless that would do more than asking once.
-    pub(super) fn call<'a>(&'a self, method: Method, url: &'a str) -> Call<'a> {
+    /// A question with all that GitHub wants to see on it, but for the token. Asked a second time
+    /// if a connection breaks, unless that would do more than asking once.
+    pub(super) fn call<'a>(&self, method: Method, url: &'a str) -> Call<'a> {
         Call {
-            bearer: Some(&self.settings.token),
             timeout: TIMEOUT,
             body_max: BODY_MAX,
             retry: Retry::Once,
@@ -90,28 +122,48 @@ impl Github {
         }
     }
 
-    /// Asks; any status that is not `expected` is an error.
+    /// Asks with our token; any status that is not `expected` is an error. A token that GitHub no
+    /// longer takes is replaced, once, where it can be: a question that was refused for it has
+    /// done nothing.
     pub(super) async fn ask(
         &self,
         attempt: &str,
         call: Call<'_>,
         expected: &[StatusCode],
     ) -> Result<Answer, GithubError> {
-        let answered = self.client.call(call).await;
-        let answer = answered.map_err(|cause| GithubError::of_call(attempt, cause))?;
-        if let Some(rate_limit) = RateLimit::of(&answer) {
-            self.rate_limit.replace(Some(rate_limit));
-        }
-        if expected.contains(&answer.status) {
-            Ok(answer)
-        } else {
-            Err(self.refusal(attempt, &answer))
+        let mut has_another_try = true;
+        loop {
+            let token = self.token().await?;
+            let call = Call {
+                bearer: Some(&token),
+                ..call.clone()
+            };
+            let answer = self.send(attempt, call).await?;
+            if expected.contains(&answer.status) {
+                return Ok(answer);
+            }
+            let is_token_refused = answer.status == StatusCode::UNAUTHORIZED;
+            if !is_token_refused || !has_another_try || !self.discard(&token).await {
+                return Err(GithubError::of_answer(attempt, &answer, Some(&token)));
+            }
+            has_another_try = false;
         }
     }
 
-    /// Makes an error of an answer that was not expected.
-    pub(super) fn refusal(&self, attempt: &str, answer: &Answer) -> GithubError {
-        GithubError::of_answer(attempt, answer, &self.settings.token)
+    /// Sends a question as it is, and notes what the answer says besides.
+    pub(super) async fn send(&self, attempt: &str, call: Call<'_>) -> Result<Answer, GithubError> {
+        let answer = match self.client.call(call).await {
+            Ok(answer) => answer,
+            Err(cause) => {
+                self.board.note_silence();
+                return Err(GithubError::of_call(attempt, cause));
+            }
+        };
+        if let Some(date) = answer.date() {
+            self.clocks.set(Some((date, self.clock.now())));
+        }
+        self.board.note_answer(&answer);
+        Ok(answer)
     }
 }
 

@@ -73,7 +73,7 @@ impl GithubError {
     }
 
     /// Makes an error of an answer that was not hoped for.
-    pub(super) fn of_answer(attempt: &str, answer: &Answer, token: &Secret) -> Self {
+    pub(super) fn of_answer(attempt: &str, answer: &Answer, token: Option<&Secret>) -> Self {
         Self::Answered {
             attempt: attempt.into(),
             status: answer.status,
@@ -132,12 +132,15 @@ struct Refusal {
     message: String,
 }
 
-fn message_of(answer: &Answer, token: &Secret) -> String {
+fn message_of(answer: &Answer, token: Option<&Secret>) -> String {
     let said = answer.json::<Refusal>().map(|refusal| refusal.message);
+    let said = said.unwrap_or_default();
     // Whatever stands between us and GitHub may repeat what we sent.
-    said.unwrap_or_default()
-        .replace(token.expose(), "[secret]")
-        .chars()
+    let said = match token {
+        Some(token) => said.replace(token.expose(), "[secret]"),
+        None => said,
+    };
+    said.chars()
         .filter(|character| !character.is_control())
         .take(MESSAGE_MAX)
         .collect()

@@ -4,12 +4,15 @@
 //! it says no. Decides nothing: what to register or to delete, and when to ask again, is the
 //! caller's. No token, credential or signed address ever stands in an error.
 //!
-//! Read in this order: `client` (how a question is put), `runner_list`, `runners` and `artifacts`
-//! (the questions), `limits` and `error` (what GitHub says besides), `registration` and
-//! `runner_name` (the words).
+//! Read in this order: `client` (how a question is put), `credential` and `app_key` (as whom),
+//! `runner_list`, `runners` and `artifacts` (the questions), `limits`, `board` and `error` (what
+//! GitHub says besides), `registration` and `runner_name` (the words).
 
+mod app_key;
 mod artifacts;
+mod board;
 mod client;
+mod credential;
 mod error;
 mod limits;
 mod registration;
@@ -19,8 +22,11 @@ mod runners;
 #[cfg(test)]
 mod tests;
 
+pub use app_key::{AppKey, AppKeyError};
 pub use artifacts::{Artifact, NamedArtifacts};
+pub use board::{GithubBoard, GithubStanding};
 pub use client::{Github, GithubSettings};
+pub use credential::{Credential, CredentialError};
 pub use error::GithubError;
 pub use limits::RateLimit;
 pub use registration::{Label, Registration, RegistrationStatus};

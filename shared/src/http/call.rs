@@ -16,6 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_MAX: usize = 1 << 20;
 
 /// One request, to be handed to [`Client::call`](super::Client::call).
+#[derive(Clone)]
 pub struct Call<'a> {
     /// The method.
     pub method: Method,

@@ -73,7 +73,7 @@ async fn check(url: &str, claim: &Claim) -> Result<Proof, ProofError> {
     let settings = GithubSettings {
         api_url: url.into(),
         scope_path: "/orgs/servo".into(),
-        token: Secret::new("hunter2"),
+        credential: Secret::new("hunter2").into(),
     };
     let proof_settings = ProofSettings {
         allowed_qualified_repo_prefix: "servo/".into(),

@@ -2,7 +2,7 @@
 //!
 //! Owns these settings, their defaults and limits. Makes no request; `shared::github` does.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     base_url::BaseUrl,
@@ -23,6 +23,8 @@ pub struct GithubSettings {
     pub github_api_url: BaseUrl,
     /// Where at GitHub runners are registered.
     pub github_api_scope: GithubScope,
+    /// The GitHub App as which GitHub is asked; without it, `GITHUB_TOKEN` is used.
+    pub github_app: Option<GithubAppSettings>,
     /// What the names of this host's runners end with, after an `@`.
     pub github_api_suffix: String,
     /// The runner group that runners are registered in.
@@ -35,6 +37,17 @@ pub struct GithubSettings {
     pub allowed_qualified_repo_prefix: String,
     /// How old such an artifact may be.
     pub tokenless_select_artifact_max_age: Duration,
+}
+
+/// A GitHub App, installed where the runners belong.
+#[derive(Clone, Debug)]
+pub struct GithubAppSettings {
+    /// The App's id.
+    pub id: u64,
+    /// The id of its installation in the organisation or the account.
+    pub installation_id: u64,
+    /// The file with its private key, as GitHub lets one download it.
+    pub key_file: PathBuf,
 }
 
 pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, SettingsError> {
@@ -52,6 +65,7 @@ pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, Setting
             &kind::parsed("\"/repos/<owner>/<repo>\" or \"/orgs/<owner>\""),
         )?,
         github_api_suffix: top.required("github_api_suffix", &kind::name(100))?,
+        github_app: read_github_app(top)?,
         runner_group_id: top.or("runner_group_id", 1, &kind::number(1..=u64::from(u32::MAX)))?,
         work_folder: top.or("work_folder", "_work".to_owned(), &kind::line(256))?,
         api_cache_timeout: top.or(
@@ -67,6 +81,20 @@ pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, Setting
             &kind::duration(SECOND..=DURATION_MAX),
         )?,
     })
+}
+
+fn read_github_app(top: &mut Table<'_>) -> Result<Option<GithubAppSettings>, SettingsError> {
+    let Some(mut table) = top.table("github_app")? else {
+        return Ok(None);
+    };
+    let id = kind::number(1..=u64::MAX);
+    let app = GithubAppSettings {
+        id: table.required("id", &id)?,
+        installation_id: table.required("installation_id", &id)?,
+        key_file: table.required("key_file", &kind::path())?,
+    };
+    table.finish()?;
+    Ok(Some(app))
 }
 
 /// The beginning of `<owner>/<repo>`, with the slash: without it, `servo` would also let in

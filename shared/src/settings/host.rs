@@ -35,9 +35,6 @@ pub struct HostSettings {
 }
 
 pub(super) fn read_host(top: &mut Table<'_>) -> Result<HostSettings, SettingsError> {
-    let path = kind::understood("a path", |text| {
-        (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
-    });
     let [template, rebuild, runner] = read_guest_prefixes(top)?;
     Ok(HostSettings {
         available_1g_hugepages: top.or(
@@ -47,7 +44,7 @@ pub(super) fn read_host(top: &mut Table<'_>) -> Result<HostSettings, SettingsErr
         )?,
         available_normal_memory: top
             .required("available_normal_memory", &kind::memory(MEMORY_MAX))?,
-        main_repo_path: top.optional("main_repo_path", &path)?,
+        main_repo_path: top.optional("main_repo_path", &kind::path())?,
         dont_update_cached_servo_repo: top.or(
             "dont_update_cached_servo_repo",
             false,

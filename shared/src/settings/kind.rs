@@ -3,7 +3,7 @@
 //! Owns that reading and those words, side by side so that they cannot differ. Which setting is of
 //! which kind stands with the setting.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use figment::value::Value;
 
@@ -40,6 +40,13 @@ impl<T: 'static> Kind<T> {
 /// `true` or `false`.
 pub(super) fn flag() -> Kind<bool> {
     Kind::new("true or false", Value::to_bool)
+}
+
+/// A path, absolute or relative to the working directory.
+pub(super) fn path() -> Kind<PathBuf> {
+    understood("a path", |text| {
+        (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
+    })
 }
 
 /// A whole number in `range`.

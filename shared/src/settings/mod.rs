@@ -33,7 +33,7 @@ pub use self::{
     base_url::{BaseUrl, InvalidBaseUrl},
     environment::Environment,
     error::{Place, SettingsError},
-    github::GithubSettings,
+    github::{GithubAppSettings, GithubSettings},
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
     network::NetworkSettings,

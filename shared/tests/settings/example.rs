@@ -55,7 +55,7 @@ fn the_example_shows_every_setting_in_its_table() {
     let guest = format!("{profile}\n[profiles.linux.guest]");
     // What stands elsewhere: tables, and what only older files have.
     for (head, start, elsewhere) in [
-        ("", "", &["profiles", "queue"][..]),
+        ("", "", &["profiles", "queue", "github_app"][..]),
         ("queue", queue, &[]),
         ("profiles.linux", profile, &["guest", "image_type"]),
         ("profiles.linux.guest", &guest, &[]),
@@ -78,6 +78,7 @@ fn the_example_shows_every_setting_in_its_table() {
         assert_eq!(missing, [] as [&String; 0], "[{head}]");
     }
     assert!(EXAMPLE.contains("\n#image_type = "));
+    assert!(EXAMPLE.contains("\n#[github_app]\n#id = "));
 }
 
 #[test]
@@ -88,6 +89,10 @@ fn what_the_example_comments_out_are_the_defaults() {
         "main_repo_path",
         "ticket_key",
         "jobs_per_repo_max",
+        // These belong to a table that is commented out.
+        "id",
+        "installation_id",
+        "key_file",
     ];
     let (settings, profile) = EXAMPLE.split_once("\n#[profiles.servo-windows10]").unwrap();
     let mut count = 0;

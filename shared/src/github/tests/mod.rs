@@ -1,8 +1,10 @@
 //! The client against a small stand-in for GitHub, over real HTTP.
 
+mod apps;
 mod artifacts;
 mod refusals;
 mod runners;
+mod tokens;
 
 use actix_web::HttpResponse;
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ fn github(url: &str) -> Github {
     let settings = GithubSettings {
         api_url: format!("{url}/"),
         scope_path: "/orgs/o".into(),
-        token: Secret::new("hunter2"),
+        credential: Secret::new("hunter2").into(),
     };
     Github::new(Client::new(), settings)
 }

@@ -181,11 +181,11 @@ async fn the_last_word_about_the_primary_limit_is_remembered() {
         response.finish()
     });
     let github = github(&server.url);
-    assert_eq!(github.rate_limit(), None);
+    assert_eq!(github.board().standing().rate_limit, None);
     for (is_refused, remaining) in [(false, 1), (true, 0), (true, 0)] {
         assert_eq!(github.delete_runner(1).await.is_err(), is_refused);
         assert_eq!(
-            github.rate_limit(),
+            github.board().standing().rate_limit,
             Some(RateLimit {
                 limit: 5000,
                 remaining,

@@ -1,0 +1,134 @@
+//! What is known of how we stand with GitHub, for dashboards and metrics: as whom we ask, what that
+//! allows, when it ends, how much is left of the limit.
+//!
+//! Owns when a token's end is near enough to warn. Asks nothing, and holds no secret.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+
+use super::{Credential, RateLimit};
+use crate::{
+    clock::Timestamp,
+    http::{Answer, timestamp},
+};
+
+/// A token that does not renew itself is warned of so long before it ends.
+const WARNED_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// How we stand with GitHub. Cheap to clone; all clones are the same one.
+#[derive(Clone, Debug)]
+pub struct GithubBoard(Arc<Mutex<GithubStanding>>);
+
+/// How we stand with GitHub at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GithubStanding {
+    /// As whom we ask, such as `a token` or `GitHub App 123, installation 456`.
+    pub asks_as: String,
+    /// Whether the token renews itself.
+    pub is_renewed: bool,
+    /// What the token may do, as far as GitHub says: names and levels of an App's permissions, or
+    /// the scopes of a classic token.
+    pub permissions: BTreeMap<String, String>,
+    /// When the token ends, by GitHub's clock; none if it does not, or GitHub has not said so yet.
+    pub expires_at: Option<Timestamp>,
+    /// The primary limit, as last heard.
+    pub rate_limit: Option<RateLimit>,
+    /// How many questions were answered, by status.
+    pub answers: BTreeMap<u16, u64>,
+    /// How many got no answer.
+    pub unanswered_count: u64,
+}
+
+impl GithubBoard {
+    pub(super) fn new(credential: &Credential) -> Self {
+        let (asks_as, is_renewed) = match credential {
+            Credential::Token(_) => ("a token".to_owned(), false),
+            Credential::App(key) => (
+                format!(
+                    "GitHub App {}, installation {}",
+                    key.app_id(),
+                    key.installation_id()
+                ),
+                true,
+            ),
+        };
+        Self(Arc::new(Mutex::new(GithubStanding {
+            asks_as,
+            is_renewed,
+            permissions: BTreeMap::new(),
+            expires_at: None,
+            rate_limit: None,
+            answers: BTreeMap::new(),
+            unanswered_count: 0,
+        })))
+    }
+
+    /// How we stand now.
+    pub fn standing(&self) -> GithubStanding {
+        self.0.lock().clone()
+    }
+
+    pub(super) fn note_installation(
+        &self,
+        permissions: BTreeMap<String, String>,
+        expires_at: Timestamp,
+    ) {
+        let mut standing = self.0.lock();
+        standing.permissions = permissions;
+        standing.expires_at = Some(expires_at);
+    }
+
+    pub(super) fn note_silence(&self) {
+        self.0.lock().unanswered_count += 1;
+    }
+
+    pub(super) fn note_answer(&self, answer: &Answer) {
+        let mut standing = self.0.lock();
+        *standing.answers.entry(answer.status.as_u16()).or_default() += 1;
+        if let Some(rate_limit) = RateLimit::of(answer) {
+            standing.rate_limit = Some(rate_limit);
+        }
+        if standing.is_renewed {
+            return;
+        }
+        if let Some(expires_at) = token_expiry(answer) {
+            standing.expires_at = Some(expires_at);
+        }
+        if let Some(scopes) = answer.header("x-oauth-scopes") {
+            let scopes = scopes.split(',').map(str::trim);
+            let scopes = scopes.filter(|scope| !scope.is_empty());
+            standing.permissions = scopes
+                .map(|scope| (scope.to_owned(), "granted".to_owned()))
+                .collect();
+        }
+    }
+}
+
+impl GithubStanding {
+    /// What an operator has to do something about, in one sentence.
+    pub fn warning(&self, now: Timestamp) -> Option<String> {
+        let expires_at = self.expires_at.filter(|_| !self.is_renewed)?;
+        if now + WARNED_BEFORE < expires_at {
+            return None;
+        }
+        let days = expires_at.since(now).as_secs() / (24 * 3600);
+        let when = match days {
+            _ if expires_at <= now => "has expired".to_owned(),
+            0 => "expires within a day".to_owned(),
+            1 => "expires in a day".to_owned(),
+            days => format!("expires in {days} days"),
+        };
+        Some(format!(
+            "the token for GitHub {when}: make a new one, set GITHUB_TOKEN and restart"
+        ))
+    }
+}
+
+/// When a personal token ends. GitHub writes `2026-12-24 10:00:00 UTC`, or an offset instead of the
+/// name, which has only been seen as `+0000`.
+fn token_expiry(answer: &Answer) -> Option<Timestamp> {
+    let text = answer.header("github-authentication-token-expiration")?;
+    let text = text.get(..19)?;
+    timestamp(humantime::parse_rfc3339_weak(text).ok()?)
+}

@@ -1,0 +1,166 @@
+//! As whom GitHub is asked: with a token, or as a GitHub App that gets itself tokens of an hour.
+//!
+//! Owns when an installation token is renewed, and what is known of GitHub's clock meanwhile.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+
+use super::{AppKey, AppKeyError, Github, GithubError, client::body};
+use crate::{
+    clock::Timestamp,
+    http::{Call, Method, Retry, StatusCode, timestamp},
+    secret::Secret,
+    settings::{Settings, SettingsError},
+};
+
+/// How long before its end an installation token is replaced; they live for an hour.
+const RENEWED_BEFORE: Duration = Duration::from_secs(10 * 60);
+
+/// As whom GitHub is asked.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A personal access token, or any other that does not change.
+    Token(Secret),
+    /// An installation of a GitHub App.
+    App(Arc<AppKey>),
+}
+
+/// Why there is nothing to ask GitHub with. The text follows "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The App's key cannot be used.
+    #[error("{0}")]
+    Key(#[from] AppKeyError),
+    /// There is neither an App nor a token in the settings.
+    #[error("read the settings: {0}")]
+    Settings(#[from] SettingsError),
+}
+
+impl Credential {
+    /// What the settings say: the App before the token; none if they have neither.
+    ///
+    /// # Errors
+    /// When there is an App, and its key cannot be used.
+    pub fn of(settings: &Settings) -> Result<Option<Self>, CredentialError> {
+        if let Some(app) = &settings.github.github_app {
+            let key = AppKey::load(app.id, app.installation_id, &app.key_file)?;
+            return Ok(Some(Self::App(Arc::new(key))));
+        }
+        Ok(settings.secrets.github_token.clone().map(Self::Token))
+    }
+
+    /// The same, for a daemon that cannot do without.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and when the settings have neither.
+    pub fn required(settings: &Settings) -> Result<Self, CredentialError> {
+        match Self::of(settings)? {
+            Some(credential) => Ok(credential),
+            None => Ok(settings.secrets.require_github_token()?.clone().into()),
+        }
+    }
+}
+
+impl From<Secret> for Credential {
+    fn from(token: Secret) -> Self {
+        Self::Token(token)
+    }
+}
+
+/// A token of an installation, and what GitHub said of it.
+#[derive(Clone, Debug)]
+pub(super) struct InstallationToken {
+    token: Secret,
+    /// By GitHub's clock.
+    expires_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    token: Secret,
+    expires_at: String,
+    #[serde(default)]
+    permissions: BTreeMap<String, String>,
+}
+
+impl Github {
+    /// The token of this moment.
+    pub(super) async fn token(&self) -> Result<Secret, GithubError> {
+        let key = match &self.settings.credential {
+            Credential::Token(token) => return Ok(token.clone()),
+            Credential::App(key) => key,
+        };
+        // Held while one is fetched, so that a burst of questions fetches it once.
+        let mut current = self.installation_token.lock().await;
+        let now = self.now_at_github();
+        if let Some(current) = &*current
+            && now + RENEWED_BEFORE < current.expires_at
+        {
+            return Ok(current.token.clone());
+        }
+        match self.installation_token(key).await {
+            Ok(renewed) => Ok(current.insert(renewed).token.clone()),
+            Err(error) => match &*current {
+                // There is time left to try again.
+                Some(current) if now < current.expires_at => {
+                    log::warn!("failed to {error}; the last token is used until it expires");
+                    Ok(current.token.clone())
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// GitHub does not take `token`. Whether there may be another one to try.
+    pub(super) async fn discard(&self, token: &Secret) -> bool {
+        if let Credential::Token(_) = self.settings.credential {
+            return false;
+        }
+        let mut current = self.installation_token.lock().await;
+        if current
+            .as_ref()
+            .is_some_and(|current| token.matches(current.token.expose()))
+        {
+            *current = None;
+        }
+        true
+    }
+
+    async fn installation_token(&self, key: &AppKey) -> Result<InstallationToken, GithubError> {
+        let attempt = format!("get a token for GitHub App {}", key.app_id());
+        let path = format!("/app/installations/{}/access_tokens", key.installation_id());
+        let url = self.api_url(&path);
+        let mut has_learnt_the_time = false;
+        loop {
+            let ticket = key.sign(self.now_at_github());
+            let call = Call {
+                bearer: Some(&ticket),
+                // Done twice, there are two tokens, and no harm.
+                retry: Retry::Once,
+                ..self.call(Method::POST, &url)
+            };
+            let answer = self.send(&attempt, call).await?;
+            if answer.status == StatusCode::CREATED {
+                let created: Created = body(&attempt, &answer)?;
+                let expires_at = humantime::parse_rfc3339(&created.expires_at);
+                let expires_at = expires_at.ok().and_then(timestamp);
+                let expires_at = expires_at.ok_or(GithubError::Unexpected {
+                    attempt,
+                    what: "the answer does not say when the token expires",
+                })?;
+                self.board
+                    .note_installation(created.permissions, expires_at);
+                return Ok(InstallationToken {
+                    token: created.token,
+                    expires_at,
+                });
+            }
+            // A ticket from the future or the past is refused. By now its Date is known.
+            if answer.status != StatusCode::UNAUTHORIZED || has_learnt_the_time {
+                return Err(GithubError::of_answer(&attempt, &answer, Some(&ticket)));
+            }
+            has_learnt_the_time = true;
+        }
+    }
+}
