@@ -35,6 +35,7 @@ struct Running {
 
 /// How it ended, and all that it said.
 struct Done {
+    job: Rc<Job>,
     ended: Ended,
     outputs: Outputs,
     log: String,
@@ -74,6 +75,7 @@ impl Running {
         let log = self.job.log.borrow().clone();
         let (ended, outputs) = ended.unwrap_or_else(|_| panic!("it ends: {log}")).unwrap();
         Done {
+            job: self.job,
             ended,
             outputs,
             log,
