@@ -141,6 +141,8 @@ withdraw() {
         call 3 --request DELETE --header "@$authorization" "$QUEUE_URL/job/$UNIQUE_ID"
         case $status/$code in
             2* | */unknown_job)
+                # Then the step after this one has nothing left to do.
+                rm -f -- "$authorization"
                 say 'withdrawn from the queue'
                 return
                 ;;
@@ -236,8 +238,10 @@ accept_runners() {
 wait_on() {
     is_cut=false silent_since=
     local left=$((MAX_WAIT_SECONDS - SECONDS)) position expected place
-    # An estimate that is not known is an empty second word.
-    read -r position expected < <(jq -r '[(.position?, .estimate?.p50_seconds?) | numbers | floor] | @tsv' "$answer")
+    # What is not known is empty.
+    IFS='|' read -r position expected < <(
+        jq -r '[(.position?, .estimate?.p50_seconds?) | (numbers | floor | tostring) // ""] | join("|")' "$answer"
+    )
     place="position ${position:-unknown}"
     if [[ -n $expected ]]; then
         place+=", about $(words "$expected") to go"

@@ -141,6 +141,7 @@ async fn a_job_that_is_cancelled_leaves_the_line() {
             "{}",
             done.log
         );
+        assert!(!done.log.contains("failed to withdraw"), "{}", done.log);
         assert_eq!(done.outputs["selected-runner-label"], "");
         assert_eq!(
             site.jobs_in_line().await,
