@@ -7,7 +7,7 @@ mod texts;
 
 use std::{convert::Infallible, net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::{
     secret::Secret,
     settings::BaseUrl,
@@ -55,6 +55,9 @@ pub enum Command {
     /// Show how a queue or a monitor stands
     #[command(long_about = STATUS_ABOUT, after_long_help = help_end(STATUS_EXAMPLES))]
     Status(Status),
+    /// Try a queue out, as after a deployment: get runners, and be refused
+    #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES))]
+    SelfTest(SelfTest),
     /// Show queue, monitors and runners at work on this machine, with a GitHub that is made up
     #[command(long_about = DEMO_ABOUT, after_long_help = help_end(DEMO_EXAMPLES))]
     Demo(Demo),
@@ -162,6 +165,53 @@ pub struct Wait {
     /// Print the runners as a JSON array, each with its label and server, instead of the labels
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ci-runners self-test`
+#[derive(Debug, Args)]
+pub struct SelfTest {
+    /// The base URL of the queue
+    #[arg(long, value_name = "URL")]
+    pub queue: BaseUrl,
+
+    /// The profile to get runners of [default: the one with the most runners]
+    #[arg(long, value_name = "KEY")]
+    pub profile: Option<ProfileKey>,
+
+    /// How many runners to get at once
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub count: Count,
+
+    /// The repository that the jobs claim to be for
+    #[arg(
+        long,
+        value_name = "OWNER/REPO",
+        default_value = "ci-runners/self-test"
+    )]
+    pub repo: QualifiedRepo,
+
+    /// How long each job may wait for its runners
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
+    pub max_wait: Duration,
+
+    /// Try only this; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Vec<Scenario>,
+}
+
+/// What `ci-runners self-test` tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// A job gets a runner
+    One,
+    /// The same job gets the same runner again, and the next job another one
+    Again,
+    /// A job gets several runners at once
+    Several,
+    /// A job that no server could ever serve is refused
+    Unsatisfiable,
+    /// A job with a wrong token is refused
+    Unauthorised,
 }
 
 /// `ci-runners status`

@@ -95,6 +95,20 @@ Examples:
   label=$(ci-runners wait ...) || label=ubuntu-latest
   echo \"runs-on=$label\" >> \"$GITHUB_OUTPUT\"";
 
+pub(super) const SELF_TEST_ABOUT: &str = "\
+Tries a queue out, as after a deployment: gets one runner, gets it again and then another, gets \
+several at once, asks for what no server has, and asks with a wrong token. Says of each what it \
+saw, and ends with 0 only if all went as it should.
+
+Cleans up after itself: each job is withdrawn, and the runners that it had, whose labels have left \
+the queue, are destroyed by their servers, which make new ones. No workflow runs on them.";
+
+pub(super) const SELF_TEST_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners self-test --queue http://127.0.0.1:8002
+  ci-runners self-test --queue http://127.0.0.1:8002 --profile linux --scenario one";
+
 pub(super) const STATUS_ABOUT: &str = "\
 Shows how a queue or a monitor stands: who waits for what and why, which servers answer, what \
 each runner is doing. Needs no token.";

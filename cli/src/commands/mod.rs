@@ -1,6 +1,7 @@
 //! What each command does, one module each.
 //!
 //! - `enqueue`, `take`, `wait`: a job's way to its runners
+//! - `self_test`: whether a queue does what it should
 //! - `status`: how a daemon stands
 //! - `emulator`, `agent`: a GitHub that is made up, and its runners
 //!
@@ -9,6 +10,7 @@
 mod agent;
 mod emulator;
 mod enqueue;
+mod self_test;
 mod status;
 mod take;
 pub mod wait;
@@ -31,6 +33,7 @@ pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Fa
         Command::Enqueue(args) => enqueue::enqueue(&args, &api_token(environment)?).await,
         Command::Take(args) => take::take(&args).await,
         Command::Wait(args) => wait::wait(&args, &api_token(environment)?).await,
+        Command::SelfTest(args) => self_test::self_test(&args, &api_token(environment)?).await,
         Command::Status(args) => status::status(&args).await,
         Command::Emulator(args) => emulator::emulator(&args, environment).await,
         Command::Agent(args) => agent::agent(&args, environment).await,

@@ -1,4 +1,4 @@
-//! Artifacts of workflow runs, and the runs' cancellation.
+//! Artifacts of workflow runs.
 //!
 //! A download takes two steps, as at GitHub: the API answers with an address of the blob storage,
 //! which is itself the permission and refuses whoever sends credentials there.
@@ -26,7 +26,6 @@ use crate::{
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .route("/actions/runs/{run_id}/artifacts", web::get().to(list))
-        .route("/actions/runs/{run_id}/cancel", web::post().to(cancel))
         .service(
             web::resource("/actions/artifacts/{artifact_id}")
                 .route(web::get().to(show))
@@ -155,14 +154,4 @@ async fn blob(
     Ok(HttpResponse::Ok()
         .content_type("application/zip")
         .body(content.to_vec()))
-}
-
-async fn cancel(
-    emulator: Data<Emulator>,
-    repo: Repo,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
-    let run_id = part(&request, "run_id")?;
-    emulator.model(|model, now| model.cancel_run(now, &repo.0, run_id))?;
-    Ok(HttpResponse::Accepted().json(json!({})))
 }

@@ -7,7 +7,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{ApiError, access, artifacts, request::Caller, runners};
+use super::{ApiError, access, artifacts, request::Caller, runners, runs};
 use crate::Emulator;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -17,7 +17,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     let repository = web::scope("/repos/{owner}/{repo}")
         .wrap(from_fn(access::github))
         .configure(runners::routes)
-        .configure(artifacts::routes);
+        .configure(artifacts::routes)
+        .configure(runs::routes);
     let rate_limit = web::resource("/rate_limit")
         .wrap(from_fn(access::github))
         .route(web::get().to(rate_limit));

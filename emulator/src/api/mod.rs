@@ -15,6 +15,7 @@ mod paging;
 mod request;
 mod runner_side;
 mod runners;
+mod runs;
 mod socket;
 mod time;
 

@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    JobId, Model, Refusal, RunnerId,
+    JobId, Model, Page, PageRequest, Refusal, RunnerId,
     labels::check_names,
     runner::{Runner, Work},
 };
@@ -139,6 +139,10 @@ impl Job {
         is_new
     }
 
+    fn is_of(&self, repo: &QualifiedRepo, run_id: RunId) -> bool {
+        self.run_id == run_id && self.repo.as_str().eq_ignore_ascii_case(repo.as_str())
+    }
+
     fn view(&self, id: JobId) -> JobView {
         let (phase, ending) = match self.state {
             JobState::Queued | JobState::Assigned { .. } => (JobPhase::Queued, None),
@@ -224,6 +228,20 @@ impl Model {
         self.jobs.iter().map(|(&id, job)| job.view(id)).collect()
     }
 
+    /// One page of a run's jobs, oldest first. A run that nobody has heard of has none.
+    pub fn jobs_of_run(
+        &mut self,
+        now: Timestamp,
+        repo: &QualifiedRepo,
+        run_id: RunId,
+        page: PageRequest,
+    ) -> Page<JobView> {
+        self.advance(now);
+        let of_run = self.jobs.iter().filter(|(_, job)| job.is_of(repo, run_id));
+        let views: Vec<JobView> = of_run.map(|(&id, job)| job.view(id)).collect();
+        page.cut(views.into_iter())
+    }
+
     /// Cancels a job: at once if no runner has started it, otherwise as soon as its runner has
     /// stopped. One that is over stays as it is.
     pub fn cancel_job(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
@@ -252,9 +270,7 @@ impl Model {
         run_id: RunId,
     ) -> Result<(), Refusal> {
         self.advance(now);
-        let of_run = |job: &Job| {
-            job.run_id == run_id && job.repo.as_str().eq_ignore_ascii_case(repo.as_str())
-        };
+        let of_run = |job: &Job| job.is_of(repo, run_id);
         if !self.jobs.values().any(of_run) {
             return Err(Refusal::NotFound);
         }

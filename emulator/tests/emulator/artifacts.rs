@@ -1,9 +1,9 @@
-//! Artifacts: listed over pages, downloaded in two steps, expired; and runs that are cancelled.
+//! Artifacts: listed over pages, downloaded in two steps, expired, deleted.
 
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use emulator::model::{Conclusion, NewArtifact};
+use emulator::model::NewArtifact;
 use serde_json::{Value, json};
 use shared::{
     http::{Answer, Call, Method},
@@ -186,20 +186,4 @@ async fn a_deleted_artifact_is_gone() {
             404
         );
     }
-}
-
-#[actix_web::test]
-async fn a_run_is_cancelled_once() {
-    let stage = Stage::new();
-    let cancel = "/repos/acme/widgets/actions/runs/7/cancel";
-    assert_eq!(stage.json("POST", cancel, None).await.0, 404);
-    let job = stage.queue("true");
-    assert_eq!(stage.json("POST", cancel, None).await, (202, json!({})));
-    let job = stage
-        .github
-        .emulator
-        .model(|model, now| model.job(now, job))
-        .unwrap();
-    assert_eq!(job.conclusion, Some(Conclusion::Cancelled));
-    assert_eq!(stage.json("POST", cancel, None).await.0, 409);
 }

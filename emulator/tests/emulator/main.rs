@@ -9,4 +9,5 @@ mod artifacts;
 mod control;
 mod faults;
 mod guest;
+mod runs;
 mod support;

@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use shared::{daemon::shutdown_signal, http::Client, secret::Secret};
 
-pub use self::line::{Line, Progress};
-use self::progress::OnStderr;
+pub use self::{
+    line::{Line, Progress},
+    progress::OnStderr,
+};
 use crate::{
     args::Wait,
     client::{CallError, QueueClient, Taken},
@@ -26,7 +28,7 @@ use crate::{
 };
 
 /// How often it is looked where the job stands.
-const LOOK_PAUSE: Duration = Duration::from_secs(5);
+pub const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///

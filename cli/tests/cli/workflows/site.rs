@@ -1,0 +1,252 @@
+//! An emulated GitHub, one monitor and one queue, the daemons as processes.
+
+use std::{fs, fs::File};
+
+use cli::client::{Job as QueueJob, QueueClient, Take};
+use emulator::{
+    EmulatorSettings, EmulatorThread,
+    model::{JobPhase, JobView, NewJob},
+};
+use serde_json::{Value, json};
+use shared::{
+    http::{Call, Client, Method},
+    secret::Secret,
+    values::RunId,
+};
+use tempfile::TempDir;
+use tokio::{
+    process::Child,
+    sync::{Notify, watch},
+};
+
+use super::{
+    super::support::*,
+    step::{Job, RUN_ID},
+};
+
+/// The token of the emulator.
+pub const GITHUB_TOKEN: &str = "emulated";
+
+/// The repository that the site works for.
+pub const REPO: &str = "delan/servo";
+
+/// What a job runs that is to go on until [`Site::finish`].
+const UNTIL_FINISHED: &str = "until [ -e finished ]; do sleep 0.05; done";
+
+/// Everything that a workflow meets.
+pub struct Site {
+    pub queue_url: String,
+    pub github: EmulatorThread,
+    settings: String,
+    queue: Option<Child>,
+    _monitor: Child,
+    folder: TempDir,
+}
+
+impl Site {
+    /// Starts it all, and waits until so many runners are idle.
+    pub async fn start(runners: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let github = EmulatorSettings::new(Secret::new(GITHUB_TOKEN));
+        let github = emulator::spawn(github).unwrap();
+        let [monitor_port, queue_port] = free_ports();
+        let settings = settings(&github.base_url, monitor_port, queue_port, runners);
+        let monitor = run_daemon("monitor", &folder, &settings);
+        let queue = run_daemon("queue", &folder, &settings);
+        let site = Self {
+            queue_url: url(queue_port),
+            github,
+            settings,
+            queue: Some(queue),
+            _monitor: monitor,
+            folder,
+        };
+        until("the runners are idle", async || {
+            site.idle_count().await == runners
+        })
+        .await;
+        site
+    }
+
+    /// Kills the queue, as a crash would.
+    pub async fn kill_queue(&mut self) {
+        let mut queue = self.queue.take().expect("it runs");
+        queue.kill().await.unwrap();
+    }
+
+    /// Starts the queue again.
+    pub fn start_queue(&mut self) {
+        self.queue = Some(run_daemon("queue", &self.folder, &self.settings));
+    }
+
+    /// A job of a workflow that has not begun.
+    pub fn job(&self) -> Job {
+        job_at(&self.github)
+    }
+
+    /// Takes a runner and has it work until [`Self::finish`].
+    pub async fn occupy_one(&self) {
+        let queue = QueueClient::new(Client::new(), self.queue_url.parse().unwrap());
+        let token = Secret::new(API_TOKEN);
+        let job = QueueJob {
+            unique_id: cli::args::random_unique_id(),
+            profile_key: "linux".parse().unwrap(),
+            count: None,
+            qualified_repo: REPO.parse().unwrap(),
+            run_id: RunId(7),
+        };
+        let ticket = queue.enqueue(&job, &token).await.unwrap();
+        let hold = std::time::Duration::from_secs(30);
+        let Take::Runners(taken) = queue.take(&job.unique_id, &ticket, hold).await.unwrap() else {
+            panic!("a runner is idle");
+        };
+        let label = taken.labels(&job.unique_id).remove(0);
+        let finished = self.folder.path().join("finished");
+        let command = UNTIL_FINISHED.replace("finished", finished.to_str().unwrap());
+        let id = self.queue_job(7, &label, &command).id;
+        until("the job runs", async || {
+            let job = self.github.emulator.model(|model, now| model.job(now, id));
+            job.unwrap().phase == JobPhase::InProgress
+        })
+        .await;
+    }
+
+    /// Ends the jobs of [`Self::occupy_one`].
+    pub fn finish(&self) {
+        fs::write(self.folder.path().join("finished"), "").unwrap();
+    }
+
+    /// Queues a workflow job, as `runs-on: <label>` does.
+    pub fn queue_job(&self, run_id: u64, label: &str, command: &str) -> JobView {
+        let new = NewJob {
+            repo: REPO.parse().unwrap(),
+            run_id: RunId(run_id),
+            labels: vec![label.to_owned()],
+            command: command.to_owned(),
+        };
+        let queued = self.github.emulator.model(|model, now| {
+            let id = model.queue_job(now, new)?;
+            model.job(now, id)
+        });
+        queued.unwrap()
+    }
+
+    /// Runs a workflow job to its end, on the runner with that label.
+    pub async fn run_job(&self, label: &str, command: &str) -> JobView {
+        let id = self.queue_job(RUN_ID, label, command).id;
+        let job = || {
+            self.github
+                .emulator
+                .model(|model, now| model.job(now, id))
+                .unwrap()
+        };
+        until("the job is over", async || {
+            job().phase == JobPhase::Completed
+        })
+        .await;
+        job()
+    }
+
+    /// How many runners are idle.
+    pub async fn idle_count(&self) -> usize {
+        let idle = self.profile().await["idle"].as_u64();
+        idle.unwrap_or_default() as usize
+    }
+
+    /// The names of the jobs in line.
+    pub async fn jobs_in_line(&self) -> Vec<String> {
+        let profile = self.profile().await;
+        let jobs = profile["jobs"].as_array().cloned().unwrap_or_default();
+        jobs.iter()
+            .map(|job| job["unique_id"].to_string())
+            .collect()
+    }
+
+    /// How many artifacts the run has.
+    pub async fn artifact_count(&self) -> Value {
+        artifact_count(&self.github).await
+    }
+
+    /// What the daemons have logged.
+    pub fn daemon_logs(&self) -> String {
+        let log = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap();
+        log("monitor.log") + &log("queue.log")
+    }
+
+    async fn profile(&self) -> Value {
+        let url = format!("{}/dashboard.json", self.queue_url);
+        let answer = Client::new().call(Call::new(Method::GET, &url)).await;
+        let dashboard = answer.ok().and_then(|answer| answer.json::<Value>().ok());
+        dashboard.unwrap_or_default()["profiles"][0].clone()
+    }
+}
+
+/// How many artifacts the run has at GitHub.
+pub async fn artifact_count(github: &EmulatorThread) -> Value {
+    let url = format!(
+        "{}/repos/{REPO}/actions/runs/{RUN_ID}/artifacts",
+        github.base_url
+    );
+    let token = Secret::new(GITHUB_TOKEN);
+    let mut call = Call::new(Method::GET, &url);
+    call.bearer = Some(&token);
+    let list: Value = Client::new().call(call).await.unwrap().json().unwrap();
+    list["total_count"].clone()
+}
+
+/// A job of a workflow at this GitHub that has not begun.
+pub fn job_at(github: &EmulatorThread) -> Job {
+    Job {
+        github: github.emulator.clone(),
+        api_url: github.base_url.clone(),
+        token: GITHUB_TOKEN.to_owned(),
+        repo: REPO.to_owned(),
+        takes_uploads: true,
+        log: watch::Sender::default(),
+        cancel: Notify::new(),
+        signal: "INT",
+        folder: tempfile::tempdir().unwrap(),
+    }
+}
+
+/// Runs a daemon that logs to a file, which never fills up as a pipe does.
+fn run_daemon(name: &str, folder: &TempDir, settings: &str) -> Child {
+    let log = folder.path().join(format!("{name}.log"));
+    let log = File::options().create(true).append(true).open(log).unwrap();
+    let mut command = daemon(name, folder.path(), settings);
+    command.stdout(log.try_clone().unwrap()).stderr(log);
+    command.spawn().unwrap()
+}
+
+/// The one file of both daemons. The profile `linux` has `target_count` runners.
+fn settings(github: &str, monitor_port: u16, queue_port: u16, target_count: usize) -> String {
+    let monitor_url = url(monitor_port);
+    let agent = env!("CARGO_BIN_EXE_ci-runners");
+    // An agent outlives the emulator by that long.
+    let command = json!([agent, "agent", "--give-up-after", "2s"]);
+    format!(
+        r#"
+        listen_on = ["127.0.0.1"]
+        port = {monitor_port}
+        external_base_url = "{monitor_url}/"
+        github_api_url = "{github}"
+        github_api_scope = "/orgs/delan"
+        github_api_suffix = "host"
+        allowed_qualified_repo_prefix = "delan/"
+        api_cache_timeout = 1
+        monitor_poll_interval = "200ms"
+        available_normal_memory = "{target_count}G"
+        [profiles.linux]
+        github_runner_label = "self-hosted-image:linux"
+        target_count = {target_count}
+        requires_normal_memory = "1G"
+        [profiles.linux.guest]
+        driver = "command"
+        command = {command}
+        [queue]
+        servers = ["{monitor_url}"]
+        port = {queue_port}
+        settle = 1
+        "#
+    )
+}
