@@ -41,12 +41,13 @@ pub enum AppError {
     /// What it needs is not in the settings.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
-    /// A profile wants guests that this release cannot make.
+    /// A profile wants virtual machines, and it is not said where their definitions are.
     #[error(
-        "make guests of profile {0}: this release needs [profiles.{0}.guest] with driver = \
-         \"command\""
+        "make guests of profile {0}: virtual machines need LIB_MONITOR_DIR, below which \
+         profiles/{0}/guest.xml says what they are like; processes need [profiles.{0}.guest] with \
+         driver = \"command\""
     )]
-    NoDriver(ProfileKey),
+    NoProfiles(ProfileKey),
     /// The data directory cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -100,7 +101,6 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     let addresses = addresses
         .collect::<Result<_, _>>()
         .map_err(AppError::Address)?;
-    refuse_missing_drivers(&settings)?;
     let github_token = settings.secrets.require_github_token()?.clone();
 
     let clock = Clock::start();
@@ -110,15 +110,18 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         source,
         data_path: settings.data_path.clone(),
     })?;
-    let (hypervisor, events) = Hypervisor::new(HypervisorSettings {
-        data_path: settings.data_path.clone(),
-        guest_prefix: settings.host.libvirt_runner_guest_prefix.clone(),
-    })?;
+    let (hypervisor, events) = hypervisor(&settings)?;
     let pool = Arc::new(Pool::new(core, clock, store));
 
     let (drain, draining) = drain();
     let (proof_desk, proofs) = ProofDesk::new();
-    let desk = Desk::new(pool.clone(), &settings, proof_desk, draining);
+    let desk = Desk::new(
+        pool.clone(),
+        hypervisor.clone(),
+        &settings,
+        proof_desk,
+        draining,
+    );
     let outside = Outside {
         pool,
         hypervisor,
@@ -136,12 +139,33 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     })
 }
 
-fn refuse_missing_drivers(settings: &Settings) -> Result<(), AppError> {
-    let mut profiles = settings.profiles.iter();
-    match profiles.find(|(_, profile)| profile.guest == GuestDriver::Libvirt) {
-        Some((profile_key, _)) => Err(AppError::NoDriver(profile_key.clone())),
-        None => Ok(()),
+/// What makes the guests, once every profile of virtual machines is known to be usable.
+fn hypervisor(settings: &Settings) -> Result<(Hypervisor, Events), AppError> {
+    let profiles = settings.profiles.iter();
+    let virtual_ones: Vec<_> = profiles
+        .filter_map(|(profile_key, profile)| match profile.guest {
+            GuestDriver::Libvirt(proof) => Some((profile_key, proof)),
+            GuestDriver::Command(_) => None,
+        })
+        .collect();
+    let lib_monitor_dir = settings.lib_monitor_dir.as_ref();
+    if let (Some((profile_key, _)), None) = (virtual_ones.first(), lib_monitor_dir) {
+        return Err(AppError::NoProfiles((*profile_key).clone()));
     }
+    let (hypervisor, events) = Hypervisor::new(HypervisorSettings {
+        data_path: settings.data_path.clone(),
+        guest_prefix: settings.host.libvirt_runner_guest_prefix.clone(),
+        libvirt_uri: settings.libvirt_uri.clone(),
+        makes_virtual_machines: !virtual_ones.is_empty(),
+        profiles_path: lib_monitor_dir
+            .cloned()
+            .unwrap_or_default()
+            .join("profiles"),
+    })?;
+    for (profile_key, proof) in virtual_ones {
+        hypervisor.check(profile_key, proof)?;
+    }
+    Ok((hypervisor, events))
 }
 
 fn github(settings: &Settings, token: Secret) -> Github {

@@ -8,12 +8,12 @@ use std::{rc::Rc, sync::Arc};
 
 use shared::{
     github::{Github, GithubError},
-    settings::{GuestDriver, Settings},
+    settings::Settings,
 };
 
 use crate::{
     core::{Creation, Destruction, Look, RunnerId, SeenGuest, Task},
-    hypervisor::{Guest, GuestSpec, Hypervisor},
+    hypervisor::{Guest, GuestSpec, Hypervisor, warn},
     pool::Pool,
 };
 
@@ -46,7 +46,7 @@ pub async fn look(outside: Outside, look: Look) {
                 pool.change(|core, now| core.handle_guests(guests, asked_at, now));
             }
             Err(error) => {
-                log::warn!("failed to {error}");
+                warn(&error);
                 pool.change(|core, now| core.handle_look_failed(look, None, now));
             }
         },
@@ -132,30 +132,25 @@ async fn create(outside: &Outside, creation: Creation) {
             return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
         }
     }
-    match hypervisor.create(&guest_spec(creation, settings)).await {
-        Ok(()) => pool.change(|core, now| core.handle_created(id, now)),
-        Err(error) => {
-            log::warn!("failed to {error}");
-            pool.change(|core, now| core.handle_creation_failed(id, None, now));
+    let created = match settings.profiles.get(&creation.profile_key) {
+        Some(profile) => {
+            let spec = GuestSpec {
+                name: creation.guest_name,
+                runner_id: id.0,
+                profile_key: creation.profile_key,
+                driver: profile.guest.clone(),
+                monitor_url: settings.network.guest_base_url.to_string(),
+                secret: creation.guest_secret,
+            };
+            hypervisor.create(&spec).await.map_err(|error| warn(&error))
         }
-    }
-}
-
-fn guest_spec(creation: Creation, settings: &Settings) -> GuestSpec {
-    let profile = settings.profiles.get(&creation.profile_key);
-    let command = match profile.map(|profile| &profile.guest) {
-        Some(GuestDriver::Command(command)) => command.clone(),
-        // Refused at the start; an empty command fails.
-        Some(GuestDriver::Libvirt) | None => Vec::new(),
+        // The plan knows the profiles of the settings only.
+        None => Err(()),
     };
-    GuestSpec {
-        name: creation.guest_name,
-        runner_id: creation.id.0,
-        profile_key: creation.profile_key,
-        command,
-        monitor_url: settings.network.guest_base_url.to_string(),
-        secret: creation.guest_secret,
-    }
+    pool.change(|core, now| match created {
+        Ok(()) => core.handle_created(id, now),
+        Err(()) => core.handle_creation_failed(id, None, now),
+    });
 }
 
 async fn destroy(outside: &Outside, destruction: Destruction) {
@@ -184,7 +179,7 @@ async fn destroy(outside: &Outside, destruction: Destruction) {
     match hypervisor.destroy(&guest_name).await {
         Ok(()) => pool.change(|core, now| core.handle_destroyed(id, now)),
         Err(error) => {
-            log::warn!("failed to {error}");
+            warn(&error);
             pool.change(|core, now| core.handle_destruction_failed(id, None, now));
         }
     }

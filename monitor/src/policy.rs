@@ -4,10 +4,10 @@
 
 use shared::{
     github::RunnerNames,
-    settings::{ProfileSettings, ReservationLabels, Settings},
+    settings::{GuestDriver, GuestProof, ProfileSettings, ReservationLabels, Settings},
 };
 
-use crate::core::{LabelPolicy, Policy, ProfilePolicy, Resources};
+use crate::core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources};
 
 /// What the settings want of the pool.
 pub fn policy_of(settings: &Settings) -> Policy {
@@ -52,5 +52,10 @@ fn profile_policy(profile: &ProfileSettings) -> ProfilePolicy {
             memory: profile.requires_normal_memory,
         },
         github_runner_label: profile.github_runner_label.clone(),
+        proof: match profile.guest {
+            GuestDriver::Command(_) => Proof::Secret,
+            GuestDriver::Libvirt(GuestProof::FwCfg | GuestProof::Smbios) => Proof::SecretAndAddress,
+            GuestDriver::Libvirt(GuestProof::Address) => Proof::Address,
+        },
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor::core::{
-    Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, TakeRefusal, Taken, Task,
+    Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Proof, Resources, TakeRefusal, Taken, Task,
 };
 use queue::core::report::Report;
 use shared::{
@@ -70,6 +70,7 @@ impl MonitorNode {
                 target_count,
                 needs: one_page(),
                 github_runner_label: "profile".to_owned(),
+                proof: Proof::Secret,
             };
             (profile_key(profile), policy)
         });

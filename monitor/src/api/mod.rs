@@ -5,6 +5,7 @@ mod dashboard;
 mod grant;
 mod guest;
 mod health;
+mod image_deps;
 mod page;
 mod parameters;
 mod policy;
@@ -30,7 +31,7 @@ use shared::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{pool::Pool, store::StoreError};
+use crate::{hypervisor::Hypervisor, pool::Pool, store::StoreError};
 
 /// The most requests for the dashboard that are held at once; others are answered without waiting.
 const HELD_MAX: usize = 1000;
@@ -53,12 +54,16 @@ pub struct Desk {
     silence_max: Duration,
     trusted_proxies: Arc<[IpAddr]>,
     lib_monitor_dir: Option<PathBuf>,
+    image_deps_dir: Option<PathBuf>,
+    /// Asked for the addresses of guests, and for nothing else.
+    hypervisor: Hypervisor,
 }
 
 impl Desk {
     /// A desk in front of `pool`.
     pub fn new(
         pool: Arc<Pool>,
+        hypervisor: Hypervisor,
         settings: &Settings,
         proofs: ProofDesk,
         draining: Draining,
@@ -73,6 +78,8 @@ impl Desk {
             silence_max: SILENCE_MAX + settings.pool.monitor_poll_interval,
             trusted_proxies: settings.network.trusted_proxies.clone().into(),
             lib_monitor_dir: settings.lib_monitor_dir.clone(),
+            image_deps_dir: settings.image_deps_dir.clone(),
+            hypervisor,
         }
     }
 }
@@ -129,6 +136,11 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
             vec![get().to(guest::github_jitconfig)],
         );
         serve("/boot", "GET", vec![get().to(guest::boot)]);
+        serve(
+            "/image-deps/{path:.*}",
+            "GET",
+            vec![get().to(image_deps::file)],
+        );
         serve("/healthz", "GET", vec![get().to(health::alive)]);
         serve("/readyz", "GET", vec![get().to(health::ready)]);
     }

@@ -6,8 +6,9 @@
 //! Read in this order: `policy` (what is wanted), `runner`, `reservation` and `intent` (what is
 //! remembered), `observed` (what is seen, and what a runner is doing), `monitor` (all of it
 //! together), `plan` and `task` (what to do), then the transitions: `look`, `lifecycle`, `take`,
-//! `release`, `labels`, `target_override`.
+//! `release`, `labels`, `target_override`; last `asker` and `credentials` (what guests are told).
 
+mod asker;
 mod back_off;
 mod capacity;
 mod credentials;
@@ -32,6 +33,7 @@ mod task;
 pub(crate) mod testing;
 mod view;
 
+pub use asker::{Asker, Proof};
 use back_off::BackOff;
 pub use capacity::Resources;
 pub use credentials::{Credentials, Handing};

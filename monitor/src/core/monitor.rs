@@ -95,9 +95,8 @@ impl Monitor {
         self.observed.is_complete()
     }
 
-    /// The profile of the guest that has this secret.
-    pub fn profile_of_guest(&self, guest_secret: &str) -> Option<ProfileKey> {
-        let id = self.credentials.guest_with(guest_secret)?;
+    /// The profile of a runner.
+    pub fn profile_of(&self, id: RunnerId) -> Option<ProfileKey> {
         let record = self.intent.runners.get(&id)?;
         Some(record.profile_key.clone())
     }

@@ -9,7 +9,7 @@ use shared::{
     values::ProfileKey,
 };
 
-use super::{Resources, RunnerId};
+use super::{Proof, Resources, RunnerId};
 
 /// The largest id that is believed when a name carries it: the largest that JSON numbers keep
 /// exactly. A made-up name with a larger one would use up all ids at once.
@@ -49,6 +49,8 @@ pub struct ProfilePolicy {
     pub needs: Resources,
     /// The label by which workflows ask for such a runner.
     pub github_runner_label: String,
+    /// How its guests show which one they are.
+    pub proof: Proof,
 }
 
 /// How a reservation becomes something that a workflow can ask GitHub for.

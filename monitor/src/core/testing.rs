@@ -29,6 +29,7 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
         target_count,
         needs: hugepages(1),
         github_runner_label: "profile-label".into(),
+        proof: Proof::Secret,
     };
     Policy {
         names: RunnerNames {

@@ -20,11 +20,19 @@ pub(super) const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
 pub(super) const IMAGE_DEPS_DIR: &str = "IMAGE_DEPS_DIR";
 /// The folder that holds the profiles' folders.
 pub(super) const LIB_MONITOR_DIR: &str = "LIB_MONITOR_DIR";
+/// Which libvirt to use. Libvirt's own name for it.
+pub(super) const LIBVIRT_URI: &str = "LIBVIRT_DEFAULT_URI";
 /// What to log.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 
 /// The variables without the prefix that are read.
-const OTHER_NAMES: [&str; 4] = [GITHUB_TOKEN, IMAGE_DEPS_DIR, LIB_MONITOR_DIR, LOG_FILTER];
+const OTHER_NAMES: [&str; 5] = [
+    GITHUB_TOKEN,
+    IMAGE_DEPS_DIR,
+    LIB_MONITOR_DIR,
+    LIBVIRT_URI,
+    LOG_FILTER,
+];
 
 /// Variables by name. Some of the values are secrets, so only the names can be printed.
 #[derive(Clone, Default)]

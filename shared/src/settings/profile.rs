@@ -37,10 +37,22 @@ pub struct ProfileSettings {
 /// What makes the guests of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuestDriver {
-    /// Virtual machines of the host's libvirt.
-    Libvirt,
+    /// Virtual machines of the host's libvirt, and how each shows that it is the one it says.
+    Libvirt(GuestProof),
     /// One process for each runner: the program and its arguments.
     Command(Vec<String>),
+}
+
+/// How a virtual machine shows the monitor which one it is, when it asks for its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestProof {
+    /// By its address, and by a secret that QEMU's firmware configuration device shows it.
+    FwCfg,
+    /// By its address, and by a secret among the strings of its SMBIOS. For guests without a driver
+    /// for the former; on the host, the secret can be read off the command line of QEMU.
+    Smbios,
+    /// By its address alone.
+    Address,
 }
 
 /// Reads `[profiles]`; without it there are none.
@@ -102,7 +114,7 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
 /// Reads `[profiles.<profile_key>.guest]`; without it the guests are those of libvirt.
 fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
     let Some(mut table) = profile.table("guest")? else {
-        return Ok(GuestDriver::Libvirt);
+        return Ok(GuestDriver::Libvirt(GuestProof::FwCfg));
     };
     let is_command = table.or(
         "driver",
@@ -114,7 +126,22 @@ fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
         text.len() <= 4096 && !text.contains('\0')
     });
     let command = kind::list(argument, 1..=64);
+    let proof = table.optional(
+        "proof",
+        &kind::one_of(&[
+            ("fw_cfg", GuestProof::FwCfg),
+            ("smbios", GuestProof::Smbios),
+            ("address", GuestProof::Address),
+        ]),
+    )?;
     let driver = if is_command {
+        if proof.is_some() {
+            return Err(table.wrong(
+                "proof",
+                "a proof".to_owned(),
+                "nothing, unless driver = \"libvirt\"",
+            ));
+        }
         let command = table.required("command", &command)?;
         if command[0].is_empty() {
             return Err(table.wrong(
@@ -131,7 +158,7 @@ fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
             "nothing, unless driver = \"command\"",
         ));
     } else {
-        GuestDriver::Libvirt
+        GuestDriver::Libvirt(proof.unwrap_or(GuestProof::FwCfg))
     };
     table.finish()?;
     Ok(driver)

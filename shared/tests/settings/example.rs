@@ -82,10 +82,11 @@ fn the_example_shows_every_setting_in_its_table() {
 
 #[test]
 fn what_the_example_comments_out_are_the_defaults() {
-    // Those that have none show what they could be.
+    // Those that have none show what they could be, and one is for the other driver.
     let without_default = [
         "guest_base_url",
         "main_repo_path",
+        "proof",
         "ticket_key",
         "jobs_per_repo_max",
     ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::settings::GuestDriver;
+use shared::settings::{GuestDriver, GuestProof};
 
 use super::{SHORTEST, load, refusal};
 
@@ -171,8 +171,19 @@ fn a_profile_may_run_a_command_for_each_runner() {
             r#"{ driver = "command", command = ["run", "", "--once"] }"#,
             command(&["run", "", "--once"]),
         ),
-        (r#"{ driver = "libvirt" }"#, GuestDriver::Libvirt),
-        ("{}", GuestDriver::Libvirt),
+        (
+            r#"{ driver = "libvirt" }"#,
+            GuestDriver::Libvirt(GuestProof::FwCfg),
+        ),
+        ("{}", GuestDriver::Libvirt(GuestProof::FwCfg)),
+        (
+            r#"{ proof = "smbios" }"#,
+            GuestDriver::Libvirt(GuestProof::Smbios),
+        ),
+        (
+            r#"{ proof = "address" }"#,
+            GuestDriver::Libvirt(GuestProof::Address),
+        ),
     ] {
         let settings = load(&with_guest(guest), &[]).unwrap();
         assert_eq!(settings.profiles["linux"].guest, driver);
