@@ -19,7 +19,7 @@ use shared::{
     proof::{ClosedDesk, ProofDesk, ProofSettings},
     secret::Secret,
     serve::{Background, Drain, ServeError, drain, serve},
-    settings::{GuestDriver, Settings, SettingsError},
+    settings::{GuestDriver, ImageSettings, Settings, SettingsError},
     values::ProfileKey,
 };
 
@@ -48,6 +48,9 @@ pub enum AppError {
          driver = \"command\""
     )]
     NoProfiles(ProfileKey),
+    /// A profile's image is built from a file, and it is not said where such files are.
+    #[error("build the image of profile {0}: its base needs IMAGE_DEPS_DIR, which is not set")]
+    NoImageDeps(ProfileKey),
     /// The data directory cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -144,17 +147,25 @@ fn hypervisor(settings: &Settings) -> Result<(Hypervisor, Events), AppError> {
     let profiles = settings.profiles.iter();
     let virtual_ones: Vec<_> = profiles
         .filter_map(|(profile_key, profile)| match profile.guest {
-            GuestDriver::Libvirt(proof) => Some((profile_key, proof)),
+            GuestDriver::Libvirt(proof) => Some((profile_key, proof, profile.memory())),
             GuestDriver::Command(_) => None,
         })
         .collect();
     let lib_monitor_dir = settings.lib_monitor_dir.as_ref();
-    if let (Some((profile_key, _)), None) = (virtual_ones.first(), lib_monitor_dir) {
+    let needs_deps = |image: &ImageSettings| image.base.is_some();
+    let mut built_from = settings.profiles.iter().filter(|(_, profile)| {
+        settings.image_deps_dir.is_none() && profile.image.as_ref().is_some_and(needs_deps)
+    });
+    if let Some((profile_key, _)) = built_from.next() {
+        return Err(AppError::NoImageDeps(profile_key.clone()));
+    }
+    if let (Some((profile_key, ..)), None) = (virtual_ones.first(), lib_monitor_dir) {
         return Err(AppError::NoProfiles((*profile_key).clone()));
     }
     let (hypervisor, events) = Hypervisor::new(HypervisorSettings {
         data_path: settings.data_path.clone(),
         guest_prefix: settings.host.libvirt_runner_guest_prefix.clone(),
+        builder_prefix: settings.host.libvirt_rebuild_guest_prefix.clone(),
         libvirt_uri: settings.libvirt_uri.clone(),
         makes_virtual_machines: !virtual_ones.is_empty(),
         profiles_path: lib_monitor_dir
@@ -162,8 +173,8 @@ fn hypervisor(settings: &Settings) -> Result<(Hypervisor, Events), AppError> {
             .unwrap_or_default()
             .join("profiles"),
     })?;
-    for (profile_key, proof) in virtual_ones {
-        hypervisor.check(profile_key, proof)?;
+    for (profile_key, proof, memory_max) in virtual_ones {
+        hypervisor.check(profile_key, proof, memory_max)?;
     }
     Ok((hypervisor, events))
 }

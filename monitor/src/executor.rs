@@ -4,16 +4,17 @@
 //! made before its registration, and none destroyed before GitHub has let go of it. Has no choice
 //! in anything else.
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
 use shared::{
+    clock::Timestamp,
     github::{Github, GithubError},
-    settings::Settings,
+    settings::{GuestDriver, Settings},
 };
 
 use crate::{
-    core::{Creation, Destruction, Look, RunnerId, SeenGuest, Task},
-    hypervisor::{Guest, GuestSpec, Hypervisor, warn},
+    core::{Creation, Destruction, Look, Rebuild, RunnerId, SeenGuest, Task},
+    hypervisor::{BuildSpec, Guest, GuestSpec, Hypervisor, warn},
     pool::Pool,
 };
 
@@ -36,13 +37,14 @@ pub async fn look(outside: Outside, look: Look) {
         pool,
         hypervisor,
         github,
-        ..
+        settings: outside_settings,
     } = outside;
     let asked_at = pool.now();
     match look {
         Look::Guests => match hypervisor.list().await {
             Ok(guests) => {
                 let guests = guests.into_iter().map(seen).collect();
+                look_at_images(&pool, &hypervisor, &outside_settings).await;
                 pool.change(|core, now| core.handle_guests(guests, asked_at, now));
             }
             Err(error) => {
@@ -63,6 +65,24 @@ pub async fn look(outside: Outside, look: Look) {
     }
 }
 
+/// Learns how old the images are that are built here. What cannot be learnt stays as it was.
+async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, settings: &Settings) {
+    let mut built_at = BTreeMap::new();
+    let profiles = settings.profiles.iter();
+    for (profile_key, _) in profiles.filter(|(_, profile)| profile.image.is_some()) {
+        match hypervisor.image_built_at(profile_key).await {
+            Ok(Some(moment)) => {
+                let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let moment = Timestamp::default() + since_epoch;
+                built_at.insert(profile_key.clone(), moment);
+            }
+            Ok(None) => {}
+            Err(error) => return warn(&error),
+        }
+    }
+    pool.change(|core, _| core.handle_images(built_at));
+}
+
 fn seen(guest: Guest) -> SeenGuest {
     let Guest { name, ipv4_address } = guest;
     SeenGuest { name, ipv4_address }
@@ -73,6 +93,7 @@ pub async fn perform(outside: Outside, task: Task) {
     match task {
         Task::Create(creation) => create(&outside, creation).await,
         Task::Destroy(destruction) => destroy(&outside, destruction).await,
+        Task::Rebuild(order) => rebuild(&outside, order).await,
         Task::AddLabels {
             unique_id,
             ids,
@@ -141,6 +162,7 @@ async fn create(outside: &Outside, creation: Creation) {
                 driver: profile.guest.clone(),
                 monitor_url: settings.network.guest_base_url.to_string(),
                 secret: creation.guest_secret,
+                memory_max: profile.memory(),
             };
             hypervisor.create(&spec).await.map_err(|error| warn(&error))
         }
@@ -151,6 +173,44 @@ async fn create(outside: &Outside, creation: Creation) {
         Ok(()) => core.handle_created(id, now),
         Err(()) => core.handle_creation_failed(id, None, now),
     });
+}
+
+async fn rebuild(outside: &Outside, order: Rebuild) {
+    let Outside {
+        pool,
+        hypervisor,
+        settings,
+        ..
+    } = outside;
+    let profile_key = order.profile_key.clone();
+    let outcome = match build_spec(order, settings) {
+        Some(spec) => hypervisor.rebuild(&spec).await.map_err(|error| {
+            warn(&error);
+            error.to_string()
+        }),
+        // The plan knows the profiles of the settings only.
+        None => Err("the profile has no image settings".to_owned()),
+    };
+    pool.change(|core, now| {
+        core.handle_rebuilt(&profile_key, outcome.map(|()| now), now);
+    });
+}
+
+fn build_spec(order: Rebuild, settings: &Settings) -> Option<BuildSpec> {
+    let profile = settings.profiles.get(&order.profile_key)?;
+    let GuestDriver::Libvirt(proof) = profile.guest else {
+        return None;
+    };
+    Some(BuildSpec {
+        guest_name: order.guest_name,
+        profile_key: order.profile_key,
+        proof,
+        image: profile.image.clone()?,
+        memory_max: profile.memory(),
+        image_deps_dir: settings.image_deps_dir.clone(),
+        monitor_url: settings.network.guest_base_url.to_string(),
+        secret: order.guest_secret,
+    })
 }
 
 async fn destroy(outside: &Outside, destruction: Destruction) {

@@ -71,6 +71,7 @@ impl MonitorNode {
                 needs: one_page(),
                 github_runner_label: "profile".to_owned(),
                 proof: Proof::Secret,
+                builds_image: false,
             };
             (profile_key(profile), policy)
         });
@@ -86,6 +87,8 @@ impl MonitorNode {
             reserve_timeout: RESERVE_TIMEOUT,
             poll_interval: POLL_INTERVAL,
             cache_timeout: CACHE_TIMEOUT,
+            image_max_age: Duration::MAX,
+            builder_prefix: "ci-rebuild".to_owned(),
             makes_runners: true,
             destroys_all: false,
         };
@@ -311,7 +314,7 @@ impl World {
                     self.monitor_begins(index, Deed::Unregister(destruction));
                 }
                 // With labels from birth there are none to add.
-                Task::AddLabels { .. } | Task::RemoveLabels { .. } => {}
+                Task::AddLabels { .. } | Task::RemoveLabels { .. } | Task::Rebuild(_) => {}
             }
         }
     }

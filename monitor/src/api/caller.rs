@@ -11,6 +11,7 @@ use shared::{
     auth::Bearer,
     error::{ApiError, Code},
     secret::Secret,
+    values::ProfileKey,
 };
 
 use super::{Desk, NOT_READY_RETRY_SECONDS};
@@ -19,9 +20,27 @@ use crate::core::{Asker, RunnerId};
 /// The guest that sends a request.
 pub struct Caller {
     /// Whose guest it is.
-    pub id: RunnerId,
+    pub whose: Whose,
     /// Where it is.
     pub address: Address,
+}
+
+/// What a guest is there for.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// It is this runner's.
+    Runner(RunnerId),
+    /// It builds the image of this profile.
+    Builder(ProfileKey),
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Runner(id) => write!(formatter, "runner {id}"),
+            Self::Builder(profile_key) => write!(formatter, "the rebuild of {profile_key}"),
+        }
+    }
 }
 
 /// An address, for the log.
@@ -51,32 +70,43 @@ pub async fn guest_of(desk: &Desk, request: &HttpRequest) -> Result<Caller, ApiE
         .pool
         .read(|core| core.asker(guest_secret.as_ref().map(Secret::expose), address));
     let address = Address(address);
-    match asker {
-        Asker::Guest(id) => Ok(Caller { id, address }),
-        Asker::GuestIfAt { id, guest_name } => match desk.hypervisor.address(&guest_name).await {
-            Some(its_own) if Some(IpAddr::V4(its_own)) == address.0 => Ok(Caller { id, address }),
-            Some(its_own) => {
-                log::error!(
-                    "alarm: somebody at {address} has what only the guest of runner {id} at \
-                         {its_own} should have"
-                );
-                Err(not_a_guest())
-            }
-            None => Err(not_yet()),
-        },
-        Asker::NotYet => Err(not_yet()),
+    let (whose, guest_name) = match asker {
+        Asker::Guest(id) => {
+            let whose = Whose::Runner(id);
+            return Ok(Caller { whose, address });
+        }
+        Asker::GuestIfAt { id, guest_name } => (Whose::Runner(id), guest_name),
+        Asker::BuilderIfAt {
+            profile_key,
+            guest_name,
+        } => (Whose::Builder(profile_key), guest_name),
+        Asker::NotYet => return Err(not_yet()),
         Asker::Stranger => {
             log::debug!("somebody at {address} who is no guest asks for what is for guests");
-            Err(match guest_secret {
+            return Err(match guest_secret {
                 Some(_) => not_a_guest(),
-                None => ApiError::new(
-                    Code::Unauthorised,
-                    "this call is for guests, and needs the header `Authorization: Bearer <secret of \
-                     the guest>`",
-                ),
-            })
+                None => no_secret(),
+            });
         }
+    };
+    match desk.hypervisor.address(&guest_name).await {
+        Some(its_own) if Some(IpAddr::V4(its_own)) == address.0 => Ok(Caller { whose, address }),
+        Some(its_own) => {
+            log::error!(
+                "alarm: somebody at {address} has what only the guest of {whose} at {its_own} \
+                 should have"
+            );
+            Err(not_a_guest())
+        }
+        None => Err(not_yet()),
     }
+}
+
+fn no_secret() -> ApiError {
+    ApiError::new(
+        Code::Unauthorised,
+        "this call is for guests, and needs the header `Authorization: Bearer <secret of the guest>`",
+    )
 }
 
 fn not_a_guest() -> ApiError {

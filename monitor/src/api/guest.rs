@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 
 use super::{
     Desk, NOT_READY_RETRY_SECONDS,
-    caller::{Caller, guest_of},
+    caller::{Caller, Whose, guest_of},
 };
 use crate::core::{Handing, RunnerId};
 
@@ -26,7 +26,13 @@ pub async fn github_jitconfig(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     // Strangers come no further: a change would have the driver plan anew for each of them.
-    let Caller { id, address } = guest_of(&desk, &request).await?;
+    let Caller { whose, address } = guest_of(&desk, &request).await?;
+    let Whose::Runner(id) = whose else {
+        return Err(ApiError::new(
+            Code::NotYours,
+            "a guest that builds an image has no credential",
+        ));
+    };
     match desk.pool.change(|core, _| core.credentials.hand_to(id)) {
         Handing::Now(id, jit_config) => {
             log::info!("runner {id} has fetched its credential, from {address}");
@@ -48,19 +54,24 @@ pub async fn github_jitconfig(
     }
 }
 
-/// `GET /boot`: the boot script of the guest's profile.
+/// `GET /boot`: what the guest is to run. For a runner the `boot-script` of its profile, for a guest
+/// that builds an image the `build-script`.
 pub async fn boot(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let Caller { id, .. } = guest_of(&desk, &request).await?;
-    let profile_key = desk.pool.read(|core| core.profile_of(id));
-    let profile_key = profile_key.ok_or_else(|| gone(id))?;
+    let (profile_key, file_name) = match guest_of(&desk, &request).await?.whose {
+        Whose::Runner(id) => {
+            let profile_key = desk.pool.read(|core| core.profile_of(id));
+            (profile_key.ok_or_else(|| gone(id))?, "boot-script")
+        }
+        Whose::Builder(profile_key) => (profile_key, "build-script"),
+    };
     let script = match &desk.lib_monitor_dir {
-        Some(lib_monitor_dir) => read_script(lib_monitor_dir, &profile_key).await,
+        Some(lib_monitor_dir) => read_script(lib_monitor_dir, &profile_key, file_name).await,
         None => None,
     };
     let script = script.ok_or_else(|| {
         ApiError::new(
             Code::NotFound,
-            format!("profile {profile_key} has no boot-script"),
+            format!("profile {profile_key} has no {file_name}"),
         )
     })?;
     Ok(HttpResponse::Ok()
@@ -69,11 +80,15 @@ pub async fn boot(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse
 }
 
 /// The script of a profile, if it has one that can be read. What the disk said is in the log.
-async fn read_script(lib_monitor_dir: &Path, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+async fn read_script(
+    lib_monitor_dir: &Path,
+    profile_key: &ProfileKey,
+    file_name: &str,
+) -> Option<Vec<u8>> {
     let path = lib_monitor_dir
         .join("profiles")
         .join(profile_key.as_str())
-        .join("boot-script");
+        .join(file_name);
     let read = async {
         let mut script = Vec::new();
         let file = tokio::fs::File::open(&path).await?;

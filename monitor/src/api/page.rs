@@ -95,6 +95,7 @@ fn render(view: &View, now: Timestamp) -> Markup {
                 @for (profile_key, count) in counts { (count) " of " (profile_key) ". " }
             }
         }
+        (render_images(view, now))
         (render_runners(view, now))
         (render_recent(view, now))
     }
@@ -118,6 +119,29 @@ fn render_counts(view: &View) -> Markup {
                         counts.reserved, counts.busy, counts.excess_healthy, counts.wanted,
                     ] {
                         td.number { (number) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn render_images(view: &View, now: Timestamp) -> Markup {
+    html! {
+        @if !view.images.is_empty() {
+            h2 { "Images" }
+            table {
+                tr { th { "Profile" } th { "Age" } th { "Rebuilt for" } th { "Last failure" } }
+                @for (profile_key, image) in &view.images {
+                    tr {
+                        td { (profile_key) }
+                        td { @if image.built_at.is_some() { (age(image.built_at, now)) } @else { "none" } }
+                        td { (age(image.rebuilt_since, now)) }
+                        td.invalid {
+                            @if let Some(failure) = &image.failure {
+                                "failed to " (failure) " (" (image.failure_count) " in a row)"
+                            }
+                        }
                     }
                 }
             }

@@ -24,6 +24,7 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
     let (hypervisor, _) = Hypervisor::new(HypervisorSettings {
         data_path: folder.path().to_owned(),
         guest_prefix: "ci-runner".to_owned(),
+        builder_prefix: "ci-rebuild".to_owned(),
         libvirt_uri: "test:///default".to_owned(),
         makes_virtual_machines: false,
         profiles_path: folder.path().to_owned(),

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use shared::values::ProfileKey;
+
 use super::{Monitor, RunnerId, observed::Sighting};
 
 /// How a guest shows which one it is.
@@ -24,6 +26,14 @@ pub enum Proof {
 pub enum Asker {
     /// The guest of this runner.
     Guest(RunnerId),
+    /// The guest that builds the image of this profile, if it asks from the address that the host
+    /// gave to `guest_name`.
+    BuilderIfAt {
+        /// Which profile.
+        profile_key: ProfileKey,
+        /// Its guest.
+        guest_name: String,
+    },
     /// The guest of this runner, if it asks from the address that the host gave to `guest_name`.
     GuestIfAt {
         /// Which runner.
@@ -43,7 +53,15 @@ impl Monitor {
         match guest_secret {
             Some(guest_secret) => {
                 let id = self.credentials.guest_with(guest_secret);
-                id.map_or(Asker::Stranger, |id| self.asker_with_secret_of(id))
+                let builder = self.images.builder_with(guest_secret);
+                match (id, builder) {
+                    (Some(id), _) => self.asker_with_secret_of(id),
+                    (None, Some(profile_key)) => Asker::BuilderIfAt {
+                        profile_key: profile_key.clone(),
+                        guest_name: self.policy.builder_name(profile_key),
+                    },
+                    (None, None) => Asker::Stranger,
+                }
             }
             None => self.asker_without_secret(address),
         }

@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    BackOff, Credentials, Intent, Policy, Resources, RunnerId,
+    BackOff, Credentials, Images, Intent, Policy, Resources, RunnerId,
     intent::SnapshotError,
     observed::{Observed, Sighting},
     recent::Recent,
@@ -38,6 +38,7 @@ pub struct Monitor {
     /// The secrets of guests.
     pub credentials: Credentials,
     pub(super) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
+    pub(super) images: Images,
     pub(super) recent: Recent,
 }
 
@@ -66,6 +67,7 @@ impl Monitor {
             registration_rhythm: Rhythm::default(),
             credentials: Credentials::default(),
             creation_back_offs: BTreeMap::new(),
+            images: Images::default(),
             recent: Recent::default(),
         })
     }
@@ -141,16 +143,17 @@ impl Monitor {
         all
     }
 
-    /// What all runners take of the host, those that are being made or destroyed included. None
-    /// if there is a guest of which nobody knows what it takes: then nothing more may be made.
+    /// What all runners and rebuilds take of the host, those that are being made or destroyed
+    /// included. None if there is a guest of which nobody knows what it takes: then nothing more may be made.
     pub(super) fn resources_in_use(&self) -> Option<Resources> {
         let records = self.intent.runners.iter();
-        records
+        let of_runners: Option<Resources> = records
             .filter(|(id, record)| {
                 let is_gone = self.observed.guest(**id, record) == Sighting::Absent;
                 record.flight == Some(Flight::Creating) || !is_gone
             })
             .map(|(_, record)| record.needs)
-            .sum()
+            .sum();
+        Some(of_runners? + self.images.resources_in_use())
     }
 }

@@ -30,6 +30,7 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
         needs: hugepages(1),
         github_runner_label: "profile-label".into(),
         proof: Proof::Secret,
+        builds_image: false,
     };
     Policy {
         names: RunnerNames {
@@ -46,6 +47,8 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
         reserve_timeout: Duration::from_secs(200),
         poll_interval: Duration::from_secs(5),
         cache_timeout: Duration::from_secs(60),
+        image_max_age: Duration::from_secs(1000),
+        builder_prefix: "ci-rebuild".into(),
         makes_runners: true,
         destroys_all: false,
     }
@@ -213,6 +216,8 @@ impl TestPool {
         match task {
             Task::Create(creation) => self.create(creation),
             Task::Destroy(destruction) => self.destroy(destruction),
+            // It stays under way until the test says how it ended.
+            Task::Rebuild(_) => {}
             Task::AddLabels {
                 unique_id,
                 ids,

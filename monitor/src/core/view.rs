@@ -11,7 +11,7 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use super::{Monitor, RunnerId, observed::Sighting, recent::Recent};
+use super::{ImageView, Monitor, RunnerId, observed::Sighting, recent::Recent};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct View {
     pub created_at: BTreeMap<u64, Timestamp>,
     /// Temporary targets, if there are any.
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
+    /// The images that are built here.
+    pub images: BTreeMap<ProfileKey, ImageView>,
     /// What was done lately.
     pub recent: Recent,
 }
@@ -45,6 +47,7 @@ impl Monitor {
                 .map(|(id, record)| (id.0, record.created_at))
                 .collect(),
             target_override: self.target_override().cloned(),
+            images: self.image_views(),
             recent: self.recent.clone(),
         })
     }

@@ -80,6 +80,14 @@ pub enum HypervisorError {
         /// Its profile.
         profile_key: ProfileKey,
     },
+    /// The guest that was to become an image did not power off.
+    #[error("build the image of {name}: it has not powered off within {seconds} s")]
+    BuildTimeout {
+        /// The guest.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The definition in the profile's folder cannot be one.
     #[error("use {}: {problem}", .path.display())]
     UnusableTemplate {
@@ -144,6 +152,7 @@ impl HypervisorError {
             | Self::Occupied { .. }
             | Self::StillRunning { .. }
             | Self::NoImage { .. }
+            | Self::BuildTimeout { .. }
             | Self::Program { .. }
             | Self::Unwatched => true,
             Self::InvalidPrefix { .. }

@@ -13,17 +13,18 @@ mod libvirt;
 mod namespace;
 mod program;
 
-use std::{io, net::Ipv4Addr, path::PathBuf};
+use std::{io, net::Ipv4Addr, path::PathBuf, time::SystemTime};
 
 use shared::{
     secret::Secret,
     settings::{GuestDriver, GuestProof},
+    units::Memory,
     values::ProfileKey,
 };
 use tokio::sync::mpsc;
 
 pub use error::{HypervisorError, warn};
-pub use libvirt::TemplateError;
+pub use libvirt::{BuildSpec, TemplateError};
 use namespace::Namespace;
 
 /// Most guests that there may be at once. What fits is a matter of capacity and far below this;
@@ -59,6 +60,8 @@ pub struct GuestSpec {
     pub monitor_url: String,
     /// What it proves itself with, there.
     pub secret: Secret,
+    /// The most memory that a virtual machine may have: what is counted for it.
+    pub memory_max: Memory,
 }
 
 impl GuestSpec {
@@ -78,6 +81,8 @@ pub struct HypervisorSettings {
     pub data_path: PathBuf,
     /// Names that begin with this and a hyphen are ours; no others are ever touched.
     pub guest_prefix: String,
+    /// The same for guests that build images.
+    pub builder_prefix: String,
     /// Which libvirt makes the virtual machines.
     pub libvirt_uri: String,
     /// Whether there are to be virtual machines. Those that are there are looked after in any case.
@@ -90,6 +95,7 @@ pub struct HypervisorSettings {
 #[derive(Clone)]
 pub struct Hypervisor {
     namespace: Namespace,
+    builders: Namespace,
     command: command::Driver,
     /// None where there are no virtual machines, nor are to be: there libvirt need not be there.
     libvirt: Option<libvirt::Driver>,
@@ -112,6 +118,7 @@ impl Hypervisor {
         )?;
         let has_libvirt =
             settings.makes_virtual_machines || libvirt::has_guests(&settings.data_path);
+        let builders = Namespace::new(&settings.builder_prefix)?;
         let libvirt = has_libvirt.then(|| {
             let namespace = namespace.clone();
             libvirt::Driver::new(
@@ -119,11 +126,13 @@ impl Hypervisor {
                 &settings.libvirt_uri,
                 settings.profiles_path,
                 namespace,
+                builders.clone(),
                 ended,
             )
         });
         let hypervisor = Self {
             namespace,
+            builders,
             command,
             libvirt: libvirt.transpose()?,
         };
@@ -138,8 +147,9 @@ impl Hypervisor {
         &self,
         profile_key: &ProfileKey,
         proof: GuestProof,
+        memory_max: Memory,
     ) -> Result<(), HypervisorError> {
-        self.libvirt()?.check(profile_key, proof)
+        self.libvirt()?.check(profile_key, proof, memory_max)
     }
 
     fn libvirt(&self) -> Result<&libvirt::Driver, HypervisorError> {
@@ -186,9 +196,32 @@ impl Hypervisor {
         }
     }
 
-    /// The address of a virtual machine as it is at this moment, once it has one.
+    /// Builds an image and makes it the current one of its profile. Takes as long as that takes;
+    /// nothing of the guest is left then.
+    ///
+    /// # Errors
+    /// Whatever kept it from becoming an image. The one that was current still is.
+    pub async fn rebuild(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
+        self.builders.check(&spec.guest_name)?;
+        self.libvirt()?.rebuild(spec).await
+    }
+
+    /// When the current image of a profile was complete; none if it has no image.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn image_built_at(
+        &self,
+        profile_key: &ProfileKey,
+    ) -> Result<Option<SystemTime>, HypervisorError> {
+        self.libvirt()?.image_built_at(profile_key).await
+    }
+
+    /// The address of a virtual machine, once it has one.
     pub async fn address(&self, name: &str) -> Option<Ipv4Addr> {
-        self.namespace.check(name).ok()?;
+        if !self.namespace.contains(name) && !self.builders.contains(name) {
+            return None;
+        }
         self.libvirt.as_ref()?.address(name).await
     }
 }
@@ -212,6 +245,7 @@ mod tests {
         let settings = |guest_prefix: &str| HypervisorSettings {
             data_path: data.path().to_owned(),
             guest_prefix: guest_prefix.to_owned(),
+            builder_prefix: "ci-rebuild".to_owned(),
             libvirt_uri: "test:///default".to_owned(),
             makes_virtual_machines: false,
             profiles_path: data.path().to_owned(),
@@ -227,6 +261,7 @@ mod tests {
                 driver: GuestDriver::Command(vec!["true".to_owned()]),
                 monitor_url: "http://monitor.invalid/".to_owned(),
                 secret: Secret::new("hunter2"),
+                memory_max: Memory::default(),
             };
             assert!(!format!("{spec:?}").contains("hunter2"));
             for refusal in [

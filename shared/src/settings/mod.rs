@@ -4,7 +4,7 @@
 //! - `environment`: the variables of the process and of `.env`
 //! - `source`: the configuration file, and the variables that override it
 //! - `table`, `kind`: from a key to a value, or to a sentence that says what is wrong with it
-//! - `network`, `github`, `pool`, `host`, `profile`, `queue`, `secrets`: which settings there are
+//! - `network`, `github`, `pool`, `host`, `profile`, `image`, `queue`, `secrets`: which settings there are
 //! - `base_url`, `github_scope`: values that only settings have
 //!
 //! What each setting means to who sets it is explained in `monitor.toml.example`.
@@ -15,6 +15,7 @@ mod error;
 mod github;
 mod github_scope;
 mod host;
+mod image;
 mod kind;
 mod network;
 mod pool;
@@ -36,6 +37,7 @@ pub use self::{
     github::GithubSettings,
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
+    image::ImageSettings,
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
     profile::{GuestDriver, GuestProof, ProfileSettings},

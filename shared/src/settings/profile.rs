@@ -4,7 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{error::SettingsError, kind, table::Table};
+use super::{
+    error::SettingsError,
+    image::{ImageSettings, read_image},
+    kind,
+    table::Table,
+};
 use crate::{
     units::Memory,
     values::{InvalidValue, ProfileKey},
@@ -32,6 +37,15 @@ pub struct ProfileSettings {
     pub requires_normal_memory: Memory,
     /// What makes its guests.
     pub guest: GuestDriver,
+    /// What its image is built from; none if that is made elsewhere.
+    pub image: Option<ImageSettings>,
+}
+
+impl ProfileSettings {
+    /// All the memory that each of its guests takes, hugepages and normal.
+    pub fn memory(&self) -> Memory {
+        Memory::from_bytes(1 << 30) * self.requires_1g_hugepages + self.requires_normal_memory
+    }
 }
 
 /// What makes the guests of a profile.
@@ -95,6 +109,20 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
     )?;
     table.optional("image_type", &kind::one_of(&[("Rust", ())]))?;
 
+    let guest = read_guest(&mut table)?;
+    let image = read_image(&mut table)?;
+    let can_build = match guest {
+        GuestDriver::Libvirt(proof) => proof != GuestProof::Address,
+        GuestDriver::Command(_) => false,
+    };
+    if image.is_some() && !can_build {
+        // A guest that builds an image is told from others by its secret.
+        return Err(table.wrong(
+            "image",
+            "a table".to_owned(),
+            "nothing, unless guest.driver = \"libvirt\" with a proof other than \"address\"",
+        ));
+    }
     let profile = ProfileSettings {
         github_runner_label: table.required("github_runner_label", &kind::line(256))?,
         target_count: table.required("target_count", &kind::number(0..=TARGET_COUNT_MAX))?,
@@ -105,7 +133,8 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
         )?,
         requires_normal_memory: table
             .required("requires_normal_memory", &kind::memory(MEMORY_MAX))?,
-        guest: read_guest(&mut table)?,
+        guest,
+        image,
     };
     table.finish()?;
     Ok(profile)

@@ -57,7 +57,7 @@ fn the_example_shows_every_setting_in_its_table() {
     for (head, start, elsewhere) in [
         ("", "", &["profiles", "queue"][..]),
         ("queue", queue, &[]),
-        ("profiles.linux", profile, &["guest", "image_type"]),
+        ("profiles.linux", profile, &["guest", "image", "image_type"]),
         ("profiles.linux.guest", &guest, &[]),
     ] {
         // A table tells all its keys when it meets one that it does not know.

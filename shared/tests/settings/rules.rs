@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::settings::{GuestDriver, GuestProof};
+use shared::settings::{GuestDriver, GuestProof, ImageSettings};
 
 use super::{SHORTEST, load, refusal};
 
@@ -148,6 +148,30 @@ fn each_switch_zeroes_the_targets_it_should() {
         );
         assert_eq!(pool.queue_member, line.contains("queue_member"), "{line}");
     }
+}
+
+#[test]
+fn a_profile_may_have_its_image_built() {
+    let with_image = |image: &str| {
+        let text = format!(
+            "{SHORTEST}[profiles.linux]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\
+             requires_normal_memory = \"1G\"\n{image}"
+        );
+        load(&text, &[]).unwrap().profiles["linux"].image.clone()
+    };
+    assert_eq!(with_image(""), None);
+    let image = |base: Option<&str>, seconds| {
+        Some(ImageSettings {
+            base: base.map(Into::into),
+            size: "20G".parse().unwrap(),
+            build_timeout: Duration::from_secs(seconds),
+        })
+    };
+    assert_eq!(with_image(r#"image = { size = "20G" }"#), image(None, 3600));
+    assert_eq!(
+        with_image(r#"image = { size = "20G", base = "debian/12.qcow2", build_timeout = 60 }"#),
+        image(Some("debian/12.qcow2"), 60)
+    );
 }
 
 #[test]

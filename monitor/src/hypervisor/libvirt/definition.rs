@@ -8,7 +8,7 @@
 //! | `name`, `uuid` | the guest's |
 //! | `mac` of each `interface` | a new one |
 //! | `on_poweroff`, `on_crash` | `destroy`: a guest that ends is gone |
-//! | the `disk` without a source, or with `/dev/null` for one | a layer upon the profile's image |
+//! | the `disk` without a source, or with `/dev/null` for one | a layer upon the profile's image, or that itself where it is built |
 //! | each other `disk` that is a file | a layer upon that file, so that no guest changes it |
 //! | CD-ROMs, floppies, `readonly` disks | as they are |
 //! | `nvram` | a copy: of the image's, or else of the file it names |
@@ -17,8 +17,10 @@
 
 use std::path::{Path, PathBuf};
 
-use shared::{secret::Secret, settings::GuestProof};
+use shared::{secret::Secret, settings::GuestProof, units::Memory};
 use xmltree::{Element, XMLNode};
+
+use super::memory::memory_of;
 
 /// What the guest's firmware calls its secret, and the monitor's URL.
 const SECRET_NAME: &str = "guest-secret";
@@ -33,6 +35,17 @@ pub enum TemplateError {
     /// It is XML of something else.
     #[error("its root is `{0}`, and not `domain`")]
     NotDomain(String),
+    /// It does not say how much memory a guest has.
+    #[error("it does not say in `memory` how much a guest has, or not in a unit that is known")]
+    NoMemory,
+    /// A guest would take more than is counted for it.
+    #[error("its guests have {has} of memory, and the profile requires only {counted}")]
+    TooMuchMemory {
+        /// What it gives them.
+        has: Memory,
+        /// What is counted for each.
+        counted: Memory,
+    },
     /// It has no devices.
     #[error("it has no `devices`")]
     NoDevices,
@@ -61,6 +74,10 @@ pub struct Newborn<'a> {
     pub folder: &'a Path,
     /// The image's disk, in the format qcow2.
     pub image_disk: &'a Path,
+    /// Whether it works on that disk itself, because it is there to build the image.
+    pub builds: bool,
+    /// The most memory that it may have: what is counted for it, hugepages included.
+    pub memory_max: Memory,
     /// How it proves itself.
     pub proof: GuestProof,
     /// The file that its secret stands in.
@@ -112,6 +129,13 @@ pub fn define(template: &[u8], guest: &Newborn<'_>) -> Result<Definition, Templa
     if domain.name != "domain" {
         return Err(TemplateError::NotDomain(domain.name));
     }
+    let has = memory_of(&domain).ok_or(TemplateError::NoMemory)?;
+    if has > guest.memory_max {
+        return Err(TemplateError::TooMuchMemory {
+            has,
+            counted: guest.memory_max,
+        });
+    }
     set_text(&mut domain, "name", guest.name);
     set_text(&mut domain, "uuid", &guest.uuid.to_string());
     set_text(&mut domain, "on_poweroff", "destroy");
@@ -147,6 +171,11 @@ fn place_disks(devices: &mut Element, guest: &Newborn<'_>) -> Result<Vec<Layer>,
     for disk in children_named(devices, "disk") {
         let is_disk = disk.attributes.get("device").is_none_or(|it| it == "disk");
         if !is_disk || disk.get_child("readonly").is_some() {
+            continue;
+        }
+        if guest.builds && is_blank(disk) {
+            image_count += 1;
+            set_source(disk, guest.image_disk);
             continue;
         }
         let path = guest.folder.join(format!("disk-{}.qcow2", layers.len()));

@@ -8,10 +8,11 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use parking_lot::Mutex;
-use shared::{settings::GuestProof, values::ProfileKey};
+use shared::{settings::GuestProof, units::Memory, values::ProfileKey};
 use tokio::sync::mpsc;
 
 use super::{
@@ -31,12 +32,14 @@ use crate::hypervisor::{
 /// Makes guests that are virtual machines. Cheap to clone.
 #[derive(Clone)]
 pub struct Driver {
-    virsh: Virsh,
+    pub(super) virsh: Virsh,
     namespace: Namespace,
+    /// The names of guests that build images.
+    builders: Namespace,
     /// Where the guests' folders are.
     root: Arc<Path>,
-    materials: Materials,
-    claims: Claims,
+    pub(super) materials: Materials,
+    pub(super) claims: Claims,
     /// The addresses of the guests that are there. A guest keeps its address.
     addresses: Arc<Mutex<BTreeMap<String, Ipv4Addr>>>,
 }
@@ -49,17 +52,19 @@ impl Driver {
         uri: &str,
         profiles: PathBuf,
         namespace: Namespace,
+        builders: Namespace,
         ended: mpsc::Sender<String>,
     ) -> Result<Self, HypervisorError> {
         let root = folder::make_root(data_path).map_err(|source| {
             let subject = data_path.display().to_string();
             HypervisorError::io("make the folder for virtual machines in", subject, source)
         })?;
-        let virsh = Virsh::new(uri, namespace.clone());
+        let virsh = Virsh::new(uri, namespace.clone(), builders.clone());
         tokio::spawn(events::follow(virsh.clone(), ended));
         Ok(Self {
             virsh,
             namespace,
+            builders,
             materials: Materials {
                 // Beside the guests, whose path is absolute and without links.
                 images: images::root(root.parent().unwrap_or(&root)).into(),
@@ -76,12 +81,14 @@ impl Driver {
         &self,
         profile_key: &ProfileKey,
         proof: GuestProof,
+        memory_max: Memory,
     ) -> Result<(), HypervisorError> {
-        self.materials.check(profile_key, proof)
+        self.materials.check(profile_key, proof, memory_max)
     }
 
     /// Every guest, by name. Removes what is left of those that ended unseen.
     pub async fn list(&self) -> Result<Vec<Guest>, HypervisorError> {
+        self.sweep_builders().await?;
         let (root, namespace) = (Arc::clone(&self.root), self.namespace.clone());
         let folders = blocking(move || folder::names(&root, &namespace))
             .await
@@ -121,6 +128,30 @@ impl Driver {
             guests.push(Guest { name, ipv4_address });
         }
         Ok(guests)
+    }
+
+    /// Ends the guests that build an image for nobody, because the monitor that wanted it is gone.
+    async fn sweep_builders(&self) -> Result<(), HypervisorError> {
+        let (root, builders) = (Arc::clone(&self.root), self.builders.clone());
+        let folders = blocking(move || folder::names(&root, &builders))
+            .await
+            .map_err(|source| HypervisorError::io("list", "the folders of rebuilds", source))?;
+        for name in self.builders().await?.union(&folders) {
+            // Without a claim nobody is at work on it, now or later.
+            if let Some(_claim) = self.claims.claim(name) {
+                self.end(name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of the machines that build images.
+    pub(super) async fn builders(&self) -> Result<BTreeSet<String>, HypervisorError> {
+        let names = self.virsh.builders().await;
+        let names = names.map_err(|source| {
+            HypervisorError::program("list", "the machines that build images", source)
+        })?;
+        Ok(names.into_iter().collect())
     }
 
     async fn names(&self) -> Result<BTreeSet<String>, HypervisorError> {
@@ -219,15 +250,15 @@ impl Driver {
     }
 
     /// Ends a guest that is claimed, and removes all there is of it.
-    async fn end(&self, name: &str) -> Result<(), HypervisorError> {
+    pub(super) async fn end(&self, name: &str) -> Result<(), HypervisorError> {
         self.retire(name).await?;
-        if self.names().await?.contains(name) {
+        if self.is_there(name).await? {
             // Whether this worked is not asked of its answer: a guest that has just ended by
             // itself is no failure, and one that is still there is, whatever was said.
             let destroyed = self.virsh.destroy(name).await;
-            let mut is_there = self.names().await?.contains(name);
+            let mut is_there = self.is_there(name).await?;
             if is_there && self.forget_kept().await? {
-                is_there = self.names().await?.contains(name);
+                is_there = self.is_there(name).await?;
             }
             if is_there {
                 return Err(match destroyed {
@@ -241,6 +272,14 @@ impl Driver {
         self.addresses.lock().remove(name);
         self.remove(name).await;
         Ok(())
+    }
+
+    async fn is_there(&self, name: &str) -> Result<bool, HypervisorError> {
+        let names = match self.builders.contains(name) {
+            true => self.builders().await?,
+            false => self.names().await?,
+        };
+        Ok(names.contains(name))
     }
 
     /// Moves the folder of a guest aside, after which it cannot be started any more.
@@ -263,7 +302,22 @@ impl Driver {
         }
     }
 
-    fn folder(&self, name: &str) -> Folder {
+    /// When the current image of a profile was complete; none if it has no image.
+    pub async fn image_built_at(
+        &self,
+        profile_key: &ProfileKey,
+    ) -> Result<Option<SystemTime>, HypervisorError> {
+        let (images, profile_key) = (self.materials.images.clone(), profile_key.clone());
+        let subject = profile_key.to_string();
+        blocking(move || {
+            let image = images::current(&images, &profile_key)?;
+            image.map(|image| image.built_at()).transpose()
+        })
+        .await
+        .map_err(|source| HypervisorError::io("find the image of profile", subject, source))
+    }
+
+    pub(super) fn folder(&self, name: &str) -> Folder {
         Folder::new(&self.root, name)
     }
 }

@@ -7,8 +7,10 @@
 //! virtual/<name>/guest.xml       the definition
 //!                disk-<n>.qcow2  a layer upon the image, or upon another disk of the profile
 //!                nvram.fd        the firmware's variables
+//!                below           the disks that these are layers upon, one on each line
 //!                secret          what it proves itself with, if its firmware shows it that
 //!                console.log     what it says, if its definition has a serial port of type `file`
+//!                disk.qcow2      of a guest that builds an image: what will be the image
 //! virtual/.ended-<name>/         the same, moved aside to be removed
 //! ```
 //!
@@ -17,9 +19,13 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -27,6 +33,8 @@ use crate::hypervisor::namespace::Namespace;
 
 /// What the folder of a guest that has ended begins with. No guest's name begins with a dot.
 const ENDED_PREFIX: &str = ".ended-";
+/// The file in which the disks below a guest's own are noted.
+const DISKS_NOTE: &str = "below";
 
 /// The paths of one guest.
 #[derive(Clone, Debug)]
@@ -57,6 +65,18 @@ impl Folder {
     /// The secret.
     pub fn secret_path(&self) -> PathBuf {
         self.path().join("secret")
+    }
+
+    /// The folder of all guests.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Notes the disks that the guest's own are layers upon.
+    pub fn note_disks(&self, disks: &[PathBuf]) -> io::Result<()> {
+        let lines: Vec<_> = disks.iter().map(|disk| disk.as_os_str()).collect();
+        let lines = lines.join(OsStr::new("\n"));
+        write_private(&self.path().join(DISKS_NOTE), lines.as_encoded_bytes())
     }
 
     /// Makes the folder. False if there is one already, or one that has been moved aside.
@@ -90,6 +110,22 @@ impl Folder {
     fn ended_path(&self) -> PathBuf {
         self.root.join(format!("{ENDED_PREFIX}{}", self.name))
     }
+}
+
+/// The disks that layers of guests are upon, as far as it was noted.
+pub fn disks_in_use(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let mut disks = BTreeSet::new();
+    for entry in fs::read_dir(root)? {
+        match fs::read(entry?.path().join(DISKS_NOTE)) {
+            Ok(note) => disks.extend(
+                note.split(|byte| *byte == b'\n')
+                    .map(|line| PathBuf::from(OsStr::from_bytes(line))),
+            ),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(disks)
 }
 
 /// Writes a file that only the monitor's user may read.
@@ -144,7 +180,8 @@ pub fn names(root: &Path, namespace: &Namespace) -> io::Result<BTreeSet<String>>
     Ok(names)
 }
 
-fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
+/// Not to find something is as good as having removed it.
+pub fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         outcome => outcome,

@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
-use shared::{secret::Secret, settings::GuestProof, values::ProfileKey};
+use shared::{secret::Secret, settings::GuestProof, units::Memory, values::ProfileKey};
 
 use super::{
     definition::{Definition, Layer, Newborn, define},
     folder::{Folder, write_private},
     images::{self, Image},
+    rebuild::BuildSpec,
 };
 use crate::hypervisor::{GuestSpec, HypervisorError, blocking, program};
 
@@ -40,6 +41,7 @@ impl Materials {
         &self,
         profile_key: &ProfileKey,
         proof: GuestProof,
+        memory_max: Memory,
     ) -> Result<(), HypervisorError> {
         let nowhere = Path::new("/");
         let guest = Newborn {
@@ -48,6 +50,8 @@ impl Materials {
             mac: [0; 4],
             folder: nowhere,
             image_disk: nowhere,
+            builds: false,
+            memory_max,
             proof,
             secret_path: nowhere,
             secret: &Secret::new(""),
@@ -71,32 +75,69 @@ impl Materials {
     ) -> Result<(), HypervisorError> {
         let name = &spec.name;
         let image = self.image(spec).await?;
-        let path = self.template_path(&spec.profile_key);
-        let template = {
-            let path = path.clone();
-            blocking(move || read_template(&path)).await
-        };
-        let template = template.map_err(|source| unreadable(&path, source))?;
         let guest = Newborn {
             name,
             uuid: uuid::Uuid::new_v4(),
             mac: rand::random(),
             folder: &folder.path(),
             image_disk: &image.disk(),
+            builds: false,
+            memory_max: spec.memory_max,
             proof,
             secret_path: &folder.secret_path(),
             secret: &spec.secret,
             monitor_url: &spec.monitor_url,
         };
-        let definition = define(&template, &guest)
+        self.put_in(folder, &spec.profile_key, &guest, image.nvram())
+            .await
+    }
+
+    /// Puts all that is needed to build an image beside its disk.
+    pub async fn furnish_build(
+        &self,
+        folder: &Folder,
+        spec: &BuildSpec,
+    ) -> Result<(), HypervisorError> {
+        let guest = Newborn {
+            name: &spec.guest_name,
+            uuid: uuid::Uuid::new_v4(),
+            mac: rand::random(),
+            folder: &folder.path(),
+            image_disk: &folder.path().join("disk.qcow2"),
+            builds: true,
+            memory_max: spec.memory_max,
+            proof: spec.proof,
+            secret_path: &folder.secret_path(),
+            secret: &spec.secret,
+            monitor_url: &spec.monitor_url,
+        };
+        // There is no image yet whose variables could be taken.
+        let nvram = folder.path().join("none");
+        self.put_in(folder, &spec.profile_key, &guest, nvram).await
+    }
+
+    async fn put_in(
+        &self,
+        folder: &Folder,
+        profile_key: &ProfileKey,
+        guest: &Newborn<'_>,
+        image_nvram: PathBuf,
+    ) -> Result<(), HypervisorError> {
+        let path = self.template_path(profile_key);
+        let template = {
+            let path = path.clone();
+            blocking(move || read_template(&path)).await
+        };
+        let template = template.map_err(|source| unreadable(&path, source))?;
+        let definition = define(&template, guest)
             .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })?;
         for layer in &definition.layers {
-            make_layer(name, layer).await?;
+            make_layer(guest.name, layer).await?;
         }
-        let (folder, secret) = (folder.clone(), spec.secret.clone());
-        blocking(move || write_files(&folder, &definition, &image, &secret))
+        let (folder, secret) = (folder.clone(), guest.secret.clone());
+        blocking(move || write_files(&folder, &definition, &image_nvram, &secret))
             .await
-            .map_err(|source| HypervisorError::io("write the files of guest", name, source))
+            .map_err(|source| HypervisorError::io("write the files of guest", guest.name, source))
     }
 
     async fn image(&self, spec: &GuestSpec) -> Result<Image, HypervisorError> {
@@ -152,18 +193,19 @@ async fn make_layer(name: &str, layer: &Layer) -> Result<(), HypervisorError> {
 fn write_files(
     folder: &Folder,
     definition: &Definition,
-    image: &Image,
+    image_nvram: &Path,
     secret: &Secret,
 ) -> io::Result<()> {
     write_private(&folder.secret_path(), secret.expose().as_bytes())?;
     write_private(&folder.definition_path(), &definition.xml)?;
+    let below = definition.layers.iter().map(|layer| layer.below.clone());
+    folder.note_disks(&below.collect::<Vec<_>>())?;
     let Some(nvram) = &definition.nvram else {
         return Ok(());
     };
-    let own = image.nvram();
-    let template = match own.try_exists()? {
-        true => Some(&own),
-        false => nvram.template.as_ref(),
+    let template = match image_nvram.try_exists()? {
+        true => Some(image_nvram),
+        false => nvram.template.as_deref(),
     };
     match template {
         Some(template) => fs::copy(template, &nvram.path).map(drop),

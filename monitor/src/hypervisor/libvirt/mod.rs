@@ -1,7 +1,7 @@
 //! The `libvirt` driver: a guest is a virtual machine, made from the profile's `guest.xml` on
 //! freshly layered disks.
 //!
-//! Owns the machines whose names begin with the prefix of runners, and their folders. It speaks to
+//! Owns the machines whose names begin with the prefixes of runners and of rebuilds, and their folders. It speaks to
 //! libvirt by its command line, `virsh`, so that building the monitor needs nothing of libvirt.
 //! Never touches a machine of another name, and never a disk outside a guest's folder.
 //!
@@ -20,6 +20,9 @@
 //! path in its definition, and fails. So a machine that was not in a list asked for after the move
 //! never comes to be.
 //!
+//! **Guests that build images** are swept away when nobody is at work on them: no list succeeds
+//! while there is one, so that a monitor which has just started counts nothing else before.
+//!
 //! **An ended guest is noticed by `virsh event`,** which runs as long as the monitor; lists only
 //! find what that has missed.
 
@@ -31,8 +34,11 @@ mod events;
 mod folder;
 mod furnish;
 mod images;
+mod memory;
+mod rebuild;
 mod virsh;
 
 pub use definition::TemplateError;
 pub use driver::Driver;
 pub use folder::has_guests;
+pub use rebuild::BuildSpec;

@@ -26,32 +26,49 @@ const LISTENING_SECONDS: &str = "600";
 #[derive(Clone)]
 pub struct Virsh {
     uri: Arc<str>,
+    /// Those of runners.
     namespace: Namespace,
+    /// Those of guests that build images.
+    builders: Namespace,
 }
 
 impl Virsh {
-    /// The libvirt at `uri`, and in it the machines of `namespace`.
-    pub fn new(uri: &str, namespace: Namespace) -> Self {
+    /// The libvirt at `uri`, and in it the runners of `namespace` and those that build images.
+    pub fn new(uri: &str, namespace: Namespace, builders: Namespace) -> Self {
         Self {
             uri: uri.into(),
             namespace,
+            builders,
         }
     }
 
-    /// The names of all machines of ours, also of those that are just being started.
+    /// The names of all runners, also of those that are just being started.
     pub async fn names(&self) -> Result<Vec<String>, ProgramError> {
-        self.list(&["list", "--all", "--name"]).await
+        let words = ["list", "--all", "--name"];
+        self.list(&words, |name| self.namespace.contains(name))
+            .await
+    }
+
+    /// The names of all machines that build images.
+    pub async fn builders(&self) -> Result<Vec<String>, ProgramError> {
+        let words = ["list", "--all", "--name"];
+        self.list(&words, |name| self.builders.contains(name)).await
     }
 
     /// The names of those machines of ours that libvirt would keep although they do not run.
     pub async fn kept_names(&self) -> Result<Vec<String>, ProgramError> {
-        self.list(&["list", "--inactive", "--persistent", "--name"])
-            .await
+        let words = ["list", "--inactive", "--persistent", "--name"];
+        let is_ours = |name: &str| self.namespace.contains(name) || self.builders.contains(name);
+        self.list(&words, is_ours).await
     }
 
-    async fn list(&self, words: &[&str]) -> Result<Vec<String>, ProgramError> {
+    async fn list(
+        &self,
+        words: &[&str],
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, ProgramError> {
         let answer = self.call(words, QUESTION_TIMEOUT).await?;
-        let names = answers::names(&answer).filter(|name| self.namespace.contains(name));
+        let names = answers::names(&answer).filter(|name| is_wanted(name));
         Ok(names.map(str::to_owned).collect())
     }
 
@@ -102,7 +119,7 @@ impl Virsh {
         program::start("virsh", &self.arguments(&words, []))
     }
 
-    /// Whether a machine of this name is ours.
+    /// Whether a machine of this name is a runner of ours.
     pub fn is_ours(&self, name: &str) -> bool {
         self.namespace.contains(name)
     }

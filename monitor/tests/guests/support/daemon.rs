@@ -48,6 +48,7 @@ impl Daemon {
             .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
             .env("SERVO_CI_MONITOR_DATA_PATH", host.path("data"))
             .env("LIB_MONITOR_DIR", host.path("lib"))
+            .env("IMAGE_DEPS_DIR", host.path("deps"))
             .env("RUST_LOG", "debug,actix_server=warn")
             .stderr(file)
             .spawn()

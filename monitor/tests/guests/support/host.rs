@@ -38,6 +38,8 @@ pub struct Profile<'a> {
     pub target_count: usize,
     /// How its guests prove themselves.
     pub proof: &'a str,
+    /// What its image is built from, if it is, as a line of settings.
+    pub image: &'a str,
     /// More settings, which come before the profiles.
     pub more: &'a str,
 }
@@ -47,6 +49,7 @@ impl Default for Profile<'_> {
         Self {
             target_count: 1,
             proof: "fw_cfg",
+            image: "",
             more: "",
         }
     }
@@ -59,6 +62,17 @@ impl Host {
     }
 
     pub fn with_prefix(prefix: &str) -> Self {
+        let host = Self::bare(prefix);
+        host.put_image("2026-01-01");
+        host
+    }
+
+    /// A host whose profile has no image yet.
+    pub fn without_image() -> Self {
+        Self::bare("ci-runner")
+    }
+
+    fn bare(prefix: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind((BRIDGE, 0)).unwrap();
         let github_url = format!("http://{}", listener.local_addr().unwrap());
@@ -82,10 +96,27 @@ impl Host {
             .replace("TINY", TINY);
         host.write("lib/profiles/tiny/guest.xml", &template);
         host.set_boot_script(include_str!("../tiny/runner-boot-script"));
-        let image = host.path("data/images/tiny/2026-01-01");
-        fs::create_dir_all(&image).unwrap();
-        fs::copy(format!("{TINY}/disk.qcow2"), image.join("disk.qcow2")).unwrap();
         host
+    }
+
+    /// Puts a blank image there, as an administrator does.
+    pub fn put_image(&self, name: &str) {
+        self.put_disk(&format!("data/images/tiny/{name}/disk.qcow2"));
+    }
+
+    /// Puts a blank disk where builds may begin with it.
+    pub fn put_base(&self, name: &str) {
+        self.put_disk(&format!("deps/{name}"));
+    }
+
+    fn put_disk(&self, name: &str) {
+        self.write(name, "");
+        fs::copy(format!("{TINY}/disk.qcow2"), self.path(name)).unwrap();
+    }
+
+    /// What a guest runs that builds an image.
+    pub fn set_build_script(&self, script: &str) {
+        self.write("lib/profiles/tiny/build-script", script);
     }
 
     /// What guests run when they boot from now on.
@@ -108,6 +139,7 @@ impl Host {
         let Profile {
             target_count,
             proof,
+            image,
             more,
         } = profile;
         let text = format!(
@@ -121,14 +153,17 @@ impl Host {
             available_normal_memory = "8G"
             monitor_poll_interval = "500ms"
             api_cache_timeout = "100ms"
-            libvirt_runner_guest_prefix = "{}"
+            libvirt_runner_guest_prefix = "{prefix}"
+            libvirt_rebuild_guest_prefix = "build-{prefix}"
             {more}
             [profiles.tiny]
             github_runner_label = "tiny-label"
             target_count = {target_count}
             requires_normal_memory = "128M"
-            guest = {{ driver = "libvirt", proof = "{proof}" }}"#,
-            self.github_url, self.prefix,
+            guest = {{ driver = "libvirt", proof = "{proof}" }}
+            {image}"#,
+            self.github_url,
+            prefix = self.prefix,
         );
         self.write("monitor.toml", &text);
         self.path("monitor.toml")
@@ -166,10 +201,26 @@ impl Host {
         fs::read_to_string(self.path(&path)).unwrap()
     }
 
-    /// The machines that libvirt has, by name.
+    /// The images that are complete, by name.
+    pub fn images(&self) -> Vec<String> {
+        let names = self.names_in("data/images/tiny");
+        let complete = names.into_iter().filter(|name| !name.starts_with('.'));
+        complete.collect()
+    }
+
+    /// The machines of runners that libvirt has, by name.
     pub fn machines(&self) -> Vec<String> {
+        Self::machines_like(&format!("{}-", self.prefix))
+    }
+
+    /// The machines that build images.
+    pub fn builders(&self) -> Vec<String> {
+        Self::machines_like(&format!("build-{}-", self.prefix))
+    }
+
+    fn machines_like(prefix: &str) -> Vec<String> {
         let names = virsh(&["list", "--all", "--name"]);
-        let own = names.lines().filter(|name| name.starts_with(&self.prefix));
+        let own = names.lines().filter(|name| name.starts_with(prefix));
         let mut own: Vec<_> = own.map(str::to_owned).collect();
         own.sort();
         own
@@ -177,7 +228,13 @@ impl Host {
 
     /// What lies in the folder for guests, by name.
     pub fn folders(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("data/virtual")).unwrap();
+        self.names_in("data/virtual")
+    }
+
+    fn names_in(&self, folder: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path(folder)) else {
+            return Vec::new();
+        };
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -198,7 +255,7 @@ impl Host {
 impl Drop for Host {
     /// Guests outlive their monitor, but not their test.
     fn drop(&mut self) {
-        for guest in self.machines() {
+        for guest in self.machines().into_iter().chain(self.builders()) {
             if std::thread::panicking() {
                 let console = fs::read(self.path(&format!("data/virtual/{guest}/console.log")));
                 let console = console.unwrap_or_default();
@@ -208,7 +265,7 @@ impl Drop for Host {
                 );
             }
             // It may be ending already, by the last order of its monitor.
-            while self.machines().contains(&guest) {
+            while !Self::machines_like(&guest).is_empty() {
                 end(&guest);
             }
         }

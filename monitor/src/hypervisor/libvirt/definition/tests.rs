@@ -45,6 +45,8 @@ fn define_as(proof: GuestProof, template: &str) -> Result<Definition, TemplateEr
         mac: [1, 2, 3, 0xfe],
         folder: Path::new("/data/virtual/ci-runner-a.1"),
         image_disk: Path::new("/data/images/a/1/disk.qcow2"),
+        builds: false,
+        memory_max: Memory::from_bytes(256 << 20),
         proof,
         secret_path: Path::new("/data/virtual/ci-runner-a.1/secret"),
         secret: &Secret::new("hunter2"),
@@ -181,11 +183,51 @@ fn a_template_that_cannot_be_one_is_refused() {
             "<network/>".to_owned(),
             "its root is `network`, and not `domain`",
         ),
-        ("<domain/>".to_owned(), "it has no `devices`"),
+        (
+            with(">262144<", ">262145<"),
+            "its guests have 262145K of memory, and the profile requires only 256M",
+        ),
+        (
+            "<domain/>".to_owned(),
+            "it does not say in `memory` how much a guest has",
+        ),
+        (
+            "<domain><memory>1</memory></domain>".to_owned(),
+            "it has no `devices`",
+        ),
         ("<domain>".to_owned(), "it is not XML: "),
         (String::new(), "it is not XML: "),
     ] {
         let error = define_as(GuestProof::FwCfg, &template).unwrap_err();
         assert!(error.to_string().starts_with(problem), "{error}");
     }
+}
+
+#[test]
+fn the_disk_of_a_build_is_the_image_itself() {
+    let guest = Newborn {
+        name: "ci-rebuild-a",
+        uuid: uuid::Uuid::from_u128(7),
+        mac: [1, 2, 3, 4],
+        folder: Path::new("/data/virtual/ci-rebuild-a"),
+        image_disk: Path::new("/data/virtual/ci-rebuild-a/disk.qcow2"),
+        builds: true,
+        memory_max: Memory::from_bytes(256 << 20),
+        proof: GuestProof::FwCfg,
+        secret_path: Path::new("/data/virtual/ci-rebuild-a/secret"),
+        secret: &Secret::new("hunter2"),
+        monitor_url: "http://10.0.0.1:8000/",
+    };
+    let definition = define(TEMPLATE.as_bytes(), &guest).unwrap();
+    let xml = String::from_utf8(definition.xml).unwrap();
+    assert_has(
+        &xml,
+        r#"<source file="/data/virtual/ci-rebuild-a/disk.qcow2" />"#,
+    );
+    let below: Vec<_> = definition.layers.iter().map(|it| &it.below).collect();
+    assert_eq!(
+        below,
+        [Path::new("/images/boot.qcow2")],
+        "others are layers still"
+    );
 }

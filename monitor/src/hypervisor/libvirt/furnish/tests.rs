@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TEMPLATE: &str = "<domain><devices><disk/></devices></domain>";
+const TEMPLATE: &str = "<domain><memory>1</memory><devices><disk/></devices></domain>";
 
 fn materials(data: &Path) -> Materials {
     fs::create_dir_all(data.join("profiles/linux")).unwrap();
@@ -22,7 +22,7 @@ fn a_profile_is_refused_for_what_is_wrong_with_its_template() {
     let materials = materials(data.path());
     let path = data.path().join("profiles/linux/guest.xml");
     let check = || {
-        let checked = materials.check(&linux(), GuestProof::FwCfg);
+        let checked = materials.check(&linux(), GuestProof::FwCfg, Memory::from_bytes(1024));
         checked.map_err(|error| error.to_string())
     };
     assert_eq!(check(), Err(format!("read {}", path.display())));
@@ -51,6 +51,7 @@ async fn a_guest_without_an_image_is_refused_until_there_is_one() {
         driver: shared::settings::GuestDriver::Libvirt(GuestProof::FwCfg),
         monitor_url: "http://monitor.invalid/".to_owned(),
         secret: Secret::new("hunter2"),
+        memory_max: Memory::from_bytes(1024),
     };
     let folder = Folder::new(data.path(), &spec.name);
     let error = materials
@@ -84,7 +85,14 @@ fn only_the_monitors_user_may_read_the_secret() {
             template: Some(template),
         }),
     };
-    let written = || write_files(&folder, &definition, &image, &Secret::new("hunter2"));
+    let written = || {
+        write_files(
+            &folder,
+            &definition,
+            &image.nvram(),
+            &Secret::new("hunter2"),
+        )
+    };
     written().unwrap();
     for path in [folder.secret_path(), folder.definition_path()] {
         let mode = fs::metadata(path).unwrap().permissions().mode();
