@@ -13,6 +13,7 @@ use crate::core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources};
 pub fn policy_of(settings: &Settings) -> Policy {
     let Settings {
         github,
+        network,
         pool,
         host,
         profiles,
@@ -38,6 +39,7 @@ pub fn policy_of(settings: &Settings) -> Policy {
         start_timeout: pool.monitor_start_timeout,
         reserve_timeout: pool.monitor_reserve_timeout,
         image_max_age: host.base_image_max_age,
+        base_url: network.external_base_url.to_string(),
         builder_prefix: host.libvirt_rebuild_guest_prefix.clone(),
         poll_interval: pool.monitor_poll_interval,
         cache_timeout: github.api_cache_timeout,

@@ -88,6 +88,7 @@ impl MonitorNode {
             poll_interval: POLL_INTERVAL,
             cache_timeout: CACHE_TIMEOUT,
             image_max_age: Duration::MAX,
+            base_url: String::new(),
             builder_prefix: "ci-rebuild".to_owned(),
             makes_runners: true,
             destroys_all: false,

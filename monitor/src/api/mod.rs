@@ -10,6 +10,7 @@ mod page;
 mod parameters;
 mod policy;
 mod reservation;
+mod screenshot;
 mod select_runner;
 mod take;
 #[cfg(test)]
@@ -98,9 +99,6 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
                     .fold(resource, |resource, route| resource.route(route)),
             );
         };
-        serve("/", "GET", vec![get().to(page::whole)]);
-        serve("/dashboard.html", "GET", vec![get().to(page::live_part)]);
-        serve("/dashboard.json", "GET", vec![get().to(dashboard::json)]);
         serve(
             "/profile/{profile_key}/take",
             "POST",
@@ -130,19 +128,30 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
                 delete().to(policy::cancel),
             ],
         );
-        serve(
-            "/github-jitconfig",
-            "GET",
-            vec![get().to(guest::github_jitconfig)],
-        );
-        serve("/boot", "GET", vec![get().to(guest::boot)]);
-        serve(
-            "/image-deps/{path:.*}",
-            "GET",
-            vec![get().to(image_deps::file)],
-        );
-        serve("/healthz", "GET", vec![get().to(health::alive)]);
-        serve("/readyz", "GET", vec![get().to(health::ready)]);
+        for (path, route) in [
+            ("/", get().to(page::whole)),
+            ("/dashboard.html", get().to(page::live_part)),
+            ("/dashboard.json", get().to(dashboard::json)),
+            ("/github-jitconfig", get().to(guest::github_jitconfig)),
+            ("/boot", get().to(guest::boot)),
+            ("/image-deps/{path:.*}", get().to(image_deps::file)),
+            (
+                "/runner/{id}/screenshot.png",
+                get().to(screenshot::of_runner),
+            ),
+            (
+                "/runner/{id}/screenshot/now",
+                get().to(screenshot::of_runner_now),
+            ),
+            (
+                "/profile/{profile_key}/screenshot.png",
+                get().to(screenshot::of_profile),
+            ),
+            ("/healthz", get().to(health::alive)),
+            ("/readyz", get().to(health::ready)),
+        ] {
+            serve(path, "GET", vec![route]);
+        }
     }
 }
 

@@ -136,7 +136,14 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
                     tr {
                         td { (profile_key) }
                         td { @if image.built_at.is_some() { (age(image.built_at, now)) } @else { "none" } }
-                        td { (age(image.rebuilt_since, now)) }
+                        td {
+                            @if image.rebuilt_since.is_some() || image.failure.is_some() {
+                                a href={ "profile/" (profile_key) "/screenshot.png" } {
+                                    @if image.rebuilt_since.is_some() { (age(image.rebuilt_since, now)) }
+                                    @else { "last seen" }
+                                }
+                            }
+                        }
                         td.invalid {
                             @if let Some(failure) = &image.failure {
                                 "failed to " (failure) " (" (image.failure_count) " in a row)"
@@ -162,7 +169,11 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
                     td { (age(view.created_at.get(&shown.id).copied(), now)) }
                     td { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id) } }
                     td {
-                        @if let Some(name) = &shown.runner.guest_name { (name) }
+                        @if let Some(name) = &shown.runner.guest_name {
+                            @if shown.screenshot_url.is_some() {
+                                a href={ "runner/" (shown.id) "/screenshot.png" } { (name) }
+                            } @else { (name) }
+                        }
                         @if let Some(address) = shown.runner.ipv4_address { " " small { (address) } }
                     }
                 }

@@ -89,6 +89,14 @@ impl Monitor {
         self.images.built_at = Some(built_at);
     }
 
+    /// The name of the guest that builds the image of a profile, be it there or not; none if the
+    /// image is not built here.
+    pub fn builder_name(&self, profile_key: &ProfileKey) -> Option<String> {
+        let profile = self.policy.profiles.get(profile_key)?;
+        let name = self.policy.builder_name(profile_key);
+        profile.builds_image.then_some(name)
+    }
+
     /// Whether runners of this profile wait for its first image.
     pub(super) fn lacks_image(&self, profile_key: &ProfileKey) -> bool {
         let profile = self.policy.profiles.get(profile_key);

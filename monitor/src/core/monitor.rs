@@ -97,6 +97,12 @@ impl Monitor {
         self.observed.is_complete()
     }
 
+    /// The name of a runner's guest, be it there or not.
+    pub fn guest_name_of(&self, id: RunnerId) -> Option<String> {
+        let record = self.intent.runners.get(&id)?;
+        Some(self.policy.guest_name(&record.profile_key, id))
+    }
+
     /// The profile of a runner.
     pub fn profile_of(&self, id: RunnerId) -> Option<ProfileKey> {
         let record = self.intent.runners.get(&id)?;

@@ -36,6 +36,8 @@ pub struct Policy {
     pub cache_timeout: Duration,
     /// How old an image may become before it is rebuilt.
     pub image_max_age: Duration,
+    /// Where people reach this server, ends with a slash.
+    pub base_url: String,
     /// What the names of the guests begin with in which images are built.
     pub builder_prefix: String,
     /// Whether runners are made at all; if not, every target is zero.

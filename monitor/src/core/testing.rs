@@ -48,6 +48,7 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
         poll_interval: Duration::from_secs(5),
         cache_timeout: Duration::from_secs(60),
         image_max_age: Duration::from_secs(1000),
+        base_url: "http://host/".into(),
         builder_prefix: "ci-rebuild".into(),
         makes_runners: true,
         destroys_all: false,

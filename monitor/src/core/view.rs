@@ -11,7 +11,7 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use super::{ImageView, Monitor, RunnerId, observed::Sighting, recent::Recent};
+use super::{ImageView, Monitor, Proof, RunnerId, observed::Sighting, recent::Recent};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +60,7 @@ impl Monitor {
             .iter()
             .map(|(id, record)| DashboardRunner {
                 id: id.0,
-                screenshot_url: None,
+                screenshot_url: self.screenshot_url(*id, &record.profile_key),
                 runner: self.runner_view(*id, record.created_at),
                 profile_key: Some(record.profile_key.clone()),
                 status: statuses.get(id).copied(),
@@ -82,6 +82,13 @@ impl Monitor {
             runners: runners.collect(),
             reservations: Some(reservations.collect()),
         }
+    }
+
+    /// Where the screen of a runner can be seen, if it is one that has a screen.
+    fn screenshot_url(&self, id: RunnerId, profile_key: &ProfileKey) -> Option<String> {
+        let profile = self.policy.profiles.get(profile_key)?;
+        let is_virtual = profile.proof != Proof::Secret;
+        is_virtual.then(|| format!("{}runner/{id}/screenshot.png", self.policy.base_url))
     }
 
     /// A runner as it is shown. Of one that is gone there are only id and age.

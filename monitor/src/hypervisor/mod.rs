@@ -13,7 +13,7 @@ mod libvirt;
 mod namespace;
 mod program;
 
-use std::{io, net::Ipv4Addr, path::PathBuf, time::SystemTime};
+use std::{io, net::Ipv4Addr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use shared::{
     secret::Secret,
@@ -42,6 +42,15 @@ pub struct Guest {
     pub name: String,
     /// Where it can be reached, once that is known. A process has no address of its own.
     pub ipv4_address: Option<Ipv4Addr>,
+}
+
+/// How old a picture of a screen may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Some seconds.
+    Recent,
+    /// As young as can be had.
+    Now,
 }
 
 /// What a new guest needs to know.
@@ -206,6 +215,31 @@ impl Hypervisor {
         self.libvirt()?.rebuild(spec).await
     }
 
+    /// What is on the screen of a virtual machine, as a PNG; none if there is no such machine, or it
+    /// has no screen.
+    ///
+    /// # Errors
+    /// When the picture was taken and cannot be used.
+    pub async fn screenshot(
+        &self,
+        name: &str,
+        freshness: Freshness,
+    ) -> Result<Option<Arc<[u8]>>, HypervisorError> {
+        match &self.libvirt {
+            Some(libvirt) if self.is_ours(name) => libvirt.screenshot(name, freshness).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// What was last seen on the screen of the last build of a profile's image that failed.
+    pub async fn last_screenshot(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        self.libvirt.as_ref()?.last_screenshot(profile_key).await
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        self.namespace.contains(name) || self.builders.contains(name)
+    }
+
     /// When the current image of a profile was complete; none if it has no image.
     ///
     /// # Errors
@@ -219,7 +253,7 @@ impl Hypervisor {
 
     /// The address of a virtual machine, once it has one.
     pub async fn address(&self, name: &str) -> Option<Ipv4Addr> {
-        if !self.namespace.contains(name) && !self.builders.contains(name) {
+        if !self.is_ours(name) {
             return None;
         }
         self.libvirt.as_ref()?.address(name).await

@@ -78,6 +78,11 @@ async fn a_build_that_does_not_end_is_given_up_and_the_last_good_image_stays() {
     assert_eq!(host.images(), ["2020-01-01T00-00-00Z"]);
     monitor.until_idle(&[0]).await;
     assert_eq!(host.folders(), [host.guest(0)]);
+    let screen = monitor
+        .call(Method::GET, "profile/tiny/screenshot.png")
+        .await;
+    assert_eq!(screen.status, 200);
+    assert_eq!(screen.header("content-type"), Some("image/png"));
     let page = monitor.call(Method::GET, "").await;
     let page = page.text().unwrap();
     let failure = "has not powered off within 8 s (1 in a row)";

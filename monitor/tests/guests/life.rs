@@ -1,7 +1,7 @@
 //! A runner's life, as it should be.
 
 use emulator::model::JobPhase;
-use shared::wire::MonitorDashboard;
+use shared::{http::Method, wire::MonitorDashboard};
 
 use crate::support::{Daemon, Host, Profile, until};
 
@@ -19,6 +19,25 @@ async fn a_runner_boots_runs_its_job_powers_off_and_is_replaced() {
     assert_eq!(address.octets()[..3], [192, 168, 100]);
     assert_eq!(host.machines(), ["ci-runner-tiny.0"]);
     assert_eq!(host.folders(), ["ci-runner-tiny.0"]);
+
+    let url = dashboard.runners[0].screenshot_url.as_deref();
+    assert_eq!(
+        url,
+        Some("http://192.168.100.1:8000/runner/0/screenshot.png")
+    );
+    for (path, status) in [
+        ("runner/0/screenshot.png", 200),
+        ("runner/0/screenshot/now", 200),
+        ("runner/7/screenshot.png", 404),
+        ("runner/x/screenshot/now", 404),
+        ("profile/tiny/screenshot.png", 404),
+        ("profile/none/screenshot.png", 404),
+    ] {
+        let answer = monitor.call(Method::GET, path).await;
+        assert_eq!(answer.status, status, "{path}");
+        let is_png = answer.body.starts_with(b"\x89PNG\r\n");
+        assert_eq!(is_png, status == 200, "{path}");
+    }
 
     let label = monitor.take("job").await;
     let job = host.queue_job(&label, "echo from the job > /dev/console");

@@ -21,6 +21,7 @@ use super::{
     folder::{self, Folder},
     furnish::Materials,
     images,
+    screen::Camera,
     virsh::Virsh,
 };
 use crate::hypervisor::{
@@ -40,6 +41,7 @@ pub struct Driver {
     root: Arc<Path>,
     pub(super) materials: Materials,
     pub(super) claims: Claims,
+    pub(super) camera: Camera,
     /// The addresses of the guests that are there. A guest keeps its address.
     addresses: Arc<Mutex<BTreeMap<String, Ipv4Addr>>>,
 }
@@ -72,6 +74,7 @@ impl Driver {
             },
             root: root.into(),
             claims: Claims::default(),
+            camera: Camera::default(),
             addresses: Arc::default(),
         })
     }

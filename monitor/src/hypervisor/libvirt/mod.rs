@@ -36,6 +36,7 @@ mod furnish;
 mod images;
 mod memory;
 mod rebuild;
+mod screen;
 mod virsh;
 
 pub use definition::TemplateError;

@@ -8,7 +8,7 @@
 //! virtual/ci-rebuild-<profile_key>/  where the build is made; swept away if nobody is at work on it
 //!        │ powers off in time                    │ does not
 //!        v                                       v
-//! images/<profile_key>/.new ──> <name>    images/<profile_key>/.failed/  the console's last words
+//! images/<profile_key>/.new ──> <name>    images/<profile_key>/.failed/  its last words
 //! ```
 
 use std::{
@@ -33,7 +33,7 @@ use super::{
     images,
 };
 use crate::hypervisor::{
-    blocking,
+    Freshness, blocking,
     error::{HypervisorError, warn},
     program,
 };
@@ -129,21 +129,35 @@ impl Driver {
         })
     }
 
-    /// Keeps what the console of a failed build says, for whoever looks for the cause.
+    /// Keeps what is on the screen and the console of a failed build, for whoever looks for the cause.
     async fn keep_last_words(&self, spec: &BuildSpec) {
+        let seen = self.screenshot(&spec.guest_name, Freshness::Now).await;
+        let png = seen.ok().flatten();
         let console = self.folder(&spec.guest_name).path().join("console.log");
-        let failed = self
-            .materials
-            .images
-            .join(spec.profile_key.as_str())
-            .join(".failed");
+        let failed = self.failed_folder(&spec.profile_key);
         let kept = blocking(move || {
+            unless_missing(fs::remove_dir_all(&failed))?;
             fs::create_dir_all(&failed)?;
+            if let Some(png) = png {
+                fs::write(failed.join("screenshot.png"), png)?;
+            }
             unless_missing(fs::copy(&console, failed.join("console.log")).map(drop))
         });
         if let Err(error) = kept.await {
-            log::warn!("failed to keep the console of a failed build: {error}");
+            log::warn!("failed to keep the last words of a failed build: {error}");
         }
+    }
+
+    /// What was last seen on the screen of the last build that failed, as a PNG.
+    pub async fn last_screenshot(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        let path = self.failed_folder(profile_key).join("screenshot.png");
+        // It was written here, and is no longer than what was read then.
+        blocking(move || fs::read(path)).await.ok()
+    }
+
+    fn failed_folder(&self, profile_key: &ProfileKey) -> PathBuf {
+        let profile = self.materials.images.join(profile_key.as_str());
+        profile.join(".failed")
     }
 }
 

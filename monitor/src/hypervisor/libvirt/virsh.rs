@@ -106,6 +106,14 @@ impl Virsh {
         self.call(&words, QUESTION_TIMEOUT).await.map(drop)
     }
 
+    /// Writes what is on the screen of a machine to a file.
+    pub async fn screenshot(&self, name: &str, path: &Path) -> Result<(), ProgramError> {
+        let arguments = self.arguments(&["screenshot", name], [path.as_os_str().to_owned()]);
+        program::call("virsh", &arguments, QUESTION_TIMEOUT)
+            .await
+            .map(drop)
+    }
+
     /// Begins to listen to what happens to machines, one line for each event.
     pub fn listen(&self) -> std::io::Result<Child> {
         let words = [
