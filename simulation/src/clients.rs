@@ -78,15 +78,19 @@ impl World {
                 .iter()
                 .map(|targets| targets[profile])
                 .sum();
-            let count = if self.chance.happens(0.25) {
+            let count = if self.scenario.day.is_none() && self.chance.happens(0.25) {
                 self.chance.number(1, total.min(4) as u64)
             } else {
                 1
             };
-            let joins_at =
-                self.now + Duration::from_micros(self.chance.number(0, trouble_end * 3 / 4));
+            let joins_after = match self.scenario.day {
+                Some(day) => day.joins_after(index, &mut self.chance),
+                None => Duration::from_micros(self.chance.number(0, trouble_end * 3 / 4)),
+            };
+            let joins_at = self.now + joins_after;
             let leaves_at = joins_at + self.chance.millis(0, 90_000);
             let habit = match self.chance.number(0, 19) {
+                _ if self.scenario.day.is_some() => Habit::Patient,
                 0 => Habit::Wasteful,
                 1 | 2 => Habit::AbandonsAt(leaves_at),
                 3 => Habit::WithdrawsAt(leaves_at),

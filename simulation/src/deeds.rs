@@ -95,7 +95,13 @@ impl World {
                 News::Guests(guests.map(seen).collect(), asked_at)
             }
             Look::Registrations if self.fortune() == Fortune::Well => {
-                News::Registrations(self.registrations(), asked_at)
+                let registrations = self.registrations();
+                // What has not changed since it was last sent is free.
+                if self.monitors[index].listed.as_ref() != Some(&registrations) {
+                    self.monitors[index].listed = Some(registrations.clone());
+                    self.charge();
+                }
+                News::Registrations(registrations, asked_at)
             }
             Look::Registrations => News::LookFailed(look),
         }
@@ -106,6 +112,7 @@ impl World {
         if fortune == Fortune::Refused {
             return Some(News::CreationFailed(creation.id));
         }
+        self.charge();
         let secret = format!("{:016x}", self.chance.number(0, u64::MAX));
         let new = NewRunner {
             name: creation.runner_name.clone(),
@@ -135,7 +142,8 @@ impl World {
         };
         self.guests.insert(id.clone(), guest);
         self.check_capacity(index);
-        let boots_after = self.chance.millis(500, 20_000);
+        let (shortest, longest) = self.scenario.pace.boot;
+        let boots_after = self.chance.millis(shortest, longest);
         self.later(boots_after, Event::GuestActs(id));
         News::Created(creation.id)
     }
@@ -148,6 +156,7 @@ impl World {
         if fortune == Fortune::Refused {
             return Some(News::DestructionFailed(destruction.id));
         }
+        self.charge();
         let deletion =
             match self
                 .github

@@ -8,7 +8,7 @@ use shared::{
     github::{Label, Registration, RegistrationStatus},
 };
 
-use crate::world::World;
+use crate::world::{Event, World};
 
 /// How a question to GitHub goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +59,39 @@ pub fn registration(view: &RunnerView) -> Registration {
 impl World {
     /// How the next question to GitHub goes.
     pub fn fortune(&mut self) -> Fortune {
-        if self.now < self.github_down_until || self.strikes(|weather| weather.github_error) {
+        let is_outage = self.scenario.is_outage(self.now.since(self.started_at));
+        if is_outage
+            || self.now < self.github_down_until
+            || self.strikes(|weather| weather.github_error)
+        {
             Fortune::Refused
         } else if self.strikes(|weather| weather.github_lost) {
             Fortune::AnswerLost
         } else {
             Fortune::Well
+        }
+    }
+
+    /// GitHub counts one more request.
+    pub fn charge(&mut self) {
+        let in_an_hour = self.bill.charge(self.now);
+        self.tally.github_calls += 1;
+        self.tally.github_calls_peak = self.tally.github_calls_peak.max(in_an_hour);
+    }
+
+    /// GitHub tells of a job on that runner, if it does.
+    pub fn send_webhook(&mut self, server: usize, runner_name: &str) {
+        if self.scenario.day.is_some_and(|day| day.has_webhooks) {
+            let delay = self.chance.millis(500, 3000);
+            self.later(delay, Event::Webhook(server, runner_name.to_owned()));
+        }
+    }
+
+    /// What GitHub tells arrives at a monitor.
+    pub fn webhook(&mut self, index: usize, runner_name: &str) {
+        if let Some(core) = self.monitors[index].core.as_mut() {
+            core.handle_webhook(runner_name);
+            self.monitor_settles(index);
         }
     }
 

@@ -40,7 +40,8 @@ impl World {
         if guest.is_dud {
             return;
         }
-        let pause = self.chance.millis(500, 2000);
+        let (shortest, longest) = self.scenario.pace.word;
+        let pause = self.chance.millis(shortest, longest);
         let stage = match self.guests[id].stage.clone() {
             Stage::Booting => self.guest_boots(id),
             Stage::Listening(runner, session) => self.guest_listens(id, runner, session),
@@ -101,15 +102,17 @@ impl World {
         {
             return Some(Stage::Listening(runner, session));
         }
-        let until = self.now + self.chance.millis(2_000, 60_000);
+        let (shortest, longest) = self.scenario.pace.job;
+        let until = self.now + self.chance.millis(shortest, longest);
         let runner_name = self.guests[id].runner_name.clone();
         self.check_job_start(id.0, &runner_name, &offer);
+        self.send_webhook(id.0, &runner_name);
         Some(Stage::Running(runner, session, offer.job_id, until))
     }
 
     fn guest_runs(
         &mut self,
-        _: &GuestId,
+        id: &GuestId,
         runner: RegistrationId,
         session: SessionId,
         job: JobId,
@@ -130,6 +133,8 @@ impl World {
             .github
             .complete_job(self.now, runner, session, job, completion);
         self.tally.workflow_jobs += 1;
+        let runner_name = self.guests[id].runner_name.clone();
+        self.send_webhook(id.0, &runner_name);
         None
     }
 }

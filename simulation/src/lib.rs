@@ -6,9 +6,11 @@
 //!
 //! A reader starts at `world`, which owns the story; `network` carries and loses what is said;
 //! `queues`, `monitors`, `guests` and `clients` are those who say it; `rules` judges.
+//! `day` is one story of another kind: what an ordinary day costs at GitHub.
 
 mod chance;
 mod clients;
+mod day;
 mod deeds;
 mod faults;
 mod github;
@@ -20,6 +22,7 @@ mod rules;
 mod scenario;
 mod world;
 
+pub use day::{Day, Outage};
 pub use rules::{Tally, Violation};
 pub use scenario::Scenario;
 

@@ -8,7 +8,7 @@ use monitor::core::{
 use queue::core::report::Report;
 use shared::{
     clock::Timestamp,
-    github::RunnerNames,
+    github::{Registration, RunnerNames},
     secret::Secret,
     units::Memory,
     values::{ProfileKey, UniqueId},
@@ -18,14 +18,13 @@ use shared::{
 use crate::{
     deeds::{Deed, News},
     network::{ExchangeId, Granted, Node, Question, Reply},
+    scenario::Pace,
     world::{Event, World},
 };
 
 /// How long a reserved runner waits for its job.
 pub const RESERVE_TIMEOUT: Duration = Duration::from_secs(60);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
-const CACHE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One monitor's process, or its absence.
 pub struct MonitorNode {
@@ -46,6 +45,8 @@ pub struct MonitorNode {
     shown: Option<MonitorDashboard>,
     revision: u64,
     wake_at: Timestamp,
+    /// GitHub's list as it was last sent.
+    pub listed: Option<Vec<Registration>>,
 }
 
 /// The profiles of the story, by number.
@@ -64,7 +65,7 @@ fn one_page() -> Resources {
 
 impl MonitorNode {
     /// A host with these targets and room for exactly as many runners.
-    pub fn new(index: usize, targets: &[usize]) -> Self {
+    pub fn new(index: usize, targets: &[usize], pace: Pace) -> Self {
         let profiles = targets.iter().enumerate().map(|(profile, &target_count)| {
             let policy = ProfilePolicy {
                 target_count,
@@ -85,8 +86,8 @@ impl MonitorNode {
             labels: LabelPolicy::FromBirth,
             start_timeout: START_TIMEOUT,
             reserve_timeout: RESERVE_TIMEOUT,
-            poll_interval: POLL_INTERVAL,
-            cache_timeout: CACHE_TIMEOUT,
+            poll_interval: pace.poll_interval,
+            cache_timeout: pace.cache_timeout,
             image_max_age: Duration::MAX,
             base_url: String::new(),
             builder_prefix: "ci-rebuild".to_owned(),
@@ -107,6 +108,7 @@ impl MonitorNode {
             shown: None,
             revision: 0,
             wake_at: Timestamp::default(),
+            listed: None,
         }
     }
 
@@ -377,7 +379,7 @@ impl World {
     fn plan_monitor_wake(&mut self, index: usize) {
         let node = &mut self.monitors[index];
         let Some(core) = &node.core else { return };
-        let latest = self.now + POLL_INTERVAL;
+        let latest = self.now + self.scenario.pace.poll_interval;
         let at = core
             .next_look_at()
             .unwrap_or(latest)

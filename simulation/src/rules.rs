@@ -75,6 +75,10 @@ pub struct Tally {
     pub forwards: u64,
     /// Releases that queues sent to monitors.
     pub releases: u64,
+    /// Requests that GitHub counted: lists that had changed, registrations, deletions.
+    pub github_calls: u64,
+    /// The most of them in any hour.
+    pub github_calls_peak: u64,
 }
 
 impl Tally {
@@ -89,6 +93,8 @@ impl Tally {
         self.workflow_jobs += other.workflow_jobs;
         self.forwards += other.forwards;
         self.releases += other.releases;
+        self.github_calls += other.github_calls;
+        self.github_calls_peak = self.github_calls_peak.max(other.github_calls_peak);
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::chance::Chance;
+use crate::{
+    chance::Chance,
+    day::{Day, Outage},
+};
 
 /// The cast and the weather of one story.
 #[derive(Clone, Debug)]
@@ -21,6 +24,36 @@ pub struct Scenario {
     pub patience: Duration,
     /// What goes wrong, and how often.
     pub weather: Weather,
+    /// How fast everything goes.
+    pub pace: Pace,
+    /// Jobs come as on a working day, and GitHub is out of reach for that time.
+    pub day: Option<Day>,
+}
+
+/// How fast everything goes. Ranges are in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How often a monitor looks at its guests.
+    pub poll_interval: Duration,
+    /// How old GitHub's list may be.
+    pub cache_timeout: Duration,
+    /// How long a guest takes to boot.
+    pub boot: (u64, u64),
+    /// How long a guest is silent between two words to GitHub.
+    pub word: (u64, u64),
+    /// How long a job runs.
+    pub job: (u64, u64),
+}
+
+impl Pace {
+    /// Much happens in little time.
+    const HURRIED: Self = Self {
+        poll_interval: Duration::from_secs(2),
+        cache_timeout: Duration::from_secs(10),
+        boot: (500, 20_000),
+        word: (500, 2000),
+        job: (2_000, 60_000),
+    };
 }
 
 /// How likely each fault is. All zero in calm weather.
@@ -81,7 +114,30 @@ impl Scenario {
             trouble: Duration::from_secs(chance.number(120, 600)),
             patience: PATIENCE,
             weather,
+            pace: Pace::HURRIED,
+            day: None,
         }
+    }
+
+    /// A day at a company: calm but for GitHub.
+    pub fn of_day(day: Day) -> Self {
+        Self {
+            seed: 0,
+            queue_count: 1,
+            targets: vec![vec![day.runners_each]; day.servers],
+            client_count: day.jobs,
+            trouble: day.length,
+            patience: PATIENCE,
+            weather: Weather::default(),
+            pace: day.pace(),
+            day: Some(day),
+        }
+    }
+
+    /// Whether GitHub is out of reach at so long after the beginning.
+    pub fn is_outage(&self, after: Duration) -> bool {
+        let outage = self.day.and_then(|day| day.outage);
+        outage.is_some_and(|Outage { from, length }| (from..from + length).contains(&after))
     }
 }
 

@@ -8,6 +8,7 @@ use shared::{clock::Timestamp, values::UniqueId};
 use crate::{
     chance::Chance,
     clients::Client,
+    day::Bill,
     deeds::{Deed, News},
     faults::Blow,
     github,
@@ -46,6 +47,8 @@ pub enum Event {
     Deed(usize, u64, Box<Deed>),
     /// A monitor learns how it ended.
     MonitorLearns(usize, u64, Box<News>),
+    /// GitHub tells a monitor that a job began or ended on the runner of that name.
+    Webhook(usize, String),
     /// A guest does what it does.
     GuestActs(GuestId),
     /// A client asks.
@@ -68,6 +71,7 @@ pub struct World {
     pub(crate) chance: Chance,
     pub(crate) github: Model,
     pub(crate) github_down_until: Timestamp,
+    pub(crate) bill: Bill,
     pub(crate) queues: Vec<QueueNode>,
     pub(crate) monitors: Vec<MonitorNode>,
     pub(crate) clients: Vec<Client>,
@@ -99,13 +103,14 @@ impl World {
             .targets
             .iter()
             .enumerate()
-            .map(|(index, targets)| MonitorNode::new(index, targets));
+            .map(|(index, targets)| MonitorNode::new(index, targets, scenario.pace));
         Self {
             started_at,
             now: started_at,
             chance: Chance::of(scenario.seed),
             github: github::model(started_at),
             github_down_until: started_at,
+            bill: Bill::default(),
             queues: (0..scenario.queue_count)
                 .map(|_| QueueNode::default())
                 .collect(),
@@ -220,6 +225,7 @@ impl World {
             }
             Event::MonitorSettles(..) | Event::MonitorLearns(..) => {}
             Event::Deed(monitor, life, deed) => self.deed_is_done(monitor, life, *deed),
+            Event::Webhook(monitor, runner_name) => self.webhook(monitor, &runner_name),
             Event::GuestActs(id) => self.guest_acts(&id),
             Event::ClientActs(client) => self.client_acts(client),
             Event::WorkflowJob(client, label) => self.queue_workflow_job(client, label),

@@ -1,6 +1,8 @@
 //! Some hundred stories, each of which has to end well.
 
-use simulation::{Tally, Violation, simulate};
+use std::time::Duration;
+
+use simulation::{Day, Outage, Tally, Violation, simulate};
 
 /// How many stories; `simulate N` plays more.
 const SEEDS: u64 = 300;
@@ -38,6 +40,24 @@ fn the_rules_hold_in_every_story() {
     assert!(total.faults > 10_000, "{total:?}");
     assert!(total.served * 2 > total.jobs, "{total:?}");
     assert!(total.workflow_jobs > 1000, "{total:?}");
+}
+
+/// The whole day, with webhooks and without, is played every night: `simulate --day`.
+#[test]
+fn two_hours_of_ten_servers_take_less_than_a_fifth_of_githubs_limit_and_an_outage_costs_no_job() {
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let day = Day {
+        jobs: 80,
+        length: minutes(120),
+        outage: Some(Outage {
+            from: minutes(45),
+            length: minutes(30),
+        }),
+        ..Day::WORKING
+    };
+    let tally = day.play().unwrap_or_else(|violation| panic!("{violation}"));
+    assert_eq!(tally.workflow_jobs, 80, "{tally:?}");
+    assert!(tally.github_calls_peak < Day::CALLS_MAX, "{tally:?}");
 }
 
 #[test]

@@ -58,6 +58,13 @@ impl Credentials {
         }
     }
 
+    /// Whether the runner's guest may have its credential: of one that an earlier monitor made,
+    /// nobody knows.
+    pub fn may_be_fetched(&self, id: RunnerId) -> bool {
+        let credential = self.0.get(&id);
+        credential.is_none_or(|it| matches!(it.jit_config, JitConfig::Handed))
+    }
+
     /// Nothing is left of the runner.
     pub fn forget(&mut self, id: RunnerId) {
         self.0.remove(&id);

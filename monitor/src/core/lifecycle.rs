@@ -41,7 +41,6 @@ impl Monitor {
             record.settled_at = now;
         }
         self.guest_rhythm.hint();
-        self.registration_rhythm.hint();
     }
 
     /// A runner could not be made, or perhaps only by half: whatever there is of it is to go.

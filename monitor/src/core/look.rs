@@ -60,12 +60,13 @@ impl Monitor {
         }
     }
 
-    /// While something is about to change at GitHub, its list is read as often as the guests'.
+    /// While something is about to change at GitHub, its list is read as often as the guests'. A
+    /// runner cannot come online before its guest has fetched its credential.
     fn registration_interval(&self) -> Duration {
         let is_awaited = self.statuses().into_iter().any(|(id, status)| {
             let record = &self.intent.runners[&id];
             record.flight.is_none()
-                && (status == RunnerStatus::Starting
+                && ((status == RunnerStatus::Starting && self.credentials.may_be_fetched(id))
                     || record.registration_id.is_none()
                     || record.found_busy_at.is_some())
         });
@@ -75,10 +76,10 @@ impl Monitor {
         }
     }
 
-    /// A guest is said to have ended: both lists will show something new.
+    /// A guest is said to have ended: the guests' list will show it. GitHub's need not: what it
+    /// thinks of the runner is its answer when the registration is deleted.
     pub fn handle_guest_ended(&mut self) {
         self.guest_rhythm.hint();
-        self.registration_rhythm.hint();
     }
 
     /// GitHub is said to have something new about the runner of that name.

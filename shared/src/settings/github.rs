@@ -70,7 +70,7 @@ pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, Setting
         work_folder: top.or("work_folder", "_work".to_owned(), &kind::line(256))?,
         api_cache_timeout: top.or(
             "api_cache_timeout",
-            SECOND * 30,
+            SECOND * 60,
             &kind::duration(Duration::ZERO..=DAY),
         )?,
         allowed_qualified_repo_prefix: top

@@ -127,10 +127,8 @@ fn all_other_keys_may_be_left_out() {
         format!("{:?}", settings.pool),
         format!("{:?}", deployed.pool)
     );
-    assert_eq!(
-        settings.github.api_cache_timeout,
-        deployed.github.api_cache_timeout
-    );
+    // GitHub counts looks, and they are needed more rarely than they were.
+    assert_eq!(settings.github.api_cache_timeout, Duration::from_secs(60));
     assert_eq!(
         settings.github.tokenless_select_artifact_max_age,
         deployed.github.tokenless_select_artifact_max_age
