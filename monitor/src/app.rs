@@ -51,7 +51,10 @@ pub enum AppError {
     )]
     NoProfiles(ProfileKey),
     /// A profile's image is built from a file, and it is not said where such files are.
-    #[error("build the image of profile {0}: its base needs IMAGE_DEPS_DIR, which is not set")]
+    #[error(
+        "build the image of profile {0}: its base or its CD-ROMs need IMAGE_DEPS_DIR, \
+         which is not set"
+    )]
     NoImageDeps(ProfileKey),
     /// The data directory cannot be used.
     #[error("{0}")]
@@ -154,12 +157,12 @@ fn hypervisor(settings: &Settings) -> Result<(Hypervisor, Events), AppError> {
     let profiles = settings.profiles.iter();
     let virtual_ones: Vec<_> = profiles
         .filter_map(|(profile_key, profile)| match profile.guest {
-            GuestDriver::Libvirt(proof) => Some((profile_key, proof, profile.memory())),
+            GuestDriver::Libvirt(proof) => Some((profile_key, proof, profile)),
             GuestDriver::Command(_) => None,
         })
         .collect();
     let lib_monitor_dir = settings.lib_monitor_dir.as_ref();
-    let needs_deps = |image: &ImageSettings| image.base.is_some();
+    let needs_deps = |image: &ImageSettings| image.base.is_some() || !image.cdroms.is_empty();
     let mut built_from = settings.profiles.iter().filter(|(_, profile)| {
         settings.image_deps_dir.is_none() && profile.image.as_ref().is_some_and(needs_deps)
     });
@@ -180,8 +183,10 @@ fn hypervisor(settings: &Settings) -> Result<(Hypervisor, Events), AppError> {
             .unwrap_or_default()
             .join("profiles"),
     })?;
-    for (profile_key, proof, memory_max) in virtual_ones {
-        hypervisor.check(profile_key, proof, memory_max)?;
+    for (profile_key, proof, profile) in virtual_ones {
+        let image = profile.image.as_ref();
+        let cdrom_count = image.map_or(0, ImageSettings::cdrom_count);
+        hypervisor.check(profile_key, proof, profile.memory(), cdrom_count)?;
     }
     Ok((hypervisor, events))
 }

@@ -157,8 +157,10 @@ impl Hypervisor {
         profile_key: &ProfileKey,
         proof: GuestProof,
         memory_max: Memory,
+        cdrom_count: usize,
     ) -> Result<(), HypervisorError> {
-        self.libvirt()?.check(profile_key, proof, memory_max)
+        self.libvirt()?
+            .check(profile_key, proof, memory_max, cdrom_count)
     }
 
     fn libvirt(&self) -> Result<&libvirt::Driver, HypervisorError> {

@@ -38,6 +38,29 @@ async fn an_image_is_built_before_its_first_runner_which_begins_with_it() {
     assert_eq!(host.builders(), [""; 0]);
 }
 
+/// Leaves what is on the CD-ROM on the disk that will be the image.
+const BUILDS_FROM_CDROM: &str = "mkdir /mnt && mount -t iso9660 /dev/sr0 /mnt && \
+    dd if=/mnt/user-data of=/dev/vda 2> /dev/null && sync || while :; do sleep 60; done";
+
+#[actix_web::test]
+async fn a_build_has_its_configuration_in_a_drive_which_is_empty_in_runners() {
+    let host = Host::without_image();
+    host.write("lib/profiles/tiny/user-data", "a mark of the profile");
+    host.set_build_script(BUILDS_FROM_CDROM);
+    let empty = "dd if=/dev/sr0 of=/dev/null 2> /dev/null || echo 'guest: has no CD-ROM'\n";
+    host.set_boot_script(&format!("{empty}{}", boot_script()));
+    let profile = Profile {
+        image: "image = { size = \"8M\", build_timeout = 60, \
+                config_iso = { label = \"CIDATA\", files = [\"user-data\"] } }",
+        ..BLANK
+    };
+    let monitor = Daemon::start(&host, profile);
+    monitor.until_idle(&[0]).await;
+    let console = host.console(0);
+    assert!(console.contains("guest: finds a mark"), "{console}");
+    assert!(console.contains("guest: has no CD-ROM"), "{console}");
+}
+
 #[actix_web::test]
 async fn an_old_image_is_rebuilt_while_its_runners_go_on_working() {
     let host = Host::without_image();

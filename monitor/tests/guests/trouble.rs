@@ -129,10 +129,29 @@ async fn what_a_power_cut_left_is_removed() {
                 <os><type>hvm</type></os></domain>";
     fs::write(&xml, kept).unwrap();
     virsh(&["define", xml.to_str().unwrap()]);
+    // Folders of guests that nobody remembers, and one that is not of a guest of ours.
+    for name in [
+        "ci-runner-tiny.55",
+        ".ended-ci-runner-tiny.56",
+        "build-ci-runner-tiny",
+    ] {
+        host.write(&format!("data/virtual/{name}/disk-0.qcow2"), "");
+    }
+    host.write("data/virtual/ci-other-tiny.1/disk-0.qcow2", "");
     let monitor = Daemon::start(&host, Profile::default());
-    monitor.until_idle(&[1]).await;
-    assert_eq!(host.machines(), [host.guest(1)]);
-    assert_eq!(host.folders(), [host.guest(1)]);
+    monitor
+        .until(|dashboard| {
+            dashboard
+                .profile_runner_counts
+                .values()
+                .any(|it| it.idle == 1)
+        })
+        .await;
+    until("all that was left to be gone", || {
+        host.folders().len() == 2 && host.machines().len() == 1
+    })
+    .await;
+    assert_eq!(host.folders(), ["ci-other-tiny.1", &host.machines()[0]]);
 }
 
 #[actix_web::test]

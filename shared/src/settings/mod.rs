@@ -37,7 +37,7 @@ pub use self::{
     github::{GithubAppSettings, GithubSettings},
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
-    image::ImageSettings,
+    image::{ConfigIso, ImageSettings},
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
     profile::{GuestDriver, GuestProof, ProfileSettings},

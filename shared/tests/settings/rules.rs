@@ -1,10 +1,10 @@
 //! What settings mean together, and how far each can go.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use shared::{
     github::Credential,
-    settings::{GuestDriver, GuestProof, ImageSettings},
+    settings::{ConfigIso, GuestDriver, GuestProof, ImageSettings},
 };
 
 use super::{SHORTEST, load, refusal};
@@ -167,6 +167,8 @@ fn a_profile_may_have_its_image_built() {
         Some(ImageSettings {
             base: base.map(Into::into),
             size: "20G".parse().unwrap(),
+            cdroms: Vec::new(),
+            config_iso: None,
             build_timeout: Duration::from_secs(seconds),
         })
     };
@@ -175,6 +177,14 @@ fn a_profile_may_have_its_image_built() {
         with_image(r#"image = { size = "20G", base = "debian/12.qcow2", build_timeout = 60 }"#),
         image(Some("debian/12.qcow2"), 60)
     );
+    let text = r#"image = { size = "20G", cdroms = ["a.iso", "b/c.iso"], config_iso = { label = "CIDATA", files = ["user-data", "meta-data"] } }"#;
+    let with_cdroms = with_image(text).unwrap();
+    assert_eq!(with_cdroms.cdroms, ["a.iso", "b/c.iso"].map(PathBuf::from));
+    let config_iso = ConfigIso {
+        label: "CIDATA".to_owned(),
+        files: ["user-data", "meta-data"].map(str::to_owned).to_vec(),
+    };
+    assert_eq!(with_cdroms.config_iso, Some(config_iso));
 }
 
 #[test]

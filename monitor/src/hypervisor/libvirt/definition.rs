@@ -10,7 +10,8 @@
 //! | `on_poweroff`, `on_crash` | `destroy`: a guest that ends is gone |
 //! | the `disk` without a source, or with `/dev/null` for one | a layer upon the profile's image, or that itself where it is built |
 //! | each other `disk` that is a file | a layer upon that file, so that no guest changes it |
-//! | CD-ROMs, floppies, `readonly` disks | as they are |
+//! | the first CD-ROM drives without a source | hold what the build of an image needs; in a runner, nothing |
+//! | other CD-ROMs, floppies, `readonly` disks | as they are |
 //! | `nvram` | a copy: of the image's, or else of the file it names |
 //! | `serial` and `console` of type `file` | a file in the guest's folder |
 //! | `sysinfo` | has the guest's secret and the monitor's URL, if it proves itself by them |
@@ -54,6 +55,11 @@ pub enum TemplateError {
         "{0} of its disks have no source (or /dev/null); the image takes the place of just one"
     )]
     ImageDisks(usize),
+    /// There are more CD-ROMs than drives.
+    #[error(
+        "it has fewer than the {0} CD-ROM drives without a source that the image's build needs"
+    )]
+    FewDrives(usize),
     /// All guests would write to the same disk.
     #[error(
         "its disk of type `{0}` would be shared by all guests; use a file, or make it readonly"
@@ -76,6 +82,8 @@ pub struct Newborn<'a> {
     pub image_disk: &'a Path,
     /// Whether it works on that disk itself, because it is there to build the image.
     pub builds: bool,
+    /// What is put into its first empty CD-ROM drives.
+    pub cdroms: &'a [PathBuf],
     /// The most memory that it may have: what is counted for it, hugepages included.
     pub memory_max: Memory,
     /// How it proves itself.
@@ -168,14 +176,25 @@ fn place_nvram(domain: &mut Element, folder: &Path) -> Option<Nvram> {
 fn place_disks(devices: &mut Element, guest: &Newborn<'_>) -> Result<Vec<Layer>, TemplateError> {
     let mut layers = Vec::new();
     let mut image_count = 0;
+    let mut cdroms = guest.cdroms.iter();
     for disk in children_named(devices, "disk") {
         let is_disk = disk.attributes.get("device").is_none_or(|it| it == "disk");
+        let is_cdrom = disk
+            .attributes
+            .get("device")
+            .is_some_and(|it| it == "cdrom");
+        if is_cdrom
+            && is_blank(disk)
+            && let Some(cdrom) = cdroms.next()
+        {
+            set_source(disk, cdrom, "raw");
+        }
         if !is_disk || disk.get_child("readonly").is_some() {
             continue;
         }
         if guest.builds && is_blank(disk) {
             image_count += 1;
-            set_source(disk, guest.image_disk);
+            set_source(disk, guest.image_disk, "qcow2");
             continue;
         }
         let path = guest.folder.join(format!("disk-{}.qcow2", layers.len()));
@@ -201,8 +220,11 @@ fn place_disks(devices: &mut Element, guest: &Newborn<'_>) -> Result<Vec<Layer>,
                 format: format.unwrap_or_else(|| "raw".to_owned()),
             }
         };
-        set_source(disk, &layer.path);
+        set_source(disk, &layer.path, "qcow2");
         layers.push(layer);
+    }
+    if cdroms.next().is_some() {
+        return Err(TemplateError::FewDrives(guest.cdroms.len()));
     }
     match image_count {
         1 => Ok(layers),
@@ -218,11 +240,11 @@ fn is_blank(disk: &Element) -> bool {
     })
 }
 
-fn set_source(disk: &mut Element, path: &Path) {
+fn set_source(disk: &mut Element, path: &Path, format: &str) {
     disk.attributes.insert("type".into(), "file".into());
     let driver = child_or_new(disk, "driver");
     driver.attributes.insert("name".into(), "qemu".into());
-    driver.attributes.insert("type".into(), "qcow2".into());
+    driver.attributes.insert("type".into(), format.into());
     let source = child_or_new(disk, "source");
     *source = Element::new("source");
     let path = path.display().to_string();

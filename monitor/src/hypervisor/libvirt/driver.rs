@@ -85,8 +85,10 @@ impl Driver {
         profile_key: &ProfileKey,
         proof: GuestProof,
         memory_max: Memory,
+        cdrom_count: usize,
     ) -> Result<(), HypervisorError> {
-        self.materials.check(profile_key, proof, memory_max)
+        self.materials
+            .check(profile_key, proof, memory_max, cdrom_count)
     }
 
     /// Every guest, by name. Removes what is left of those that ended unseen.

@@ -9,6 +9,7 @@
 //!                nvram.fd        the firmware's variables
 //!                below           the disks that these are layers upon, one on each line
 //!                secret          what it proves itself with, if its firmware shows it that
+//!                config.iso      the CD-ROM with the configuration of a build
 //!                console.log     what it says, if its definition has a serial port of type `file`
 //!                disk.qcow2      of a guest that builds an image: what will be the image
 //! virtual/.ended-<name>/         the same, moved aside to be removed

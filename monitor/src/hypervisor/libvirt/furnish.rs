@@ -42,8 +42,10 @@ impl Materials {
         profile_key: &ProfileKey,
         proof: GuestProof,
         memory_max: Memory,
+        cdrom_count: usize,
     ) -> Result<(), HypervisorError> {
         let nowhere = Path::new("/");
+        let cdroms = &vec![nowhere.to_owned(); cdrom_count];
         let guest = Newborn {
             name: profile_key.as_str(),
             uuid: uuid::Uuid::nil(),
@@ -51,6 +53,7 @@ impl Materials {
             folder: nowhere,
             image_disk: nowhere,
             builds: false,
+            cdroms,
             memory_max,
             proof,
             secret_path: nowhere,
@@ -82,6 +85,7 @@ impl Materials {
             folder: &folder.path(),
             image_disk: &image.disk(),
             builds: false,
+            cdroms: &[],
             memory_max: spec.memory_max,
             proof,
             secret_path: &folder.secret_path(),
@@ -97,6 +101,7 @@ impl Materials {
         &self,
         folder: &Folder,
         spec: &BuildSpec,
+        cdroms: &[PathBuf],
     ) -> Result<(), HypervisorError> {
         let guest = Newborn {
             name: &spec.guest_name,
@@ -105,6 +110,7 @@ impl Materials {
             folder: &folder.path(),
             image_disk: &folder.path().join("disk.qcow2"),
             builds: true,
+            cdroms,
             memory_max: spec.memory_max,
             proof: spec.proof,
             secret_path: &folder.secret_path(),
@@ -151,8 +157,13 @@ impl Materials {
         })
     }
 
+    /// The folder of a profile.
+    pub fn profile_folder(&self, profile_key: &ProfileKey) -> PathBuf {
+        self.profiles.join(profile_key.as_str())
+    }
+
     fn template_path(&self, profile_key: &ProfileKey) -> PathBuf {
-        self.profiles.join(profile_key.as_str()).join("guest.xml")
+        self.profile_folder(profile_key).join("guest.xml")
     }
 }
 

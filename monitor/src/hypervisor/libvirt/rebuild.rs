@@ -21,7 +21,7 @@ use std::{
 use shared::{
     clock::Clock,
     secret::Secret,
-    settings::{GuestProof, ImageSettings},
+    settings::{ConfigIso, GuestProof, ImageSettings},
     units::Memory,
     values::ProfileKey,
 };
@@ -40,6 +40,8 @@ use crate::hypervisor::{
 
 /// How long a base disk may take to be copied.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1800);
+/// How long it may take to make a CD-ROM of a few files.
+const ISO_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two tries to end a guest that would not go.
 const END_PAUSE: Duration = Duration::from_secs(10);
 /// Between two looks at whether the guest is done.
@@ -110,7 +112,8 @@ impl Driver {
             return Err(HypervisorError::AlreadyExists { name: name.clone() });
         }
         make_disk(spec, &folder).await?;
-        self.materials.furnish_build(&folder, spec).await?;
+        let cdroms = self.cdroms(spec, &folder).await?;
+        self.materials.furnish_build(&folder, spec, &cdroms).await?;
         let started = self.virsh.create(&folder.definition_path()).await;
         started.map_err(|source| HypervisorError::program("start guest", name, source))?;
         let deadline = Instant::now() + spec.image.build_timeout;
@@ -127,6 +130,36 @@ impl Driver {
             name: name.clone(),
             seconds: spec.image.build_timeout.as_secs(),
         })
+    }
+
+    /// What is to be in the drives of a build. The last one is made here.
+    async fn cdroms(
+        &self,
+        spec: &BuildSpec,
+        folder: &Folder,
+    ) -> Result<Vec<PathBuf>, HypervisorError> {
+        let root = spec.image_deps_dir.as_deref().unwrap_or(Path::new(""));
+        let cdroms = spec.image.cdroms.iter().map(|cdrom| root.join(cdrom));
+        let mut cdroms: Vec<_> = cdroms.collect();
+        if let Some(ConfigIso { label, files }) = &spec.image.config_iso {
+            let path = folder.path().join("config.iso");
+            let mut arguments: Vec<OsString> = vec!["-quiet".into(), "-output".into()];
+            arguments.push(path.clone().into());
+            // With the names as they are written here, for Linux and for Windows.
+            arguments.extend(["-rock", "-joliet", "-volid", label].map(OsString::from));
+            let profile = self.materials.profile_folder(&spec.profile_key);
+            arguments.extend(files.iter().map(|file| profile.join(file).into()));
+            let made = program::call("genisoimage", &arguments, ISO_TIMEOUT).await;
+            made.map_err(|source| {
+                HypervisorError::program(
+                    "make the configuration of guest",
+                    &spec.guest_name,
+                    source,
+                )
+            })?;
+            cdroms.push(path);
+        }
+        Ok(cdroms)
     }
 
     /// Keeps what is on the screen and the console of a failed build, for whoever looks for the cause.

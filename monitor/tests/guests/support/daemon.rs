@@ -17,7 +17,6 @@ use super::{
     in_time,
 };
 
-const API_TOKEN: &str = "api-token-of-the-tests";
 const PORT: u16 = 8000;
 
 /// A monitor that runs. Killed when dropped, as by a power cut.
@@ -29,6 +28,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    pub const API_TOKEN: &str = "api-token-of-the-tests";
+
     pub fn start(host: &Host, profile: Profile<'_>) -> Self {
         Self::start_on(PORT, host, profile)
     }
@@ -45,7 +46,7 @@ impl Daemon {
             .arg("--config")
             .arg(settings)
             .env("GITHUB_TOKEN", GITHUB_TOKEN)
-            .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
+            .env("SERVO_CI_MONITOR_API_TOKEN", Self::API_TOKEN)
             .env("SERVO_CI_MONITOR_DATA_PATH", host.path("data"))
             .env("LIB_MONITOR_DIR", host.path("lib"))
             .env("IMAGE_DEPS_DIR", host.path("deps"))
@@ -82,7 +83,7 @@ impl Daemon {
         let answered = async {
             loop {
                 let call = Call::new(method.clone(), &url)
-                    .header("authorization", format!("Bearer {API_TOKEN}"));
+                    .header("authorization", format!("Bearer {}", Self::API_TOKEN));
                 match self.client.call(call).await {
                     Ok(answer) => return answer,
                     Err(_) => tokio::time::sleep(super::PAUSE).await,

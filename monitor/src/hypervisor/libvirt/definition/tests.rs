@@ -46,6 +46,7 @@ fn define_as(proof: GuestProof, template: &str) -> Result<Definition, TemplateEr
         folder: Path::new("/data/virtual/ci-runner-a.1"),
         image_disk: Path::new("/data/images/a/1/disk.qcow2"),
         builds: false,
+        cdroms: &[],
         memory_max: Memory::from_bytes(256 << 20),
         proof,
         secret_path: Path::new("/data/virtual/ci-runner-a.1/secret"),
@@ -212,6 +213,7 @@ fn the_disk_of_a_build_is_the_image_itself() {
         folder: Path::new("/data/virtual/ci-rebuild-a"),
         image_disk: Path::new("/data/virtual/ci-rebuild-a/disk.qcow2"),
         builds: true,
+        cdroms: &["/deps/setup.iso".into()],
         memory_max: Memory::from_bytes(256 << 20),
         proof: GuestProof::FwCfg,
         secret_path: Path::new("/data/virtual/ci-rebuild-a/secret"),
@@ -223,6 +225,15 @@ fn the_disk_of_a_build_is_the_image_itself() {
     assert_has(
         &xml,
         r#"<source file="/data/virtual/ci-rebuild-a/disk.qcow2" />"#,
+    );
+    assert_has(&xml, r#"<source file="/deps/setup.iso" />"#);
+    let too_many = Newborn {
+        cdroms: &["/a.iso".into(), "/b.iso".into()],
+        ..guest
+    };
+    assert_eq!(
+        define(TEMPLATE.as_bytes(), &too_many).unwrap_err(),
+        TemplateError::FewDrives(2)
     );
     let below: Vec<_> = definition.layers.iter().map(|it| &it.below).collect();
     assert_eq!(

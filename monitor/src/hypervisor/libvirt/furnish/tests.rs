@@ -22,7 +22,7 @@ fn a_profile_is_refused_for_what_is_wrong_with_its_template() {
     let materials = materials(data.path());
     let path = data.path().join("profiles/linux/guest.xml");
     let check = || {
-        let checked = materials.check(&linux(), GuestProof::FwCfg, Memory::from_bytes(1024));
+        let checked = materials.check(&linux(), GuestProof::FwCfg, Memory::from_bytes(1024), 0);
         checked.map_err(|error| error.to_string())
     };
     assert_eq!(check(), Err(format!("read {}", path.display())));
