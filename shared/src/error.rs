@@ -27,6 +27,8 @@ pub enum Code {
     WrongToken,
     /// The ticket is not one of ours, or of another job.
     WrongTicket,
+    /// A webhook that was not signed with our secret.
+    WrongSignature,
     /// The artifact that should prove the right to a runner does not.
     NotAuthorised,
     /// A guest asked for something that is not, or no longer, its own.
@@ -71,6 +73,7 @@ impl Code {
             Self::Unauthorised => "unauthorised",
             Self::WrongToken => "wrong_token",
             Self::WrongTicket => "wrong_ticket",
+            Self::WrongSignature => "wrong_signature",
             Self::NotAuthorised => "not_authorised",
             Self::NotYours => "not_yours",
             Self::QueueMember => "queue_member",
@@ -98,6 +101,7 @@ impl Code {
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
             Self::WrongToken
             | Self::WrongTicket
+            | Self::WrongSignature
             | Self::NotAuthorised
             | Self::NotYours
             | Self::QueueMember => StatusCode::FORBIDDEN,

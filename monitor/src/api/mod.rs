@@ -13,6 +13,7 @@ mod select_runner;
 mod take;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -53,6 +54,7 @@ pub struct Desk {
     silence_max: Duration,
     trusted_proxies: Arc<[IpAddr]>,
     lib_monitor_dir: Option<PathBuf>,
+    webhook_key: Option<webhook::Key>,
 }
 
 impl Desk {
@@ -73,6 +75,11 @@ impl Desk {
             silence_max: SILENCE_MAX + settings.pool.monitor_poll_interval,
             trusted_proxies: settings.network.trusted_proxies.clone().into(),
             lib_monitor_dir: settings.lib_monitor_dir.clone(),
+            webhook_key: settings
+                .secrets
+                .github_webhook_secret
+                .as_ref()
+                .map(webhook::Key::of),
         }
     }
 }
@@ -129,6 +136,7 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
             vec![get().to(guest::github_jitconfig)],
         );
         serve("/boot", "GET", vec![get().to(guest::boot)]);
+        serve("/webhook", "POST", vec![post().to(webhook::webhook)]);
         serve("/healthz", "GET", vec![get().to(health::alive)]);
         serve("/readyz", "GET", vec![get().to(health::ready)]);
     }

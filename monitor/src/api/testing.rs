@@ -26,6 +26,7 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
         silence_max: Duration::from_secs(30),
         trusted_proxies: Arc::new([]),
         lib_monitor_dir: None,
+        webhook_key: None,
     };
     (desk, folder)
 }

@@ -81,6 +81,13 @@ impl Monitor {
         self.registration_rhythm.hint();
     }
 
+    /// GitHub is said to have something new about the runner of that name.
+    pub fn handle_webhook(&mut self, runner_name: &str) {
+        if self.policy.parse_runner_name(runner_name).is_some() {
+            self.registration_rhythm.nudge();
+        }
+    }
+
     /// A question got no answer. The last answer stays what we know. `retry_after` is how long
     /// the other side wants to be left alone.
     pub fn handle_look_failed(

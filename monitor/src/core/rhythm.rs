@@ -17,19 +17,30 @@ const PAUSES: Pauses = Pauses {
     longest: Duration::from_secs(60),
 };
 
+/// Shortest time between two looks for which only somebody outside asked.
+const NUDGE_PAUSE: Duration = Duration::from_secs(2);
+
 /// The rhythm of one kind of look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rhythm {
     last_asked_at: Option<Timestamp>,
     is_under_way: bool,
-    is_wanted: bool,
+    /// When a look is wanted that would not be due yet.
+    wanted_at: Option<Timestamp>,
     back_off: BackOff,
 }
 
 impl Rhythm {
     /// Something suggests that there is something new to see.
     pub fn hint(&mut self) {
-        self.is_wanted = true;
+        self.wanted_at = Some(Timestamp::default());
+    }
+
+    /// Somebody outside says that there is something new to see. However often that is said, there
+    /// are looks for it every few seconds only.
+    pub fn nudge(&mut self) {
+        let at = self.last_asked_at.unwrap_or_default() + NUDGE_PAUSE;
+        self.wanted_at = Some(self.wanted_at.map_or(at, |wanted_at| wanted_at.min(at)));
     }
 
     /// When the next look is due, if none is under way.
@@ -37,17 +48,16 @@ impl Rhythm {
         if self.is_under_way {
             return None;
         }
-        let regular = match self.last_asked_at {
-            Some(asked_at) if !self.is_wanted => asked_at + interval,
-            _ => Timestamp::default(),
-        };
-        Some(regular.max(self.back_off.until()))
+        let regular = self.last_asked_at.map(|asked_at| asked_at + interval);
+        let wanted = self.wanted_at.unwrap_or(Timestamp::from_micros(u64::MAX));
+        let due_at = regular.unwrap_or_default().min(wanted);
+        Some(due_at.max(self.back_off.until()))
     }
 
     /// The question goes out.
     pub fn begin(&mut self, now: Timestamp) {
         self.is_under_way = true;
-        self.is_wanted = false;
+        self.wanted_at = None;
         self.last_asked_at = Some(now);
     }
 
@@ -60,7 +70,7 @@ impl Rhythm {
     /// There is none. `retry_after` is how long the other side wants to be left alone.
     pub fn fail(&mut self, now: Timestamp, retry_after: Option<Duration>) {
         self.is_under_way = false;
-        self.is_wanted = true;
+        self.hint();
         self.back_off
             .fail(now, PAUSES, retry_after.unwrap_or_default());
     }
@@ -106,6 +116,23 @@ mod tests {
         rhythm.hint();
         rhythm.succeed();
         assert_eq!(rhythm.due_at(INTERVAL), Some(at(0)));
+    }
+
+    #[test]
+    fn whoever_nudges_gets_a_look_every_two_seconds_at_most() {
+        let mut rhythm = looked_at(100);
+        rhythm.nudge();
+        rhythm.nudge();
+        assert_eq!(rhythm.due_at(INTERVAL), Some(at(102)));
+        rhythm.begin(at(102));
+        rhythm.nudge();
+        rhythm.succeed();
+        assert_eq!(rhythm.due_at(INTERVAL), Some(at(104)));
+        // What is known from inside is not kept waiting by it.
+        rhythm.hint();
+        rhythm.nudge();
+        assert_eq!(rhythm.due_at(INTERVAL), Some(at(0)));
+        assert_eq!(Rhythm::default().due_at(INTERVAL), Some(at(0)));
     }
 
     #[test]

@@ -7,3 +7,4 @@ mod guests;
 mod pool;
 mod support;
 mod takes;
+mod webhooks;

@@ -16,6 +16,8 @@ pub(super) const API_TOKEN: &str = "SERVO_CI_MONITOR_API_TOKEN";
 pub(super) const DATA_PATH: &str = "SERVO_CI_MONITOR_DATA_PATH";
 /// The token for GitHub.
 pub(super) const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// What GitHub signs webhooks with.
+pub(super) const GITHUB_WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
 /// The folder whose files guests may fetch.
 pub(super) const IMAGE_DEPS_DIR: &str = "IMAGE_DEPS_DIR";
 /// The folder that holds the profiles' folders.
@@ -24,7 +26,13 @@ pub(super) const LIB_MONITOR_DIR: &str = "LIB_MONITOR_DIR";
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 
 /// The variables without the prefix that are read.
-const OTHER_NAMES: [&str; 4] = [GITHUB_TOKEN, IMAGE_DEPS_DIR, LIB_MONITOR_DIR, LOG_FILTER];
+const OTHER_NAMES: [&str; 5] = [
+    GITHUB_TOKEN,
+    GITHUB_WEBHOOK_SECRET,
+    IMAGE_DEPS_DIR,
+    LIB_MONITOR_DIR,
+    LOG_FILTER,
+];
 
 /// Variables by name. Some of the values are secrets, so only the names can be printed.
 #[derive(Clone, Default)]

@@ -3,7 +3,7 @@
 //! Owns what makes a secret unusable. Never repeats one.
 
 use super::{
-    environment::{API_TOKEN, Environment, GITHUB_TOKEN},
+    environment::{API_TOKEN, Environment, GITHUB_TOKEN, GITHUB_WEBHOOK_SECRET},
     error::SettingsError,
 };
 use crate::secret::Secret;
@@ -20,6 +20,8 @@ pub struct Secrets {
     pub api_token: Secret,
     /// What GitHub is asked with. A queue needs it for enqueueing without a token only.
     pub github_token: Option<Secret>,
+    /// What GitHub signs webhooks with; without it none are taken.
+    pub github_webhook_secret: Option<Secret>,
 }
 
 impl Secrets {
@@ -28,6 +30,7 @@ impl Secrets {
         Ok(Self {
             api_token: token(environment, API_TOKEN)?.ok_or_else(|| not_set(API_TOKEN))?,
             github_token: token(environment, GITHUB_TOKEN)?,
+            github_webhook_secret: token(environment, GITHUB_WEBHOOK_SECRET)?,
         })
     }
 

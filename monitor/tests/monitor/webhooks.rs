@@ -1,0 +1,139 @@
+//! Webhooks make the monitor look at once, and nothing else.
+
+use ring::hmac;
+use serde_json::{Value, json};
+use shared::{
+    http::{Answer, Call, Client, Method},
+    settings::Settings,
+    wire::RunnerStatus,
+};
+
+use super::support::*;
+
+const SECRET: &str = "the-secret-of-the-webhooks";
+
+/// Settings with which nothing is looked at again of its own accord.
+fn settings(host: &Host) -> Settings {
+    let mut settings = host.settings(1, "api_cache_timeout = \"1h\"");
+    settings.secrets.github_webhook_secret = Some(shared::secret::Secret::new(SECRET));
+    settings
+}
+
+fn signature(payload: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let bytes = hmac::sign(&key, payload.as_bytes());
+    let hex: String = bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha256={hex}")
+}
+
+async fn post(monitor: &Running, event: &str, payload: &str, signature: Option<&str>) -> Answer {
+    let url = format!("{}webhook", monitor.url);
+    let mut call = Call::new(Method::POST, &url).header("x-github-event", event);
+    call = call.header("accept", "application/json");
+    if let Some(signature) = signature {
+        call = call.header("x-hub-signature-256", signature);
+    }
+    call.body = payload.to_owned().into();
+    Client::new().call(call).await.unwrap()
+}
+
+fn workflow_job(action: &str, runner_name: &Value) -> String {
+    json!({"action": action, "workflow_job": {"runner_name": runner_name}}).to_string()
+}
+
+#[actix_web::test]
+async fn a_webhook_makes_the_monitor_look_at_once() {
+    let host = Host::new();
+    let monitor = host.start(settings(&host)).await;
+    let dashboard = monitor
+        .until(|dashboard| has(dashboard, RunnerStatus::Idle))
+        .await;
+    let registration = dashboard.runners[0].runner.registration.clone().unwrap();
+    let job = host.queue_job(&registration.labels[0].name, &host.waits_for("done"));
+    host.until_phase(job, emulator::model::JobPhase::InProgress)
+        .await;
+
+    // None of these says that anything happened to a runner of ours.
+    let elsewhere = json!("ci-runner-linux.1@another-host");
+    for (event, payload) in [
+        (
+            "ping",
+            "{\"zen\": \"Keep it logically awesome.\"}".to_owned(),
+        ),
+        ("workflow_job", workflow_job("queued", &Value::Null)),
+        ("workflow_job", workflow_job("in_progress", &elsewhere)),
+        (
+            "workflow_job",
+            workflow_job("completed", &json!("GitHub Actions 3")),
+        ),
+        ("push", "not even JSON".to_owned()),
+    ] {
+        let answer = post(&monitor, event, &payload, Some(&signature(&payload))).await;
+        assert_eq!(answer.status, 204, "{payload}");
+    }
+    assert!(has(&monitor.dashboard().await, RunnerStatus::Idle));
+
+    // A repeated one is as good as one.
+    let payload = workflow_job("in_progress", &json!(registration.name));
+    for _ in 0..3 {
+        let answer = post(
+            &monitor,
+            "workflow_job",
+            &payload,
+            Some(&signature(&payload)),
+        )
+        .await;
+        assert_eq!(answer.status, 204);
+    }
+    monitor
+        .until(|dashboard| has(dashboard, RunnerStatus::Busy))
+        .await;
+    std::fs::write(host.path("done"), "").unwrap();
+    host.until_phase(job, emulator::model::JobPhase::Completed)
+        .await;
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_webhook_that_is_not_githubs_is_refused() {
+    let host = Host::new();
+    let monitor = host.start(settings(&host)).await;
+    let payload = workflow_job("completed", &json!("ci-runner-linux.0@host"));
+    let good = signature(&payload);
+    let of_another = signature("another");
+    let long = " ".repeat(1024 * 1024 + 1);
+    let of_long = signature(&long);
+    for (payload, signature, status, code) in [
+        (&payload, Some(&of_another), 403, "wrong_signature"),
+        (&payload, None, 401, "unauthorised"),
+        (&long, Some(&of_long), 413, "too_large"),
+        (
+            &"{}".to_owned(),
+            Some(&self::signature("{}")),
+            400,
+            "bad_request",
+        ),
+    ] {
+        let signature = signature.map(String::as_str);
+        let answer = post(&monitor, "workflow_job", payload, signature).await;
+        let said: Value = answer.json().unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), &said["code"]),
+            (status, &json!(code))
+        );
+    }
+    monitor.stop().await;
+
+    let host = Host::new();
+    let monitor = host.start(host.settings(0, "")).await;
+    let answer = post(&monitor, "workflow_job", &payload, Some(&good)).await;
+    assert_eq!(answer.status, 404, "there is no secret to check it with");
+    monitor.stop().await;
+}
+
+fn has(dashboard: &shared::wire::MonitorDashboard, status: RunnerStatus) -> bool {
+    dashboard
+        .runners
+        .iter()
+        .any(|runner| runner.status == Some(status))
+}
