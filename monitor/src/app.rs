@@ -121,11 +121,13 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
 
     let (drain, draining) = drain();
     let (proof_desk, proofs) = ProofDesk::new();
-    let desk = Desk::new(pool.clone(), &settings, proof_desk, draining);
+    let github = Rc::new(github(&settings, credential.clone()));
+    let board = github.board().clone();
+    let desk = Desk::new(pool.clone(), &settings, proof_desk, draining, board);
     let outside = Outside {
         pool,
         hypervisor,
-        github: Rc::new(github(&settings, credential.clone())),
+        github,
         settings: Rc::new(settings),
     };
     Ok(App {
@@ -183,7 +185,8 @@ impl App {
             allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
             artifact_max_age: settings.github.tokenless_select_artifact_max_age,
         };
-        let proofs = proofs.open(github(&settings, credential), proof_settings);
+        let github = github(&settings, credential).with_board(outside.github.board());
+        let proofs = proofs.open(github, proof_settings);
         let background = vec![
             Background {
                 name: "the loop that keeps the pool",

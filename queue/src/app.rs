@@ -8,7 +8,7 @@ use std::{
 use shared::{
     auth::ApiToken,
     clock::Clock,
-    github::{Credential, CredentialError, Github, GithubSettings},
+    github::{Credential, CredentialError, Github, GithubBoard, GithubSettings},
     http::Client,
     proof::{ProofDesk, ProofSettings},
     serve::{Background, Drain, ServeError, drain, serve},
@@ -108,12 +108,14 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         });
     }
     let (drain, draining) = drain();
+    let (proofs, github) = open_proof_desk(settings, client, &mut background)?.unzip();
     let desk = Desk {
         driver,
         ticket_key: Arc::new(ticket_key),
         ticket_lifetime: queue_settings.ticket_lifetime,
         api_token: ApiToken(settings.secrets.api_token.clone()),
-        proofs: open_proof_desk(settings, client, &mut background)?,
+        proofs,
+        github,
         draining,
     };
     Ok(App {
@@ -168,12 +170,13 @@ fn open_proof_desk(
     settings: &Settings,
     client: Client,
     background: &mut Vec<Background>,
-) -> Result<Option<ProofDesk>, CredentialError> {
+) -> Result<Option<(ProofDesk, GithubBoard)>, CredentialError> {
     let Some(credential) = Credential::of(settings)? else {
         return Ok(None);
     };
     let (proofs, desk) = ProofDesk::new();
     let github = Github::new(client, GithubSettings::of(&settings.github, credential));
+    let board = github.board().clone();
     let proof_settings = ProofSettings {
         allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
         artifact_max_age: settings.github.tokenless_select_artifact_max_age,
@@ -183,5 +186,5 @@ fn open_proof_desk(
         name: "the check of artifacts",
         task,
     });
-    Ok(Some(proofs))
+    Ok(Some((proofs, board)))
 }

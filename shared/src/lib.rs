@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod error;
 pub mod github;
 pub mod http;
+pub mod metrics;
 pub mod proof;
 pub mod secret;
 pub mod serve;

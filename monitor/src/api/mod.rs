@@ -5,6 +5,7 @@ mod dashboard;
 mod grant;
 mod guest;
 mod health;
+mod metrics;
 mod page;
 mod parameters;
 mod policy;
@@ -24,6 +25,7 @@ use actix_web::{
 use shared::{
     auth::ApiToken,
     error::{ApiError, Code},
+    github::GithubBoard,
     proof::ProofDesk,
     serve::Draining,
     settings::Settings,
@@ -55,6 +57,7 @@ pub struct Desk {
     trusted_proxies: Arc<[IpAddr]>,
     lib_monitor_dir: Option<PathBuf>,
     webhook_key: Option<webhook::Key>,
+    github: GithubBoard,
 }
 
 impl Desk {
@@ -64,6 +67,7 @@ impl Desk {
         settings: &Settings,
         proofs: ProofDesk,
         draining: Draining,
+        github: GithubBoard,
     ) -> Self {
         Self {
             pool,
@@ -75,6 +79,7 @@ impl Desk {
             silence_max: SILENCE_MAX + settings.pool.monitor_poll_interval,
             trusted_proxies: settings.network.trusted_proxies.clone().into(),
             lib_monitor_dir: settings.lib_monitor_dir.clone(),
+            github,
             webhook_key: settings
                 .secrets
                 .github_webhook_secret
@@ -137,6 +142,7 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
         );
         serve("/boot", "GET", vec![get().to(guest::boot)]);
         serve("/webhook", "POST", vec![post().to(webhook::webhook)]);
+        serve("/metrics", "GET", vec![get().to(metrics::metrics)]);
         serve("/healthz", "GET", vec![get().to(health::alive)]);
         serve("/readyz", "GET", vec![get().to(health::ready)]);
     }

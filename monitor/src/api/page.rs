@@ -11,6 +11,7 @@ use actix_web::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use shared::{
     clock::Timestamp,
+    github::GithubStanding,
     wire::{DashboardRunner, RunnerStatus},
 };
 
@@ -58,7 +59,12 @@ pub async fn whole(desk: Data<Desk>) -> HttpResponse {
             body {
                 h1 { "CI runners" }
                 div id="live" { (live(&desk)) }
-                p { small { "For programs: " a href="dashboard.json" { "dashboard.json" } } }
+                p {
+                    small {
+                        "For programs: " a href="dashboard.json" { "dashboard.json" } ", "
+                        a href="metrics" { "metrics" }
+                    }
+                }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
@@ -81,7 +87,10 @@ fn answer(markup: &Markup) -> HttpResponse {
 fn live(desk: &Desk) -> Markup {
     let shown = desk.pool.listen().borrow().clone();
     match shown {
-        Some(shown) => render(&shown.view, desk.pool.now()),
+        Some(shown) => html! {
+            (render(&shown.view, desk.pool.now()))
+            (render_github(&desk.github.standing(), desk.pool.now()))
+        },
         None => html! { p { "The monitor has just started and has not seen its runners yet." } },
     }
 }
@@ -97,6 +106,27 @@ fn render(view: &View, now: Timestamp) -> Markup {
         }
         (render_runners(view, now))
         (render_recent(view, now))
+    }
+}
+
+fn render_github(standing: &GithubStanding, now: Timestamp) -> Markup {
+    html! {
+        h2 { "GitHub" }
+        @if let Some(warning) = standing.warning(now) { p.invalid { (warning) } }
+        p {
+            "Asked as " (standing.asks_as) "."
+            @if !standing.permissions.is_empty() {
+                " May: "
+                @for (index, (name, level)) in standing.permissions.iter().enumerate() {
+                    @if index > 0 { ", " }
+                    (name) " (" (level) ")"
+                }
+                "."
+            }
+            @if let Some(limit) = &standing.rate_limit {
+                " " (limit.remaining) " of " (limit.limit) " requests are left this hour."
+            }
+        }
     }
 }
 

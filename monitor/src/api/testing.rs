@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::{auth::ApiToken, clock::Clock, proof::ProofDesk, secret::Secret, serve::Draining};
+use shared::{
+    auth::ApiToken, clock::Clock, github::GithubBoard, proof::ProofDesk, secret::Secret,
+    serve::Draining,
+};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
@@ -27,6 +30,7 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
         trusted_proxies: Arc::new([]),
         lib_monitor_dir: None,
         webhook_key: None,
+        github: GithubBoard::new(&Secret::new("token").into()),
     };
     (desk, folder)
 }

@@ -159,3 +159,33 @@ async fn other_paths_and_methods_are_refused() {
     );
     monitor.stop().await;
 }
+
+#[actix_web::test]
+async fn the_metrics_and_the_page_say_how_it_stands_with_runners_and_github() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(2, "")).await;
+    monitor.until_idle(2).await;
+    let answer = monitor.get("metrics").await;
+    let metrics = answer.text().unwrap();
+    for line in [
+        "ci_runners_monitor_has_looked 1.0",
+        r#"ci_runners_monitor_runners_target{profile="linux"} 2.0"#,
+        r#"ci_runners_monitor_runners_idle{profile="linux"} 2.0"#,
+        "ci_runners_monitor_github_requests_limit 5000.0",
+        r#"ci_runners_monitor_github_answers{status="201"} 2.0"#,
+        "ci_runners_monitor_github_held_back_total 0",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}: {metrics}"
+        );
+    }
+    let page = monitor.get("").await;
+    let page = page.text().unwrap();
+    assert!(
+        page.contains("Asked as a token.") && page.contains(" of 5000 requests are left"),
+        "{page}"
+    );
+    assert!(!page.contains("github-token-of-the-tests"));
+    monitor.stop().await;
+}

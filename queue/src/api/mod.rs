@@ -4,6 +4,7 @@ mod dashboard;
 mod enqueue;
 mod health;
 mod job;
+mod metrics;
 mod take;
 
 use std::{sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use actix_web::web::{Data, ServiceConfig, get, post, resource};
 use shared::{
     auth::{ApiToken, Bearer},
     error::{ApiError, Code},
+    github::GithubBoard,
     proof::ProofDesk,
     serve::Draining,
     web::method_not_allowed,
@@ -39,6 +41,8 @@ pub struct Desk {
     pub api_token: ApiToken,
     /// Where claims without a token are checked; none without a token for GitHub.
     pub proofs: Option<ProofDesk>,
+    /// How we stand with GitHub, where it is asked.
+    pub github: Option<GithubBoard>,
     /// When held requests are to be answered.
     pub draining: Draining,
 }
@@ -89,6 +93,11 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
                     .route(get().to(job::show))
                     .route(actix_web::web::delete().to(job::withdraw))
                     .default_service(method_not_allowed("GET, DELETE")),
+            )
+            .service(
+                resource("/metrics")
+                    .route(get().to(metrics::metrics))
+                    .default_service(method_not_allowed("GET")),
             )
             .service(
                 resource("/healthz")

@@ -8,7 +8,7 @@ use shared::{
 
 use super::{
     events::{Answer, CallId, Refusal},
-    job::{Claims, Job, JobRequest, Retirement},
+    job::{Claims, Job, JobRequest, Retirement, State},
     queue::Queue,
 };
 
@@ -83,6 +83,29 @@ impl Queue {
     }
 
     /// Takes a job out for good.
+    /// A ticket may be older than the one that this queue knows its job by: when the queue was
+    /// restarted, and an enqueue that was long under way arrived before the ticket did. The job
+    /// then stands where the older one says.
+    pub(super) fn take_older_place(&mut self, now: Timestamp, claims: &Claims) {
+        let Some(job) = self.jobs.get_mut(&claims.request.unique_id) else {
+            return;
+        };
+        // While it is being forwarded it need not care.
+        if !matches!(job.state, State::Waiting) || job.claims.enqueued_at <= claims.enqueued_at {
+            return;
+        }
+        let newer = std::mem::replace(&mut job.claims, claims.clone());
+        job.newer_places.push(newer.place());
+        let JobRequest {
+            profile_key, count, ..
+        } = &claims.request;
+        if let Some(line) = self.lines.get_mut(profile_key) {
+            line.leave(&newer.place(), *count);
+            line.join(claims.place(), *count);
+        }
+        self.dispatch(now, profile_key);
+    }
+
     pub(super) fn retire(&mut self, unique_id: &UniqueId, retirement: Retirement) {
         let Some(job) = self.jobs.remove(unique_id) else {
             return;
@@ -100,9 +123,11 @@ impl Queue {
                 self.jobs_per_repo.remove(&request.qualified_repo);
             }
         }
-        let expires_at = job.claims.enqueued_at + self.rules.ticket_lifetime;
-        self.retired
-            .insert(job.claims.place(), retirement, expires_at);
+        let places = job.newer_places.iter().cloned();
+        for place in places.chain([job.claims.place()]) {
+            let expires_at = place.enqueued_at + self.rules.ticket_lifetime;
+            self.retired.insert(place, retirement, expires_at);
+        }
         for call in job.calls {
             self.held_count -= 1;
             self.refuse(call, Refusal::UnknownJob);

@@ -76,6 +76,9 @@ impl Claims {
 pub struct Job {
     /// What its ticket says.
     pub claims: Claims,
+    /// The places that newer tickets for it give it. It does not stand there, but when it is over
+    /// they are over too.
+    pub newer_places: Vec<Place>,
     /// When its client was last heard of.
     pub heard_at: Timestamp,
     /// When its client's silence will next be looked at; `None` while no timer is set.
@@ -164,6 +167,7 @@ impl Job {
     pub fn new(claims: Claims, now: Timestamp) -> Self {
         Self {
             claims,
+            newer_places: Vec::new(),
             heard_at: now,
             silence_checked_at: None,
             calls: Vec::new(),

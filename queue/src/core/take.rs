@@ -33,6 +33,7 @@ impl Queue {
         {
             return self.refuse(call, refusal);
         }
+        self.take_older_place(now, claims);
         let held_max = self.rules.held_max;
         let Some(job) = self.jobs.get_mut(unique_id) else {
             return self.refuse(call, Refusal::UnknownJob);

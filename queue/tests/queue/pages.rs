@@ -86,3 +86,31 @@ fn a_queue_lives_from_its_start_and_is_ready_when_it_is_of_use() {
         .assert_refused(503, "not_ready");
     assert!(message.contains("just started"), "{message}");
 }
+
+#[test]
+fn the_metrics_say_who_waits_and_which_servers_answer() {
+    let monitor = Monitor::start();
+    let daemon = Daemon::before(&[&monitor]);
+    daemon.wait_until_fresh(1);
+    daemon.enqueue("first-job");
+    daemon.enqueue("second-job");
+    let answer = daemon.ask("GET", "/metrics", &[]);
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(answer.header("content-type"), Some(content_type));
+    let metrics = answer.text_of(200);
+    let server = format!(
+        r#"ci_runners_queue_server_is_fresh{{server="{}"}} 1.0"#,
+        monitor.url
+    );
+    for line in [
+        "ci_runners_queue_is_settled 1.0",
+        r#"ci_runners_queue_jobs_waiting{profile="linux"} 2.0"#,
+        r#"ci_runners_queue_runners_idle{profile="linux"} 0.0"#,
+        &server,
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}: {metrics}"
+        );
+    }
+}

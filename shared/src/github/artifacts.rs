@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Github, GithubError,
+    budget::Purpose,
     client::{PER_PAGE, UNRESERVED, body},
 };
 use crate::{
@@ -78,6 +79,7 @@ impl Github {
             attempt: attempt.clone(),
             what,
         };
+        self.afford(&attempt, Purpose::Proof)?;
         let in_query = utf8_percent_encode(name, UNRESERVED);
         let mut named = Vec::new();
         let mut read_count = 0;

@@ -14,11 +14,20 @@ use crate::{
 };
 
 /// A token that does not renew itself is warned of so long before it ends.
-const WARNED_BEFORE: Duration = Duration::from_secs(14 * 24 * 3600);
+const WARNED_BEFORE: Duration = Duration::from_secs(14 * DAY_SECONDS);
+
+const DAY_SECONDS: u64 = 24 * 3600;
 
 /// How we stand with GitHub. Cheap to clone; all clones are the same one.
 #[derive(Clone, Debug)]
-pub struct GithubBoard(Arc<Mutex<GithubStanding>>);
+pub struct GithubBoard(Arc<Mutex<Noted>>);
+
+#[derive(Debug)]
+struct Noted {
+    standing: GithubStanding,
+    /// The day, since 1970, on which the token's end was last warned of in the log.
+    warned_on: Option<u64>,
+}
 
 /// How we stand with GitHub at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +47,13 @@ pub struct GithubStanding {
     pub answers: BTreeMap<u16, u64>,
     /// How many got no answer.
     pub unanswered_count: u64,
+    /// How many were not put, because little is left of the limit.
+    pub held_back_count: u64,
 }
 
 impl GithubBoard {
-    pub(super) fn new(credential: &Credential) -> Self {
+    /// Nothing is known yet.
+    pub fn new(credential: &Credential) -> Self {
         let (asks_as, is_renewed) = match credential {
             Credential::Token(_) => ("a token".to_owned(), false),
             Credential::App(key) => (
@@ -53,7 +65,7 @@ impl GithubBoard {
                 true,
             ),
         };
-        Self(Arc::new(Mutex::new(GithubStanding {
+        let standing = GithubStanding {
             asks_as,
             is_renewed,
             permissions: BTreeMap::new(),
@@ -61,12 +73,17 @@ impl GithubBoard {
             rate_limit: None,
             answers: BTreeMap::new(),
             unanswered_count: 0,
+            held_back_count: 0,
+        };
+        Self(Arc::new(Mutex::new(Noted {
+            standing,
+            warned_on: None,
         })))
     }
 
     /// How we stand now.
     pub fn standing(&self) -> GithubStanding {
-        self.0.lock().clone()
+        self.0.lock().standing.clone()
     }
 
     pub(super) fn note_installation(
@@ -74,17 +91,22 @@ impl GithubBoard {
         permissions: BTreeMap<String, String>,
         expires_at: Timestamp,
     ) {
-        let mut standing = self.0.lock();
+        let standing = &mut self.0.lock().standing;
         standing.permissions = permissions;
         standing.expires_at = Some(expires_at);
     }
 
+    pub(super) fn note_held_back(&self) {
+        self.0.lock().standing.held_back_count += 1;
+    }
+
     pub(super) fn note_silence(&self) {
-        self.0.lock().unanswered_count += 1;
+        self.0.lock().standing.unanswered_count += 1;
     }
 
     pub(super) fn note_answer(&self, answer: &Answer) {
-        let mut standing = self.0.lock();
+        let mut noted = self.0.lock();
+        let standing = &mut noted.standing;
         *standing.answers.entry(answer.status.as_u16()).or_default() += 1;
         if let Some(rate_limit) = RateLimit::of(answer) {
             standing.rate_limit = Some(rate_limit);
@@ -102,6 +124,22 @@ impl GithubBoard {
                 .map(|scope| (scope.to_owned(), "granted".to_owned()))
                 .collect();
         }
+        if let Some(now) = answer.date() {
+            noted.warn(now);
+        }
+    }
+}
+
+impl Noted {
+    /// Says in the log, once a day, what an operator has to do something about.
+    fn warn(&mut self, now: Timestamp) {
+        let day = now.as_seconds() / DAY_SECONDS;
+        if self.warned_on != Some(day)
+            && let Some(warning) = self.standing.warning(now)
+        {
+            log::warn!("{warning}");
+            self.warned_on = Some(day);
+        }
     }
 }
 
@@ -112,7 +150,7 @@ impl GithubStanding {
         if now + WARNED_BEFORE < expires_at {
             return None;
         }
-        let days = expires_at.since(now).as_secs() / (24 * 3600);
+        let days = expires_at.since(now).as_secs() / DAY_SECONDS;
         let when = match days {
             _ if expires_at <= now => "has expired".to_owned(),
             0 => "expires within a day".to_owned(),

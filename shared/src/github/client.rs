@@ -12,7 +12,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::de::DeserializeOwned;
 
 use super::{
-    Credential, GithubBoard, GithubError, credential::InstallationToken, runner_list::Pages,
+    Credential, GithubBoard, GithubError, budget::Purpose, credential::InstallationToken,
+    runner_list::Pages,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -65,6 +66,8 @@ pub struct Github {
     clock: Clock,
     /// GitHub's time and ours at the same moment, as of the last answer.
     clocks: Cell<Option<(Timestamp, Timestamp)>>,
+    /// When all runners were last asked for, by GitHub's clock.
+    looked_at: Cell<Option<Timestamp>>,
 }
 
 impl Github {
@@ -82,7 +85,14 @@ impl Github {
             installation_token: tokio::sync::Mutex::new(None),
             clock: Clock::start(),
             clocks: Cell::new(None),
+            looked_at: Cell::new(None),
         }
+    }
+
+    /// The same, keeping `board` up to date: for several that ask as the same.
+    pub fn with_board(self, board: &GithubBoard) -> Self {
+        let board = board.clone();
+        Self { board, ..self }
     }
 
     /// How we stand with GitHub, kept up to date.
@@ -120,6 +130,23 @@ impl Github {
                 .header("accept", "application/vnd.github+json")
                 .header("x-github-api-version", "2022-11-28")
         }
+    }
+
+    /// Refuses what has to wait because little is left of the hourly limit.
+    pub(super) fn afford(&self, attempt: &str, purpose: Purpose) -> Result<(), GithubError> {
+        let now = self.now_at_github();
+        let standing = self.board.standing();
+        if let Some(retry_after) = purpose.held_back(&standing, self.looked_at.get(), now) {
+            self.board.note_held_back();
+            return Err(GithubError::HeldBack {
+                attempt: attempt.to_owned(),
+                retry_after,
+            });
+        }
+        if purpose == Purpose::Look {
+            self.looked_at.set(Some(now));
+        }
+        Ok(())
     }
 
     /// Asks with our token; any status that is not `expected` is an error. A token that GitHub no

@@ -41,6 +41,14 @@ pub enum GithubError {
         /// How long GitHub wants to be left alone.
         retry_after: Option<Duration>,
     },
+    /// Little is left of the hourly limit, and this can wait; it was not sent.
+    #[error("{attempt}: little is left of the hourly limit, and this can wait")]
+    HeldBack {
+        /// What was attempted.
+        attempt: String,
+        /// How long it can wait.
+        retry_after: Duration,
+    },
     /// What GitHub has is longer than the caller takes.
     #[error("{attempt}: longer than {bytes_max} bytes")]
     TooLarge {
@@ -96,7 +104,7 @@ impl GithubError {
                     || retry_after.is_some()
             }
             Self::TooLarge { .. } => false,
-            Self::Unexpected { .. } => true,
+            Self::HeldBack { .. } | Self::Unexpected { .. } => true,
         }
     }
 
@@ -105,6 +113,7 @@ impl GithubError {
         match self {
             Self::Http { cause, .. } => cause.is_ambiguous(),
             Self::Answered { status, .. } => status.is_server_error(),
+            Self::HeldBack { .. } => false,
             Self::TooLarge { .. } | Self::Unexpected { .. } => true,
         }
     }
@@ -113,6 +122,7 @@ impl GithubError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answered { retry_after, .. } => *retry_after,
+            Self::HeldBack { retry_after, .. } => Some(*retry_after),
             Self::Http { .. } | Self::TooLarge { .. } | Self::Unexpected { .. } => None,
         }
     }
@@ -121,7 +131,10 @@ impl GithubError {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Answered { status, .. } => Some(*status),
-            Self::Http { .. } | Self::TooLarge { .. } | Self::Unexpected { .. } => None,
+            Self::Http { .. }
+            | Self::HeldBack { .. }
+            | Self::TooLarge { .. }
+            | Self::Unexpected { .. } => None,
         }
     }
 }

@@ -5,12 +5,13 @@
 //! caller's. No token, credential or signed address ever stands in an error.
 //!
 //! Read in this order: `client` (how a question is put), `credential` and `app_key` (as whom),
-//! `runner_list`, `runners` and `artifacts` (the questions), `limits`, `board` and `error` (what
+//! `runner_list`, `runners` and `artifacts` (the questions), `limits`, `budget`, `board` and `error` (what
 //! GitHub says besides), `registration` and `runner_name` (the words).
 
 mod app_key;
 mod artifacts;
 mod board;
+mod budget;
 mod client;
 mod credential;
 mod error;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::{
     Github, GithubError, Registration,
+    budget::Purpose,
     client::{PER_PAGE, body},
 };
 use crate::http::{Answer, Method, StatusCode};
@@ -45,6 +46,7 @@ impl Github {
     /// If the list never stands still, it is rather too long than too short: whatever any of the
     /// readings showed is in it, as it was seen last.
     pub async fn list_runners(&self) -> Result<Vec<Registration>, GithubError> {
+        self.afford(ATTEMPT, Purpose::Look)?;
         let mut pages = self.seen_pages.borrow().clone();
         let mut found = BTreeMap::new();
         for _ in 0..READINGS_MAX {

@@ -254,6 +254,31 @@ fn two_tickets_of_two_queues_for_the_same_request_are_for_one_job() {
 }
 
 #[test]
+fn of_two_tickets_for_one_job_the_older_one_says_where_it_stands() {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(1, &[]));
+    let older = scene.enqueue("job", "linux", 1);
+    let between = scene.enqueue("between", "linux", 1);
+    scene.restart();
+    scene.report("a", linux(1, &[]));
+    // The first of several tries to enqueue it was under way all the time.
+    let newer = scene.enqueue("job", "linux", 1);
+    assert_eq!(scene.wait(&between).ahead, 0);
+    assert_eq!(scene.wait(&newer).ahead, 1);
+    assert_eq!(scene.wait(&older).ahead, 0);
+    assert_eq!(scene.wait(&between).ahead, 1);
+    assert_eq!(scene.wait(&newer).ahead, 0, "it is the same job");
+    scene.settle();
+    scene.report("a", linux(1, &[1]));
+    let forward = scene.forwarded("job", "a");
+    assert_eq!(scene.wait(&older).ahead, 0);
+    scene.grant(&forward, &[1]);
+    assert_eq!(scene.get(&older), [1]);
+    assert_eq!(scene.get(&newer), [1]);
+    scene.assert_quiet();
+}
+
+#[test]
 fn a_reservation_of_an_earlier_job_of_the_same_name_is_not_taken_up() {
     let mut scene = Scene::with(&["a"]);
     scene.report("a", linux(1, &[]));

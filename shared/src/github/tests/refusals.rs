@@ -163,6 +163,37 @@ async fn the_token_is_never_repeated() {
 }
 
 #[actix_web::test]
+async fn with_little_left_of_the_limit_only_what_cannot_wait_is_asked() {
+    let server = Server::start(|request| {
+        let mut response = match request.line.starts_with("GET") {
+            true => HttpResponse::Ok(),
+            false => HttpResponse::NoContent(),
+        };
+        response
+            .insert_header(NOW_DATE)
+            .insert_header(("x-ratelimit-limit", "5000"))
+            .insert_header(("x-ratelimit-remaining", "100"))
+            .insert_header(("x-ratelimit-reset", (NOW + 1800).to_string()))
+            .insert_header(("x-ratelimit-resource", "core"))
+            .json(json!({"total_count": 0, "runners": []}))
+    });
+    let github = github(&server.url);
+    // The first answer says how little is left.
+    github.list_runners().await.unwrap();
+    let error = github.list_runners().await.unwrap_err();
+    assert!(matches!(error, GithubError::HeldBack { .. }), "{error}");
+    assert!(error.is_transient() && !error.is_ambiguous());
+    assert!(error.retry_after() <= Some(Duration::from_secs(60)));
+    let repo = "o/r".parse().unwrap();
+    let artifacts = github.list_run_artifacts(&repo, crate::values::RunId(1), "a");
+    let error = artifacts.await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    github.delete_runner(1).await.unwrap();
+    assert_eq!(github.board().standing().held_back_count, 2);
+    assert_eq!(server.received().len(), 2);
+}
+
+#[actix_web::test]
 async fn the_last_word_about_the_primary_limit_is_remembered() {
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| {
