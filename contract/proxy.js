@@ -43,9 +43,24 @@ process.stdin.on("end", () => process.exit(0)).resume();
 /** GitHub's description, as far as it is used. */
 async function description() {
     const file = createRequire(import.meta.url).resolve("@octokit/openapi/generated/api.github.com.json");
-    const { openapi, info, servers, components, paths } = JSON.parse(await readFile(file, "utf8"));
-    const used = Object.entries(paths).filter(([path]) => USED.test(path));
-    return { openapi, info, servers, components, paths: Object.fromEntries(used) };
+    const { openapi, info, servers, components, paths: all } = JSON.parse(await readFile(file, "utf8"));
+    const paths = Object.fromEntries(Object.entries(all).filter(([path]) => USED.test(path)));
+    return { openapi, info, servers, paths, components: referred(paths, components) };
+}
+
+/** Those of `components` that `paths` refers to, and those that these refer to. */
+function referred(paths, components) {
+    const found = {};
+    const follow = (_key, value) => {
+        const [, , kind, name] = value?.$ref?.split("/") ?? [];
+        if (name && !found[kind]?.[name]) {
+            (found[kind] ??= {})[name] = components[kind][name];
+            JSON.stringify(components[kind][name], follow);
+        }
+        return value;
+    };
+    JSON.stringify(paths, follow);
+    return found;
 }
 
 async function handle(request, reply) {

@@ -45,8 +45,8 @@ fn make_busy(stage: &Stage, id: u64, jit_config: &Secret) {
 
 #[actix_web::test]
 async fn a_list_of_three_pages_is_read_and_confirmed() {
+    let stage = Stage::new().await;
     for scope_path in SCOPES {
-        let stage = Stage::new().await;
         let scope = scope_path.parse().unwrap();
         for place in 0..250 {
             let runner = NewRunner {
@@ -65,16 +65,20 @@ async fn a_list_of_three_pages_is_read_and_confirmed() {
             assert_eq!(github.list_runners().await.unwrap().len(), 250);
         }
         assert_eq!(github.board().standing().answers[&304], 6);
-        let request = |page| format!("GET {scope_path}/actions/runners?per_page=100&page={page}");
-        let confirmed = [1, 2, 3].map(|page| silent(&request(page), 304, "200"));
-        assert_eq!(stage.findings().await, confirmed);
     }
+    let confirmed = SCOPES.into_iter().flat_map(|scope_path| {
+        let request =
+            move |page| format!("GET {scope_path}/actions/runners?per_page=100&page={page}");
+        [1, 2, 3].map(|page| silent(&request(page), 304, "200"))
+    });
+    assert_eq!(stage.findings().await, confirmed.collect::<Vec<_>>());
 }
 
 #[actix_web::test]
 async fn runners_are_registered_labelled_and_deleted() {
+    let stage = Stage::new().await;
+    let mut gone = Vec::new();
     for scope_path in SCOPES {
-        let stage = Stage::new().await;
         let github = stage.client(scope_path, Secret::new(TOKEN));
         let (first, _) = register(&github, "ci-runner-linux.0@host").await;
         let (second, jit_config) = register(&github, "ci-runner-linux.1@host").await;
@@ -94,15 +98,16 @@ async fn runners_are_registered_labelled_and_deleted() {
         ] {
             assert_eq!(github.delete_runner(id).await, Ok(expected));
         }
-        let gone = format!("DELETE {scope_path}/actions/runners/{first}");
-        assert_eq!(stage.findings().await, [silent(&gone, 404, "204,422")]);
+        let request = format!("DELETE {scope_path}/actions/runners/{first}");
+        gone.push(silent(&request, 404, "204,422"));
     }
+    assert_eq!(stage.findings().await, gone);
 }
 
 #[actix_web::test]
 async fn refusals_of_the_emulator_are_githubs() {
+    let stage = Stage::new().await;
     for scope_path in SCOPES {
-        let stage = Stage::new().await;
         let github = stage.client(scope_path, Secret::new(TOKEN));
         register(&github, "twice").await;
         let one = labels(&["a"]);
@@ -112,8 +117,8 @@ async fn refusals_of_the_emulator_are_githubs() {
         assert_eq!(groupless.unwrap_err().status().unwrap(), 422);
         let unknown = github.add_labels(99, &one).await;
         assert_eq!(unknown.unwrap_err().status().unwrap(), 404);
-        assert_eq!(stage.findings().await, []);
     }
+    assert_eq!(stage.findings().await, []);
 }
 
 #[actix_web::test]

@@ -1,4 +1,5 @@
-//! A real monitor, which is a GitHub App, and the whole life of a runner.
+//! A real monitor, which is a GitHub App and whose clock is ahead of GitHub's, and the whole life of a
+//! runner.
 
 use contract::Severity;
 use emulator::model::{JobPhase, NewJob};
@@ -11,6 +12,8 @@ const RUNNERS: &str = "/orgs/acme/actions/runners";
 #[actix_web::test]
 async fn a_runner_is_registered_taken_used_and_replaced() {
     let stage = Stage::new().await;
+    // So the first ticket of the App is from the future, and refused.
+    stage.github.emulator.faults().set_clock_skew(-90);
     let more = "reservation_labels = \"on_take\"";
     let monitor = Monitor::start(&stage, 1, more).await;
     let emulator = &stage.github.emulator;
@@ -43,7 +46,7 @@ async fn a_runner_is_registered_taken_used_and_replaced() {
     monitor.stop().await;
 
     for (method, path, count) in [
-        ("POST", "/app/installations/9/access_tokens", 1),
+        ("POST", "/app/installations/9/access_tokens", 2),
         ("POST", "/orgs/acme/actions/runners/generate-jitconfig", 3),
     ] {
         assert_eq!(emulator.requests().count(method, path), count, "{path}");
