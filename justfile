@@ -12,6 +12,10 @@ demo *arguments:
 test *word:
     cargo test --workspace --locked {{ word }}
 
+# Run the suite of real virtual machines: libvirt, QEMU, tiny guests (installs what is missing)
+guests *word:
+    monitor/tests/guests/run {{ word }}
+
 # Simulate as many seeds as given, 1000 without a number; `just sim 1 --seed N --aloud` replays one
 sim *arguments:
     cargo run --release --quiet --bin simulate -- {{ arguments }}
@@ -28,7 +32,8 @@ contract *word:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
-    cargo clippy -p contract --test contract --locked -- -D warnings
+    cargo clippy --package contract --test contract --locked -- -D warnings
+    cargo clippy --package monitor --test guests --locked -- -D warnings
 
 # Run everything that has to be green before a change may land
 ci:

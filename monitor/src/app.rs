@@ -18,7 +18,7 @@ use shared::{
     http::Client,
     proof::{ClosedDesk, ProofDesk, ProofSettings},
     serve::{Background, Drain, ServeError, drain, serve},
-    settings::{GuestDriver, Settings, SettingsError},
+    settings::{GuestDriver, ImageSettings, Settings, SettingsError},
     values::ProfileKey,
 };
 
@@ -43,12 +43,16 @@ pub enum AppError {
     /// There is nothing to ask GitHub with.
     #[error("{0}")]
     Credential(#[from] CredentialError),
-    /// A profile wants guests that this release cannot make.
+    /// A profile wants virtual machines, and it is not said where their definitions are.
     #[error(
-        "make guests of profile {0}: this release needs [profiles.{0}.guest] with driver = \
-         \"command\""
+        "make guests of profile {0}: virtual machines need LIB_MONITOR_DIR, below which \
+         profiles/{0}/guest.xml says what they are like; processes need [profiles.{0}.guest] with \
+         driver = \"command\""
     )]
-    NoDriver(ProfileKey),
+    NoProfiles(ProfileKey),
+    /// A profile's image is built from a file, and it is not said where such files are.
+    #[error("build the image of profile {0}: its base needs IMAGE_DEPS_DIR, which is not set")]
+    NoImageDeps(ProfileKey),
     /// The data directory cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -103,7 +107,6 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     let addresses = addresses
         .collect::<Result<_, _>>()
         .map_err(AppError::Address)?;
-    refuse_missing_drivers(&settings)?;
     let credential = Credential::required(&settings)?;
 
     let clock = Clock::start();
@@ -113,17 +116,21 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         source,
         data_path: settings.data_path.clone(),
     })?;
-    let (hypervisor, events) = Hypervisor::new(HypervisorSettings {
-        data_path: settings.data_path.clone(),
-        guest_prefix: settings.host.libvirt_runner_guest_prefix.clone(),
-    })?;
+    let (hypervisor, events) = hypervisor(&settings)?;
     let pool = Arc::new(Pool::new(core, clock, store));
 
     let (drain, draining) = drain();
     let (proof_desk, proofs) = ProofDesk::new();
     let github = Rc::new(github(&settings, credential.clone()));
     let board = github.board().clone();
-    let desk = Desk::new(pool.clone(), &settings, proof_desk, draining, board);
+    let desk = Desk::new(
+        pool.clone(),
+        hypervisor.clone(),
+        &settings,
+        proof_desk,
+        draining,
+        board,
+    );
     let outside = Outside {
         pool,
         hypervisor,
@@ -142,12 +149,41 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     })
 }
 
-fn refuse_missing_drivers(settings: &Settings) -> Result<(), AppError> {
-    let mut profiles = settings.profiles.iter();
-    match profiles.find(|(_, profile)| profile.guest == GuestDriver::Libvirt) {
-        Some((profile_key, _)) => Err(AppError::NoDriver(profile_key.clone())),
-        None => Ok(()),
+/// What makes the guests, once every profile of virtual machines is known to be usable.
+fn hypervisor(settings: &Settings) -> Result<(Hypervisor, Events), AppError> {
+    let profiles = settings.profiles.iter();
+    let virtual_ones: Vec<_> = profiles
+        .filter_map(|(profile_key, profile)| match profile.guest {
+            GuestDriver::Libvirt(proof) => Some((profile_key, proof, profile.memory())),
+            GuestDriver::Command(_) => None,
+        })
+        .collect();
+    let lib_monitor_dir = settings.lib_monitor_dir.as_ref();
+    let needs_deps = |image: &ImageSettings| image.base.is_some();
+    let mut built_from = settings.profiles.iter().filter(|(_, profile)| {
+        settings.image_deps_dir.is_none() && profile.image.as_ref().is_some_and(needs_deps)
+    });
+    if let Some((profile_key, _)) = built_from.next() {
+        return Err(AppError::NoImageDeps(profile_key.clone()));
     }
+    if let (Some((profile_key, ..)), None) = (virtual_ones.first(), lib_monitor_dir) {
+        return Err(AppError::NoProfiles((*profile_key).clone()));
+    }
+    let (hypervisor, events) = Hypervisor::new(HypervisorSettings {
+        data_path: settings.data_path.clone(),
+        guest_prefix: settings.host.libvirt_runner_guest_prefix.clone(),
+        builder_prefix: settings.host.libvirt_rebuild_guest_prefix.clone(),
+        libvirt_uri: settings.libvirt_uri.clone(),
+        makes_virtual_machines: !virtual_ones.is_empty(),
+        profiles_path: lib_monitor_dir
+            .cloned()
+            .unwrap_or_default()
+            .join("profiles"),
+    })?;
+    for (profile_key, proof, memory_max) in virtual_ones {
+        hypervisor.check(profile_key, proof, memory_max)?;
+    }
+    Ok((hypervisor, events))
 }
 
 fn github(settings: &Settings, credential: Credential) -> Github {

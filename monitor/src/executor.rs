@@ -4,16 +4,17 @@
 //! made before its registration, and none destroyed before GitHub has let go of it. Has no choice
 //! in anything else.
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
 use shared::{
+    clock::Timestamp,
     github::{Github, GithubError},
     settings::{GuestDriver, Settings},
 };
 
 use crate::{
-    core::{Creation, Destruction, Look, RunnerId, SeenGuest, Task},
-    hypervisor::{Guest, GuestSpec, Hypervisor},
+    core::{Creation, Destruction, Look, Rebuild, RunnerId, SeenGuest, Task},
+    hypervisor::{BuildSpec, Guest, GuestSpec, Hypervisor, warn},
     pool::Pool,
 };
 
@@ -36,17 +37,18 @@ pub async fn look(outside: Outside, look: Look) {
         pool,
         hypervisor,
         github,
-        ..
+        settings: outside_settings,
     } = outside;
     let asked_at = pool.now();
     match look {
         Look::Guests => match hypervisor.list().await {
             Ok(guests) => {
                 let guests = guests.into_iter().map(seen).collect();
+                look_at_images(&pool, &hypervisor, &outside_settings).await;
                 pool.change(|core, now| core.handle_guests(guests, asked_at, now));
             }
             Err(error) => {
-                log::warn!("failed to {error}");
+                warn(&error);
                 pool.change(|core, now| core.handle_look_failed(look, None, now));
             }
         },
@@ -63,6 +65,24 @@ pub async fn look(outside: Outside, look: Look) {
     }
 }
 
+/// Learns how old the images are that are built here. What cannot be learnt stays as it was.
+async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, settings: &Settings) {
+    let mut built_at = BTreeMap::new();
+    let profiles = settings.profiles.iter();
+    for (profile_key, _) in profiles.filter(|(_, profile)| profile.image.is_some()) {
+        match hypervisor.image_built_at(profile_key).await {
+            Ok(Some(moment)) => {
+                let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let moment = Timestamp::default() + since_epoch;
+                built_at.insert(profile_key.clone(), moment);
+            }
+            Ok(None) => {}
+            Err(error) => return warn(&error),
+        }
+    }
+    pool.change(|core, _| core.handle_images(built_at));
+}
+
 fn seen(guest: Guest) -> SeenGuest {
     let Guest { name, ipv4_address } = guest;
     SeenGuest { name, ipv4_address }
@@ -73,6 +93,7 @@ pub async fn perform(outside: Outside, task: Task) {
     match task {
         Task::Create(creation) => create(&outside, creation).await,
         Task::Destroy(destruction) => destroy(&outside, destruction).await,
+        Task::Rebuild(order) => rebuild(&outside, order).await,
         Task::AddLabels {
             unique_id,
             ids,
@@ -132,30 +153,64 @@ async fn create(outside: &Outside, creation: Creation) {
             return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
         }
     }
-    match hypervisor.create(&guest_spec(creation, settings)).await {
-        Ok(()) => pool.change(|core, now| core.handle_created(id, now)),
-        Err(error) => {
-            log::warn!("failed to {error}");
-            pool.change(|core, now| core.handle_creation_failed(id, None, now));
+    let created = match settings.profiles.get(&creation.profile_key) {
+        Some(profile) => {
+            let spec = GuestSpec {
+                name: creation.guest_name,
+                runner_id: id.0,
+                profile_key: creation.profile_key,
+                driver: profile.guest.clone(),
+                monitor_url: settings.network.guest_base_url.to_string(),
+                secret: creation.guest_secret,
+                memory_max: profile.memory(),
+            };
+            hypervisor.create(&spec).await.map_err(|error| warn(&error))
         }
-    }
+        // The plan knows the profiles of the settings only.
+        None => Err(()),
+    };
+    pool.change(|core, now| match created {
+        Ok(()) => core.handle_created(id, now),
+        Err(()) => core.handle_creation_failed(id, None, now),
+    });
 }
 
-fn guest_spec(creation: Creation, settings: &Settings) -> GuestSpec {
-    let profile = settings.profiles.get(&creation.profile_key);
-    let command = match profile.map(|profile| &profile.guest) {
-        Some(GuestDriver::Command(command)) => command.clone(),
-        // Refused at the start; an empty command fails.
-        Some(GuestDriver::Libvirt) | None => Vec::new(),
+async fn rebuild(outside: &Outside, order: Rebuild) {
+    let Outside {
+        pool,
+        hypervisor,
+        settings,
+        ..
+    } = outside;
+    let profile_key = order.profile_key.clone();
+    let outcome = match build_spec(order, settings) {
+        Some(spec) => hypervisor.rebuild(&spec).await.map_err(|error| {
+            warn(&error);
+            error.to_string()
+        }),
+        // The plan knows the profiles of the settings only.
+        None => Err("the profile has no image settings".to_owned()),
     };
-    GuestSpec {
-        name: creation.guest_name,
-        runner_id: creation.id.0,
-        profile_key: creation.profile_key,
-        command,
+    pool.change(|core, now| {
+        core.handle_rebuilt(&profile_key, outcome.map(|()| now), now);
+    });
+}
+
+fn build_spec(order: Rebuild, settings: &Settings) -> Option<BuildSpec> {
+    let profile = settings.profiles.get(&order.profile_key)?;
+    let GuestDriver::Libvirt(proof) = profile.guest else {
+        return None;
+    };
+    Some(BuildSpec {
+        guest_name: order.guest_name,
+        profile_key: order.profile_key,
+        proof,
+        image: profile.image.clone()?,
+        memory_max: profile.memory(),
+        image_deps_dir: settings.image_deps_dir.clone(),
         monitor_url: settings.network.guest_base_url.to_string(),
-        secret: creation.guest_secret,
-    }
+        secret: order.guest_secret,
+    })
 }
 
 async fn destroy(outside: &Outside, destruction: Destruction) {
@@ -184,7 +239,7 @@ async fn destroy(outside: &Outside, destruction: Destruction) {
     match hypervisor.destroy(&guest_name).await {
         Ok(()) => pool.change(|core, now| core.handle_destroyed(id, now)),
         Err(error) => {
-            log::warn!("failed to {error}");
+            warn(&error);
             pool.change(|core, now| core.handle_destruction_failed(id, None, now));
         }
     }

@@ -4,15 +4,16 @@
 
 use shared::{
     github::RunnerNames,
-    settings::{ProfileSettings, ReservationLabels, Settings},
+    settings::{GuestDriver, GuestProof, ProfileSettings, ReservationLabels, Settings},
 };
 
-use crate::core::{LabelPolicy, Policy, ProfilePolicy, Resources};
+use crate::core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources};
 
 /// What the settings want of the pool.
 pub fn policy_of(settings: &Settings) -> Policy {
     let Settings {
         github,
+        network,
         pool,
         host,
         profiles,
@@ -37,6 +38,9 @@ pub fn policy_of(settings: &Settings) -> Policy {
         },
         start_timeout: pool.monitor_start_timeout,
         reserve_timeout: pool.monitor_reserve_timeout,
+        image_max_age: host.base_image_max_age,
+        base_url: network.external_base_url.to_string(),
+        builder_prefix: host.libvirt_rebuild_guest_prefix.clone(),
         poll_interval: pool.monitor_poll_interval,
         cache_timeout: github.api_cache_timeout,
         makes_runners: !pool.zeroes_targets(),
@@ -52,5 +56,11 @@ fn profile_policy(profile: &ProfileSettings) -> ProfilePolicy {
             memory: profile.requires_normal_memory,
         },
         github_runner_label: profile.github_runner_label.clone(),
+        builds_image: profile.image.is_some(),
+        proof: match profile.guest {
+            GuestDriver::Command(_) => Proof::Secret,
+            GuestDriver::Libvirt(GuestProof::FwCfg | GuestProof::Smbios) => Proof::SecretAndAddress,
+            GuestDriver::Libvirt(GuestProof::Address) => Proof::Address,
+        },
     }
 }

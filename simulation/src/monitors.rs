@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor::core::{
-    Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, TakeRefusal, Taken, Task,
+    Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Proof, Resources, TakeRefusal, Taken, Task,
 };
 use queue::core::report::Report;
 use shared::{
@@ -70,6 +70,8 @@ impl MonitorNode {
                 target_count,
                 needs: one_page(),
                 github_runner_label: "profile".to_owned(),
+                proof: Proof::Secret,
+                builds_image: false,
             };
             (profile_key(profile), policy)
         });
@@ -85,6 +87,9 @@ impl MonitorNode {
             reserve_timeout: RESERVE_TIMEOUT,
             poll_interval: POLL_INTERVAL,
             cache_timeout: CACHE_TIMEOUT,
+            image_max_age: Duration::MAX,
+            base_url: String::new(),
+            builder_prefix: "ci-rebuild".to_owned(),
             makes_runners: true,
             destroys_all: false,
         };
@@ -310,7 +315,7 @@ impl World {
                     self.monitor_begins(index, Deed::Unregister(destruction));
                 }
                 // With labels from birth there are none to add.
-                Task::AddLabels { .. } | Task::RemoveLabels { .. } => {}
+                Task::AddLabels { .. } | Task::RemoveLabels { .. } | Task::Rebuild(_) => {}
             }
         }
     }

@@ -1,21 +1,21 @@
 //! What a guest asks for when it boots: the credential of its runner, and what to do with it.
 //!
-//! Owns that only the guest itself gets them. It proves who it is by the secret that was put into
-//! it when it was made; from where it asks means nothing.
+//! Owns that a credential is handed once. That only its own guest asks is owned by `caller`.
 
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web::Data};
 use shared::{
-    auth::Bearer,
     error::{ApiError, Code},
-    secret::Secret,
     values::ProfileKey,
 };
 use tokio::io::AsyncReadExt;
 
-use super::{Desk, NOT_READY_RETRY_SECONDS, caller::address_of};
-use crate::core::{Handing, Monitor};
+use super::{
+    Desk, NOT_READY_RETRY_SECONDS,
+    caller::{Caller, Whose, guest_of},
+};
+use crate::core::{Handing, RunnerId};
 
 /// The longest boot script, in bytes.
 const SCRIPT_LENGTH_MAX: u64 = 1 << 20;
@@ -25,19 +25,17 @@ pub async fn github_jitconfig(
     desk: Data<Desk>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let guest_secret = guest_secret(&request)?;
-    let caller = Caller(address_of(&request, &desk.trusted_proxies));
-    // Strangers may only look: a change would have the driver plan anew for each of them.
-    let is_stranger = |core: &Monitor| core.credentials.guest_with(guest_secret.expose()).is_none();
-    let handing = match desk.pool.read(is_stranger) {
-        true => Handing::Stranger,
-        false => desk
-            .pool
-            .change(|core, _| core.credentials.hand(guest_secret.expose())),
+    // Strangers come no further: a change would have the driver plan anew for each of them.
+    let Caller { whose, address } = guest_of(&desk, &request).await?;
+    let Whose::Runner(id) = whose else {
+        return Err(ApiError::new(
+            Code::NotYours,
+            "a guest that builds an image has no credential",
+        ));
     };
-    match handing {
+    match desk.pool.change(|core, _| core.credentials.hand_to(id)) {
         Handing::Now(id, jit_config) => {
-            log::info!("runner {id} has fetched its credential, from {caller}");
+            log::info!("runner {id} has fetched its credential, from {address}");
             Ok(HttpResponse::Ok().json(jit_config.expose()))
         }
         Handing::NotYet(id) => Err(ApiError::new(
@@ -46,34 +44,34 @@ pub async fn github_jitconfig(
         )
         .retry_after(NOT_READY_RETRY_SECONDS)),
         Handing::Again(id) => {
-            log::warn!("somebody at {caller} asks for the credential of runner {id} a second time");
+            log::error!("alarm: {address} asks for the credential of runner {id} a second time");
             Err(ApiError::new(
                 Code::NotYours,
                 "this credential has been handed out, and never is a second time",
             ))
         }
-        Handing::Stranger => {
-            log::debug!("somebody at {caller} who is no guest asks for a credential");
-            Err(not_a_guest())
-        }
+        Handing::Stranger => Err(gone(id)),
     }
 }
 
-/// `GET /boot`: the boot script of the guest's profile.
+/// `GET /boot`: what the guest is to run. For a runner the `boot-script` of its profile, for a guest
+/// that builds an image the `build-script`.
 pub async fn boot(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let guest_secret = guest_secret(&request)?;
-    let profile_key = desk
-        .pool
-        .read(|core| core.profile_of_guest(guest_secret.expose()));
-    let profile_key = profile_key.ok_or_else(not_a_guest)?;
+    let (profile_key, file_name) = match guest_of(&desk, &request).await?.whose {
+        Whose::Runner(id) => {
+            let profile_key = desk.pool.read(|core| core.profile_of(id));
+            (profile_key.ok_or_else(|| gone(id))?, "boot-script")
+        }
+        Whose::Builder(profile_key) => (profile_key, "build-script"),
+    };
     let script = match &desk.lib_monitor_dir {
-        Some(lib_monitor_dir) => read_script(lib_monitor_dir, &profile_key).await,
+        Some(lib_monitor_dir) => read_script(lib_monitor_dir, &profile_key, file_name).await,
         None => None,
     };
     let script = script.ok_or_else(|| {
         ApiError::new(
             Code::NotFound,
-            format!("profile {profile_key} has no boot-script"),
+            format!("profile {profile_key} has no {file_name}"),
         )
     })?;
     Ok(HttpResponse::Ok()
@@ -82,11 +80,15 @@ pub async fn boot(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse
 }
 
 /// The script of a profile, if it has one that can be read. What the disk said is in the log.
-async fn read_script(lib_monitor_dir: &Path, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+async fn read_script(
+    lib_monitor_dir: &Path,
+    profile_key: &ProfileKey,
+    file_name: &str,
+) -> Option<Vec<u8>> {
     let path = lib_monitor_dir
         .join("profiles")
         .join(profile_key.as_str())
-        .join("boot-script");
+        .join(file_name);
     let read = async {
         let mut script = Vec::new();
         let file = tokio::fs::File::open(&path).await?;
@@ -111,32 +113,7 @@ async fn read_script(lib_monitor_dir: &Path, profile_key: &ProfileKey) -> Option
     }
 }
 
-fn guest_secret(request: &HttpRequest) -> Result<Secret, ApiError> {
-    match Bearer::of(request) {
-        Bearer::Token(guest_secret) => Ok(guest_secret),
-        Bearer::Missing => Err(ApiError::new(
-            Code::Unauthorised,
-            "this call is for guests, and needs the header `Authorization: Bearer <CI_RUNNERS_GUEST_SECRET>`",
-        )),
-        Bearer::Garbled => Err(not_a_guest()),
-    }
-}
-
-fn not_a_guest() -> ApiError {
-    ApiError::new(
-        Code::NotYours,
-        "that is not the secret of a guest of this server",
-    )
-}
-
-/// An address, for the log.
-struct Caller(Option<IpAddr>);
-
-impl std::fmt::Display for Caller {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(formatter),
-            None => formatter.write_str("an unknown address"),
-        }
-    }
+/// It was there a moment ago.
+fn gone(id: RunnerId) -> ApiError {
+    ApiError::new(Code::NotYours, format!("runner {id} is being destroyed"))
 }

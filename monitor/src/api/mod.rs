@@ -5,11 +5,13 @@ mod dashboard;
 mod grant;
 mod guest;
 mod health;
+mod image_deps;
 mod metrics;
 mod page;
 mod parameters;
 mod policy;
 mod reservation;
+mod screenshot;
 mod select_runner;
 mod take;
 #[cfg(test)]
@@ -33,7 +35,7 @@ use shared::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{pool::Pool, store::StoreError};
+use crate::{hypervisor::Hypervisor, pool::Pool, store::StoreError};
 
 /// The most requests for the dashboard that are held at once; others are answered without waiting.
 const HELD_MAX: usize = 1000;
@@ -58,12 +60,16 @@ pub struct Desk {
     lib_monitor_dir: Option<PathBuf>,
     webhook_key: Option<webhook::Key>,
     github: GithubBoard,
+    image_deps_dir: Option<PathBuf>,
+    /// Asked for the addresses of guests, and for nothing else.
+    hypervisor: Hypervisor,
 }
 
 impl Desk {
     /// A desk in front of `pool`.
     pub fn new(
         pool: Arc<Pool>,
+        hypervisor: Hypervisor,
         settings: &Settings,
         proofs: ProofDesk,
         draining: Draining,
@@ -85,6 +91,8 @@ impl Desk {
                 .github_webhook_secret
                 .as_ref()
                 .map(webhook::Key::of),
+            image_deps_dir: settings.image_deps_dir.clone(),
+            hypervisor,
         }
     }
 }
@@ -103,9 +111,6 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
                     .fold(resource, |resource, route| resource.route(route)),
             );
         };
-        serve("/", "GET", vec![get().to(page::whole)]);
-        serve("/dashboard.html", "GET", vec![get().to(page::live_part)]);
-        serve("/dashboard.json", "GET", vec![get().to(dashboard::json)]);
         serve(
             "/profile/{profile_key}/take",
             "POST",
@@ -135,16 +140,32 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
                 delete().to(policy::cancel),
             ],
         );
-        serve(
-            "/github-jitconfig",
-            "GET",
-            vec![get().to(guest::github_jitconfig)],
-        );
-        serve("/boot", "GET", vec![get().to(guest::boot)]);
         serve("/webhook", "POST", vec![post().to(webhook::webhook)]);
-        serve("/metrics", "GET", vec![get().to(metrics::metrics)]);
-        serve("/healthz", "GET", vec![get().to(health::alive)]);
-        serve("/readyz", "GET", vec![get().to(health::ready)]);
+        for (path, route) in [
+            ("/", get().to(page::whole)),
+            ("/dashboard.html", get().to(page::live_part)),
+            ("/dashboard.json", get().to(dashboard::json)),
+            ("/github-jitconfig", get().to(guest::github_jitconfig)),
+            ("/boot", get().to(guest::boot)),
+            ("/image-deps/{path:.*}", get().to(image_deps::file)),
+            (
+                "/runner/{id}/screenshot.png",
+                get().to(screenshot::of_runner),
+            ),
+            (
+                "/runner/{id}/screenshot/now",
+                get().to(screenshot::of_runner_now),
+            ),
+            (
+                "/profile/{profile_key}/screenshot.png",
+                get().to(screenshot::of_profile),
+            ),
+            ("/metrics", get().to(metrics::metrics)),
+            ("/healthz", get().to(health::alive)),
+            ("/readyz", get().to(health::ready)),
+        ] {
+            serve(path, "GET", vec![route]);
+        }
     }
 }
 

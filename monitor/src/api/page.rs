@@ -104,6 +104,7 @@ fn render(view: &View, now: Timestamp) -> Markup {
                 @for (profile_key, count) in counts { (count) " of " (profile_key) ". " }
             }
         }
+        (render_images(view, now))
         (render_runners(view, now))
         (render_recent(view, now))
     }
@@ -155,6 +156,36 @@ fn render_counts(view: &View) -> Markup {
     }
 }
 
+fn render_images(view: &View, now: Timestamp) -> Markup {
+    html! {
+        @if !view.images.is_empty() {
+            h2 { "Images" }
+            table {
+                tr { th { "Profile" } th { "Age" } th { "Rebuilt for" } th { "Last failure" } }
+                @for (profile_key, image) in &view.images {
+                    tr {
+                        td { (profile_key) }
+                        td { @if image.built_at.is_some() { (age(image.built_at, now)) } @else { "none" } }
+                        td {
+                            @if image.rebuilt_since.is_some() || image.failure.is_some() {
+                                a href={ "profile/" (profile_key) "/screenshot.png" } {
+                                    @if image.rebuilt_since.is_some() { (age(image.rebuilt_since, now)) }
+                                    @else { "last seen" }
+                                }
+                            }
+                        }
+                        td.invalid {
+                            @if let Some(failure) = &image.failure {
+                                "failed to " (failure) " (" (image.failure_count) " in a row)"
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn render_runners(view: &View, now: Timestamp) -> Markup {
     html! {
         h2 { "Runners" }
@@ -168,7 +199,11 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
                     td { (age(view.created_at.get(&shown.id).copied(), now)) }
                     td { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id) } }
                     td {
-                        @if let Some(name) = &shown.runner.guest_name { (name) }
+                        @if let Some(name) = &shown.runner.guest_name {
+                            @if shown.screenshot_url.is_some() {
+                                a href={ "runner/" (shown.id) "/screenshot.png" } { (name) }
+                            } @else { (name) }
+                        }
                         @if let Some(address) = shown.runner.ipv4_address { " " small { (address) } }
                     }
                 }

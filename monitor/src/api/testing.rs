@@ -10,7 +10,12 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use super::{Desk, HELD_MAX};
-use crate::{core::testing::TestPool, pool::Pool, store::Store};
+use crate::{
+    core::testing::TestPool,
+    hypervisor::{Hypervisor, HypervisorSettings},
+    pool::Pool,
+    store::Store,
+};
 
 /// A desk in front of a pool with one idle runner, and the folder of its data.
 pub fn desk(draining: Draining) -> (Desk, TempDir) {
@@ -19,6 +24,15 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
     let core = TestPool::with_idle(&[("linux", 1)]).monitor;
     let pool = Pool::new(core, Clock::start(), store);
     pool.change(|_, _| ());
+    let (hypervisor, _) = Hypervisor::new(HypervisorSettings {
+        data_path: folder.path().to_owned(),
+        guest_prefix: "ci-runner".to_owned(),
+        builder_prefix: "ci-rebuild".to_owned(),
+        libvirt_uri: "test:///default".to_owned(),
+        makes_virtual_machines: false,
+        profiles_path: folder.path().to_owned(),
+    })
+    .unwrap();
     let desk = Desk {
         pool: Arc::new(pool),
         api_token: ApiToken(Secret::new("token")),
@@ -31,6 +45,8 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
         lib_monitor_dir: None,
         webhook_key: None,
         github: GithubBoard::new(&Secret::new("token").into()),
+        image_deps_dir: Some(folder.path().join("deps")),
+        hypervisor,
     };
     (desk, folder)
 }

@@ -72,11 +72,16 @@ impl Credentials {
         })
     }
 
-    /// Hands the credential to the guest with this secret.
+    /// Hands the credential to the guest with this secret, where that alone is proof enough.
     pub fn hand(&mut self, guest_secret: &str) -> Handing {
-        let Some(id) = self.guest_with(guest_secret) else {
-            return Handing::Stranger;
-        };
+        match self.guest_with(guest_secret) {
+            Some(id) => self.hand_to(id),
+            None => Handing::Stranger,
+        }
+    }
+
+    /// Hands the credential to the guest of this runner, which has proven that it is that.
+    pub fn hand_to(&mut self, id: RunnerId) -> Handing {
         let Some(credential) = self.0.get_mut(&id) else {
             return Handing::Stranger;
         };

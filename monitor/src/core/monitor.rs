@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    BackOff, Credentials, Intent, Policy, Resources, RunnerId,
+    BackOff, Credentials, Images, Intent, Policy, Resources, RunnerId,
     intent::SnapshotError,
     observed::{Observed, Sighting},
     recent::Recent,
@@ -38,6 +38,7 @@ pub struct Monitor {
     /// The secrets of guests.
     pub credentials: Credentials,
     pub(super) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
+    pub(super) images: Images,
     pub(super) recent: Recent,
 }
 
@@ -66,6 +67,7 @@ impl Monitor {
             registration_rhythm: Rhythm::default(),
             credentials: Credentials::default(),
             creation_back_offs: BTreeMap::new(),
+            images: Images::default(),
             recent: Recent::default(),
         })
     }
@@ -95,9 +97,14 @@ impl Monitor {
         self.observed.is_complete()
     }
 
-    /// The profile of the guest that has this secret.
-    pub fn profile_of_guest(&self, guest_secret: &str) -> Option<ProfileKey> {
-        let id = self.credentials.guest_with(guest_secret)?;
+    /// The name of a runner's guest, be it there or not.
+    pub fn guest_name_of(&self, id: RunnerId) -> Option<String> {
+        let record = self.intent.runners.get(&id)?;
+        Some(self.policy.guest_name(&record.profile_key, id))
+    }
+
+    /// The profile of a runner.
+    pub fn profile_of(&self, id: RunnerId) -> Option<ProfileKey> {
         let record = self.intent.runners.get(&id)?;
         Some(record.profile_key.clone())
     }
@@ -142,16 +149,17 @@ impl Monitor {
         all
     }
 
-    /// What all runners take of the host, those that are being made or destroyed included. None
-    /// if there is a guest of which nobody knows what it takes: then nothing more may be made.
+    /// What all runners and rebuilds take of the host, those that are being made or destroyed
+    /// included. None if there is a guest of which nobody knows what it takes: then nothing more may be made.
     pub(super) fn resources_in_use(&self) -> Option<Resources> {
         let records = self.intent.runners.iter();
-        records
+        let of_runners: Option<Resources> = records
             .filter(|(id, record)| {
                 let is_gone = self.observed.guest(**id, record) == Sighting::Absent;
                 record.flight == Some(Flight::Creating) || !is_gone
             })
             .map(|(_, record)| record.needs)
-            .sum()
+            .sum();
+        Some(of_runners? + self.images.resources_in_use())
     }
 }

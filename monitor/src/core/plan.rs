@@ -51,6 +51,8 @@ pub struct Step {
 pub enum Action {
     /// Register a new runner and make its guest.
     Create(RunnerId, ProfileKey),
+    /// Build a new image of a profile.
+    Rebuild(ProfileKey),
     /// Unregister a runner, unless it is busy, and destroy its guest.
     Destroy(RunnerId, ProfileKey),
     /// Put the labels of a reservation on its runners.
@@ -80,6 +82,7 @@ impl fmt::Display for Step {
             Action::Destroy(id, profile_key) => {
                 write!(formatter, "destroy runner {id} ({profile_key})")
             }
+            Action::Rebuild(profile_key) => write!(formatter, "rebuild the image of {profile_key}"),
             Action::AddLabels(unique_id) => write!(formatter, "add the labels of {unique_id}"),
             Action::RemoveLabels(id) => write!(formatter, "remove labels from runner {id}"),
         }?;
@@ -221,6 +224,9 @@ impl Monitor {
     fn plan_creations(&self, now: Timestamp, is_clear: bool, plan: &mut Plan) {
         let mut counts = self.counts();
         let mut in_use = self.resources_in_use();
+        if is_clear {
+            in_use = self.plan_rebuilds(now, in_use, plan);
+        }
         let mut under_way = self.flights(Flight::Creating).count();
         let mut next_id = self.intent.next_id;
         while let Some(profile_key) = most_wanting(&counts) {
@@ -238,6 +244,8 @@ impl Monitor {
                 .unwrap_or_default();
             let obstacle = if !is_clear {
                 Obstacle::Destructions
+            } else if self.lacks_image(&profile_key) {
+                Obstacle::NoImage
             } else if back_off.until() > now {
                 let failure_count = back_off.failure_count();
                 Obstacle::BackOff { failure_count }

@@ -9,7 +9,7 @@ use shared::{
     values::ProfileKey,
 };
 
-use super::{Resources, RunnerId};
+use super::{Proof, Resources, RunnerId};
 
 /// The largest id that is believed when a name carries it: the largest that JSON numbers keep
 /// exactly. A made-up name with a larger one would use up all ids at once.
@@ -34,6 +34,12 @@ pub struct Policy {
     pub poll_interval: Duration,
     /// How old GitHub's list may get while nothing suggests a change.
     pub cache_timeout: Duration,
+    /// How old an image may become before it is rebuilt.
+    pub image_max_age: Duration,
+    /// Where people reach this server, ends with a slash.
+    pub base_url: String,
+    /// What the names of the guests begin with in which images are built.
+    pub builder_prefix: String,
     /// Whether runners are made at all; if not, every target is zero.
     pub makes_runners: bool,
     /// Whether starting runners, too, are destroyed. (Idle ones beyond the target always are.)
@@ -49,6 +55,10 @@ pub struct ProfilePolicy {
     pub needs: Resources,
     /// The label by which workflows ask for such a runner.
     pub github_runner_label: String,
+    /// How its guests show which one they are.
+    pub proof: Proof,
+    /// Whether its image is built here.
+    pub builds_image: bool,
 }
 
 /// How a reservation becomes something that a workflow can ask GitHub for.
@@ -64,6 +74,11 @@ impl Policy {
     /// The name of a runner's guest: that of the runner without the server's suffix.
     pub fn guest_name(&self, profile_key: &ProfileKey, id: RunnerId) -> String {
         format!("{}-{profile_key}.{id}", self.names.prefix)
+    }
+
+    /// The name of the guest in which the image of a profile is built.
+    pub fn builder_name(&self, profile_key: &ProfileKey) -> String {
+        format!("{}-{profile_key}", self.builder_prefix)
     }
 
     /// What the name of a guest says, if it is one of ours.

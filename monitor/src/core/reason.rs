@@ -11,6 +11,10 @@ use super::{Condemned, Resources};
 pub enum Reason {
     /// There are too few of its profile.
     BelowTarget,
+    /// Its profile has no image.
+    NoImage,
+    /// The image is older than it may become.
+    ImageTooOld,
     /// Its guest is gone.
     GuestGone,
     /// GitHub no longer knows it.
@@ -45,6 +49,8 @@ pub enum Obstacle {
         /// What those that are there take; unknown if nobody knows what one of them takes.
         in_use: Option<Resources>,
     },
+    /// There is no image to make it from.
+    NoImage,
     /// The last ones came to nothing.
     BackOff {
         /// How many in a row.
@@ -56,6 +62,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::BelowTarget => "there are fewer than the target",
+            Self::NoImage => "there is none",
+            Self::ImageTooOld => "it is older than base_image_max_age",
             Self::GuestGone => "its guest is gone",
             Self::RegistrationGone => "github has removed it",
             Self::Condemned(condemned) => return condemned.fmt(formatter),
@@ -80,6 +88,7 @@ impl fmt::Display for Obstacle {
             } => {
                 write!(formatter, "each needs {needs}, and {in_use} are in use")
             }
+            Self::NoImage => formatter.write_str("the first image is still to be built"),
             Self::Capacity { in_use: None, .. } => formatter.write_str(
                 "there is a guest without a record, of a profile that is not in the settings",
             ),

@@ -9,7 +9,7 @@ use shared::{
 };
 
 use super::{
-    LabelPolicy, Monitor, Plan, RunnerId, RunnerRecord,
+    LabelPolicy, Monitor, Plan, Rebuild, RunnerId, RunnerRecord,
     plan::{Action, Step},
     runner::Flight,
 };
@@ -19,6 +19,8 @@ use super::{
 pub enum Task {
     /// Make a runner.
     Create(Creation),
+    /// Build an image.
+    Rebuild(Rebuild),
     /// Unmake a runner.
     Destroy(Destruction),
     /// Put labels on the runners of a reservation.
@@ -75,11 +77,11 @@ pub struct Destruction {
     pub registration_id: Option<u64>,
 }
 
-/// Random values for a new runner.
+/// Random values for a new runner or rebuild.
 pub struct Fresh {
-    /// A UUID, for its own label.
+    /// A UUID, for a runner's own label.
     pub uuid: String,
-    /// Its guest's secret.
+    /// The guest's secret.
     pub guest_secret: Secret,
 }
 
@@ -97,6 +99,11 @@ impl Monitor {
             match step.action {
                 Action::Create(id, profile_key) => {
                     self.begin_creation(id, profile_key, fresh(), now)
+                }
+                Action::Rebuild(profile_key) => {
+                    let guest_secret = fresh().guest_secret;
+                    let rebuild = self.begin_rebuild(profile_key, guest_secret, now);
+                    rebuild.map(Task::Rebuild)
                 }
                 Action::Destroy(id, _) => self.begin_destruction(id),
                 Action::AddLabels(unique_id) => self.begin_adding_labels(unique_id),

@@ -29,6 +29,8 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
         target_count,
         needs: hugepages(1),
         github_runner_label: "profile-label".into(),
+        proof: Proof::Secret,
+        builds_image: false,
     };
     Policy {
         names: RunnerNames {
@@ -45,6 +47,9 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
         reserve_timeout: Duration::from_secs(200),
         poll_interval: Duration::from_secs(5),
         cache_timeout: Duration::from_secs(60),
+        image_max_age: Duration::from_secs(1000),
+        base_url: "http://host/".into(),
+        builder_prefix: "ci-rebuild".into(),
         makes_runners: true,
         destroys_all: false,
     }
@@ -212,6 +217,8 @@ impl TestPool {
         match task {
             Task::Create(creation) => self.create(creation),
             Task::Destroy(destruction) => self.destroy(destruction),
+            // It stays under way until the test says how it ended.
+            Task::Rebuild(_) => {}
             Task::AddLabels {
                 unique_id,
                 ids,

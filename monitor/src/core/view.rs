@@ -11,7 +11,7 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use super::{Monitor, RunnerId, observed::Sighting, recent::Recent};
+use super::{ImageView, Monitor, Proof, RunnerId, observed::Sighting, recent::Recent};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct View {
     pub created_at: BTreeMap<u64, Timestamp>,
     /// Temporary targets, if there are any.
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
+    /// The images that are built here.
+    pub images: BTreeMap<ProfileKey, ImageView>,
     /// What was done lately.
     pub recent: Recent,
 }
@@ -45,6 +47,7 @@ impl Monitor {
                 .map(|(id, record)| (id.0, record.created_at))
                 .collect(),
             target_override: self.target_override().cloned(),
+            images: self.image_views(),
             recent: self.recent.clone(),
         })
     }
@@ -57,7 +60,7 @@ impl Monitor {
             .iter()
             .map(|(id, record)| DashboardRunner {
                 id: id.0,
-                screenshot_url: None,
+                screenshot_url: self.screenshot_url(*id, &record.profile_key),
                 runner: self.runner_view(*id, record.created_at),
                 profile_key: Some(record.profile_key.clone()),
                 status: statuses.get(id).copied(),
@@ -79,6 +82,13 @@ impl Monitor {
             runners: runners.collect(),
             reservations: Some(reservations.collect()),
         }
+    }
+
+    /// Where the screen of a runner can be seen, if it is one that has a screen.
+    fn screenshot_url(&self, id: RunnerId, profile_key: &ProfileKey) -> Option<String> {
+        let profile = self.policy.profiles.get(profile_key)?;
+        let is_virtual = profile.proof != Proof::Secret;
+        is_virtual.then(|| format!("{}runner/{id}/screenshot.png", self.policy.base_url))
     }
 
     /// A runner as it is shown. Of one that is gone there are only id and age.

@@ -4,9 +4,15 @@
 //! line and no secret is ever part of one.
 
 use std::{
+    error::Error,
     io::{self, ErrorKind},
+    path::PathBuf,
     sync::Arc,
 };
+
+use shared::values::ProfileKey;
+
+use super::{libvirt::TemplateError, program::ProgramError};
 
 /// Why the host did not do what it was asked to.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -66,6 +72,44 @@ pub enum HypervisorError {
     /// The runtime is stopping, and with it all that is known about guests.
     #[error("watch guests any longer: the monitor is stopping")]
     Unwatched,
+    /// There is no image to make the guest from.
+    #[error("create guest {name}: profile {profile_key} has no image yet")]
+    NoImage {
+        /// The guest.
+        name: String,
+        /// Its profile.
+        profile_key: ProfileKey,
+    },
+    /// The guest that was to become an image did not power off.
+    #[error("build the image of {name}: it has not powered off within {seconds} s")]
+    BuildTimeout {
+        /// The guest.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The definition in the profile's folder cannot be one.
+    #[error("use {}: {problem}", .path.display())]
+    UnusableTemplate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: TemplateError,
+    },
+    /// There are virtual machines, or are to be, and nothing to make them with.
+    #[error("make virtual machines: libvirt is not in use here")]
+    NoLibvirt,
+    /// A program of the host did not do its part.
+    #[error("{attempt} {subject}")]
+    Program {
+        /// What was being done, as a verb that takes the subject.
+        attempt: &'static str,
+        /// The guest's name, or what belongs to all.
+        subject: String,
+        /// What the program said.
+        #[source]
+        source: Arc<ProgramError>,
+    },
     /// The system refused something.
     #[error("{attempt} {subject}")]
     Io {
@@ -88,6 +132,18 @@ impl HypervisorError {
         }
     }
 
+    pub(super) fn program(
+        attempt: &'static str,
+        subject: impl Into<String>,
+        source: ProgramError,
+    ) -> Self {
+        Self::Program {
+            attempt,
+            subject: subject.into(),
+            source: Arc::new(source),
+        }
+    }
+
     /// Whether the same call may succeed later with nobody having changed the settings or the
     /// host: what is short of memory, files or disk now may have them then.
     pub fn is_transient(&self) -> bool {
@@ -95,11 +151,16 @@ impl HypervisorError {
             Self::TooManyGuests { .. }
             | Self::Occupied { .. }
             | Self::StillRunning { .. }
+            | Self::NoImage { .. }
+            | Self::BuildTimeout { .. }
+            | Self::Program { .. }
             | Self::Unwatched => true,
             Self::InvalidPrefix { .. }
             | Self::InvalidName { .. }
             | Self::AlreadyExists { .. }
-            | Self::InvalidCommand { .. } => false,
+            | Self::InvalidCommand { .. }
+            | Self::UnusableTemplate { .. }
+            | Self::NoLibvirt => false,
             Self::Io { source, .. } => !matches!(
                 source.kind(),
                 ErrorKind::PermissionDenied
@@ -113,10 +174,14 @@ impl HypervisorError {
     }
 }
 
+/// Writes an error down, and what caused it.
+pub fn warn(error: &HypervisorError) {
+    let source = error.source().map(|source| format!(": {source}"));
+    log::warn!("failed to {error}{}", source.unwrap_or_default());
+}
+
 #[cfg(test)]
 mod tests {
-    use std::error::Error as _;
-
     use super::*;
 
     #[test]

@@ -81,6 +81,85 @@ async fn a_guest_gets_the_boot_script_of_its_profile() {
     monitor.stop().await;
 }
 
+/// Lesson 24: `%2f` in a path read files elsewhere on the host.
+#[actix_web::test]
+async fn files_for_guests_are_for_guests_and_nothing_else_is_read() {
+    let host = Host::new();
+    fs::create_dir_all(host.path("deps/windows")).unwrap();
+    fs::write(host.path("deps/windows/setup.iso"), "0123456789").unwrap();
+    let monitor = host.start(host.settings(1, "")).await;
+    monitor.until_idle(1).await;
+    let own = bearer(&until_file(&host.path("secret-0"), |it| !it.is_empty()).await);
+    let path = "image-deps/windows/setup.iso";
+    let stranger = monitor.get(path).await;
+    assert_eq!(
+        (stranger.status.as_u16(), code(&stranger)),
+        (401, "unauthorised".into())
+    );
+    for (path, headers, status, body) in [
+        (path, &[][..], 200, Some("0123456789")),
+        (path, &[("range", "bytes=2-4")], 206, Some("234")),
+        (
+            "image-deps/windows%2Fsetup.iso",
+            &[],
+            200,
+            Some("0123456789"),
+        ),
+        ("image-deps/", &[], 404, None),
+        ("image-deps/windows", &[], 404, None),
+        ("image-deps/missing", &[], 404, None),
+        ("image-deps/..%2fmonitor.toml", &[], 404, None),
+        ("image-deps/windows/..%2f..%2fmonitor.toml", &[], 404, None),
+        ("image-deps/%2fetc%2fpasswd", &[], 404, None),
+        ("image-deps//etc/passwd", &[], 404, None),
+    ] {
+        let mut headers = headers.to_vec();
+        headers.push(("authorization", &own));
+        let answer = monitor.call_with(Method::GET, path, &headers).await;
+        assert_eq!(answer.status, status, "{path}");
+        if let Some(body) = body {
+            assert_eq!(answer.text().unwrap(), body, "{path}");
+        }
+    }
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn virtual_machines_need_to_be_told_what_they_are_like() {
+    let host = Host::new();
+    let profile = r#"[profiles.linux]
+        github_runner_label = "linux-label"
+        target_count = 1
+        requires_normal_memory = "1G""#;
+    let template = host.path("profiles/linux/guest.xml");
+    let mut settings = host.settings_with(profile, "");
+    for (xml, expected) in [
+        (None, format!("read {}", template.display())),
+        (
+            Some("<network/>"),
+            format!(
+                "use {}: its root is `network`, and not `domain`",
+                template.display()
+            ),
+        ),
+    ] {
+        if let Some(xml) = xml {
+            fs::create_dir_all(template.parent().unwrap()).unwrap();
+            fs::write(&template, xml).unwrap();
+        }
+        let refusal = host.try_start(settings.clone()).await.map(drop);
+        assert_eq!(refusal.unwrap_err().to_string(), expected);
+    }
+    settings.lib_monitor_dir = None;
+    let refusal = host.try_start(settings).await.map(drop).unwrap_err();
+    assert!(
+        refusal
+            .to_string()
+            .starts_with("make guests of profile linux: virtual machines need LIB_MONITOR_DIR"),
+        "{refusal}"
+    );
+}
+
 #[actix_web::test]
 async fn a_runner_that_never_fetches_its_credential_is_replaced() {
     let host = Host::new();

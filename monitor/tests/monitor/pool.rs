@@ -334,7 +334,10 @@ async fn nothing_is_registered_under_an_id_that_is_not_on_disk() {
     let in_the_way = host.path("data/monitor.state.new");
     fs::create_dir_all(in_the_way.join("full")).unwrap();
     let monitor = host.start(host.settings(1, "")).await;
-    monitor.until(|dashboard| ids(dashboard) == [1]).await;
+    // Not just the second: on a busy machine it may have come and gone unseen.
+    monitor
+        .until(|dashboard| ids(dashboard).iter().any(|id| *id > 0))
+        .await;
     assert_eq!(host.emulator().requests().count("POST", RUNNERS), 0);
     fs::remove_dir_all(&in_the_way).unwrap();
     monitor.until_idle(1).await;

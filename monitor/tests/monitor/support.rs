@@ -111,6 +111,7 @@ impl Host {
             ("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN),
             ("SERVO_CI_MONITOR_DATA_PATH", data_path.to_str().unwrap()),
             ("LIB_MONITOR_DIR", self.folder.path().to_str().unwrap()),
+            ("IMAGE_DEPS_DIR", self.path("deps").to_str().unwrap()),
         ]
         .into_iter()
         .collect();

@@ -22,15 +22,18 @@ pub(super) const GITHUB_WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
 pub(super) const IMAGE_DEPS_DIR: &str = "IMAGE_DEPS_DIR";
 /// The folder that holds the profiles' folders.
 pub(super) const LIB_MONITOR_DIR: &str = "LIB_MONITOR_DIR";
+/// Which libvirt to use. Libvirt's own name for it.
+pub(super) const LIBVIRT_URI: &str = "LIBVIRT_DEFAULT_URI";
 /// What to log.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 
 /// The variables without the prefix that are read.
-const OTHER_NAMES: [&str; 5] = [
+const OTHER_NAMES: [&str; 6] = [
     GITHUB_TOKEN,
     GITHUB_WEBHOOK_SECRET,
     IMAGE_DEPS_DIR,
     LIB_MONITOR_DIR,
+    LIBVIRT_URI,
     LOG_FILTER,
 ];
 

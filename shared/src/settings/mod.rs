@@ -4,7 +4,7 @@
 //! - `environment`: the variables of the process and of `.env`
 //! - `source`: the configuration file, and the variables that override it
 //! - `table`, `kind`: from a key to a value, or to a sentence that says what is wrong with it
-//! - `network`, `github`, `pool`, `host`, `profile`, `queue`, `secrets`: which settings there are
+//! - `network`, `github`, `pool`, `host`, `profile`, `image`, `queue`, `secrets`: which settings there are
 //! - `base_url`, `github_scope`: values that only settings have
 //!
 //! What each setting means to who sets it is explained in `monitor.toml.example`.
@@ -15,6 +15,7 @@ mod error;
 mod github;
 mod github_scope;
 mod host;
+mod image;
 mod kind;
 mod network;
 mod pool;
@@ -36,9 +37,10 @@ pub use self::{
     github::{GithubAppSettings, GithubSettings},
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
+    image::ImageSettings,
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
-    profile::{GuestDriver, ProfileSettings},
+    profile::{GuestDriver, GuestProof, ProfileSettings},
     queue::QueueSettings,
     secrets::Secrets,
 };
@@ -50,7 +52,7 @@ use crate::values::ProfileKey;
 pub struct Settings {
     /// The configuration file that was read.
     pub file: PathBuf,
-    /// What must not be shown. From the environment, as are the next four.
+    /// What must not be shown. From the environment, as are the next five.
     pub secrets: Secrets,
     /// Where the daemons keep what must survive a restart.
     pub data_path: PathBuf,
@@ -58,6 +60,8 @@ pub struct Settings {
     pub image_deps_dir: Option<PathBuf>,
     /// The folder that holds `profiles/<profile_key>/`.
     pub lib_monitor_dir: Option<PathBuf>,
+    /// Which libvirt makes the virtual machines, as an URI of libvirt.
+    pub libvirt_uri: String,
     /// What to log, in the language of `env_logger`.
     pub log_filter: Option<String>,
     /// Where the daemons listen, and where others reach them.
@@ -99,6 +103,10 @@ impl Settings {
             data_path: path(environment::DATA_PATH).unwrap_or_else(|| "./data".into()),
             image_deps_dir: path(environment::IMAGE_DEPS_DIR),
             lib_monitor_dir: path(environment::LIB_MONITOR_DIR),
+            libvirt_uri: environment
+                .get(environment::LIBVIRT_URI)
+                .unwrap_or("qemu:///system")
+                .to_owned(),
             log_filter: environment.get(environment::LOG_FILTER).map(str::to_owned),
             network,
             github,

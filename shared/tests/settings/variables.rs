@@ -35,6 +35,7 @@ fn a_variable_overrides_what_the_file_says() {
             ("SERVO_CI_MONITOR_DATA_PATH", "/var/lib/ci"),
             ("IMAGE_DEPS_DIR", "/srv/deps"),
             ("LIB_MONITOR_DIR", "/usr/lib/ci"),
+            ("LIBVIRT_DEFAULT_URI", "qemu:///session"),
             ("RUST_LOG", "debug"),
         ],
     )
@@ -60,26 +61,22 @@ fn a_variable_overrides_what_the_file_says() {
 
     let queue = settings.require_queue().unwrap();
     assert_eq!((queue.port, queue.servers.len()), (8003, 2));
-    assert!(
-        queue
-            .ticket_key
-            .as_ref()
-            .unwrap()
-            .matches("[1234567890123456789012345678901]")
-    );
+    let ticket_key = queue.ticket_key.as_ref().unwrap();
+    assert!(ticket_key.matches("[1234567890123456789012345678901]"));
 
-    assert_eq!(settings.profiles["servo-windows10"].target_count, 7);
+    let windows = &settings.profiles["servo-windows10"];
     assert_eq!(
-        settings.profiles["servo-windows10"].requires_1g_hugepages,
-        24
+        (windows.target_count, windows.requires_1g_hugepages),
+        (7, 24)
     );
-    let command = GuestDriver::Command(vec!["run".to_owned()]);
-    assert_eq!(settings.profiles["linux"].guest, command);
+    let linux = &settings.profiles["linux"].guest;
+    assert_eq!(*linux, GuestDriver::Command(vec!["run".to_owned()]));
 
     assert_eq!(settings.data_path, PathBuf::from("/var/lib/ci"));
     assert_eq!(settings.image_deps_dir, Some(PathBuf::from("/srv/deps")));
     assert_eq!(settings.lib_monitor_dir, Some(PathBuf::from("/usr/lib/ci")));
-    assert_eq!(settings.log_filter.as_deref(), Some("debug"));
+    let words = (&*settings.libvirt_uri, settings.log_filter.as_deref());
+    assert_eq!(words, ("qemu:///session", Some("debug")));
 }
 
 #[test]

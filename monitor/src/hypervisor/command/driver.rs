@@ -12,14 +12,17 @@ use tokio::{
 };
 
 use super::{
-    blocking,
     claims::{Claims, Entry},
     folder::{self, Folder},
     start::{self, Inherited, Runnable},
     survivors::Mark,
     watch::{self, Leader},
 };
-use crate::hypervisor::{Guest, GuestSpec, error::HypervisorError, namespace::Namespace};
+use crate::hypervisor::{
+    Guest, GuestSpec, blocking,
+    error::{HypervisorError, warn},
+    namespace::Namespace,
+};
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +94,7 @@ impl Driver {
                 Ok(Some(stage)) => remains.push((name, stage)),
                 Err(error) => {
                     // In doubt it is there: it may be busy, and it may hold memory.
-                    watch::warn(&error);
+                    warn(&error);
                     names.insert(name);
                 }
             }
@@ -115,7 +118,7 @@ impl Driver {
     /// Starts a guest.
     pub async fn create(&self, spec: &GuestSpec) -> Result<(), HypervisorError> {
         let name = || spec.name.clone();
-        let runnable = Runnable::find(&spec.command, &self.inherited).map_err(|problem| {
+        let runnable = Runnable::find(spec.command(), &self.inherited).map_err(|problem| {
             HypervisorError::InvalidCommand {
                 name: name(),
                 problem,

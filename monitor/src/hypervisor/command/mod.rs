@@ -36,15 +36,4 @@ mod survivors;
 mod tests;
 mod watch;
 
-use std::io;
-
 pub use driver::{Driver, Timeouts};
-
-/// Runs what may block on the disk or on `/proc` where it holds up nobody.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|failure| Err(io::Error::other(failure)))
-}

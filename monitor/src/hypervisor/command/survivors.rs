@@ -13,11 +13,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, getpgrp, getpid};
 
-use super::{
-    blocking,
-    process::{self, Process},
-};
-use crate::hypervisor::error::HypervisorError;
+use super::process::{self, Process};
+use crate::hypervisor::{blocking, error::HypervisorError};
 
 /// The variable with the guest's name: half of its mark.
 pub const NAME_VARIABLE: &str = "CI_RUNNERS_GUEST_NAME";

@@ -3,19 +3,21 @@
 //! Owns the order of what happens at the end, and how guests of an earlier monitor get a watch of
 //! their own. The only place that ends processes for good and removes folders.
 
-use std::{error::Error, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use tokio::{process::Child, sync::watch};
 
 use super::{
-    blocking,
     claims::{Claim, Watched},
     driver::Driver,
     folder::Folder,
     process::{self, Process},
     survivors::{self, Group},
 };
-use crate::hypervisor::error::HypervisorError;
+use crate::hypervisor::{
+    blocking,
+    error::{HypervisorError, warn},
+};
 
 /// What the watch over a guest has come to. It is over when its sender is dropped.
 #[derive(Clone, Debug)]
@@ -207,10 +209,4 @@ pub async fn ended(mut stage: watch::Receiver<Stage>) -> Result<(), HypervisorEr
 /// Waits until the watch is over, whatever it has come to.
 pub async fn removed(mut stage: watch::Receiver<Stage>) {
     while stage.changed().await.is_ok() {}
-}
-
-/// Writes down what nobody can be told.
-pub fn warn(error: &HypervisorError) {
-    let source = error.source().map(|source| format!(": {source}"));
-    log::warn!("failed to {error}{}", source.unwrap_or_default());
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
-use shared::secret::Secret;
+use shared::{secret::Secret, settings::GuestDriver, units::Memory};
 use tempfile::TempDir;
 use tokio::{
     runtime,
@@ -59,9 +59,10 @@ fn guest(data: &TempDir, script: &str) -> GuestSpec {
         name: NAME.to_owned(),
         runner_id: 1,
         profile_key: "test".parse().unwrap(),
-        command: ["sh", "-c", &script].map(str::to_owned).to_vec(),
+        driver: GuestDriver::Command(["sh", "-c", &script].map(str::to_owned).to_vec()),
         monitor_url: "http://monitor.invalid:8000/".to_owned(),
         secret: Secret::new("hunter2"),
+        memory_max: Memory::default(),
     }
 }
 

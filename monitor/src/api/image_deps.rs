@@ -1,0 +1,111 @@
+//! Files that guests need, such as installers: what lies below `IMAGE_DEPS_DIR`.
+//!
+//! Owns that nothing else on this host is read, whatever the path says and wherever a link leads,
+//! and that only guests get any of it.
+
+use std::{
+    io::{self, ErrorKind},
+    net::IpAddr,
+    path::{Component, Path, PathBuf},
+};
+
+use actix_files::NamedFile;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{ContentDisposition, DispositionType},
+    web::{self, Data},
+};
+use shared::error::{ApiError, Code};
+
+use super::{
+    Desk,
+    caller::{address_of, guest_of},
+};
+
+/// `GET /image-deps/{path}`: a file, or the range of it that is asked for.
+pub async fn file(
+    desk: Data<Desk>,
+    path: web::Path<PathBuf>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    // Whatever its proof, a guest that is there may have these: they are no secret among guests.
+    let address = address_of(&request, &desk.trusted_proxies);
+    let is_guest = |address: IpAddr| desk.pool.read(|core| core.has_guest_at(address));
+    if !address.is_some_and(is_guest) {
+        guest_of(&desk, &request).await?;
+    }
+    let root = desk.image_deps_dir.clone();
+    let found = web::block(move || find(root.as_deref(), &path)).await;
+    match found {
+        Ok(Ok(file)) => Ok(file.into_response(&request)),
+        Ok(Err(error)) => {
+            log::debug!("failed to open {}: {error}", request.path());
+            Err(ApiError::new(
+                Code::NotFound,
+                "there is no such file for guests",
+            ))
+        }
+        Err(_) => Err(ApiError::new(
+            Code::NotReady,
+            "the monitor is stopping; ask again",
+        )),
+    }
+}
+
+/// Opens a file that is below `root` also after all links have been followed.
+fn find(root: Option<&Path>, path: &Path) -> io::Result<NamedFile> {
+    let missing = || io::Error::from(ErrorKind::NotFound);
+    let root = root.ok_or_else(missing)?.canonicalize()?;
+    let is_plain = |component: Component<'_>| matches!(component, Component::Normal(_));
+    if !path.components().all(is_plain) {
+        return Err(missing());
+    }
+    let found = root.join(path).canonicalize()?;
+    if !found.starts_with(&root) || !found.is_file() {
+        return Err(missing());
+    }
+    let file = NamedFile::open(found)?;
+    // A guest saves what it fetches under a name of its own.
+    Ok(file.set_content_disposition(ContentDisposition {
+        disposition: DispositionType::Attachment,
+        parameters: Vec::new(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn no_path_and_no_link_leads_out_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("deps");
+        fs::create_dir_all(root.join("more")).unwrap();
+        for file in ["deps/file", "deps/more/file", "secret"] {
+            fs::write(folder.path().join(file), file).unwrap();
+        }
+        symlink("more/file", root.join("link")).unwrap();
+        symlink("../secret", root.join("way-out")).unwrap();
+        symlink("..", root.join("up")).unwrap();
+        for (path, is_there) in [
+            ("file", true),
+            ("more/file", true),
+            ("link", true),
+            ("", false),
+            ("more", false),
+            ("missing", false),
+            ("../secret", false),
+            ("more/../../secret", false),
+            ("/etc/passwd", false),
+            ("way-out", false),
+            ("up/secret", false),
+            ("fi\0le", false),
+        ] {
+            let found = find(Some(&root), Path::new(path));
+            assert_eq!(found.is_ok(), is_there, "{path}");
+        }
+        assert!(find(None, Path::new("file")).is_err());
+    }
+}

@@ -1,0 +1,233 @@
+//! What becomes of a template.
+
+use super::*;
+
+const TEMPLATE: &str = r#"<?xml version='1.0'?>
+<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>profile.init</name>
+  <uuid>ec747b67-ffb4-47cc-a27b-43156ca1724f</uuid>
+  <memory unit='KiB'>262144</memory>
+  <os>
+    <type arch='x86_64'>hvm</type>
+    <nvram>/images/VARS.fd</nvram>
+  </os>
+  <on_poweroff>preserve</on_poweroff>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='writeback'/>
+      <source file='/images/boot.qcow2'/>
+      <target dev='sda' bus='sata'/>
+    </disk>
+    <disk type='block' device='disk'>
+      <driver name='qemu' type='raw' cache='none' io='native'/>
+      <source dev='/dev/null'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='block' device='cdrom'>
+      <target dev='sdb' bus='sata'/>
+      <readonly/>
+    </disk>
+    <interface type='network'>
+      <mac address='52:54:00:b8:b3:dd'/>
+      <source network='cinet'/>
+    </interface>
+    <interface type='network'><source network='other'/></interface>
+    <serial type='file'><source path='/dev/null'/></serial>
+    <console type='pty'/>
+  </devices>
+  <qemu:commandline><qemu:arg value='-usb'/></qemu:commandline>
+</domain>"#;
+
+fn define_as(proof: GuestProof, template: &str) -> Result<Definition, TemplateError> {
+    let guest = Newborn {
+        name: "ci-runner-a.1",
+        uuid: uuid::Uuid::from_u128(7),
+        mac: [1, 2, 3, 0xfe],
+        folder: Path::new("/data/virtual/ci-runner-a.1"),
+        image_disk: Path::new("/data/images/a/1/disk.qcow2"),
+        builds: false,
+        memory_max: Memory::from_bytes(256 << 20),
+        proof,
+        secret_path: Path::new("/data/virtual/ci-runner-a.1/secret"),
+        secret: &Secret::new("hunter2"),
+        monitor_url: "http://10.0.0.1:8000/?a&b",
+    };
+    define(template.as_bytes(), &guest)
+}
+
+fn defined(proof: GuestProof) -> (Definition, String) {
+    let definition = define_as(proof, TEMPLATE).unwrap();
+    let xml = String::from_utf8(definition.xml.clone()).unwrap();
+    (definition, xml)
+}
+
+fn assert_has(xml: &str, part: &str) {
+    assert!(xml.contains(part), "no {part} in {xml}");
+}
+
+#[test]
+fn what_is_the_guests_own_is_replaced_and_the_rest_is_kept() {
+    let (_, xml) = defined(GuestProof::Address);
+    for part in [
+        "<name>ci-runner-a.1</name>",
+        "<uuid>00000000-0000-0000-0000-000000000007</uuid>",
+        "<on_poweroff>destroy</on_poweroff>",
+        "<on_crash>destroy</on_crash>",
+        r#"<mac address="52:54:01:02:03:fe" />"#,
+        r#"<mac address="52:54:01:02:03:ff" />"#,
+        r#"<memory unit="KiB">262144</memory>"#,
+        r#"<qemu:arg value="-usb" />"#,
+        r#"xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0""#,
+        r#"<source path="/data/virtual/ci-runner-a.1/console.log" />"#,
+        r#"<console type="pty" />"#,
+    ] {
+        assert_has(&xml, part);
+    }
+    assert_eq!(xml.matches("<source network=").count(), 2);
+    assert!(!xml.contains("b8:b3:dd"));
+}
+
+#[test]
+fn every_disk_that_can_be_written_becomes_a_layer() {
+    let (definition, xml) = defined(GuestProof::Address);
+    let layer = |number: u8, below: &str| Layer {
+        path: format!("/data/virtual/ci-runner-a.1/disk-{number}.qcow2").into(),
+        below: below.into(),
+        format: "qcow2".to_owned(),
+    };
+    let layers = [
+        layer(0, "/images/boot.qcow2"),
+        layer(1, "/data/images/a/1/disk.qcow2"),
+    ];
+    assert_eq!(definition.layers, layers);
+    for layer in layers {
+        assert_has(
+            &xml,
+            &format!("<source file=\"{}\" />", layer.path.display()),
+        );
+    }
+    assert_has(
+        &xml,
+        r#"<driver cache="none" io="native" name="qemu" type="qcow2" />"#,
+    );
+    assert!(!xml.contains("/dev/null") && !xml.contains("boot.qcow2"));
+    assert_has(&xml, r#"<disk device="cdrom" type="block"><target"#);
+}
+
+#[test]
+fn the_firmwares_variables_are_the_guests_own() {
+    let (definition, xml) = defined(GuestProof::Address);
+    let path = "/data/virtual/ci-runner-a.1/nvram.fd";
+    assert_has(&xml, &format!("<nvram>{path}</nvram>"));
+    let nvram = Nvram {
+        path: path.into(),
+        template: Some("/images/VARS.fd".into()),
+    };
+    assert_eq!(definition.nvram, Some(nvram));
+    let template = TEMPLATE.replace("<nvram>/images/VARS.fd</nvram>", "");
+    let definition = define_as(GuestProof::Address, &template).unwrap();
+    assert_eq!(definition.nvram, None);
+}
+
+#[test]
+fn the_secret_is_where_the_profile_wants_it_and_nowhere_else() {
+    let (_, xml) = defined(GuestProof::Address);
+    assert!(!xml.contains("secret") && !xml.contains("hunter2"));
+
+    let (_, xml) = defined(GuestProof::FwCfg);
+    assert_has(
+        &xml,
+        "<sysinfo type=\"fwcfg\">\
+         <entry file=\"/data/virtual/ci-runner-a.1/secret\" name=\"opt/ci-runners/guest-secret\" />\
+         <entry name=\"opt/ci-runners/monitor-url\">http://10.0.0.1:8000/?a&amp;b</entry></sysinfo>",
+    );
+    assert!(!xml.contains("hunter2"));
+
+    let (_, xml) = defined(GuestProof::Smbios);
+    assert_has(
+        &xml,
+        "<sysinfo type=\"smbios\"><oemStrings>\
+         <entry>ci-runners:guest-secret=hunter2</entry>\
+         <entry>ci-runners:monitor-url=http://10.0.0.1:8000/?a&amp;b</entry></oemStrings></sysinfo>",
+    );
+    assert_has(&xml, r#"<smbios mode="sysinfo" />"#);
+}
+
+#[test]
+fn a_template_that_has_sysinfo_keeps_what_is_in_it() {
+    let own = "<sysinfo type='fwcfg'><entry name='opt/own'>x</entry></sysinfo></domain>";
+    let template = TEMPLATE.replace("</domain>", own);
+    let definition = define_as(GuestProof::FwCfg, &template).unwrap();
+    let xml = String::from_utf8(definition.xml).unwrap();
+    assert_eq!(xml.matches("<sysinfo").count(), 1);
+    assert_has(&xml, r#"<entry name="opt/own">x</entry><entry file="#);
+}
+
+#[test]
+fn a_template_that_cannot_be_one_is_refused() {
+    let with = |from: &str, to: &str| TEMPLATE.replace(from, to);
+    for (template, problem) in [
+        (
+            with("<source dev='/dev/null'/>", "<source dev='/dev/sda'/>"),
+            "its disk of type `block` would be shared by all guests; use a file, or make it readonly",
+        ),
+        (
+            with("<source dev='/dev/null'/>", "<source file='/a.img'/>"),
+            "0 of its disks have no source (or /dev/null); the image takes the place of just one",
+        ),
+        (
+            with("<source file='/images/boot.qcow2'/>", ""),
+            "2 of its disks have no source (or /dev/null); the image takes the place of just one",
+        ),
+        (
+            "<network/>".to_owned(),
+            "its root is `network`, and not `domain`",
+        ),
+        (
+            with(">262144<", ">262145<"),
+            "its guests have 262145K of memory, and the profile requires only 256M",
+        ),
+        (
+            "<domain/>".to_owned(),
+            "it does not say in `memory` how much a guest has",
+        ),
+        (
+            "<domain><memory>1</memory></domain>".to_owned(),
+            "it has no `devices`",
+        ),
+        ("<domain>".to_owned(), "it is not XML: "),
+        (String::new(), "it is not XML: "),
+    ] {
+        let error = define_as(GuestProof::FwCfg, &template).unwrap_err();
+        assert!(error.to_string().starts_with(problem), "{error}");
+    }
+}
+
+#[test]
+fn the_disk_of_a_build_is_the_image_itself() {
+    let guest = Newborn {
+        name: "ci-rebuild-a",
+        uuid: uuid::Uuid::from_u128(7),
+        mac: [1, 2, 3, 4],
+        folder: Path::new("/data/virtual/ci-rebuild-a"),
+        image_disk: Path::new("/data/virtual/ci-rebuild-a/disk.qcow2"),
+        builds: true,
+        memory_max: Memory::from_bytes(256 << 20),
+        proof: GuestProof::FwCfg,
+        secret_path: Path::new("/data/virtual/ci-rebuild-a/secret"),
+        secret: &Secret::new("hunter2"),
+        monitor_url: "http://10.0.0.1:8000/",
+    };
+    let definition = define(TEMPLATE.as_bytes(), &guest).unwrap();
+    let xml = String::from_utf8(definition.xml).unwrap();
+    assert_has(
+        &xml,
+        r#"<source file="/data/virtual/ci-rebuild-a/disk.qcow2" />"#,
+    );
+    let below: Vec<_> = definition.layers.iter().map(|it| &it.below).collect();
+    assert_eq!(
+        below,
+        [Path::new("/images/boot.qcow2")],
+        "others are layers still"
+    );
+}

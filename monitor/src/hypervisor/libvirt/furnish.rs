@@ -1,0 +1,218 @@
+//! What is put into a new guest's folder: its disks, its definition, its secret.
+//!
+//! Owns the order and the limits of that. Starts nothing; what is left of a failure, whoever called
+//! removes.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use shared::{secret::Secret, settings::GuestProof, units::Memory, values::ProfileKey};
+
+use super::{
+    definition::{Definition, Layer, Newborn, define},
+    folder::{Folder, write_private},
+    images::{self, Image},
+    rebuild::BuildSpec,
+};
+use crate::hypervisor::{GuestSpec, HypervisorError, blocking, program};
+
+/// How long it may take to make a layer, which is a matter of milliseconds.
+const LAYER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest template, in bytes.
+const TEMPLATE_SIZE_MAX: u64 = 1 << 20;
+
+/// Where what guests are made of lies. Cheap to clone.
+#[derive(Clone)]
+pub struct Materials {
+    /// The folder of all images.
+    pub images: Arc<Path>,
+    /// The folder of the profiles' folders.
+    pub profiles: Arc<Path>,
+}
+
+impl Materials {
+    /// Refuses a profile of which no guest could be made, whatever image it has.
+    pub fn check(
+        &self,
+        profile_key: &ProfileKey,
+        proof: GuestProof,
+        memory_max: Memory,
+    ) -> Result<(), HypervisorError> {
+        let nowhere = Path::new("/");
+        let guest = Newborn {
+            name: profile_key.as_str(),
+            uuid: uuid::Uuid::nil(),
+            mac: [0; 4],
+            folder: nowhere,
+            image_disk: nowhere,
+            builds: false,
+            memory_max,
+            proof,
+            secret_path: nowhere,
+            secret: &Secret::new(""),
+            monitor_url: "",
+        };
+        let path = self.template_path(profile_key);
+        let template = read_template(&path).map_err(|source| unreadable(&path, source))?;
+        let problem = define(&template, &guest).err();
+        problem.map_or(Ok(()), |problem| {
+            Err(HypervisorError::UnusableTemplate { path, problem })
+        })
+    }
+
+    /// Puts all that a guest needs into its folder, which is empty. Its definition can then be
+    /// started.
+    pub async fn furnish(
+        &self,
+        folder: &Folder,
+        spec: &GuestSpec,
+        proof: GuestProof,
+    ) -> Result<(), HypervisorError> {
+        let name = &spec.name;
+        let image = self.image(spec).await?;
+        let guest = Newborn {
+            name,
+            uuid: uuid::Uuid::new_v4(),
+            mac: rand::random(),
+            folder: &folder.path(),
+            image_disk: &image.disk(),
+            builds: false,
+            memory_max: spec.memory_max,
+            proof,
+            secret_path: &folder.secret_path(),
+            secret: &spec.secret,
+            monitor_url: &spec.monitor_url,
+        };
+        self.put_in(folder, &spec.profile_key, &guest, image.nvram())
+            .await
+    }
+
+    /// Puts all that is needed to build an image beside its disk.
+    pub async fn furnish_build(
+        &self,
+        folder: &Folder,
+        spec: &BuildSpec,
+    ) -> Result<(), HypervisorError> {
+        let guest = Newborn {
+            name: &spec.guest_name,
+            uuid: uuid::Uuid::new_v4(),
+            mac: rand::random(),
+            folder: &folder.path(),
+            image_disk: &folder.path().join("disk.qcow2"),
+            builds: true,
+            memory_max: spec.memory_max,
+            proof: spec.proof,
+            secret_path: &folder.secret_path(),
+            secret: &spec.secret,
+            monitor_url: &spec.monitor_url,
+        };
+        // There is no image yet whose variables could be taken.
+        let nvram = folder.path().join("none");
+        self.put_in(folder, &spec.profile_key, &guest, nvram).await
+    }
+
+    async fn put_in(
+        &self,
+        folder: &Folder,
+        profile_key: &ProfileKey,
+        guest: &Newborn<'_>,
+        image_nvram: PathBuf,
+    ) -> Result<(), HypervisorError> {
+        let path = self.template_path(profile_key);
+        let template = {
+            let path = path.clone();
+            blocking(move || read_template(&path)).await
+        };
+        let template = template.map_err(|source| unreadable(&path, source))?;
+        let definition = define(&template, guest)
+            .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })?;
+        for layer in &definition.layers {
+            make_layer(guest.name, layer).await?;
+        }
+        let (folder, secret) = (folder.clone(), guest.secret.clone());
+        blocking(move || write_files(&folder, &definition, &image_nvram, &secret))
+            .await
+            .map_err(|source| HypervisorError::io("write the files of guest", guest.name, source))
+    }
+
+    async fn image(&self, spec: &GuestSpec) -> Result<Image, HypervisorError> {
+        let (images, profile_key) = (Arc::clone(&self.images), spec.profile_key.clone());
+        let image = blocking(move || images::current(&images, &profile_key))
+            .await
+            .map_err(|source| HypervisorError::io("find the image of guest", &spec.name, source))?;
+        image.ok_or_else(|| HypervisorError::NoImage {
+            name: spec.name.clone(),
+            profile_key: spec.profile_key.clone(),
+        })
+    }
+
+    fn template_path(&self, profile_key: &ProfileKey) -> PathBuf {
+        self.profiles.join(profile_key.as_str()).join("guest.xml")
+    }
+}
+
+fn read_template(path: &Path) -> io::Result<Vec<u8>> {
+    let mut template = Vec::new();
+    File::open(path)?
+        .take(TEMPLATE_SIZE_MAX + 1)
+        .read_to_end(&mut template)?;
+    match template.len() as u64 > TEMPLATE_SIZE_MAX {
+        true => Err(io::Error::other("it is longer than 1 MiB")),
+        false => Ok(template),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> HypervisorError {
+    HypervisorError::io("read", path.display().to_string(), source)
+}
+
+async fn make_layer(name: &str, layer: &Layer) -> Result<(), HypervisorError> {
+    let arguments = [
+        "create".into(),
+        "-q".into(),
+        "-f".into(),
+        "qcow2".into(),
+        "-F".into(),
+        layer.format.clone().into(),
+        "-b".into(),
+        layer.below.clone().into(),
+        layer.path.clone().into(),
+    ];
+    program::call("qemu-img", &arguments, LAYER_TIMEOUT)
+        .await
+        .map(drop)
+        .map_err(|source| HypervisorError::program("make a disk of guest", name, source))
+}
+
+/// Writes what QEMU and libvirt read beside the disks.
+fn write_files(
+    folder: &Folder,
+    definition: &Definition,
+    image_nvram: &Path,
+    secret: &Secret,
+) -> io::Result<()> {
+    write_private(&folder.secret_path(), secret.expose().as_bytes())?;
+    write_private(&folder.definition_path(), &definition.xml)?;
+    let below = definition.layers.iter().map(|layer| layer.below.clone());
+    folder.note_disks(&below.collect::<Vec<_>>())?;
+    let Some(nvram) = &definition.nvram else {
+        return Ok(());
+    };
+    let template = match image_nvram.try_exists()? {
+        true => Some(image_nvram),
+        false => nvram.template.as_deref(),
+    };
+    match template {
+        Some(template) => fs::copy(template, &nvram.path).map(drop),
+        // libvirt makes it from the firmware's own template.
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

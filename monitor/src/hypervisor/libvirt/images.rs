@@ -1,0 +1,201 @@
+//! The images of profiles: the disks that runners begin with.
+//!
+//! Owns where they lie and which one is current. Never changes one.
+//!
+//! ```text
+//! images/<profile_key>/<name>/disk.qcow2   what a runner's first disk is a layer upon
+//!                             nvram.fd     the firmware's variables, where there are any
+//! ```
+//!
+//! The last by name is current; a name that begins with the date makes that the newest. A folder
+//! gets its name only once all in it is complete, by being renamed from one that begins with a dot.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use shared::values::ProfileKey;
+
+use super::folder::{self, Folder, unless_missing};
+
+/// How many images of a profile are kept, the current one included.
+const KEPT_COUNT: usize = 3;
+
+/// One image, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    folder: PathBuf,
+}
+
+impl Image {
+    /// The disk, in the format qcow2.
+    pub fn disk(&self) -> PathBuf {
+        self.folder.join("disk.qcow2")
+    }
+
+    /// The firmware's variables; there need not be any.
+    pub fn nvram(&self) -> PathBuf {
+        self.folder.join("nvram.fd")
+    }
+}
+
+impl Image {
+    /// When it was complete: its name says so, or else the time that its folder was last changed.
+    pub fn built_at(&self) -> io::Result<SystemTime> {
+        let name = self.folder.file_name().and_then(|name| name.to_str());
+        match name.and_then(moment_of) {
+            Some(built_at) => Ok(built_at),
+            None => fs::metadata(&self.folder)?.modified(),
+        }
+    }
+}
+
+/// The name of an image that is complete at this moment, such as `2026-11-23T21-12-45Z`.
+pub fn image_name(built_at: SystemTime) -> String {
+    let moment = humantime::format_rfc3339_seconds(built_at).to_string();
+    moment.replace(':', "-")
+}
+
+fn moment_of(name: &str) -> Option<SystemTime> {
+    let (date, time) = name.split_once('T')?;
+    humantime::parse_rfc3339(&format!("{date}T{}", time.replace('-', ":"))).ok()
+}
+
+/// The folder of all images.
+pub fn root(data_path: &Path) -> PathBuf {
+    data_path.join("images")
+}
+
+/// The current image of a profile, if it has one. Blocks.
+pub fn current(images: &Path, profile_key: &ProfileKey) -> io::Result<Option<Image>> {
+    let newest = complete(&images.join(profile_key.as_str()))?.pop_last();
+    Ok(newest.map(|folder| Image { folder }))
+}
+
+/// The folders of all complete images of a profile.
+fn complete(profile: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let entries = match fs::read_dir(profile) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries?,
+    };
+    let mut folders = BTreeSet::new();
+    for entry in entries {
+        let entry = entry?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !is_hidden && entry.file_type()?.is_dir() {
+            folders.insert(entry.path());
+        }
+    }
+    Ok(folders)
+}
+
+/// Makes what a guest has built the current image of its profile, and removes images of long ago.
+/// Blocks.
+pub fn promote(
+    images: &Path,
+    profile_key: &ProfileKey,
+    image_name: &str,
+    built: &Folder,
+) -> io::Result<()> {
+    let profile = images.join(profile_key.as_str());
+    let new = Image {
+        folder: profile.join(".new"),
+    };
+    unless_missing(fs::remove_dir_all(&new.folder))?;
+    fs::create_dir_all(&new.folder)?;
+    let disk = built.path().join("disk.qcow2");
+    // On disk before it is known by its name: a power cut must not leave an image that is not whole.
+    File::open(&disk)?.sync_all()?;
+    fs::rename(disk, new.disk())?;
+    unless_missing(fs::rename(built.path().join("nvram.fd"), new.nvram()))?;
+    // QEMU reads it, as whichever user. Nobody writes to it any more.
+    fs::set_permissions(new.disk(), Permissions::from_mode(0o444))?;
+    File::open(&new.folder)?.sync_all()?;
+    fs::rename(&new.folder, profile.join(image_name))?;
+    File::open(&profile)?.sync_all()?;
+    prune(&profile, built)
+}
+
+/// Removes all but the newest images. One that a guest is still working upon stays.
+fn prune(profile: &Path, built: &Folder) -> io::Result<()> {
+    let mut folders = complete(profile)?;
+    for _ in 0..KEPT_COUNT {
+        folders.pop_last();
+    }
+    let in_use = folder::disks_in_use(built.root())?;
+    for folder in folders {
+        let image = Image { folder };
+        if !in_use.contains(&image.disk()) {
+            fs::remove_dir_all(image.folder)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_last_complete_image_is_current() {
+        let images = tempfile::tempdir().unwrap();
+        let linux: ProfileKey = "linux".parse().unwrap();
+        let current = || super::current(images.path(), &linux).unwrap();
+        assert_eq!(current(), None);
+        let folder = images.path().join("linux");
+        for name in ["2026-02-01", "2026-11-23", "2026-03-01", ".2027-01-01"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        fs::write(folder.join("readme"), "").unwrap();
+        let image = current().unwrap();
+        assert_eq!(image.disk(), folder.join("2026-11-23/disk.qcow2"));
+        assert_eq!(image.nvram(), folder.join("2026-11-23/nvram.fd"));
+    }
+
+    #[test]
+    fn an_image_is_as_old_as_its_name_says_or_else_its_folder() {
+        let images = tempfile::tempdir().unwrap();
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_468_365);
+        assert_eq!(image_name(moment), "2026-11-23T21-12-45Z");
+        for (name, is_told) in [("2026-11-23T21-12-45Z", true), ("2026-11-23", false)] {
+            let folder = images.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            let changed_at = fs::metadata(&folder).unwrap().modified().unwrap();
+            let expected = if is_told { moment } else { changed_at };
+            assert_eq!(Image { folder }.built_at().unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_built_disk_becomes_current_and_old_images_go_unless_they_are_in_use() {
+        let data = tempfile::tempdir().unwrap();
+        let (images, linux) = (data.path().join("images"), "linux".parse().unwrap());
+        let root = folder::make_root(data.path()).unwrap();
+        let runner = Folder::new(&root, "ci-runner-linux.1");
+        assert!(runner.make().unwrap());
+        let built = Folder::new(&root, "ci-rebuild-linux");
+        for number in 1..=6 {
+            assert!(built.make().unwrap());
+            fs::write(built.path().join("disk.qcow2"), number.to_string()).unwrap();
+            promote(&images, &linux, &format!("2026-0{number}"), &built).unwrap();
+            let image = current(&images, &linux).unwrap().unwrap();
+            let disk = fs::read_to_string(image.disk()).unwrap();
+            assert_eq!(disk, number.to_string());
+            if number == 2 {
+                runner.note_disks(&[image.disk()]).unwrap();
+            }
+            built.retire().unwrap();
+            built.remove().unwrap();
+        }
+        let kept = complete(&images.join("linux")).unwrap();
+        let kept: Vec<_> = kept.iter().filter_map(|it| it.file_name()).collect();
+        assert_eq!(kept, ["2026-02", "2026-04", "2026-05", "2026-06"]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Building an image: a guest that begins with a base disk, installs what its build script says, and
+//! powers off.
+//!
+//! Owns that an image becomes current in one step once it is complete, and that a build which fails
+//! changes nothing: the last good image stays.
+//!
+//! ```text
+//! virtual/ci-rebuild-<profile_key>/  where the build is made; swept away if nobody is at work on it
+//!        │ powers off in time                    │ does not
+//!        v                                       v
+//! images/<profile_key>/.new ──> <name>    images/<profile_key>/.failed/  its last words
+//! ```
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use shared::{
+    clock::Clock,
+    secret::Secret,
+    settings::{GuestProof, ImageSettings},
+    units::Memory,
+    values::ProfileKey,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    driver::Driver,
+    folder::{Folder, unless_missing},
+    images,
+};
+use crate::hypervisor::{
+    Freshness, blocking,
+    error::{HypervisorError, warn},
+    program,
+};
+
+/// How long a base disk may take to be copied.
+const COPY_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Between two tries to end a guest that would not go.
+const END_PAUSE: Duration = Duration::from_secs(10);
+/// Between two looks at whether the guest is done.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An image to be built.
+#[derive(Clone, Debug)]
+pub struct BuildSpec {
+    /// The name of the guest.
+    pub guest_name: String,
+    /// Of which profile.
+    pub profile_key: ProfileKey,
+    /// How the guest proves itself.
+    pub proof: GuestProof,
+    /// From what.
+    pub image: ImageSettings,
+    /// The folder that the base lies below.
+    pub image_deps_dir: Option<PathBuf>,
+    /// The most memory that the guest may have.
+    pub memory_max: Memory,
+    /// Where the guest asks for its script.
+    pub monitor_url: String,
+    /// What it proves itself with, there.
+    pub secret: Secret,
+}
+
+impl Driver {
+    /// Builds an image. Nothing of the guest is left when this returns.
+    pub async fn rebuild(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
+        let name = &spec.guest_name;
+        let _claim = self
+            .claims
+            .claim(name)
+            .ok_or_else(|| HypervisorError::Occupied { name: name.clone() })?;
+        let built = self.build(spec).await;
+        let promoted = match built {
+            Ok(()) => {
+                let (folder, images) = (self.folder(name), self.materials.images.clone());
+                let profile_key = spec.profile_key.clone();
+                let image_name = images::image_name(Clock::start().now().to_system_time());
+                blocking(move || images::promote(&images, &profile_key, &image_name, &folder))
+                    .await
+                    .map_err(|source| HypervisorError::io("keep the image of guest", name, source))
+            }
+            Err(error) => {
+                self.keep_last_words(spec).await;
+                Err(error)
+            }
+        };
+        // As long as there is anything of it, it takes memory; and it counts until this returns.
+        while let Err(error) = self.end(name).await {
+            warn(&error);
+            sleep(END_PAUSE).await;
+        }
+        promoted
+    }
+
+    async fn build(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
+        let name = &spec.guest_name;
+        let folder = self.folder(name);
+        let made = {
+            let folder = folder.clone();
+            blocking(move || folder.make()).await
+        };
+        let is_new =
+            made.map_err(|source| HypervisorError::io("make the folder of guest", name, source))?;
+        if !is_new {
+            return Err(HypervisorError::AlreadyExists { name: name.clone() });
+        }
+        make_disk(spec, &folder).await?;
+        self.materials.furnish_build(&folder, spec).await?;
+        let started = self.virsh.create(&folder.definition_path()).await;
+        started.map_err(|source| HypervisorError::program("start guest", name, source))?;
+        let deadline = Instant::now() + spec.image.build_timeout;
+        while Instant::now() < deadline {
+            sleep(PAUSE).await;
+            match self.builders().await {
+                Ok(names) if !names.contains(name) => return Ok(()),
+                Ok(_) => {}
+                // libvirtd may be restarting; the guest goes on meanwhile.
+                Err(error) => log::debug!("failed to {error}"),
+            }
+        }
+        Err(HypervisorError::BuildTimeout {
+            name: name.clone(),
+            seconds: spec.image.build_timeout.as_secs(),
+        })
+    }
+
+    /// Keeps what is on the screen and the console of a failed build, for whoever looks for the cause.
+    async fn keep_last_words(&self, spec: &BuildSpec) {
+        let seen = self.screenshot(&spec.guest_name, Freshness::Now).await;
+        let png = seen.ok().flatten();
+        let console = self.folder(&spec.guest_name).path().join("console.log");
+        let failed = self.failed_folder(&spec.profile_key);
+        let kept = blocking(move || {
+            unless_missing(fs::remove_dir_all(&failed))?;
+            fs::create_dir_all(&failed)?;
+            if let Some(png) = png {
+                fs::write(failed.join("screenshot.png"), png)?;
+            }
+            unless_missing(fs::copy(&console, failed.join("console.log")).map(drop))
+        });
+        if let Err(error) = kept.await {
+            log::warn!("failed to keep the last words of a failed build: {error}");
+        }
+    }
+
+    /// What was last seen on the screen of the last build that failed, as a PNG.
+    pub async fn last_screenshot(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        let path = self.failed_folder(profile_key).join("screenshot.png");
+        // It was written here, and is no longer than what was read then.
+        blocking(move || fs::read(path)).await.ok()
+    }
+
+    fn failed_folder(&self, profile_key: &ProfileKey) -> PathBuf {
+        let profile = self.materials.images.join(profile_key.as_str());
+        profile.join(".failed")
+    }
+}
+
+/// Makes the disk that a build begins with.
+async fn make_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorError> {
+    let disk = folder.path().join("disk.qcow2");
+    let size = OsString::from(spec.image.size.bytes().to_string());
+    let calls = match &spec.image.base {
+        None => vec![vec![
+            "create".into(),
+            "-q".into(),
+            "-f".into(),
+            "qcow2".into(),
+            disk.into(),
+            size,
+        ]],
+        Some(base) => {
+            let root = spec.image_deps_dir.as_deref().unwrap_or(Path::new(""));
+            vec![
+                vec![
+                    "convert".into(),
+                    "-q".into(),
+                    "-O".into(),
+                    "qcow2".into(),
+                    root.join(base).into(),
+                    disk.clone().into(),
+                ],
+                vec!["resize".into(), "-q".into(), disk.into(), size],
+            ]
+        }
+    };
+    for arguments in calls {
+        let made = program::call("qemu-img", &arguments, COPY_TIMEOUT).await;
+        made.map_err(|source| {
+            HypervisorError::program("make the disk of guest", &spec.guest_name, source)
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Images: built, rebuilt, and not lost when that fails.
+
+use std::fs;
+
+use emulator::model::JobPhase;
+use shared::http::Method;
+
+use crate::support::{Daemon, Host, Profile, until};
+
+/// Leaves its mark on the disk that will be the image.
+const BUILDS: &str = "echo 'guest: builds'; echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync";
+/// Reads it, before all that a runner does.
+const READS: &str = "echo \"guest: finds $(head -c 6 /dev/vda)\"\n";
+/// Never powers off.
+const HANGS: &str = "echo 'guest: hangs'; while :; do sleep 60; done";
+
+const BLANK: Profile<'_> = Profile {
+    target_count: 1,
+    proof: "fw_cfg",
+    image: "image = { size = \"8M\", build_timeout = 60 }",
+    more: "",
+};
+
+fn boot_script() -> String {
+    format!("{READS}{}", include_str!("tiny/runner-boot-script"))
+}
+
+#[actix_web::test]
+async fn an_image_is_built_before_its_first_runner_which_begins_with_it() {
+    let host = Host::without_image();
+    host.set_build_script(BUILDS);
+    host.set_boot_script(&boot_script());
+    let monitor = Daemon::start(&host, BLANK);
+    monitor.until_idle(&[0]).await;
+    assert!(host.console(0).contains("guest: finds a mark"));
+    assert_eq!(host.images().len(), 1);
+    assert_eq!(host.folders(), [host.guest(0)]);
+    assert_eq!(host.builders(), [""; 0]);
+}
+
+#[actix_web::test]
+async fn an_old_image_is_rebuilt_while_its_runners_go_on_working() {
+    let host = Host::without_image();
+    host.put_image("2020-01-01T00-00-00Z");
+    host.put_base("disk.qcow2");
+    host.set_build_script(BUILDS);
+    host.set_boot_script(&boot_script());
+    let profile = Profile {
+        image: "image = { size = \"16M\", base = \"disk.qcow2\", build_timeout = 60 }",
+        ..BLANK
+    };
+    let monitor = Daemon::start(&host, profile);
+    until("the new image", || host.images().len() == 2).await;
+    monitor.until_idle(&[0]).await;
+    assert!(!host.console(0).contains("a mark"), "it is of the old one");
+    let label = monitor.take("job").await;
+    let job = host.queue_job(&label, "true");
+    host.until_phase(job, JobPhase::Completed).await;
+    monitor.until_idle(&[1]).await;
+    assert!(host.console(1).contains("guest: finds a mark"));
+}
+
+#[actix_web::test]
+async fn a_build_that_does_not_end_is_given_up_and_the_last_good_image_stays() {
+    let host = Host::without_image();
+    host.put_image("2020-01-01T00-00-00Z");
+    host.set_build_script(HANGS);
+    let profile = Profile {
+        image: "image = { size = \"8M\", build_timeout = 8 }",
+        ..BLANK
+    };
+    let monitor = Daemon::start(&host, profile);
+    let failed = host.path("data/images/tiny/.failed/console.log");
+    until("the build to be given up", || failed.exists()).await;
+    until("nothing of it to be left", || host.builders().is_empty()).await;
+    let console = fs::read_to_string(&failed).unwrap();
+    assert!(console.contains("guest: hangs"), "{console}");
+    assert_eq!(host.images(), ["2020-01-01T00-00-00Z"]);
+    monitor.until_idle(&[0]).await;
+    assert_eq!(host.folders(), [host.guest(0)]);
+    let screen = monitor
+        .call(Method::GET, "profile/tiny/screenshot.png")
+        .await;
+    assert_eq!(screen.status, 200);
+    assert_eq!(screen.header("content-type"), Some("image/png"));
+    let page = monitor.call(Method::GET, "").await;
+    let page = page.text().unwrap();
+    let failure = "has not powered off within 8 s (1 in a row)";
+    assert!(page.contains(failure), "{page}");
+}
+
+#[actix_web::test]
+async fn what_a_killed_monitor_left_of_a_rebuild_is_removed_before_anything_else_is_made() {
+    let host = Host::without_image();
+    host.set_build_script(HANGS);
+    let monitor = Daemon::start(&host, BLANK);
+    until("the rebuild to have begun", || host.builders().len() == 1).await;
+    monitor.kill();
+    let none = Profile {
+        more: "destroy_all_non_busy_runners = true",
+        ..BLANK
+    };
+    let monitor = Daemon::start(&host, none);
+    monitor
+        .until(|dashboard| dashboard.runners.is_empty())
+        .await;
+    assert_eq!(host.builders(), [""; 0]);
+    assert_eq!(host.folders(), [""; 0]);
+    assert_eq!(host.images(), [""; 0]);
+}

@@ -1,0 +1,53 @@
+//! A runner's life, as it should be.
+
+use emulator::model::JobPhase;
+use shared::{http::Method, wire::MonitorDashboard};
+
+use crate::support::{Daemon, Host, Profile, until};
+
+#[actix_web::test]
+async fn a_runner_boots_runs_its_job_powers_off_and_is_replaced() {
+    let host = Host::new();
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[0]).await;
+    let is_shown =
+        |dashboard: &MonitorDashboard| dashboard.runners[0].runner.ipv4_address.is_some();
+    let dashboard = monitor.until(is_shown).await;
+    let runner = &dashboard.runners[0].runner;
+    assert_eq!(runner.guest_name.as_deref(), Some("ci-runner-tiny.0"));
+    let address = runner.ipv4_address.unwrap();
+    assert_eq!(address.octets()[..3], [192, 168, 100]);
+    assert_eq!(host.machines(), ["ci-runner-tiny.0"]);
+    assert_eq!(host.folders(), ["ci-runner-tiny.0"]);
+
+    let url = dashboard.runners[0].screenshot_url.as_deref();
+    assert_eq!(
+        url,
+        Some("http://192.168.100.1:8000/runner/0/screenshot.png")
+    );
+    for (path, status) in [
+        ("runner/0/screenshot.png", 200),
+        ("runner/0/screenshot/now", 200),
+        ("runner/7/screenshot.png", 404),
+        ("runner/x/screenshot/now", 404),
+        ("profile/tiny/screenshot.png", 404),
+        ("profile/none/screenshot.png", 404),
+    ] {
+        let answer = monitor.call(Method::GET, path).await;
+        assert_eq!(answer.status, status, "{path}");
+        let is_png = answer.body.starts_with(b"\x89PNG\r\n");
+        assert_eq!(is_png, status == 200, "{path}");
+    }
+
+    let label = monitor.take("job").await;
+    let job = host.queue_job(&label, "echo from the job > /dev/console");
+    host.until_phase(job, JobPhase::Completed).await;
+    monitor.until_idle(&[1]).await;
+    assert_eq!(host.machines(), ["ci-runner-tiny.1"]);
+    until("the disks of the first to be gone", || {
+        host.folders() == ["ci-runner-tiny.1"]
+    })
+    .await;
+    // The credential and what it was asked for with are nobody's business.
+    assert!(!monitor.log().contains("eyJ"), "a credential is in the log");
+}

@@ -1,0 +1,170 @@
+//! A monitor as a process of its own, which can be killed.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    net::Ipv4Addr,
+    path::PathBuf,
+    process::{Child, Command},
+};
+
+use shared::{
+    http::{Answer, Call, Client, Method},
+    wire::{MonitorDashboard, RunnerStatus, TakenRunner},
+};
+
+use super::{
+    host::{BRIDGE, GITHUB_TOKEN, Host, Profile},
+    in_time,
+};
+
+const API_TOKEN: &str = "api-token-of-the-tests";
+const PORT: u16 = 8000;
+
+/// A monitor that runs. Killed when dropped, as by a power cut.
+pub struct Daemon {
+    child: Child,
+    client: Client,
+    url: String,
+    log: PathBuf,
+}
+
+impl Daemon {
+    pub fn start(host: &Host, profile: Profile<'_>) -> Self {
+        Self::start_on(PORT, host, profile)
+    }
+
+    pub fn start_on(port: u16, host: &Host, profile: Profile<'_>) -> Self {
+        let settings = host.write_settings(port, profile);
+        let log = host.path("log");
+        let file: File = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_monitor"))
+            .arg("--config")
+            .arg(settings)
+            .env("GITHUB_TOKEN", GITHUB_TOKEN)
+            .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
+            .env("SERVO_CI_MONITOR_DATA_PATH", host.path("data"))
+            .env("LIB_MONITOR_DIR", host.path("lib"))
+            .env("IMAGE_DEPS_DIR", host.path("deps"))
+            .env("RUST_LOG", "debug,actix_server=warn")
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            client: Client::new(),
+            url: format!("http://{BRIDGE}:{port}/"),
+            log,
+        }
+    }
+
+    /// What all monitors of this host have written down.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Ends the process without warning.
+    pub fn kill(mut self) {
+        self.kill_now();
+    }
+
+    fn kill_now(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks until there is an answer: it may just be starting.
+    pub async fn call(&self, method: Method, path: &str) -> Answer {
+        let url = format!("{}{path}", self.url);
+        let answered = async {
+            loop {
+                let call = Call::new(method.clone(), &url)
+                    .header("authorization", format!("Bearer {API_TOKEN}"));
+                match self.client.call(call).await {
+                    Ok(answer) => return answer,
+                    Err(_) => tokio::time::sleep(super::PAUSE).await,
+                }
+            }
+        };
+        in_time("the monitor to answer", answered).await
+    }
+
+    /// Waits until the dashboard is as it should be.
+    pub async fn until(&self, is_right: impl Fn(&MonitorDashboard) -> bool) -> MonitorDashboard {
+        let reached = async {
+            loop {
+                let answer = self.call(Method::GET, "dashboard.json").await;
+                if answer.status == 200 {
+                    let dashboard: MonitorDashboard = answer.json().unwrap();
+                    if is_right(&dashboard) {
+                        return dashboard;
+                    }
+                }
+                tokio::time::sleep(super::PAUSE).await;
+            }
+        };
+        in_time("the dashboard to be right", reached).await
+    }
+
+    /// Waits until the address of a runner's guest is known.
+    pub async fn until_address(&self, id: u64) -> Ipv4Addr {
+        let address = |dashboard: &MonitorDashboard| {
+            let runner = dashboard.runners.iter().find(|runner| runner.id == id)?;
+            runner.runner.ipv4_address
+        };
+        let dashboard = self.until(|dashboard| address(dashboard).is_some()).await;
+        address(&dashboard).unwrap()
+    }
+
+    /// Asks for what is for guests, with a secret.
+    pub async fn ask_as_guest(&self, secret: &str, path: &str) -> Answer {
+        let url = format!("{}{path}", self.url);
+        let call = Call::new(Method::GET, &url);
+        let call = call.header("authorization", format!("Bearer {secret}"));
+        self.client.call(call).await.unwrap()
+    }
+
+    /// Asks for what is for guests, without one.
+    pub async fn ask_as_nobody(&self, path: &str) -> Answer {
+        let url = format!("{}{path}", self.url);
+        self.client
+            .call(Call::new(Method::GET, &url))
+            .await
+            .unwrap()
+    }
+
+    /// Waits until exactly these runners are there, and idle.
+    pub async fn until_idle(&self, ids: &[u64]) -> MonitorDashboard {
+        self.until(|dashboard| {
+            let shown: Vec<_> = dashboard.runners.iter().map(|runner| runner.id).collect();
+            shown == ids && statuses(dashboard) == vec![RunnerStatus::Idle; ids.len()]
+        })
+        .await
+    }
+
+    /// Takes a runner, which there is, and returns its label.
+    pub async fn take(&self, unique_id: &str) -> String {
+        let path =
+            format!("profile/tiny/take?unique_id={unique_id}&qualified_repo=acme/app&run_id=7");
+        let answer = self.call(Method::POST, &path).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.text());
+        answer.json::<TakenRunner>().unwrap().label.unwrap()
+    }
+}
+
+fn statuses(dashboard: &MonitorDashboard) -> Vec<RunnerStatus> {
+    let runners = dashboard.runners.iter();
+    runners.filter_map(|runner| runner.status).collect()
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill_now();
+        if std::thread::panicking() {
+            eprintln!("-- log of the monitor:\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! A host with profiles of tiny guests, and the GitHub that its monitor knows.
+//!
+//! Owns the files and settings of a monitor, and that at the end nothing of its guests is left.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
+use emulator::{
+    Emulator, EmulatorSettings,
+    model::{JobId, JobPhase, NewJob},
+};
+use shared::{secret::Secret, values::RunId};
+use tempfile::TempDir;
+
+use super::{in_time, libvirt::end, virsh};
+
+/// Where guests reach what runs on their host.
+pub const BRIDGE: &str = "192.168.100.1";
+pub const GITHUB_TOKEN: &str = "github-token-of-the-tests";
+/// Where the guest was built.
+const TINY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/tiny");
+
+/// A host without a monitor.
+pub struct Host {
+    pub folder: TempDir,
+    pub prefix: String,
+    emulator: Emulator,
+    _serving: emulator::Running,
+    github_url: String,
+}
+
+/// What a test wants of its one profile, `tiny`.
+#[derive(Clone, Copy)]
+pub struct Profile<'a> {
+    pub target_count: usize,
+    /// How its guests prove themselves.
+    pub proof: &'a str,
+    /// What its image is built from, if it is, as a line of settings.
+    pub image: &'a str,
+    /// More settings, which come before the profiles.
+    pub more: &'a str,
+}
+
+impl Default for Profile<'_> {
+    fn default() -> Self {
+        Self {
+            target_count: 1,
+            proof: "fw_cfg",
+            image: "",
+            more: "",
+        }
+    }
+}
+
+impl Host {
+    /// A host whose profile has an image, and whose guests play GitHub's runner software.
+    pub fn new() -> Self {
+        Self::with_prefix("ci-runner")
+    }
+
+    pub fn with_prefix(prefix: &str) -> Self {
+        let host = Self::bare(prefix);
+        host.put_image("2026-01-01");
+        host
+    }
+
+    /// A host whose profile has no image yet.
+    pub fn without_image() -> Self {
+        Self::bare("ci-runner")
+    }
+
+    fn bare(prefix: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind((BRIDGE, 0)).unwrap();
+        let github_url = format!("http://{}", listener.local_addr().unwrap());
+        let emulator = Emulator::new(EmulatorSettings::new(Secret::new(GITHUB_TOKEN)));
+        let serving = emulator::serve(emulator.clone(), listener).unwrap();
+        let host = Self {
+            folder,
+            prefix: prefix.to_owned(),
+            emulator,
+            _serving: serving,
+            github_url,
+        };
+        let domain_type = match Path::new("/sys/module/kvm_intel").exists()
+            || Path::new("/sys/module/kvm_amd").exists()
+        {
+            true => "kvm",
+            false => "qemu",
+        };
+        let template = include_str!("../tiny/guest.xml")
+            .replace("DOMAIN_TYPE", domain_type)
+            .replace("TINY", TINY);
+        host.write("lib/profiles/tiny/guest.xml", &template);
+        host.set_boot_script(include_str!("../tiny/runner-boot-script"));
+        host
+    }
+
+    /// Puts a blank image there, as an administrator does.
+    pub fn put_image(&self, name: &str) {
+        self.put_disk(&format!("data/images/tiny/{name}/disk.qcow2"));
+    }
+
+    /// Puts a blank disk where builds may begin with it.
+    pub fn put_base(&self, name: &str) {
+        self.put_disk(&format!("deps/{name}"));
+    }
+
+    fn put_disk(&self, name: &str) {
+        self.write(name, "");
+        fs::copy(format!("{TINY}/disk.qcow2"), self.path(name)).unwrap();
+    }
+
+    /// What a guest runs that builds an image.
+    pub fn set_build_script(&self, script: &str) {
+        self.write("lib/profiles/tiny/build-script", script);
+    }
+
+    /// What guests run when they boot from now on.
+    pub fn set_boot_script(&self, script: &str) {
+        self.write("lib/profiles/tiny/boot-script", script);
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Writes the settings of a monitor that listens on `port`, and returns their file.
+    pub fn write_settings(&self, port: u16, profile: Profile<'_>) -> PathBuf {
+        let Profile {
+            target_count,
+            proof,
+            image,
+            more,
+        } = profile;
+        let text = format!(
+            r#"listen_on = ["{BRIDGE}"]
+            port = {port}
+            external_base_url = "http://{BRIDGE}:{port}/"
+            github_api_url = "{}"
+            github_api_scope = "/orgs/acme"
+            github_api_suffix = "host"
+            allowed_qualified_repo_prefix = "acme/"
+            available_normal_memory = "8G"
+            monitor_poll_interval = "500ms"
+            api_cache_timeout = "100ms"
+            libvirt_runner_guest_prefix = "{prefix}"
+            libvirt_rebuild_guest_prefix = "build-{prefix}"
+            {more}
+            [profiles.tiny]
+            github_runner_label = "tiny-label"
+            target_count = {target_count}
+            requires_normal_memory = "128M"
+            guest = {{ driver = "libvirt", proof = "{proof}" }}
+            {image}"#,
+            self.github_url,
+            prefix = self.prefix,
+        );
+        self.write("monitor.toml", &text);
+        self.path("monitor.toml")
+    }
+
+    /// Queues a job for the runner with this label.
+    pub fn queue_job(&self, label: &str, command: &str) -> JobId {
+        let new = NewJob {
+            repo: "acme/app".parse().unwrap(),
+            run_id: RunId(7),
+            labels: vec![label.to_owned()],
+            command: command.to_owned(),
+        };
+        self.emulator
+            .model(|model, now| model.queue_job(now, new))
+            .unwrap()
+    }
+
+    pub async fn until_phase(&self, job: JobId, phase: JobPhase) {
+        let reached = self.emulator.until(|emulator| {
+            let shown = emulator.model(|model, now| model.job(now, job)).unwrap();
+            shown.phase == phase
+        });
+        in_time("the job to get on", reached).await;
+    }
+
+    /// The name of a runner's guest.
+    pub fn guest(&self, id: u64) -> String {
+        format!("{}-tiny.{id}", self.prefix)
+    }
+
+    /// What a guest proves itself with.
+    pub fn secret(&self, id: u64) -> String {
+        let path = format!("data/virtual/{}/secret", self.guest(id));
+        fs::read_to_string(self.path(&path)).unwrap()
+    }
+
+    /// The images that are complete, by name.
+    pub fn images(&self) -> Vec<String> {
+        let names = self.names_in("data/images/tiny");
+        let complete = names.into_iter().filter(|name| !name.starts_with('.'));
+        complete.collect()
+    }
+
+    /// The machines of runners that libvirt has, by name.
+    pub fn machines(&self) -> Vec<String> {
+        Self::machines_like(&format!("{}-", self.prefix))
+    }
+
+    /// The machines that build images.
+    pub fn builders(&self) -> Vec<String> {
+        Self::machines_like(&format!("build-{}-", self.prefix))
+    }
+
+    fn machines_like(prefix: &str) -> Vec<String> {
+        let names = virsh(&["list", "--all", "--name"]);
+        let own = names.lines().filter(|name| name.starts_with(prefix));
+        let mut own: Vec<_> = own.map(str::to_owned).collect();
+        own.sort();
+        own
+    }
+
+    /// What lies in the folder for guests, by name.
+    pub fn folders(&self) -> Vec<String> {
+        self.names_in("data/virtual")
+    }
+
+    fn names_in(&self, folder: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path(folder)) else {
+            return Vec::new();
+        };
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What a guest has said so far.
+    pub fn console(&self, id: u64) -> String {
+        let path = format!("data/virtual/{}/console.log", self.guest(id));
+        fs::read(self.path(&path)).map_or_else(
+            |_| String::new(),
+            |console| String::from_utf8_lossy(&console).into_owned(),
+        )
+    }
+}
+
+impl Drop for Host {
+    /// Guests outlive their monitor, but not their test.
+    fn drop(&mut self) {
+        for guest in self.machines().into_iter().chain(self.builders()) {
+            if std::thread::panicking() {
+                let console = fs::read(self.path(&format!("data/virtual/{guest}/console.log")));
+                let console = console.unwrap_or_default();
+                eprintln!(
+                    "-- console of {guest}:\n{}",
+                    String::from_utf8_lossy(&console)
+                );
+            }
+            // It may be ending already, by the last order of its monitor.
+            while !Self::machines_like(&guest).is_empty() {
+                end(&guest);
+            }
+        }
+    }
+}

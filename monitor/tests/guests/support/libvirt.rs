@@ -1,0 +1,61 @@
+//! The libvirt of the suite, as an administrator sees it.
+
+use std::{fs, process::Command};
+
+use super::until;
+
+const PID_FILE: &str = "/run/libvirtd.pid";
+
+/// What virsh says to these words.
+pub fn virsh(words: &[&str]) -> String {
+    let output = Command::new("virsh").args(words).output().unwrap();
+    assert!(
+        output.status.success(),
+        "virsh {words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Ends a guest, or not, if it ends by itself meanwhile.
+pub fn end(guest: &str) {
+    let ended = Command::new("virsh").args(["destroy", guest]).output();
+    assert!(ended.is_ok(), "virsh cannot be run");
+}
+
+/// Sends a signal, such as `KILL`, to a process.
+pub fn signal(signal: &str, pid: u32) {
+    let sent = Command::new("kill")
+        .args(["-s", signal, &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// The process that a guest is on the host.
+pub fn qemu_pid(guest: &str) -> u32 {
+    fs::read_to_string(format!("/run/libvirt/qemu/{guest}.pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// Ends libvirtd and starts it again, as an update of its package does.
+pub async fn restart_libvirtd() {
+    let pid: u32 = fs::read_to_string(PID_FILE)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    signal("TERM", pid);
+    let process = format!("/proc/{pid}/cmdline");
+    // Of a zombie there is no command line.
+    until("libvirtd to end", || {
+        fs::read(&process).is_ok_and(|it| it.is_empty()) || fs::metadata(&process).is_err()
+    })
+    .await;
+    let started = Command::new("libvirtd")
+        .args(["--daemon", "--pid-file", PID_FILE])
+        .status();
+    assert!(started.unwrap().success());
+}

@@ -1,0 +1,206 @@
+//! What happens to hosts, and must not leave anything behind.
+
+use std::{fs, process::Command};
+
+use emulator::model::JobPhase;
+
+use crate::support::{Daemon, Host, Profile, qemu_pid, restart_libvirtd, signal, until, virsh};
+
+/// A guest that never asks for its credential.
+const HANGS: &str = "while :; do sleep 60; done";
+
+#[actix_web::test]
+async fn a_guest_that_hangs_is_replaced_after_the_start_timeout() {
+    let host = Host::new();
+    host.set_boot_script(HANGS);
+    let profile = Profile {
+        more: "monitor_start_timeout = 8",
+        ..Profile::default()
+    };
+    let monitor = Daemon::start(&host, profile);
+    monitor
+        .until(|dashboard| dashboard.runners.iter().any(|runner| runner.id == 1))
+        .await;
+    until("the first guest to be gone", || {
+        !host.machines().contains(&host.guest(0)) && !host.folders().contains(&host.guest(0))
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn a_guest_that_is_killed_from_outside_is_replaced_at_once() {
+    let host = Host::new();
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[0]).await;
+    signal("KILL", qemu_pid(&host.guest(0)));
+    monitor.until_idle(&[1]).await;
+    assert!(monitor.log().contains("guest ci-runner-tiny.0 has ended"));
+    assert_eq!(host.machines(), [host.guest(1)]);
+    assert_eq!(host.folders(), [host.guest(1)]);
+}
+
+#[actix_web::test]
+async fn a_busy_guest_outlives_its_monitor_and_is_adopted() {
+    let host = Host::new();
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[0]).await;
+    let label = monitor.take("job").await;
+    let job = host.queue_job(&label, "until [ -e /tmp/end ]; do sleep 1; done");
+    host.until_phase(job, JobPhase::InProgress).await;
+    let pid = qemu_pid(&host.guest(0));
+    monitor.kill();
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor
+        .until(|dashboard| {
+            dashboard
+                .profile_runner_counts
+                .values()
+                .any(|it| it.busy == 1)
+        })
+        .await;
+    assert_eq!(qemu_pid(&host.guest(0)), pid, "it is the same one");
+    assert_eq!(host.machines(), [host.guest(0)]);
+}
+
+#[actix_web::test]
+async fn what_a_killed_monitor_left_of_a_creation_is_removed() {
+    let host = Host::new();
+    // Killed at another point of the creation each time: with a folder, with disks, with a machine.
+    for (id, point) in ["", "disk-0.qcow2", "guest.xml", "console.log"]
+        .iter()
+        .enumerate()
+    {
+        let monitor = Daemon::start(&host, Profile::default());
+        let file = host.path(&format!("data/virtual/ci-runner-tiny.{id}/{point}"));
+        until("the creation to have come so far", || file.exists()).await;
+        monitor.kill();
+        let none = Profile {
+            more: "destroy_all_non_busy_runners = true",
+            ..Profile::default()
+        };
+        let monitor = Daemon::start(&host, none);
+        monitor
+            .until(|dashboard| dashboard.runners.is_empty())
+            .await;
+        until("nothing to be left", || {
+            host.folders().is_empty() && host.machines().is_empty()
+        })
+        .await;
+    }
+}
+
+#[actix_web::test]
+async fn what_a_killed_monitor_left_of_a_destruction_is_removed() {
+    let host = Host::new();
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[0]).await;
+    monitor.kill();
+    let none = Profile {
+        more: "destroy_all_non_busy_runners = true",
+        ..Profile::default()
+    };
+    let monitor = Daemon::start(&host, none);
+    // The folder is moved aside before the machine is ended.
+    until("the destruction to have begun", || {
+        host.folders() != [host.guest(0)]
+    })
+    .await;
+    monitor.kill();
+    let monitor = Daemon::start(&host, none);
+    monitor
+        .until(|dashboard| dashboard.runners.is_empty())
+        .await;
+    until("nothing to be left", || {
+        host.folders().is_empty() && host.machines().is_empty()
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn what_a_power_cut_left_is_removed() {
+    let host = Host::new();
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[0]).await;
+    monitor.kill();
+    signal("KILL", qemu_pid(&host.guest(0)));
+    // A machine of ours that libvirt was made to keep, by whomever.
+    let xml = host.path("kept.xml");
+    let kept = "<domain type='qemu'><name>ci-runner-tiny.77</name><memory unit='MiB'>64</memory>\
+                <os><type>hvm</type></os></domain>";
+    fs::write(&xml, kept).unwrap();
+    virsh(&["define", xml.to_str().unwrap()]);
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[1]).await;
+    assert_eq!(host.machines(), [host.guest(1)]);
+    assert_eq!(host.folders(), [host.guest(1)]);
+}
+
+#[actix_web::test]
+async fn a_restart_of_libvirtd_disturbs_nobody() {
+    let host = Host::new();
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[0]).await;
+    restart_libvirtd().await;
+    let label = monitor.take("job").await;
+    let job = host.queue_job(&label, "true");
+    host.until_phase(job, JobPhase::Completed).await;
+    monitor.until_idle(&[1]).await;
+    assert_eq!(host.machines(), [host.guest(1)]);
+}
+
+#[actix_web::test]
+async fn a_full_disk_stops_creations_and_is_recovered_from() {
+    let host = Host::new();
+    let folder = host.path("data/virtual");
+    fs::create_dir_all(&folder).unwrap();
+    let mount = |arguments: &[&str]| {
+        let mut command = Command::new(arguments[0]);
+        let done = command.args(&arguments[1..]).arg(&folder).status();
+        assert!(done.unwrap().success());
+    };
+    mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs"]);
+    let monitor = Daemon::start(&host, Profile::default());
+    until("a creation to have failed", || {
+        monitor.log().contains("failed to make a disk of guest")
+    })
+    .await;
+    mount(&["mount", "-o", "remount,size=64m"]);
+    let ids = |it: &shared::wire::MonitorDashboard| {
+        it.runners
+            .iter()
+            .map(|runner| runner.id)
+            .collect::<Vec<_>>()
+    };
+    let dashboard = monitor
+        .until(|dashboard| {
+            let counts = dashboard.profile_runner_counts.values().next();
+            counts.is_some_and(|counts| counts.idle == 1) && ids(dashboard).len() == 1
+        })
+        .await;
+    assert_eq!(host.folders(), [host.guest(ids(&dashboard)[0])]);
+    drop(monitor);
+    for guest in host.machines() {
+        virsh(&["destroy", &guest]);
+    }
+    mount(&["umount", "--lazy"]);
+}
+
+#[actix_web::test]
+async fn two_monitors_on_one_host_leave_each_others_guests_alone() {
+    let one = Host::new();
+    let other = Host::with_prefix("ci-other");
+    let first = Daemon::start_on(8000, &one, Profile::default());
+    let second = Daemon::start_on(8001, &other, Profile::default());
+    first.until_idle(&[0]).await;
+    second.until_idle(&[0]).await;
+    let none = Profile {
+        more: "destroy_all_non_busy_runners = true",
+        ..Profile::default()
+    };
+    first.kill();
+    let first = Daemon::start_on(8000, &one, none);
+    first.until(|dashboard| dashboard.runners.is_empty()).await;
+    assert_eq!(one.machines(), [""; 0]);
+    assert_eq!(other.machines(), ["ci-other-tiny.0"]);
+    second.until_idle(&[0]).await;
+}
