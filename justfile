@@ -24,10 +24,15 @@ sim *arguments:
 fuzz seconds="15":
     fuzz/run {{ seconds }}
 
+# Hold our client, the monitor and the emulator to GitHub's own description (installs npm packages)
+contract *word:
+    contract/run {{ word }}
+
 # Check the format and every lint
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy --package contract --test contract --locked -- -D warnings
     cargo clippy --package monitor --test guests --locked -- -D warnings
 
 # Run everything that has to be green before a change may land

@@ -19,6 +19,7 @@ use shared::{
 use tokio::sync::watch;
 
 use crate::{
+    apps::{App, Apps, BadTicket},
     bell::Bell,
     faults::Faults,
     model::{Model, ModelSettings},
@@ -30,6 +31,8 @@ use crate::{
 pub struct EmulatorSettings {
     /// The tokens it accepts, each with an hourly limit of its own.
     pub tokens: Vec<Secret>,
+    /// The Apps it knows, each installed once and with an hourly limit of its own.
+    pub apps: Vec<App>,
     /// The base address that its answers name, without a slash at the end; the one it listens on
     /// if none is given. Runners in virtual machines need another.
     pub public_url: Option<String>,
@@ -42,6 +45,7 @@ impl EmulatorSettings {
     pub fn new(token: Secret) -> Self {
         Self {
             tokens: vec![token],
+            apps: Vec::new(),
             public_url: None,
             model: ModelSettings::default(),
         }
@@ -55,6 +59,7 @@ pub struct Emulator(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     tokens: Vec<Secret>,
+    apps: Apps,
     base_url: OnceLock<String>,
     /// Part of the addresses that artifacts are downloaded from, so that nobody can guess them.
     blob_key: Secret,
@@ -78,6 +83,7 @@ impl Emulator {
         }
         Self(Arc::new(Inner {
             tokens: settings.tokens,
+            apps: Apps::new(settings.apps),
             base_url,
             blob_key: random_secret(),
             clock,
@@ -160,12 +166,30 @@ impl Emulator {
         self.0.bell.listen()
     }
 
-    /// The number of the token that `candidate` is.
+    /// The number of the hourly limit that `candidate` counts against: a token's own, or that of
+    /// the installation it was given to.
     pub(crate) fn caller(&self, candidate: &str) -> Option<usize> {
-        self.0
-            .tokens
-            .iter()
-            .position(|token| token.matches(candidate))
+        let tokens = &self.0.tokens;
+        let token = tokens.iter().position(|token| token.matches(candidate));
+        let installation = || {
+            let app = self.0.apps.holder(candidate, self.now())?;
+            Some(tokens.len() + app)
+        };
+        token.or_else(installation)
+    }
+
+    /// Gives a token of an installation to whoever has a ticket of its App, and says when it ends.
+    pub(crate) fn installation_token(
+        &self,
+        installation_id: u64,
+        ticket: &str,
+    ) -> Result<(Secret, Timestamp), BadTicket> {
+        let now = self.now();
+        let apps = &self.0.apps;
+        let app = apps.check(installation_id, ticket, self.faults().shown(now))?;
+        let token = Secret::new(format!("ghs_{}", random_secret().expose()));
+        let expires_at = apps.grant(app, token.clone(), now);
+        Ok((token, expires_at))
     }
 
     pub(crate) fn blob_key(&self) -> &Secret {

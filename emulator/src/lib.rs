@@ -20,6 +20,7 @@
 
 pub mod agent;
 mod api;
+mod apps;
 mod bell;
 pub mod faults;
 mod handle;
@@ -31,6 +32,7 @@ mod server;
 mod thread;
 mod zipped;
 
+pub use apps::{App, BadTicket};
 pub use handle::{Emulator, EmulatorSettings};
 pub use requests::{RequestEntry, RequestLog};
 pub use server::{Running, serve};

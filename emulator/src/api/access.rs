@@ -56,15 +56,21 @@ pub(super) fn emulator_of(request: &ServiceRequest) -> Data<Emulator> {
 }
 
 fn admit(emulator: &Emulator, headers: &HeaderMap) -> Result<Caller, ApiError> {
-    if headers.get(USER_AGENT).is_none_or(HeaderValue::is_empty) {
-        return Err(ApiError::NoUserAgent);
-    }
+    check_user_agent(headers)?;
     let value = headers.get(AUTHORIZATION).ok_or(ApiError::NoCredentials)?;
     let token = bearer(value).ok_or(ApiError::BadCredentials)?;
     emulator
         .caller(token)
         .map(Caller)
         .ok_or(ApiError::BadCredentials)
+}
+
+/// Refuses who does not say what it is.
+pub(super) fn check_user_agent(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(USER_AGENT).is_none_or(HeaderValue::is_empty) {
+        true => Err(ApiError::NoUserAgent),
+        false => Ok(()),
+    }
 }
 
 /// The token of an `Authorization` header; GitHub takes `Bearer` and the older `token`.

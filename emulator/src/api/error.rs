@@ -7,7 +7,7 @@ use actix_web::{
 use serde_json::json;
 use shared::{clock::Timestamp, values::InvalidValue};
 
-use crate::model::Refusal;
+use crate::{BadTicket, model::Refusal};
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,8 @@ pub(super) enum ApiError {
     NoCredentials,
     #[error("Bad credentials")]
     BadCredentials,
+    #[error(transparent)]
+    BadTicket(#[from] BadTicket),
     #[error("API rate limit exceeded")]
     RateLimited,
     #[error("Problems parsing JSON")]
@@ -89,7 +91,10 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Refused { refusal, .. } => status_of(refusal),
-            Self::NoCredentials | Self::BadCredentials => StatusCode::UNAUTHORIZED,
+            Self::BadTicket(BadTicket::UnknownApp) => StatusCode::NOT_FOUND,
+            Self::NoCredentials | Self::BadCredentials | Self::BadTicket(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::NoUserAgent | Self::RateLimited | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotJson | Self::BlobWithCredentials => StatusCode::BAD_REQUEST,
             Self::WrongShape(_) => StatusCode::UNPROCESSABLE_ENTITY,

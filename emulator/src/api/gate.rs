@@ -92,6 +92,12 @@ async fn struck(
             response
         }
         Fault::DropAnswer => return Ok((pass(request).await?, true)),
+        Fault::ThenVanish { name } => {
+            let emulator = emulator_of(&request);
+            let response = pass(request).await?;
+            emulator.model(|model, now| model.vanish(now, &name));
+            response
+        }
         Fault::TruncateBody { keep } => {
             broken(pass(request).await?, keep, Ending::Cut(socket)).await?
         }

@@ -7,7 +7,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{ApiError, access, artifacts, request::Caller, runners, runs};
+use super::{ApiError, access, apps, artifacts, request::Caller, runners, runs};
 use crate::Emulator;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -26,6 +26,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(organisation)
         .service(repository)
         .service(rate_limit)
+        .configure(apps::routes)
         .configure(artifacts::blob_routes)
         .default_service(web::to(not_found));
 }

@@ -5,6 +5,7 @@
 //! goes wrong to the faults.
 
 mod access;
+mod apps;
 mod artifacts;
 mod control;
 mod error;

@@ -75,6 +75,12 @@ pub enum Fault {
     DropRequest,
     /// It has its effect; the connection ends without an answer.
     DropAnswer,
+    /// It has its effect and its answer; then the registrations of that name go away behind
+    /// everybody's back, as between two pages of a list.
+    ThenVanish {
+        /// Their name.
+        name: String,
+    },
 }
 
 impl FaultRule {

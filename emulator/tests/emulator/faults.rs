@@ -252,6 +252,18 @@ async fn a_list_can_lag_or_stand_still() {
 }
 
 #[actix_web::test]
+async fn a_registration_can_vanish_right_after_an_answer() {
+    let stage = Stage::new();
+    for name in ["a", "b"] {
+        stage.register(name, &["x"]).await;
+    }
+    let vanish = Fault::ThenVanish { name: "a".into() };
+    strike(&stage, "GET", RUNNERS, vanish);
+    assert_eq!(stage.listed().await, ["a", "b"]);
+    assert_eq!(stage.listed().await, ["b"]);
+}
+
+#[actix_web::test]
 async fn the_control_side_is_above_all_faults() {
     let stage = Stage::new();
     let rule = FaultRule::on("", PathMatch::Prefix("/".into()), Fault::DropRequest);

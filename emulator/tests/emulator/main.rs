@@ -5,7 +5,9 @@
 mod agent;
 mod agent_end;
 mod api;
+mod apps;
 mod artifacts;
+mod client;
 mod control;
 mod faults;
 mod guest;

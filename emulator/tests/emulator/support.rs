@@ -9,6 +9,7 @@ use emulator::{
 };
 use serde_json::{Value, json};
 use shared::{
+    github::{Credential, Github, GithubSettings},
     http::{Answer, Call, Client, HttpError, Method},
     secret::Secret,
     values::RunId,
@@ -32,17 +33,29 @@ impl Stage {
     }
 
     pub fn with(model: ModelSettings) -> Self {
-        let token = Secret::new(TOKEN);
-        let settings = EmulatorSettings {
+        Self::of(EmulatorSettings {
             model,
-            ..EmulatorSettings::new(token.clone())
-        };
-        let github = emulator::spawn(settings).unwrap();
+            ..EmulatorSettings::new(Secret::new(TOKEN))
+        })
+    }
+
+    pub fn of(settings: EmulatorSettings) -> Self {
+        let token = settings.tokens[0].clone();
         Self {
-            github,
+            github: emulator::spawn(settings).unwrap(),
             client: Client::new(),
             token,
         }
+    }
+
+    /// The client of the daemons, for this GitHub.
+    pub fn daemon_client(&self, credential: Credential) -> Github {
+        let settings = GithubSettings {
+            api_url: self.github.base_url.clone(),
+            scope_path: "/orgs/acme".into(),
+            credential,
+        };
+        Github::new(Client::new(), settings)
     }
 
     pub fn url(&self, path: &str) -> String {

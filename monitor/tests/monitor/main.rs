@@ -4,6 +4,7 @@
 
 mod api;
 mod guests;
+mod outages;
 mod pool;
 mod support;
 mod takes;

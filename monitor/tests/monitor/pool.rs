@@ -142,8 +142,11 @@ async fn a_github_that_fails_is_waited_for() {
     let monitor = host.start(host.settings(1, "")).await;
     monitor.until_idle(1).await;
     for fault in [
-        Fault::status(502),
+        Fault::status(401),
+        Fault::status(403).header("retry-after", "1"),
         Fault::status(429).header("retry-after", "1"),
+        Fault::status(500),
+        Fault::status(502),
         Fault::DropAnswer,
         Fault::TruncateBody { keep: 10 },
     ] {

@@ -55,7 +55,7 @@ impl Purpose {
 
 /// Whether more than `percent` of the limit is left.
 fn has_left(limit: &RateLimit, percent: u64) -> bool {
-    limit.remaining.saturating_mul(100) > limit.limit.saturating_mul(percent)
+    u128::from(limit.remaining) * 100 > u128::from(limit.limit) * u128::from(percent)
 }
 
 #[cfg(test)]
@@ -106,6 +106,15 @@ mod tests {
         assert_eq!(look(None, 1000), None);
         assert_eq!(look(Some(at(1000)), 1059), Some(Duration::from_secs(1)));
         assert_eq!(look(Some(at(1000)), 1060), None);
+    }
+
+    #[test]
+    fn a_limit_beyond_all_numbers_is_not_used_up() {
+        let mut standing = with(0);
+        let limit = standing.rate_limit.as_mut().unwrap();
+        (limit.limit, limit.remaining) = (u64::MAX, u64::MAX - 1);
+        let held_back = Purpose::Proof.held_back(&standing, None, at(1000));
+        assert_eq!(held_back, None);
     }
 
     #[test]

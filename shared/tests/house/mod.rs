@@ -79,6 +79,7 @@ fn crates() -> Vec<PathBuf> {
         "queue",
         "cli",
         "simulation",
+        "contract",
     ];
     names
         .iter()
