@@ -96,7 +96,7 @@ pub fn segment<T: FromStr<Err = InvalidValue>>(
 pub async fn not_found() -> Result<HttpResponse, ApiError> {
     Err(ApiError::new(
         Code::NotFound,
-        "there is nothing at this path; see /openapi.json for what there is",
+        "there is nothing at this path; the page \"The wire\" of the documentation lists what there is",
     ))
 }
 
