@@ -19,10 +19,14 @@ const OUTPUT_LENGTH_MAX: usize = 64 * 1024;
 /// may hold it open.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Keeps the pipe as descriptor 3 for the watchman alone, then becomes the command.
+/// Keeps the pipe as descriptor 3 for the watchman alone, then becomes the command. The watchman
+/// inherits that polite signals are ignored: were it to say so itself, a quick command could end it
+/// before it has.
 const WATCHED: &str = r#"
 exec 3<&0 </dev/null 2>&1
-(trap '' HUP INT TERM; read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
+trap '' HUP INT TERM
+(read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
+trap - HUP INT TERM
 exec 3<&-
 exec sh -c "$1"
 "#;
