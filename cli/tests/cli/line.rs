@@ -1,16 +1,11 @@
 //! The whole line, each part a process of its own: emulator, monitor, queue, the runners' agents,
 //! and as the client curl, with exactly what operators type.
 
-use std::time::Duration;
-
 use super::support::*;
 use serde_json::{Value, json};
 
 /// What operators type; only host and port are replaced.
 const CURL_PAIR: &str = r#"unique_id=$RANDOM; curl --fail-with-body -sSX POST --retry-max-time 3600 --retry 3600 --retry-delay 1 'http://[::1]:8002/take/'"$unique_id"'?token='"$(curl --fail-with-body -sSX POST --oauth2-bearer "$SERVO_CI_MONITOR_API_TOKEN" 'http://[::1]:8002/profile/linux/enqueue?unique_id='"$unique_id"'&qualified_repo=delan/servo&run_id=123')""#;
-
-/// How long an agent outlives the emulator.
-const AGENT_PATIENCE: Duration = Duration::from_secs(2);
 
 #[actix_web::test]
 async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
@@ -20,7 +15,7 @@ async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
     let github = said.split('"').nth(1).unwrap().to_owned();
     let [monitor_port, queue_port] = free_ports();
     let (monitor_url, queue_url) = (url(monitor_port), url(queue_port));
-    let settings = settings(&github, monitor_port, queue_port);
+    let settings = one_file(&github, monitor_port, queue_port, 1);
     let monitor = start(daemon("monitor", folder.path(), &settings));
     let queue = start(daemon("queue", folder.path(), &settings));
     until("the first runner is idle", async || {
@@ -69,39 +64,6 @@ async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
         processes_in(folder.path()).is_empty()
     })
     .await;
-}
-
-/// The one file of both daemons.
-fn settings(github: &str, monitor_port: u16, queue_port: u16) -> String {
-    let monitor_url = url(monitor_port);
-    let patience = format!("{}s", AGENT_PATIENCE.as_secs());
-    let agent = env!("CARGO_BIN_EXE_ci-runners");
-    let command = json!([agent, "agent", "--give-up-after", patience]);
-    format!(
-        r#"
-        listen_on = ["127.0.0.1"]
-        port = {monitor_port}
-        external_base_url = "{monitor_url}/"
-        github_api_url = "{github}"
-        github_api_scope = "/orgs/delan"
-        github_api_suffix = "host"
-        allowed_qualified_repo_prefix = "delan/"
-        api_cache_timeout = 1
-        monitor_poll_interval = "200ms"
-        available_normal_memory = "1G"
-        [profiles.linux]
-        github_runner_label = "self-hosted-image:linux"
-        target_count = 1
-        requires_normal_memory = "1G"
-        [profiles.linux.guest]
-        driver = "command"
-        command = {command}
-        [queue]
-        servers = ["{monitor_url}"]
-        port = {queue_port}
-        settle = 1
-        "#
-    )
 }
 
 /// What the queue says of the profile; null as long as it says nothing.

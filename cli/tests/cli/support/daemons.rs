@@ -12,6 +12,39 @@ pub fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
+/// The one file of both daemons. The profile `linux` has `target_count` runners.
+pub fn one_file(github: &str, monitor_port: u16, queue_port: u16, target_count: usize) -> String {
+    let monitor_url = url(monitor_port);
+    let agent = env!("CARGO_BIN_EXE_ci-runners");
+    // An agent outlives the emulator by that long.
+    let command = json!([agent, "agent", "--give-up-after", "2s"]);
+    format!(
+        r#"
+        listen_on = ["127.0.0.1"]
+        port = {monitor_port}
+        external_base_url = "{monitor_url}/"
+        github_api_url = "{github}"
+        github_api_scope = "/orgs/delan"
+        github_api_suffix = "host"
+        allowed_qualified_repo_prefix = "delan/"
+        api_cache_timeout = 1
+        monitor_poll_interval = "200ms"
+        available_normal_memory = "{target_count}G"
+        [profiles.linux]
+        github_runner_label = "self-hosted-image:linux"
+        target_count = {target_count}
+        requires_normal_memory = "1G"
+        [profiles.linux.guest]
+        driver = "command"
+        command = {command}
+        [queue]
+        servers = ["{monitor_url}"]
+        port = {queue_port}
+        settle = 1
+        "#
+    )
+}
+
 /// A daemon of the workspace that works in `folder`, where its settings and its data are.
 pub fn daemon(name: &str, folder: &Path, settings: &str) -> Command {
     let file = folder.join("monitor.toml");

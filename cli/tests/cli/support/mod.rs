@@ -19,7 +19,7 @@ mod queue;
 
 pub use clients::{Clients, Told};
 pub use command::{API_TOKEN, Started, ci_runners, end_of, run, start, text_of};
-pub use daemons::{daemon, get, queue_workflow_job, url};
+pub use daemons::{daemon, get, one_file, queue_workflow_job, url};
 pub use fleet::{Fleet, Pool};
 pub use monitor::FakeMonitor;
 pub use ports::free_ports;

@@ -7,7 +7,7 @@ use emulator::{
     EmulatorSettings, EmulatorThread,
     model::{JobPhase, JobView, NewJob},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::{
     http::{Call, Client, Method},
     secret::Secret,
@@ -50,7 +50,7 @@ impl Site {
         let github = EmulatorSettings::new(Secret::new(GITHUB_TOKEN));
         let github = emulator::spawn(github).unwrap();
         let [monitor_port, queue_port] = free_ports();
-        let settings = settings(&github.base_url, monitor_port, queue_port, runners);
+        let settings = one_file(&github.base_url, monitor_port, queue_port, runners);
         let monitor = run_daemon("monitor", &folder, &settings);
         let queue = run_daemon("queue", &folder, &settings);
         let site = Self {
@@ -216,37 +216,4 @@ fn run_daemon(name: &str, folder: &TempDir, settings: &str) -> Child {
     let mut command = daemon(name, folder.path(), settings);
     command.stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()
-}
-
-/// The one file of both daemons. The profile `linux` has `target_count` runners.
-fn settings(github: &str, monitor_port: u16, queue_port: u16, target_count: usize) -> String {
-    let monitor_url = url(monitor_port);
-    let agent = env!("CARGO_BIN_EXE_ci-runners");
-    // An agent outlives the emulator by that long.
-    let command = json!([agent, "agent", "--give-up-after", "2s"]);
-    format!(
-        r#"
-        listen_on = ["127.0.0.1"]
-        port = {monitor_port}
-        external_base_url = "{monitor_url}/"
-        github_api_url = "{github}"
-        github_api_scope = "/orgs/delan"
-        github_api_suffix = "host"
-        allowed_qualified_repo_prefix = "delan/"
-        api_cache_timeout = 1
-        monitor_poll_interval = "200ms"
-        available_normal_memory = "{target_count}G"
-        [profiles.linux]
-        github_runner_label = "self-hosted-image:linux"
-        target_count = {target_count}
-        requires_normal_memory = "1G"
-        [profiles.linux.guest]
-        driver = "command"
-        command = {command}
-        [queue]
-        servers = ["{monitor_url}"]
-        port = {queue_port}
-        settle = 1
-        "#
-    )
 }
