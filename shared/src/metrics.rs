@@ -8,7 +8,11 @@ use std::sync::atomic::AtomicU64;
 use actix_web::HttpResponse;
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::ConstCounter, family::Family, gauge::Gauge},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::Gauge,
+    },
     registry::Registry,
 };
 
@@ -76,12 +80,13 @@ impl Metrics {
             let help = "Time until the token ends, by GitHub's clock; an App's is renewed";
             self.gauge("github_token_seconds", help, seconds);
         }
-        let answers = standing.answers.iter();
-        self.gauges(
-            "github_answers",
-            "Answers of GitHub since the start, by status",
-            answers.map(|(status, count)| (vec![("status", status.to_string())], *count as f64)),
-        );
+        let answers = Family::<Labels, Counter>::default();
+        for (status, count) in &standing.answers {
+            let labels = vec![("status", status.to_string())];
+            answers.get_or_create(&labels).inc_by(*count);
+        }
+        let help = "Answers of GitHub since the start, by status";
+        self.0.register("github_answers", help, answers);
         self.counter(
             "github_unanswered",
             "Requests to GitHub without an answer",
@@ -160,7 +165,7 @@ mod tests {
             "ci_runners_monitor_github_requests_remaining 4990.0",
             "ci_runners_monitor_github_requests_limit 5000.0",
             "ci_runners_monitor_github_token_seconds 60.0",
-            "ci_runners_monitor_github_answers{status=\"304\"} 40.0",
+            "ci_runners_monitor_github_answers_total{status=\"304\"} 40",
             "ci_runners_monitor_github_unanswered_total 2",
             "ci_runners_monitor_github_held_back_total 1",
         ] {
