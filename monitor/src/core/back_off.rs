@@ -1,6 +1,7 @@
 //! How long to leave something alone that has just failed.
 //!
-//! Owns the doubling. Never decides what counts as a failure.
+//! Owns the doubling, and that whoever failed together does not come back together: an outage of
+//! GitHub ends for all servers in the same moment. Never decides what counts as a failure.
 
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ impl BackOff {
         let doublings = self.failure_count.min(20);
         let pause = (pauses.first * 2u32.pow(doublings)).min(pauses.longest);
         self.failure_count = self.failure_count.saturating_add(1);
-        self.until = now + pause.max(at_least);
+        let spread = (pause / 2).max(at_least / 2).min(pauses.longest / 2);
+        self.until = now + pause.max(at_least) + share_of(spread, now);
     }
 
     /// It worked: the next failure counts as the first.
@@ -48,6 +50,21 @@ impl BackOff {
     }
 }
 
+/// A share of `spread` that nobody can tell beforehand, because no two servers see a failure in the
+/// same microsecond; and yet the same moment always gives the same share.
+fn share_of(spread: Duration, moment: Timestamp) -> Duration {
+    // Multiplying by an odd number and folding the upper half onto the lower, twice: neighbouring
+    // moments end up far apart.
+    let scrambled = (0..2).fold(moment.as_micros(), |bits, _| {
+        let bits = bits.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits ^ (bits >> 32)
+    });
+    spread / SHARES * (scrambled as u32 % SHARES)
+}
+
+/// Into how many parts a spread is divided.
+const SHARES: u32 = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,27 +74,58 @@ mod tests {
         longest: Duration::from_secs(60),
     };
 
-    fn pause_after(failure_count: u32) -> u64 {
-        let now = Timestamp::from_seconds(1000);
+    /// Milliseconds from `now` until the next try, after so many failures.
+    fn pause_after(failure_count: u32, now: Timestamp, at_least: Duration) -> u128 {
         let mut back_off = BackOff::default();
         for _ in 0..failure_count {
-            back_off.fail(now, PAUSES, Duration::ZERO);
+            back_off.fail(now, PAUSES, at_least);
         }
-        back_off.until().since(now).as_secs()
+        back_off.until().since(now).as_millis()
+    }
+
+    /// The shortest and the longest pause of a thousand servers that fail within as many
+    /// microseconds.
+    fn pauses_after(failure_count: u32, at_least: Duration) -> (u128, u128) {
+        let moments = (1_000_000_000..1_000_001_000).map(Timestamp::from_micros);
+        let pauses = moments.map(|now| pause_after(failure_count, now, at_least));
+        let pauses: Vec<u128> = pauses.collect();
+        let ends = (pauses.iter().min(), pauses.iter().max());
+        (*ends.0.unwrap(), *ends.1.unwrap())
     }
 
     #[test]
-    fn each_failure_doubles_the_pause_up_to_the_longest() {
-        let pauses: Vec<u64> = [1, 2, 3, 6, 7, 8, 1000].map(pause_after).into();
-        assert_eq!(pauses, [1, 2, 4, 32, 60, 60, 60]);
+    fn each_failure_doubles_the_pause_up_to_the_longest_and_chance_adds_up_to_half() {
+        for (failure_count, pause) in [
+            (1, 1),
+            (2, 2),
+            (3, 4),
+            (6, 32),
+            (7, 60),
+            (8, 60),
+            (1000, 60),
+        ] {
+            let (shortest, longest) = pauses_after(failure_count, Duration::ZERO);
+            let pause = pause * 1000;
+            assert!((pause..pause * 11 / 10).contains(&shortest), "{shortest}");
+            assert!(
+                (pause * 14 / 10..pause * 15 / 10).contains(&longest),
+                "{longest}"
+            );
+        }
     }
 
     #[test]
     fn what_the_other_side_asks_for_is_the_least() {
-        let now = Timestamp::from_seconds(1000);
-        let mut back_off = BackOff::default();
-        back_off.fail(now, PAUSES, Duration::from_secs(3600));
-        assert_eq!(back_off.until().since(now).as_secs(), 3600);
+        let (shortest, longest) = pauses_after(1, Duration::from_secs(3600));
+        assert!((3_600_000..3_603_000).contains(&shortest), "{shortest}");
+        assert!((3_627_000..3_630_000).contains(&longest), "{longest}");
+    }
+
+    #[test]
+    fn the_same_failures_in_the_same_moments_give_the_same_pause() {
+        let now = Timestamp::from_micros(1_234_567_890);
+        let again = || pause_after(3, now, Duration::ZERO);
+        assert_eq!(again(), again());
     }
 
     #[test]

@@ -82,11 +82,10 @@ fn a_look_that_failed_leaves_the_last_one_in_place_and_is_tried_again() {
                 .map(|it| it.len()),
             Ok(1)
         );
-        assert_eq!(
-            pool.monitor.next_look_at(),
-            Some(pool.now + Duration::from_secs(1))
-        );
-        pool.pass(Duration::from_secs(1));
+        let next_look_at = pool.monitor.next_look_at().unwrap();
+        let pause = next_look_at.since(pool.now).as_millis();
+        assert!((1000..1500).contains(&pause), "{pause}");
+        pool.pass(Duration::from_millis(1500));
         assert_eq!(pool.monitor.begin_looks(pool.now), [look]);
         pool.look();
     }

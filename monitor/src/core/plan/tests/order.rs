@@ -147,7 +147,8 @@ fn destroying_is_tried_again_ever_more_slowly() {
         assert_eq!(destructions(&pool), 0);
         pool.pass(Duration::from_secs(pause) - Duration::from_millis(1));
         assert_eq!(destructions(&pool), 0, "{pause}");
-        pool.pass(Duration::from_millis(1));
+        // Chance adds up to half of it.
+        pool.pass(Duration::from_secs(pause) / 2);
         assert_eq!(destructions(&pool), 1, "{pause}");
     }
     let asked = pool.world.deeds.iter().filter(|it| *it == "unregister 0");
