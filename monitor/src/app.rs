@@ -18,8 +18,7 @@ use shared::{
     http::Client,
     proof::{ClosedDesk, ProofDesk, ProofSettings},
     serve::{Background, Drain, ServeError, drain, serve},
-    settings::{GuestDriver, ImageSettings, Settings, SettingsError},
-    values::ProfileKey,
+    settings::{Settings, SettingsError},
 };
 
 use crate::{
@@ -30,6 +29,7 @@ use crate::{
     hypervisor::{Events, Hypervisor, HypervisorError, HypervisorSettings},
     policy::policy_of,
     pool::Pool,
+    profiles::{Images, ProfileError, profiles_path, read_images},
     store::{Store, StoreError},
 };
 
@@ -43,19 +43,9 @@ pub enum AppError {
     /// There is nothing to ask GitHub with.
     #[error("{0}")]
     Credential(#[from] CredentialError),
-    /// A profile wants virtual machines, and it is not said where their definitions are.
-    #[error(
-        "make guests of profile {0}: virtual machines need LIB_MONITOR_DIR, below which \
-         profiles/{0}/guest.xml says what they are like; processes need [profiles.{0}.guest] with \
-         driver = \"command\""
-    )]
-    NoProfiles(ProfileKey),
-    /// A profile's image is built from a file, and it is not said where such files are.
-    #[error(
-        "build the image of profile {0}: its base or its CD-ROMs need IMAGE_DEPS_DIR, \
-         which is not set"
-    )]
-    NoImageDeps(ProfileKey),
+    /// A profile cannot be carried out.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The data directory cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -114,12 +104,17 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
 
     let clock = Clock::start();
     let (store, snapshot) = Store::open(&settings.data_path)?;
-    let core = Monitor::new(policy_of(&settings), snapshot.as_deref(), clock.now());
+    let images = read_images(&settings)?;
+    let core = Monitor::new(
+        policy_of(&settings, &images),
+        snapshot.as_deref(),
+        clock.now(),
+    );
     let core = core.map_err(|source| AppError::Snapshot {
         source,
         data_path: settings.data_path.clone(),
     })?;
-    let (hypervisor, events) = hypervisor(&settings)?;
+    let (hypervisor, events) = hypervisor(&settings, &images)?;
     let pool = Arc::new(Pool::new(core, clock, store));
 
     let (drain, draining) = drain();
@@ -139,6 +134,7 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         hypervisor,
         github,
         settings: Rc::new(settings),
+        images: Rc::new(images),
     };
     Ok(App {
         listeners,
@@ -152,43 +148,19 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     })
 }
 
-/// What makes the guests, once every profile of virtual machines is known to be usable.
-fn hypervisor(settings: &Settings) -> Result<(Hypervisor, Events), AppError> {
-    let profiles = settings.profiles.iter();
-    let virtual_ones: Vec<_> = profiles
-        .filter_map(|(profile_key, profile)| match profile.guest {
-            GuestDriver::Libvirt(proof) => Some((profile_key, proof, profile)),
-            GuestDriver::Command(_) => None,
-        })
-        .collect();
-    let lib_monitor_dir = settings.lib_monitor_dir.as_ref();
-    let needs_deps = |image: &ImageSettings| image.base.is_some() || !image.cdroms.is_empty();
-    let mut built_from = settings.profiles.iter().filter(|(_, profile)| {
-        settings.image_deps_dir.is_none() && profile.image.as_ref().is_some_and(needs_deps)
-    });
-    if let Some((profile_key, _)) = built_from.next() {
-        return Err(AppError::NoImageDeps(profile_key.clone()));
-    }
-    if let (Some((profile_key, ..)), None) = (virtual_ones.first(), lib_monitor_dir) {
-        return Err(AppError::NoProfiles((*profile_key).clone()));
-    }
-    let (hypervisor, events) = Hypervisor::new(HypervisorSettings {
+/// What makes the guests.
+fn hypervisor(
+    settings: &Settings,
+    images: &Images,
+) -> Result<(Hypervisor, Events), HypervisorError> {
+    Hypervisor::new(HypervisorSettings {
         data_path: settings.data_path.clone(),
         guest_prefix: settings.host.libvirt_runner_guest_prefix.clone(),
         builder_prefix: settings.host.libvirt_rebuild_guest_prefix.clone(),
         libvirt_uri: settings.libvirt_uri.clone(),
-        makes_virtual_machines: !virtual_ones.is_empty(),
-        profiles_path: lib_monitor_dir
-            .cloned()
-            .unwrap_or_default()
-            .join("profiles"),
-    })?;
-    for (profile_key, proof, profile) in virtual_ones {
-        let image = profile.image.as_ref();
-        let cdrom_count = image.map_or(0, ImageSettings::cdrom_count);
-        hypervisor.check(profile_key, proof, profile.memory(), cdrom_count)?;
-    }
-    Ok((hypervisor, events))
+        makes_virtual_machines: !images.is_empty(),
+        profiles_path: profiles_path(settings).unwrap_or_default(),
+    })
 }
 
 fn github(settings: &Settings, credential: Credential) -> Github {

@@ -10,12 +10,14 @@ use shared::{
     clock::Timestamp,
     github::{Github, GithubError},
     settings::{GuestDriver, Settings},
+    values::ProfileKey,
 };
 
 use crate::{
     core::{Creation, Destruction, Look, Rebuild, RunnerId, SeenGuest, Task},
-    hypervisor::{BuildSpec, Guest, GuestSpec, Hypervisor, warn},
+    hypervisor::{BuildSpec, Guest, GuestSpec, Hypervisor, Means, warn},
     pool::Pool,
+    profiles::Images,
 };
 
 /// The core and all that its tasks act upon. Cheap to clone; stays on its thread.
@@ -29,6 +31,8 @@ pub struct Outside {
     pub github: Rc<Github>,
     /// What runners are made of.
     pub settings: Rc<Settings>,
+    /// What virtual machines begin with.
+    pub images: Rc<Images>,
 }
 
 /// Asks the world a question.
@@ -37,14 +41,15 @@ pub async fn look(outside: Outside, look: Look) {
         pool,
         hypervisor,
         github,
-        settings: outside_settings,
+        images,
+        ..
     } = outside;
     let asked_at = pool.now();
     match look {
         Look::Guests => match hypervisor.list().await {
             Ok(guests) => {
                 let guests = guests.into_iter().map(seen).collect();
-                look_at_images(&pool, &hypervisor, &outside_settings).await;
+                look_at_images(&pool, &hypervisor, &images).await;
                 pool.change(|core, now| core.handle_guests(guests, asked_at, now));
             }
             Err(error) => {
@@ -66,10 +71,9 @@ pub async fn look(outside: Outside, look: Look) {
 }
 
 /// Learns how old the images are that are built here. What cannot be learnt stays as it was.
-async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, settings: &Settings) {
+async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, images: &Images) {
     let mut built_at = BTreeMap::new();
-    let profiles = settings.profiles.iter();
-    for (profile_key, _) in profiles.filter(|(_, profile)| profile.image.is_some()) {
+    for (profile_key, _) in images.iter().filter(|(_, image)| image.build.is_some()) {
         match hypervisor.image_built_at(profile_key).await {
             Ok(Some(moment)) => {
                 let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -131,6 +135,7 @@ async fn create(outside: &Outside, creation: Creation) {
         github,
         hypervisor,
         settings,
+        images,
     } = outside;
     let id = creation.id;
     // The error is in the log already.
@@ -153,13 +158,15 @@ async fn create(outside: &Outside, creation: Creation) {
             return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
         }
     }
-    let created = match settings.profiles.get(&creation.profile_key) {
-        Some(profile) => {
+    let profile = settings.profiles.get(&creation.profile_key);
+    let means = means_of(&creation.profile_key, settings, images);
+    let created = match profile.zip(means) {
+        Some((profile, means)) => {
             let spec = GuestSpec {
                 name: creation.guest_name,
                 runner_id: id.0,
                 profile_key: creation.profile_key,
-                driver: profile.guest.clone(),
+                means,
                 monitor_url: settings.network.guest_base_url.to_string(),
                 secret: creation.guest_secret,
                 memory_max: profile.memory(),
@@ -175,15 +182,24 @@ async fn create(outside: &Outside, creation: Creation) {
     });
 }
 
+/// What makes the guests of a profile.
+fn means_of(profile_key: &ProfileKey, settings: &Settings, images: &Images) -> Option<Means> {
+    match &settings.profiles.get(profile_key)?.guest {
+        GuestDriver::Command(command) => Some(Means::Process(command.clone())),
+        GuestDriver::Libvirt => images.get(profile_key).cloned().map(Means::Machine),
+    }
+}
+
 async fn rebuild(outside: &Outside, order: Rebuild) {
     let Outside {
         pool,
         hypervisor,
         settings,
+        images,
         ..
     } = outside;
     let profile_key = order.profile_key.clone();
-    let outcome = match build_spec(order, settings) {
+    let outcome = match build_spec(order, settings, images) {
         Some(spec) => hypervisor.rebuild(&spec).await.map_err(|error| {
             warn(&error);
             error.to_string()
@@ -196,16 +212,14 @@ async fn rebuild(outside: &Outside, order: Rebuild) {
     });
 }
 
-fn build_spec(order: Rebuild, settings: &Settings) -> Option<BuildSpec> {
+fn build_spec(order: Rebuild, settings: &Settings, images: &Images) -> Option<BuildSpec> {
     let profile = settings.profiles.get(&order.profile_key)?;
-    let GuestDriver::Libvirt(proof) = profile.guest else {
-        return None;
-    };
+    let image = images.get(&order.profile_key)?;
     Some(BuildSpec {
         guest_name: order.guest_name,
         profile_key: order.profile_key,
-        proof,
-        image: profile.image.clone()?,
+        proof: image.proof,
+        build: image.build.clone()?,
         memory_max: profile.memory(),
         image_deps_dir: settings.image_deps_dir.clone(),
         monitor_url: settings.network.guest_base_url.to_string(),

@@ -4,6 +4,7 @@
 //! world, plans, and lets `executor` do what was planned through the adapters `hypervisor`,
 //! `store` and GitHub's client. `api` lets clients in, `app` puts all of it together, and `policy`
 //! translates the settings for the core.
+//! `profiles` reads what the folders of the profiles say.
 
 mod api;
 mod app;
@@ -13,6 +14,8 @@ mod executor;
 pub mod hypervisor;
 mod policy;
 mod pool;
+mod profiles;
 pub mod store;
 
 pub use app::{App, AppError, build, run};
+pub use profiles::{ProfileError, check};

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use shared::daemon::{self, Daemon};
 
 fn main() -> ExitCode {
-    daemon::run(Daemon::Monitor, monitor::run)
+    daemon::run(Daemon::Monitor, monitor::check, monitor::run)
 }

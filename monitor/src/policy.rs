@@ -4,13 +4,16 @@
 
 use shared::{
     github::RunnerNames,
-    settings::{GuestDriver, GuestProof, ProfileSettings, ReservationLabels, Settings},
+    settings::{GuestProof, ImageSettings, ProfileSettings, ReservationLabels, Settings},
 };
 
-use crate::core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources};
+use crate::{
+    core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources},
+    profiles::Images,
+};
 
-/// What the settings want of the pool.
-pub fn policy_of(settings: &Settings) -> Policy {
+/// What the settings want of the pool, and the folders of its profiles.
+pub fn policy_of(settings: &Settings, images: &Images) -> Policy {
     let Settings {
         github,
         network,
@@ -26,7 +29,7 @@ pub fn policy_of(settings: &Settings) -> Policy {
             suffix: github.github_api_suffix.clone(),
         },
         profiles: profiles
-            .map(|(key, profile)| (key.clone(), profile_policy(profile)))
+            .map(|(key, profile)| (key.clone(), profile_policy(profile, images.get(key))))
             .collect(),
         capacity: Resources {
             hugepages_1g: host.available_1g_hugepages,
@@ -48,7 +51,8 @@ pub fn policy_of(settings: &Settings) -> Policy {
     }
 }
 
-fn profile_policy(profile: &ProfileSettings) -> ProfilePolicy {
+/// `image` is that of a profile of virtual machines.
+fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> ProfilePolicy {
     ProfilePolicy {
         target_count: profile.target_count,
         needs: Resources {
@@ -56,11 +60,11 @@ fn profile_policy(profile: &ProfileSettings) -> ProfilePolicy {
             memory: profile.requires_normal_memory,
         },
         github_runner_label: profile.github_runner_label.clone(),
-        builds_image: profile.image.is_some(),
-        proof: match profile.guest {
-            GuestDriver::Command(_) => Proof::Secret,
-            GuestDriver::Libvirt(GuestProof::FwCfg | GuestProof::Smbios) => Proof::SecretAndAddress,
-            GuestDriver::Libvirt(GuestProof::Address) => Proof::Address,
+        builds_image: image.is_some_and(|image| image.build.is_some()),
+        proof: match image.map(|image| image.proof) {
+            None => Proof::Secret,
+            Some(GuestProof::FwCfg | GuestProof::Smbios) => Proof::SecretAndAddress,
+            Some(GuestProof::Address) => Proof::Address,
         },
     }
 }

@@ -1,12 +1,17 @@
 //! The queue's daemon.
 
-use std::process::ExitCode;
+use std::{convert::Infallible, process::ExitCode};
 
 use queue::app::build;
-use shared::daemon::{Daemon, Start, run, until_told_to_stop};
+use shared::{
+    daemon::{Daemon, Start, run, until_told_to_stop},
+    settings::Settings,
+};
 
 fn main() -> ExitCode {
-    run(Daemon::Queue, |start: Start| async move {
+    // What it needs of the settings, `shared` knows.
+    let check = |_: &Settings| Ok::<_, Infallible>(());
+    run(Daemon::Queue, check, |start: Start| async move {
         build(&start.settings, start.listeners)?
             .run_until(until_told_to_stop())
             .await

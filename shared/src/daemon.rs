@@ -4,6 +4,7 @@
 //! the app does.
 
 use std::{
+    error::Error,
     ffi::OsString,
     fmt::Display,
     io::{self, Write},
@@ -44,12 +45,20 @@ pub struct Start {
 ///
 /// The exit status is 0 when the app ended well, 1 when it could not listen or failed, and 2 when
 /// the command line or the settings are wrong: a supervisor need not try those again.
-pub fn run<A, E>(daemon: Daemon, app: impl FnOnce(Start) -> A) -> ExitCode
+///
+/// `check` says what only this daemon knows to be wrong with its settings, before anything is begun.
+pub fn run<A, C, E>(
+    daemon: Daemon,
+    check: impl FnOnce(&Settings) -> Result<(), C>,
+    app: impl FnOnce(Start) -> A,
+) -> ExitCode
 where
     A: Future<Output = Result<(), E>>,
+    C: Error,
     E: Display,
 {
-    let start = match prepare(daemon, std::env::args_os(), &Environment::from_process()) {
+    let environment = Environment::from_process();
+    let start = match prepare(daemon, std::env::args_os(), &environment, check) {
         Ok(start) => start,
         Err(stop) => {
             stop.print(daemon);
@@ -105,6 +114,9 @@ pub enum Stop {
     /// The settings are wrong.
     #[error("{0}")]
     Settings(#[from] SettingsError),
+    /// The settings are right, and cannot be carried out on this host.
+    #[error("failed to {0}")]
+    Unfit(String),
     /// The key of the GitHub App cannot be used.
     #[error("failed to {0}")]
     AppKey(#[source] AppKeyError),
@@ -140,7 +152,7 @@ impl Stop {
             // clap says 0 for help and version, and 2 for what is wrong.
             Self::CommandLine(error) => u8::try_from(error.exit_code()).unwrap_or(2),
             Self::Checked(_) => 0,
-            Self::Settings(_) | Self::AppKey(_) => 2,
+            Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) => 2,
             Self::Listen { .. } => 1,
         }
     }
@@ -151,26 +163,28 @@ impl Stop {
             // clap knows whether it speaks to a terminal, and which of the two outputs is right.
             Self::CommandLine(error) => error.print(),
             Self::Checked(_) => writeln!(io::stdout(), "{}: {self}", daemon.name()),
-            Self::Settings(_) | Self::AppKey(_) | Self::Listen { .. } => {
+            Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) | Self::Listen { .. } => {
                 writeln!(io::stderr(), "{}: {self}", daemon.name())
             }
         };
     }
 }
 
-/// Goes from the command line to open listeners.
+/// Goes from the command line to open listeners, with a look at what `check` finds in between.
 ///
 /// # Errors
 /// When there is nothing to run, for whatever reason.
-pub fn prepare(
+pub fn prepare<C: Error>(
     daemon: Daemon,
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
+    check: impl FnOnce(&Settings) -> Result<(), C>,
 ) -> Result<Start, Stop> {
     let command = Options::command().name(daemon.name()).about(daemon.about());
     let options = Options::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
     let settings = Settings::load(&options.config, environment)?;
     let port_in_settings = daemon.port(&settings)?;
+    check(&settings).map_err(|error| Stop::Unfit(with_causes(&error)))?;
     if options.check {
         return Err(Stop::Checked(options.config));
     }
@@ -185,6 +199,12 @@ pub fn prepare(
         settings,
         listeners,
     })
+}
+
+/// What an error says, and what each error says that caused it.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What can be said on the command line of a daemon.
@@ -297,7 +317,7 @@ fn log_to_stderr(filter: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, net::TcpStream, path::Path, process::Command};
+    use std::{convert::Infallible, fs, net::TcpStream, path::Path, process::Command};
 
     use tempfile::TempDir;
 
@@ -331,7 +351,41 @@ mod tests {
         let environment = Environment::from_iter([API_TOKEN, GITHUB_TOKEN]);
         let arguments = [daemon.name(), "--config", file.to_str().unwrap()];
         let arguments = arguments.iter().chain(more).map(OsString::from);
-        prepare(daemon, arguments, &environment)
+        prepare(daemon, arguments, &environment, all_is_well)
+    }
+
+    fn all_is_well(_: &Settings) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    #[test]
+    fn what_only_the_daemon_knows_to_be_wrong_ends_it_with_status_2_even_if_only_checked() {
+        let (_folder, file) = folder();
+        let environment = Environment::from_iter([API_TOKEN, GITHUB_TOKEN]);
+        for more in [&[][..], &["--check"]] {
+            let arguments = ["monitor", "--config", file.to_str().unwrap()];
+            let arguments = arguments.iter().chain(more).map(OsString::from);
+            let refuse = |settings: &Settings| {
+                assert_eq!(settings.file, file);
+                Err(io::Error::other(io::Error::other("no such thing")))
+            };
+            let stop = prepare(Daemon::Monitor, arguments, &environment, refuse).unwrap_err();
+            assert_eq!(stop.to_string(), "failed to no such thing");
+            assert_eq!(stop.status(), 2);
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let inner = io::Error::from(io::ErrorKind::NotFound);
+        let error = SettingsError::Unreadable {
+            file: "a".into(),
+            source: inner,
+        };
+        assert_eq!(
+            with_causes(&error),
+            "a: cannot be read: entity not found: entity not found"
+        );
     }
 
     #[test]
@@ -420,7 +474,8 @@ mod tests {
         let environment = Environment::from_iter([API_TOKEN]);
         let prepare_without_github = |daemon: Daemon| {
             let arguments = [daemon.name(), "--check", "--config", file.to_str().unwrap()];
-            prepare(daemon, arguments.map(OsString::from), &environment).unwrap_err()
+            let arguments = arguments.map(OsString::from);
+            prepare(daemon, arguments, &environment, all_is_well).unwrap_err()
         };
         assert_eq!(prepare_without_github(Daemon::Queue).status(), 0);
         let stop = prepare_without_github(Daemon::Monitor);
@@ -446,7 +501,8 @@ mod tests {
             ("--port=65536", 2, "65536 is not in 0..=65535"),
         ] {
             let arguments = ["monitor", argument].map(OsString::from);
-            let stop = prepare(Daemon::Monitor, arguments, &Environment::default()).unwrap_err();
+            let environment = Environment::default();
+            let stop = prepare(Daemon::Monitor, arguments, &environment, all_is_well).unwrap_err();
             assert_eq!(stop.status(), status, "{argument}");
             assert!(stop.to_string().contains(part), "{stop}");
         }

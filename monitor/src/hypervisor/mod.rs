@@ -13,14 +13,15 @@ mod libvirt;
 mod namespace;
 mod program;
 
-use std::{io, net::Ipv4Addr, path::PathBuf, sync::Arc, time::SystemTime};
-
-use shared::{
-    secret::Secret,
-    settings::{GuestDriver, GuestProof},
-    units::Memory,
-    values::ProfileKey,
+use std::{
+    io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
 };
+
+use shared::{secret::Secret, settings::ImageSettings, units::Memory, values::ProfileKey};
 use tokio::sync::mpsc;
 
 pub use error::{HypervisorError, warn};
@@ -62,9 +63,8 @@ pub struct GuestSpec {
     pub runner_id: u64,
     /// The kind of runner.
     pub profile_key: ProfileKey,
-    /// What makes it. A program without a slash is looked for in `PATH`; one with a slash is
-    /// relative to the monitor's working directory.
-    pub driver: GuestDriver,
+    /// What makes it.
+    pub means: Means,
     /// Where the guest asks for its credential.
     pub monitor_url: String,
     /// What it proves itself with, there.
@@ -73,12 +73,22 @@ pub struct GuestSpec {
     pub memory_max: Memory,
 }
 
+/// What makes a guest.
+#[derive(Clone, Debug)]
+pub enum Means {
+    /// A program and its arguments: the guest is a process. A program without a slash is looked for
+    /// in `PATH`; one with a slash is relative to the monitor's working directory.
+    Process(Vec<String>),
+    /// libvirt: the guest is a virtual machine, which begins with an image of this kind.
+    Machine(ImageSettings),
+}
+
 impl GuestSpec {
     /// The command that it is, if it is one.
     fn command(&self) -> &[String] {
-        match &self.driver {
-            GuestDriver::Command(command) => command,
-            GuestDriver::Libvirt(_) => &[],
+        match &self.means {
+            Means::Process(command) => command,
+            Means::Machine(_) => &[],
         }
     }
 }
@@ -98,6 +108,21 @@ pub struct HypervisorSettings {
     pub makes_virtual_machines: bool,
     /// The folder of the profiles' folders.
     pub profiles_path: PathBuf,
+}
+
+/// Refuses a profile of virtual machines of which no guest could be made, whatever its image holds.
+/// `profiles` is the folder of the profiles' folders, and `memory_max` what is counted for each
+/// guest.
+///
+/// # Errors
+/// When its definition is not there, or cannot be used.
+pub fn check(
+    profiles: &Path,
+    profile_key: &ProfileKey,
+    image: &ImageSettings,
+    memory_max: Memory,
+) -> Result<(), HypervisorError> {
+    libvirt::check(profiles, profile_key, image, memory_max)
 }
 
 /// The guests of this host. Cheap to clone.
@@ -148,21 +173,6 @@ impl Hypervisor {
         Ok((hypervisor, events))
     }
 
-    /// Refuses a profile of virtual machines of which none could be made.
-    ///
-    /// # Errors
-    /// When its definition is not there, or cannot be used.
-    pub fn check(
-        &self,
-        profile_key: &ProfileKey,
-        proof: GuestProof,
-        memory_max: Memory,
-        cdrom_count: usize,
-    ) -> Result<(), HypervisorError> {
-        self.libvirt()?
-            .check(profile_key, proof, memory_max, cdrom_count)
-    }
-
     fn libvirt(&self) -> Result<&libvirt::Driver, HypervisorError> {
         self.libvirt.as_ref().ok_or(HypervisorError::NoLibvirt)
     }
@@ -187,9 +197,9 @@ impl Hypervisor {
     /// Whatever kept it from starting; then nothing of it is left.
     pub async fn create(&self, spec: &GuestSpec) -> Result<(), HypervisorError> {
         self.namespace.check(&spec.name)?;
-        match &spec.driver {
-            GuestDriver::Command(_) => self.command.create(spec).await,
-            GuestDriver::Libvirt(proof) => self.libvirt()?.create(spec, *proof).await,
+        match &spec.means {
+            Means::Process(_) => self.command.create(spec).await,
+            Means::Machine(image) => self.libvirt()?.create(spec, image).await,
         }
     }
 
@@ -294,7 +304,7 @@ mod tests {
                 name: name.to_owned(),
                 runner_id: 1,
                 profile_key: "a".parse().unwrap(),
-                driver: GuestDriver::Command(vec!["true".to_owned()]),
+                means: Means::Process(vec!["true".to_owned()]),
                 monitor_url: "http://monitor.invalid/".to_owned(),
                 secret: Secret::new("hunter2"),
                 memory_max: Memory::default(),

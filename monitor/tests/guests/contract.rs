@@ -93,7 +93,7 @@ async fn a_stolen_secret_is_worth_nothing_at_another_address() {
 async fn a_secret_among_the_strings_of_the_smbios_is_as_good() {
     let host = Host::new();
     let profile = Profile {
-        proof: "smbios",
+        image: "proof = \"smbios\"",
         ..Profile::default()
     };
     let monitor = Daemon::start(&host, profile);
@@ -104,7 +104,7 @@ async fn a_secret_among_the_strings_of_the_smbios_is_as_good() {
 async fn a_guest_may_be_known_by_its_address_alone_where_the_profile_says_so() {
     let host = Host::new();
     let profile = Profile {
-        proof: "address",
+        image: "proof = \"address\"",
         ..Profile::default()
     };
     let monitor = Daemon::start(&host, profile);

@@ -16,8 +16,7 @@ const HANGS: &str = "echo 'guest: hangs'; while :; do sleep 60; done";
 
 const BLANK: Profile<'_> = Profile {
     target_count: 1,
-    proof: "fw_cfg",
-    image: "image = { size = \"8M\", build_timeout = 60 }",
+    image: "build = { size = \"8M\", build_timeout = 60 }",
     more: "",
 };
 
@@ -50,7 +49,7 @@ async fn a_build_has_its_configuration_in_a_drive_which_is_empty_in_runners() {
     let empty = "dd if=/dev/sr0 of=/dev/null 2> /dev/null || echo 'guest: has no CD-ROM'\n";
     host.set_boot_script(&format!("{empty}{}", boot_script()));
     let profile = Profile {
-        image: "image = { size = \"8M\", build_timeout = 60, \
+        image: "build = { size = \"8M\", build_timeout = 60, \
                 config_iso = { label = \"CIDATA\", files = [\"user-data\"] } }",
         ..BLANK
     };
@@ -69,7 +68,7 @@ async fn an_old_image_is_rebuilt_while_its_runners_go_on_working() {
     host.set_build_script(BUILDS);
     host.set_boot_script(&boot_script());
     let profile = Profile {
-        image: "image = { size = \"16M\", base = \"disk.qcow2\", build_timeout = 60 }",
+        image: "build = { size = \"16M\", base = \"disk.qcow2\", build_timeout = 60 }",
         ..BLANK
     };
     let monitor = Daemon::start(&host, profile);
@@ -89,7 +88,7 @@ async fn a_build_that_does_not_end_is_given_up_and_the_last_good_image_stays() {
     host.put_image("2020-01-01T00-00-00Z");
     host.set_build_script(HANGS);
     let profile = Profile {
-        image: "image = { size = \"8M\", build_timeout = 8 }",
+        image: "build = { size = \"8M\", build_timeout = 8 }",
         ..BLANK
     };
     let monitor = Daemon::start(&host, profile);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use shared::http::Method;
+use shared::{http::Method, settings::Settings};
 
 use crate::support::{Host, bearer, code, until_file};
 
@@ -150,6 +150,7 @@ async fn virtual_machines_need_to_be_told_what_they_are_like() {
         let refusal = host.try_start(settings.clone()).await.map(drop);
         assert_eq!(refusal.unwrap_err().to_string(), expected);
     }
+    assert!(monitor::check(&settings).is_err());
     settings.lib_monitor_dir = None;
     let refusal = host.try_start(settings).await.map(drop).unwrap_err();
     assert!(
@@ -158,6 +159,62 @@ async fn virtual_machines_need_to_be_told_what_they_are_like() {
             .starts_with("make guests of profile linux: virtual machines need LIB_MONITOR_DIR"),
         "{refusal}"
     );
+}
+
+#[actix_web::test]
+async fn an_image_is_refused_for_what_its_build_would_miss() {
+    let host = Host::new();
+    let profile = r#"[profiles.linux]
+        github_runner_label = "linux-label"
+        target_count = 1
+        requires_normal_memory = "1G""#;
+    let mut settings = host.settings_with(profile, "");
+    let folder = host.path("profiles/linux");
+    fs::create_dir_all(&folder).unwrap();
+    let drive = r#"<disk device="cdrom"/>"#;
+    let template = |drives: &str| {
+        format!("<domain><memory>1</memory><devices><disk/>{drives}</devices></domain>")
+    };
+    let refusal = |settings: &Settings, xml: &str, image: &str| {
+        fs::write(folder.join("guest.xml"), xml).unwrap();
+        fs::write(folder.join("image.toml"), image).unwrap();
+        let checked = monitor::check(settings);
+        checked.map_err(|error| error.to_string().replace(folder.to_str().unwrap(), "linux"))
+    };
+    let one = template(drive);
+    let from_files = r#"build = { size = "1G", base = "a", config_iso = { label = "a", files = ["user-data"] } }"#;
+    let refused = |text: &str| Err(text.to_owned());
+    assert_eq!(
+        refusal(&settings, &one, "proof = 1"),
+        refused(
+            "read the settings: linux/image.toml: proof: found number 1, allowed: \"fw_cfg\" or \
+             \"smbios\" or \"address\""
+        )
+    );
+    assert_eq!(
+        refusal(&settings, &one, from_files),
+        refused("build the image of profile linux: there is no file linux/user-data")
+    );
+    fs::write(folder.join("user-data"), "").unwrap();
+    assert_eq!(
+        refusal(&settings, &template(""), from_files),
+        refused(
+            "use linux/guest.xml: it has fewer than the 1 CD-ROM drives without a source that the \
+             image's build needs"
+        )
+    );
+    assert_eq!(refusal(&settings, &one, from_files), Ok(()));
+    settings.image_deps_dir = None;
+    assert_eq!(
+        refusal(&settings, &one, from_files),
+        refused(
+            "build the image of profile linux: its base or its CD-ROMs need IMAGE_DEPS_DIR, which \
+             is not set"
+        )
+    );
+    // What does not begin with a file needs no folder of files.
+    let from_nothing = r#"build = { size = "1G" }"#;
+    assert_eq!(refusal(&settings, &one, from_nothing), Ok(()));
 }
 
 #[actix_web::test]

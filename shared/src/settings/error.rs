@@ -61,12 +61,14 @@ pub enum SettingsError {
     },
 
     /// A setting that has no default is not there.
-    #[error("{place}: missing, allowed: {allowed}; monitor.toml.example explains it")]
+    #[error("{place}: missing, allowed: {allowed}; {explained_in} explains it")]
     Missing {
         /// Which setting, and where it should stand.
         place: Place,
         /// What it may be.
         allowed: String,
+        /// Where to read about it.
+        explained_in: &'static str,
     },
 
     /// There is no setting of that name.

@@ -1,7 +1,8 @@
-//! The tables `[profiles.<profile_key>.image]`: what the monitor builds the image of a profile from.
+//! The file `image.toml` in a profile's folder: what the image of its virtual machines is, and what
+//! the monitor builds it from.
 //!
-//! Owns these settings, their defaults and limits. A profile without such a table has an image that
-//! is made elsewhere.
+//! Owns these settings, their defaults and limits. How many runners there are of a profile, and what
+//! each takes of a host, stands in the host's own settings.
 
 use std::{
     path::{Component, Path, PathBuf},
@@ -11,16 +12,47 @@ use std::{
 use super::{
     error::SettingsError,
     kind::{self, Kind},
+    source::Source,
     table::Table,
 };
 use crate::units::{DAY, HOUR, Memory, SECOND};
 
+/// The name of the file.
+const FILE_NAME: &str = "image.toml";
+/// Where the file is explained.
+const EXPLAINED_IN: &str = "docs/src/virtual-machines.md";
 /// The largest disk of an image: 64 TiB.
 const SIZE_MAX: Memory = Memory::from_bytes(64 << 40);
+/// The most CD-ROMs of a build, beside the one with its configuration.
+const CDROMS_MAX: usize = 8;
+/// The most files on the CD-ROM with the configuration.
+const CONFIG_FILES_MAX: usize = 32;
+
+/// What the image of a profile is. Each field is named as its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// How guests of this image show which one they are.
+    pub proof: GuestProof,
+    /// What it is built from; none if it is made elsewhere.
+    pub build: Option<BuildSettings>,
+}
+
+/// How a virtual machine shows the monitor which one it is, when it asks for its credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuestProof {
+    /// By its address, and by a secret that QEMU's firmware configuration device shows it.
+    #[default]
+    FwCfg,
+    /// By its address, and by a secret among the strings of its SMBIOS. For guests without a driver
+    /// for the former; on the host, the secret can be read off the command line of QEMU.
+    Smbios,
+    /// By its address alone.
+    Address,
+}
 
 /// What an image is built from. Each field is named as its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageSettings {
+pub struct BuildSettings {
     /// The disk that the build begins with, below `IMAGE_DEPS_DIR`; none for a blank one.
     pub base: Option<PathBuf>,
     /// How large the disk is to be.
@@ -34,10 +66,15 @@ pub struct ImageSettings {
     pub build_timeout: Duration,
 }
 
-impl ImageSettings {
+impl BuildSettings {
     /// How many CD-ROM drives a build needs.
     pub fn cdrom_count(&self) -> usize {
         self.cdroms.len() + usize::from(self.config_iso.is_some())
+    }
+
+    /// Whether it begins with files below `IMAGE_DEPS_DIR`.
+    pub fn needs_image_deps(&self) -> bool {
+        self.base.is_some() || !self.cdroms.is_empty()
     }
 }
 
@@ -51,33 +88,58 @@ pub struct ConfigIso {
     pub files: Vec<String>,
 }
 
-/// The most CD-ROMs of a build, beside the one with its configuration.
-const CDROMS_MAX: usize = 8;
-/// The most files on the CD-ROM with the configuration.
-const CONFIG_FILES_MAX: usize = 32;
+impl ImageSettings {
+    /// Reads `image.toml` in the folder of a profile; without that file, everything has its default,
+    /// and the image is made elsewhere.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in one sentence.
+    pub fn load(profile_folder: &Path) -> Result<Self, SettingsError> {
+        let file = profile_folder.join(FILE_NAME);
+        let Some(source) = Source::read_alone(&file, EXPLAINED_IN)? else {
+            return Ok(Self::default());
+        };
+        let mut table = Table::root(&source);
+        let proofs = kind::one_of(&[
+            ("fw_cfg", GuestProof::FwCfg),
+            ("smbios", GuestProof::Smbios),
+            ("address", GuestProof::Address),
+        ]);
+        let image = Self {
+            proof: table.or("proof", GuestProof::default(), &proofs)?,
+            build: read_build(&mut table)?,
+        };
+        if image.build.is_some() && image.proof == GuestProof::Address {
+            // A guest that builds an image is told from others by its secret.
+            return Err(table.wrong(
+                "build",
+                "a table".to_owned(),
+                "nothing, where proof = \"address\"",
+            ));
+        }
+        table.finish()?;
+        Ok(image)
+    }
+}
 
-/// Reads the table of a profile, if it has one.
-pub(super) fn read_image(profile: &mut Table<'_>) -> Result<Option<ImageSettings>, SettingsError> {
-    let Some(mut table) = profile.table("image")? else {
+fn read_build(image: &mut Table<'_>) -> Result<Option<BuildSettings>, SettingsError> {
+    let Some(mut table) = image.table("build")? else {
         return Ok(None);
     };
-    let image = ImageSettings {
+    let cdroms = kind::list(path_below(), 0..=CDROMS_MAX);
+    let build = BuildSettings {
         base: table.optional("base", &path_below())?,
-        cdroms: table.or(
-            "cdroms",
-            Vec::new(),
-            &kind::list(path_below(), 0..=CDROMS_MAX),
-        )?,
-        config_iso: read_config_iso(&mut table)?,
         size: table.required("size", &kind::memory(SIZE_MAX))?,
+        cdroms: table.or("cdroms", Vec::new(), &cdroms)?,
+        config_iso: read_config_iso(&mut table)?,
         build_timeout: table.or("build_timeout", HOUR, &kind::duration(SECOND..=DAY))?,
     };
     table.finish()?;
-    Ok(Some(image))
+    Ok(Some(build))
 }
 
-fn read_config_iso(image: &mut Table<'_>) -> Result<Option<ConfigIso>, SettingsError> {
-    let Some(mut table) = image.table("config_iso")? else {
+fn read_config_iso(build: &mut Table<'_>) -> Result<Option<ConfigIso>, SettingsError> {
+    let Some(mut table) = build.table("config_iso")? else {
         return Ok(None);
     };
     // What ISO 9660 allows as the name of a volume, and small letters, which all systems read too.

@@ -4,7 +4,8 @@
 //! - `environment`: the variables of the process and of `.env`
 //! - `source`: the configuration file, and the variables that override it
 //! - `table`, `kind`: from a key to a value, or to a sentence that says what is wrong with it
-//! - `network`, `github`, `pool`, `host`, `profile`, `image`, `queue`, `secrets`: which settings there are
+//! - `network`, `github`, `pool`, `host`, `profile`, `queue`, `secrets`: which settings there are
+//! - `image`: which there are in a profile's folder, for the monitor alone
 //! - `base_url`, `github_scope`: values that only settings have
 //!
 //! What each setting means to who sets it is explained in `monitor.toml.example`.
@@ -37,10 +38,10 @@ pub use self::{
     github::{GithubAppSettings, GithubSettings},
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
-    image::{ConfigIso, ImageSettings},
+    image::{BuildSettings, ConfigIso, GuestProof, ImageSettings},
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
-    profile::{GuestDriver, GuestProof, ProfileSettings},
+    profile::{GuestDriver, ProfileSettings},
     queue::QueueSettings,
     secrets::Secrets,
 };
@@ -128,6 +129,7 @@ impl Settings {
                 key: vec!["queue".to_owned()],
             },
             allowed: "a table [queue] with the servers of the queue".to_owned(),
+            explained_in: "monitor.toml.example",
         })
     }
 }

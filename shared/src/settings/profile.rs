@@ -4,12 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    error::SettingsError,
-    image::{ImageSettings, read_image},
-    kind,
-    table::Table,
-};
+use super::{error::SettingsError, kind, table::Table};
 use crate::{
     units::Memory,
     values::{InvalidValue, ProfileKey},
@@ -37,8 +32,6 @@ pub struct ProfileSettings {
     pub requires_normal_memory: Memory,
     /// What makes its guests.
     pub guest: GuestDriver,
-    /// What its image is built from; none if that is made elsewhere.
-    pub image: Option<ImageSettings>,
 }
 
 impl ProfileSettings {
@@ -51,22 +44,10 @@ impl ProfileSettings {
 /// What makes the guests of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuestDriver {
-    /// Virtual machines of the host's libvirt, and how each shows that it is the one it says.
-    Libvirt(GuestProof),
+    /// Virtual machines of the host's libvirt, as the profile's folder says.
+    Libvirt,
     /// One process for each runner: the program and its arguments.
     Command(Vec<String>),
-}
-
-/// How a virtual machine shows the monitor which one it is, when it asks for its credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GuestProof {
-    /// By its address, and by a secret that QEMU's firmware configuration device shows it.
-    FwCfg,
-    /// By its address, and by a secret among the strings of its SMBIOS. For guests without a driver
-    /// for the former; on the host, the secret can be read off the command line of QEMU.
-    Smbios,
-    /// By its address alone.
-    Address,
 }
 
 /// Reads `[profiles]`; without it there are none.
@@ -110,19 +91,6 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
     table.optional("image_type", &kind::one_of(&[("Rust", ())]))?;
 
     let guest = read_guest(&mut table)?;
-    let image = read_image(&mut table)?;
-    let can_build = match guest {
-        GuestDriver::Libvirt(proof) => proof != GuestProof::Address,
-        GuestDriver::Command(_) => false,
-    };
-    if image.is_some() && !can_build {
-        // A guest that builds an image is told from others by its secret.
-        return Err(table.wrong(
-            "image",
-            "a table".to_owned(),
-            "nothing, unless guest.driver = \"libvirt\" with a proof other than \"address\"",
-        ));
-    }
     let profile = ProfileSettings {
         github_runner_label: table.required("github_runner_label", &kind::line(256))?,
         target_count: table.required("target_count", &kind::number(0..=TARGET_COUNT_MAX))?,
@@ -134,7 +102,6 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
         requires_normal_memory: table
             .required("requires_normal_memory", &kind::memory(MEMORY_MAX))?,
         guest,
-        image,
     };
     table.finish()?;
     Ok(profile)
@@ -143,7 +110,7 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
 /// Reads `[profiles.<profile_key>.guest]`; without it the guests are those of libvirt.
 fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
     let Some(mut table) = profile.table("guest")? else {
-        return Ok(GuestDriver::Libvirt(GuestProof::FwCfg));
+        return Ok(GuestDriver::Libvirt);
     };
     let is_command = table.or(
         "driver",
@@ -155,22 +122,7 @@ fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
         text.len() <= 4096 && !text.contains('\0')
     });
     let command = kind::list(argument, 1..=64);
-    let proof = table.optional(
-        "proof",
-        &kind::one_of(&[
-            ("fw_cfg", GuestProof::FwCfg),
-            ("smbios", GuestProof::Smbios),
-            ("address", GuestProof::Address),
-        ]),
-    )?;
     let driver = if is_command {
-        if proof.is_some() {
-            return Err(table.wrong(
-                "proof",
-                "a proof".to_owned(),
-                "nothing, unless driver = \"libvirt\"",
-            ));
-        }
         let command = table.required("command", &command)?;
         if command[0].is_empty() {
             return Err(table.wrong(
@@ -187,7 +139,7 @@ fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
             "nothing, unless driver = \"command\"",
         ));
     } else {
-        GuestDriver::Libvirt(proof.unwrap_or(GuestProof::FwCfg))
+        GuestDriver::Libvirt
     };
     table.finish()?;
     Ok(driver)

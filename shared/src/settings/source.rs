@@ -1,6 +1,7 @@
-//! Where settings come from, layered: the configuration file, and over it the environment.
+//! Where settings come from, layered: the configuration file, and over it the environment; or the
+//! file of a profile, alone.
 //!
-//! Owns the reading of the file and the names of the variables that override it. Knows nothing of
+//! Owns the reading of the files and the names of the variables that override it. Knows nothing of
 //! what a setting may hold; defaults stand with each setting.
 
 use std::{
@@ -35,6 +36,8 @@ const SECRET_KEY: [&str; 2] = ["queue", "ticket_key"];
 pub(super) struct Source {
     file: PathBuf,
     figment: Figment,
+    /// Where whoever misses a setting finds it explained.
+    pub(super) explained_in: &'static str,
 }
 
 impl Source {
@@ -43,33 +46,44 @@ impl Source {
         let text = read_text(file)?.ok_or_else(|| SettingsError::NoFile {
             file: file.to_owned(),
         })?;
-        let entries = Toml::from_str::<Dict>(&text).map_err(|error| {
-            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
-            SettingsError::NotToml {
-                file: file.to_owned(),
-                line,
-                column,
-                reason: error.message().replace('\n', ", "),
-            }
-        })?;
+        let entries = parse(file, &text)?;
         let profile_keys: Vec<String> = entries
             .get("profiles")
             .and_then(Value::as_dict)
             .map(|profiles| profiles.keys().cloned().collect())
             .unwrap_or_default();
 
-        let origin = file.display().to_string();
-        let mut figment = Figment::from(Layer { origin, entries });
+        let mut source = Self::of_file(file, entries, "monitor.toml.example");
         // One layer for each variable, so that figment knows each value's variable.
         for (name, value) in environment.prefixed() {
             if !NOT_SETTINGS.contains(&name) {
-                figment = figment.merge(override_by(name, value, &profile_keys)?);
+                let layer = override_by(name, value, &profile_keys)?;
+                source.figment = source.figment.merge(layer);
             }
         }
-        Ok(Self {
+        Ok(source)
+    }
+
+    /// Reads a file that no variable overrides, and that `explained_in` explains; None if there is no
+    /// such file.
+    pub(super) fn read_alone(
+        file: &Path,
+        explained_in: &'static str,
+    ) -> Result<Option<Self>, SettingsError> {
+        let Some(text) = read_text(file)? else {
+            return Ok(None);
+        };
+        let entries = parse(file, &text)?;
+        Ok(Some(Self::of_file(file, entries, explained_in)))
+    }
+
+    fn of_file(file: &Path, entries: Dict, explained_in: &'static str) -> Self {
+        let origin = file.display().to_string();
+        Self {
             file: file.to_owned(),
-            figment,
-        })
+            figment: Figment::from(Layer { origin, entries }),
+            explained_in,
+        }
     }
 
     /// Everything that is set, as one table.
@@ -112,6 +126,18 @@ pub(super) fn read_text(file: &Path) -> Result<Option<String>, SettingsError> {
             source,
         }),
     }
+}
+
+fn parse(file: &Path, text: &str) -> Result<Dict, SettingsError> {
+    Toml::from_str(text).map_err(|error| {
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+        SettingsError::NotToml {
+            file: file.to_owned(),
+            line,
+            column,
+            reason: error.message().replace('\n', ", "),
+        }
+    })
 }
 
 /// Line and column, both counted from 1, of the character that begins at byte `offset`.

@@ -75,6 +75,7 @@ impl<'s> Table<'s> {
             .ok_or_else(|| SettingsError::Missing {
                 place: self.source.place(None, self.key(key)),
                 allowed: kind.allowed.clone(),
+                explained_in: self.source.explained_in,
             })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use shared::settings::{GithubScope, GuestDriver, GuestProof, ReservationLabels};
+use shared::settings::{GithubScope, GuestDriver, ReservationLabels};
 
 use super::{DEPLOYED, SHORTEST, load};
 
@@ -106,7 +106,7 @@ fn what_a_deployed_file_does_not_say_has_its_default() {
     assert_eq!(queue.ticket_lifetime, Duration::from_secs(86_400));
 
     for profile in settings.profiles.values() {
-        assert_eq!(profile.guest, GuestDriver::Libvirt(GuestProof::FwCfg));
+        assert_eq!(profile.guest, GuestDriver::Libvirt);
     }
 }
 

@@ -57,7 +57,7 @@ fn the_example_shows_every_setting_in_its_table() {
     for (head, start, elsewhere) in [
         ("", "", &["profiles", "queue", "github_app"][..]),
         ("queue", queue, &[]),
-        ("profiles.linux", profile, &["guest", "image", "image_type"]),
+        ("profiles.linux", profile, &["guest", "image_type"]),
         ("profiles.linux.guest", &guest, &[]),
     ] {
         // A table tells all its keys when it meets one that it does not know.
@@ -83,11 +83,10 @@ fn the_example_shows_every_setting_in_its_table() {
 
 #[test]
 fn what_the_example_comments_out_are_the_defaults() {
-    // Those that have none show what they could be, and one is for the other driver.
+    // Those that have none show what they could be.
     let without_default = [
         "guest_base_url",
         "main_repo_path",
-        "proof",
         "ticket_key",
         "jobs_per_repo_max",
         // These belong to a table that is commented out.

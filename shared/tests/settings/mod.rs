@@ -4,6 +4,7 @@
 mod deployed;
 mod example;
 mod files;
+mod image;
 mod refusals;
 mod rules;
 mod variables;

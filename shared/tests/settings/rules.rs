@@ -1,11 +1,8 @@
 //! What settings mean together, and how far each can go.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use shared::{
-    github::Credential,
-    settings::{ConfigIso, GuestDriver, GuestProof, ImageSettings},
-};
+use shared::{github::Credential, settings::GuestDriver};
 
 use super::{SHORTEST, load, refusal};
 
@@ -154,40 +151,6 @@ fn each_switch_zeroes_the_targets_it_should() {
 }
 
 #[test]
-fn a_profile_may_have_its_image_built() {
-    let with_image = |image: &str| {
-        let text = format!(
-            "{SHORTEST}[profiles.linux]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\
-             requires_normal_memory = \"1G\"\n{image}"
-        );
-        load(&text, &[]).unwrap().profiles["linux"].image.clone()
-    };
-    assert_eq!(with_image(""), None);
-    let image = |base: Option<&str>, seconds| {
-        Some(ImageSettings {
-            base: base.map(Into::into),
-            size: "20G".parse().unwrap(),
-            cdroms: Vec::new(),
-            config_iso: None,
-            build_timeout: Duration::from_secs(seconds),
-        })
-    };
-    assert_eq!(with_image(r#"image = { size = "20G" }"#), image(None, 3600));
-    assert_eq!(
-        with_image(r#"image = { size = "20G", base = "debian/12.qcow2", build_timeout = 60 }"#),
-        image(Some("debian/12.qcow2"), 60)
-    );
-    let text = r#"image = { size = "20G", cdroms = ["a.iso", "b/c.iso"], config_iso = { label = "CIDATA", files = ["user-data", "meta-data"] } }"#;
-    let with_cdroms = with_image(text).unwrap();
-    assert_eq!(with_cdroms.cdroms, ["a.iso", "b/c.iso"].map(PathBuf::from));
-    let config_iso = ConfigIso {
-        label: "CIDATA".to_owned(),
-        files: ["user-data", "meta-data"].map(str::to_owned).to_vec(),
-    };
-    assert_eq!(with_cdroms.config_iso, Some(config_iso));
-}
-
-#[test]
 fn a_profile_may_run_a_command_for_each_runner() {
     let with_guest = |guest: &str| {
         format!(
@@ -208,19 +171,8 @@ fn a_profile_may_run_a_command_for_each_runner() {
             r#"{ driver = "command", command = ["run", "", "--once"] }"#,
             command(&["run", "", "--once"]),
         ),
-        (
-            r#"{ driver = "libvirt" }"#,
-            GuestDriver::Libvirt(GuestProof::FwCfg),
-        ),
-        ("{}", GuestDriver::Libvirt(GuestProof::FwCfg)),
-        (
-            r#"{ proof = "smbios" }"#,
-            GuestDriver::Libvirt(GuestProof::Smbios),
-        ),
-        (
-            r#"{ proof = "address" }"#,
-            GuestDriver::Libvirt(GuestProof::Address),
-        ),
+        (r#"{ driver = "libvirt" }"#, GuestDriver::Libvirt),
+        ("{}", GuestDriver::Libvirt),
     ] {
         let settings = load(&with_guest(guest), &[]).unwrap();
         assert_eq!(settings.profiles["linux"].guest, driver);

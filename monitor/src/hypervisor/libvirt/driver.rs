@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use shared::{settings::GuestProof, units::Memory, values::ProfileKey};
+use shared::{settings::ImageSettings, values::ProfileKey};
 use tokio::sync::mpsc;
 
 use super::{
@@ -77,18 +77,6 @@ impl Driver {
             camera: Camera::default(),
             addresses: Arc::default(),
         })
-    }
-
-    /// Refuses a profile of which no guest could be made, whatever image it has.
-    pub fn check(
-        &self,
-        profile_key: &ProfileKey,
-        proof: GuestProof,
-        memory_max: Memory,
-        cdrom_count: usize,
-    ) -> Result<(), HypervisorError> {
-        self.materials
-            .check(profile_key, proof, memory_max, cdrom_count)
     }
 
     /// Every guest, by name. Removes what is left of those that ended unseen.
@@ -203,7 +191,11 @@ impl Driver {
     }
 
     /// Makes a guest and starts it.
-    pub async fn create(&self, spec: &GuestSpec, proof: GuestProof) -> Result<(), HypervisorError> {
+    pub async fn create(
+        &self,
+        spec: &GuestSpec,
+        image: &ImageSettings,
+    ) -> Result<(), HypervisorError> {
         let name = &spec.name;
         let exists = || HypervisorError::AlreadyExists { name: name.clone() };
         let _claim = self.claims.claim(name).ok_or_else(exists)?;
@@ -227,7 +219,7 @@ impl Driver {
         if !is_new {
             return Err(exists());
         }
-        let started = match self.materials.furnish(&folder, spec, proof).await {
+        let started = match self.materials.furnish(&folder, spec, image.proof).await {
             Ok(()) => self
                 .virsh
                 .create(&folder.definition_path())

@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use shared::{secret::Secret, settings::GuestProof, units::Memory, values::ProfileKey};
+use shared::{
+    secret::Secret,
+    settings::{BuildSettings, GuestProof, ImageSettings},
+    units::Memory,
+    values::ProfileKey,
+};
 
 use super::{
     definition::{Definition, Layer, Newborn, define},
@@ -23,6 +28,8 @@ use crate::hypervisor::{GuestSpec, HypervisorError, blocking, program};
 
 /// How long it may take to make a layer, which is a matter of milliseconds.
 const LAYER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a profile's template is called.
+const TEMPLATE_NAME: &str = "guest.xml";
 /// The longest template, in bytes.
 const TEMPLATE_SIZE_MAX: u64 = 1 << 20;
 
@@ -35,39 +42,38 @@ pub struct Materials {
     pub profiles: Arc<Path>,
 }
 
-impl Materials {
-    /// Refuses a profile of which no guest could be made, whatever image it has.
-    pub fn check(
-        &self,
-        profile_key: &ProfileKey,
-        proof: GuestProof,
-        memory_max: Memory,
-        cdrom_count: usize,
-    ) -> Result<(), HypervisorError> {
-        let nowhere = Path::new("/");
-        let cdroms = &vec![nowhere.to_owned(); cdrom_count];
-        let guest = Newborn {
-            name: profile_key.as_str(),
-            uuid: uuid::Uuid::nil(),
-            mac: [0; 4],
-            folder: nowhere,
-            image_disk: nowhere,
-            builds: false,
-            cdroms,
-            memory_max,
-            proof,
-            secret_path: nowhere,
-            secret: &Secret::new(""),
-            monitor_url: "",
-        };
-        let path = self.template_path(profile_key);
-        let template = read_template(&path).map_err(|source| unreadable(&path, source))?;
-        let problem = define(&template, &guest).err();
-        problem.map_or(Ok(()), |problem| {
-            Err(HypervisorError::UnusableTemplate { path, problem })
-        })
-    }
+/// Refuses a profile of which no guest could be made, whatever its image holds.
+pub fn check(
+    profiles: &Path,
+    profile_key: &ProfileKey,
+    image: &ImageSettings,
+    memory_max: Memory,
+) -> Result<(), HypervisorError> {
+    let nowhere = Path::new("/");
+    let cdrom_count = image.build.as_ref().map_or(0, BuildSettings::cdrom_count);
+    let cdroms = &vec![nowhere.to_owned(); cdrom_count];
+    let guest = Newborn {
+        name: profile_key.as_str(),
+        uuid: uuid::Uuid::nil(),
+        mac: [0; 4],
+        folder: nowhere,
+        image_disk: nowhere,
+        builds: false,
+        cdroms,
+        memory_max,
+        proof: image.proof,
+        secret_path: nowhere,
+        secret: &Secret::new(""),
+        monitor_url: "",
+    };
+    let path = profiles.join(profile_key.as_str()).join(TEMPLATE_NAME);
+    let template = read_template(&path).map_err(|source| unreadable(&path, source))?;
+    define(&template, &guest)
+        .map(drop)
+        .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })
+}
 
+impl Materials {
     /// Puts all that a guest needs into its folder, which is empty. Its definition can then be
     /// started.
     pub async fn furnish(
@@ -163,7 +169,7 @@ impl Materials {
     }
 
     fn template_path(&self, profile_key: &ProfileKey) -> PathBuf {
-        self.profile_folder(profile_key).join("guest.xml")
+        self.profile_folder(profile_key).join(TEMPLATE_NAME)
     }
 }
 

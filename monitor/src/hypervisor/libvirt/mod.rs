@@ -42,4 +42,5 @@ mod virsh;
 pub use definition::TemplateError;
 pub use driver::Driver;
 pub use folder::has_guests;
+pub use furnish::check;
 pub use rebuild::BuildSpec;

@@ -21,7 +21,7 @@ use std::{
 use shared::{
     clock::Clock,
     secret::Secret,
-    settings::{ConfigIso, GuestProof, ImageSettings},
+    settings::{BuildSettings, ConfigIso, GuestProof},
     units::Memory,
     values::ProfileKey,
 };
@@ -57,7 +57,7 @@ pub struct BuildSpec {
     /// How the guest proves itself.
     pub proof: GuestProof,
     /// From what.
-    pub image: ImageSettings,
+    pub build: BuildSettings,
     /// The folder that the base lies below.
     pub image_deps_dir: Option<PathBuf>,
     /// The most memory that the guest may have.
@@ -116,7 +116,7 @@ impl Driver {
         self.materials.furnish_build(&folder, spec, &cdroms).await?;
         let started = self.virsh.create(&folder.definition_path()).await;
         started.map_err(|source| HypervisorError::program("start guest", name, source))?;
-        let deadline = Instant::now() + spec.image.build_timeout;
+        let deadline = Instant::now() + spec.build.build_timeout;
         while Instant::now() < deadline {
             sleep(PAUSE).await;
             match self.builders().await {
@@ -128,7 +128,7 @@ impl Driver {
         }
         Err(HypervisorError::BuildTimeout {
             name: name.clone(),
-            seconds: spec.image.build_timeout.as_secs(),
+            seconds: spec.build.build_timeout.as_secs(),
         })
     }
 
@@ -139,9 +139,9 @@ impl Driver {
         folder: &Folder,
     ) -> Result<Vec<PathBuf>, HypervisorError> {
         let root = spec.image_deps_dir.as_deref().unwrap_or(Path::new(""));
-        let cdroms = spec.image.cdroms.iter().map(|cdrom| root.join(cdrom));
+        let cdroms = spec.build.cdroms.iter().map(|cdrom| root.join(cdrom));
         let mut cdroms: Vec<_> = cdroms.collect();
-        if let Some(ConfigIso { label, files }) = &spec.image.config_iso {
+        if let Some(ConfigIso { label, files }) = &spec.build.config_iso {
             let path = folder.path().join("config.iso");
             let mut arguments: Vec<OsString> = vec!["-quiet".into(), "-output".into()];
             arguments.push(path.clone().into());
@@ -197,8 +197,8 @@ impl Driver {
 /// Makes the disk that a build begins with.
 async fn make_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorError> {
     let disk = folder.path().join("disk.qcow2");
-    let size = OsString::from(spec.image.size.bytes().to_string());
-    let calls = match &spec.image.base {
+    let size = OsString::from(spec.build.size.bytes().to_string());
+    let calls = match &spec.build.base {
         None => vec![vec![
             "create".into(),
             "-q".into(),

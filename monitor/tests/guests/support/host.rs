@@ -36,9 +36,7 @@ pub struct Host {
 #[derive(Clone, Copy)]
 pub struct Profile<'a> {
     pub target_count: usize,
-    /// How its guests prove themselves.
-    pub proof: &'a str,
-    /// What its image is built from, if it is, as a line of settings.
+    /// What its `image.toml` says.
     pub image: &'a str,
     /// More settings, which come before the profiles.
     pub more: &'a str,
@@ -48,7 +46,6 @@ impl Default for Profile<'_> {
     fn default() -> Self {
         Self {
             target_count: 1,
-            proof: "fw_cfg",
             image: "",
             more: "",
         }
@@ -139,7 +136,6 @@ impl Host {
     pub fn write_settings(&self, port: u16, profile: Profile<'_>) -> PathBuf {
         let Profile {
             target_count,
-            proof,
             image,
             more,
         } = profile;
@@ -160,13 +156,12 @@ impl Host {
             [profiles.tiny]
             github_runner_label = "tiny-label"
             target_count = {target_count}
-            requires_normal_memory = "128M"
-            guest = {{ driver = "libvirt", proof = "{proof}" }}
-            {image}"#,
+            requires_normal_memory = "128M""#,
             self.github_url,
             prefix = self.prefix,
         );
         self.write("monitor.toml", &text);
+        self.write("lib/profiles/tiny/image.toml", image);
         self.path("monitor.toml")
     }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
-use shared::{secret::Secret, settings::GuestDriver, units::Memory};
+use shared::{secret::Secret, units::Memory};
 use tempfile::TempDir;
 use tokio::{
     runtime,
@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{process, start::LOG_SIZE_MAX, *};
 use crate::hypervisor::{
-    Events, GUEST_COUNT_MAX, GuestSpec, HypervisorError, namespace::Namespace,
+    Events, GUEST_COUNT_MAX, GuestSpec, HypervisorError, Means, namespace::Namespace,
 };
 
 const NAME: &str = "ci-runner-test.1";
@@ -59,7 +59,7 @@ fn guest(data: &TempDir, script: &str) -> GuestSpec {
         name: NAME.to_owned(),
         runner_id: 1,
         profile_key: "test".parse().unwrap(),
-        driver: GuestDriver::Command(["sh", "-c", &script].map(str::to_owned).to_vec()),
+        means: Means::Process(["sh", "-c", &script].map(str::to_owned).to_vec()),
         monitor_url: "http://monitor.invalid:8000/".to_owned(),
         secret: Secret::new("hunter2"),
         memory_max: Memory::default(),

@@ -59,7 +59,7 @@ async fn a_guest_that_cannot_start_leaves_nothing_behind() {
     let data = TempDir::new().unwrap();
     let (driver, _events) = driver(&data);
     let mut spec = guest(&data, "");
-    spec.driver = GuestDriver::Command(vec!["no-such-program".to_owned()]);
+    spec.means = Means::Process(vec!["no-such-program".to_owned()]);
     let refusal = driver.create(&spec).await.unwrap_err();
     assert_eq!(
         refusal.to_string(),

@@ -1,6 +1,7 @@
 //! Profiles and folders that something is missing from, without a libvirt.
 
 use super::*;
+use crate::hypervisor::Means;
 
 const TEMPLATE: &str = "<domain><memory>1</memory><devices><disk/></devices></domain>";
 
@@ -22,7 +23,9 @@ fn a_profile_is_refused_for_what_is_wrong_with_its_template() {
     let materials = materials(data.path());
     let path = data.path().join("profiles/linux/guest.xml");
     let check = || {
-        let checked = materials.check(&linux(), GuestProof::FwCfg, Memory::from_bytes(1024), 0);
+        let memory = Memory::from_bytes(1024);
+        let image = ImageSettings::default();
+        let checked = super::check(&materials.profiles, &linux(), &image, memory);
         checked.map_err(|error| error.to_string())
     };
     assert_eq!(check(), Err(format!("read {}", path.display())));
@@ -48,7 +51,7 @@ async fn a_guest_without_an_image_is_refused_until_there_is_one() {
         name: "ci-runner-linux.1".to_owned(),
         runner_id: 1,
         profile_key: linux(),
-        driver: shared::settings::GuestDriver::Libvirt(GuestProof::FwCfg),
+        means: Means::Machine(ImageSettings::default()),
         monitor_url: "http://monitor.invalid/".to_owned(),
         secret: Secret::new("hunter2"),
         memory_max: Memory::from_bytes(1024),
