@@ -61,6 +61,7 @@ impl Stage {
             api_url: self.proxy.url.clone(),
             scope_path: scope_path.into(),
             credential: credential.into(),
+            patience: Duration::ZERO,
         };
         Github::new(Client::new(), settings)
     }

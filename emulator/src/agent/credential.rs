@@ -1,11 +1,11 @@
 //! Fetching the JIT configuration from the monitor.
 
 use shared::{
-    http::{Answer, Call, Client, Method, StatusCode},
+    http::{Answer, Call, Client, Method, Patience, StatusCode},
     secret::Secret,
 };
 
-use super::{AgentError, AgentSettings, patience::Patience};
+use super::{AgentError, AgentSettings, settings::reasonable};
 use crate::jit::JitConfig;
 
 const ATTEMPTED: &str = "fetch the runner's credential";
@@ -48,7 +48,11 @@ pub(super) async fn fetch(
                     ..
                 }
             );
-        if !is_hopeful || !patience.another_try(asked).await {
+        if !is_hopeful
+            || !patience
+                .another_try(reasonable(asked, settings.retry_pause))
+                .await
+        {
             return Err(error);
         }
         log::debug!("will ask again after having failed to {error}");

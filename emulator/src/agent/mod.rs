@@ -15,7 +15,6 @@ mod command;
 mod credential;
 mod error;
 mod listen;
-mod patience;
 mod session;
 mod settings;
 mod work;

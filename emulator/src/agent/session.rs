@@ -5,10 +5,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::http::{Answer, Call, Client, Method, StatusCode};
+use shared::http::{Answer, Call, Client, Method, Patience, StatusCode};
 use tokio::time::timeout;
 
-use super::{AgentError, AgentSettings, patience::Patience, settings::PARTING_TIMEOUT};
+use super::{
+    AgentError, AgentSettings,
+    settings::{PARTING_TIMEOUT, reasonable},
+};
 use crate::{
     jit::JitConfig,
     model::{JobId, SessionId},
@@ -167,7 +170,11 @@ impl Session {
                 }
                 Err(error) => (error.into(), None),
             };
-            if !error.is_transient() || !patience.another_try(asked).await {
+            if !error.is_transient()
+                || !patience
+                    .another_try(reasonable(asked, self.retry_pause))
+                    .await
+            {
                 return Err(error);
             }
             log::debug!("will try again after having failed to {error}");

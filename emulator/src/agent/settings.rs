@@ -51,6 +51,11 @@ impl AgentSettings {
     }
 }
 
+/// The pause that was `asked` for, as far as it suits an agent: ten times its own at most.
+pub(super) fn reasonable(asked: Option<Duration>, retry_pause: Duration) -> Option<Duration> {
+    asked.map(|asked| asked.min(retry_pause * 10))
+}
+
 /// Tells agents to stop. Cheap to clone; the order holds for all clones.
 #[derive(Clone, Debug)]
 pub struct StopSignal(Option<watch::Receiver<bool>>);

@@ -156,6 +156,14 @@ impl Fault {
         }
     }
 
+    /// The same answer, saying something else.
+    pub fn saying(mut self, message: &str) -> Self {
+        if let Self::Answer { body, .. } = &mut self {
+            *body = serde_json::json!({ "message": message }).to_string();
+        }
+        self
+    }
+
     /// The same answer with one more header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Self::Answer { headers, .. } = &mut self {

@@ -54,6 +54,7 @@ impl Stage {
             api_url: self.github.base_url.clone(),
             scope_path: "/orgs/acme".into(),
             credential,
+            patience: Duration::ZERO,
         };
         Github::new(Client::new(), settings)
     }

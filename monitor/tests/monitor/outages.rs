@@ -27,12 +27,12 @@ async fn an_answer_that_stalls_holds_up_nothing_else() {
     monitor.stop().await;
 }
 
-/// A refusal may say when to ask again, or leave it at a no. Neither is asked again soon, unlike
+/// GitHub may say when to ask again, or only that there is a limit. Neither is asked again soon, unlike
 /// a GitHub that merely failed, by which the time of this test is told.
 #[actix_web::test]
 async fn who_is_told_to_wait_does_not_ask() {
     let refusals = [
-        Fault::status(403),
+        Fault::status(403).saying("You have exceeded a secondary rate limit."),
         Fault::status(403).header("retry-after", "60"),
         Fault::status(429),
         Fault::status(429).header("retry-after", "60"),

@@ -89,7 +89,7 @@ impl Github {
                  ?name={in_query}&per_page={PER_PAGE}&page={number}"
             ));
             let call = self.call(Method::GET, &url);
-            let answer = self.ask(&attempt, call, &[StatusCode::OK]).await?;
+            let answer = self.ask_for(&attempt, call, &[StatusCode::OK]).await?;
             let page: ArtifactsPage = body(&attempt, &answer)?;
             read_count += page.artifacts.len();
             let is_end = page.artifacts.is_empty() || read_count >= page.total_count;
@@ -124,7 +124,7 @@ impl Github {
         let id = artifact.id;
         let url = self.api_url(&format!("/repos/{repo}/actions/artifacts/{id}/zip"));
         let call = self.call(Method::GET, &url);
-        let answer = self.ask(&attempt, call, &[StatusCode::FOUND]).await?;
+        let answer = self.ask_for(&attempt, call, &[StatusCode::FOUND]).await?;
         let location = answer.header("location");
         let location = location.ok_or_else(|| unexpected("the answer does not say where"))?;
         if !self.may_fetch_from(location) {
@@ -213,6 +213,7 @@ mod tests {
                 api_url: api_url.into(),
                 scope_path: String::new(),
                 credential: Secret::new("").into(),
+                patience: std::time::Duration::ZERO,
             };
             let github = Github::new(Client::new(), settings);
             let said = github.may_fetch_from(location);

@@ -17,11 +17,14 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    http::{Answer, Call, Client, Method, Retry, StatusCode},
+    http::{Answer, Call, Client, Method, Patience, Retry, StatusCode},
 };
 
-/// How long one question may take.
+/// How long one question may take, and how long it is put again for somebody who waits.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// The first pause before a question is put again; GitHub's label calls fail one moment and work
+/// the next.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest answer that is read, in bytes; a full page of runners has some 100 kB.
 const BODY_MAX: usize = 4 << 20;
 /// The most entries that GitHub puts on one page.
@@ -42,6 +45,8 @@ pub struct GithubSettings {
     pub scope_path: String,
     /// Something with the right to manage runners there.
     pub credential: Credential,
+    /// How long to go on asking on behalf of somebody who waits for the outcome.
+    pub patience: Duration,
 }
 
 impl GithubSettings {
@@ -51,6 +56,7 @@ impl GithubSettings {
             api_url: settings.github_api_url.to_string(),
             scope_path: settings.github_api_scope.to_string(),
             credential,
+            patience: TIMEOUT,
         }
     }
 }
@@ -174,6 +180,33 @@ impl Github {
                 return Err(GithubError::of_answer(attempt, &answer, Some(&token)));
             }
             has_another_try = false;
+        }
+    }
+
+    /// The same for somebody who waits for the outcome: what may pass is tried again while
+    /// patience lasts. Only for questions that may be asked twice.
+    pub(super) async fn ask_for(
+        &self,
+        attempt: &str,
+        call: Call<'_>,
+        expected: &[StatusCode],
+    ) -> Result<Answer, GithubError> {
+        let mut patience = Patience::new(self.settings.patience, FIRST_PAUSE);
+        let mut timeout = TIMEOUT;
+        loop {
+            let call = Call {
+                timeout,
+                ..call.clone()
+            };
+            match self.ask(attempt, call, expected).await {
+                Err(error)
+                    if error.is_transient() && patience.another_try(error.retry_after()).await =>
+                {
+                    log::debug!("will ask again after having failed to {error}");
+                    timeout = patience.left();
+                }
+                outcome => return outcome,
+            }
         }
     }
 

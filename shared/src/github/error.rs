@@ -36,7 +36,7 @@ pub enum GithubError {
         attempt: String,
         /// GitHub's status.
         status: StatusCode,
-        /// GitHub's own words, cut; may be empty.
+        /// GitHub's own words, cut, and the permission that it says is missing; may be empty.
         message: String,
         /// How long GitHub wants to be left alone.
         retry_after: Option<Duration>,
@@ -82,11 +82,20 @@ impl GithubError {
 
     /// Makes an error of an answer that was not hoped for.
     pub(super) fn of_answer(attempt: &str, answer: &Answer, token: Option<&Secret>) -> Self {
+        let message = message_of(answer, token);
+        let retry_after = limits::retry_after(answer, &message);
+        let is_missing_permission = answer.status == StatusCode::FORBIDDEN && retry_after.is_none();
+        let message = match answer.header("x-accepted-github-permissions") {
+            Some(permissions) if is_missing_permission => {
+                format!("{message} (it takes {})", shortened(permissions))
+            }
+            _ => message,
+        };
         Self::Answered {
             attempt: attempt.into(),
             status: answer.status,
-            message: message_of(answer, token),
-            retry_after: limits::retry_after(answer),
+            message,
+            retry_after,
         }
     }
 
@@ -153,8 +162,10 @@ fn message_of(answer: &Answer, token: Option<&Secret>) -> String {
         Some(token) => said.replace(token.expose(), "[secret]"),
         None => said,
     };
-    said.chars()
-        .filter(|character| !character.is_control())
-        .take(MESSAGE_MAX)
-        .collect()
+    shortened(&said)
+}
+
+fn shortened(words: &str) -> String {
+    let characters = words.chars().filter(|character| !character.is_control());
+    characters.take(MESSAGE_MAX).collect()
 }

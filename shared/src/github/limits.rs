@@ -41,17 +41,22 @@ impl RateLimit {
     }
 }
 
-/// How long to keep quiet after `answer`, a refusal; none if GitHub does not mind being asked.
+/// How long to keep quiet after `answer`, a refusal with that message; none if GitHub does not mind
+/// being asked.
 ///
-/// A 403 can also mean a missing permission. Nothing is lost by asking for that once a minute.
-pub(super) fn retry_after(answer: &Answer) -> Option<Duration> {
+/// A 403 means a limit, or a permission that is missing. GitHub's words for each of its limits
+/// contain the same two.
+pub(super) fn retry_after(answer: &Answer, message: &str) -> Option<Duration> {
     let said = answer.retry_after();
-    let is_limit = matches!(
-        answer.status,
-        StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
-    );
-    let implied = || is_limit.then(|| until_reset(answer).unwrap_or(QUIET));
-    said.or_else(implied)
+    let until_reset = until_reset(answer);
+    let is_limit = match answer.status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::FORBIDDEN => {
+            until_reset.is_some() || message.to_ascii_lowercase().contains("rate limit")
+        }
+        _ => false,
+    };
+    said.or_else(|| is_limit.then(|| until_reset.unwrap_or(QUIET)))
         .map(|wait| wait.clamp(Duration::from_secs(1), RETRY_AFTER_MAX))
 }
 

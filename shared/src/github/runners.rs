@@ -97,7 +97,7 @@ impl Github {
         let call = self.call(Method::POST, &url);
         let call = call.json(&json!({ "labels": labels }));
         let attempt = format!("add labels to registration {id}");
-        self.ask(&attempt, call, &[StatusCode::OK]).await?;
+        self.ask_for(&attempt, call, &[StatusCode::OK]).await?;
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Github {
         let call = self.call(Method::DELETE, &url);
         let attempt = format!("remove label {name} from registration {id}");
         let expected = [StatusCode::OK, StatusCode::NOT_FOUND];
-        self.ask(&attempt, call, &expected).await?;
+        self.ask_for(&attempt, call, &expected).await?;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod call;
 mod client;
 mod error;
+mod patience;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -20,3 +21,4 @@ pub use awc::http::{Method, StatusCode};
 pub use call::{Call, Retry};
 pub use client::{Client, install_tls};
 pub use error::HttpError;
+pub use patience::Patience;

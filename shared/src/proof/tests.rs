@@ -74,6 +74,7 @@ async fn check(url: &str, claim: &Claim) -> Result<Proof, ProofError> {
         api_url: url.into(),
         scope_path: "/orgs/servo".into(),
         credential: Secret::new("hunter2").into(),
+        patience: Duration::ZERO,
     };
     let proof_settings = ProofSettings {
         allowed_qualified_repo_prefix: "servo/".into(),
@@ -231,7 +232,7 @@ async fn a_hostile_zip_is_refused() {
 
 #[actix_web::test]
 async fn what_github_cannot_tell_is_not_held_against_the_claim() {
-    for (status, retry_after) in [(401, None), (403, Some(60)), (422, None), (500, None)] {
+    for (status, retry_after) in [(401, None), (403, None), (422, None), (429, Some(60))] {
         let status = StatusCode::from_u16(status).unwrap();
         for failing in ["/artifacts?", "/zip"] {
             let server = Server::start(move |request| {

@@ -107,6 +107,7 @@ fn serve(stage: &Stage) -> (Server, Github) {
         api_url: server.url.clone(),
         scope_path: "/orgs/o".into(),
         credential: Credential::App(Arc::clone(&stage.key)),
+        patience: std::time::Duration::ZERO,
     };
     let github = Github::new(Client::new(), settings);
     (server, github)

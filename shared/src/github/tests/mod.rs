@@ -20,6 +20,7 @@ fn github(url: &str) -> Github {
         api_url: format!("{url}/"),
         scope_path: "/orgs/o".into(),
         credential: Secret::new("hunter2").into(),
+        patience: std::time::Duration::ZERO,
     };
     Github::new(Client::new(), settings)
 }

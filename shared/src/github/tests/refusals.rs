@@ -20,18 +20,27 @@ use crate::{
 const NOW: u64 = 1_767_225_600;
 const NOW_DATE: (&str, &str) = ("date", "Thu, 01 Jan 2026 00:00:00 GMT");
 
-fn refuse(status: u16, headers: &[(&'static str, &'static str)]) -> HttpResponse {
+type Headers = &'static [(&'static str, &'static str)];
+
+fn refuse(status: u16, headers: Headers, message: &str) -> HttpResponse {
     let status = StatusCode::from_u16(status).unwrap();
     let mut response = HttpResponse::build(status);
     for header in headers {
         response.insert_header(*header);
     }
-    response.json(json!({"message": "no\u{1b}[31m"}))
+    response.json(json!({ "message": message }))
 }
 
-async fn refused(status: u16, headers: &'static [(&'static str, &'static str)]) -> GithubError {
-    let server = Server::start(move |_| refuse(status, headers));
-    github(&server.url).add_labels(7, &[]).await.unwrap_err()
+async fn refused(status: u16, headers: Headers) -> GithubError {
+    refused_saying(status, headers, "no\u{1b}[31m").await
+}
+
+async fn refused_saying(status: u16, headers: Headers, message: &'static str) -> GithubError {
+    let server = Server::start(move |_| refuse(status, headers, message));
+    let registered = github(&server.url)
+        .generate_jitconfig("r", 1, &[], "_work")
+        .await;
+    registered.unwrap_err()
 }
 
 #[actix_web::test]
@@ -44,18 +53,24 @@ async fn github_says_how_long_it_wants_to_be_left_alone() {
     const IN_A_DAY: (&str, &str) = ("x-ratelimit-reset", "1767312000");
     const PAST: (&str, &str) = ("x-ratelimit-reset", "1");
 
+    const SECONDARY: &str = "You have exceeded a secondary rate limit.";
     for status in [403, 429] {
-        for (headers, seconds) in [
-            (&[][..], 60),
-            (&[("retry-after", "30")], 30),
-            (&[("retry-after", "0")], 1),
-            (&[("retry-after", "999999")], 3600),
-            (&[("retry-after", "soon")], 60),
-            (&[NOW_DATE, LIMIT, USED_UP, IN_TWO_MINUTES, CORE], 120),
-            (&[NOW_DATE, LIMIT, USED_UP, IN_A_DAY, CORE], 3600),
-            (&[NOW_DATE, LIMIT, USED_UP, PAST, CORE], 1),
+        for (headers, message, seconds) in [
+            (&[][..], SECONDARY, 60),
+            (&[], "API rate limit exceeded for installation ID 7.", 60),
+            (&[("retry-after", "30")], "no", 30),
+            (&[("retry-after", "0")], "no", 1),
+            (&[("retry-after", "999999")], "no", 3600),
+            (&[("retry-after", "soon")], SECONDARY, 60),
+            (&[NOW_DATE, LIMIT, USED_UP, IN_TWO_MINUTES, CORE], "no", 120),
+            (&[NOW_DATE, LIMIT, USED_UP, IN_A_DAY, CORE], "no", 3600),
+            (&[NOW_DATE, LIMIT, USED_UP, PAST, CORE], "no", 1),
             // A secondary limit: the primary one is not used up, its reset means nothing.
-            (&[NOW_DATE, LIMIT, LEFT, IN_TWO_MINUTES, CORE], 60),
+            (
+                &[NOW_DATE, LIMIT, LEFT, IN_TWO_MINUTES, CORE],
+                SECONDARY,
+                60,
+            ),
             (
                 &[
                     NOW_DATE,
@@ -65,15 +80,37 @@ async fn github_says_how_long_it_wants_to_be_left_alone() {
                     CORE,
                     ("retry-after", "5"),
                 ],
+                "no",
                 5,
             ),
         ] {
-            let error = refused(status, headers).await;
+            let error = refused_saying(status, headers, message).await;
             let expected = Some(Duration::from_secs(seconds));
             assert_eq!(error.retry_after(), expected, "{status} {headers:?}");
             assert!(error.is_transient() && !error.is_ambiguous(), "{error}");
         }
     }
+    assert_eq!(
+        refused(429, &[]).await.retry_after(),
+        Some(Duration::from_secs(60))
+    );
+}
+
+/// What GitHub writes where an App or a token may not do something.
+#[actix_web::test]
+async fn a_missing_permission_is_not_a_limit_and_is_named() {
+    let message = "Resource not accessible by integration";
+    let headers = &[("x-accepted-github-permissions", "administration=write")];
+    let error = refused_saying(403, headers, message).await;
+    assert_eq!(error.retry_after(), None);
+    assert!(!error.is_transient() && !error.is_ambiguous());
+    assert_eq!(
+        error.to_string(),
+        "register runner r: github answered 403 Forbidden: Resource not accessible by \
+         integration (it takes administration=write)"
+    );
+    let error = refused_saying(403, &[], "Must have admin rights to Repository.").await;
+    assert_eq!((error.retry_after(), error.is_transient()), (None, false));
 }
 
 #[actix_web::test]
@@ -100,12 +137,37 @@ async fn only_what_may_pass_is_transient() {
     assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
 }
 
+/// A job hung when the one call that labels its runner was answered with 500.
+#[actix_web::test]
+async fn what_somebody_waits_for_is_tried_again_while_there_is_time() {
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => refuse(500, &[], "no"),
+        1 => refuse(429, &[("retry-after", "1")], "no"),
+        _ => HttpResponse::Ok().json(json!({"total_count": 0, "labels": []})),
+    });
+    let patient = |url: &str| {
+        let mut github = github(url);
+        github.settings.patience = Duration::from_secs(20);
+        github
+    };
+    patient(&server.url).add_labels(7, &[]).await.unwrap();
+    assert_eq!(server.received().len(), 3);
+    // Nobody waits for longer than there is patience for; what can never work is not repeated.
+    for (status, headers) in [(503, &[("retry-after", "21")][..]), (422, &[]), (403, &[])] {
+        let server = Server::start(move |_| refuse(status, headers, "no"));
+        let error = patient(&server.url).add_labels(7, &[]).await.unwrap_err();
+        assert_eq!(error.status().map(|it| it.as_u16()), Some(status));
+        assert_eq!(server.received().len(), 1, "{status}");
+    }
+}
+
 #[actix_web::test]
 async fn a_refusal_says_what_was_attempted_and_what_github_said() {
     let error = refused(422, &[]).await;
     assert_eq!(
         error.to_string(),
-        "add labels to registration 7: github answered 422 Unprocessable Entity: no[31m"
+        "register runner r: github answered 422 Unprocessable Entity: no[31m"
     );
 }
 
