@@ -21,6 +21,20 @@ import prism from "@stoplight/prism-http";
 /** What is used of GitHub; all of the description would take ten times as long to read. */
 const USED =
     /^\/(orgs\/\{org\}|repos\/\{owner\}\/\{repo\})\/actions\/(runners|runs|artifacts)|^\/app\/installations\/\{installation_id\}\/access_tokens$/;
+/**
+ * On GitHub's pages since September 2026 (REST API, self-hosted runners), but not yet in its
+ * description: below each of the two, and with this answer.
+ */
+const ONLY_ON_PAGES = ["/orgs/{org}", "/repos/{owner}/{repo}"].map((scope) => `${scope}/actions/runners/deprecations/{version}`);
+const ONLY_ON_PAGES_ANSWER = {
+    type: "object",
+    required: ["runner_version"],
+    properties: {
+        runner_version: { type: "string" },
+        runtime_deprecates_at: { type: "string", format: "date-time", nullable: true },
+        registration_deprecates_at: { type: "string", format: "date-time", nullable: true },
+    },
+};
 /** Of one connection alone (RFC 9110, section 7.6.1). */
 const HOP_BY_HOP = ["connection", "keep-alive", "transfer-encoding"];
 /** Longer than clients keep a connection for reuse, in milliseconds. */
@@ -44,8 +58,21 @@ process.stdin.on("end", () => process.exit(0)).resume();
 async function description() {
     const file = createRequire(import.meta.url).resolve("@octokit/openapi/generated/api.github.com.json");
     const { openapi, info, servers, components, paths: all } = JSON.parse(await readFile(file, "utf8"));
-    const paths = Object.fromEntries(Object.entries(all).filter(([path]) => USED.test(path)));
+    const described = Object.entries(all).filter(([path]) => USED.test(path));
+    const paths = Object.fromEntries([...ONLY_ON_PAGES.map((path) => [path, onlyOnPages(path)]), ...described]);
     return { openapi, info, servers, paths, components: referred(paths, components) };
+}
+
+/** The description of a path that GitHub's own does not have. */
+function onlyOnPages(path) {
+    const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+        name,
+        in: "path",
+        required: true,
+        schema: { type: "string" },
+    }));
+    const content = { "application/json": { schema: ONLY_ON_PAGES_ANSWER } };
+    return { get: { parameters, responses: { 200: { description: "until when it is supported", content } } } };
 }
 
 /** Those of `components` that `paths` refers to, and those that these refer to. */

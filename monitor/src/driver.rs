@@ -27,6 +27,8 @@ const SAVE_PAUSE: Duration = Duration::from_secs(1);
 struct Turn {
     looks: Vec<Look>,
     tasks: Vec<Task>,
+    /// The versions of the runner software that GitHub is asked about.
+    versions: Vec<String>,
     pause: Duration,
 }
 
@@ -38,6 +40,7 @@ pub async fn drive(outside: Outside, mut events: Events) {
         let Turn {
             looks,
             tasks,
+            versions,
             pause,
         } = turn(&outside.pool);
         for look in looks {
@@ -45,6 +48,9 @@ pub async fn drive(outside: Outside, mut events: Events) {
         }
         for task in tasks {
             under_way.spawn_local(executor::perform(outside.clone(), task));
+        }
+        for version in versions {
+            under_way.spawn_local(executor::ask_about_software(outside.clone(), version));
         }
         tokio::select! {
             () = outside.pool.woken() => {}
@@ -75,6 +81,7 @@ fn turn(pool: &Pool) -> Turn {
         Turn {
             looks,
             tasks,
+            versions: core.begin_software_questions(now),
             pause,
         }
     })

@@ -87,6 +87,21 @@ async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, images: &Images) {
     pool.change(|core, _| core.handle_images(built_at));
 }
 
+/// Asks GitHub until when a version of the runner software is supported.
+pub async fn ask_about_software(outside: Outside, version: String) {
+    let answer = outside.github.runner_support(&version).await;
+    let answer = answer.map_err(|error| {
+        log::warn!("failed to {error}");
+        error.retry_after()
+    });
+    let warnings = outside
+        .pool
+        .change(|core, now| core.handle_software_answer(&version, answer, now));
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+}
+
 fn seen(guest: Guest) -> SeenGuest {
     let Guest { name, ipv4_address } = guest;
     SeenGuest { name, ipv4_address }

@@ -47,7 +47,18 @@ impl Timestamp {
     pub fn to_system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_micros(self.0)
     }
+
+    /// The day in UTC, such as `2026-12-24`; no later one than the last of the year 9999.
+    pub fn date(self) -> String {
+        let moment = self.min(Self::from_seconds(LAST_SECOND));
+        let mut text = humantime::format_rfc3339_seconds(moment.to_system_time()).to_string();
+        text.truncate("2026-12-24".len());
+        text
+    }
 }
+
+/// 9999-12-31 23:59:59: later years have no four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 impl Add<Duration> for Timestamp {
     type Output = Self;
@@ -147,6 +158,17 @@ mod tests {
             Timestamp::default()
         );
         assert_eq!(Timestamp::from_seconds(u64::MAX), end);
+    }
+
+    #[test]
+    fn a_day_has_a_date_however_far_it_is() {
+        for (moment, date) in [
+            (Timestamp::default(), "1970-01-01"),
+            (Timestamp::from_seconds(1_798_106_400), "2026-12-24"),
+            (Timestamp::from_micros(u64::MAX), "9999-12-31"),
+        ] {
+            assert_eq!(moment.date(), date);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use emulator::model::{Model, ModelSettings, PageRequest, RunnerStatus, RunnerView, Scope};
 use shared::{
     clock::Timestamp,
-    github::{Label, Registration, RegistrationStatus},
+    github::{Label, Registration, RegistrationStatus, Support},
 };
 
 use crate::world::{Event, World};
@@ -53,6 +53,7 @@ pub fn registration(view: &RunnerView) -> Registration {
                 name: label.name.clone(),
             })
             .collect(),
+        version: view.version.clone(),
     }
 }
 
@@ -77,6 +78,22 @@ impl World {
         let in_an_hour = self.bill.charge(self.now);
         self.tally.github_calls += 1;
         self.tally.github_calls_peak = self.tally.github_calls_peak.max(in_an_hour);
+    }
+
+    /// A monitor asks until when its runners' software is supported. Nothing in a story depends on
+    /// the answer, but GitHub counts the question.
+    pub fn monitor_asks_about_software(&mut self, index: usize) {
+        let now = self.now;
+        let Some(core) = self.monitors[index].core.as_mut() else {
+            return;
+        };
+        let versions = core.begin_software_questions(now);
+        for version in &versions {
+            core.handle_software_answer(version, Ok(Support::Open), now);
+        }
+        for _ in versions {
+            self.charge();
+        }
     }
 
     /// GitHub tells of a job on that runner, if it does.

@@ -217,6 +217,7 @@ impl World {
         for look in core.begin_looks(now) {
             self.monitor_begins(index, Deed::Look(look, now));
         }
+        self.monitor_asks_about_software(index);
         let chance = &mut self.chance;
         let Some(core) = self.monitors[index].core.as_mut() else {
             return;

@@ -5,7 +5,8 @@ use emulator::{
     zip_of_lines,
 };
 use shared::{
-    github::{Deletion, Github},
+    clock::Timestamp,
+    github::{Deletion, Github, Support},
     secret::Secret,
     values::RunId,
 };
@@ -102,6 +103,30 @@ async fn runners_are_registered_labelled_and_deleted() {
         gone.push(silent(&request, 404, "204,422"));
     }
     assert_eq!(stage.findings().await, gone);
+}
+
+#[actix_web::test]
+async fn the_support_of_runner_software_is_asked_for() {
+    let stage = Stage::new().await;
+    let end = Timestamp::from_seconds(1_798_106_400);
+    stage
+        .github
+        .emulator
+        .model(|model, _| model.set_software("2.1.0", Some(end)));
+    let mut unknown = Vec::new();
+    for scope_path in SCOPES {
+        let github = stage.client(scope_path, Secret::new(TOKEN));
+        for (version, expected) in [
+            ("2.1.0", Support::Until(end)),
+            ("2.337.0", Support::Open),
+            ("2.0.0", Support::Unknown),
+        ] {
+            assert_eq!(github.runner_support(version).await, Ok(expected));
+        }
+        let request = format!("GET {scope_path}/actions/runners/deprecations/2.0.0");
+        unknown.push(silent(&request, 404, "200"));
+    }
+    assert_eq!(stage.findings().await, unknown);
 }
 
 #[actix_web::test]

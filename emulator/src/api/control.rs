@@ -10,6 +10,8 @@ mod faults;
 mod jobs;
 mod local;
 
+use std::time::Duration;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     error::JsonPayloadError,
@@ -59,6 +61,16 @@ struct Conditions {
     lists: Option<ListMode>,
     is_assignment_blocked: Option<bool>,
     clock_skew_seconds: Option<i64>,
+    runner_software: Option<RunnerSoftware>,
+}
+
+/// The software of the runners that begin to listen from now on.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunnerSoftware {
+    version: String,
+    /// For how long GitHub supports it; for ever if nothing is said.
+    supported_seconds: Option<u32>,
 }
 
 async fn set_conditions(emulator: Data<Emulator>, conditions: Json<Conditions>) -> HttpResponse {
@@ -68,6 +80,11 @@ async fn set_conditions(emulator: Data<Emulator>, conditions: Json<Conditions>) 
         }
         if let Some(is_blocked) = conditions.is_assignment_blocked {
             model.block_assignment(now, is_blocked);
+        }
+        if let Some(software) = &conditions.runner_software {
+            let supported = software.supported_seconds.map(u64::from);
+            let ends_at = supported.map(|seconds| now + Duration::from_secs(seconds));
+            model.set_software(&software.version, ends_at);
         }
     });
     if let Some(seconds) = conditions.clock_skew_seconds {

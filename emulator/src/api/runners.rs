@@ -12,6 +12,7 @@ use super::{
     ApiError,
     paging::{ListQuery, link},
     request::{Pool, json, part},
+    time::in_json,
 };
 use crate::{
     Emulator,
@@ -26,6 +27,10 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route(
             "/actions/runners/generate-jitconfig",
             web::post().to(register),
+        )
+        .route(
+            "/actions/runners/deprecations/{version}",
+            web::get().to(deprecations),
         )
         .service(
             web::resource("/actions/runners/{runner_id}")
@@ -95,6 +100,21 @@ async fn register(
     Ok(HttpResponse::Created().json(json!({
         "runner": runner,
         "encoded_jit_config": config.encode().expose(),
+    })))
+}
+
+/// Until when a version of the runner software is supported. As at GitHub, there is no date for
+/// registration.
+async fn deprecations(
+    emulator: Data<Emulator>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let version: String = part(&request, "version")?;
+    let ends_at = emulator.model(|model, _| model.software_ends_at(&version))?;
+    let ends_at = ends_at.map(|ends_at| in_json(emulator.faults().shown(ends_at)).to_string());
+    Ok(HttpResponse::Ok().json(json!({
+        "runner_version": version,
+        "runtime_deprecates_at": ends_at,
     })))
 }
 

@@ -27,6 +27,7 @@ mod registry;
 mod runner;
 mod scope;
 mod sessions;
+mod software;
 mod state;
 
 #[cfg(test)]

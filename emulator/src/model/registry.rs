@@ -77,7 +77,7 @@ impl Model {
             group_id: new.runner_group_id,
             secret,
             registered_at: now,
-            has_listened: false,
+            version: None,
             session: None,
             offline_since: now,
             work: Work::Idle,

@@ -24,6 +24,8 @@ pub struct RunnerView {
     pub runner_group_id: u64,
     /// Its labels, in the order they came.
     pub labels: Vec<LabelView>,
+    /// The version of its software, once it has listened.
+    pub version: Option<String>,
 }
 
 /// Whether a runner listens for jobs.
@@ -47,8 +49,8 @@ pub(super) struct Runner {
     /// What the holder of its JIT configuration shows when it opens a session.
     pub(super) secret: Secret,
     pub(super) registered_at: Timestamp,
-    /// Whether it ever opened a session.
-    pub(super) has_listened: bool,
+    /// The version of its software; none before it has opened a session.
+    pub(super) version: Option<String>,
     pub(super) session: Option<Session>,
     /// Since when it has not been online; without meaning while it is.
     pub(super) offline_since: Timestamp,
@@ -90,7 +92,7 @@ impl Runner {
         RunnerView {
             id: self.id,
             name: self.name.clone(),
-            os: if self.has_listened {
+            os: if self.version.is_some() {
                 "linux"
             } else {
                 "unknown"
@@ -104,6 +106,7 @@ impl Runner {
             ephemeral: true,
             runner_group_id: self.group_id,
             labels: self.labels.view(),
+            version: self.version.clone(),
         }
     }
 }

@@ -62,7 +62,7 @@ impl Model {
         let runner = &self.runners[&id];
         match &runner.session {
             Some(session) if session.is_online => return Err(Refusal::SessionExists),
-            _ if runner.has_listened => {}
+            _ if runner.version.is_some() => {}
             _ if now >= runner.registered_at + credential_timeout => {
                 return Err(Refusal::BadCredential);
             }
@@ -75,7 +75,7 @@ impl Model {
             heard_at: now,
             is_online: true,
         });
-        runner.has_listened = true;
+        runner.version = Some(self.software.current().to_owned());
         self.runners_changed();
         self.assign_jobs(now);
         Ok(session_id)

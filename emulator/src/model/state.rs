@@ -12,7 +12,7 @@ use shared::clock::Timestamp;
 
 use super::{
     Allowance, ArtifactId, JobId, RunnerId, artifacts::Artifact, jobs::Job, limits::Window,
-    listing::Listing, runner::Runner,
+    listing::Listing, runner::Runner, software::Software,
 };
 
 /// The limits and waits that GitHub documents or is reported to have.
@@ -74,6 +74,7 @@ pub struct Model {
     pub(super) open_jobs: BTreeSet<JobId>,
     pub(super) artifacts: BTreeMap<ArtifactId, Artifact>,
     pub(super) listing: Listing,
+    pub(super) software: Software,
     pub(super) is_assignment_blocked: bool,
     pub(super) registrations: Window,
     requests: BTreeMap<usize, Window>,
@@ -90,6 +91,7 @@ impl Model {
             open_jobs: BTreeSet::new(),
             artifacts: BTreeMap::new(),
             listing: Listing::default(),
+            software: Software::default(),
             is_assignment_blocked: false,
             registrations: Window::new(
                 settings.registration_count_max,

@@ -85,7 +85,7 @@ async fn a_registration_has_githubs_shape_and_is_listed() {
     assert_eq!(status, 201);
     let runner = json!({
         "id": 1, "name": "a", "os": "unknown", "status": "offline", "busy": false,
-        "ephemeral": true, "runner_group_id": 1,
+        "ephemeral": true, "runner_group_id": 1, "version": null,
         "labels": [
             { "id": 2, "name": "self-hosted", "type": "read-only" },
             { "id": 3, "name": "Fast", "type": "custom" },

@@ -186,6 +186,38 @@ async fn conditions_are_set_one_by_one() {
 }
 
 #[actix_web::test]
+async fn runner_software_has_a_version_and_an_end() {
+    let stage = Stage::new();
+    let schedule = async |version: &str| {
+        let path = format!("{RUNNERS}/deprecations/{version}");
+        stage.get(&path).await
+    };
+    let (status, newest) = schedule("2.337.0").await;
+    assert_eq!(
+        (status, newest),
+        (
+            200,
+            json!({ "runner_version": "2.337.0", "runtime_deprecates_at": null })
+        )
+    );
+    assert_eq!(schedule("2.1.0").await.0, 404);
+    for (software, expected) in [
+        (json!({ "version": "2.1.0", "supported_seconds": 60 }), 204),
+        (json!({ "version": "2.1.0", "supported": 60 }), 422),
+    ] {
+        let conditions = json!({ "runner_software": software });
+        let set = stage
+            .call("PUT", "/_emulator/conditions", Some(conditions))
+            .await;
+        assert_eq!(set.status.as_u16(), expected);
+    }
+    let (status, old) = schedule("2.1.0").await;
+    assert_eq!((status, &old["runner_version"]), (200, &json!("2.1.0")));
+    let ends_at = old["runtime_deprecates_at"].as_str().unwrap();
+    assert!(ends_at.ends_with('Z') && ends_at.len() == 20, "{ends_at}");
+}
+
+#[actix_web::test]
 async fn a_runner_vanishes_by_name() {
     let stage = Stage::new();
     let name = "ci-runner-linux.1@host";

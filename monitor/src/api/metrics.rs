@@ -1,7 +1,7 @@
 //! What the monitor measures, for Prometheus. Open to all: nothing secret is in it.
 
 use actix_web::{HttpResponse, web::Data};
-use shared::{metrics::Metrics, wire::RunnerCounts};
+use shared::{github::Support, metrics::Metrics, wire::RunnerCounts};
 
 use super::Desk;
 
@@ -60,6 +60,23 @@ pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
             Some((vec![("profile", profile_key.to_string())], seconds))
         });
         metrics.gauges("image_age_seconds", "Age of the image of a profile", ages);
+        let ends = shown.view.software.iter().filter_map(|(profile_key, it)| {
+            let Some(Support::Until(ends_at)) = it.support else {
+                return None;
+            };
+            let labels = vec![
+                ("profile", profile_key.to_string()),
+                ("version", it.version.clone()),
+            ];
+            let now = desk.pool.now();
+            let seconds = ends_at.since(now).as_secs_f64() - now.since(ends_at).as_secs_f64();
+            Some((labels, seconds))
+        });
+        metrics.gauges(
+            "runner_software_seconds",
+            "Time until GitHub ends its support of the runner software, if an end is planned",
+            ends,
+        );
     }
     metrics.github(&desk.github.standing(), desk.pool.now());
     metrics.answer()

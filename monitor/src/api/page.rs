@@ -11,7 +11,7 @@ use actix_web::{
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use shared::{
     clock::Timestamp,
-    github::GithubStanding,
+    github::{GithubStanding, Support},
     wire::{DashboardRunner, RunnerStatus},
 };
 
@@ -105,6 +105,7 @@ fn render(view: &View, now: Timestamp) -> Markup {
             }
         }
         (render_images(view, now))
+        (render_software(view, now))
         (render_runners(view, now))
         (render_recent(view, now))
     }
@@ -179,6 +180,31 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
                                 "failed to " (failure) " (" (image.failure_count) " in a row)"
                             }
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn render_software(view: &View, now: Timestamp) -> Markup {
+    html! {
+        @if !view.software.is_empty() {
+            h2 { "Runner software" }
+            table {
+                tr { th { "Profile" } th { "Version" } th { "Supported by GitHub" } th { } }
+                @for (profile_key, software) in &view.software {
+                    tr {
+                        td { (profile_key) }
+                        td { (software.version) }
+                        td {
+                            @match software.support {
+                                Some(Support::Open) => "no end is planned",
+                                Some(Support::Until(ends_at)) => { "until " (ends_at.date()) },
+                                Some(Support::Unknown) | None => "unknown",
+                            }
+                        }
+                        td.invalid { @if let Some(warning) = software.warning(now) { (warning) } }
                     }
                 }
             }

@@ -137,6 +137,7 @@ impl Monitor {
         self.registration_rhythm.succeed();
         self.forget_refusals_before(asked_at);
         self.note_online();
+        self.note_software();
         self.note_news(now);
     }
 

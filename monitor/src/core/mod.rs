@@ -7,7 +7,7 @@
 //! remembered), `observed` (what is seen, and what a runner is doing), `monitor` (all of it
 //! together), `plan` and `task` (what to do), then the transitions: `look`, `lifecycle`, `take`,
 //! `release`, `labels`, `target_override`; last `images` (the disks that guests begin
-//! with), `asker` and `credentials` (what guests are told).
+//! with), `software` (what runs in them), `asker` and `credentials` (what guests are told).
 
 mod asker;
 mod back_off;
@@ -28,6 +28,7 @@ mod release;
 mod reservation;
 mod rhythm;
 mod runner;
+mod software;
 mod take;
 mod target_override;
 mod task;
@@ -54,6 +55,8 @@ use reservation::Reservation;
 pub use runner::Condemned;
 pub use runner::RunnerId;
 use runner::RunnerRecord;
+use software::Software;
+pub use software::SoftwareView;
 pub use take::{Take, TakeRefusal, Taken};
 use target_override::Override;
 pub use target_override::OverrideRefusal;

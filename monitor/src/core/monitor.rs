@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    BackOff, Credentials, Images, Intent, Policy, Resources, RunnerId,
+    BackOff, Credentials, Images, Intent, Policy, Resources, RunnerId, Software,
     intent::SnapshotError,
     observed::{Observed, Sighting},
     recent::Recent,
@@ -39,6 +39,7 @@ pub struct Monitor {
     pub credentials: Credentials,
     pub(super) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
     pub(super) images: Images,
+    pub(super) software: Software,
     pub(super) recent: Recent,
 }
 
@@ -68,6 +69,7 @@ impl Monitor {
             credentials: Credentials::default(),
             creation_back_offs: BTreeMap::new(),
             images: Images::default(),
+            software: Software::default(),
             recent: Recent::default(),
         })
     }

@@ -11,7 +11,9 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use super::{ImageView, Monitor, Proof, RunnerId, observed::Sighting, recent::Recent};
+use super::{
+    ImageView, Monitor, Proof, RunnerId, SoftwareView, observed::Sighting, recent::Recent,
+};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub struct View {
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
     /// The images that are built here.
     pub images: BTreeMap<ProfileKey, ImageView>,
+    /// The runner software of the profiles whose runners have connected.
+    pub software: BTreeMap<ProfileKey, SoftwareView>,
     /// What was done lately.
     pub recent: Recent,
 }
@@ -48,6 +52,7 @@ impl Monitor {
                 .collect(),
             target_override: self.target_override().cloned(),
             images: self.image_views(),
+            software: self.software_views(),
             recent: self.recent.clone(),
         })
     }

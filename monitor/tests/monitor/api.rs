@@ -1,5 +1,7 @@
 //! The rest of the API: dashboard, pages, health, and what is not there.
 
+use std::time::Duration;
+
 use emulator::faults::Fault;
 use shared::{http::Method, wire::RunnerStatus};
 
@@ -156,6 +158,43 @@ async fn other_paths_and_methods_are_refused() {
             .await
             .status,
         400
+    );
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn runner_software_whose_support_ends_is_warned_of() {
+    let host = Host::new();
+    host.emulator().model(|model, now| {
+        model.set_software("2.1.0", Some(now + Duration::from_hours(24)));
+    });
+    let monitor = host.start(host.settings(1, "")).await;
+    let dashboard = monitor.until_idle(1).await;
+    let registration = dashboard.runners[0].runner.registration.as_ref().unwrap();
+    assert_eq!(registration.version.as_deref(), Some("2.1.0"));
+    // The question goes out as soon as the version is known; no change of the dashboard tells of
+    // the answer.
+    let warned = async {
+        loop {
+            let page = monitor
+                .get("dashboard.html")
+                .await
+                .text()
+                .unwrap()
+                .to_owned();
+            if page.contains("its runner software 2.1.0 is supported by GitHub until ") {
+                return;
+            }
+        }
+    };
+    in_time("the warning on the page", warned).await;
+    let metrics = monitor.get("metrics").await;
+    let name = r#"ci_runners_monitor_runner_software_seconds{profile="linux",version="2.1.0"} "#;
+    let mut lines = metrics.text().unwrap().lines();
+    let seconds = lines.find_map(|line| line.strip_prefix(name)).unwrap();
+    assert!(
+        (0.0..=86_400.0).contains(&seconds.parse::<f64>().unwrap()),
+        "{seconds}"
     );
     monitor.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use emulator::{
-    faults::Fault,
+    faults::{Fault, FaultRule, PathMatch},
     model::{JobPhase, ListMode},
 };
 use shared::{http::Method, wire::RunnerStatus};
@@ -270,7 +270,7 @@ async fn labels_can_be_added_by_the_take() {
         .start(host.settings(1, "reservation_labels = \"on_take\""))
         .await;
     monitor.until_idle(1).await;
-    let rule = host.break_github("POST", "/orgs/acme/actions/runners", Fault::status(500));
+    let rule = host.break_github("POST", "/orgs/acme/actions/runners", Fault::status(422));
     let refused = monitor.take("job").await;
     assert_eq!(
         (refused.status.as_u16(), refused.header("retry-after")),
@@ -281,8 +281,13 @@ async fn labels_can_be_added_by_the_take() {
     let dashboard = monitor.until_idle(1).await;
     assert_eq!(ids(&dashboard), [0], "the runner was given back");
 
+    // What passes is not held against the job: the take waits for the second try.
+    let labels = PathMatch::Suffix("/labels".into());
+    let rule = FaultRule::on("POST", labels, Fault::status(500)).next(1);
+    let rule = host.emulator().faults().add(rule).unwrap();
     let taken = monitor.taken("job").await;
     assert_eq!(taken.label.as_deref(), Some("reserved-for:job"));
+    assert_eq!(host.emulator().faults().hit_count(rule), 1);
     let job = host.queue_job("reserved-for:job", "true");
     host.until_phase(job, JobPhase::Completed).await;
     monitor.stop().await;

@@ -19,6 +19,8 @@ pub(super) enum Purpose {
     Look,
     /// A claim that comes with an artifact: anybody can make as many as they like.
     Proof,
+    /// A look at what GitHub plans for weeks from now.
+    Support,
 }
 
 impl Purpose {
@@ -26,7 +28,7 @@ impl Purpose {
     fn kept(self) -> u64 {
         match self {
             Self::Look => 10,
-            Self::Proof => 20,
+            Self::Proof | Self::Support => 20,
         }
     }
 
@@ -44,7 +46,7 @@ impl Purpose {
         }
         let wait = limit.reset_at.since(now).min(PAUSE);
         match self {
-            Self::Proof => Some(wait),
+            Self::Proof | Self::Support => Some(wait),
             Self::Look => {
                 let next_at = looked_at? + PAUSE;
                 (now < next_at).then(|| next_at.since(now).min(wait))

@@ -5,8 +5,8 @@
 //! caller's. No token, credential or signed address ever stands in an error.
 //!
 //! Read in this order: `client` (how a question is put), `credential` and `app_key` (as whom),
-//! `runner_list`, `runners` and `artifacts` (the questions), `limits`, `budget`, `board` and `error` (what
-//! GitHub says besides), `registration` and `runner_name` (the words).
+//! `runner_list`, `runners`, `software` and `artifacts` (the questions), `limits`, `budget`, `board` and
+//! `error` (what GitHub says besides), `registration` and `runner_name` (the words).
 
 mod app_key;
 mod artifacts;
@@ -20,6 +20,7 @@ mod registration;
 mod runner_list;
 mod runner_name;
 mod runners;
+mod software;
 #[cfg(test)]
 mod tests;
 
@@ -33,3 +34,4 @@ pub use limits::RateLimit;
 pub use registration::{Label, Registration, RegistrationStatus};
 pub use runner_name::{RunnerName, RunnerNames};
 pub use runners::{Deletion, JitRunner};
+pub use software::Support;

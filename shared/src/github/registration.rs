@@ -16,6 +16,9 @@ pub struct Registration {
     /// Its labels.
     #[serde(default)]
     pub labels: Vec<Label>,
+    /// The version of its software, once it has connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl Registration {
@@ -52,10 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_github_sends_is_passed_on_in_five_keys() {
+    fn what_github_sends_is_passed_on_in_six_keys() {
         let sent = json!({
             "id": 23, "name": "ci-runner-linux.7@host", "os": "Linux", "status": "online",
-            "busy": true, "ephemeral": true, "runner_group_id": 1,
+            "busy": true, "ephemeral": true, "runner_group_id": 1, "version": "2.337.0",
             "labels": [{"id": 5, "name": "Self-Hosted", "type": "read-only"}],
         });
         let registration: Registration = serde_json::from_value(sent).unwrap();
@@ -63,7 +66,7 @@ mod tests {
             serde_json::to_value(&registration).unwrap(),
             json!({
                 "id": 23, "name": "ci-runner-linux.7@host", "status": "online",
-                "busy": true, "labels": [{"name": "Self-Hosted"}],
+                "busy": true, "labels": [{"name": "Self-Hosted"}], "version": "2.337.0",
             })
         );
         assert!(registration.has_label("self-hosted"));

@@ -43,6 +43,7 @@ impl World {
                 .iter()
                 .map(|name| Label { name: name.clone() })
                 .collect(),
+            version: None,
         };
         self.registrations.insert(registration.id, registration);
         self.next_registration_id

@@ -4,6 +4,7 @@ mod apps;
 mod artifacts;
 mod refusals;
 mod runners;
+mod software;
 mod tokens;
 
 use actix_web::HttpResponse;
