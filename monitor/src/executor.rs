@@ -14,8 +14,8 @@ use shared::{
 };
 
 use crate::{
-    core::{Creation, Destruction, Look, Rebuild, RunnerId, SeenGuest, Task},
-    hypervisor::{BuildSpec, Guest, GuestSpec, Hypervisor, Means, warn},
+    core::{Creation, Destruction, Host, Look, Rebuild, RunnerId, SeenGuest, Task},
+    hypervisor::{BuildSpec, Guest, GuestSpec, HostMemory, Hypervisor, Means, warn},
     pool::Pool,
     profiles::Images,
 };
@@ -67,6 +67,18 @@ pub async fn look(outside: Outside, look: Look) {
                 pool.change(|core, now| core.handle_look_failed(look, retry_after, now));
             }
         },
+        Look::Host => match hypervisor.host_memory().await {
+            Ok(memory) => {
+                let broken = pool.change(|core, _| core.handle_host(host(memory)));
+                for broken in broken {
+                    log::warn!("{broken}");
+                }
+            }
+            Err(error) => {
+                warn(&error);
+                pool.change(|core, now| core.handle_look_failed(look, None, now));
+            }
+        },
     }
 }
 
@@ -85,6 +97,17 @@ async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, images: &Images) {
         }
     }
     pool.change(|core, _| core.handle_images(built_at));
+}
+
+fn host(memory: HostMemory) -> Host {
+    let HostMemory {
+        hugepages_1g,
+        normal,
+    } = memory;
+    Host {
+        hugepages_1g,
+        memory: normal,
+    }
 }
 
 fn seen(guest: Guest) -> SeenGuest {

@@ -118,7 +118,7 @@ impl Monitor {
                 continue;
             };
             let after = in_use.map(|in_use| in_use + profile.needs);
-            let fits = after.is_some_and(|after| after.fits_in(self.policy.capacity));
+            let fits = after.is_some_and(|after| after.fits_in(self.capacity()));
             if fits && under_way < REBUILDS_MAX {
                 under_way += 1;
                 in_use = after;

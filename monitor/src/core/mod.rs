@@ -6,13 +6,14 @@
 //! Read in this order: `policy` (what is wanted), `runner`, `reservation` and `intent` (what is
 //! remembered), `observed` (what is seen, and what a runner is doing), `monitor` (all of it
 //! together), `plan` and `task` (what to do), then the transitions: `look`, `lifecycle`, `take`,
-//! `release`, `labels`, `target_override`; last `images` (the disks that guests begin
-//! with), `asker` and `credentials` (what guests are told).
+//! `release`, `labels`, `target_override`; last `host` (what there is to share), `images` (the disks
+//! that guests begin with), `asker` and `credentials` (what guests are told).
 
 mod asker;
 mod back_off;
 mod capacity;
 mod credentials;
+mod host;
 mod images;
 mod intent;
 mod labels;
@@ -39,6 +40,7 @@ pub use asker::{Asker, Proof};
 use back_off::BackOff;
 pub use capacity::Resources;
 pub use credentials::{Credentials, Handing};
+pub use host::Host;
 use images::Images;
 pub use images::{ImageView, Rebuild};
 use intent::Intent;

@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    BackOff, Credentials, Images, Intent, Policy, Resources, RunnerId,
+    BackOff, Credentials, Host, Images, Intent, Policy, Resources, RunnerId,
     intent::SnapshotError,
     observed::{Observed, Sighting},
     recent::Recent,
@@ -33,6 +33,9 @@ pub struct Monitor {
     /// Runners of which nothing is left, and since when. A list that was asked for earlier may
     /// still show them.
     pub(super) removed: BTreeMap<RunnerId, Timestamp>,
+    /// None before the first answer.
+    pub(super) host: Option<Host>,
+    pub(super) host_rhythm: Rhythm,
     pub(super) guest_rhythm: Rhythm,
     pub(super) registration_rhythm: Rhythm,
     /// The secrets of guests.
@@ -63,6 +66,8 @@ impl Monitor {
             saved_revision: 0,
             observed: Observed::default(),
             removed: BTreeMap::new(),
+            host: None,
+            host_rhythm: Rhythm::default(),
             guest_rhythm: Rhythm::default(),
             registration_rhythm: Rhythm::default(),
             credentials: Credentials::default(),
@@ -94,7 +99,7 @@ impl Monitor {
 
     /// Whether the world has been looked at since the start. Before that nothing is decided.
     pub fn has_looked(&self) -> bool {
-        self.observed.is_complete()
+        self.observed.is_complete() && !self.is_host_unknown()
     }
 
     /// The name of a runner's guest, be it there or not.

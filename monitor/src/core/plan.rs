@@ -251,7 +251,7 @@ impl Monitor {
                 Obstacle::BackOff { failure_count }
             } else if under_way >= CREATIONS_MAX {
                 Obstacle::Creations
-            } else if after.is_none_or(|after| !after.fits_in(self.policy.capacity)) {
+            } else if after.is_none_or(|after| !after.fits_in(self.capacity())) {
                 Obstacle::Capacity { needs, in_use }
             } else {
                 let action = Action::Create(next_id, profile_key.clone());

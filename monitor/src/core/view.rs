@@ -11,7 +11,7 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use super::{ImageView, Monitor, Proof, RunnerId, observed::Sighting, recent::Recent};
+use super::{ImageView, Monitor, RunnerId, observed::Sighting, recent::Recent};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct View {
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
     /// The images that are built here.
     pub images: BTreeMap<ProfileKey, ImageView>,
+    /// Where the settings promise more than the host has.
+    pub broken_promises: Vec<String>,
     /// What was done lately.
     pub recent: Recent,
 }
@@ -48,6 +50,7 @@ impl Monitor {
                 .collect(),
             target_override: self.target_override().cloned(),
             images: self.image_views(),
+            broken_promises: self.broken_promises(),
             recent: self.recent.clone(),
         })
     }
@@ -87,7 +90,7 @@ impl Monitor {
     /// Where the screen of a runner can be seen, if it is one that has a screen.
     fn screenshot_url(&self, id: RunnerId, profile_key: &ProfileKey) -> Option<String> {
         let profile = self.policy.profiles.get(profile_key)?;
-        let is_virtual = profile.proof != Proof::Secret;
+        let is_virtual = profile.is_virtual();
         is_virtual.then(|| format!("{}runner/{id}/screenshot.png", self.policy.base_url))
     }
 

@@ -72,6 +72,16 @@ impl Virsh {
         Ok(names.map(str::to_owned).collect())
     }
 
+    /// What libvirt and its host can do, and what the host has, as XML.
+    pub async fn capabilities(&self) -> Result<String, ProgramError> {
+        self.call(&["capabilities"], QUESTION_TIMEOUT).await
+    }
+
+    /// How much memory the host has, and how much of it is free.
+    pub async fn memory_statistics(&self) -> Result<String, ProgramError> {
+        self.call(&["nodememstats"], QUESTION_TIMEOUT).await
+    }
+
     /// The address that DHCP has given to a machine, once it has.
     pub async fn address(&self, name: &str) -> Result<Option<Ipv4Addr>, ProgramError> {
         let words = ["domifaddr", name, "--source", "lease"];
