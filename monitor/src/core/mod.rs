@@ -6,8 +6,8 @@
 //! Read in this order: `policy` (what is wanted), `runner`, `reservation` and `intent` (what is
 //! remembered), `observed` (what is seen, and what a runner is doing), `monitor` (all of it
 //! together), `plan` and `task` (what to do), then the transitions: `look`, `lifecycle`, `take`,
-//! `release`, `labels`, `target_override`; last `host` (what there is to share), `images` (the disks
-//! that guests begin with), `asker` and `credentials` (what guests are told).
+//! `release`, `labels`, `target_override`; last `host` (what there is to share), `images` and `room` (the
+//! disks that guests begin with, and where they are rebuilt), `asker` and `credentials` (what guests are told).
 
 mod asker;
 mod back_off;
@@ -28,6 +28,7 @@ mod recent;
 mod release;
 mod reservation;
 mod rhythm;
+mod room;
 mod runner;
 mod take;
 mod target_override;

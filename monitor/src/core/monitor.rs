@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{
-    BackOff, Credentials, Host, Images, Intent, Policy, Resources, RunnerId,
+    BackOff, Credentials, Host, Images, Intent, Policy, Resources, RunnerId, RunnerRecord,
     intent::SnapshotError,
     observed::{Observed, Sighting},
     recent::Recent,
@@ -157,8 +157,17 @@ impl Monitor {
     /// What all runners and rebuilds take of the host, those that are being made or destroyed
     /// included. None if there is a guest of which nobody knows what it takes: then nothing more may be made.
     pub(super) fn resources_in_use(&self) -> Option<Resources> {
+        self.resources_of(|_, _| true)
+    }
+
+    /// The same of all rebuilds and of some of the runners.
+    pub(super) fn resources_of(
+        &self,
+        counts: impl Fn(RunnerId, &RunnerRecord) -> bool,
+    ) -> Option<Resources> {
         let records = self.intent.runners.iter();
         let of_runners: Option<Resources> = records
+            .filter(|(id, record)| counts(**id, record))
             .filter(|(id, record)| {
                 let is_gone = self.observed.guest(**id, record) == Sighting::Absent;
                 record.flight == Some(Flight::Creating) || !is_gone
