@@ -82,10 +82,10 @@ pub async fn look(outside: Outside, look: Look) {
     }
 }
 
-/// Learns how old the images are that are built here. What cannot be learnt stays as it was.
+/// Learns how old the images are. What cannot be learnt stays as it was.
 async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, images: &Images) {
     let mut built_at = BTreeMap::new();
-    for (profile_key, _) in images.iter().filter(|(_, image)| image.build.is_some()) {
+    for profile_key in images.keys() {
         match hypervisor.image_built_at(profile_key).await {
             Ok(Some(moment)) => {
                 let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Images, and when one is rebuilt.
 //!
-//! Owns what is known about the images of the profiles that are built here, and the decision to
-//! rebuild one. Runners go on working on the image that they were made from, and a rebuild that
+//! Owns what is known about the images of the profiles, and the decision to rebuild one that is
+//! built here. Runners go on working on the image that they were made from, and a rebuild that
 //! fails leaves everything as it is.
 //!
 //! A rebuild takes what a runner of its profile takes, and counts against capacity like one. It
@@ -208,10 +208,12 @@ impl Monitor {
         }
     }
 
-    /// The images of the profiles that are built here, as they are shown.
+    /// The images that there are, and those that are still to be built here, as they are shown.
     pub(super) fn image_views(&self) -> BTreeMap<ProfileKey, ImageView> {
         let profiles = self.policy.profiles.iter();
-        let built_here = profiles.filter(|(_, profile)| profile.builds_image);
+        let shown = profiles.filter(|(profile_key, profile)| {
+            profile.builds_image || self.built_at(profile_key).is_some()
+        });
         let view = |profile_key: &ProfileKey| ImageView {
             built_at: self.built_at(profile_key),
             rebuilt_since: self.images.under_way.get(profile_key).map(|it| it.since),
@@ -222,7 +224,7 @@ impl Monitor {
                 .map_or(0, |it| it.failure_count()),
             failure: self.images.failures.get(profile_key).cloned(),
         };
-        built_here
+        shown
             .map(|(profile_key, _)| (profile_key.clone(), view(profile_key)))
             .collect()
     }
