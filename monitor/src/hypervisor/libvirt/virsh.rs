@@ -18,8 +18,8 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a machine may take to be started, or to be ended. QEMU has 15 s to end politely, and
 /// then is killed.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// For how long one call listens to events, in seconds. It is made again and again; but the one that
-/// a monitor leaves behind when it is killed ends by itself.
+/// For how long one call listens to events, in seconds. It is made again and again; but whatever
+/// becomes of it, it ends by itself.
 const LISTENING_SECONDS: &str = "600";
 
 /// A libvirt, and whose machines in it are ours. Cheap to clone.
@@ -124,7 +124,8 @@ impl Virsh {
             .map(drop)
     }
 
-    /// Begins to listen to what happens to machines, one line for each event.
+    /// Begins to listen to what happens to machines, one line for each event. The thread that calls
+    /// this has to live as long as the monitor.
     pub fn listen(&self) -> std::io::Result<Child> {
         let words = [
             "event",
@@ -134,7 +135,7 @@ impl Virsh {
             "--timeout",
             LISTENING_SECONDS,
         ];
-        program::start("virsh", &self.arguments(&words, []))
+        program::start_as_our_own("virsh", &self.arguments(&words, []))
     }
 
     /// Whether a machine of this name is a runner of ours.
