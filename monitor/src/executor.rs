@@ -14,8 +14,8 @@ use shared::{
 };
 
 use crate::{
-    core::{Creation, Destruction, Look, Rebuild, RunnerId, SeenGuest, Task},
-    hypervisor::{BuildSpec, Guest, GuestSpec, Hypervisor, Means, warn},
+    core::{Creation, Destruction, Host, Look, Rebuild, RunnerId, SeenGuest, Task},
+    hypervisor::{BuildSpec, Guest, GuestSpec, HostMemory, Hypervisor, Means, warn},
     pool::Pool,
     profiles::Images,
 };
@@ -67,13 +67,25 @@ pub async fn look(outside: Outside, look: Look) {
                 pool.change(|core, now| core.handle_look_failed(look, retry_after, now));
             }
         },
+        Look::Host => match hypervisor.host_memory().await {
+            Ok(memory) => {
+                let broken = pool.change(|core, _| core.handle_host(host(memory)));
+                for broken in broken {
+                    log::warn!("{broken}");
+                }
+            }
+            Err(error) => {
+                warn(&error);
+                pool.change(|core, now| core.handle_look_failed(look, None, now));
+            }
+        },
     }
 }
 
-/// Learns how old the images are that are built here. What cannot be learnt stays as it was.
+/// Learns how old the images are. What cannot be learnt stays as it was.
 async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, images: &Images) {
     let mut built_at = BTreeMap::new();
-    for (profile_key, _) in images.iter().filter(|(_, image)| image.build.is_some()) {
+    for profile_key in images.keys() {
         match hypervisor.image_built_at(profile_key).await {
             Ok(Some(moment)) => {
                 let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -99,6 +111,17 @@ pub async fn ask_about_software(outside: Outside, version: String) {
         .change(|core, now| core.handle_software_answer(&version, answer, now));
     for warning in warnings {
         log::warn!("{warning}");
+    }
+}
+
+fn host(memory: HostMemory) -> Host {
+    let HostMemory {
+        hugepages_1g,
+        normal,
+    } = memory;
+    Host {
+        hugepages_1g,
+        memory: normal,
     }
 }
 

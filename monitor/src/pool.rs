@@ -6,7 +6,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::web::Bytes;
 use parking_lot::Mutex;
 use shared::clock::{Clock, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -35,11 +34,10 @@ struct Inner {
 
 /// What is shown, at one moment.
 pub struct Published {
-    /// Changes exactly when what `/dashboard.json` tells does.
+    /// Changes exactly when what `/dashboard.json` tells does, but for the age of images, which
+    /// grows by itself. So it is a weak one (RFC 9110, section 8.8.1).
     pub etag: String,
-    /// The body of `/dashboard.json`.
-    pub json: Bytes,
-    /// The same for the page, and more.
+    /// What it tells, and more for the page.
     pub view: View,
     revision: u64,
 }
@@ -100,9 +98,8 @@ impl Pool {
         };
         self.published.send_modify(|last| {
             let next = match last.as_deref() {
-                Some(last) if last.view.dashboard == view.dashboard => Published {
+                Some(last) if last.view.tells_the_same_as(&view) => Published {
                     etag: last.etag.clone(),
-                    json: last.json.clone(),
                     revision: last.revision,
                     view,
                 },
@@ -113,11 +110,8 @@ impl Pool {
     }
 
     fn published_as(&self, revision: u64, view: View) -> Published {
-        let json = serde_json::to_vec(&view.dashboard)
-            .expect("a dashboard has plain keys and can always be written as JSON");
         Published {
-            etag: format!("\"{}-{revision}\"", self.boot_id),
-            json: json.into(),
+            etag: format!("W/\"{}-{revision}\"", self.boot_id),
             view,
             revision,
         }
@@ -178,6 +172,8 @@ impl Pool {
 mod tests {
     use std::fs;
 
+    use shared::wire::RunnerStatus;
+
     use super::*;
     use crate::core::testing::{TestPool, take_of_one, unique_id};
 
@@ -206,8 +202,24 @@ mod tests {
         let after = etag(&pool);
         assert_ne!(after, before);
         let shown = pool.listen().borrow().clone().unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&shown.json).unwrap();
-        assert_eq!(json["runners"][0]["status"], "reserved");
+        let status = shown.view.dashboard_at(pool.now()).runners[0].status;
+        assert_eq!(status, Some(RunnerStatus::Reserved));
+    }
+
+    #[tokio::test]
+    async fn the_etag_knows_an_image_by_when_it_was_built_not_by_its_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool(folder.path());
+        let see = |built_at: u64| {
+            let images = [("linux".parse().unwrap(), Timestamp::from_seconds(built_at))];
+            pool.change(|core, _| core.handle_images(images.into()));
+            etag(&pool)
+        };
+        let none = etag(&pool);
+        let first = see(100);
+        assert_ne!(first, none);
+        assert_eq!(see(100), first);
+        assert_ne!(see(200), first);
     }
 
     #[tokio::test]

@@ -47,7 +47,8 @@ pub struct RunnerCounts {
     pub excess_healthy: usize,
     /// How many are still to be created.
     pub wanted: usize,
-    /// Age of the profile's current image; null where there is none.
+    /// Age of the profile's current image when it was asked for, as `{"secs", "nanos"}`; null where
+    /// there is none.
     #[serde(default)]
     pub image_age: Option<Duration>,
 }

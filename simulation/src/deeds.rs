@@ -103,7 +103,8 @@ impl World {
                 }
                 News::Registrations(registrations, asked_at)
             }
-            Look::Registrations => News::LookFailed(look),
+            // Its guests are no virtual machines, so nobody asks what the host has.
+            Look::Registrations | Look::Host => News::LookFailed(look),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, ContentType, ETAG, IF_NONE_MATCH},
+    http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
     web::Data,
 };
 use shared::{error::ApiError, web::preferred_wait};
@@ -18,7 +18,7 @@ use crate::pool::Published;
 pub async fn json(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let now = desk.pool.listen().borrow().clone().ok_or_else(not_looked)?;
     if !is_known(&request, &now) {
-        return Ok(whole(&now));
+        return Ok(whole(&desk, &now));
     }
     let Some(wait) = preferred_wait(request.headers()) else {
         return Ok(unchanged(&now));
@@ -27,7 +27,7 @@ pub async fn json(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse
         return Ok(unchanged(&now));
     };
     tokio::select! {
-        later = changed(&desk, &now) => Ok(whole(&later)),
+        later = changed(&desk, &now) => Ok(whole(&desk, &later)),
         () = tokio::time::sleep(wait) => Ok(unchanged(&now)),
         () = desk.draining.begins() => Ok(unchanged(&now)),
     }
@@ -53,17 +53,20 @@ fn is_known(request: &HttpRequest, shown: &Published) -> bool {
     headers
         .filter_map(|header| header.to_str().ok())
         .flat_map(|header| header.split(','))
-        // RFC 9110, section 13.1.2: compared weakly, so a proxy may have marked it as weak.
-        .map(|etag| etag.trim().trim_start_matches("W/"))
-        .any(|etag| etag == shown.etag)
+        // RFC 9110, section 13.1.2: it is the weak comparison that is meant here.
+        .any(|etag| is_weakly_the_same(etag.trim(), &shown.etag))
 }
 
-fn whole(shown: &Published) -> HttpResponse {
+/// RFC 9110, section 8.8.3.2: a proxy may have marked it as weak, or have taken the mark away.
+fn is_weakly_the_same(one: &str, other: &str) -> bool {
+    one.trim_start_matches("W/") == other.trim_start_matches("W/")
+}
+
+fn whole(desk: &Desk, shown: &Published) -> HttpResponse {
     HttpResponse::Ok()
-        .insert_header(ContentType::json())
         .insert_header((ETAG, shown.etag.as_str()))
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .body(shown.json.clone())
+        .json(shown.view.dashboard_at(desk.pool.now()))
 }
 
 fn unchanged(shown: &Published) -> HttpResponse {

@@ -45,7 +45,8 @@ pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
         f64::from(u8::from(shown.is_some())),
     );
     if let Some(shown) = &shown {
-        let profiles = &shown.view.dashboard.profile_runner_counts;
+        let dashboard = shown.view.dashboard_at(desk.pool.now());
+        let profiles = &dashboard.profile_runner_counts;
         for (name, help, count) in COUNTS {
             let values = profiles.iter().map(|(profile_key, counts)| {
                 (

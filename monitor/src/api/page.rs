@@ -98,6 +98,7 @@ fn live(desk: &Desk) -> Markup {
 fn render(view: &View, now: Timestamp) -> Markup {
     html! {
         (render_counts(view))
+        @for broken in &view.broken_promises { p.invalid { (broken) } }
         @if let Some(counts) = &view.target_override {
             p {
                 "Temporary targets: "

@@ -121,7 +121,7 @@ impl Monitor {
 mod tests {
     use super::*;
     use crate::core::{
-        SeenGuest,
+        Host, SeenGuest,
         testing::{TestPool, policy, profile_key},
     };
 
@@ -138,6 +138,7 @@ mod tests {
             policy.profiles.get_mut(&profile_key(key)).unwrap().proof = proof;
         }
         let mut pool = TestPool::new(policy);
+        pool.monitor.handle_host(Host::default());
         pool.settle();
         pool
     }

@@ -2,7 +2,11 @@
 //!
 //! Owns the arithmetic, which saturates: a sum that is too large stays too large.
 
-use std::{fmt, iter::Sum, ops::Add};
+use std::{
+    fmt,
+    iter::Sum,
+    ops::{Add, Sub},
+};
 
 use serde::{Deserialize, Serialize};
 use shared::units::Memory;
@@ -22,6 +26,14 @@ impl Resources {
         self.hugepages_1g <= available.hugepages_1g && self.memory <= available.memory
     }
 
+    /// Whether this, which is more than `available`, is nearer to it without `part`.
+    pub fn fits_better_without(self, part: Self, available: Self) -> bool {
+        let lacks_hugepages = self.hugepages_1g > available.hugepages_1g;
+        let lacks_memory = self.memory > available.memory;
+        (lacks_hugepages && part.hugepages_1g > 0)
+            || (lacks_memory && part.memory > Memory::default())
+    }
+
     /// As much for each of `count`.
     pub fn times(self, count: usize) -> Self {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
@@ -39,6 +51,17 @@ impl Add for Resources {
         Self {
             hugepages_1g: self.hugepages_1g.saturating_add(other.hugepages_1g),
             memory: self.memory + other.memory,
+        }
+    }
+}
+
+impl Sub for Resources {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            hugepages_1g: self.hugepages_1g.saturating_sub(other.hugepages_1g),
+            memory: self.memory - other.memory,
         }
     }
 }
@@ -87,10 +110,26 @@ mod tests {
     }
 
     #[test]
+    fn only_less_of_what_is_lacking_is_better() {
+        let available = resources(4, 100);
+        for (needs, part, is_better) in [
+            (resources(5, 100), resources(1, 0), true),
+            (resources(5, 100), resources(0, 50), false),
+            (resources(4, 101), resources(1, 0), false),
+            (resources(4, 101), resources(0, 1), true),
+            (resources(9, 900), resources(0, 1), true),
+        ] {
+            let better = needs.fits_better_without(part, available);
+            assert_eq!(better, is_better, "{needs} without {part}");
+        }
+    }
+
+    #[test]
     fn sums_and_products_saturate() {
         let most = resources(u64::MAX, u64::MAX);
         assert_eq!(most + resources(1, 1), most);
         assert_eq!(resources(2, 2).times(usize::MAX), most);
+        assert_eq!(resources(1, 30) - resources(2, 10), resources(0, 20));
         let sum: Resources = [resources(1, 10), resources(2, 20)].into_iter().sum();
         assert_eq!(sum, resources(3, 30));
     }

@@ -1,11 +1,12 @@
 //! Images, and when one is rebuilt.
 //!
-//! Owns what is known about the images of the profiles that are built here, and the decision to
-//! rebuild one. It has nothing to do with the runners that there are: they go on working on the
-//! image that they were made from, and a rebuild that fails leaves everything as it is.
+//! Owns what is known about the images of the profiles, and the decision to rebuild one that is
+//! built here. Runners go on working on the image that they were made from, and a rebuild that
+//! fails leaves everything as it is.
 //!
 //! A rebuild takes what a runner of its profile takes, and counts against capacity like one. It
 //! comes before new runners: what the next runner that ends leaves free goes to the rebuild first.
+//! Which idle runners are given up for it stands in `room`.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -113,12 +114,10 @@ impl Monitor {
         plan: &mut Plan,
     ) -> Option<Resources> {
         let mut under_way = self.images.under_way.len();
-        for (profile_key, profile) in &self.policy.profiles {
-            let Some(reason) = self.reason_to_rebuild(profile_key, now) else {
-                continue;
-            };
-            let after = in_use.map(|in_use| in_use + profile.needs);
-            let fits = after.is_some_and(|after| after.fits_in(self.policy.capacity));
+        for (profile_key, reason) in self.due_rebuilds(now) {
+            let needs = self.policy.profiles.get(profile_key).map(|it| it.needs);
+            let after = in_use.zip(needs).map(|(in_use, needs)| in_use + needs);
+            let fits = after.is_some_and(|after| after.fits_in(self.capacity()));
             if fits && under_way < REBUILDS_MAX {
                 under_way += 1;
                 in_use = after;
@@ -129,6 +128,19 @@ impl Monitor {
             }
         }
         in_use
+    }
+
+    /// The rebuilds that there is a reason for now; none while enough are under way.
+    pub(super) fn due_rebuilds(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&ProfileKey, Reason)> {
+        let has_place = self.images.under_way.len() < REBUILDS_MAX;
+        let profiles = self.policy.profiles.keys().filter(move |_| has_place);
+        profiles.filter_map(move |profile_key| {
+            let reason = self.reason_to_rebuild(profile_key, now)?;
+            Some((profile_key, reason))
+        })
     }
 
     fn reason_to_rebuild(&self, profile_key: &ProfileKey, now: Timestamp) -> Option<Reason> {
@@ -196,10 +208,12 @@ impl Monitor {
         }
     }
 
-    /// The images of the profiles that are built here, as they are shown.
+    /// The images that there are, and those that are still to be built here, as they are shown.
     pub(super) fn image_views(&self) -> BTreeMap<ProfileKey, ImageView> {
         let profiles = self.policy.profiles.iter();
-        let built_here = profiles.filter(|(_, profile)| profile.builds_image);
+        let shown = profiles.filter(|(profile_key, profile)| {
+            profile.builds_image || self.built_at(profile_key).is_some()
+        });
         let view = |profile_key: &ProfileKey| ImageView {
             built_at: self.built_at(profile_key),
             rebuilt_since: self.images.under_way.get(profile_key).map(|it| it.since),
@@ -210,7 +224,7 @@ impl Monitor {
                 .map_or(0, |it| it.failure_count()),
             failure: self.images.failures.get(profile_key).cloned(),
         };
-        built_here
+        shown
             .map(|(profile_key, _)| (profile_key.clone(), view(profile_key)))
             .collect()
     }

@@ -1,6 +1,6 @@
 //! Looking at the world: when, and what it changes in what we know.
 //!
-//! Owns how the two lists come in. A name that is not one of ours is left alone; a runner of ours
+//! Owns how the two lists come in; what the host has is for `host`. A name that is not one of ours is left alone; a runner of ours
 //! without a record is adopted, which means that it counts, and goes as soon as it is not busy.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::{clock::Timestamp, github::Registration, values::ProfileKey, wire::RunnerStatus};
 
 use super::{
-    Monitor, RunnerId, RunnerRecord,
+    Monitor, RunnerId, RunnerRecord, host,
     observed::{Listing, SeenGuest, Sighting},
     rhythm::Rhythm,
 };
@@ -23,6 +23,8 @@ pub enum Look {
     Guests,
     /// Which registrations are there?
     Registrations,
+    /// What does the host have?
+    Host,
 }
 
 impl Monitor {
@@ -38,7 +40,7 @@ impl Monitor {
         looks
     }
 
-    /// When the next question is due; none while both are under way.
+    /// When the next question is due; none while all are under way.
     pub fn next_look_at(&self) -> Option<Timestamp> {
         self.due_looks().map(|(_, due_at)| due_at).min()
     }
@@ -50,13 +52,17 @@ impl Monitor {
             .due_at(self.registration_interval());
         let guests = of_guests.map(|due_at| (Look::Guests, due_at));
         let registrations = of_registrations.map(|due_at| (Look::Registrations, due_at));
-        guests.into_iter().chain(registrations)
+        let of_host = self.host_rhythm.due_at(host::INTERVAL);
+        let of_host = of_host.filter(|_| self.policy.makes_virtual_machines());
+        let host = of_host.map(|due_at| (Look::Host, due_at));
+        guests.into_iter().chain(registrations).chain(host)
     }
 
     fn rhythm(&mut self, look: Look) -> &mut Rhythm {
         match look {
             Look::Guests => &mut self.guest_rhythm,
             Look::Registrations => &mut self.registration_rhythm,
+            Look::Host => &mut self.host_rhythm,
         }
     }
 
@@ -98,6 +104,10 @@ impl Monitor {
         now: Timestamp,
     ) {
         self.rhythm(look).fail(now, retry_after);
+        if look == Look::Host {
+            // Whoever cannot say what there is keeps nobody waiting.
+            self.host.get_or_insert_default();
+        }
     }
 
     /// The guests that there were, asked for at `asked_at`.

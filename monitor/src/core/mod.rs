@@ -6,13 +6,15 @@
 //! Read in this order: `policy` (what is wanted), `runner`, `reservation` and `intent` (what is
 //! remembered), `observed` (what is seen, and what a runner is doing), `monitor` (all of it
 //! together), `plan` and `task` (what to do), then the transitions: `look`, `lifecycle`, `take`,
-//! `release`, `labels`, `target_override`; last `images` (the disks that guests begin
-//! with), `software` (what runs in them), `asker` and `credentials` (what guests are told).
+//! `release`, `labels`, `target_override`; last `host` (what there is to share), `images` and
+//! `room` (the disks that guests begin with, and where they are rebuilt), `software` (what runs in
+//! them), `asker` and `credentials` (what guests are told).
 
 mod asker;
 mod back_off;
 mod capacity;
 mod credentials;
+mod host;
 mod images;
 mod intent;
 mod labels;
@@ -27,6 +29,7 @@ mod recent;
 mod release;
 mod reservation;
 mod rhythm;
+mod room;
 mod runner;
 mod software;
 mod take;
@@ -40,6 +43,7 @@ pub use asker::{Asker, Proof};
 use back_off::BackOff;
 pub use capacity::Resources;
 pub use credentials::{Credentials, Handing};
+pub use host::Host;
 use images::Images;
 pub use images::{ImageView, Rebuild};
 use intent::Intent;

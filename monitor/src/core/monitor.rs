@@ -13,7 +13,8 @@ use shared::{
 };
 
 use super::{
-    BackOff, Credentials, Images, Intent, Policy, Resources, RunnerId, Software,
+    BackOff, Credentials, Host, Images, Intent, Policy, Resources, RunnerId, RunnerRecord,
+    Software,
     intent::SnapshotError,
     observed::{Observed, Sighting},
     recent::Recent,
@@ -33,6 +34,9 @@ pub struct Monitor {
     /// Runners of which nothing is left, and since when. A list that was asked for earlier may
     /// still show them.
     pub(super) removed: BTreeMap<RunnerId, Timestamp>,
+    /// None before the first answer.
+    pub(super) host: Option<Host>,
+    pub(super) host_rhythm: Rhythm,
     pub(super) guest_rhythm: Rhythm,
     pub(super) registration_rhythm: Rhythm,
     /// The secrets of guests.
@@ -64,6 +68,8 @@ impl Monitor {
             saved_revision: 0,
             observed: Observed::default(),
             removed: BTreeMap::new(),
+            host: None,
+            host_rhythm: Rhythm::default(),
             guest_rhythm: Rhythm::default(),
             registration_rhythm: Rhythm::default(),
             credentials: Credentials::default(),
@@ -96,7 +102,7 @@ impl Monitor {
 
     /// Whether the world has been looked at since the start. Before that nothing is decided.
     pub fn has_looked(&self) -> bool {
-        self.observed.is_complete()
+        self.observed.is_complete() && !self.is_host_unknown()
     }
 
     /// The name of a runner's guest, be it there or not.
@@ -154,8 +160,17 @@ impl Monitor {
     /// What all runners and rebuilds take of the host, those that are being made or destroyed
     /// included. None if there is a guest of which nobody knows what it takes: then nothing more may be made.
     pub(super) fn resources_in_use(&self) -> Option<Resources> {
+        self.resources_of(|_, _| true)
+    }
+
+    /// The same of all rebuilds and of some of the runners.
+    pub(super) fn resources_of(
+        &self,
+        counts: impl Fn(RunnerId, &RunnerRecord) -> bool,
+    ) -> Option<Resources> {
         let records = self.intent.runners.iter();
         let of_runners: Option<Resources> = records
+            .filter(|(id, record)| counts(**id, record))
             .filter(|(id, record)| {
                 let is_gone = self.observed.guest(**id, record) == Sighting::Absent;
                 record.flight == Some(Flight::Creating) || !is_gone

@@ -25,8 +25,6 @@ use super::{
 const CREATIONS_MAX: usize = 8;
 /// The most runners that are destroyed at a time.
 const DESTRUCTIONS_MAX: usize = 16;
-/// From so many failures on, a runner that is to be destroyed holds up nobody else.
-const HOPELESS_FAILURES: u32 = 2;
 
 /// What to do now. Empty when all is as it should be, or has to be waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +106,8 @@ impl Monitor {
             return Plan::default();
         }
         let mut plan = Plan::default();
-        let condemned = self.runners_to_destroy(now);
+        let mut condemned = self.runners_to_destroy(now);
+        self.plan_room(now, &mut condemned);
         let is_clear = self.plan_destructions(&condemned, now, &mut plan);
         self.plan_labels(&condemned, &mut plan);
         self.plan_creations(now, is_clear, &mut plan);
@@ -123,10 +122,12 @@ impl Monitor {
         plan: &mut Plan,
     ) -> bool {
         let mut under_way = self.flights(Flight::Destroying).count();
-        let mut is_clear = self.flights(Flight::Destroying).all(is_hopeless);
+        let mut is_clear = self
+            .flights(Flight::Destroying)
+            .all(RunnerRecord::is_hopeless);
         for (id, reason) in condemned {
             let record = &self.intent.runners[id];
-            is_clear &= is_hopeless(record);
+            is_clear &= record.is_hopeless();
             let is_due = record.destroy_back_off.until() <= now;
             if is_due && self.knows_registration(*id, record) && under_way < DESTRUCTIONS_MAX {
                 plan.steps.push(Step {
@@ -251,7 +252,7 @@ impl Monitor {
                 Obstacle::BackOff { failure_count }
             } else if under_way >= CREATIONS_MAX {
                 Obstacle::Creations
-            } else if after.is_none_or(|after| !after.fits_in(self.policy.capacity)) {
+            } else if after.is_none_or(|after| !after.fits_in(self.capacity())) {
                 Obstacle::Capacity { needs, in_use }
             } else {
                 let action = Action::Create(next_id, profile_key.clone());
@@ -278,10 +279,6 @@ impl Monitor {
             });
         }
     }
-}
-
-fn is_hopeless(record: &RunnerRecord) -> bool {
-    record.destroy_back_off.failure_count() >= HOPELESS_FAILURES
 }
 
 /// The profile that has the smallest part of its target; of several such, the first by name. So

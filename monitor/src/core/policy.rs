@@ -22,7 +22,7 @@ pub struct Policy {
     pub names: RunnerNames,
     /// The kinds of runner to keep.
     pub profiles: BTreeMap<ProfileKey, ProfilePolicy>,
-    /// What all runners together may take of the host.
+    /// What the settings let all runners together take of the host.
     pub capacity: Resources,
     /// Which labels new runners get.
     pub labels: LabelPolicy,
@@ -61,6 +61,13 @@ pub struct ProfilePolicy {
     pub builds_image: bool,
 }
 
+impl ProfilePolicy {
+    /// Whether its guests are virtual machines. A process has no address to prove itself by.
+    pub fn is_virtual(&self) -> bool {
+        self.proof != Proof::Secret
+    }
+}
+
 /// How a reservation becomes something that a workflow can ask GitHub for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelPolicy {
@@ -71,6 +78,12 @@ pub enum LabelPolicy {
 }
 
 impl Policy {
+    /// Whether any guest is a virtual machine.
+    pub fn makes_virtual_machines(&self) -> bool {
+        let mut profiles = self.profiles.values();
+        profiles.any(ProfilePolicy::is_virtual)
+    }
+
     /// The name of a runner's guest: that of the runner without the server's suffix.
     pub fn guest_name(&self, profile_key: &ProfileKey, id: RunnerId) -> String {
         format!("{}-{profile_key}.{id}", self.names.prefix)

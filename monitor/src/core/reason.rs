@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use shared::values::ProfileKey;
+
 use super::{Condemned, Resources};
 
 /// Why something is done.
@@ -23,6 +25,8 @@ pub enum Reason {
     Condemned(Condemned),
     /// There are too many idle ones of its profile.
     BeyondTarget,
+    /// The image of this profile is to be rebuilt, and there is no room.
+    RoomForRebuild(ProfileKey),
     /// The settings want every runner gone that is not busy.
     DestroyAll,
     /// It did not come online in time.
@@ -68,6 +72,12 @@ impl fmt::Display for Reason {
             Self::RegistrationGone => "github has removed it",
             Self::Condemned(condemned) => return condemned.fmt(formatter),
             Self::BeyondTarget => "there are more idle ones than the target",
+            Self::RoomForRebuild(profile_key) => {
+                return write!(
+                    formatter,
+                    "the image of {profile_key} is to be rebuilt in its place"
+                );
+            }
             Self::DestroyAll => "destroy_all_non_busy_runners is set",
             Self::StartTimeout => "it did not come online within monitor_start_timeout",
             Self::ReserveTimeout => "its job did not start within monitor_reserve_timeout",

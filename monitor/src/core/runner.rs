@@ -9,6 +9,9 @@ use shared::{clock::Timestamp, values::ProfileKey};
 
 use super::{BackOff, Resources};
 
+/// From so many failures on, a runner that is to be destroyed holds up nobody else.
+const HOPELESS_FAILURES: u32 = 2;
+
 /// A runner's id on this server. Ids only grow, also over restarts.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -127,6 +130,11 @@ impl RunnerRecord {
             condemned: Some(Condemned::Unknown),
             ..Self::found(profile_key, needs, seen_at)
         }
+    }
+
+    /// Whether it was tried to destroy it, and nobody should wait for that any longer.
+    pub fn is_hopeless(&self) -> bool {
+        self.destroy_back_off.failure_count() >= HOPELESS_FAILURES
     }
 
     fn found(profile_key: ProfileKey, needs: Option<Resources>, created_at: Timestamp) -> Self {

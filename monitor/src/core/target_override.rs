@@ -65,7 +65,7 @@ impl Monitor {
             return Err(OverrideRefusal::Empty);
         }
         let needs = self.needs_of(&counts);
-        let capacity = self.policy.capacity;
+        let capacity = self.capacity();
         if !needs.fits_in(capacity) || counts.values().any(|count| *count > COUNT_MAX) {
             return Err(OverrideRefusal::BeyondCapacity { needs, capacity });
         }
@@ -106,7 +106,7 @@ impl Monitor {
                 continue;
             }
             let fits =
-                |count: &usize| (needs + profile.needs.times(*count)).fits_in(self.policy.capacity);
+                |count: &usize| (needs + profile.needs.times(*count)).fits_in(self.capacity());
             // The settings may want more than fits, and then simply get less. An override has to
             // find room, which is made by the targets of the other profiles.
             let target = match is_overridden {

@@ -3,7 +3,7 @@
 //! Owns the numbers and runners of the dashboard, and what only its page shows. No secret is in
 //! any of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
     clock::Timestamp,
@@ -11,14 +11,12 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use super::{
-    ImageView, Monitor, Proof, RunnerId, SoftwareView, observed::Sighting, recent::Recent,
-};
+use super::{ImageView, Monitor, RunnerId, SoftwareView, observed::Sighting, recent::Recent};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// What `/dashboard.json` tells.
+    /// What `/dashboard.json` tells, without the ages of images.
     pub dashboard: MonitorDashboard,
     /// For whom each runner is held.
     pub reserved_for: BTreeMap<u64, UniqueId>,
@@ -26,12 +24,38 @@ pub struct View {
     pub created_at: BTreeMap<u64, Timestamp>,
     /// Temporary targets, if there are any.
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
-    /// The images that are built here.
+    /// The images that there are, and those that are still to be built here.
     pub images: BTreeMap<ProfileKey, ImageView>,
     /// The runner software of the profiles whose runners have connected.
     pub software: BTreeMap<ProfileKey, SoftwareView>,
+    /// Where the settings promise more than the host has.
+    pub broken_promises: Vec<String>,
     /// What was done lately.
     pub recent: Recent,
+}
+
+impl View {
+    /// What `/dashboard.json` tells at this moment.
+    pub fn dashboard_at(&self, now: Timestamp) -> MonitorDashboard {
+        let mut dashboard = self.dashboard.clone();
+        for (profile_key, counts) in &mut dashboard.profile_runner_counts {
+            let built_at = self.images.get(profile_key).and_then(|it| it.built_at);
+            // An age to the nanosecond would be more than anybody knows.
+            let age = built_at.map(|built_at| now.since(built_at).as_secs());
+            counts.image_age = age.map(Duration::from_secs);
+        }
+        dashboard
+    }
+
+    /// Whether `/dashboard.json` tells the same of both, but for the time that has passed.
+    pub fn tells_the_same_as(&self, other: &Self) -> bool {
+        let built_at = |view: &Self| {
+            let images = view.images.iter();
+            let built_at = images.filter_map(|(key, image)| Some((key.clone(), image.built_at?)));
+            built_at.collect::<BTreeMap<_, _>>()
+        };
+        self.dashboard == other.dashboard && built_at(self) == built_at(other)
+    }
 }
 
 impl Monitor {
@@ -53,6 +77,7 @@ impl Monitor {
             target_override: self.target_override().cloned(),
             images: self.image_views(),
             software: self.software_views(),
+            broken_promises: self.broken_promises(),
             recent: self.recent.clone(),
         })
     }
@@ -92,7 +117,7 @@ impl Monitor {
     /// Where the screen of a runner can be seen, if it is one that has a screen.
     fn screenshot_url(&self, id: RunnerId, profile_key: &ProfileKey) -> Option<String> {
         let profile = self.policy.profiles.get(profile_key)?;
-        let is_virtual = profile.proof != Proof::Secret;
+        let is_virtual = profile.is_virtual();
         is_virtual.then(|| format!("{}runner/{id}/screenshot.png", self.policy.base_url))
     }
 

@@ -25,7 +25,7 @@ use shared::{secret::Secret, settings::ImageSettings, units::Memory, values::Pro
 use tokio::sync::mpsc;
 
 pub use error::{HypervisorError, warn};
-pub use libvirt::{BuildSpec, TemplateError};
+pub use libvirt::{BuildSpec, HostMemory, TemplateError};
 use namespace::Namespace;
 
 /// Most guests that there may be at once. What fits is a matter of capacity and far below this;
@@ -189,6 +189,14 @@ impl Hypervisor {
         }
         guests.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(guests)
+    }
+
+    /// What libvirt says that the host has, for guests and all others together.
+    ///
+    /// # Errors
+    /// When there is no libvirt in use, or it does not answer.
+    pub async fn host_memory(&self) -> Result<HostMemory, HypervisorError> {
+        self.libvirt()?.host_memory().await
     }
 
     /// Makes a guest and starts it. It outlives this process.

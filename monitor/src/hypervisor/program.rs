@@ -82,8 +82,20 @@ pub async fn call(
     }
 }
 
+/// Starts a program that ends with us, also when we are killed. That it is told by the kernel, which
+/// takes the thread that calls this for us: it has to live as long as the program is wanted.
+pub fn start_as_our_own(program: &str, arguments: &[OsString]) -> io::Result<Child> {
+    // The wish is made by `setpriv`, which then becomes the program: to make it here would be to run
+    // code of ours between fork and exec, for which Rust has no safe way.
+    let mut own = ["--pdeathsig", "TERM", "--", program]
+        .map(OsString::from)
+        .to_vec();
+    own.extend_from_slice(arguments);
+    start("setpriv", &own)
+}
+
 /// Starts a program. It is killed when what is returned is dropped.
-pub fn start(program: &str, arguments: &[OsString]) -> io::Result<Child> {
+fn start(program: &str, arguments: &[OsString]) -> io::Result<Child> {
     let inherited = std::env::vars_os().filter(|(name, _)| {
         INHERITED_VARIABLES
             .iter()
@@ -151,6 +163,9 @@ fn on_one_line(complaint: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+    use tokio::runtime::Builder;
+
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -194,6 +209,34 @@ mod tests {
             let error = shell(script, PATIENCE).await.unwrap_err();
             assert!(matches!(error, ProgramError::Garrulous { .. }), "{error}");
         }
+    }
+
+    /// Starts a program of our own on this thread, and returns once it runs. Nothing but the kernel
+    /// can end it then.
+    fn start_and_forget() -> Option<Pid> {
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let child = runtime.block_on(async {
+            let script = "echo up; exec sleep 600";
+            let mut child = start_as_our_own("sh", &["-c".into(), script.into()]).unwrap();
+            // By now `setpriv` has become the program.
+            let mut said = [0; 3];
+            let stdout = child.stdout.as_mut().unwrap();
+            stdout.read_exact(&mut said).await.unwrap();
+            assert_eq!(&said, b"up\n");
+            child
+        });
+        let pid = child.id()?;
+        std::mem::forget(child);
+        Pid::from_raw(pid.try_into().unwrap())
+    }
+
+    #[test]
+    fn a_program_of_our_own_ends_with_the_thread_that_started_it() {
+        let pid = std::thread::spawn(start_and_forget).join().unwrap();
+        let ended = waitpid(pid, WaitOptions::empty()).unwrap();
+        let (_, status) = ended.unwrap();
+        assert_eq!(status.terminating_signal(), Some(Signal::TERM.as_raw()));
     }
 
     #[tokio::test]

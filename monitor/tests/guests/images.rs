@@ -1,9 +1,9 @@
 //! Images: built, rebuilt, and not lost when that fails.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use emulator::model::JobPhase;
-use shared::http::Method;
+use shared::{http::Method, wire::MonitorDashboard};
 
 use crate::support::{Daemon, Host, Profile, until};
 
@@ -19,6 +19,13 @@ const BLANK: Profile<'_> = Profile {
     image: "build = { size = \"8M\", build_timeout = 60 }",
     more: "",
 };
+
+/// More than any image gets old that was built in a test.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+fn image_age(dashboard: &MonitorDashboard) -> Option<Duration> {
+    dashboard.profile_runner_counts.values().next()?.image_age
+}
 
 fn boot_script() -> String {
     format!("{READS}{}", include_str!("tiny/runner-boot-script"))
@@ -73,6 +80,10 @@ async fn an_old_image_is_rebuilt_while_its_runners_go_on_working() {
     };
     let monitor = Daemon::start(&host, profile);
     until("the new image", || host.images().len() == 2).await;
+    let is_new = |age: Duration| age < YEAR;
+    monitor
+        .until(|dashboard| image_age(dashboard).is_some_and(is_new))
+        .await;
     monitor.until_idle(&[0]).await;
     assert!(!host.console(0).contains("a mark"), "it is of the old one");
     let label = monitor.take("job").await;
@@ -98,7 +109,12 @@ async fn a_build_that_does_not_end_is_given_up_and_the_last_good_image_stays() {
     let console = fs::read_to_string(&failed).unwrap();
     assert!(console.contains("guest: hangs"), "{console}");
     assert_eq!(host.images(), ["2020-01-01T00-00-00Z"]);
-    monitor.until_idle(&[0]).await;
+    let dashboard = monitor.until_idle(&[0]).await;
+    assert!(image_age(&dashboard).unwrap() > YEAR);
+    let metrics = monitor.call(Method::GET, "metrics").await;
+    let metrics = metrics.text().unwrap();
+    let gauge = "image_age_seconds{profile=\"tiny\"} ";
+    assert!(metrics.contains(gauge), "{metrics}");
     assert_eq!(host.folders(), [host.guest(0)]);
     let screen = monitor
         .call(Method::GET, "profile/tiny/screenshot.png")

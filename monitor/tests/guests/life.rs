@@ -51,3 +51,20 @@ async fn a_runner_boots_runs_its_job_powers_off_and_is_replaced() {
     // The credential and what it was asked for with are nobody's business.
     assert!(!monitor.log().contains("eyJ"), "a credential is in the log");
 }
+
+#[actix_web::test]
+async fn a_promise_that_the_host_cannot_keep_is_told() {
+    let mut host = Host::new();
+    host.memory = "900T";
+    let monitor = Daemon::start(&host, Profile::default());
+    monitor.until_idle(&[0]).await;
+    let page = monitor.call(Method::GET, "").await;
+    let page = page.text().unwrap().to_owned();
+    for told in [page, monitor.log()] {
+        let broken = "available_normal_memory is 900T, but all of this host's is ";
+        let (_, rest) = told.split_once(broken).unwrap();
+        let (mebibytes, _) = rest.split_once("M: that is what counts").unwrap();
+        assert!(mebibytes.parse::<u64>().unwrap() > 512, "{mebibytes}");
+        assert!(!told.contains("available_1g_hugepages is"), "{told}");
+    }
+}

@@ -4,7 +4,9 @@ use std::{fs, process::Command};
 
 use emulator::model::JobPhase;
 
-use crate::support::{Daemon, Host, Profile, qemu_pid, restart_libvirtd, signal, until, virsh};
+use crate::support::{
+    Daemon, Host, Profile, listener_count, qemu_pid, restart_libvirtd, signal, until, virsh,
+};
 
 /// A guest that never asks for its credential.
 const HANGS: &str = "while :; do sleep 60; done";
@@ -60,6 +62,23 @@ async fn a_busy_guest_outlives_its_monitor_and_is_adopted() {
         .await;
     assert_eq!(qemu_pid(&host.guest(0)), pid, "it is the same one");
     assert_eq!(host.machines(), [host.guest(0)]);
+}
+
+#[actix_web::test]
+async fn nothing_of_a_killed_monitor_goes_on_listening() {
+    let host = Host::new();
+    let none = Profile {
+        target_count: 0,
+        ..Profile::default()
+    };
+    until("no monitor of another test to listen", || {
+        listener_count() == 0
+    })
+    .await;
+    let monitor = Daemon::start(&host, none);
+    until("the monitor to listen", || listener_count() == 1).await;
+    monitor.kill();
+    until("nobody to listen", || listener_count() == 0).await;
 }
 
 #[actix_web::test]

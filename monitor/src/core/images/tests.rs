@@ -94,6 +94,9 @@ fn what_a_runner_leaves_free_goes_to_the_rebuild_first_and_capacity_holds() {
     see_image(&mut pool, Some(MINUTE));
     pool.settle();
     see_image(&mut pool, Some(MINUTE * 60));
+    pool.world.start_job(0);
+    pool.world.start_job(1);
+    pool.look();
     assert_eq!(pool.steps(), [""; 0], "there is no room");
     pool.do_job(0);
     assert_eq!(pool.world.guests.len(), 1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{clock::Timestamp, secret::Secret, wire::RunnerStatus};
 
 use crate::core::{
-    Look, RunnerId, SeenGuest,
+    Host, Look, RunnerId, SeenGuest,
     testing::{TestPool, policy},
 };
 
@@ -20,6 +20,7 @@ fn rhythm(pool: &mut TestPool, seconds: u64) -> Vec<(u64, Look)> {
             match look {
                 Look::Guests => pool.look_at_guests(),
                 Look::Registrations => pool.look_at_registrations(),
+                Look::Host => drop(pool.monitor.handle_host(Host::default())),
             }
         }
     }

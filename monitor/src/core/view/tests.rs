@@ -1,8 +1,11 @@
 //! What the dashboard says.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::core::testing::{TestPool, policy, unique_id};
+use serde_json::json;
+use shared::clock::Timestamp;
+
+use crate::core::testing::{TestPool, policy, profile_key, unique_id};
 
 #[test]
 fn before_the_first_look_there_is_nothing_to_show() {
@@ -56,5 +59,26 @@ fn no_secret_is_in_anything_that_is_shown_or_kept() {
     for text in [shown, kept] {
         assert!(!text.contains("jit-"), "{text}");
         assert!(!text.contains("secret-"), "{text}");
+    }
+}
+
+#[test]
+fn the_age_of_an_image_is_that_of_the_moment_in_which_it_is_asked_for() {
+    let mut pool = TestPool::new(policy(&[("linux", 0), ("windows", 0)]));
+    pool.look();
+    let built_at = Timestamp::from_seconds(700);
+    let images = [(profile_key("linux"), built_at)].into();
+    let before = pool.monitor.view().unwrap();
+    pool.monitor.handle_images(images);
+    let view = pool.monitor.view().unwrap();
+    assert!(!view.tells_the_same_as(&before), "there is an image");
+    assert!(view.tells_the_same_as(&pool.monitor.view().unwrap()));
+    for (now, age) in [(1000, 300), (1060, 360), (600, 0)] {
+        let now = Timestamp::from_seconds(now) + Duration::from_millis(7);
+        let dashboard = serde_json::to_value(view.dashboard_at(now)).unwrap();
+        let counts = &dashboard["profile_runner_counts"];
+        let expected = json!({"secs": age, "nanos": 0});
+        assert_eq!(counts["linux"]["image_age"], expected);
+        assert_eq!(counts["windows"]["image_age"], json!(null));
     }
 }

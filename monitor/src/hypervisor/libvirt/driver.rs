@@ -20,6 +20,7 @@ use super::{
     events,
     folder::{self, Folder},
     furnish::Materials,
+    host::{self, HostMemory},
     images,
     screen::Camera,
     virsh::Virsh,
@@ -169,6 +170,14 @@ impl Driver {
             }
         }
         Ok(!kept.is_empty())
+    }
+
+    /// What the host has for guests and all others together.
+    pub async fn host_memory(&self) -> Result<HostMemory, HypervisorError> {
+        let asked = tokio::try_join!(self.virsh.capabilities(), self.virsh.memory_statistics());
+        let (capabilities, statistics) = asked
+            .map_err(|source| HypervisorError::program("learn", "what the host has", source))?;
+        Ok(host::host_memory(&capabilities, &statistics))
     }
 
     /// The address that DHCP has given to a guest, once it has.

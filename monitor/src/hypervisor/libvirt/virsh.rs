@@ -18,8 +18,8 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a machine may take to be started, or to be ended. QEMU has 15 s to end politely, and
 /// then is killed.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// For how long one call listens to events, in seconds. It is made again and again; but the one that
-/// a monitor leaves behind when it is killed ends by itself.
+/// For how long one call listens to events, in seconds. It is made again and again; but whatever
+/// becomes of it, it ends by itself.
 const LISTENING_SECONDS: &str = "600";
 
 /// A libvirt, and whose machines in it are ours. Cheap to clone.
@@ -72,6 +72,16 @@ impl Virsh {
         Ok(names.map(str::to_owned).collect())
     }
 
+    /// What libvirt and its host can do, and what the host has, as XML.
+    pub async fn capabilities(&self) -> Result<String, ProgramError> {
+        self.call(&["capabilities"], QUESTION_TIMEOUT).await
+    }
+
+    /// How much memory the host has, and how much of it is free.
+    pub async fn memory_statistics(&self) -> Result<String, ProgramError> {
+        self.call(&["nodememstats"], QUESTION_TIMEOUT).await
+    }
+
     /// The address that DHCP has given to a machine, once it has.
     pub async fn address(&self, name: &str) -> Result<Option<Ipv4Addr>, ProgramError> {
         let words = ["domifaddr", name, "--source", "lease"];
@@ -114,7 +124,8 @@ impl Virsh {
             .map(drop)
     }
 
-    /// Begins to listen to what happens to machines, one line for each event.
+    /// Begins to listen to what happens to machines, one line for each event. The thread that calls
+    /// this has to live as long as the monitor.
     pub fn listen(&self) -> std::io::Result<Child> {
         let words = [
             "event",
@@ -124,7 +135,7 @@ impl Virsh {
             "--timeout",
             LISTENING_SECONDS,
         ];
-        program::start("virsh", &self.arguments(&words, []))
+        program::start_as_our_own("virsh", &self.arguments(&words, []))
     }
 
     /// Whether a machine of this name is a runner of ours.

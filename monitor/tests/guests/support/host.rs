@@ -27,6 +27,8 @@ const TINY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/tiny");
 pub struct Host {
     pub folder: TempDir,
     pub prefix: String,
+    /// What the settings promise to all guests.
+    pub memory: &'static str,
     emulator: Emulator,
     _serving: emulator::Running,
     github_url: String,
@@ -78,6 +80,7 @@ impl Host {
         let host = Self {
             folder,
             prefix: prefix.to_owned(),
+            memory: "8G",
             emulator,
             _serving: serving,
             github_url,
@@ -147,7 +150,7 @@ impl Host {
             github_api_scope = "/orgs/acme"
             github_api_suffix = "host"
             allowed_qualified_repo_prefix = "acme/"
-            available_normal_memory = "8G"
+            available_normal_memory = "{memory}"
             monitor_poll_interval = "500ms"
             api_cache_timeout = "100ms"
             libvirt_runner_guest_prefix = "{prefix}"
@@ -158,6 +161,7 @@ impl Host {
             target_count = {target_count}
             requires_normal_memory = "128M""#,
             self.github_url,
+            memory = self.memory,
             prefix = self.prefix,
         );
         self.write("monitor.toml", &text);

@@ -40,6 +40,19 @@ pub fn qemu_pid(guest: &str) -> u32 {
         .unwrap()
 }
 
+/// How many calls of a monitor listen to libvirt at this moment.
+pub fn listener_count() -> usize {
+    let processes = fs::read_dir("/proc").unwrap();
+    let listens = |line: &[u8]| {
+        let mut words = line.split(|byte| *byte == 0);
+        words.next() == Some(b"virsh") && words.any(|word| word == b"event")
+    };
+    processes
+        .filter_map(|process| fs::read(process.unwrap().path().join("cmdline")).ok())
+        .filter(|line| listens(line))
+        .count()
+}
+
 /// Ends libvirtd and starts it again, as an update of its package does.
 pub async fn restart_libvirtd() {
     let pid: u32 = fs::read_to_string(PID_FILE)

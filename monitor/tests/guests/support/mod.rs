@@ -9,7 +9,7 @@ use std::{future::Future, time::Duration};
 
 pub use daemon::Daemon;
 pub use host::{Host, Profile};
-pub use libvirt::{qemu_pid, restart_libvirtd, signal, virsh};
+pub use libvirt::{listener_count, qemu_pid, restart_libvirtd, signal, virsh};
 pub use queue::Queue;
 
 /// Long enough for guests without KVM on a busy machine; only a test that fails waits that long.
