@@ -180,11 +180,15 @@ async fn create(outside: &Outside, creation: Creation) {
     if pool.saved(creation.revision).await.is_err() {
         return pool.change(|core, now| core.handle_creation_failed(id, None, now));
     }
+    // The plan knows the profiles of the settings only.
+    let Some(profile) = settings.profiles.get(&creation.profile_key) else {
+        return pool.change(|core, now| core.handle_creation_failed(id, None, now));
+    };
     let registered = github.generate_jitconfig(
         &creation.runner_name,
-        settings.github.runner_group_id,
+        profile.runner_group_id,
         &creation.labels,
-        &settings.github.work_folder,
+        &profile.work_folder,
     );
     match registered.await {
         Ok(runner) => pool.change(|core, _| {
@@ -196,10 +200,8 @@ async fn create(outside: &Outside, creation: Creation) {
             return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
         }
     }
-    let profile = settings.profiles.get(&creation.profile_key);
-    let means = means_of(&creation.profile_key, settings, images);
-    let created = match profile.zip(means) {
-        Some((profile, means)) => {
+    let created = match means_of(&creation.profile_key, settings, images) {
+        Some(means) => {
             let spec = GuestSpec {
                 name: creation.guest_name,
                 runner_id: id.0,

@@ -51,6 +51,22 @@ pub fn policy_of(settings: &Settings, images: &Images) -> Policy {
     }
 }
 
+/// What GitHub calls the processor of this host, in the label that it gives runners itself.
+const ARCHITECTURE_LABEL: &str = match cfg!(target_arch = "aarch64") {
+    true => "ARM64",
+    false => "X64",
+};
+
+fn idle_labels(profile: &ProfileSettings) -> Vec<String> {
+    let own = [
+        "self-hosted",
+        ARCHITECTURE_LABEL,
+        &profile.github_runner_label,
+    ];
+    let own = own.into_iter().map(str::to_owned);
+    own.chain(profile.extra_labels.iter().cloned()).collect()
+}
+
 /// `image` is that of a profile of virtual machines.
 fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> ProfilePolicy {
     ProfilePolicy {
@@ -59,7 +75,7 @@ fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> P
             hugepages_1g: profile.requires_1g_hugepages,
             memory: profile.requires_normal_memory,
         },
-        github_runner_label: profile.github_runner_label.clone(),
+        idle_labels: idle_labels(profile),
         builds_image: image.is_some_and(|image| image.build.is_some()),
         proof: match image.map(|image| image.proof) {
             None => Proof::Secret,

@@ -70,7 +70,7 @@ impl MonitorNode {
             let policy = ProfilePolicy {
                 target_count,
                 needs: one_page(),
-                github_runner_label: "profile".to_owned(),
+                idle_labels: vec!["profile".to_owned()],
                 proof: Proof::Secret,
                 builds_image: false,
             };

@@ -53,8 +53,8 @@ pub struct ProfilePolicy {
     pub target_count: usize,
     /// What each takes of the host.
     pub needs: Resources,
-    /// The label by which workflows ask for such a runner.
-    pub github_runner_label: String,
+    /// The labels of its idle runners, where those of a reservation are added to them.
+    pub idle_labels: Vec<String>,
     /// How its guests show which one they are.
     pub proof: Proof,
     /// Whether its image is built here.
@@ -73,7 +73,7 @@ impl ProfilePolicy {
 pub enum LabelPolicy {
     /// Every runner has one label, its own, for all its life; a take tells it.
     FromBirth,
-    /// Runners have the label of their profile; a take adds those of the reservation.
+    /// Runners have the labels of their profile; a take adds those of the reservation.
     OnTake,
 }
 

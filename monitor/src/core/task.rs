@@ -128,10 +128,7 @@ impl Monitor {
                 record.own_label = Some(own_label.clone());
                 vec![own_label]
             }
-            LabelPolicy::OnTake => {
-                let profile_label = profile.github_runner_label.clone();
-                vec!["self-hosted".into(), "X64".into(), profile_label]
-            }
+            LabelPolicy::OnTake => profile.idle_labels.clone(),
         };
         self.intent.runners.insert(id, record);
         self.intent.next_id = self.intent.next_id.max(RunnerId(id.0 + 1));

@@ -28,7 +28,9 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
     let profile = |target_count| ProfilePolicy {
         target_count,
         needs: hugepages(1),
-        github_runner_label: "profile-label".into(),
+        idle_labels: ["self-hosted", "X64", "profile-label"]
+            .map(String::from)
+            .into(),
         proof: Proof::Secret,
         builds_image: false,
     };

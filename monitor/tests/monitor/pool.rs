@@ -4,7 +4,7 @@ use std::fs;
 
 use emulator::{
     faults::{Fault, FaultRule, PathMatch},
-    model::{JobPhase, ListMode},
+    model::{JobPhase, ListMode, PageRequest},
 };
 use shared::{http::Method, wire::RunnerStatus};
 
@@ -290,6 +290,29 @@ async fn labels_can_be_added_by_the_take() {
     assert_eq!(host.emulator().faults().hit_count(rule), 1);
     let job = host.queue_job("reserved-for:job", "true");
     host.until_phase(job, JobPhase::Completed).await;
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn runners_are_registered_in_their_group_with_their_labels() {
+    let host = Host::new();
+    let mut settings = host.settings(1, "reservation_labels = \"on_take\"");
+    let profile = settings.profiles.values_mut().next().unwrap();
+    profile.runner_group_id = 7;
+    profile.extra_labels = vec!["gpu".to_owned()];
+    let monitor = host.start(settings).await;
+    monitor.until_idle(1).await;
+    let registered = host.emulator().model(|model, now| {
+        let page = PageRequest::new(None, None);
+        model.runners(now, &"/orgs/acme".parse().unwrap(), None, page)
+    });
+    let [runner] = &registered.items[..] else {
+        panic!("one runner, not {registered:?}");
+    };
+    assert_eq!(runner.runner_group_id, 7);
+    let labels: Vec<&str> = runner.labels.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(labels[0], "self-hosted");
+    assert_eq!(labels[2..], ["linux-label", "gpu"]);
     monitor.stop().await;
 }
 

@@ -66,8 +66,8 @@ pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, Setting
         )?,
         github_api_suffix: top.required("github_api_suffix", &kind::name(100))?,
         github_app: read_github_app(top)?,
-        runner_group_id: top.or("runner_group_id", 1, &kind::number(1..=u64::from(u32::MAX)))?,
-        work_folder: top.or("work_folder", "_work".to_owned(), &kind::line(256))?,
+        runner_group_id: top.or("runner_group_id", 1, &runner_group_id())?,
+        work_folder: top.or("work_folder", "_work".to_owned(), &work_folder())?,
         api_cache_timeout: top.or(
             "api_cache_timeout",
             SECOND * 60,
@@ -95,6 +95,16 @@ fn read_github_app(top: &mut Table<'_>) -> Result<Option<GithubAppSettings>, Set
     };
     table.finish()?;
     Ok(Some(app))
+}
+
+/// GitHub's number of a group of runners.
+pub(super) fn runner_group_id() -> Kind<u64> {
+    kind::number(1..=u64::from(u32::MAX))
+}
+
+/// A folder in a guest.
+pub(super) fn work_folder() -> Kind<String> {
+    kind::line(256)
 }
 
 /// The beginning of `<owner>/<repo>`, with the slash: without it, `servo` would also let in

@@ -94,7 +94,11 @@ impl Settings {
         let github = github::read_github(&mut top)?;
         let pool = pool::read_pool(&mut top)?;
         let host = host::read_host(&mut top)?;
-        let profiles = profile::read_profiles(&mut top)?;
+        let common = profile::Common {
+            github: &github,
+            reservation_labels: pool.reservation_labels,
+        };
+        let profiles = profile::read_profiles(&mut top, &common)?;
         let queue = queue::read_queue(&mut top)?;
         top.finish()?;
         let path = |name| environment.get(name).map(PathBuf::from);

@@ -4,12 +4,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{error::SettingsError, kind, table::Table};
+use super::{
+    error::SettingsError,
+    github::{GithubSettings, runner_group_id, work_folder},
+    kind,
+    pool::ReservationLabels,
+    table::Table,
+};
 use crate::{
     units::Memory,
     values::{InvalidValue, ProfileKey},
 };
 
+/// The longest label at GitHub.
+const LABEL_LENGTH_MAX: usize = 256;
+/// The most labels of a profile beside its own; GitHub takes a hundred, and a reservation adds some.
+const EXTRA_LABELS_MAX: usize = 50;
 /// The most profiles of one server.
 const PROFILES_MAX: usize = 200;
 /// The most runners of one profile.
@@ -30,6 +40,14 @@ pub struct ProfileSettings {
     pub requires_1g_hugepages: u64,
     /// How much normal memory each of its guests takes.
     pub requires_normal_memory: Memory,
+    /// The group at GitHub that its runners are registered in; without a setting of its own, that
+    /// of all profiles. So is the next.
+    pub runner_group_id: u64,
+    /// The folder that its jobs work in, relative to where the runner is installed.
+    pub work_folder: String,
+    /// More labels of its idle runners. There are none where runners have a label of their own
+    /// from birth: any other label would let jobs that have not waited in line take them.
+    pub extra_labels: Vec<String>,
     /// What makes its guests.
     pub guest: GuestDriver,
 }
@@ -50,9 +68,16 @@ pub enum GuestDriver {
     Command(Vec<String>),
 }
 
+/// What holds for all profiles, unless one says otherwise, and what they can say.
+pub(super) struct Common<'a> {
+    pub github: &'a GithubSettings,
+    pub reservation_labels: ReservationLabels,
+}
+
 /// Reads `[profiles]`; without it there are none.
 pub(super) fn read_profiles(
     top: &mut Table<'_>,
+    common: &Common<'_>,
 ) -> Result<BTreeMap<ProfileKey, ProfileSettings>, SettingsError> {
     let Some(profiles) = top.table("profiles")? else {
         return Ok(BTreeMap::new());
@@ -71,13 +96,17 @@ pub(super) fn read_profiles(
             let profile_key: ProfileKey = key.parse().map_err(|refusal: InvalidValue| {
                 table.wrong_as_a_whole(format!("the key {key:?}"), refusal.allowed)
             })?;
-            let profile = read_profile(&profile_key, table)?;
+            let profile = read_profile(&profile_key, table, common)?;
             Ok((profile_key, profile))
         })
         .collect()
 }
 
-fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSettings, SettingsError> {
+fn read_profile(
+    key: &ProfileKey,
+    mut table: Table<'_>,
+    common: &Common<'_>,
+) -> Result<ProfileSettings, SettingsError> {
     // These two are in the files of older releases and leave no choice: the name is the key, and
     // what an image is made of stands in the profile's folder.
     let same_name = key.clone();
@@ -91,8 +120,22 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
     table.optional("image_type", &kind::one_of(&[("Rust", ())]))?;
 
     let guest = read_guest(&mut table)?;
+    let extra_labels = table.or(
+        "extra_labels",
+        Vec::new(),
+        &kind::list(kind::line(LABEL_LENGTH_MAX), 0..=EXTRA_LABELS_MAX),
+    )?;
+    if !extra_labels.is_empty() && common.reservation_labels == ReservationLabels::FromBirth {
+        return Err(table.wrong(
+            "extra_labels",
+            format!("a list of {} entries", extra_labels.len()),
+            "nothing, unless reservation_labels = \"on_take\": by any other label than their own, \
+             jobs that have not waited in line would take runners",
+        ));
+    }
     let profile = ProfileSettings {
-        github_runner_label: table.required("github_runner_label", &kind::line(256))?,
+        github_runner_label: table
+            .required("github_runner_label", &kind::line(LABEL_LENGTH_MAX))?,
         target_count: table.required("target_count", &kind::number(0..=TARGET_COUNT_MAX))?,
         requires_1g_hugepages: table.or(
             "requires_1g_hugepages",
@@ -101,6 +144,17 @@ fn read_profile(key: &ProfileKey, mut table: Table<'_>) -> Result<ProfileSetting
         )?,
         requires_normal_memory: table
             .required("requires_normal_memory", &kind::memory(MEMORY_MAX))?,
+        runner_group_id: table.or(
+            "runner_group_id",
+            common.github.runner_group_id,
+            &runner_group_id(),
+        )?,
+        work_folder: table.or(
+            "work_folder",
+            common.github.work_folder.clone(),
+            &work_folder(),
+        )?,
+        extra_labels,
         guest,
     };
     table.finish()?;

@@ -117,6 +117,23 @@ fn prefixes_of_guests_cannot_be_confused() {
 }
 
 #[test]
+fn a_profile_can_have_its_own_group_folder_and_labels() {
+    let profile = "[profiles.a]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\
+                   requires_normal_memory = \"1G\"\n";
+    let text = format!(
+        "{SHORTEST}reservation_labels = \"on_take\"\nrunner_group_id = 2\nwork_folder = \"w\"\n\
+         {profile}runner_group_id = 7\nwork_folder = \"/mnt/a\"\nextra_labels = [\"gpu\", \"big\"]\n{}",
+        profile.replace("profiles.a", "profiles.b")
+    );
+    let settings = load(&text, &[]).unwrap();
+    let [a, b] = ["a", "b"].map(|key| &settings.profiles[key]);
+    assert_eq!((a.runner_group_id, a.work_folder.as_str()), (7, "/mnt/a"));
+    assert_eq!(a.extra_labels, ["gpu", "big"]);
+    assert_eq!((b.runner_group_id, b.work_folder.as_str()), (2, "w"));
+    assert_eq!(b.extra_labels, [""; 0]);
+}
+
+#[test]
 fn each_switch_zeroes_the_targets_it_should() {
     for (line, creates_none, zeroes) in [
         ("destroy_all_non_busy_runners = true", true, true),

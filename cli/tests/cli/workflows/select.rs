@@ -3,7 +3,7 @@
 use emulator::model::Conclusion;
 use serde_json::{Value, json};
 
-use super::{Done, Running, site::Site, start_action, step::Job};
+use super::{super::support::until, Done, Running, site::Site, start_action, step::Job};
 
 fn select_in(job: Job, site: &Site, more: Value) -> Running {
     let mut with = json!({
@@ -76,6 +76,28 @@ async fn an_idle_runner_is_taken_and_runs_the_job() {
     assert!(!site.daemon_logs().contains(ticket));
     let left = done.job.folder.path().read_dir().unwrap().next();
     assert!(left.is_none(), "{left:?} is left");
+}
+
+/// Where labels come with the reservation, all runners of a job have the same one.
+#[actix_web::test]
+async fn labels_can_be_made_for_the_job() {
+    let site = Site::start_with(2, "reservation_labels = \"on_take\"").await;
+    let done = select(&site, json!({"self-hosted-runner-count": "2"}))
+        .end()
+        .await;
+    let mut seen = done.seen();
+    let label = seen["selected-runner-label"].take();
+    let label = label.as_str().unwrap();
+    let unique_id = label.strip_prefix("reserved-for:").unwrap();
+    assert!(!unique_id.is_empty());
+    let labels = seen["selected-runner-labels"].as_str().unwrap();
+    assert_eq!(labels, json!([label, label]).to_string(), "{}", done.log);
+    // Both are there for jobs that ask for it, and for nobody else's.
+    for _ in 0..2 {
+        let ran = site.run_job(label, "true").await;
+        assert_eq!(ran.conclusion, Some(Conclusion::Success));
+    }
+    until("two others are idle", async || site.idle_count().await == 2).await;
 }
 
 #[actix_web::test]

@@ -46,11 +46,17 @@ pub struct Site {
 impl Site {
     /// Starts it all, and waits until so many runners are idle.
     pub async fn start(runners: usize) -> Self {
+        Self::start_with(runners, "").await
+    }
+
+    /// The same with more settings, which belong to no table.
+    pub async fn start_with(runners: usize, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let github = EmulatorSettings::new(Secret::new(GITHUB_TOKEN));
         let github = emulator::spawn(github).unwrap();
         let [monitor_port, queue_port] = free_ports();
         let settings = one_file(&github.base_url, monitor_port, queue_port, runners);
+        let settings = format!("{more}\n{settings}");
         let monitor = run_daemon("monitor", &folder, &settings);
         let queue = run_daemon("queue", &folder, &settings);
         let site = Self {
