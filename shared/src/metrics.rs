@@ -62,6 +62,19 @@ impl Metrics {
 
     /// How we stand with GitHub.
     pub fn github(&mut self, standing: &GithubStanding, now: Timestamp) {
+        let asks_as = vec![("asks_as", standing.asks_as.clone())];
+        self.gauges(
+            "github_credential",
+            "1 for what GitHub is asked as",
+            [(asks_as, 1.0)],
+        );
+        let permissions = standing.permissions.iter();
+        let permissions = permissions.map(|(name, level)| {
+            let labels = vec![("permission", name.clone()), ("level", level.clone())];
+            (labels, 1.0)
+        });
+        let help = "1 for each thing that GitHub lets us do, as far as it says";
+        self.gauges("github_permission", help, permissions);
         if let Some(limit) = &standing.rate_limit {
             let (remaining, all) = (limit.remaining as f64, limit.limit as f64);
             self.gauge(
@@ -146,7 +159,7 @@ mod tests {
         let standing = GithubStanding {
             asks_as: "a token".into(),
             is_renewed: false,
-            permissions: BTreeMap::new(),
+            permissions: BTreeMap::from([("administration".into(), "write".into())]),
             expires_at: Some(Timestamp::from_seconds(1060)),
             rate_limit: Some(RateLimit {
                 limit: 5000,
@@ -162,6 +175,8 @@ mod tests {
         metrics.github(&standing, Timestamp::from_seconds(1000));
         let text = text(&metrics);
         for line in [
+            "ci_runners_monitor_github_credential{asks_as=\"a token\"} 1.0",
+            "ci_runners_monitor_github_permission{permission=\"administration\",level=\"write\"} 1.0",
             "ci_runners_monitor_github_requests_remaining 4990.0",
             "ci_runners_monitor_github_requests_limit 5000.0",
             "ci_runners_monitor_github_token_seconds 60.0",
