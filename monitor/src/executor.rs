@@ -85,8 +85,8 @@ pub async fn look(outside: Outside, look: Look) {
 /// Learns how old the images are. What cannot be learnt stays as it was.
 async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, images: &Images) {
     let mut built_at = BTreeMap::new();
-    for profile_key in images.keys() {
-        match hypervisor.image_built_at(profile_key).await {
+    for (profile_key, image) in images {
+        match hypervisor.image_built_at(profile_key, image.disks).await {
             Ok(Some(moment)) => {
                 let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
                 let moment = Timestamp::default() + since_epoch;
@@ -259,6 +259,7 @@ fn build_spec(order: Rebuild, settings: &Settings, images: &Images) -> Option<Bu
         guest_name: order.guest_name,
         profile_key: order.profile_key,
         proof: image.proof,
+        disks: image.disks,
         build: image.build.clone()?,
         memory_max: profile.memory(),
         image_deps_dir: settings.image_deps_dir.clone(),

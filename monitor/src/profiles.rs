@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use shared::{
-    settings::{ConfigIso, GuestDriver, ImageSettings, Settings, SettingsError},
+    settings::{ConfigIso, DiskFormat, GuestDriver, ImageSettings, Settings, SettingsError},
     values::ProfileKey,
 };
 
@@ -73,6 +73,9 @@ pub fn read_images(settings: &Settings) -> Result<Images, ProfileError> {
         let image = read_image(settings, profile_key)?;
         let profiles = profiles_path(settings).unwrap_or_default();
         hypervisor::check(&profiles, profile_key, &image, profile.memory())?;
+        if image.disks == DiskFormat::Raw {
+            hypervisor::check_reflinks(&settings.data_path)?;
+        }
         Ok((profile_key.clone(), image))
     });
     read.collect()

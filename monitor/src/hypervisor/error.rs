@@ -96,6 +96,16 @@ pub enum HypervisorError {
         /// What is wrong with it.
         problem: TemplateError,
     },
+    /// Raw disks are wanted, and would have to be copied whole for each runner.
+    #[error(
+        "make raw disks in {}: its file system cannot share blocks between files; use one that can, \
+         such as XFS or btrfs, or disks = \"qcow2\" in image.toml",
+        .path.display()
+    )]
+    NoReflinks {
+        /// A folder in it.
+        path: PathBuf,
+    },
     /// There are virtual machines, or are to be, and nothing to make them with.
     #[error("make virtual machines: libvirt is not in use here")]
     NoLibvirt,
@@ -160,6 +170,7 @@ impl HypervisorError {
             | Self::AlreadyExists { .. }
             | Self::InvalidCommand { .. }
             | Self::UnusableTemplate { .. }
+            | Self::NoReflinks { .. }
             | Self::NoLibvirt => false,
             Self::Io { source, .. } => !matches!(
                 source.kind(),

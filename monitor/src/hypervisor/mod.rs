@@ -21,7 +21,12 @@ use std::{
     time::SystemTime,
 };
 
-use shared::{secret::Secret, settings::ImageSettings, units::Memory, values::ProfileKey};
+use shared::{
+    secret::Secret,
+    settings::{DiskFormat, ImageSettings},
+    units::Memory,
+    values::ProfileKey,
+};
 use tokio::sync::mpsc;
 
 pub use error::{HypervisorError, warn};
@@ -123,6 +128,15 @@ pub fn check(
     memory_max: Memory,
 ) -> Result<(), HypervisorError> {
     libvirt::check(profiles, profile_key, image, memory_max)
+}
+
+/// Refuses a data directory in which files cannot share blocks, which raw disks need. Nothing is
+/// left of the try, and the directory need not be there yet.
+///
+/// # Errors
+/// When its file system has no such thing, or it cannot be tried.
+pub fn check_reflinks(data_path: &Path) -> Result<(), HypervisorError> {
+    libvirt::check_reflinks(data_path)
 }
 
 /// The guests of this host. Cheap to clone.
@@ -260,15 +274,16 @@ impl Hypervisor {
         self.namespace.contains(name) || self.builders.contains(name)
     }
 
-    /// When the current image of a profile was complete; none if it has no image.
+    /// When the current image of a profile was complete; none if it has no image of that format.
     ///
     /// # Errors
     /// When the disk cannot be read.
     pub async fn image_built_at(
         &self,
         profile_key: &ProfileKey,
+        format: DiskFormat,
     ) -> Result<Option<SystemTime>, HypervisorError> {
-        self.libvirt()?.image_built_at(profile_key).await
+        self.libvirt()?.image_built_at(profile_key, format).await
     }
 
     /// The address of a virtual machine, once it has one.

@@ -1,11 +1,11 @@
 //! Images: built, rebuilt, and not lost when that fails.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use emulator::model::JobPhase;
 use shared::{http::Method, wire::MonitorDashboard};
 
-use crate::support::{Daemon, Host, Profile, until};
+use crate::support::{Daemon, Host, Profile, mount_xfs, unmount, until};
 
 /// Leaves its mark on the disk that will be the image.
 const BUILDS: &str = "echo 'guest: builds'; echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync";
@@ -145,4 +145,32 @@ async fn what_a_killed_monitor_left_of_a_rebuild_is_removed_before_anything_else
     assert_eq!(host.builders(), [""; 0]);
     assert_eq!(host.folders(), [""; 0]);
     assert_eq!(host.images(), [""; 0]);
+}
+
+#[actix_web::test]
+async fn raw_disks_of_runners_share_their_blocks_with_the_image_that_was_built() {
+    let host = Host::without_image();
+    mount_xfs(&host.path("xfs"), &host.path("data"));
+    host.put_base("disk.qcow2");
+    host.set_build_script(BUILDS);
+    host.set_boot_script(&boot_script());
+    let profile = Profile {
+        target_count: 2,
+        image: "disks = \"raw\"\n[build]\nsize = \"16M\"\nbase = \"disk.qcow2\"\nbuild_timeout = 60",
+        ..BLANK
+    };
+    let monitor = Daemon::start(&host, profile);
+    monitor.until_idle(&[0, 1]).await;
+    let image = format!("data/images/tiny/{}/disk.raw", host.images()[0]);
+    assert_eq!(fs::metadata(host.path(&image)).unwrap().len(), 16 << 20);
+    for id in [0, 1] {
+        assert!(host.console(id).contains("guest: finds a mark"));
+        let disk = host.path(&format!("data/virtual/{}/disk-0.raw", host.guest(id)));
+        let extents = Command::new("filefrag").arg("-v").arg(&disk).output();
+        let extents = String::from_utf8(extents.unwrap().stdout).unwrap();
+        assert!(extents.contains("shared"), "{extents}");
+    }
+    drop(monitor);
+    host.end_machines();
+    unmount(&host.path("data"));
 }

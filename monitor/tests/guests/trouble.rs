@@ -1,11 +1,12 @@
 //! What happens to hosts, and must not leave anything behind.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use emulator::model::JobPhase;
 
 use crate::support::{
-    Daemon, Host, Profile, listener_count, qemu_pid, restart_libvirtd, signal, until, virsh,
+    Daemon, Host, Profile, listener_count, mount, qemu_pid, restart_libvirtd, signal, unmount,
+    until, virsh,
 };
 
 /// A guest that never asks for its credential.
@@ -191,18 +192,13 @@ async fn a_full_disk_stops_creations_and_is_recovered_from() {
     let host = Host::new();
     let folder = host.path("data/virtual");
     fs::create_dir_all(&folder).unwrap();
-    let mount = |arguments: &[&str]| {
-        let mut command = Command::new(arguments[0]);
-        let done = command.args(&arguments[1..]).arg(&folder).status();
-        assert!(done.unwrap().success());
-    };
-    mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs"]);
+    mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"], &folder);
     let monitor = Daemon::start(&host, Profile::default());
     until("a creation to have failed", || {
         monitor.log().contains("failed to make a disk of guest")
     })
     .await;
-    mount(&["mount", "-o", "remount,size=64m"]);
+    mount(&["-o", "remount,size=64m"], &folder);
     let ids = |it: &shared::wire::MonitorDashboard| {
         it.runners
             .iter()
@@ -217,10 +213,8 @@ async fn a_full_disk_stops_creations_and_is_recovered_from() {
         .await;
     assert_eq!(host.folders(), [host.guest(ids(&dashboard)[0])]);
     drop(monitor);
-    for guest in host.machines() {
-        virsh(&["destroy", &guest]);
-    }
-    mount(&["umount", "--lazy"]);
+    host.end_machines();
+    unmount(&folder);
 }
 
 #[actix_web::test]

@@ -237,3 +237,28 @@ async fn a_runner_that_never_fetches_its_credential_is_replaced() {
     assert_eq!(host.guest_folders(), [""; 0]);
     monitor.stop().await;
 }
+
+#[actix_web::test]
+async fn raw_disks_are_refused_where_files_cannot_share_blocks() {
+    let host = Host::new();
+    let profile = r#"[profiles.linux]
+        github_runner_label = "linux-label"
+        target_count = 1
+        requires_normal_memory = "1G""#;
+    let mut settings = host.settings_with(profile, "");
+    let folder = host.path("profiles/linux");
+    fs::create_dir_all(&folder).unwrap();
+    let template = "<domain><memory>1</memory><devices><disk/></devices></domain>";
+    fs::write(folder.join("guest.xml"), template).unwrap();
+    fs::write(folder.join("image.toml"), "disks = \"raw\"").unwrap();
+    // No release of tmpfs has it. The directory itself need not be there yet.
+    settings.data_path = "/dev/shm/no/such".into();
+    let refusal = monitor::check(&settings).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "make raw disks in /dev/shm: its file system cannot share blocks between files; use one \
+         that can, such as XFS or btrfs, or disks = \"qcow2\" in image.toml"
+    );
+    fs::write(folder.join("image.toml"), "").unwrap();
+    monitor::check(&settings).unwrap();
+}

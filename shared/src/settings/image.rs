@@ -33,6 +33,8 @@ const CONFIG_FILES_MAX: usize = 32;
 pub struct ImageSettings {
     /// How guests of this image show which one they are.
     pub proof: GuestProof,
+    /// What its disk is.
+    pub disks: DiskFormat,
     /// What it is built from; none if it is made elsewhere.
     pub build: Option<BuildSettings>,
 }
@@ -48,6 +50,27 @@ pub enum GuestProof {
     Smbios,
     /// By its address alone.
     Address,
+}
+
+/// What the disk of an image is, and with it the disks that its runners begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskFormat {
+    /// A file of the format qcow2. A runner's disk is a layer upon it.
+    #[default]
+    Qcow2,
+    /// A file that is the disk, byte by byte. A runner's disk is a copy that shares its blocks, for
+    /// which it takes a file system that can do that.
+    Raw,
+}
+
+impl DiskFormat {
+    /// What libvirt, `qemu-img` and `image.toml` call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
 }
 
 /// What an image is built from. Each field is named as its key.
@@ -105,8 +128,10 @@ impl ImageSettings {
             ("smbios", GuestProof::Smbios),
             ("address", GuestProof::Address),
         ]);
+        let formats = kind::one_of(&[("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw)]);
         let image = Self {
             proof: table.or("proof", GuestProof::default(), &proofs)?,
+            disks: table.or("disks", DiskFormat::default(), &formats)?,
             build: read_build(&mut table)?,
         };
         if image.build.is_some() && image.proof == GuestProof::Address {

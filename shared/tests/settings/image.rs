@@ -2,7 +2,9 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use shared::settings::{BuildSettings, ConfigIso, GuestProof, ImageSettings, SettingsError};
+use shared::settings::{
+    BuildSettings, ConfigIso, DiskFormat, GuestProof, ImageSettings, SettingsError,
+};
 
 /// Loads an `image.toml` of this text.
 fn load(text: &str) -> Result<ImageSettings, SettingsError> {
@@ -27,6 +29,7 @@ fn a_profile_without_the_file_has_its_image_made_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let expected = ImageSettings {
         proof: GuestProof::FwCfg,
+        disks: DiskFormat::Qcow2,
         build: None,
     };
     assert_eq!(ImageSettings::load(folder.path()).unwrap(), expected);
@@ -53,11 +56,13 @@ fn an_image_is_built_from_what_its_file_says() {
         load("[build]\nsize = \"20G\"").unwrap(),
         ImageSettings {
             proof: GuestProof::FwCfg,
+            disks: DiskFormat::Qcow2,
             build: Some(blank()),
         }
     );
     let text = r#"
 proof = "smbios"
+disks = "raw"
 [build]
 base = "debian/12.qcow2"
 size = "64G"
@@ -78,9 +83,18 @@ config_iso = { label = "CIDATA", files = ["user-data", "meta-data"] }
     };
     let expected = ImageSettings {
         proof: GuestProof::Smbios,
+        disks: DiskFormat::Raw,
         build: Some(build),
     };
     assert_eq!(load(text).unwrap(), expected);
+}
+
+#[test]
+fn disks_are_called_as_in_the_file() {
+    for format in [DiskFormat::Qcow2, DiskFormat::Raw] {
+        let image = load(&format!("disks = \"{}\"", format.word())).unwrap();
+        assert_eq!(image.disks, format);
+    }
 }
 
 #[test]
@@ -110,8 +124,12 @@ fn what_is_wrong_with_the_file_is_said_in_one_sentence() {
             "proof: found string \"hope\", allowed: \"fw_cfg\" or \"smbios\" or \"address\"".to_owned(),
         ),
         (
+            "disks = \"vmdk\"",
+            "disks: found string \"vmdk\", allowed: \"qcow2\" or \"raw\"".to_owned(),
+        ),
+        (
             "colour = \"red\"",
-            "colour: there is no such setting, allowed there: build, proof".to_owned(),
+            "colour: there is no such setting, allowed there: build, disks, proof".to_owned(),
         ),
         (
             "build = \"20G\"",

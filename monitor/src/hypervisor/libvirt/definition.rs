@@ -8,19 +8,24 @@
 //! | `name`, `uuid` | the guest's |
 //! | `mac` of each `interface` | a new one |
 //! | `on_poweroff`, `on_crash` | `destroy`: a guest that ends is gone |
-//! | the `disk` without a source, or with `/dev/null` for one | a layer upon the profile's image, or that itself where it is built |
-//! | each other `disk` that is a file | a layer upon that file, so that no guest changes it |
-//! | the first CD-ROM drives without a source | hold what the build of an image needs; in a runner, nothing |
-//! | other CD-ROMs, floppies, `readonly` disks | as they are |
+//! | `disk` | see `disks` |
 //! | `nvram` | a copy: of the image's, or else of the file it names |
 //! | `serial` and `console` of type `file` | a file in the guest's folder |
 //! | `sysinfo` | has the guest's secret and the monitor's URL, if it proves itself by them |
 
+mod disks;
+
 use std::path::{Path, PathBuf};
 
-use shared::{secret::Secret, settings::GuestProof, units::Memory};
+use shared::{
+    secret::Secret,
+    settings::{DiskFormat, GuestProof},
+    units::Memory,
+};
 use xmltree::{Element, XMLNode};
 
+use self::disks::place_disks;
+pub use self::disks::{Disk, Making};
 use super::memory::memory_of;
 
 /// What the guest's firmware calls its secret, and the monitor's URL.
@@ -78,8 +83,10 @@ pub struct Newborn<'a> {
     pub mac: [u8; 4],
     /// The folder that its files are in.
     pub folder: &'a Path,
-    /// The image's disk, in the format qcow2.
+    /// The image's disk.
     pub image_disk: &'a Path,
+    /// What that is.
+    pub image_format: DiskFormat,
     /// Whether it works on that disk itself, because it is there to build the image.
     pub builds: bool,
     /// What is put into its first empty CD-ROM drives.
@@ -102,20 +109,9 @@ pub struct Definition {
     /// The definition, in UTF-8. There may be a secret in it.
     pub xml: Vec<u8>,
     /// The disks to be made.
-    pub layers: Vec<Layer>,
+    pub disks: Vec<Disk>,
     /// Where the firmware's variables are to be.
     pub nvram: Option<Nvram>,
-}
-
-/// A disk that only holds what is different from another one.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Layer {
-    /// The new file.
-    pub path: PathBuf,
-    /// The file below it.
-    pub below: PathBuf,
-    /// The format of that.
-    pub format: String,
 }
 
 /// The file of the firmware's variables.
@@ -151,7 +147,7 @@ pub fn define(template: &[u8], guest: &Newborn<'_>) -> Result<Definition, Templa
     let nvram = place_nvram(&mut domain, guest.folder);
     let devices = domain.get_mut_child("devices");
     let devices = devices.ok_or(TemplateError::NoDevices)?;
-    let layers = place_disks(devices, guest)?;
+    let disks = place_disks(devices, guest)?;
     place_interfaces(devices, guest.mac);
     place_consoles(devices, &guest.folder.join("console.log"));
     place_secret(&mut domain, guest);
@@ -159,7 +155,7 @@ pub fn define(template: &[u8], guest: &Newborn<'_>) -> Result<Definition, Templa
     domain
         .write(&mut xml)
         .map_err(|error| TemplateError::Syntax(error.to_string()))?;
-    Ok(Definition { xml, layers, nvram })
+    Ok(Definition { xml, disks, nvram })
 }
 
 fn place_nvram(domain: &mut Element, folder: &Path) -> Option<Nvram> {
@@ -171,84 +167,6 @@ fn place_nvram(domain: &mut Element, folder: &Path) -> Option<Nvram> {
         path,
         template: template.filter(|named| !named.as_os_str().is_empty()),
     })
-}
-
-fn place_disks(devices: &mut Element, guest: &Newborn<'_>) -> Result<Vec<Layer>, TemplateError> {
-    let mut layers = Vec::new();
-    let mut image_count = 0;
-    let mut cdroms = guest.cdroms.iter();
-    for disk in children_named(devices, "disk") {
-        let is_disk = disk.attributes.get("device").is_none_or(|it| it == "disk");
-        let is_cdrom = disk
-            .attributes
-            .get("device")
-            .is_some_and(|it| it == "cdrom");
-        if is_cdrom
-            && is_blank(disk)
-            && let Some(cdrom) = cdroms.next()
-        {
-            set_source(disk, cdrom, "raw");
-        }
-        if !is_disk || disk.get_child("readonly").is_some() {
-            continue;
-        }
-        if guest.builds && is_blank(disk) {
-            image_count += 1;
-            set_source(disk, guest.image_disk, "qcow2");
-            continue;
-        }
-        let path = guest.folder.join(format!("disk-{}.qcow2", layers.len()));
-        let layer = if is_blank(disk) {
-            image_count += 1;
-            Layer {
-                path,
-                below: guest.image_disk.to_owned(),
-                format: "qcow2".to_owned(),
-            }
-        } else {
-            let source = disk.get_child("source");
-            let below = source.and_then(|source| source.attributes.get("file"));
-            let Some(below) = below.map(PathBuf::from) else {
-                let kind = disk.attributes.get("type").cloned();
-                return Err(TemplateError::SharedDisk(kind.unwrap_or_default()));
-            };
-            let driver = disk.get_child("driver");
-            let format = driver.and_then(|driver| driver.attributes.get("type").cloned());
-            Layer {
-                path,
-                below,
-                format: format.unwrap_or_else(|| "raw".to_owned()),
-            }
-        };
-        set_source(disk, &layer.path, "qcow2");
-        layers.push(layer);
-    }
-    if cdroms.next().is_some() {
-        return Err(TemplateError::FewDrives(guest.cdroms.len()));
-    }
-    match image_count {
-        1 => Ok(layers),
-        _ => Err(TemplateError::ImageDisks(image_count)),
-    }
-}
-
-/// Whether a disk waits for the image.
-fn is_blank(disk: &Element) -> bool {
-    disk.get_child("source").is_none_or(|source| {
-        let mut places = source.attributes.values();
-        places.all(|place| place == "/dev/null")
-    })
-}
-
-fn set_source(disk: &mut Element, path: &Path, format: &str) {
-    disk.attributes.insert("type".into(), "file".into());
-    let driver = child_or_new(disk, "driver");
-    driver.attributes.insert("name".into(), "qemu".into());
-    driver.attributes.insert("type".into(), format.into());
-    let source = child_or_new(disk, "source");
-    *source = Element::new("source");
-    let path = path.display().to_string();
-    source.attributes.insert("file".into(), path);
 }
 
 /// Each interface gets an address of the locally administered kind, which no hardware has.

@@ -12,7 +12,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use shared::{settings::ImageSettings, values::ProfileKey};
+use shared::{
+    settings::{DiskFormat, ImageSettings},
+    values::ProfileKey,
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -228,7 +231,7 @@ impl Driver {
         if !is_new {
             return Err(exists());
         }
-        let started = match self.materials.furnish(&folder, spec, image.proof).await {
+        let started = match self.materials.furnish(&folder, spec, image).await {
             Ok(()) => self
                 .virsh
                 .create(&folder.definition_path())
@@ -312,11 +315,12 @@ impl Driver {
     pub async fn image_built_at(
         &self,
         profile_key: &ProfileKey,
+        format: DiskFormat,
     ) -> Result<Option<SystemTime>, HypervisorError> {
         let (images, profile_key) = (self.materials.images.clone(), profile_key.clone());
         let subject = profile_key.to_string();
         blocking(move || {
-            let image = images::current(&images, &profile_key)?;
+            let image = images::current(&images, &profile_key, format)?;
             image.map(|image| image.built_at()).transpose()
         })
         .await

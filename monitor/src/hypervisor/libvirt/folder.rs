@@ -6,12 +6,13 @@
 //! ```text
 //! virtual/<name>/guest.xml       the definition
 //!                disk-<n>.qcow2  a layer upon the image, or upon another disk of the profile
+//!                disk-<n>.raw    a copy of the image, where that is a raw disk
 //!                nvram.fd        the firmware's variables
 //!                below           the disks that these are layers upon, one on each line
 //!                secret          what it proves itself with, if its firmware shows it that
 //!                config.iso      the CD-ROM with the configuration of a build
 //!                console.log     what it says, if its definition has a serial port of type `file`
-//!                disk.qcow2      of a guest that builds an image: what will be the image
+//!                disk.<format>   of a guest that builds an image: what will be the image
 //! virtual/.ended-<name>/         the same, moved aside to be removed
 //! ```
 //!
@@ -74,7 +75,7 @@ impl Folder {
     }
 
     /// Notes the disks that the guest's own are layers upon.
-    pub fn note_disks(&self, disks: &[PathBuf]) -> io::Result<()> {
+    pub fn note_disks(&self, disks: &[&Path]) -> io::Result<()> {
         let lines: Vec<_> = disks.iter().map(|disk| disk.as_os_str()).collect();
         let lines = lines.join(OsStr::new("\n"));
         write_private(&self.path().join(DISKS_NOTE), lines.as_encoded_bytes())

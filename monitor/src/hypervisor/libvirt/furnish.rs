@@ -13,16 +13,17 @@ use std::{
 
 use shared::{
     secret::Secret,
-    settings::{BuildSettings, GuestProof, ImageSettings},
+    settings::{BuildSettings, DiskFormat, ImageSettings},
     units::Memory,
     values::ProfileKey,
 };
 
 use super::{
-    definition::{Definition, Layer, Newborn, define},
+    definition::{Definition, Disk, Making, Newborn, define},
     folder::{Folder, write_private},
     images::{self, Image},
     rebuild::BuildSpec,
+    reflink,
 };
 use crate::hypervisor::{GuestSpec, HypervisorError, blocking, program};
 
@@ -58,6 +59,7 @@ pub fn check(
         mac: [0; 4],
         folder: nowhere,
         image_disk: nowhere,
+        image_format: image.disks,
         builds: false,
         cdroms,
         memory_max,
@@ -73,6 +75,25 @@ pub fn check(
         .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })
 }
 
+/// Refuses a data directory, be it there yet or not, in which files cannot share blocks. Leaves
+/// nothing behind. Blocks.
+pub fn check_reflinks(data_path: &Path) -> Result<(), HypervisorError> {
+    let existing = data_path.ancestors().find(|path| path.is_dir());
+    let folder = existing.unwrap_or(Path::new("."));
+    let subject = folder.display().to_string();
+    match reflink::is_possible_in(folder) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(HypervisorError::NoReflinks {
+            path: folder.to_owned(),
+        }),
+        Err(source) => Err(HypervisorError::io(
+            "try whether files share blocks in",
+            subject,
+            source,
+        )),
+    }
+}
+
 impl Materials {
     /// Puts all that a guest needs into its folder, which is empty. Its definition can then be
     /// started.
@@ -80,20 +101,21 @@ impl Materials {
         &self,
         folder: &Folder,
         spec: &GuestSpec,
-        proof: GuestProof,
+        settings: &ImageSettings,
     ) -> Result<(), HypervisorError> {
         let name = &spec.name;
-        let image = self.image(spec).await?;
+        let image = self.image(spec, settings.disks).await?;
         let guest = Newborn {
             name,
             uuid: uuid::Uuid::new_v4(),
             mac: rand::random(),
             folder: &folder.path(),
             image_disk: &image.disk(),
+            image_format: settings.disks,
             builds: false,
             cdroms: &[],
             memory_max: spec.memory_max,
-            proof,
+            proof: settings.proof,
             secret_path: &folder.secret_path(),
             secret: &spec.secret,
             monitor_url: &spec.monitor_url,
@@ -114,7 +136,8 @@ impl Materials {
             uuid: uuid::Uuid::new_v4(),
             mac: rand::random(),
             folder: &folder.path(),
-            image_disk: &folder.path().join("disk.qcow2"),
+            image_disk: &folder.path().join(images::disk_name(spec.disks)),
+            image_format: spec.disks,
             builds: true,
             cdroms,
             memory_max: spec.memory_max,
@@ -143,8 +166,8 @@ impl Materials {
         let template = template.map_err(|source| unreadable(&path, source))?;
         let definition = define(&template, guest)
             .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })?;
-        for layer in &definition.layers {
-            make_layer(guest.name, layer).await?;
+        for disk in &definition.disks {
+            make_disk(guest.name, disk).await?;
         }
         let (folder, secret) = (folder.clone(), guest.secret.clone());
         blocking(move || write_files(&folder, &definition, &image_nvram, &secret))
@@ -152,9 +175,9 @@ impl Materials {
             .map_err(|source| HypervisorError::io("write the files of guest", guest.name, source))
     }
 
-    async fn image(&self, spec: &GuestSpec) -> Result<Image, HypervisorError> {
+    async fn image(&self, spec: &GuestSpec, format: DiskFormat) -> Result<Image, HypervisorError> {
         let (images, profile_key) = (Arc::clone(&self.images), spec.profile_key.clone());
-        let image = blocking(move || images::current(&images, &profile_key))
+        let image = blocking(move || images::current(&images, &profile_key, format))
             .await
             .map_err(|source| HypervisorError::io("find the image of guest", &spec.name, source))?;
         image.ok_or_else(|| HypervisorError::NoImage {
@@ -188,22 +211,29 @@ fn unreadable(path: &Path, source: io::Error) -> HypervisorError {
     HypervisorError::io("read", path.display().to_string(), source)
 }
 
-async fn make_layer(name: &str, layer: &Layer) -> Result<(), HypervisorError> {
+async fn make_disk(name: &str, disk: &Disk) -> Result<(), HypervisorError> {
+    let attempt = "make a disk of guest";
+    let (origin, path) = (disk.origin.clone(), disk.path.clone());
+    let Making::Layer { origin_format } = &disk.making else {
+        return blocking(move || reflink::copy(&origin, &path))
+            .await
+            .map_err(|source| HypervisorError::io(attempt, name, source));
+    };
     let arguments = [
         "create".into(),
         "-q".into(),
         "-f".into(),
         "qcow2".into(),
         "-F".into(),
-        layer.format.clone().into(),
+        origin_format.clone().into(),
         "-b".into(),
-        layer.below.clone().into(),
-        layer.path.clone().into(),
+        origin.into(),
+        path.into(),
     ];
     program::call("qemu-img", &arguments, LAYER_TIMEOUT)
         .await
         .map(drop)
-        .map_err(|source| HypervisorError::program("make a disk of guest", name, source))
+        .map_err(|source| HypervisorError::program(attempt, name, source))
 }
 
 /// Writes what QEMU and libvirt read beside the disks.
@@ -215,7 +245,7 @@ fn write_files(
 ) -> io::Result<()> {
     write_private(&folder.secret_path(), secret.expose().as_bytes())?;
     write_private(&folder.definition_path(), &definition.xml)?;
-    let below = definition.layers.iter().map(|layer| layer.below.clone());
+    let below = definition.disks.iter().filter_map(Disk::below);
     folder.note_disks(&below.collect::<Vec<_>>())?;
     let Some(nvram) = &definition.nvram else {
         return Ok(());

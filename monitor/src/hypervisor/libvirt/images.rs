@@ -3,12 +3,14 @@
 //! Owns where they lie and which one is current. Never changes one.
 //!
 //! ```text
-//! images/<profile_key>/<name>/disk.qcow2   what a runner's first disk is a layer upon
+//! images/<profile_key>/<name>/disk.qcow2   what a runner's first disk is a layer upon; or disk.raw,
+//!                                          what it is a copy of
 //!                             nvram.fd     the firmware's variables, where there are any
 //! ```
 //!
-//! The last by name is current; a name that begins with the date makes that the newest. A folder
-//! gets its name only once all in it is complete, by being renamed from one that begins with a dot.
+//! The last by name is current, of those whose disk is what the profile wants disks to be; a name that
+//! begins with the date makes that the newest. A folder gets its name only once all in it is complete,
+//! by being renamed from one that begins with a dot.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +21,7 @@ use std::{
     time::SystemTime,
 };
 
-use shared::values::ProfileKey;
+use shared::{settings::DiskFormat, values::ProfileKey};
 
 use super::folder::{self, Folder, unless_missing};
 
@@ -30,21 +32,25 @@ const KEPT_COUNT: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     folder: PathBuf,
+    format: DiskFormat,
+}
+
+/// What the disk of an image is called, in its folder and where it is built.
+pub fn disk_name(format: DiskFormat) -> String {
+    format!("disk.{}", format.word())
 }
 
 impl Image {
-    /// The disk, in the format qcow2.
+    /// The disk.
     pub fn disk(&self) -> PathBuf {
-        self.folder.join("disk.qcow2")
+        self.folder.join(disk_name(self.format))
     }
 
     /// The firmware's variables; there need not be any.
     pub fn nvram(&self) -> PathBuf {
         self.folder.join("nvram.fd")
     }
-}
 
-impl Image {
     /// When it was complete: its name says so, or else the time that its folder was last changed.
     pub fn built_at(&self) -> io::Result<SystemTime> {
         let name = self.folder.file_name().and_then(|name| name.to_str());
@@ -71,10 +77,21 @@ pub fn root(data_path: &Path) -> PathBuf {
     data_path.join("images")
 }
 
-/// The current image of a profile, if it has one. Blocks.
-pub fn current(images: &Path, profile_key: &ProfileKey) -> io::Result<Option<Image>> {
-    let newest = complete(&images.join(profile_key.as_str()))?.pop_last();
-    Ok(newest.map(|folder| Image { folder }))
+/// The current image of a profile whose disks are of that format, if it has one. Blocks.
+pub fn current(
+    images: &Path,
+    profile_key: &ProfileKey,
+    format: DiskFormat,
+) -> io::Result<Option<Image>> {
+    let newest_first = complete(&images.join(profile_key.as_str()))?
+        .into_iter()
+        .rev();
+    for image in newest_first.map(|folder| Image { folder, format }) {
+        if image.disk().try_exists()? {
+            return Ok(Some(image));
+        }
+    }
+    Ok(None)
 }
 
 /// The folders of all complete images of a profile.
@@ -99,16 +116,18 @@ fn complete(profile: &Path) -> io::Result<BTreeSet<PathBuf>> {
 pub fn promote(
     images: &Path,
     profile_key: &ProfileKey,
+    format: DiskFormat,
     image_name: &str,
     built: &Folder,
 ) -> io::Result<()> {
     let profile = images.join(profile_key.as_str());
     let new = Image {
         folder: profile.join(".new"),
+        format,
     };
     unless_missing(fs::remove_dir_all(&new.folder))?;
     fs::create_dir_all(&new.folder)?;
-    let disk = built.path().join("disk.qcow2");
+    let disk = built.path().join(disk_name(format));
     // On disk before it is known by its name: a power cut must not leave an image that is not whole.
     File::open(&disk)?.sync_all()?;
     fs::rename(disk, new.disk())?;
@@ -129,9 +148,8 @@ fn prune(profile: &Path, built: &Folder) -> io::Result<()> {
     }
     let in_use = folder::disks_in_use(built.root())?;
     for folder in folders {
-        let image = Image { folder };
-        if !in_use.contains(&image.disk()) {
-            fs::remove_dir_all(image.folder)?;
+        if !in_use.iter().any(|disk| disk.starts_with(&folder)) {
+            fs::remove_dir_all(folder)?;
         }
     }
     Ok(())
@@ -147,16 +165,25 @@ mod tests {
     fn the_last_complete_image_is_current() {
         let images = tempfile::tempdir().unwrap();
         let linux: ProfileKey = "linux".parse().unwrap();
-        let current = || super::current(images.path(), &linux).unwrap();
-        assert_eq!(current(), None);
+        let current = |format| super::current(images.path(), &linux, format).unwrap();
+        assert_eq!(current(DiskFormat::Qcow2), None);
         let folder = images.path().join("linux");
-        for name in ["2026-02-01", "2026-11-23", "2026-03-01", ".2027-01-01"] {
+        for (name, disk) in [
+            ("2026-02-01", "disk.raw"),
+            ("2026-11-23", "disk.qcow2"),
+            ("2026-03-01", "disk.qcow2"),
+            ("2026-12-01", "other"),
+            (".2027-01-01", "disk.qcow2"),
+        ] {
             fs::create_dir_all(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join(disk), "").unwrap();
         }
         fs::write(folder.join("readme"), "").unwrap();
-        let image = current().unwrap();
+        let image = current(DiskFormat::Qcow2).unwrap();
         assert_eq!(image.disk(), folder.join("2026-11-23/disk.qcow2"));
         assert_eq!(image.nvram(), folder.join("2026-11-23/nvram.fd"));
+        let image = current(DiskFormat::Raw).unwrap();
+        assert_eq!(image.disk(), folder.join("2026-02-01/disk.raw"));
     }
 
     #[test]
@@ -169,7 +196,9 @@ mod tests {
             fs::create_dir(&folder).unwrap();
             let changed_at = fs::metadata(&folder).unwrap().modified().unwrap();
             let expected = if is_told { moment } else { changed_at };
-            assert_eq!(Image { folder }.built_at().unwrap(), expected, "{name}");
+            let format = DiskFormat::Qcow2;
+            let image = Image { folder, format };
+            assert_eq!(image.built_at().unwrap(), expected, "{name}");
         }
     }
 
@@ -183,13 +212,18 @@ mod tests {
         let built = Folder::new(&root, "ci-rebuild-linux");
         for number in 1..=6 {
             assert!(built.make().unwrap());
-            fs::write(built.path().join("disk.qcow2"), number.to_string()).unwrap();
-            promote(&images, &linux, &format!("2026-0{number}"), &built).unwrap();
-            let image = current(&images, &linux).unwrap().unwrap();
+            // They are counted together, whatever their disks are.
+            let format = match number {
+                5 => DiskFormat::Raw,
+                _ => DiskFormat::Qcow2,
+            };
+            fs::write(built.path().join(disk_name(format)), number.to_string()).unwrap();
+            promote(&images, &linux, format, &format!("2026-0{number}"), &built).unwrap();
+            let image = current(&images, &linux, format).unwrap().unwrap();
             let disk = fs::read_to_string(image.disk()).unwrap();
             assert_eq!(disk, number.to_string());
             if number == 2 {
-                runner.note_disks(&[image.disk()]).unwrap();
+                runner.note_disks(&[&image.disk()]).unwrap();
             }
             built.retire().unwrap();
             built.remove().unwrap();

@@ -1,13 +1,13 @@
 //! The `libvirt` driver: a guest is a virtual machine, made from the profile's `guest.xml` on
-//! freshly layered disks.
+//! freshly made disks.
 //!
 //! Owns the machines whose names begin with the prefixes of runners and of rebuilds, and their folders. It speaks to
 //! libvirt by its command line, `virsh`, so that building the monitor needs nothing of libvirt.
 //! Never touches a machine of another name, and never a disk outside a guest's folder.
 //!
 //! ```text
-//! create ──> folder ──> layers ──> `virsh create` ──> running ──> ended
-//!                                                                 │ by itself or destroyed
+//! create ──> folder ──> disks ──> `virsh create` ──> running ──> ended
+//!                                                                │ by itself or destroyed
 //!                        folder moved aside ──> machine ended ──> folder removed
 //! ```
 //!
@@ -37,12 +37,13 @@ mod host;
 mod images;
 mod memory;
 mod rebuild;
+mod reflink;
 mod screen;
 mod virsh;
 
 pub use definition::TemplateError;
 pub use driver::Driver;
 pub use folder::has_guests;
-pub use furnish::check;
+pub use furnish::{check, check_reflinks};
 pub use host::HostMemory;
 pub use rebuild::BuildSpec;

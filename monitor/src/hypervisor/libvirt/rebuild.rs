@@ -21,7 +21,7 @@ use std::{
 use shared::{
     clock::Clock,
     secret::Secret,
-    settings::{BuildSettings, ConfigIso, GuestProof},
+    settings::{BuildSettings, ConfigIso, DiskFormat, GuestProof},
     units::Memory,
     values::ProfileKey,
 };
@@ -56,6 +56,8 @@ pub struct BuildSpec {
     pub profile_key: ProfileKey,
     /// How the guest proves itself.
     pub proof: GuestProof,
+    /// What its disk is to be.
+    pub disks: DiskFormat,
     /// From what.
     pub build: BuildSettings,
     /// The folder that the base lies below.
@@ -80,9 +82,12 @@ impl Driver {
         let promoted = match built {
             Ok(()) => {
                 let (folder, images) = (self.folder(name), self.materials.images.clone());
-                let profile_key = spec.profile_key.clone();
+                let (profile_key, format) = (spec.profile_key.clone(), spec.disks);
                 let image_name = images::image_name(Clock::start().now().to_system_time());
-                blocking(move || images::promote(&images, &profile_key, &image_name, &folder))
+                let promoted = blocking(move || {
+                    images::promote(&images, &profile_key, format, &image_name, &folder)
+                });
+                promoted
                     .await
                     .map_err(|source| HypervisorError::io("keep the image of guest", name, source))
             }
@@ -196,14 +201,15 @@ impl Driver {
 
 /// Makes the disk that a build begins with.
 async fn make_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorError> {
-    let disk = folder.path().join("disk.qcow2");
+    let disk = folder.path().join(images::disk_name(spec.disks));
+    let format = OsString::from(spec.disks.word());
     let size = OsString::from(spec.build.size.bytes().to_string());
     let calls = match &spec.build.base {
         None => vec![vec![
             "create".into(),
             "-q".into(),
             "-f".into(),
-            "qcow2".into(),
+            format,
             disk.into(),
             size,
         ]],
@@ -214,11 +220,18 @@ async fn make_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorEr
                     "convert".into(),
                     "-q".into(),
                     "-O".into(),
-                    "qcow2".into(),
+                    format.clone(),
                     root.join(base).into(),
                     disk.clone().into(),
                 ],
-                vec!["resize".into(), "-q".into(), disk.into(), size],
+                vec![
+                    "resize".into(),
+                    "-q".into(),
+                    "-f".into(),
+                    format,
+                    disk.into(),
+                    size,
+                ],
             ]
         }
     };

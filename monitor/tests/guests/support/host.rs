@@ -252,9 +252,9 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    /// Guests outlive their monitor, but not their test.
-    fn drop(&mut self) {
+impl Host {
+    /// Ends all guests of a monitor that is gone.
+    pub fn end_machines(&self) {
         for guest in self.machines().into_iter().chain(self.builders()) {
             if std::thread::panicking() {
                 let console = fs::read(self.path(&format!("data/virtual/{guest}/console.log")));
@@ -269,5 +269,12 @@ impl Drop for Host {
                 end(&guest);
             }
         }
+    }
+}
+
+impl Drop for Host {
+    /// Guests outlive their monitor, but not their test.
+    fn drop(&mut self) {
+        self.end_machines();
     }
 }

@@ -3,6 +3,7 @@
 mod daemon;
 mod host;
 mod libvirt;
+mod mounts;
 mod queue;
 
 use std::{future::Future, time::Duration};
@@ -10,6 +11,7 @@ use std::{future::Future, time::Duration};
 pub use daemon::Daemon;
 pub use host::{Host, Profile};
 pub use libvirt::{listener_count, qemu_pid, restart_libvirtd, signal, virsh};
+pub use mounts::{mount, mount_xfs, unmount};
 pub use queue::Queue;
 
 /// Long enough for guests without KVM on a busy machine; only a test that fails waits that long.

@@ -39,12 +39,22 @@ const TEMPLATE: &str = r#"<?xml version='1.0'?>
 </domain>"#;
 
 fn define_as(proof: GuestProof, template: &str) -> Result<Definition, TemplateError> {
+    define_upon(DiskFormat::Qcow2, proof, template)
+}
+
+fn define_upon(
+    image_format: DiskFormat,
+    proof: GuestProof,
+    template: &str,
+) -> Result<Definition, TemplateError> {
+    let image_disk = format!("/data/images/a/1/disk.{}", image_format.word());
     let guest = Newborn {
         name: "ci-runner-a.1",
         uuid: uuid::Uuid::from_u128(7),
         mac: [1, 2, 3, 0xfe],
         folder: Path::new("/data/virtual/ci-runner-a.1"),
-        image_disk: Path::new("/data/images/a/1/disk.qcow2"),
+        image_disk: Path::new(&image_disk),
+        image_format,
         builds: false,
         cdroms: &[],
         memory_max: Memory::from_bytes(256 << 20),
@@ -91,16 +101,18 @@ fn what_is_the_guests_own_is_replaced_and_the_rest_is_kept() {
 #[test]
 fn every_disk_that_can_be_written_becomes_a_layer() {
     let (definition, xml) = defined(GuestProof::Address);
-    let layer = |number: u8, below: &str| Layer {
+    let layer = |number: u8, origin: &str| Disk {
         path: format!("/data/virtual/ci-runner-a.1/disk-{number}.qcow2").into(),
-        below: below.into(),
-        format: "qcow2".to_owned(),
+        origin: origin.into(),
+        making: Making::Layer {
+            origin_format: "qcow2".to_owned(),
+        },
     };
     let layers = [
         layer(0, "/images/boot.qcow2"),
         layer(1, "/data/images/a/1/disk.qcow2"),
     ];
-    assert_eq!(definition.layers, layers);
+    assert_eq!(definition.disks, layers);
     for layer in layers {
         assert_has(
             &xml,
@@ -113,6 +125,26 @@ fn every_disk_that_can_be_written_becomes_a_layer() {
     );
     assert!(!xml.contains("/dev/null") && !xml.contains("boot.qcow2"));
     assert_has(&xml, r#"<disk device="cdrom" type="block"><target"#);
+}
+
+#[test]
+fn a_raw_image_is_copied_and_only_that() {
+    let definition = define_upon(DiskFormat::Raw, GuestProof::Address, TEMPLATE).unwrap();
+    let [boot, image] = &definition.disks[..] else {
+        panic!("{:?}", definition.disks);
+    };
+    assert_eq!(boot.below(), Some(Path::new("/images/boot.qcow2")));
+    let copy = Disk {
+        path: "/data/virtual/ci-runner-a.1/disk-1.raw".into(),
+        origin: "/data/images/a/1/disk.raw".into(),
+        making: Making::Copy,
+    };
+    assert_eq!(*image, copy);
+    assert_eq!(image.below(), None);
+    let xml = String::from_utf8(definition.xml).unwrap();
+    let driver = r#"<driver cache="none" io="native" name="qemu" type="raw" />"#;
+    let source = r#"<source file="/data/virtual/ci-runner-a.1/disk-1.raw" />"#;
+    assert_has(&xml, &format!("{driver}{source}"));
 }
 
 #[test]
@@ -212,6 +244,7 @@ fn the_disk_of_a_build_is_the_image_itself() {
         mac: [1, 2, 3, 4],
         folder: Path::new("/data/virtual/ci-rebuild-a"),
         image_disk: Path::new("/data/virtual/ci-rebuild-a/disk.qcow2"),
+        image_format: DiskFormat::Qcow2,
         builds: true,
         cdroms: &["/deps/setup.iso".into()],
         memory_max: Memory::from_bytes(256 << 20),
@@ -235,7 +268,7 @@ fn the_disk_of_a_build_is_the_image_itself() {
         define(TEMPLATE.as_bytes(), &too_many).unwrap_err(),
         TemplateError::FewDrives(2)
     );
-    let below: Vec<_> = definition.layers.iter().map(|it| &it.below).collect();
+    let below: Vec<_> = definition.disks.iter().filter_map(Disk::below).collect();
     assert_eq!(
         below,
         [Path::new("/images/boot.qcow2")],

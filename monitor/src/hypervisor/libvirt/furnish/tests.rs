@@ -58,7 +58,7 @@ async fn a_guest_without_an_image_is_refused_until_there_is_one() {
     };
     let folder = Folder::new(data.path(), &spec.name);
     let error = materials
-        .furnish(&folder, &spec, GuestProof::FwCfg)
+        .furnish(&folder, &spec, &ImageSettings::default())
         .await
         .unwrap_err();
     assert_eq!(
@@ -77,12 +77,14 @@ fn only_the_monitors_user_may_read_the_secret() {
     assert!(folder.make().unwrap());
     let images = data.path().join("images");
     fs::create_dir_all(images.join("linux/1")).unwrap();
-    let image = images::current(&images, &linux()).unwrap().unwrap();
+    fs::write(images.join("linux/1/disk.qcow2"), "").unwrap();
+    let image = images::current(&images, &linux(), DiskFormat::Qcow2);
+    let image = image.unwrap().unwrap();
     let template = data.path().join("VARS.fd");
     fs::write(&template, "the profile's").unwrap();
     let definition = Definition {
         xml: b"<domain/>".to_vec(),
-        layers: Vec::new(),
+        disks: Vec::new(),
         nvram: Some(super::super::definition::Nvram {
             path: folder.path().join("nvram.fd"),
             template: Some(template),
