@@ -100,10 +100,11 @@ impl Folder {
     /// Removes the folder that has been moved aside; the log is kept until many others have ended.
     pub fn remove(&self) -> io::Result<()> {
         let logs = self.guests.join(".logs");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&logs)?;
+        // No folder above it is made again: a data directory that somebody has removed stays gone.
+        match DirBuilder::new().mode(0o700).create(&logs) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
         let ended_path = self.ended_path();
         unless_missing(fs::rename(
             ended_path.join("log"),

@@ -26,10 +26,7 @@ async fn a_guest_that_ends_by_itself_is_news_and_leaves_only_its_log() {
 
     assert_eq!(next(&mut events).await, NAME);
     assert!(names(&driver).await.is_empty());
-    until("the folder is removed", || {
-        files(&guests_path(&data)) == [".logs".to_owned()].into()
-    })
-    .await;
+    until_only_logs_are_left(&data).await;
     let log = guests_path(&data).join(".logs").join(format!("{NAME}.log"));
     until("the log is complete", || {
         fs::read(&log).unwrap() == b"said\nshouted\n"
@@ -93,6 +90,7 @@ async fn what_a_guest_leaves_running_ends_with_it() {
             .into_iter()
             .any(|file| is_alive(pid_in(&data, file)))
     );
+    until_only_logs_are_left(&data).await;
 }
 
 #[tokio::test]

@@ -90,6 +90,14 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until nothing is left of the guests but their logs, so that nobody writes any more.
+async fn until_only_logs_are_left(data: &TempDir) {
+    until("only logs are left", || {
+        files(&guests_path(data)) == [".logs".to_owned()].into()
+    })
+    .await;
+}
+
 async fn names(driver: &Driver) -> Vec<String> {
     let guests = driver.list().await.unwrap();
     assert!(guests.iter().all(|guest| guest.ipv4_address.is_none()));

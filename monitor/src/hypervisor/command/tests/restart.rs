@@ -61,10 +61,7 @@ async fn what_a_guest_left_running_that_ended_unseen_is_ended() {
             .into_iter()
             .any(|file| is_alive(pid_in(&data, file)))
     );
-    until("the folder is removed", || {
-        files(&guests_path(&data)) == [".logs".to_owned()].into()
-    })
-    .await;
+    until_only_logs_are_left(&data).await;
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ async fn what_cannot_be_removed_stays_listed_and_is_tried_again() {
 
     fs::remove_file(obstacle).unwrap();
     assert!(names(&driver).await.is_empty());
+    until_only_logs_are_left(&data).await;
 }
 
 #[tokio::test]
