@@ -86,12 +86,14 @@ fn answer(markup: &Markup) -> HttpResponse {
 
 fn live(desk: &Desk) -> Markup {
     let shown = desk.pool.listen().borrow().clone();
-    match shown {
-        Some(shown) => html! {
-            (render(&shown.view, desk.pool.now()))
-            (render_github(&desk.github.standing(), desk.pool.now()))
-        },
-        None => html! { p { "The monitor has just started and has not seen its runners yet." } },
+    let now = desk.pool.now();
+    html! {
+        @match shown {
+            Some(shown) => (render(&shown.view, now)),
+            None => p { "The monitor has just started and has not seen its runners yet." },
+        }
+        // Also before the first look: a token that is not taken may be why there is none.
+        (render_github(&desk.github.standing(), now))
     }
 }
 
@@ -117,7 +119,11 @@ fn render_github(standing: &GithubStanding, now: Timestamp) -> Markup {
         h2 { "GitHub" }
         @if let Some(warning) = standing.warning(now) { p.invalid { (warning) } }
         p {
-            "Asked as " (standing.asks_as) "."
+            "Asked as " (standing.asks_as)
+            @if let Some(expires_at) = standing.expires_at.filter(|_| !standing.is_renewed) {
+                ", until " (expires_at.date())
+            }
+            "."
             @if !standing.permissions.is_empty() {
                 " May: "
                 @for (index, (name, level)) in standing.permissions.iter().enumerate() {
@@ -276,5 +282,24 @@ fn age(since: Option<Timestamp>, now: Timestamp) -> String {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{github::GithubBoard, secret::Secret};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_token_is_shown_however_far_it_is_and_that_of_one_that_renews_itself_is_not() {
+        let mut standing = GithubBoard::new(&Secret::new("token").into()).standing();
+        let shown =
+            |standing: &GithubStanding| render_github(standing, Timestamp::default()).into_string();
+        assert!(shown(&standing).contains("Asked as a token."));
+        standing.expires_at = Some(Timestamp::from_seconds(1_798_106_400));
+        assert!(shown(&standing).contains("Asked as a token, until 2026-12-24."));
+        standing.is_renewed = true;
+        assert!(shown(&standing).contains("Asked as a token."));
     }
 }

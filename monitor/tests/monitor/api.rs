@@ -30,14 +30,11 @@ async fn before_the_first_look_the_monitor_lives_but_is_not_ready() {
     }
     assert_eq!(monitor.take("job").await.status, 503);
     assert_eq!(monitor.get("healthz").await.status, 200);
-    assert!(
-        monitor
-            .get("")
-            .await
-            .text()
-            .unwrap()
-            .contains("has not seen its runners yet")
-    );
+    let page = monitor.get("").await;
+    let page = page.text().unwrap();
+    for part in ["has not seen its runners yet", "Asked as a token."] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     host.emulator().faults().clear_all();
     monitor.until_idle(1).await;
     assert_eq!(monitor.get("readyz").await.status, 200);
