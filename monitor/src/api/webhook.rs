@@ -4,6 +4,8 @@
 //! next look happen sooner, and polling finds everything that no webhook told.
 //! Source: GitHub's documentation, "Validating webhook deliveries" and "Webhook events and payloads".
 
+use std::time::Duration;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -20,6 +22,9 @@ use super::Desk;
 /// The largest payload that is read. GitHub's own limit is 25 MB, but what it says of a job has
 /// some twenty kilobytes, and grows with the number of the job's steps.
 const PAYLOAD_MAX: usize = 1024 * 1024;
+/// How long a payload may take to arrive; GitHub itself gives up after ten seconds. What has arrived
+/// of it is kept meanwhile, and anybody may send one.
+const PAYLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What GitHub signs with.
 #[derive(Clone, Debug)]
@@ -79,7 +84,11 @@ pub async fn webhook(
         let message = "a webhook needs the header X-Hub-Signature-256; set a secret at GitHub";
         return Err(ApiError::new(Code::Unauthorised, message));
     };
-    let payload = payload.to_bytes_limited(PAYLOAD_MAX).await.map_err(|_| {
+    let payload = tokio::time::timeout(PAYLOAD_TIMEOUT, payload.to_bytes_limited(PAYLOAD_MAX));
+    let payload = payload
+        .await
+        .map_err(|_| ApiError::new(Code::BadRequest, "the payload took too long to arrive"))?;
+    let payload = payload.map_err(|_| {
         let message = format!("a webhook may have {PAYLOAD_MAX} bytes");
         ApiError::new(Code::TooLarge, message)
     })?;
@@ -103,7 +112,12 @@ pub async fn webhook(
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{FromRequest, dev, test::TestRequest};
+    use futures_util::{StreamExt, stream};
+    use shared::serve::drain;
+
     use super::*;
+    use crate::api::testing::desk;
 
     /// The example in GitHub's documentation.
     #[test]
@@ -125,5 +139,24 @@ mod tests {
             assert!(!key.has_signed(b"Hello, World!", wrong), "{wrong}");
         }
         assert!(!key.has_signed(b"Hello, World", signature));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payload_that_does_not_end_is_not_waited_for() {
+        let (mut desk, _folder) = desk(drain().1);
+        desk.webhook_key = Some(Key::of(&Secret::new("secret")));
+        let request = TestRequest::post().insert_header(("x-hub-signature-256", "sha256=00"));
+        let request = request.to_http_request();
+        let mut payload = dev::Payload::Stream {
+            payload: stream::pending().boxed_local(),
+        };
+        let payload = Payload::from_request(&request, &mut payload).await.unwrap();
+        let refusal = webhook(Data::new(desk), request, payload)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refusal,
+            ApiError::new(Code::BadRequest, "the payload took too long to arrive")
+        );
     }
 }
