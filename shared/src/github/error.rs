@@ -87,7 +87,7 @@ impl GithubError {
         let is_missing_permission = answer.status == StatusCode::FORBIDDEN && retry_after.is_none();
         let message = match answer.header("x-accepted-github-permissions") {
             Some(permissions) if is_missing_permission => {
-                format!("{message} (it takes {})", shortened(permissions))
+                format!("{message} (it takes {})", shown(permissions, token))
             }
             _ => message,
         };
@@ -156,16 +156,15 @@ struct Refusal {
 
 fn message_of(answer: &Answer, token: Option<&Secret>) -> String {
     let said = answer.json::<Refusal>().map(|refusal| refusal.message);
-    let said = said.unwrap_or_default();
-    // Whatever stands between us and GitHub may repeat what we sent.
-    let said = match token {
-        Some(token) => said.replace(token.expose(), "[secret]"),
-        None => said,
-    };
-    shortened(&said)
+    shown(&said.unwrap_or_default(), token)
 }
 
-fn shortened(words: &str) -> String {
+/// `words` as they may be repeated. Whatever stands between us and GitHub may repeat what we sent.
+fn shown(words: &str, token: Option<&Secret>) -> String {
+    let words = match token {
+        Some(token) => words.replace(token.expose(), "[secret]"),
+        None => words.to_owned(),
+    };
     let characters = words.chars().filter(|character| !character.is_control());
     characters.take(MESSAGE_MAX).collect()
 }

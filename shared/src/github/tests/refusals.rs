@@ -217,10 +217,13 @@ async fn a_failed_call_keeps_its_meaning() {
 async fn the_token_is_never_repeated() {
     let server = Server::start(|request| {
         let echo = request.header("authorization").unwrap();
-        HttpResponse::BadRequest().json(json!({ "message": echo }))
+        HttpResponse::Forbidden()
+            .insert_header(("x-accepted-github-permissions", echo))
+            .json(json!({ "message": echo }))
     });
     let error = github(&server.url).list_runners().await.unwrap_err();
-    assert!(error.to_string().ends_with(": Bearer [secret]"), "{error}");
+    let expected = ": Bearer [secret] (it takes Bearer [secret])";
+    assert!(error.to_string().ends_with(expected), "{error}");
     assert!(!format!("{error:?}").contains("hunter2"));
 }
 
