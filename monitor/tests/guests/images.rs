@@ -51,7 +51,11 @@ const BUILDS_FROM_CDROM: &str = "mkdir /mnt && mount -t iso9660 /dev/sr0 /mnt &&
 #[actix_web::test]
 async fn a_build_has_its_configuration_in_a_drive_which_is_empty_in_runners() {
     let host = Host::without_image();
-    host.write("lib/profiles/tiny/user-data", "a mark of the profile");
+    // A link, as profiles have that share a file.
+    host.write("lib/profiles/other/user-data", "a mark of the profile");
+    fs::create_dir_all(host.path("lib/profiles/tiny")).unwrap();
+    let link = host.path("lib/profiles/tiny/user-data");
+    std::os::unix::fs::symlink("../other/user-data", link).unwrap();
     host.set_build_script(BUILDS_FROM_CDROM);
     let empty = "dd if=/dev/sr0 of=/dev/null 2> /dev/null || echo 'guest: has no CD-ROM'\n";
     host.set_boot_script(&format!("{empty}{}", boot_script()));

@@ -6,6 +6,7 @@ mod api;
 mod guests;
 mod outages;
 mod pool;
+mod shipped;
 mod support;
 mod takes;
 mod webhooks;

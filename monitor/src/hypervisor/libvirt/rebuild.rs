@@ -151,7 +151,8 @@ impl Driver {
             let mut arguments: Vec<OsString> = vec!["-quiet".into(), "-output".into()];
             arguments.push(path.clone().into());
             // With the names as they are written here, for Linux and for Windows.
-            arguments.extend(["-rock", "-joliet", "-volid", label].map(OsString::from));
+            arguments
+                .extend(["-rock", "-joliet", "-follow-links", "-volid", label].map(OsString::from));
             let profile = self.materials.profile_folder(&spec.profile_key);
             arguments.extend(files.iter().map(|file| profile.join(file).into()));
             let made = program::call("genisoimage", &arguments, ISO_TIMEOUT).await;

@@ -1,0 +1,16 @@
+# Run once, when Windows has just been installed: the remaining drivers, and what asks the monitor at
+# every log-on what to do. From then on this guest, and each runner that is made of its disk, does that.
+$ErrorActionPreference = 'Stop'
+$config = (Get-Volume -FileSystemLabel CI-RUNNERS).DriveLetter + ':'
+$drivers = (Get-Volume | Where-Object FileSystemLabel -like 'virtio-win*').DriveLetter + ':'
+pnputil /add-driver "$drivers\*.inf" /subdirs /install
+
+New-Item -ItemType Directory -Force C:\ci-runners | Out-Null
+Copy-Item "$config\boot.ps1" C:\ci-runners\
+$arguments = '-NoProfile -ExecutionPolicy Bypass -File C:\ci-runners\boot.ps1'
+$action = New-ScheduledTaskAction -Execute powershell.exe -Argument $arguments
+$trigger = New-ScheduledTaskTrigger -AtLogOn -User runner
+$settings = New-ScheduledTaskSettingsSet -ExecutionTimeLimit ([TimeSpan]::Zero)
+Register-ScheduledTask ci-runners -Action $action -Trigger $trigger -Settings $settings `
+    -User runner -RunLevel Highest | Out-Null
+Start-ScheduledTask ci-runners
