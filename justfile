@@ -16,6 +16,10 @@ test *word:
 guests *word:
     monitor/tests/guests/run {{ word }}
 
+# Follow the page on virtual machines in a bare Debian 12 of its own, up to a job that runs in a guest
+walk:
+    docs/walk/run
+
 # Simulate as many seeds as given, 1000 without a number; `just sim 1 --seed N --aloud` replays one
 sim *arguments:
     cargo run --release --quiet --bin simulate -- {{ arguments }}
