@@ -188,10 +188,14 @@ fn read(path: &Path) -> Result<Option<TicketKey>, KeyError> {
 /// two queues that start at once both use the key of the first.
 fn make(folder: &Path, path: &Path) -> Result<(), KeyError> {
     let write = || -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        let folders = |mode| {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true).mode(mode);
+            builder
+        };
+        // Above it there may be disks of a monitor, to which virtual machines pass through.
+        folders(0o711).create(folder.parent().unwrap_or(folder))?;
+        folders(0o700).create(folder)?;
         let draft = folder.join(format!("{KEY_FILE}.{}.new", std::process::id()));
         let key: [u8; KEY_LENGTH] = rand::random();
         let mut file = fs::OpenOptions::new()
@@ -310,8 +314,9 @@ mod tests {
 
     #[test]
     fn the_key_is_made_once_and_kept_to_ourselves() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().join("queue");
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path().join("data");
+        let folder = data.join("queue");
         let ticket = TicketKey::load_or_make(&folder)
             .unwrap()
             .sign(&claims(), LIFETIME);
@@ -321,8 +326,8 @@ mod tests {
         );
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(
-            (mode(&folder), mode(&folder.join(KEY_FILE))),
-            (0o700, 0o600)
+            (mode(&data), mode(&folder), mode(&folder.join(KEY_FILE))),
+            (0o711, 0o700, 0o600)
         );
         assert_eq!(
             fs::read_dir(&folder).unwrap().count(),

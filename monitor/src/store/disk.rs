@@ -37,7 +37,8 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
-            .mode(0o700)
+            // Virtual machines run as another user, and pass through to their disks.
+            .mode(0o711)
             .create(path)
             .map_err(|source| StoreError::io("make the data directory", path, source))?;
         let lock_path = path.join("monitor.lock");

@@ -141,7 +141,7 @@ async fn only_the_owner_may_look() {
     let path = data.path().join("new/data");
     let (store, _) = Store::open(&path).unwrap();
     store.save(b"private".to_vec()).await.unwrap();
-    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path), 0o711);
     assert_eq!(mode(&path.join("monitor.state")), 0o600);
     assert_eq!(mode(&path.join("monitor.lock")), 0o600);
 }

@@ -8,13 +8,13 @@ use shared::{http::Method, wire::MonitorDashboard};
 use crate::support::{Daemon, Host, Profile, mount_xfs, unmount, until};
 
 /// Leaves its mark on the disk that will be the image.
-const BUILDS: &str = "echo 'guest: builds'; echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync";
+pub const BUILDS: &str = "echo 'guest: builds'; echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync";
 /// Reads it, before all that a runner does.
 const READS: &str = "echo \"guest: finds $(head -c 6 /dev/vda)\"\n";
 /// Never powers off.
-const HANGS: &str = "echo 'guest: hangs'; while :; do sleep 60; done";
+pub const HANGS: &str = "echo 'guest: hangs'; while :; do sleep 60; done";
 
-const BLANK: Profile<'_> = Profile {
+pub const BLANK: Profile<'_> = Profile {
     target_count: 1,
     image: "build = { size = \"8M\", build_timeout = 60 }",
     more: "",
@@ -27,7 +27,7 @@ fn image_age(dashboard: &MonitorDashboard) -> Option<Duration> {
     dashboard.profile_runner_counts.values().next()?.image_age
 }
 
-fn boot_script() -> String {
+pub fn boot_script() -> String {
     format!("{READS}{}", include_str!("tiny/runner-boot-script"))
 }
 

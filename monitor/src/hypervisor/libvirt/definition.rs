@@ -10,7 +10,7 @@
 //! | `on_poweroff`, `on_crash` | `destroy`: a guest that ends is gone |
 //! | `disk` | see `disks` |
 //! | `nvram` | a copy: of the image's, or else of the file it names |
-//! | `serial` and `console` of type `file` | a file in the guest's folder |
+//! | `serial` and `console` of type `file` | a file in the guest's folder, which is there already |
 //! | `sysinfo` | has the guest's secret and the monitor's URL, if it proves itself by them |
 
 mod disks;
@@ -189,6 +189,8 @@ fn place_consoles(devices: &mut Element, path: &Path) {
             let source = child_or_new(port, "source");
             let path = path.display().to_string();
             source.attributes.insert("path".into(), path);
+            // Otherwise virtlogd would make it anew, and its own.
+            source.attributes.insert("append".into(), "on".into());
         }
     }
 }

@@ -69,6 +69,11 @@ impl Folder {
         self.path().join("secret")
     }
 
+    /// What the guest says, if its definition has a serial port of type `file`.
+    pub fn console_path(&self) -> PathBuf {
+        self.path().join("console.log")
+    }
+
     /// The folder of all guests.
     pub fn root(&self) -> &Path {
         &self.root

@@ -245,6 +245,8 @@ fn write_files(
 ) -> io::Result<()> {
     write_private(&folder.secret_path(), secret.expose().as_bytes())?;
     write_private(&folder.definition_path(), &definition.xml)?;
+    // Whoever writes to it for libvirt would make it, and as root; we want to read it.
+    write_private(&folder.console_path(), b"")?;
     let below = definition.disks.iter().filter_map(Disk::below);
     folder.note_disks(&below.collect::<Vec<_>>())?;
     let Some(nvram) = &definition.nvram else {

@@ -132,12 +132,21 @@ pub fn promote(
     File::open(&disk)?.sync_all()?;
     fs::rename(disk, new.disk())?;
     unless_missing(fs::rename(built.path().join("nvram.fd"), new.nvram()))?;
-    // QEMU reads it, as whichever user. Nobody writes to it any more.
-    fs::set_permissions(new.disk(), Permissions::from_mode(0o444))?;
+    seal(&new.disk())?;
     File::open(&new.folder)?.sync_all()?;
     fs::rename(&new.folder, profile.join(image_name))?;
     File::open(&profile)?.sync_all()?;
     prune(&profile, built)
+}
+
+/// QEMU reads the disk, as whichever user. Nobody writes to it any more.
+fn seal(disk: &Path) -> io::Result<()> {
+    match fs::set_permissions(disk, Permissions::from_mode(0o444)) {
+        // libvirt gives it to QEMU's user while the guest runs, and where it cannot note whose it was,
+        // to root after that: then nobody of us writes to it either.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        sealed => sealed,
+    }
 }
 
 /// Removes all but the newest images. One that a guest is still working upon stays.

@@ -13,7 +13,8 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, File},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -78,7 +79,8 @@ impl Driver {
             .claims
             .claim(name)
             .ok_or_else(|| HypervisorError::Occupied { name: name.clone() })?;
-        let built = self.build(spec).await;
+        let mut console = None;
+        let built = self.build(spec, &mut console).await;
         let promoted = match built {
             Ok(()) => {
                 let (folder, images) = (self.folder(name), self.materials.images.clone());
@@ -92,7 +94,7 @@ impl Driver {
                     .map_err(|source| HypervisorError::io("keep the image of guest", name, source))
             }
             Err(error) => {
-                self.keep_last_words(spec).await;
+                self.keep_last_words(spec, console).await;
                 Err(error)
             }
         };
@@ -104,7 +106,12 @@ impl Driver {
         promoted
     }
 
-    async fn build(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
+    /// Puts the `console` there as soon as there is one.
+    async fn build(
+        &self,
+        spec: &BuildSpec,
+        console: &mut Option<File>,
+    ) -> Result<(), HypervisorError> {
         let name = &spec.guest_name;
         let folder = self.folder(name);
         let made = {
@@ -119,6 +126,8 @@ impl Driver {
         make_disk(spec, &folder).await?;
         let cdroms = self.cdroms(spec, &folder).await?;
         self.materials.furnish_build(&folder, spec, &cdroms).await?;
+        let console_path = folder.console_path();
+        *console = blocking(move || File::open(console_path)).await.ok();
         let started = self.virsh.create(&folder.definition_path()).await;
         started.map_err(|source| HypervisorError::program("start guest", name, source))?;
         let deadline = Instant::now() + spec.build.build_timeout;
@@ -169,10 +178,10 @@ impl Driver {
     }
 
     /// Keeps what is on the screen and the console of a failed build, for whoever looks for the cause.
-    async fn keep_last_words(&self, spec: &BuildSpec) {
+    async fn keep_last_words(&self, spec: &BuildSpec, console: Option<File>) {
         let seen = self.screenshot(&spec.guest_name, Freshness::Now).await;
         let png = seen.ok().flatten();
-        let console = self.folder(&spec.guest_name).path().join("console.log");
+        let console_path = self.folder(&spec.guest_name).console_path();
         let failed = self.failed_folder(&spec.profile_key);
         let kept = blocking(move || {
             unless_missing(fs::remove_dir_all(&failed))?;
@@ -180,7 +189,7 @@ impl Driver {
             if let Some(png) = png {
                 fs::write(failed.join("screenshot.png"), png)?;
             }
-            unless_missing(fs::copy(&console, failed.join("console.log")).map(drop))
+            unless_missing(keep_console(&console_path, console, &failed))
         });
         if let Err(error) = kept.await {
             log::warn!("failed to keep the last words of a failed build: {error}");
@@ -197,6 +206,18 @@ impl Driver {
     fn failed_folder(&self, profile_key: &ProfileKey) -> PathBuf {
         let profile = self.materials.images.join(profile_key.as_str());
         profile.join(".failed")
+    }
+}
+
+/// While the guest runs its console belongs to QEMU's user, and only root may open it; we did before.
+/// (That one may have been put aside for a new one since, when it had become long.)
+fn keep_console(path: &Path, opened: Option<File>, folder: &Path) -> io::Result<()> {
+    let kept = folder.join("console.log");
+    match (fs::copy(path, &kept), opened) {
+        (Err(error), Some(mut opened)) if error.kind() == ErrorKind::PermissionDenied => {
+            io::copy(&mut opened, &mut File::create(kept)?).map(drop)
+        }
+        (copied, _) => copied.map(drop),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     net::Ipv4Addr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
 };
 
@@ -15,9 +15,11 @@ use shared::{
 use super::{
     host::{BRIDGE, GITHUB_TOKEN, Host, Profile},
     in_time,
+    mounts::mount,
 };
 
 const PORT: u16 = 8000;
+const MONITOR: &str = env!("CARGO_BIN_EXE_monitor");
 
 /// A monitor that runs. Killed when dropped, as by a power cut.
 pub struct Daemon {
@@ -42,7 +44,7 @@ impl Daemon {
             .append(true)
             .open(&log)
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_monitor"))
+        let child = program(host)
             .arg("--config")
             .arg(settings)
             .env("GITHUB_TOKEN", GITHUB_TOKEN)
@@ -154,6 +156,35 @@ impl Daemon {
         assert_eq!(answer.status, 200, "{:?}", answer.text());
         answer.json::<TakenRunner>().unwrap().label.unwrap()
     }
+}
+
+/// The monitor, as the account that it has on this host, which owns all there is of the host.
+fn program(host: &Host) -> Command {
+    let Some(account) = host.account else {
+        return Command::new(MONITOR);
+    };
+    // Where it was built may be below somebody's home.
+    let program = Path::new("/run/monitor");
+    if !program.exists() {
+        File::create(program).unwrap();
+        mount(&["--bind", MONITOR], program);
+    }
+    let owned = Command::new("chown")
+        .args(["--recursive", account])
+        .arg(host.folder.path())
+        .status();
+    assert!(owned.unwrap().success());
+    let mut command = Command::new("setpriv");
+    let identity = [
+        "--reuid",
+        account,
+        "--regid",
+        account,
+        "--init-groups",
+        "--",
+    ];
+    command.args(identity).arg(program);
+    command
 }
 
 fn statuses(dashboard: &MonitorDashboard) -> Vec<RunnerStatus> {

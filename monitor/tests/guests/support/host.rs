@@ -3,8 +3,9 @@
 //! Owns the files and settings of a monitor, and that at the end nothing of its guests is left.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,8 @@ const TINY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/tiny");
 pub struct Host {
     pub folder: TempDir,
     pub prefix: String,
+    /// The account that its monitors have; none for root.
+    pub account: Option<&'static str>,
     /// What the settings promise to all guests.
     pub memory: &'static str,
     emulator: Emulator,
@@ -54,6 +57,19 @@ impl Default for Profile<'_> {
     }
 }
 
+/// Where the guest's kernel and the rest of it can be read by whoever guests run as. Where they were
+/// built may be below somebody's home.
+fn tiny() -> &'static str {
+    let readable = Path::new("/run/tiny");
+    if !readable.exists() {
+        fs::create_dir(readable).unwrap();
+        for name in ["vmlinuz", "initrd"] {
+            fs::copy(Path::new(TINY).join(name), readable.join(name)).unwrap();
+        }
+    }
+    "/run/tiny"
+}
+
 impl Host {
     /// A host whose profile has an image, and whose guests play GitHub's runner software.
     pub fn new() -> Self {
@@ -73,6 +89,7 @@ impl Host {
 
     fn bare(prefix: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
         let listener = TcpListener::bind((BRIDGE, 0)).unwrap();
         let github_url = format!("http://{}", listener.local_addr().unwrap());
         let emulator = Emulator::new(EmulatorSettings::new(Secret::new(GITHUB_TOKEN)));
@@ -80,6 +97,7 @@ impl Host {
         let host = Self {
             folder,
             prefix: prefix.to_owned(),
+            account: None,
             memory: "8G",
             emulator,
             _serving: serving,
@@ -93,7 +111,7 @@ impl Host {
         };
         let template = include_str!("../tiny/guest.xml")
             .replace("DOMAIN_TYPE", domain_type)
-            .replace("TINY", TINY);
+            .replace("TINY", tiny());
         host.write("lib/profiles/tiny/guest.xml", &template);
         host.set_boot_script(include_str!("../tiny/runner-boot-script"));
         host

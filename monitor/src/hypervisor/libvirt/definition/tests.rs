@@ -7,6 +7,7 @@ const TEMPLATE: &str = r#"<?xml version='1.0'?>
   <name>profile.init</name>
   <uuid>ec747b67-ffb4-47cc-a27b-43156ca1724f</uuid>
   <memory unit='KiB'>262144</memory>
+  <memoryBacking><hugepages><page size='1' unit='G'/></hugepages></memoryBacking>
   <os>
     <type arch='x86_64'>hvm</type>
     <nvram>/images/VARS.fd</nvram>
@@ -87,9 +88,10 @@ fn what_is_the_guests_own_is_replaced_and_the_rest_is_kept() {
         r#"<mac address="52:54:01:02:03:fe" />"#,
         r#"<mac address="52:54:01:02:03:ff" />"#,
         r#"<memory unit="KiB">262144</memory>"#,
+        r#"<memoryBacking><hugepages><page size="1" unit="G" /></hugepages></memoryBacking>"#,
         r#"<qemu:arg value="-usb" />"#,
         r#"xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0""#,
-        r#"<source path="/data/virtual/ci-runner-a.1/console.log" />"#,
+        r#"<source append="on" path="/data/virtual/ci-runner-a.1/console.log" />"#,
         r#"<console type="pty" />"#,
     ] {
         assert_has(&xml, part);

@@ -99,7 +99,11 @@ fn only_the_monitors_user_may_read_the_secret() {
         )
     };
     written().unwrap();
-    for path in [folder.secret_path(), folder.definition_path()] {
+    for path in [
+        folder.secret_path(),
+        folder.definition_path(),
+        folder.console_path(),
+    ] {
         let mode = fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

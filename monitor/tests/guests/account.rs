@@ -1,0 +1,56 @@
+//! A monitor with an account of its own, as its package gives it: all it may is to speak to libvirt.
+
+use std::fs;
+
+use emulator::model::JobPhase;
+use shared::http::Method;
+
+use crate::{
+    images::{BLANK, BUILDS, HANGS, boot_script},
+    support::{Daemon, Host, Profile, until},
+};
+
+const ACCOUNT: Option<&str> = Some("ci-runners");
+
+#[actix_web::test]
+async fn a_monitor_that_is_not_root_builds_images_and_replaces_runners() {
+    let mut host = Host::without_image();
+    host.account = ACCOUNT;
+    host.set_build_script(BUILDS);
+    host.set_boot_script(&boot_script());
+    let monitor = Daemon::start(&host, BLANK);
+    monitor.until_idle(&[0]).await;
+    assert!(host.console(0).contains("guest: finds a mark"));
+    let screen = monitor.call(Method::GET, "runner/0/screenshot/now").await;
+    assert_eq!(screen.status, 200);
+    let label = monitor.take("job").await;
+    let job = host.queue_job(&label, "true");
+    host.until_phase(job, JobPhase::Completed).await;
+    monitor.until_idle(&[1]).await;
+    until("the disks of the first to be gone", || {
+        host.folders() == [host.guest(1)]
+    })
+    .await;
+    assert_eq!(host.machines(), [host.guest(1)]);
+    assert!(!monitor.log().contains("WARN"), "{}", monitor.log());
+}
+
+#[actix_web::test]
+async fn a_monitor_that_is_not_root_keeps_the_last_words_of_a_build() {
+    let mut host = Host::without_image();
+    host.account = ACCOUNT;
+    host.set_build_script(HANGS);
+    let profile = Profile {
+        image: "build = { size = \"8M\", build_timeout = 8 }",
+        ..BLANK
+    };
+    let _monitor = Daemon::start(&host, profile);
+    let failed = host.path("data/images/tiny/.failed/console.log");
+    until("the build to be given up", || failed.exists()).await;
+    until("nothing of it to be left", || {
+        host.builders().is_empty() && host.folders().is_empty()
+    })
+    .await;
+    let console = fs::read_to_string(&failed).unwrap();
+    assert!(console.contains("guest: hangs"), "{console}");
+}
