@@ -1,6 +1,6 @@
 //! Images: built, rebuilt, and not lost when that fails.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use emulator::model::JobPhase;
 use shared::{http::Method, wire::MonitorDashboard};
@@ -42,6 +42,32 @@ async fn an_image_is_built_before_its_first_runner_which_begins_with_it() {
     assert_eq!(host.images().len(), 1);
     assert_eq!(host.folders(), [host.guest(0)]);
     assert_eq!(host.builders(), [""; 0]);
+}
+
+#[actix_web::test]
+async fn the_variables_of_a_firmware_become_part_of_the_image_and_each_runner_has_its_own() {
+    let mut host = Host::without_image();
+    host.use_uefi();
+    let tells = "[ -d /sys/firmware/efi ] && echo 'guest: has UEFI'\n";
+    host.set_build_script(&format!("{tells}{BUILDS}"));
+    host.set_boot_script(&format!("{tells}{}", boot_script()));
+    let monitor = Daemon::start(&host, BLANK);
+    monitor.until_idle(&[0]).await;
+    let console = host.console(0);
+    assert!(console.contains("guest: has UEFI"), "{console}");
+    assert!(console.contains("guest: finds a mark"), "{console}");
+    let image = format!("data/images/tiny/{}/nvram.fd", host.images()[0]);
+    let own = format!("data/virtual/{}/nvram.fd", host.guest(0));
+    let read = |path: &Path| fs::read(path).unwrap();
+    let (fresh, image, own) = (
+        read(Path::new(Host::UEFI_VARIABLES)),
+        read(&host.path(&image)),
+        read(&host.path(&own)),
+    );
+    // The firmware has written down what it found when the image was built, and nobody else did.
+    assert!(fresh != image, "the image has variables of its own");
+    assert_eq!(fresh.len(), image.len());
+    assert_eq!(own.len(), image.len());
 }
 
 /// Leaves what is on the CD-ROM on the disk that will be the image.

@@ -32,6 +32,8 @@ pub struct Host {
     pub account: Option<&'static str>,
     /// What the settings promise to all guests.
     pub memory: &'static str,
+    /// What they promise to each guest.
+    guest_memory: &'static str,
     emulator: Emulator,
     _serving: emulator::Running,
     github_url: String,
@@ -99,6 +101,7 @@ impl Host {
             prefix: prefix.to_owned(),
             account: None,
             memory: "8G",
+            guest_memory: "128M",
             emulator,
             _serving: serving,
             github_url,
@@ -116,6 +119,25 @@ impl Host {
         host.set_boot_script(include_str!("../tiny/runner-boot-script"));
         host
     }
+
+    /// Gives the guests that are made from now on a firmware that keeps variables, and the memory
+    /// that it needs.
+    pub fn use_uefi(&mut self) {
+        self.guest_memory = "256M";
+        let path = self.path("lib/profiles/tiny/guest.xml");
+        // The files' names in Debian and in Ubuntu.
+        let firmware = format!(
+            "<loader readonly=\"yes\" type=\"pflash\">/usr/share/OVMF/OVMF_CODE_4M.fd</loader>\
+             <nvram>{}</nvram><kernel>",
+            Self::UEFI_VARIABLES
+        );
+        let template = fs::read_to_string(&path).unwrap();
+        let template = template.replace("<kernel>", &firmware);
+        fs::write(&path, template.replace(">128<", ">256<")).unwrap();
+    }
+
+    /// The variables of a firmware that has never run.
+    pub const UEFI_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
     /// Puts a blank image there, as an administrator does.
     pub fn put_image(&self, name: &str) {
@@ -177,10 +199,11 @@ impl Host {
             [profiles.tiny]
             github_runner_label = "tiny-label"
             target_count = {target_count}
-            requires_normal_memory = "128M""#,
+            requires_normal_memory = "{guest_memory}""#,
             self.github_url,
             memory = self.memory,
             prefix = self.prefix,
+            guest_memory = self.guest_memory,
         );
         self.write("monitor.toml", &text);
         self.write("lib/profiles/tiny/image.toml", image);
