@@ -41,7 +41,7 @@ pub struct GithubStanding {
     pub permissions: BTreeMap<String, String>,
     /// When the token ends, by GitHub's clock; none if it does not, or GitHub has not said so yet.
     pub expires_at: Option<Timestamp>,
-    /// The primary limit, as last heard.
+    /// The primary limit (`core`), as last heard.
     pub rate_limit: Option<RateLimit>,
     /// How many questions were answered, by status.
     pub answers: BTreeMap<u16, u64>,
@@ -108,8 +108,10 @@ impl GithubBoard {
         let mut noted = self.0.lock();
         let standing = &mut noted.standing;
         *standing.answers.entry(answer.status.as_u16()).or_default() += 1;
-        if let Some(rate_limit) = RateLimit::of(answer) {
-            standing.rate_limit = Some(rate_limit);
+        // Others of GitHub's budgets are not the one that is shared by all that we ask.
+        let rate_limit = RateLimit::of(answer).filter(|limit| limit.resource == RateLimit::CORE);
+        if rate_limit.is_some() {
+            standing.rate_limit = rate_limit;
         }
         if standing.is_renewed {
             return;

@@ -24,11 +24,14 @@ pub struct RateLimit {
     pub remaining: u64,
     /// When all of them are there again, by GitHub's clock.
     pub reset_at: Timestamp,
-    /// Which of GitHub's budgets it is; mostly `core`.
+    /// Which of GitHub's budgets it is; mostly `core`, the only one that is remembered.
     pub resource: String,
 }
 
 impl RateLimit {
+    /// The budget that nearly everything is charged to.
+    pub(super) const CORE: &str = "core";
+
     /// Reads the `x-ratelimit-*` headers, if all of them are there.
     pub(super) fn of(answer: &Answer) -> Option<Self> {
         let number = |name| answer.header(name)?.parse().ok();

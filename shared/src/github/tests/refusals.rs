@@ -291,3 +291,31 @@ async fn the_last_word_about_the_primary_limit_is_remembered() {
         );
     }
 }
+
+#[actix_web::test]
+async fn another_of_githubs_budgets_is_not_taken_for_the_one_that_runs_low() {
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        let (resource, remaining) = match count.fetch_add(1, Ordering::SeqCst) {
+            0 => ("core", "100"),
+            _ => ("actions_runner_registration", "4999"),
+        };
+        HttpResponse::NoContent()
+            .insert_header(NOW_DATE)
+            .insert_header(("x-ratelimit-limit", "5000"))
+            .insert_header(("x-ratelimit-remaining", remaining))
+            .insert_header(("x-ratelimit-reset", (NOW + 1800).to_string()))
+            .insert_header(("x-ratelimit-resource", resource))
+            .finish()
+    });
+    let github = github(&server.url);
+    for _ in 0..2 {
+        github.delete_runner(1).await.unwrap();
+        let standing = github.board().standing();
+        assert_eq!(standing.rate_limit.unwrap().remaining, 100);
+    }
+    let repo = "o/r".parse().unwrap();
+    let artifacts = github.list_run_artifacts(&repo, crate::values::RunId(1), "a");
+    let error = artifacts.await.unwrap_err();
+    assert!(matches!(error, GithubError::HeldBack { .. }), "{error}");
+}
