@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
+use futures_util::future::try_join_all;
 use shared::{
     clock::Timestamp,
     github::{Github, GithubError},
@@ -306,14 +307,14 @@ fn destruction_failed(pool: &Pool, id: RunnerId, error: &GithubError) {
     pool.change(|core, now| core.handle_destruction_failed(id, retry_after, now));
 }
 
+/// To all runners at the same time: a job waits for the last of them.
 async fn add_labels(github: &Github, registration_ids: &[u64], labels: &[String]) -> bool {
-    for registration_id in registration_ids {
-        if let Err(error) = github.add_labels(*registration_id, labels).await {
-            log::warn!("failed to {error}");
-            return false;
-        }
-    }
-    true
+    let registration_ids = registration_ids.iter();
+    let added = registration_ids.map(|id| github.add_labels(*id, labels));
+    let added = try_join_all(added).await;
+    added
+        .map_err(|error| log::warn!("failed to {error}"))
+        .is_ok()
 }
 
 async fn remove_labels(github: &Github, registration_id: u64, labels: &[String]) -> bool {

@@ -25,6 +25,8 @@ pub struct GithubBoard(Arc<Mutex<Noted>>);
 #[derive(Debug)]
 struct Noted {
     standing: GithubStanding,
+    /// Until when GitHub wants to be left alone, by its clock.
+    quiet_until: Timestamp,
     /// The day, since 1970, on which the token's end was last warned of in the log.
     warned_on: Option<u64>,
 }
@@ -77,6 +79,7 @@ impl GithubBoard {
         };
         Self(Arc::new(Mutex::new(Noted {
             standing,
+            quiet_until: Timestamp::default(),
             warned_on: None,
         })))
     }
@@ -94,6 +97,18 @@ impl GithubBoard {
         let standing = &mut self.0.lock().standing;
         standing.permissions = permissions;
         standing.expires_at = Some(expires_at);
+    }
+
+    /// GitHub wants to be left alone until then.
+    pub(super) fn note_quiet(&self, until: Timestamp) {
+        let noted = &mut self.0.lock();
+        noted.quiet_until = noted.quiet_until.max(until);
+    }
+
+    /// How long GitHub wants to be left alone from `now` on, if it does.
+    pub(super) fn quiet(&self, now: Timestamp) -> Option<Duration> {
+        let quiet_until = self.0.lock().quiet_until;
+        (now < quiet_until).then(|| quiet_until.since(now))
     }
 
     pub(super) fn note_held_back(&self) {

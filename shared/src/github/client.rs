@@ -10,14 +10,15 @@ use std::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::{
-    Credential, GithubBoard, GithubError, budget::Purpose, credential::InstallationToken,
-    runner_list::Pages,
+    Credential, GithubBoard, GithubError, budget::Purpose, credential::Renewals, runner_list::Pages,
 };
 use crate::{
     clock::{Clock, Timestamp},
     http::{Answer, Call, Client, Method, Patience, Retry, StatusCode},
+    secret::Secret,
 };
 
 /// How long one question may take, and how long it is put again for somebody who waits.
@@ -66,8 +67,8 @@ pub struct Github {
     pub(super) client: Client,
     pub(super) settings: GithubSettings,
     pub(super) seen_pages: RefCell<Pages>,
-    /// The one in use, where we are an App.
-    pub(super) installation_token: tokio::sync::Mutex<Option<InstallationToken>>,
+    /// The token in use, where we are an App.
+    pub(super) renewals: tokio::sync::Mutex<Renewals>,
     pub(super) board: GithubBoard,
     clock: Clock,
     /// GitHub's time and ours at the same moment, as of the last answer.
@@ -88,7 +89,7 @@ impl Github {
                 ..settings
             },
             seen_pages: RefCell::new(Pages::new()),
-            installation_token: tokio::sync::Mutex::new(None),
+            renewals: tokio::sync::Mutex::default(),
             clock: Clock::start(),
             clocks: Cell::new(None),
             looked_at: Cell::new(None),
@@ -165,10 +166,20 @@ impl Github {
         expected: &[StatusCode],
     ) -> Result<Answer, GithubError> {
         let mut has_another_try = true;
+        let deadline = Instant::now() + call.timeout;
+        let left = || deadline.saturating_duration_since(Instant::now());
         loop {
-            let token = self.token().await?;
+            if let Some(retry_after) = self.board.quiet(self.now_at_github()) {
+                let attempt = attempt.to_owned();
+                return Err(GithubError::Quiet {
+                    attempt,
+                    retry_after,
+                });
+            }
+            let token = self.token(left()).await?;
             let call = Call {
                 bearer: Some(&token),
+                timeout: left(),
                 ..call.clone()
             };
             let answer = self.send(attempt, call).await?;
@@ -177,10 +188,19 @@ impl Github {
             }
             let is_token_refused = answer.status == StatusCode::UNAUTHORIZED;
             if !is_token_refused || !has_another_try || !self.discard(&token).await {
-                return Err(GithubError::of_answer(attempt, &answer, Some(&token)));
+                return Err(self.refused(attempt, &answer, &token));
             }
             has_another_try = false;
         }
+    }
+
+    /// What a refusal means; if it means a limit, nothing more is asked for a while.
+    pub(super) fn refused(&self, attempt: &str, answer: &Answer, token: &Secret) -> GithubError {
+        let error = GithubError::of_answer(attempt, answer, Some(token));
+        if let Some(quiet) = error.quiet() {
+            self.board.note_quiet(self.now_at_github() + quiet);
+        }
+        error
     }
 
     /// The same for somebody who waits for the outcome: what may pass is tried again while

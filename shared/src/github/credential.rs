@@ -16,6 +16,9 @@ use crate::{
 
 /// How long before its end an installation token is replaced; they live for an hour.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10 * 60);
+/// How long there is no further try after one to get a token. Whoever asks meanwhile does so with
+/// the token that there is, or shares the failure.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 
 /// As whom GitHub is asked.
 #[derive(Clone, Debug)]
@@ -68,6 +71,33 @@ impl From<Secret> for Credential {
     }
 }
 
+/// The tokens of an installation: the last one, and how the last try to get one ended.
+#[derive(Debug, Default)]
+pub(super) struct Renewals {
+    current: Option<InstallationToken>,
+    /// When there may be another try, by GitHub's clock.
+    pub(super) retry_at: Timestamp,
+    failure: Option<GithubError>,
+}
+
+impl Renewals {
+    /// What to ask with; none if a token has to be fetched first.
+    fn at_hand(&self, now: Timestamp) -> Option<Result<Secret, GithubError>> {
+        let is_pause = now < self.retry_at;
+        match (&self.current, &self.failure) {
+            (Some(current), _) if now + RENEWED_BEFORE < current.expires_at => {
+                Some(Ok(current.token.clone()))
+            }
+            // There is time left to try again.
+            (Some(current), _) if is_pause && now < current.expires_at => {
+                Some(Ok(current.token.clone()))
+            }
+            (_, Some(failure)) if is_pause => Some(Err(failure.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// A token of an installation, and what GitHub said of it.
 #[derive(Clone, Debug)]
 pub(super) struct InstallationToken {
@@ -85,30 +115,33 @@ struct Created {
 }
 
 impl Github {
-    /// The token of this moment.
-    pub(super) async fn token(&self) -> Result<Secret, GithubError> {
+    /// The token of this moment. Fetching one may take as long as `timeout`.
+    pub(super) async fn token(&self, timeout: Duration) -> Result<Secret, GithubError> {
         let key = match &self.settings.credential {
             Credential::Token(token) => return Ok(token.clone()),
             Credential::App(key) => key,
         };
         // Held while one is fetched, so that a burst of questions fetches it once.
-        let mut current = self.installation_token.lock().await;
-        let now = self.now_at_github();
-        if let Some(current) = &*current
-            && now + RENEWED_BEFORE < current.expires_at
-        {
-            return Ok(current.token.clone());
+        let mut renewals = self.renewals.lock().await;
+        if let Some(at_hand) = renewals.at_hand(self.now_at_github()) {
+            return at_hand;
         }
-        match self.installation_token(key).await {
-            Ok(renewed) => Ok(current.insert(renewed).token.clone()),
-            Err(error) => match &*current {
-                // There is time left to try again.
-                Some(current) if now < current.expires_at => {
-                    log::warn!("failed to {error}; the last token is used until it expires");
-                    Ok(current.token.clone())
-                }
-                _ => Err(error),
-            },
+        let fetched = self.installation_token(key, timeout).await;
+        let now = self.now_at_github();
+        renewals.retry_at = now + RENEWAL_PAUSE;
+        match fetched {
+            Ok(renewed) => {
+                renewals.failure = None;
+                Ok(renewals.current.insert(renewed).token.clone())
+            }
+            Err(error) => {
+                renewals.failure = Some(error.clone());
+                let current = renewals.current.as_ref();
+                let current = current.filter(|current| now < current.expires_at);
+                let current = current.ok_or_else(|| error.clone())?;
+                log::warn!("failed to {error}; the last token is used until it expires");
+                Ok(current.token.clone())
+            }
         }
     }
 
@@ -117,17 +150,19 @@ impl Github {
         if let Credential::Token(_) = self.settings.credential {
             return false;
         }
-        let mut current = self.installation_token.lock().await;
-        if current
-            .as_ref()
-            .is_some_and(|current| token.matches(current.token.expose()))
-        {
-            *current = None;
+        let mut renewals = self.renewals.lock().await;
+        let current = renewals.current.as_ref();
+        if current.is_some_and(|current| token.matches(current.token.expose())) {
+            *renewals = Renewals::default();
         }
         true
     }
 
-    async fn installation_token(&self, key: &AppKey) -> Result<InstallationToken, GithubError> {
+    async fn installation_token(
+        &self,
+        key: &AppKey,
+        timeout: Duration,
+    ) -> Result<InstallationToken, GithubError> {
         let attempt = format!("get a token for GitHub App {}", key.app_id());
         let path = format!("/app/installations/{}/access_tokens", key.installation_id());
         let url = self.api_url(&path);
@@ -138,6 +173,7 @@ impl Github {
                 bearer: Some(&ticket),
                 // Done twice, there are two tokens, and no harm.
                 retry: Retry::Once,
+                timeout,
                 ..self.call(Method::POST, &url)
             };
             let answer = self.send(&attempt, call).await?;
@@ -158,7 +194,7 @@ impl Github {
             }
             // A ticket from the future or the past is refused. By now its Date is known.
             if answer.status != StatusCode::UNAUTHORIZED || has_learnt_the_time {
-                return Err(GithubError::of_answer(&attempt, &answer, Some(&ticket)));
+                return Err(self.refused(&attempt, &answer, &ticket));
             }
             has_learnt_the_time = true;
         }

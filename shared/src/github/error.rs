@@ -49,6 +49,14 @@ pub enum GithubError {
         /// How long it can wait.
         retry_after: Duration,
     },
+    /// GitHub wants to be left alone, as it has said in answer to something else; this was not sent.
+    #[error("{attempt}: github wants to be left alone for {} s", .retry_after.as_secs())]
+    Quiet {
+        /// What was attempted.
+        attempt: String,
+        /// For how long.
+        retry_after: Duration,
+    },
     /// What GitHub has is longer than the caller takes.
     #[error("{attempt}: longer than {bytes_max} bytes")]
     TooLarge {
@@ -99,6 +107,18 @@ impl GithubError {
         }
     }
 
+    /// How long everything else has to wait, too: GitHub has refused because of a limit.
+    pub(super) fn quiet(&self) -> Option<Duration> {
+        match self {
+            Self::Answered {
+                status: StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS,
+                retry_after,
+                ..
+            } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether the same may well work later, with nothing changed on our side.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -113,7 +133,7 @@ impl GithubError {
                     || retry_after.is_some()
             }
             Self::TooLarge { .. } => false,
-            Self::HeldBack { .. } | Self::Unexpected { .. } => true,
+            Self::HeldBack { .. } | Self::Quiet { .. } | Self::Unexpected { .. } => true,
         }
     }
 
@@ -122,7 +142,7 @@ impl GithubError {
         match self {
             Self::Http { cause, .. } => cause.is_ambiguous(),
             Self::Answered { status, .. } => status.is_server_error(),
-            Self::HeldBack { .. } => false,
+            Self::HeldBack { .. } | Self::Quiet { .. } => false,
             Self::TooLarge { .. } | Self::Unexpected { .. } => true,
         }
     }
@@ -131,7 +151,9 @@ impl GithubError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answered { retry_after, .. } => *retry_after,
-            Self::HeldBack { retry_after, .. } => Some(*retry_after),
+            Self::HeldBack { retry_after, .. } | Self::Quiet { retry_after, .. } => {
+                Some(*retry_after)
+            }
             Self::Http { .. } | Self::TooLarge { .. } | Self::Unexpected { .. } => None,
         }
     }
@@ -142,6 +164,7 @@ impl GithubError {
             Self::Answered { status, .. } => Some(*status),
             Self::Http { .. }
             | Self::HeldBack { .. }
+            | Self::Quiet { .. }
             | Self::TooLarge { .. }
             | Self::Unexpected { .. } => None,
         }

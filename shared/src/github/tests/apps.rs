@@ -153,22 +153,36 @@ async fn a_token_that_is_no_longer_taken_is_replaced_at_once() {
 #[actix_web::test]
 async fn while_there_is_time_left_a_failed_renewal_does_no_harm() {
     let stage = Stage::new();
-    let (_server, github) = serve(&stage);
+    let (server, github) = serve(&stage);
     github.list_runners().await.unwrap();
     stage.status.store(500, Ordering::SeqCst);
     stage.pass(HOUR - 300);
-    github.list_runners().await.unwrap();
-    github.list_runners().await.unwrap();
+    for _ in 0..5 {
+        github.list_runners().await.unwrap();
+    }
+    assert_eq!(token_questions(&server), 2, "one try at a time");
     stage.pass(301);
     github.list_runners().await.unwrap();
-    let error = github.list_runners().await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "get a token for GitHub App 7: github answered 500 Internal Server Error: no"
-    );
-    assert!(error.is_transient());
+    for _ in 0..5 {
+        let error = github.list_runners().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "get a token for GitHub App 7: github answered 500 Internal Server Error: no"
+        );
+        assert!(error.is_transient());
+    }
+    assert_eq!(token_questions(&server), 3, "a failure is shared");
     stage.status.store(201, Ordering::SeqCst);
+    github.renewals.lock().await.retry_at = Timestamp::default();
     github.list_runners().await.unwrap();
+    assert_eq!(token_questions(&server), 4);
+}
+
+/// How often a token was asked for.
+fn token_questions(server: &Server) -> usize {
+    let lines = server.lines();
+    let tokens = lines.iter().filter(|line| line.contains("/access_tokens"));
+    tokens.count()
 }
 
 #[actix_web::test]

@@ -259,6 +259,45 @@ async fn with_little_left_of_the_limit_only_what_cannot_wait_is_asked() {
 }
 
 #[actix_web::test]
+async fn who_is_told_to_wait_asks_nothing_at_all() {
+    let server = Server::start(|request| match request.line.contains("/labels") {
+        true => refuse(429, &[("retry-after", "60")], "no"),
+        false => refuse(500, &[], "no"),
+    });
+    let github = github(&server.url);
+    // A failure is no reason to leave it alone, a limit is.
+    for _ in 0..2 {
+        let error = github.delete_runner(1).await.unwrap_err();
+        assert_eq!(error.status().map(|it| it.as_u16()), Some(500));
+    }
+    github.add_labels(7, &[]).await.unwrap_err();
+    let repo = "o/r".parse().unwrap();
+    for error in [
+        github.delete_runner(1).await.unwrap_err(),
+        github.list_runners().await.unwrap_err(),
+        github.add_labels(7, &[]).await.unwrap_err(),
+        github
+            .generate_jitconfig("r", 1, &[], "_work")
+            .await
+            .unwrap_err(),
+        github
+            .list_run_artifacts(&repo, crate::values::RunId(1), "a")
+            .await
+            .unwrap_err(),
+    ] {
+        let wait = error.retry_after().unwrap();
+        assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&wait));
+        assert!(error.is_transient() && !error.is_ambiguous(), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains(": github wants to be left alone for "),
+            "{said}"
+        );
+    }
+    assert_eq!(server.received().len(), 3);
+}
+
+#[actix_web::test]
 async fn the_last_word_about_the_primary_limit_is_remembered() {
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| {
