@@ -43,7 +43,10 @@ pub async fn grant(desk: &Desk, take: Take) -> Result<Granted, ApiError> {
     desk.pool.saved(revision).await.map_err(not_saved)?;
     let taken = tokio::select! {
         taken = prepared(desk, &unique_id) => taken,
-        () = desk.draining.begins() => return Err(ending()),
+        () = desk.draining.begins() => return Err(still_held("the monitor is being restarted")),
+        () = tokio::time::sleep(desk.answer_timeout) => {
+            return Err(still_held("GitHub has not answered yet"));
+        }
     };
     taken.ok_or_else(|| {
         ApiError::new(
@@ -54,8 +57,7 @@ pub async fn grant(desk: &Desk, take: Take) -> Result<Granted, ApiError> {
     })
 }
 
-/// Waits until the reservation's labels are at GitHub, or it has come to nothing. Both happen
-/// within the time that calls to GitHub are given.
+/// Waits until the reservation's labels are at GitHub, or it has come to nothing.
 async fn prepared(desk: &Desk, unique_id: &UniqueId) -> Option<Granted> {
     let mut changes = desk.pool.listen();
     loop {
@@ -69,8 +71,8 @@ async fn prepared(desk: &Desk, unique_id: &UniqueId) -> Option<Granted> {
 }
 
 /// What was reserved stays so, and is found again by asking again.
-fn ending() -> ApiError {
-    ApiError::new(Code::NotReady, "the monitor is being restarted; ask again").retry_after(1)
+fn still_held(why: &str) -> ApiError {
+    ApiError::new(Code::NotReady, format!("{why}; ask again")).retry_after(1)
 }
 
 fn refused(refusal: TakeRefusal, profile_key: &ProfileKey, count: Count) -> ApiError {

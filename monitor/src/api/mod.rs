@@ -56,6 +56,8 @@ pub struct Desk {
     places: Arc<Semaphore>,
     is_queue_member: bool,
     silence_max: Duration,
+    /// How long a take is kept waiting for its labels to be at GitHub.
+    answer_timeout: Duration,
     trusted_proxies: Arc<[IpAddr]>,
     lib_monitor_dir: Option<PathBuf>,
     webhook_key: Option<webhook::Key>,
@@ -83,6 +85,7 @@ impl Desk {
             places: Arc::new(Semaphore::new(HELD_MAX)),
             is_queue_member: settings.pool.queue_member,
             silence_max: SILENCE_MAX + settings.pool.monitor_poll_interval,
+            answer_timeout: settings.pool.monitor_thread_recv_timeout,
             trusted_proxies: settings.network.trusted_proxies.clone().into(),
             lib_monitor_dir: settings.lib_monitor_dir.clone(),
             github,

@@ -41,6 +41,7 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
         places: Arc::new(Semaphore::new(HELD_MAX)),
         is_queue_member: false,
         silence_max: Duration::from_secs(30),
+        answer_timeout: Duration::from_secs(30),
         trusted_proxies: Arc::new([]),
         lib_monitor_dir: None,
         webhook_key: None,

@@ -1,14 +1,19 @@
 //! Keeping the pool: runners come, do their job and go.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use emulator::{
     faults::{Fault, FaultRule, PathMatch},
     model::{JobPhase, ListMode, PageRequest},
 };
-use shared::{http::Method, wire::RunnerStatus};
+use shared::{
+    http::Method,
+    wire::{RunnerStatus, TakenRunner},
+};
 
-use crate::support::{Host, RUNNERS, WHO, code, ids, in_time, statuses, until_file};
+use crate::support::{
+    API_TOKEN, Host, RUNNERS, WHO, bearer, code, ids, in_time, statuses, until_file,
+};
 
 #[actix_web::test]
 async fn a_runner_does_one_job_and_is_replaced() {
@@ -290,6 +295,41 @@ async fn labels_can_be_added_by_the_take() {
     assert_eq!(host.emulator().faults().hit_count(rule), 1);
     let job = host.queue_job("reserved-for:job", "true");
     host.until_phase(job, JobPhase::Completed).await;
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_take_does_not_wait_for_github_for_ever_and_gets_the_same_runner_later() {
+    let host = Host::new();
+    let mut settings = host.settings(1, "reservation_labels = \"on_take\"");
+    settings.pool.monitor_thread_recv_timeout = Duration::from_millis(50);
+    let monitor = host.start(settings).await;
+    monitor.until_idle(1).await;
+    let labels = PathMatch::Suffix("/labels".into());
+    let rule = FaultRule::on("POST", labels, Fault::HoldRequest);
+    host.emulator().faults().add(rule).unwrap();
+    let token = bearer(API_TOKEN);
+    let json = [("accept", "application/json"), ("authorization", &token)];
+    let take = format!("profile/linux/take?unique_id=job&{WHO}");
+    let held = monitor.call_with(Method::POST, &take, &json).await;
+    assert_eq!(
+        (held.status.as_u16(), code(&held)),
+        (503, "not_ready".into())
+    );
+    assert_eq!(
+        statuses(&monitor.dashboard().await),
+        [RunnerStatus::Reserved]
+    );
+    host.emulator().faults().clear_all();
+    let given = async {
+        loop {
+            let answer = monitor.take("job").await;
+            if answer.status == 200 {
+                return answer.json::<TakenRunner>().unwrap();
+            }
+        }
+    };
+    assert_eq!(in_time("the runner", given).await.id, 0);
     monitor.stop().await;
 }
 

@@ -21,9 +21,9 @@ pub struct PoolSettings {
     pub monitor_start_timeout: Duration,
     /// How long a runner is reserved for a job that does not start.
     pub monitor_reserve_timeout: Duration,
-    /// How long a request may wait to be heard by the monitor.
+    /// Nothing any more; existing files have it.
     pub monitor_thread_send_timeout: Duration,
-    /// How long a request that was heard may wait for its answer.
+    /// How long a take may wait for its answer.
     pub monitor_thread_recv_timeout: Duration,
     /// Whether all runners that are not busy are to go.
     pub destroy_all_non_busy_runners: bool,
