@@ -3,13 +3,39 @@
 //!
 //! Owns those shares. Whatever else is asked, such as registering or deleting a runner, never waits.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{GithubStanding, RateLimit};
 use crate::clock::Timestamp;
 
 /// How long to wait before asking again for what was held back.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// The most claims that are looked into within a minute. Each takes two requests; GitHub lets nobody make
+/// more than 900 within one, and strangers are not to be the ones who find out.
+const CLAIMS_MAX: usize = 60;
+/// That minute.
+const CLAIMS_WINDOW: Duration = Duration::from_secs(60);
+
+/// When the last claims were looked into.
+#[derive(Debug, Default)]
+pub(super) struct ClaimPace(VecDeque<Timestamp>);
+
+impl ClaimPace {
+    /// Notes one more claim; or, if there were too many, says how long it has to wait.
+    pub(super) fn held_back(&mut self, now: Timestamp) -> Option<Duration> {
+        while self.0.front().is_some_and(|at| *at + CLAIMS_WINDOW <= now) {
+            self.0.pop_front();
+        }
+        match self.0.front() {
+            Some(first) if self.0.len() >= CLAIMS_MAX => Some((*first + CLAIMS_WINDOW).since(now)),
+            _ => {
+                self.0.push_back(now);
+                None
+            }
+        }
+    }
+}
 
 /// What a question is for, if it can wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +125,19 @@ mod tests {
             let ask = |purpose: Purpose| purpose.held_back(&standing, Some(at(1000)), at(1000));
             assert_eq!(ask(Purpose::Look), look, "{remaining}");
             assert_eq!(ask(Purpose::Proof), proof, "{remaining}");
+        }
+    }
+
+    #[test]
+    fn there_are_sixty_claims_a_minute_however_they_come() {
+        let mut pace = ClaimPace::default();
+        for claim in 0..60 {
+            assert_eq!(pace.held_back(at(1000 + claim / 2)), None);
+        }
+        assert_eq!(pace.held_back(at(1030)), Some(Duration::from_secs(30)));
+        // The two of the first second are a minute old.
+        for expected in [None, None, Some(Duration::from_secs(1))] {
+            assert_eq!(pace.held_back(at(1060)), expected);
         }
     }
 

@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{
-    Credential, GithubBoard, GithubError, budget::Purpose, credential::Renewals, runner_list::Pages,
+    Credential, GithubBoard, GithubError,
+    budget::{ClaimPace, Purpose},
+    credential::Renewals,
+    runner_list::Pages,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -75,6 +78,7 @@ pub struct Github {
     clocks: Cell<Option<(Timestamp, Timestamp)>>,
     /// When all runners were last asked for, by GitHub's clock.
     looked_at: Cell<Option<Timestamp>>,
+    claim_pace: RefCell<ClaimPace>,
 }
 
 impl Github {
@@ -93,6 +97,7 @@ impl Github {
             clock: Clock::start(),
             clocks: Cell::new(None),
             looked_at: Cell::new(None),
+            claim_pace: RefCell::default(),
         }
     }
 
@@ -139,19 +144,27 @@ impl Github {
         }
     }
 
-    /// Refuses what has to wait because little is left of the hourly limit.
+    /// Refuses what has to wait, so that enough is left of GitHub's limits for what cannot.
     pub(super) fn afford(&self, attempt: &str, purpose: Purpose) -> Result<(), GithubError> {
         let now = self.now_at_github();
         let standing = self.board.standing();
-        if let Some(retry_after) = purpose.held_back(&standing, self.looked_at.get(), now) {
+        let held = |retry_after| {
             self.board.note_held_back();
-            return Err(GithubError::HeldBack {
+            GithubError::HeldBack {
                 attempt: attempt.to_owned(),
                 retry_after,
-            });
+            }
+        };
+        if let Some(retry_after) = purpose.held_back(&standing, self.looked_at.get(), now) {
+            return Err(held(retry_after));
         }
-        if purpose == Purpose::Look {
-            self.looked_at.set(Some(now));
+        match purpose {
+            Purpose::Look => self.looked_at.set(Some(now)),
+            Purpose::Proof => {
+                let held_back = self.claim_pace.borrow_mut().held_back(now);
+                return held_back.map_or(Ok(()), |retry_after| Err(held(retry_after)));
+            }
+            Purpose::Support => {}
         }
         Ok(())
     }

@@ -41,8 +41,8 @@ pub enum GithubError {
         /// How long GitHub wants to be left alone.
         retry_after: Option<Duration>,
     },
-    /// Little is left of the hourly limit, and this can wait; it was not sent.
-    #[error("{attempt}: little is left of the hourly limit, and this can wait")]
+    /// This can wait, so that enough is left of GitHub's limits for what cannot; it was not sent.
+    #[error("{attempt}: it has to wait, so that enough is left of github's limits for what cannot")]
     HeldBack {
         /// What was attempted.
         attempt: String,

@@ -298,6 +298,29 @@ async fn who_is_told_to_wait_asks_nothing_at_all() {
 }
 
 #[actix_web::test]
+async fn claims_are_looked_into_sixty_times_a_minute_and_all_else_goes_on() {
+    let server = Server::start(|request| {
+        let mut response = match request.line.starts_with("GET") {
+            true => HttpResponse::Ok(),
+            false => HttpResponse::NoContent(),
+        };
+        let empty = json!({"total_count": 0, "artifacts": [], "runners": []});
+        response.insert_header(NOW_DATE).json(empty)
+    });
+    let github = github(&server.url);
+    let repo = "o/r".parse().unwrap();
+    let claim = || github.list_run_artifacts(&repo, crate::values::RunId(1), "a");
+    for _ in 0..60 {
+        claim().await.unwrap();
+    }
+    let error = claim().await.unwrap_err();
+    assert!(matches!(error, GithubError::HeldBack { .. }), "{error}");
+    github.list_runners().await.unwrap();
+    github.delete_runner(1).await.unwrap();
+    assert_eq!(server.received().len(), 62);
+}
+
+#[actix_web::test]
 async fn the_last_word_about_the_primary_limit_is_remembered() {
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| {
