@@ -144,7 +144,7 @@ impl Monitor {
         }
         self.note_listed(&seen);
         self.observed.registrations = Some(Listing { asked_at, seen });
-        self.registration_rhythm.succeed();
+        self.registration_rhythm.recover(now);
         self.forget_refusals_before(asked_at);
         self.note_online();
         self.note_software();

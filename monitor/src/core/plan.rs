@@ -163,10 +163,16 @@ impl Monitor {
                 };
                 Some((
                     id,
-                    self.reason_to_destroy(record, status, now.since(since))?,
+                    self.reason_to_destroy(record, status, self.waited(since, now))?,
                 ))
             })
             .collect()
+    }
+
+    /// For how long a runner could have been seen to come online, or to become busy: while GitHub
+    /// is out of reach, nothing of that is to be seen.
+    fn waited(&self, since: Timestamp, now: Timestamp) -> Duration {
+        self.registration_rhythm.waited(since, now)
     }
 
     /// `waited` is for how long the runner has been reserved, or else since it was created.

@@ -20,6 +20,9 @@ const PAUSES: Pauses = Pauses {
 /// Shortest time between two looks for which only somebody outside asked.
 const NUDGE_PAUSE: Duration = Duration::from_secs(2);
 
+/// From this long on, failures in a row are an outage. Shorter ones happen, and hold nothing up.
+const OUTAGE: Duration = Duration::from_secs(60);
+
 /// The rhythm of one kind of look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rhythm {
@@ -28,6 +31,10 @@ pub struct Rhythm {
     /// When a look is wanted that would not be due yet.
     wanted_at: Option<Timestamp>,
     back_off: BackOff,
+    /// Since when every look has failed, if the last one did.
+    failing_since: Option<Timestamp>,
+    /// When there was an answer again after the last outage.
+    recovered_at: Timestamp,
 }
 
 impl Rhythm {
@@ -63,13 +70,37 @@ impl Rhythm {
 
     /// There is an answer.
     pub fn succeed(&mut self) {
+        self.failing_since = None;
         self.is_under_way = false;
         self.back_off.succeed();
+    }
+
+    /// There is an answer, and if it ends an outage, that is remembered.
+    pub fn recover(&mut self, now: Timestamp) {
+        if self.is_out(now) {
+            self.recovered_at = now;
+        }
+        self.succeed();
+    }
+
+    /// How long of the time since `since` could be waited for something to be seen: none of an
+    /// outage, nor of what was before it.
+    pub fn waited(&self, since: Timestamp, now: Timestamp) -> Duration {
+        match self.is_out(now) {
+            true => Duration::ZERO,
+            false => now.since(since.max(self.recovered_at)),
+        }
+    }
+
+    fn is_out(&self, now: Timestamp) -> bool {
+        let failing_since = self.failing_since;
+        failing_since.is_some_and(|since| now.since(since) >= OUTAGE)
     }
 
     /// There is none. `retry_after` is how long the other side wants to be left alone.
     pub fn fail(&mut self, now: Timestamp, retry_after: Option<Duration>) {
         self.is_under_way = false;
+        self.failing_since.get_or_insert(now);
         self.hint();
         self.back_off
             .fail(now, PAUSES, retry_after.unwrap_or_default());
@@ -150,6 +181,26 @@ mod tests {
         rhythm.begin(at(121));
         rhythm.succeed();
         assert_eq!(rhythm.due_at(INTERVAL), Some(at(131)));
+    }
+
+    #[test]
+    fn an_outage_is_not_waited_through_and_a_failure_is() {
+        let mut rhythm = looked_at(100);
+        let waited = |rhythm: &Rhythm, now| rhythm.waited(at(90), at(now)).as_secs();
+        assert_eq!(waited(&rhythm, 110), 20);
+        rhythm.begin(at(110));
+        rhythm.fail(at(110), None);
+        assert_eq!(waited(&rhythm, 169), 79);
+        rhythm.recover(at(169));
+        assert_eq!(waited(&rhythm, 200), 110);
+        for failed_at in [200, 240, 4000] {
+            rhythm.fail(at(failed_at), None);
+        }
+        assert_eq!((waited(&rhythm, 259), waited(&rhythm, 260)), (169, 0));
+        rhythm.recover(at(4010));
+        assert_eq!((waited(&rhythm, 4010), waited(&rhythm, 4030)), (0, 20));
+        // What began since then has waited since then.
+        assert_eq!(rhythm.waited(at(4020), at(4030)).as_secs(), 10);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{github::RegistrationStatus, wire::RunnerStatus};
 
 use crate::core::{
-    RunnerId,
+    Look, RunnerId,
     testing::{TestPool, policy},
 };
 
@@ -87,6 +87,26 @@ fn a_reserved_runner_waits_for_its_job_for_a_while() {
     };
     let reason = Some("its job did not start within monitor_reserve_timeout");
     assert_row(too_long, RunnerStatus::Reserved, reason);
+}
+
+/// An outage of GitHub ends no reservation: the job may have the runner already, or get it next.
+#[test]
+fn an_outage_of_github_is_not_counted_against_a_job() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    take(&mut pool);
+    for _ in 0..2 {
+        let now = pool.now;
+        let look = Look::Registrations;
+        pool.monitor.handle_look_failed(look, None, now);
+        pool.pass(Duration::from_secs(1800));
+        pool.look_at_guests();
+        assert_eq!(pool.steps(), [""; 0]);
+    }
+    pool.look();
+    pool.pass(Duration::from_secs(200));
+    assert_eq!(pool.steps(), [""; 0]);
+    pool.pass(Duration::from_secs(1));
+    assert_eq!(pool.steps().len(), 1);
 }
 
 #[test]
