@@ -144,32 +144,41 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
             ],
         );
         serve("/webhook", "POST", vec![post().to(webhook::webhook)]);
-        for (path, route) in [
-            ("/", get().to(page::whole)),
-            ("/dashboard.html", get().to(page::live_part)),
-            ("/dashboard.json", get().to(dashboard::json)),
-            ("/github-jitconfig", get().to(guest::github_jitconfig)),
-            ("/boot", get().to(guest::boot)),
-            ("/image-deps/{path:.*}", get().to(image_deps::file)),
-            (
-                "/runner/{id}/screenshot.png",
-                get().to(screenshot::of_runner),
-            ),
-            (
-                "/runner/{id}/screenshot/now",
-                get().to(screenshot::of_runner_now),
-            ),
-            (
-                "/profile/{profile_key}/screenshot.png",
-                get().to(screenshot::of_profile),
-            ),
-            ("/metrics", get().to(metrics::metrics)),
-            ("/healthz", get().to(health::alive)),
-            ("/readyz", get().to(health::ready)),
-        ] {
+        for (path, route) in views() {
             serve(path, "GET", vec![route]);
         }
     }
+}
+
+/// All that is only looked at.
+fn views() -> Vec<(&'static str, Route)> {
+    vec![
+        ("/", get().to(page::whole)),
+        ("/dashboard.html", get().to(page::live_part)),
+        ("/dashboard.json", get().to(dashboard::json)),
+        ("/github-jitconfig", get().to(guest::github_jitconfig)),
+        ("/boot", get().to(guest::boot)),
+        ("/image-deps/{path:.*}", get().to(image_deps::file)),
+        (
+            "/runner/{id}/screenshot.png",
+            get().to(screenshot::of_runner),
+        ),
+        (
+            "/runner/{id}/screenshot/now",
+            get().to(screenshot::of_runner_now),
+        ),
+        (
+            "/profile/{profile_key}/screenshot.png",
+            get().to(screenshot::of_profile),
+        ),
+        (
+            "/profile/{profile_key}/console.log",
+            get().to(screenshot::last_console),
+        ),
+        ("/metrics", get().to(metrics::metrics)),
+        ("/healthz", get().to(health::alive)),
+        ("/readyz", get().to(health::ready)),
+    ]
 }
 
 /// The world has not been looked at yet.

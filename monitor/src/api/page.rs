@@ -184,7 +184,8 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
                         }
                         td.invalid {
                             @if let Some(failure) = &image.failure {
-                                "failed to " (failure) " (" (image.failure_count) " in a row)"
+                                "failed to " (failure) " (" (image.failure_count) " in a row), "
+                                a href={ "profile/" (profile_key) "/console.log" } { "console" }
                             }
                         }
                     }

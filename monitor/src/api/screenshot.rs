@@ -1,10 +1,11 @@
-//! What is on the screens of virtual machines. Open to all, like the dashboard.
+//! What is on the screens of virtual machines, and what the last build that failed has said. Open to
+//! all, like the dashboard.
 //!
 //! Owns which guest is meant. How often a picture is taken is limited by the hypervisor.
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, ContentType},
+    http::header::{CACHE_CONTROL, ContentType, X_CONTENT_TYPE_OPTIONS},
     web::{Data, Path},
 };
 use shared::{
@@ -41,6 +42,28 @@ pub async fn of_profile(desk: Data<Desk>, request: HttpRequest) -> Result<HttpRe
     }
     let last = desk.hypervisor.last_screenshot(&profile_key).await;
     last.map(answer).ok_or_else(none)
+}
+
+/// `GET /profile/{profile_key}/console.log`: the end of the console of the last build of its image that
+/// failed.
+pub async fn last_console(
+    desk: Data<Desk>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let profile_key: ProfileKey = segment(&request, "profile_key")?;
+    let said = desk.hypervisor.last_console(&profile_key).await;
+    let said = said.ok_or_else(|| {
+        ApiError::new(
+            Code::NotFound,
+            "no build of that profile's image has failed",
+        )
+    })?;
+    // It is what a guest has written: nothing that a browser should take for a page.
+    Ok(HttpResponse::Ok()
+        .insert_header(ContentType::plaintext())
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(said))
 }
 
 async fn runner(desk: &Desk, id: &str, freshness: Freshness) -> Result<HttpResponse, ApiError> {

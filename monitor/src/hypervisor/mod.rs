@@ -270,6 +270,11 @@ impl Hypervisor {
         self.libvirt.as_ref()?.last_screenshot(profile_key).await
     }
 
+    /// What the last build of a profile's image that failed has said last.
+    pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        self.libvirt.as_ref()?.last_console(profile_key).await
+    }
+
     fn is_ours(&self, name: &str) -> bool {
         self.namespace.contains(name) || self.builders.contains(name)
     }

@@ -12,7 +12,8 @@ pub const BUILDS: &str = "echo 'guest: builds'; echo 'a mark' | dd of=/dev/vda 2
 /// Reads it, before all that a runner does.
 const READS: &str = "echo \"guest: finds $(head -c 6 /dev/vda)\"\n";
 /// Never powers off.
-pub const HANGS: &str = "echo 'guest: hangs'; while :; do sleep 60; done";
+pub const HANGS: &str =
+    "echo \"guest: knows $GUEST_SECRET\"; echo 'guest: hangs'; while :; do sleep 60; done";
 
 pub const BLANK: Profile<'_> = Profile {
     target_count: 1,
@@ -155,6 +156,12 @@ async fn a_build_that_does_not_end_is_given_up_and_the_last_good_image_stays() {
     let page = page.text().unwrap();
     let failure = "has not powered off within 8 s (1 in a row)";
     assert!(page.contains(failure), "{page}");
+    assert!(page.contains("profile/tiny/console.log"), "{page}");
+    let said = monitor.call(Method::GET, "profile/tiny/console.log").await;
+    assert_eq!(said.status, 200);
+    let said = said.text().unwrap();
+    assert!(said.contains("guest: hangs"), "{said}");
+    assert!(said.contains("guest: knows [secret]"), "{said}");
 }
 
 #[actix_web::test]

@@ -14,7 +14,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -39,6 +39,8 @@ use crate::hypervisor::{
     program,
 };
 
+/// How much is kept of the console of a build that failed, in bytes.
+const CONSOLE_SIZE_MAX: u64 = 1 << 20;
 /// How long a base disk may take to be copied.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1800);
 /// How long it may take to make a CD-ROM of a few files.
@@ -183,13 +185,14 @@ impl Driver {
         let png = seen.ok().flatten();
         let console_path = self.folder(&spec.guest_name).console_path();
         let failed = self.failed_folder(&spec.profile_key);
+        let secret = spec.secret.clone();
         let kept = blocking(move || {
             unless_missing(fs::remove_dir_all(&failed))?;
             fs::create_dir_all(&failed)?;
             if let Some(png) = png {
                 fs::write(failed.join("screenshot.png"), png)?;
             }
-            unless_missing(keep_console(&console_path, console, &failed))
+            unless_missing(keep_console(&console_path, console, &failed, &secret))
         });
         if let Err(error) = kept.await {
             log::warn!("failed to keep the last words of a failed build: {error}");
@@ -203,22 +206,40 @@ impl Driver {
         blocking(move || fs::read(path)).await.ok()
     }
 
+    /// What the last build that failed has said last.
+    pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        let path = self.failed_folder(profile_key).join("console.log");
+        // The same holds for this.
+        blocking(move || fs::read(path)).await.ok()
+    }
+
     fn failed_folder(&self, profile_key: &ProfileKey) -> PathBuf {
         let profile = self.materials.images.join(profile_key.as_str());
         profile.join(".failed")
     }
 }
 
+/// Keeps the end of a console, without the guest's secret, which a script may have said there.
+///
 /// While the guest runs its console belongs to QEMU's user, and only root may open it; we did before.
 /// (That one may have been put aside for a new one since, when it had become long.)
-fn keep_console(path: &Path, opened: Option<File>, folder: &Path) -> io::Result<()> {
-    let kept = folder.join("console.log");
-    match (fs::copy(path, &kept), opened) {
-        (Err(error), Some(mut opened)) if error.kind() == ErrorKind::PermissionDenied => {
-            io::copy(&mut opened, &mut File::create(kept)?).map(drop)
-        }
-        (copied, _) => copied.map(drop),
-    }
+fn keep_console(
+    path: &Path,
+    opened: Option<File>,
+    folder: &Path,
+    secret: &Secret,
+) -> io::Result<()> {
+    let mut console = match (File::open(path), opened) {
+        (Err(error), Some(opened)) if error.kind() == ErrorKind::PermissionDenied => opened,
+        (found, _) => found?,
+    };
+    let length = console.metadata()?.len();
+    console.seek(SeekFrom::Start(length.saturating_sub(CONSOLE_SIZE_MAX)))?;
+    let mut end = Vec::new();
+    console.take(CONSOLE_SIZE_MAX).read_to_end(&mut end)?;
+    let end = String::from_utf8_lossy(&end);
+    let end = end.replace(secret.expose(), "[secret]");
+    fs::write(folder.join("console.log"), end)
 }
 
 /// Makes the disk that a build begins with.
