@@ -4,6 +4,7 @@
 
 mod api;
 mod guests;
+mod labels;
 mod outages;
 mod pool;
 mod shipped;
