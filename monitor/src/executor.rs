@@ -6,11 +6,11 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use shared::{
     clock::Timestamp,
     github::{Github, GithubError},
-    settings::{GuestDriver, Settings},
+    settings::{GuestDriver, ProfileSettings, Settings},
     values::ProfileKey,
 };
 
@@ -201,7 +201,7 @@ async fn create(outside: &Outside, creation: Creation) {
             return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
         }
     }
-    let created = match means_of(&creation.profile_key, settings, images) {
+    let created = match means_of(&creation.profile_key, profile, images) {
         Some(means) => {
             let spec = GuestSpec {
                 name: creation.guest_name,
@@ -214,7 +214,7 @@ async fn create(outside: &Outside, creation: Creation) {
             };
             hypervisor.create(&spec).await.map_err(|error| warn(&error))
         }
-        // The plan knows the profiles of the settings only.
+        // Every profile of virtual machines has an image.
         None => Err(()),
     };
     pool.change(|core, now| match created {
@@ -224,8 +224,8 @@ async fn create(outside: &Outside, creation: Creation) {
 }
 
 /// What makes the guests of a profile.
-fn means_of(profile_key: &ProfileKey, settings: &Settings, images: &Images) -> Option<Means> {
-    match &settings.profiles.get(profile_key)?.guest {
+fn means_of(profile_key: &ProfileKey, profile: &ProfileSettings, images: &Images) -> Option<Means> {
+    match &profile.guest {
         GuestDriver::Command(command) => Some(Means::Process(command.clone())),
         GuestDriver::Libvirt => images.get(profile_key).cloned().map(Means::Machine),
     }
@@ -307,14 +307,18 @@ fn destruction_failed(pool: &Pool, id: RunnerId, error: &GithubError) {
     pool.change(|core, now| core.handle_destruction_failed(id, retry_after, now));
 }
 
-/// To all runners at the same time: a job waits for the last of them.
+/// To all runners at the same time, because a job waits for the last of them. It is over when the
+/// last call is, also when another one has failed: a label that arrives after its reservation has been
+/// given up would never be removed.
 async fn add_labels(github: &Github, registration_ids: &[u64], labels: &[String]) -> bool {
     let registration_ids = registration_ids.iter();
     let added = registration_ids.map(|id| github.add_labels(*id, labels));
-    let added = try_join_all(added).await;
-    added
-        .map_err(|error| log::warn!("failed to {error}"))
-        .is_ok()
+    let mut failures = join_all(added).await.into_iter().filter_map(Result::err);
+    let failure = failures.next();
+    if let Some(error) = &failure {
+        log::warn!("failed to {error}");
+    }
+    failure.is_none()
 }
 
 async fn remove_labels(github: &Github, registration_id: u64, labels: &[String]) -> bool {

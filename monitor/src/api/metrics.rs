@@ -45,7 +45,8 @@ pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
         f64::from(u8::from(shown.is_some())),
     );
     if let Some(shown) = &shown {
-        let dashboard = shown.view.dashboard_at(desk.pool.now());
+        let now = desk.pool.now();
+        let dashboard = shown.view.dashboard_at(now);
         let profiles = &dashboard.profile_runner_counts;
         for (name, help, count) in COUNTS {
             let values = profiles.iter().map(|(profile_key, counts)| {
@@ -69,7 +70,6 @@ pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
                 ("profile", profile_key.to_string()),
                 ("version", it.version.clone()),
             ];
-            let now = desk.pool.now();
             let seconds = ends_at.since(now).as_secs_f64() - now.since(ends_at).as_secs_f64();
             Some((labels, seconds))
         });

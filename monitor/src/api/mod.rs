@@ -144,14 +144,14 @@ pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'stati
             ],
         );
         serve("/webhook", "POST", vec![post().to(webhook::webhook)]);
-        for (path, route) in views() {
+        for (path, route) in gets() {
             serve(path, "GET", vec![route]);
         }
     }
 }
 
-/// All that is only looked at.
-fn views() -> Vec<(&'static str, Route)> {
+/// All that is asked for with GET and nothing else.
+fn gets() -> Vec<(&'static str, Route)> {
     vec![
         ("/", get().to(page::whole)),
         ("/dashboard.html", get().to(page::live_part)),

@@ -1,7 +1,8 @@
 //! Looking at the world: when, and what it changes in what we know.
 //!
-//! Owns how the two lists come in; what the host has is for `host`. A name that is not one of ours is left alone; a runner of ours
-//! without a record is adopted, which means that it counts, and goes as soon as it is not busy.
+//! Owns how the two lists come in; what the host has is for `host`. A name that is not one of ours
+//! is left alone; a runner of ours without a record is adopted, which means that it counts, and
+//! goes as soon as it is not busy.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -11,7 +11,7 @@ use shared::{
     wire::{RunnerStatus, TakenRunner},
 };
 
-use crate::support::{API_TOKEN, Host, WHO, bearer, code, ids, in_time, statuses};
+use crate::support::{API_TOKEN, Host, RUNNERS, WHO, bearer, code, ids, in_time, statuses};
 
 #[actix_web::test]
 async fn labels_can_be_added_by_the_take() {
@@ -98,5 +98,49 @@ async fn runners_are_registered_in_their_group_with_their_labels() {
     let labels: Vec<&str> = runner.labels.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(labels[0], "self-hosted");
     assert_eq!(labels[2..], ["linux-label", "gpu"]);
+    monitor.stop().await;
+}
+
+/// A label that arrives after its reservation was given up would stay, and lead a job there.
+#[actix_web::test]
+async fn a_reservation_is_given_up_when_all_its_labels_have_landed_or_not() {
+    let host = Host::new();
+    let mut settings = host.settings(2, "reservation_labels = \"on_take\"");
+    settings.pool.monitor_thread_recv_timeout = Duration::from_millis(50);
+    let monitor = host.start(settings).await;
+    let dashboard = monitor.until_idle(2).await;
+    let ids = dashboard.runners.iter();
+    let ids: Vec<u64> = ids
+        .map(|runner| runner.runner.registration.as_ref().unwrap().id)
+        .collect();
+    let rules = [Fault::status(422), Fault::HoldAnswer]
+        .into_iter()
+        .zip(ids)
+        .map(|(fault, id)| {
+            let path = PathMatch::Exact(format!("{RUNNERS}/{id}/labels"));
+            let rule = FaultRule::on("POST", path, fault);
+            host.emulator().faults().add(rule).unwrap()
+        });
+    let rules: Vec<_> = rules.collect();
+    let take = format!("profile/linux/take/2?unique_id=both&{WHO}");
+    assert_eq!(monitor.call(Method::POST, &take).await.status, 503);
+    let struck = host
+        .emulator()
+        .until(|it| rules.iter().all(|rule| it.faults().hit_count(*rule) > 0));
+    in_time("both calls to arrive", struck).await;
+    let shown = statuses(&monitor.dashboard().await);
+    assert_eq!(shown, [RunnerStatus::Reserved; 2]);
+    host.emulator().faults().clear_all();
+    monitor.until_idle(2).await;
+    let labels = host.emulator().model(|model, now| {
+        let page = PageRequest::new(None, None);
+        let runners = model.runners(now, &"/orgs/acme".parse().unwrap(), None, page);
+        let labels = runners.items.into_iter().flat_map(|runner| runner.labels);
+        labels.map(|label| label.name).collect::<Vec<_>>()
+    });
+    assert!(
+        !labels.iter().any(|label| label.starts_with("reserved-")),
+        "{labels:?}"
+    );
     monitor.stop().await;
 }
