@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use queue::core::report::Report;
+use queue_core::report::Report;
 use shared::{
     clock::Timestamp,
     wire::{MonitorDashboard, TakeAnswer},

@@ -23,7 +23,6 @@ use shared::{
 
 use crate::{
     api::{Desk, routes},
-    core::{Monitor, SnapshotError},
     driver,
     executor::Outside,
     hypervisor::{Events, Hypervisor, HypervisorError, HypervisorSettings},
@@ -32,6 +31,7 @@ use crate::{
     profiles::{Images, ProfileError, profiles_path, read_images},
     store::{Store, StoreError},
 };
+use monitor_core::{Monitor, SnapshotError};
 
 /// Why the monitor could not be started, or did not go on. Each text is a fragment that follows
 /// "failed to".

@@ -10,11 +10,11 @@ use shared::secret::Secret;
 use tokio::task::JoinSet;
 
 use crate::{
-    core::{Fresh, Look, Monitor, Task},
     executor::{self, Outside},
     hypervisor::Events,
     pool::Pool,
 };
+use monitor_core::{Fresh, Look, Monitor, Task};
 
 /// The longest between two turns. Timeouts are noticed that late at most.
 const PAUSE_MAX: Duration = Duration::from_secs(1);

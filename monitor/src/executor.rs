@@ -15,11 +15,11 @@ use shared::{
 };
 
 use crate::{
-    core::{Creation, Destruction, Host, Look, Rebuild, RunnerId, SeenGuest, Task},
     hypervisor::{BuildSpec, Guest, GuestSpec, HostMemory, Hypervisor, Means, warn},
     pool::Pool,
     profiles::Images,
 };
+use monitor_core::{Creation, Destruction, Host, Look, Rebuild, RunnerId, SeenGuest, Task};
 
 /// The core and all that its tasks act upon. Cheap to clone; stays on its thread.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The daemon that keeps one server's pool of single-use GitHub Actions runners.
 //!
-//! `core` knows and decides. `pool` is the one lock around it; `driver` turns it: looks at the
+//! The crate `monitor-core` knows and decides. `pool` is the one lock around it; `driver` turns it: looks at the
 //! world, plans, and lets `executor` do what was planned through the adapters `hypervisor`,
 //! `store` and GitHub's client. `api` lets clients in, `app` puts all of it together, and `policy`
 //! translates the settings for the core.
@@ -8,7 +8,6 @@
 
 mod api;
 mod app;
-pub mod core;
 mod driver;
 mod executor;
 pub mod hypervisor;

@@ -7,10 +7,8 @@ use shared::{
     settings::{GuestProof, ImageSettings, ProfileSettings, ReservationLabels, Settings},
 };
 
-use crate::{
-    core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources},
-    profiles::Images,
-};
+use crate::profiles::Images;
+use monitor_core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources};
 
 /// What the settings want of the pool, and the folders of its profiles.
 pub fn policy_of(settings: &Settings, images: &Images) -> Policy {

@@ -10,10 +10,8 @@ use parking_lot::Mutex;
 use shared::clock::{Clock, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use crate::{
-    core::{Monitor, View},
-    store::{Store, StoreError},
-};
+use crate::store::{Store, StoreError};
+use monitor_core::{Monitor, View};
 
 /// The core, shared by the driver, its tasks and all HTTP workers.
 pub struct Pool {
@@ -175,7 +173,7 @@ mod tests {
     use shared::wire::RunnerStatus;
 
     use super::*;
-    use crate::core::testing::{TestPool, take_of_one, unique_id};
+    use monitor_core::testing::{TestPool, take_of_one, unique_id};
 
     /// A pool with two idle runners whose data directory is in `folder`.
     fn pool(folder: &std::path::Path) -> Pool {

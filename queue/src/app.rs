@@ -18,11 +18,11 @@ use tokio::sync::mpsc;
 
 use crate::{
     api::{Desk, routes},
-    core::queue::{Queue, Rules},
     driver::Driver,
     servers::{Server, obey, watch},
     ticket::{KeyError, TicketKey},
 };
+use queue_core::queue::{Queue, Rules};
 
 /// Why the queue could not be started, or did not go on.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use shared::{
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::core::{
+use queue_core::{
     events::{Answer, CallId, Forward, Input, Output, Release},
     queue::Queue,
 };

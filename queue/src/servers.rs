@@ -16,13 +16,11 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-use crate::{
-    core::{
-        events::{Forward, ForwardOutcome, Input, Release},
-        fleet::ServerId,
-        report::Report,
-    },
-    driver::{Driver, Order},
+use crate::driver::{Driver, Order};
+use queue_core::{
+    events::{Forward, ForwardOutcome, Input, Release},
+    fleet::ServerId,
+    report::Report,
 };
 
 /// How long a monitor is asked to hold its answer while nothing changes.

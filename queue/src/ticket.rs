@@ -20,7 +20,7 @@ use shared::{
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
 
-use crate::core::job::{Claims, JobRequest};
+use queue_core::job::{Claims, JobRequest};
 
 /// The longest ticket that is looked at, in bytes. Ours are below 600.
 const TICKET_LENGTH_MAX: usize = 2048;

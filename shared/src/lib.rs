@@ -3,6 +3,8 @@
 //!
 //! Nothing in here decides anything: no order, no dispatch, no plan.
 
+#![warn(missing_docs)]
+
 pub mod auth;
 pub mod clock;
 pub mod daemon;

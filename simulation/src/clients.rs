@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use emulator::model::NewJob;
-use queue::core::{
+use queue_core::{
     events::{Answer, JobReference, Refusal},
     job::{Claims, JobRequest},
 };

@@ -3,7 +3,7 @@
 //! the request is on its way.
 
 use emulator::model::{NewRunner, Refusal, RunnerId as RegistrationId};
-use monitor::core::{Creation, Destruction, Look, RunnerId, SeenGuest};
+use monitor_core::{Creation, Destruction, Look, RunnerId, SeenGuest};
 use shared::{
     clock::Timestamp,
     github::{Deletion, Registration},

@@ -1,7 +1,7 @@
 //! Guests: they boot or do not, fetch their credential, wait for a job, run it, and end.
 
 use emulator::model::{Completion, JobId, RunnerId as RegistrationId, SessionId};
-use monitor::core::Handing;
+use monitor_core::Handing;
 
 use crate::world::{Event, World};
 

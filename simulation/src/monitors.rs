@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use monitor::core::{
+use monitor_core::{
     Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Proof, Resources, TakeRefusal, Taken, Task,
 };
-use queue::core::report::Report;
+use queue_core::report::Report;
 use shared::{
     clock::Timestamp,
     github::{Registration, RunnerNames},

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use monitor::core::Take;
-use queue::core::{
+use monitor_core::Take;
+use queue_core::{
     events::{Answer, ForwardOutcome, JobReference},
     job::{Claims, JobRequest},
     report::Report,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use queue::core::{
+use queue_core::{
     events::{Answer, CallId, ForwardOutcome, Input, Output},
     queue::{Queue, Rules},
 };
@@ -252,7 +252,7 @@ impl World {
             }
             Output::Forward(forward) => {
                 self.tally.forwards += 1;
-                let take = monitor::core::Take {
+                let take = monitor_core::Take {
                     unique_id: forward.request.unique_id,
                     profile_key: forward.request.profile_key,
                     count: forward.count,

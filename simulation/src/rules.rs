@@ -6,7 +6,7 @@
 use std::fmt;
 
 use emulator::model::Offer;
-use queue::core::{
+use queue_core::{
     events::{Output, Refusal},
     job::{Claims, JobRequest, State},
     line::Place,

@@ -15,7 +15,7 @@ use shared::{
 };
 
 use super::{Desk, NOT_READY_RETRY_SECONDS};
-use crate::core::{Asker, RunnerId};
+use monitor_core::{Asker, RunnerId};
 
 /// The guest that sends a request.
 pub struct Caller {

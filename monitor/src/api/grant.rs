@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::{Desk, not_looked, not_saved};
-use crate::core::{Take, TakeRefusal, Taken};
+use monitor_core::{Take, TakeRefusal, Taken};
 
 /// When it is worth asking again for a runner, in seconds.
 const NO_CAPACITY_RETRY_SECONDS: u64 = 5;

@@ -15,7 +15,7 @@ use super::{
     Desk, NOT_READY_RETRY_SECONDS,
     caller::{Caller, Whose, guest_of},
 };
-use crate::core::{Handing, RunnerId};
+use monitor_core::{Handing, RunnerId};
 
 /// The longest boot script, in bytes.
 const SCRIPT_LENGTH_MAX: u64 = 1 << 20;

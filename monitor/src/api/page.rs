@@ -16,7 +16,7 @@ use shared::{
 };
 
 use super::Desk;
-use crate::core::View;
+use monitor_core::View;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\

@@ -11,7 +11,7 @@ use shared::{
 };
 
 use super::{Desk, not_saved};
-use crate::core::OverrideRefusal;
+use monitor_core::OverrideRefusal;
 
 /// The most profiles that one override can name.
 const PROFILES_MAX: usize = 200;

@@ -14,7 +14,7 @@ pub async fn release(
     let unique_id: UniqueId = segment(&request, "unique_id")?;
     let (attempt, destroys) = parameters::release(&request)?;
     let release =
-        |core: &mut crate::core::Monitor, now| core.release(&unique_id, attempt, destroys, now);
+        |core: &mut monitor_core::Monitor, now| core.release(&unique_id, attempt, destroys, now);
     let revision = desk.pool.change(release);
     desk.pool.saved(revision).await.map_err(not_saved)?;
     Ok(HttpResponse::NoContent().finish())

@@ -15,10 +15,8 @@ use shared::{
 };
 
 use super::Desk;
-use crate::{
-    core::RunnerId,
-    hypervisor::{Freshness, warn},
-};
+use crate::hypervisor::{Freshness, warn};
+use monitor_core::RunnerId;
 
 /// `GET /runner/{id}/screenshot.png`: a picture that is some seconds old at most.
 pub async fn of_runner(desk: Data<Desk>, id: Path<String>) -> Result<HttpResponse, ApiError> {

@@ -8,7 +8,7 @@ use shared::{
 };
 
 use super::{Desk, grant::grant, parameters::asked};
-use crate::core::Take;
+use monitor_core::Take;
 
 /// `POST /select-runner?unique_id&qualified_repo&run_id`
 pub async fn select_runner(

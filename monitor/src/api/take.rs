@@ -13,7 +13,7 @@ use super::{
     grant::{Granted, grant},
     parameters::asked,
 };
-use crate::core::Take;
+use monitor_core::Take;
 
 /// `POST /profile/<profile_key>/take?unique_id&qualified_repo&run_id[&attempt]`
 pub async fn one(

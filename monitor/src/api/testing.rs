@@ -11,11 +11,11 @@ use tokio::sync::Semaphore;
 
 use super::{Desk, HELD_MAX};
 use crate::{
-    core::testing::TestPool,
     hypervisor::{Hypervisor, HypervisorSettings},
     pool::Pool,
     store::Store,
 };
+use monitor_core::testing::TestPool;
 
 /// A desk in front of a pool with one idle runner, and the folder of its data.
 pub fn desk(draining: Draining) -> (Desk, TempDir) {

@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use shared::wire::Estimate;
 
 use super::Desk;
-use crate::core::view::{ProfileView, ServerView, View};
+use queue_core::view::{ProfileView, ServerView, View};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
     table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\

@@ -16,7 +16,7 @@ use shared::{
 };
 
 use super::{Desk, refused, unanswered, unexpected};
-use crate::core::{
+use queue_core::{
     events::{Answer, Input},
     job::JobRequest,
 };

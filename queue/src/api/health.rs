@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use shared::error::{ApiError, Code};
 
 use super::Desk;
-use crate::core::fleet::Health;
+use queue_core::fleet::Health;
 
 /// `GET /healthz`: 200 for as long as the core can be asked. When it cannot, nothing is answered.
 pub async fn alive(desk: Data<Desk>) -> HttpResponse {

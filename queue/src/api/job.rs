@@ -9,7 +9,7 @@ use shared::{
 };
 
 use super::{Desk, refused, take::TicketParameter, unanswered, unexpected};
-use crate::core::events::{Answer, CallId, Input, JobReference};
+use queue_core::events::{Answer, CallId, Input, JobReference};
 
 /// `GET /job/<unique_id>`
 pub async fn show(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use shared::metrics::{Labels, Metrics};
 
 use super::Desk;
-use crate::core::view::View;
+use queue_core::view::View;
 
 /// `GET /metrics`
 pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
@@ -28,7 +28,7 @@ fn describe(view: &View, metrics: &mut Metrics) {
         "Jobs that have their runners",
         view.served_count as f64,
     );
-    let by_profile = |count: fn(&crate::core::view::ProfileView) -> f64| {
+    let by_profile = |count: fn(&queue_core::view::ProfileView) -> f64| {
         let profiles = view.profiles.iter();
         profiles.map(move |profile| (label("profile", &profile.profile_key), count(profile)))
     };

@@ -19,13 +19,10 @@ use shared::{
     web::method_not_allowed,
 };
 
-use crate::{
-    core::{
-        events::{Answer, Refusal},
-        job::Claims,
-    },
-    driver::Driver,
-    ticket::TicketKey,
+use crate::{driver::Driver, ticket::TicketKey};
+use queue_core::{
+    events::{Answer, Refusal},
+    job::Claims,
 };
 
 /// What the handlers work with. Cheap to clone.

@@ -12,10 +12,8 @@ use shared::{
 use tokio::sync::oneshot;
 
 use super::{Desk, refused, unanswered, unexpected};
-use crate::{
-    core::events::{Answer, CallId, Input, WaitingAnswer},
-    driver::Driver,
-};
+use crate::driver::Driver;
+use queue_core::events::{Answer, CallId, Input, WaitingAnswer};
 
 #[derive(Deserialize)]
 pub(super) struct TicketParameter {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::values::{Count, RunId};
 
 use super::*;
-use crate::core::{
+use queue_core::{
     events::ForwardOutcome,
     job::{Claims, JobRequest},
     queue::Rules,
@@ -156,7 +156,7 @@ fn an_answer_without_runners_is_not_missed() {
     let claims = enqueue(&driver);
     let (call, mut answer) = take(&driver, &claims);
     let unique_id = claims.request.unique_id.clone();
-    let by = crate::core::events::JobReference::Ticket(claims);
+    let by = queue_core::events::JobReference::Ticket(claims);
     let (_, mut withdrawn) = driver.call(|call| Input::Withdraw { call, by });
     assert!(matches!(withdrawn.try_recv(), Ok(Answer::Withdrawn)));
     driver.hang_up(call, &unique_id, &mut answer);

@@ -75,7 +75,9 @@ fn crates() -> Vec<PathBuf> {
     let names = [
         "shared",
         "emulator",
+        "monitor-core",
         "monitor",
+        "queue-core",
         "queue",
         "cli",
         "simulation",
@@ -90,7 +92,7 @@ fn crates() -> Vec<PathBuf> {
 #[test]
 fn a_core_only_decides() {
     let mut broken = Vec::new();
-    for core in ["queue/src/core", "monitor/src/core"] {
+    for core in ["queue-core/src", "monitor-core/src"] {
         for (path, text) in sources(&workspace().join(core)) {
             if is_test(&path) {
                 continue;

@@ -1,0 +1,293 @@
+//! Who gets which runner, and what a repeated question gets.
+
+use std::time::Duration;
+
+use shared::wire::{ReservationState, RunnerStatus};
+
+use crate::{
+    LabelPolicy, RunnerId, TakeRefusal, Taken,
+    reservation::Fence,
+    testing::{TestPool, policy, profile_key, take_of_one, unique_id},
+};
+
+#[test]
+fn the_oldest_idle_runners_of_the_profile_are_given() {
+    let mut pool = TestPool::with_idle(&[("linux", 3), ("windows", 2)]);
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![0]));
+    assert_eq!(pool.take("b", "windows", 2), Ok(vec![3, 4]));
+    assert_eq!(pool.take("c", "linux", 2), Ok(vec![1, 2]));
+    assert_eq!(pool.statuses(), [RunnerStatus::Reserved; 5]);
+}
+
+/// Lessons 10 and 30: fewer runners than asked, or none, were a success.
+#[test]
+fn a_take_gets_all_it_asked_for_or_none() {
+    let mut pool = TestPool::with_idle(&[("linux", 3)]);
+    let before = pool.monitor.snapshot();
+    assert_eq!(pool.take("a", "linux", 4), Err(TakeRefusal::NoCapacity));
+    assert_eq!(pool.take("a", "linux", 64), Err(TakeRefusal::NoCapacity));
+    assert_eq!(pool.monitor.snapshot(), before);
+    assert_eq!(pool.statuses(), [RunnerStatus::Idle; 3]);
+    assert_eq!(pool.take("a", "linux", 3), Ok(vec![0, 1, 2]));
+}
+
+#[test]
+fn only_idle_runners_are_given() {
+    let mut pool = TestPool::with_idle(&[("linux", 5)]);
+    pool.world.start_job(0);
+    let gone = pool.world.registration(1).id;
+    pool.world.registrations.remove(&gone);
+    pool.world.guests.remove("ci-runner-linux.2");
+    pool.world.registration(3).status = shared::github::RegistrationStatus::Offline;
+    pool.look();
+    assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::NoCapacity));
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![4]));
+    assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NoCapacity));
+}
+
+#[test]
+fn a_runner_that_is_being_destroyed_is_not_given() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.monitor
+        .policy
+        .profiles
+        .get_mut(&profile_key("linux"))
+        .unwrap()
+        .target_count = 0;
+    assert_eq!(pool.begin().len(), 1);
+    assert_eq!(pool.take("a", "linux", 1), Err(TakeRefusal::NoCapacity));
+}
+
+/// Lesson 3: a lost answer was a lost runner and a lost job.
+#[test]
+fn a_repeated_take_gives_the_same_runners_also_after_a_restart() {
+    let mut pool = TestPool::with_idle(&[("linux", 3)]);
+    assert_eq!(pool.take("a", "linux", 2), Ok(vec![0, 1]));
+    assert_eq!(pool.take("a", "linux", 2), Ok(vec![0, 1]));
+    pool.restart();
+    assert_eq!(
+        pool.take("a", "linux", 2),
+        Ok(vec![0, 1]),
+        "even before the first look"
+    );
+    assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NotReady));
+    pool.look();
+    assert_eq!(pool.take("a", "linux", 2), Ok(vec![0, 1]));
+    assert_eq!(pool.take("b", "linux", 1), Ok(vec![2]));
+}
+
+/// Lesson 7: while GitHub's list lagged, the same runner was given twice.
+#[test]
+fn a_list_that_lags_gives_no_runner_twice() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.take("a", "linux", 1).unwrap();
+    for _ in 0..3 {
+        pool.look();
+        assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NoCapacity));
+    }
+}
+
+#[test]
+fn the_same_job_cannot_ask_for_something_else() {
+    let mut pool = TestPool::with_idle(&[("linux", 3), ("windows", 1)]);
+    pool.take("a", "linux", 1).unwrap();
+    assert_eq!(
+        pool.take("a", "linux", 2),
+        Err(TakeRefusal::OtherParameters)
+    );
+    assert_eq!(
+        pool.take("a", "windows", 1),
+        Err(TakeRefusal::OtherParameters)
+    );
+    assert_eq!(pool.take("a", "none", 1), Err(TakeRefusal::OtherParameters));
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![0]));
+}
+
+#[test]
+fn a_profile_that_is_not_in_the_settings_is_said_to_be_unknown() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    assert_eq!(pool.take("a", "macos", 1), Err(TakeRefusal::UnknownProfile));
+}
+
+#[test]
+fn a_used_reservation_answers_with_its_runners_until_they_are_gone() {
+    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+    pool.take("a", "linux", 2).unwrap();
+    let state = |pool: &TestPool| pool.monitor.intent.reservations[&unique_id("a")].state;
+    assert_eq!(state(&pool), ReservationState::Held);
+    pool.world.start_job(0);
+    pool.look();
+    assert_eq!(state(&pool), ReservationState::Used);
+    pool.world.end_job(0);
+    pool.settle();
+    assert_eq!(state(&pool), ReservationState::Used);
+    assert_eq!(
+        pool.take("a", "linux", 2),
+        Ok(vec![0, 1]),
+        "one of them is still there"
+    );
+    pool.world.start_job(1);
+    pool.look();
+    pool.world.end_job(1);
+    pool.settle();
+    assert_eq!(state(&pool), ReservationState::Served);
+    assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::Served));
+    assert_eq!(pool.take("b", "linux", 2), Ok(vec![2, 3]));
+}
+
+#[test]
+fn a_job_too_short_to_be_seen_may_ask_again() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.take("a", "linux", 1).unwrap();
+    pool.world.start_job(0);
+    pool.world.end_job(0);
+    pool.settle();
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
+}
+
+#[test]
+fn a_reservation_that_was_never_used_ends_with_its_runners() {
+    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+    pool.take("a", "linux", 2).unwrap();
+    pool.pass(Duration::from_secs(201));
+    pool.settle();
+    assert!(pool.monitor.intent.reservations.is_empty());
+    assert!(!pool.world.deeds.contains(&"unregister 2".into()));
+    assert_eq!(
+        pool.take("a", "linux", 2),
+        Ok(vec![2, 3]),
+        "so it may be asked for again"
+    );
+}
+
+/// The guest died before the job came: GitHub deletes the registration, so no job was on it.
+#[test]
+fn a_reservation_whose_runner_died_unused_may_be_asked_for_again() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.take("a", "linux", 1).unwrap();
+    pool.world.guests.clear();
+    pool.settle();
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
+}
+
+#[test]
+fn a_reservation_that_is_over_is_forgotten_after_a_day() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.take("a", "linux", 1).unwrap();
+    pool.do_job(0);
+    pool.pass(Duration::from_secs(24 * 3600 - 60));
+    pool.settle();
+    assert_eq!(pool.take("a", "linux", 1), Err(TakeRefusal::Served));
+    pool.pass(Duration::from_secs(61));
+    pool.settle();
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
+}
+
+#[test]
+fn of_too_many_that_are_over_the_oldest_are_forgotten() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.take("a", "linux", 1).unwrap();
+    pool.do_job(0);
+    let reservation = pool.monitor.intent.reservations[&unique_id("a")].clone();
+    for number in 0..2100 {
+        let mut later = reservation.clone();
+        later.served_at = Some(pool.now + Duration::from_millis(number));
+        let id = unique_id(&format!("job-{number}"));
+        pool.monitor.intent.reservations.insert(id, later);
+        let fence = Fence {
+            attempts: [(1, 1)].into(),
+            set_at: pool.now + Duration::from_millis(number),
+        };
+        let id = unique_id(&format!("fence-{number}"));
+        pool.monitor.intent.fences.insert(id, fence);
+    }
+    pool.look();
+    assert_eq!(pool.monitor.intent.reservations.len(), 2000);
+    assert_eq!(pool.monitor.intent.fences.len(), 2000);
+    assert!(
+        !pool
+            .monitor
+            .intent
+            .reservations
+            .contains_key(&unique_id("job-99"))
+    );
+    assert!(
+        pool.monitor
+            .intent
+            .reservations
+            .contains_key(&unique_id("job-100"))
+    );
+}
+
+#[test]
+fn a_take_tells_the_label_and_the_runner_but_never_its_credential() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.take_attempt("a", "linux", 1, Some(7)).unwrap();
+    let Taken::Runners(runners) = pool.monitor.taken(&unique_id("a")) else {
+        panic!("the runner is ready");
+    };
+    let json = serde_json::to_value(&runners).unwrap();
+    let label = pool.world.registration(0).labels[0].name.clone();
+    assert_eq!(json[0]["label"], label.as_str());
+    assert!(label.starts_with("runner:uuid-"));
+    assert_eq!(json[0]["id"], 0);
+    assert_eq!(json[0]["runner"]["id"], 0);
+    assert_eq!(
+        json[0]["runner"]["registration"]["name"],
+        "ci-runner-linux.0@host"
+    );
+    assert_eq!(json[0]["runner"]["guest_name"], "ci-runner-linux.0");
+    assert!(!json.to_string().contains("jit"));
+    assert!(!json.to_string().contains("secret"));
+}
+
+#[test]
+fn a_take_that_was_not_granted_is_told_nothing() {
+    let pool = TestPool::with_idle(&[("linux", 1)]);
+    assert_eq!(pool.monitor.taken(&unique_id("a")), Taken::Nothing);
+}
+
+#[test]
+fn a_reservation_that_cannot_be_saved_is_undone() {
+    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+    pool.take("saved", "linux", 1).unwrap();
+    let take = take_of_one("unsaved");
+    let revision = pool.monitor.take(take, pool.now).unwrap();
+    assert!(revision > pool.monitor.saved_revision());
+    assert_eq!(pool.status(1), Some(RunnerStatus::Reserved));
+    pool.monitor.handle_save_failed();
+    assert_eq!(pool.monitor.taken(&unique_id("unsaved")), Taken::Nothing);
+    assert_eq!(pool.status(1), Some(RunnerStatus::Idle));
+    assert_eq!(pool.status(0), Some(RunnerStatus::Reserved));
+}
+
+#[test]
+fn runners_keep_the_kind_of_label_they_were_born_with() {
+    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+    pool.monitor.policy.labels = LabelPolicy::OnTake;
+    pool.monitor
+        .policy
+        .profiles
+        .get_mut(&profile_key("linux"))
+        .unwrap()
+        .target_count = 2;
+    pool.settle();
+    assert!(
+        pool.monitor.intent.runners[&RunnerId(0)]
+            .own_label
+            .is_some()
+    );
+    assert!(
+        pool.monitor.intent.runners[&RunnerId(1)]
+            .own_label
+            .is_none()
+    );
+    assert_eq!(
+        pool.take("a", "linux", 1),
+        Ok(vec![0]),
+        "no label has to be added"
+    );
+    let mut settings = policy(&[("linux", 2)]);
+    settings.labels = LabelPolicy::OnTake;
+    assert_eq!(pool.take("b", "linux", 1), Ok(vec![]), "one has to be");
+}

@@ -1,0 +1,200 @@
+//! A server as the queue may expect it: a tiny model of a monitor's promises.
+//!
+//! Owns runners and reservations of one server. Keeps a reservation until the last queue that was
+//! given it has released it, and remembers which attempts are over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::{
+    clock::Timestamp,
+    values::{ProfileKey, UniqueId},
+    wire::{ReservationReport, ReservationState},
+};
+
+use crate::{
+    events::{Forward, Release},
+    report::{ProfileReport, Report, RunnerId},
+};
+
+/// Which life of the queue a message is from: each is another queue to a server.
+pub type Life = u64;
+
+/// One server.
+#[derive(Default)]
+pub struct ModelServer {
+    idle: BTreeMap<ProfileKey, BTreeSet<RunnerId>>,
+    reservations: BTreeMap<UniqueId, Reservation>,
+    fences: BTreeMap<(UniqueId, Life), u64>,
+    last_runner: RunnerId,
+}
+
+struct Reservation {
+    profile_key: ProfileKey,
+    runners: Vec<RunnerId>,
+    claims: BTreeMap<Life, u64>,
+    last_attempt: u64,
+    state: ReservationState,
+}
+
+/// Why a take gives nothing.
+pub enum ModelRefusal {
+    /// There is not enough.
+    NothingIdle,
+    /// Not for this job.
+    NotThisJob,
+}
+
+/// How many runners of each profile each server is set up to have.
+pub const TARGET: usize = 3;
+/// The profiles of the model.
+pub const PROFILES: [&str; 2] = ["linux", "windows"];
+
+impl ModelServer {
+    /// A new runner becomes idle, unless there are enough.
+    pub fn boot(&mut self, profile: usize) {
+        let key: ProfileKey = PROFILES[profile].parse().unwrap();
+        let idle = self.idle.entry(key).or_default();
+        if idle.len() < TARGET {
+            self.last_runner += 1;
+            idle.insert(self.last_runner);
+        }
+    }
+
+    /// An idle runner dies.
+    pub fn lose_idle(&mut self, profile: usize) {
+        let key: ProfileKey = PROFILES[profile].parse().unwrap();
+        if let Some(idle) = self.idle.get_mut(&key) {
+            idle.pop_first();
+        }
+    }
+
+    /// The runners that are reserved for a job and wait for it.
+    pub fn held_for(&self, unique_id: &UniqueId) -> &[RunnerId] {
+        let reservation = self.reservations.get(unique_id);
+        let held = reservation.filter(|it| it.state == ReservationState::Held);
+        held.map_or(&[], |held| &held.runners)
+    }
+
+    /// A job starts on its runners, or has run on them.
+    pub fn run(&mut self, unique_id: &UniqueId) {
+        if let Some(reservation) = self.reservations.get_mut(unique_id) {
+            reservation.state = match reservation.state {
+                ReservationState::Held => ReservationState::Used,
+                ReservationState::Used | ReservationState::Served => ReservationState::Served,
+            };
+        }
+    }
+
+    /// The runners of a job that nobody used are destroyed.
+    pub fn lapse(&mut self, unique_id: &UniqueId) {
+        if !self.held_for(unique_id).is_empty() {
+            self.reservations.remove(unique_id);
+        }
+    }
+
+    /// Takes runners, or finds those that were taken before.
+    pub fn take(&mut self, life: Life, forward: &Forward) -> Result<Vec<RunnerId>, ModelRefusal> {
+        let unique_id = &forward.request.unique_id;
+        let fence = self.fences.get(&(unique_id.clone(), life));
+        if fence.is_some_and(|fence| forward.attempt <= *fence) {
+            return Err(ModelRefusal::NotThisJob);
+        }
+        if let Some(reservation) = self.reservations.get_mut(unique_id) {
+            let is_same = reservation.profile_key == forward.request.profile_key
+                && reservation.runners.len() == forward.count.get();
+            if !is_same || reservation.state == ReservationState::Served {
+                return Err(ModelRefusal::NotThisJob);
+            }
+            let claim = reservation.claims.entry(life).or_default();
+            *claim = forward.attempt.max(*claim);
+            reservation.last_attempt = forward.attempt.max(reservation.last_attempt);
+            return Ok(reservation.runners.clone());
+        }
+        let profile_key = forward.request.profile_key.clone();
+        let idle = self.idle.entry(profile_key.clone()).or_default();
+        if idle.len() < forward.count.get() {
+            return Err(ModelRefusal::NothingIdle);
+        }
+        let runners: Vec<RunnerId> = (0..forward.count.get())
+            .filter_map(|_| idle.pop_first())
+            .collect();
+        let reservation = Reservation {
+            profile_key,
+            runners: runners.clone(),
+            claims: BTreeMap::from([(life, forward.attempt)]),
+            last_attempt: forward.attempt,
+            state: ReservationState::Held,
+        };
+        self.reservations.insert(unique_id.clone(), reservation);
+        Ok(runners)
+    }
+
+    /// Takes a claim back, and ends the reservation if it was the last.
+    pub fn release(&mut self, life: Life, release: &Release) {
+        let unique_id = &release.unique_id;
+        if let Some(reservation) = self.reservations.get_mut(unique_id) {
+            let claim = reservation.claims.get(&life);
+            let is_given_again = claim.is_some_and(|claim| release.attempt < *claim);
+            if is_given_again || reservation.state != ReservationState::Held {
+                return;
+            }
+            reservation.claims.remove(&life);
+            if release.is_delivered || reservation.claims.is_empty() {
+                self.end(unique_id, release.is_delivered);
+            }
+        }
+        let fence = self.fences.entry((unique_id.clone(), life)).or_default();
+        *fence = release.attempt.max(*fence);
+    }
+
+    fn end(&mut self, unique_id: &UniqueId, destroys: bool) {
+        if let Some(ended) = self.reservations.remove(unique_id)
+            && !destroys
+        {
+            let idle = self.idle.entry(ended.profile_key).or_default();
+            idle.extend(ended.runners);
+        }
+    }
+
+    /// What it says to who asked at `asked_at`.
+    pub fn report(&self, asked_at: Timestamp) -> Report {
+        let profile = |name: &&str| {
+            let key: ProfileKey = name.parse().unwrap();
+            let idle = self.idle.get(&key).cloned().unwrap_or_default();
+            (
+                key,
+                ProfileReport {
+                    target: TARGET,
+                    idle,
+                },
+            )
+        };
+        let reservation = |it: &Reservation| ReservationReport {
+            runners: it.runners.clone(),
+            state: it.state,
+            attempt: it.last_attempt,
+        };
+        let present = self.reservations.values();
+        let reserved = present
+            .filter(|it| it.state != ReservationState::Served)
+            .flat_map(|it| &it.runners);
+        let idle = self.idle.values().flatten();
+        Report {
+            asked_at,
+            profiles: PROFILES.iter().map(profile).collect(),
+            runners: reserved.chain(idle).copied().collect(),
+            reservations: Some(
+                self.reservations
+                    .iter()
+                    .map(|(unique_id, it)| (unique_id.clone(), reservation(it)))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Whether nothing is held for anybody any more.
+    pub fn holds_nothing(&self) -> bool {
+        let mut reservations = self.reservations.values();
+        reservations.all(|it| it.state == ReservationState::Served)
+    }
+}

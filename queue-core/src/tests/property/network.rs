@@ -1,0 +1,48 @@
+//! What is on its way between the queue and its servers.
+
+use super::model_server::Life;
+use crate::{
+    events::{Forward, ForwardOutcome, Release},
+    fleet::ServerId,
+    report::Report,
+};
+
+/// A message that has not arrived yet.
+#[derive(Clone)]
+pub enum Message {
+    /// To a server.
+    Take(Forward),
+    /// To a server.
+    Release(Release),
+    /// To the queue.
+    Taken(Forward, Told),
+    /// To the queue.
+    Released(Release),
+    /// To the queue.
+    Report(ServerId, Report),
+}
+
+/// A message, and the life of the queue that it is from or to.
+#[derive(Clone)]
+pub struct Letter {
+    pub life: Life,
+    pub message: Message,
+}
+
+/// What a server said to a take. An outcome that can be repeated.
+#[derive(Clone)]
+pub enum Told {
+    Granted(Vec<shared::wire::TakenRunner>),
+    Refused,
+    RefusedThisJob,
+}
+
+impl Told {
+    pub fn into_outcome(self) -> ForwardOutcome {
+        match self {
+            Self::Granted(runners) => ForwardOutcome::Granted(runners),
+            Self::Refused => ForwardOutcome::Refused,
+            Self::RefusedThisJob => ForwardOutcome::RefusedThisJob,
+        }
+    }
+}
