@@ -42,7 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let environment = Environment::from_process();
-    shared::http::install_tls();
+    http_client::install_tls();
     let system = actix_web::rt::System::new();
     let ended = system.block_on(commands::run(cli.command, &environment));
     ended.unwrap_or_else(|failure| explain(&failure)).into()

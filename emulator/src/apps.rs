@@ -207,7 +207,7 @@ mod tests {
 
     /// Made for the tests, and known to no GitHub.
     fn key() -> KeyPair {
-        let pem = include_bytes!("../../shared/src/github/tests/keys/pkcs8.pem");
+        let pem = include_bytes!("../../github/src/tests/keys/pkcs8.pem");
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).unwrap();
         KeyPair::from_pkcs8(der.secret_pkcs8_der()).unwrap()
     }

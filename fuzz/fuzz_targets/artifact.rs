@@ -5,10 +5,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use shared::{
-    proof::{Claim, check_artifact, check_statement},
-    values::RunId,
-};
+use github::artifact_auth::{check_artifact, check_statement, Claim};
+use shared::values::RunId;
 
 static CLAIM: LazyLock<Claim> = LazyLock::new(|| Claim {
     unique_id: "job".parse().expect("this is a unique_id"),

@@ -7,11 +7,8 @@ use std::{fmt::Display, str::FromStr};
 
 use actix_web::test::TestRequest;
 use libfuzzer_sys::fuzz_target;
-use shared::{
-    auth::Bearer,
-    values::{Attempt, Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId},
-    web::{accepts_json, preferred_wait, query},
-};
+use daemon::{auth::Bearer, web::{accepts_json, preferred_wait, query}};
+use shared::values::{Attempt, Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId};
 
 fn reads_as_written<T: FromStr<Err = InvalidValue> + Display + PartialEq>(text: &str) {
     if let Ok(value) = text.parse::<T>() {

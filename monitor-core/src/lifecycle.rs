@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use shared::{clock::Timestamp, github::Deletion, secret::Secret};
+use shared::{clock::Timestamp, registration::Deletion, secret::Secret};
 
 use super::{
     Monitor, RunnerId, RunnerRecord,

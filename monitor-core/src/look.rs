@@ -6,7 +6,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{clock::Timestamp, github::Registration, values::ProfileKey, wire::RunnerStatus};
+use shared::{
+    clock::Timestamp, registration::Registration, values::ProfileKey, wire::RunnerStatus,
+};
 
 use super::{
     Monitor, RunnerId, RunnerRecord, host,

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use shared::{
     clock::Timestamp,
-    github::{Registration, RegistrationStatus},
+    registration::{Registration, RegistrationStatus},
     wire::RunnerStatus,
 };
 

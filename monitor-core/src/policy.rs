@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
-    github::{RunnerName, RunnerNames},
+    runner_name::{RunnerName, RunnerNames},
     values::ProfileKey,
 };
 

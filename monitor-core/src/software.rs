@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{clock::Timestamp, github::Support, values::ProfileKey};
+use shared::{clock::Timestamp, software::Support, values::ProfileKey};
 
 use super::{BackOff, Monitor, RunnerId, back_off::Pauses};
 

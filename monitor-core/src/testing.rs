@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use shared::{
     clock::Timestamp,
-    github::{Deletion, Label, RegistrationStatus, RunnerNames},
+    registration::{Deletion, Label, RegistrationStatus},
+    runner_name::RunnerNames,
     secret::Secret,
     units::Memory,
     values::{Attempt, Count, ProfileKey, RunId, UniqueId},

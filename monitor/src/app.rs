@@ -11,13 +11,17 @@ use std::{
     sync::Arc,
 };
 
+use daemon::{
+    serve::{Background, Drain, ServeError, drain, serve},
+    startup::{Start, until_told_to_stop},
+};
+use github::{
+    Credential, CredentialError, Github, GithubSettings,
+    artifact_auth::{ClosedDesk, ProofDesk, ProofSettings},
+};
+use http_client::Client;
 use shared::{
     clock::Clock,
-    daemon::{Start, until_told_to_stop},
-    github::{Credential, CredentialError, Github, GithubSettings},
-    http::Client,
-    proof::{ClosedDesk, ProofDesk, ProofSettings},
-    serve::{Background, Drain, ServeError, drain, serve},
     settings::{Settings, SettingsError},
 };
 

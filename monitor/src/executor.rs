@@ -7,9 +7,9 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
 use futures_util::future::join_all;
+use github::{Github, GithubError};
 use shared::{
     clock::Timestamp,
-    github::{Github, GithubError},
     settings::{GuestDriver, ProfileSettings, Settings},
     values::ProfileKey,
 };

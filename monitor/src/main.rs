@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use shared::daemon::{self, Daemon};
+use daemon::startup::{Daemon, run};
 
 fn main() -> ExitCode {
-    daemon::run(Daemon::Monitor, monitor::check, monitor::run)
+    run(Daemon::Monitor, monitor::check, monitor::run)
 }

@@ -3,7 +3,7 @@
 //! Owns that translation, and decides nothing.
 
 use shared::{
-    github::RunnerNames,
+    runner_name::RunnerNames,
     settings::{GuestProof, ImageSettings, ProfileSettings, ReservationLabels, Settings},
 };
 

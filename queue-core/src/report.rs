@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     clock::Timestamp,
-    github::RegistrationStatus,
+    registration::RegistrationStatus,
     values::{ProfileKey, UniqueId},
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, RunnerStatus},
 };

@@ -5,13 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use shared::{
+use daemon::{
     auth::ApiToken,
-    clock::Clock,
-    github::{Credential, CredentialError, Github, GithubBoard, GithubSettings},
-    http::Client,
-    proof::{ProofDesk, ProofSettings},
     serve::{Background, Drain, ServeError, drain, serve},
+};
+use github::{
+    Credential, CredentialError, Github, GithubBoard, GithubSettings,
+    artifact_auth::{ProofDesk, ProofSettings},
+};
+use http_client::Client;
+use shared::{
+    clock::Clock,
     settings::{Settings, SettingsError},
 };
 use tokio::sync::mpsc;

@@ -2,11 +2,9 @@
 
 use std::{convert::Infallible, process::ExitCode};
 
+use daemon::startup::{Daemon, Start, run, until_told_to_stop};
 use queue::app::build;
-use shared::{
-    daemon::{Daemon, Start, run, until_told_to_stop},
-    settings::Settings,
-};
+use shared::settings::Settings;
 
 fn main() -> ExitCode {
     // What it needs of the settings, `shared` knows.

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
+use http_client::{Answer, Call, Client, HttpError, Method, Retry, StatusCode};
 use serde::Deserialize;
 use shared::{
     clock::Timestamp,
-    http::{Answer, Call, Client, HttpError, Method, Retry, StatusCode},
     secret::Secret,
     settings::BaseUrl,
     values::Attempt,

@@ -1,22 +1,17 @@
-//! What monitor, queue, command line and emulator have in common: the words of the wire, parsed
-//! once into types that cannot be wrong, and the few adapters that both daemons need.
+//! What clients, daemons and cores share: profiles, runner and dashboard types, values that are
+//! valid once parsed, units, error codes and settings.
 //!
-//! Nothing in here decides anything: no order, no dispatch, no plan.
+//! Performs no network I/O and decides nothing.
 
 #![warn(missing_docs)]
 
-pub mod auth;
 pub mod clock;
-pub mod daemon;
 pub mod error;
-pub mod github;
-pub mod http;
-pub mod metrics;
-pub mod proof;
+pub mod registration;
+pub mod runner_name;
 pub mod secret;
-pub mod serve;
 pub mod settings;
+pub mod software;
 pub mod units;
 pub mod values;
-pub mod web;
 pub mod wire;

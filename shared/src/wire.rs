@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    github::Registration,
+    registration::Registration,
     values::{ProfileKey, UniqueId},
 };
 

@@ -6,7 +6,7 @@ use emulator::model::{NewRunner, Refusal, RunnerId as RegistrationId};
 use monitor_core::{Creation, Destruction, Look, RunnerId, SeenGuest};
 use shared::{
     clock::Timestamp,
-    github::{Deletion, Registration},
+    registration::{Deletion, Registration},
     secret::Secret,
 };
 

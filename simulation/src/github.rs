@@ -5,7 +5,8 @@ use std::time::Duration;
 use emulator::model::{Model, ModelSettings, PageRequest, RunnerStatus, RunnerView, Scope};
 use shared::{
     clock::Timestamp,
-    github::{Label, Registration, RegistrationStatus, Support},
+    registration::{Label, Registration, RegistrationStatus},
+    software::Support,
 };
 
 use crate::world::{Event, World};

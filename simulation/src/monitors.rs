@@ -8,7 +8,8 @@ use monitor_core::{
 use queue_core::report::Report;
 use shared::{
     clock::Timestamp,
-    github::{Registration, RunnerNames},
+    registration::Registration,
+    runner_name::RunnerNames,
     secret::Secret,
     units::Memory,
     values::{ProfileKey, UniqueId},

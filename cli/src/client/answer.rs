@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use http_client::{Answer, HttpError};
 use serde_json::Value;
 use shared::{
-    http::{Answer, HttpError},
     values::UniqueId,
     wire::{Estimate, TakeAnswer, TakenRunner, WaitingBody},
 };

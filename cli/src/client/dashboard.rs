@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use shared::{
-    http::{Answer, Call, Client, Method, Retry, StatusCode},
-    settings::BaseUrl,
-};
+use http_client::{Answer, Call, Client, Method, Retry, StatusCode};
+use shared::settings::BaseUrl;
 
 use super::{CallError, Refusal};
 

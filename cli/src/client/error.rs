@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use http_client::{Answer, HttpError, StatusCode};
 use serde::Deserialize;
-use shared::http::{Answer, HttpError, StatusCode};
 
 use crate::output::printable;
 

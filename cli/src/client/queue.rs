@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use http_client::{Answer, Call, Client, HttpError, Method, Retry, StatusCode};
 use shared::{
-    http::{Answer, Call, Client, HttpError, Method, Retry, StatusCode},
     secret::Secret,
     settings::BaseUrl,
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},

@@ -1,7 +1,8 @@
 //! `ci-runners agent`: a runner of the emulated GitHub, started by a monitor.
 
+use daemon::startup::shutdown_signal;
 use emulator::agent::{AgentOutcome, AgentSettings, StopSignal, run};
-use shared::{daemon::shutdown_signal, settings::Environment};
+use shared::settings::Environment;
 
 use crate::{args::Agent, exit::Exit, failure::Failure, log};
 

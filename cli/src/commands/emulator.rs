@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use shared::{daemon::shutdown_signal, secret::Secret, settings::Environment};
+use daemon::startup::shutdown_signal;
+use shared::{secret::Secret, settings::Environment};
 
 use crate::{args::Emulator, exit::Exit, failure::Failure, listen::listen, log, output};
 

@@ -1,7 +1,8 @@
 //! `ci-runners enqueue`: puts a job in line and prints its ticket.
 
+use http_client::Client;
 use serde_json::json;
-use shared::{http::Client, secret::Secret};
+use shared::secret::Secret;
 
 use crate::{
     args::Enqueue,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::http::Client;
+use http_client::Client;
 
 use crate::{
     args,

@@ -5,7 +5,8 @@
 
 use std::{rc::Rc, time::Duration};
 
-use shared::{http::Client, secret::Secret, values::Count};
+use http_client::Client;
+use shared::{secret::Secret, values::Count};
 use tokio::task::JoinSet;
 
 use super::{

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use http_client::{Answer, Call, Client, HttpError, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use shared::http::{Answer, Call, Client, HttpError, Method, StatusCode};
 
 use super::hosts::REPO;
 

@@ -30,7 +30,9 @@ use std::{
     time::Duration,
 };
 
-use shared::{daemon::shutdown_signal, http::Client, settings::Environment};
+use daemon::startup::shutdown_signal;
+use http_client::Client;
+use shared::settings::Environment;
 use tokio::time::timeout;
 
 use self::{

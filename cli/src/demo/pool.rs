@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use http_client::Client;
 use serde::Deserialize;
-use shared::{http::Client, settings::BaseUrl};
+use shared::settings::BaseUrl;
 
 use super::{cast::target, hosts::HOSTS};
 use crate::client::dashboard;

@@ -1,6 +1,6 @@
 //! Being a GitHub App.
 
-use shared::github::Credential;
+use github::Credential;
 
 use crate::support::{Stage, app_key};
 

@@ -4,11 +4,9 @@ use emulator::{
     model::{NewArtifact, NewJob, NewRunner, RunnerId},
     zip_of_lines,
 };
+use github::Github;
 use shared::{
-    clock::Timestamp,
-    github::{Deletion, Github, Support},
-    secret::Secret,
-    values::RunId,
+    clock::Timestamp, registration::Deletion, secret::Secret, software::Support, values::RunId,
 };
 
 use crate::support::{Stage, TOKEN, silent};

@@ -3,7 +3,8 @@
 
 use contract::Severity;
 use emulator::model::{JobPhase, NewJob};
-use shared::{http::Method, values::RunId, wire::TakenRunner};
+use http_client::Method;
+use shared::{values::RunId, wire::TakenRunner};
 
 use crate::support::{Monitor, Stage, in_time, silent};
 

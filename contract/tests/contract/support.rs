@@ -15,9 +15,9 @@ use std::{
 
 use contract::{Finding, Proxy, Severity};
 use emulator::{App, EmulatorSettings, EmulatorThread};
+use github::{AppKey, Credential, Github, GithubSettings};
+use http_client::{Answer, Call, Client, Method};
 use shared::{
-    github::{AppKey, Credential, Github, GithubSettings},
-    http::{Answer, Call, Client, Method},
     secret::Secret,
     wire::{MonitorDashboard, RunnerStatus},
 };
@@ -90,7 +90,7 @@ pub fn silent(request: &str, status: u16, listed: &str) -> Finding {
 }
 
 pub fn app_key_file() -> PathBuf {
-    workspace().join("shared/src/github/tests/keys/pkcs1.pem")
+    workspace().join("github/src/tests/keys/pkcs1.pem")
 }
 
 pub fn app_key(app_id: u64, installation_id: u64) -> Arc<AppKey> {

@@ -1,9 +1,7 @@
 //! Fetching the JIT configuration from the monitor.
 
-use shared::{
-    http::{Answer, Call, Client, Method, Patience, StatusCode},
-    secret::Secret,
-};
+use http_client::{Answer, Call, Client, Method, Patience, StatusCode};
+use shared::secret::Secret;
 
 use super::{AgentError, AgentSettings, settings::reasonable};
 use crate::jit::JitConfig;

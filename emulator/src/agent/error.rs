@@ -1,6 +1,6 @@
 //! How an agent can fail. Each text is a fragment that follows "failed to".
 
-use shared::http::{HttpError, StatusCode};
+use http_client::{HttpError, StatusCode};
 
 use crate::jit::NotJitConfig;
 

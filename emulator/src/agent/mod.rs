@@ -19,7 +19,7 @@ mod session;
 mod settings;
 mod work;
 
-use shared::http::Client;
+use http_client::Client;
 
 pub use error::AgentError;
 pub use settings::{AgentSettings, StopSignal};

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use http_client::{Answer, Call, Client, Method, Patience, StatusCode};
 use serde_json::{Value, json};
-use shared::http::{Answer, Call, Client, Method, Patience, StatusCode};
 use tokio::time::timeout;
 
 use super::{

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use emulator::model::ModelSettings;
+use http_client::Answer;
 use serde_json::{Value, json};
-use shared::http::Answer;
 
 use super::support::*;
 
@@ -349,8 +349,8 @@ async fn a_dropped_emulator_answers_no_more() {
     assert_eq!(stage.call("GET", RUNNERS, None).await.status, 200);
     let url = stage.url(RUNNERS);
     drop(stage);
-    let call = shared::http::Call::new(shared::http::Method::GET, &url);
-    let error = within(shared::http::Client::new().call(call))
+    let call = http_client::Call::new(http_client::Method::GET, &url);
+    let error = within(http_client::Client::new().call(call))
         .await
         .unwrap_err();
     assert!(error.is_transient(), "{error}");
@@ -366,12 +366,12 @@ async fn an_emulator_can_be_served_on_the_runtime_at_hand() {
     let running = emulator::serve(emulator.clone(), listener).unwrap();
     assert_eq!(emulator.base_url(), "http://github.example:8003");
     let url = format!("http://{}/rate_limit", running.addr());
-    let call = || shared::http::Call::new(shared::http::Method::GET, &url);
-    let client = shared::http::Client::new();
+    let call = || http_client::Call::new(http_client::Method::GET, &url);
+    let client = http_client::Client::new();
     assert_eq!(within(client.call(call())).await.unwrap().status, 401);
     within(running.stop()).await;
     assert!(
-        within(shared::http::Client::new().call(call()))
+        within(http_client::Client::new().call(call()))
             .await
             .is_err()
     );

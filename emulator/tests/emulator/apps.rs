@@ -6,18 +6,16 @@ use emulator::{
     App, EmulatorSettings,
     faults::{Fault, FaultRule, PathMatch},
 };
+use github::{AppKey, Credential};
 use serde_json::json;
-use shared::{
-    github::{AppKey, Credential},
-    secret::Secret,
-};
+use shared::secret::Secret;
 
 use super::support::*;
 
 const TOKENS: &str = "/app/installations/9/access_tokens";
 
 fn key(app_id: u64, installation_id: u64) -> Arc<AppKey> {
-    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/github/tests/keys");
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../github/src/tests/keys");
     Arc::new(AppKey::load(app_id, installation_id, &keys.join("pkcs1.pem")).unwrap())
 }
 

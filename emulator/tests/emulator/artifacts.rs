@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use emulator::model::NewArtifact;
+use http_client::{Answer, Call, Method};
 use serde_json::{Value, json};
-use shared::{
-    http::{Answer, Call, Method},
-    secret::Secret,
-    values::RunId,
-};
+use shared::{secret::Secret, values::RunId};
 
 use super::support::*;
 

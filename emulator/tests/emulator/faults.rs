@@ -7,8 +7,8 @@ use emulator::{
     faults::{Fault, FaultId, FaultRule, PathMatch},
     model::ListMode,
 };
+use http_client::HttpError;
 use serde_json::json;
-use shared::http::HttpError;
 use tokio::io::AsyncReadExt;
 
 use super::support::*;

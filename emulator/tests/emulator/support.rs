@@ -7,13 +7,10 @@ use emulator::{
     EmulatorSettings, EmulatorThread,
     model::{JobId, ModelSettings, NewJob},
 };
+use github::{Credential, Github, GithubSettings};
+use http_client::{Answer, Call, Client, HttpError, Method};
 use serde_json::{Value, json};
-use shared::{
-    github::{Credential, Github, GithubSettings},
-    http::{Answer, Call, Client, HttpError, Method},
-    secret::Secret,
-    values::RunId,
-};
+use shared::{secret::Secret, values::RunId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub const TOKEN: &str = "test-token";

@@ -43,7 +43,7 @@ fn while_nothing_changes_github_is_asked_rarely() {
 #[test]
 fn while_a_runner_is_starting_github_is_asked_as_often_as_the_hypervisor() {
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
-    pool.world.registration(0).status = shared::github::RegistrationStatus::Offline;
+    pool.world.registration(0).status = shared::registration::RegistrationStatus::Offline;
     pool.look();
     rhythm(&mut pool, 1);
     // Without its credential it cannot come online.

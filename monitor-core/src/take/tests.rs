@@ -38,7 +38,7 @@ fn only_idle_runners_are_given() {
     let gone = pool.world.registration(1).id;
     pool.world.registrations.remove(&gone);
     pool.world.guests.remove("ci-runner-linux.2");
-    pool.world.registration(3).status = shared::github::RegistrationStatus::Offline;
+    pool.world.registration(3).status = shared::registration::RegistrationStatus::Offline;
     pool.look();
     assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::NoCapacity));
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![4]));

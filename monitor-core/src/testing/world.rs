@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::github::{Label, Registration, RegistrationStatus};
+use shared::registration::{Label, Registration, RegistrationStatus};
 
 /// What there really is.
 #[derive(Clone, Default)]

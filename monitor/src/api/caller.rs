@@ -7,12 +7,11 @@
 use std::{fmt, net::IpAddr};
 
 use actix_web::HttpRequest;
-use shared::{
+use daemon::{
     auth::Bearer,
     error::{ApiError, Code},
-    secret::Secret,
-    values::ProfileKey,
 };
+use shared::{secret::Secret, values::ProfileKey};
 
 use super::{Desk, NOT_READY_RETRY_SECONDS};
 use monitor_core::{Asker, RunnerId};

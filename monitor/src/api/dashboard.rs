@@ -8,7 +8,7 @@ use actix_web::{
     http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
     web::Data,
 };
-use shared::{error::ApiError, web::preferred_wait};
+use daemon::{error::ApiError, web::preferred_wait};
 
 use super::{Desk, not_looked};
 use crate::pool::Published;
@@ -85,7 +85,7 @@ mod tests {
     };
 
     use actix_web::test::TestRequest;
-    use shared::serve::drain;
+    use daemon::serve::drain;
 
     use super::*;
     use crate::api::testing::desk;

@@ -3,8 +3,8 @@
 //! Owns that order, and how the core's refusals look on the wire.
 
 use actix_web::HttpResponse;
+use daemon::error::{ApiError, Code};
 use shared::{
-    error::{ApiError, Code},
     values::{Count, ProfileKey, UniqueId},
     wire::TakenRunner,
 };

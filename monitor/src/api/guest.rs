@@ -5,10 +5,8 @@
 use std::path::Path;
 
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web::Data};
-use shared::{
-    error::{ApiError, Code},
-    values::ProfileKey,
-};
+use daemon::error::{ApiError, Code};
+use shared::values::ProfileKey;
 use tokio::io::AsyncReadExt;
 
 use super::{

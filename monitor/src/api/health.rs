@@ -1,7 +1,7 @@
 //! Whether the monitor lives, and whether it can be of use.
 
 use actix_web::{HttpResponse, web::Data};
-use shared::error::{ApiError, Code};
+use daemon::error::{ApiError, Code};
 
 use super::{Desk, not_looked};
 

@@ -15,7 +15,7 @@ use actix_web::{
     http::header::{ContentDisposition, DispositionType},
     web::{self, Data},
 };
-use shared::error::{ApiError, Code};
+use daemon::error::{ApiError, Code};
 
 use super::{
     Desk,

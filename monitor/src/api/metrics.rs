@@ -1,7 +1,8 @@
 //! What the monitor measures, for Prometheus. Open to all: nothing secret is in it.
 
 use actix_web::{HttpResponse, web::Data};
-use shared::{github::Support, metrics::Metrics, wire::RunnerCounts};
+use daemon::metrics::Metrics;
+use shared::{software::Support, wire::RunnerCounts};
 
 use super::Desk;
 

@@ -24,15 +24,14 @@ use actix_web::{
     Route,
     web::{Data, ServiceConfig, delete, get, post, resource},
 };
-use shared::{
+use daemon::{
     auth::ApiToken,
     error::{ApiError, Code},
-    github::GithubBoard,
-    proof::ProofDesk,
     serve::Draining,
-    settings::Settings,
     web::method_not_allowed,
 };
+use github::{GithubBoard, artifact_auth::ProofDesk};
+use shared::settings::Settings;
 use tokio::sync::Semaphore;
 
 use crate::{hypervisor::Hypervisor, pool::Pool, store::StoreError};

@@ -8,10 +8,11 @@ use actix_web::{
     http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType},
     web::Data,
 };
+use github::GithubStanding;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use shared::{
     clock::Timestamp,
-    github::{GithubStanding, Support},
+    software::Support,
     wire::{DashboardRunner, RunnerStatus},
 };
 
@@ -288,7 +289,8 @@ fn age(since: Option<Timestamp>, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::{github::GithubBoard, secret::Secret};
+    use github::GithubBoard;
+    use shared::secret::Secret;
 
     use super::*;
 

@@ -3,13 +3,13 @@
 //! Owns which parameters there are. Their forms are those of `shared::values`.
 
 use actix_web::HttpRequest;
-use serde::Deserialize;
-use shared::{
+use daemon::{
     error::{ApiError, Code},
-    proof::Claim,
-    values::Attempt,
     web::query,
 };
+use github::artifact_auth::Claim;
+use serde::Deserialize;
+use shared::values::Attempt;
 
 /// Who asks for a runner: `unique_id`, `qualified_repo`, `run_id`, and from a queue `attempt`.
 #[derive(Deserialize)]

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use shared::{
+use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    values::{InvalidValue, ProfileKey},
     web::query,
 };
+use shared::values::{InvalidValue, ProfileKey};
 
 use super::{Desk, not_saved};
 use monitor_core::OverrideRefusal;

@@ -1,7 +1,8 @@
 //! Giving back runners that nobody will use.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use shared::{auth::Authorised, error::ApiError, values::UniqueId, web::segment};
+use daemon::{auth::Authorised, error::ApiError, web::segment};
+use shared::values::UniqueId;
 
 use super::{Desk, not_saved, parameters};
 

@@ -8,11 +8,11 @@ use actix_web::{
     http::header::{CACHE_CONTROL, ContentType, X_CONTENT_TYPE_OPTIONS},
     web::{Data, Path},
 };
-use shared::{
+use daemon::{
     error::{ApiError, Code},
-    values::ProfileKey,
     web::segment,
 };
+use shared::values::ProfileKey;
 
 use super::Desk;
 use crate::hypervisor::{Freshness, warn};

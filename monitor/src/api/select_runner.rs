@@ -1,11 +1,9 @@
 //! Taking a runner without a token: the job proves by an artifact which run it is part of.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use shared::{
-    error::{ApiError, Code},
-    proof::Proof,
-    values::Count,
-};
+use daemon::error::{ApiError, Code};
+use github::artifact_auth::Proof;
+use shared::values::Count;
 
 use super::{Desk, grant::grant, parameters::asked};
 use monitor_core::Take;

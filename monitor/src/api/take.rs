@@ -1,12 +1,8 @@
 //! Taking runners with the API token.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use shared::{
-    auth::Authorised,
-    error::ApiError,
-    values::{Count, ProfileKey},
-    web::segment,
-};
+use daemon::{auth::Authorised, error::ApiError, web::segment};
+use shared::values::{Count, ProfileKey};
 
 use super::{
     Desk,

@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::{
-    auth::ApiToken, clock::Clock, github::GithubBoard, proof::ProofDesk, secret::Secret,
-    serve::Draining,
-};
+use daemon::{auth::ApiToken, serve::Draining};
+use github::{GithubBoard, artifact_auth::ProofDesk};
+use shared::{clock::Clock, secret::Secret};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 

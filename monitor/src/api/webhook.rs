@@ -10,12 +10,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
+use daemon::error::{ApiError, Code};
 use ring::hmac;
 use serde::Deserialize;
-use shared::{
-    error::{ApiError, Code},
-    secret::Secret,
-};
+use shared::secret::Secret;
 
 use super::Desk;
 
@@ -113,8 +111,8 @@ pub async fn webhook(
 #[cfg(test)]
 mod tests {
     use actix_web::{FromRequest, dev, test::TestRequest};
+    use daemon::serve::drain;
     use futures_util::{StreamExt, stream};
-    use shared::serve::drain;
 
     use super::*;
     use crate::api::testing::desk;

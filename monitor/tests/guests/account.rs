@@ -3,7 +3,7 @@
 use std::fs;
 
 use emulator::model::JobPhase;
-use shared::http::Method;
+use http_client::Method;
 
 use crate::{
     images::{BLANK, BUILDS, HANGS, boot_script},

@@ -1,6 +1,6 @@
 //! What a guest is told, and what its neighbours are not.
 
-use shared::http::Method;
+use http_client::Method;
 
 use crate::support::{Daemon, Host, Profile, until};
 

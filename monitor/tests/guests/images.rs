@@ -3,7 +3,8 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use emulator::model::JobPhase;
-use shared::{http::Method, wire::MonitorDashboard};
+use http_client::Method;
+use shared::wire::MonitorDashboard;
 
 use crate::support::{Daemon, Host, Profile, mount_xfs, unmount, until};
 

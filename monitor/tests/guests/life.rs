@@ -1,7 +1,8 @@
 //! A runner's life, as it should be.
 
 use emulator::model::JobPhase;
-use shared::{http::Method, wire::MonitorDashboard};
+use http_client::Method;
+use shared::wire::MonitorDashboard;
 
 use crate::support::{Daemon, Host, Profile, until};
 

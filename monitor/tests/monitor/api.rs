@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use emulator::faults::Fault;
-use shared::{http::Method, wire::RunnerStatus};
+use http_client::Method;
+use shared::wire::RunnerStatus;
 
 use crate::support::{Host, RUNNERS, code, in_time, statuses};
 

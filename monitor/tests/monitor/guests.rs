@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use shared::{http::Method, settings::Settings};
+use http_client::Method;
+use shared::settings::Settings;
 
 use crate::support::{Host, bearer, code, until_file};
 

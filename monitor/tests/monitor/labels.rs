@@ -6,10 +6,8 @@ use emulator::{
     faults::{Fault, FaultRule, PathMatch},
     model::{JobPhase, PageRequest},
 };
-use shared::{
-    http::Method,
-    wire::{RunnerStatus, TakenRunner},
-};
+use http_client::Method;
+use shared::wire::{RunnerStatus, TakenRunner};
 
 use crate::support::{API_TOKEN, Host, RUNNERS, WHO, bearer, code, ids, in_time, statuses};
 

@@ -6,7 +6,8 @@ use emulator::{
     faults::Fault,
     model::{JobPhase, ListMode},
 };
-use shared::{http::Method, wire::RunnerStatus};
+use http_client::Method;
+use shared::wire::RunnerStatus;
 
 use crate::support::{Host, RUNNERS, WHO, code, ids, in_time, statuses, until_file};
 

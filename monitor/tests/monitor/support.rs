@@ -16,10 +16,10 @@ use emulator::{
     faults::{Fault, FaultId, FaultRule, PathMatch},
     model::{JobId, JobPhase, NewJob},
 };
+use http_client::{Answer, Call, Client, Method};
 use monitor::AppError;
 use serde_json::Value;
 use shared::{
-    http::{Answer, Call, Client, Method},
     secret::Secret,
     settings::{Environment, Settings},
     values::RunId,

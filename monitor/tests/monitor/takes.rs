@@ -3,8 +3,8 @@
 use std::{fs, io::Write, net::TcpStream};
 
 use emulator::{model::NewArtifact, zip_of_lines};
+use http_client::Method;
 use shared::{
-    http::Method,
     values::RunId,
     wire::{ReservationState, RunnerStatus},
 };

@@ -1,12 +1,9 @@
 //! Webhooks make the monitor look at once, and nothing else.
 
+use http_client::{Answer, Call, Client, Method};
 use ring::hmac;
 use serde_json::{Value, json};
-use shared::{
-    http::{Answer, Call, Client, Method},
-    settings::Settings,
-    wire::RunnerStatus,
-};
+use shared::{settings::Settings, wire::RunnerStatus};
 
 use super::support::*;
 

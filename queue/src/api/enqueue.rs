@@ -6,14 +6,14 @@ use actix_web::{
     web::Data,
 };
 use actix_web::{HttpResponse, http::header::ContentType};
-use serde::Deserialize;
-use shared::{
+use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    proof::Claim,
-    values::{Count, ProfileKey},
     web::{query, segment},
 };
+use github::artifact_auth::Claim;
+use serde::Deserialize;
+use shared::values::{Count, ProfileKey};
 
 use super::{Desk, refused, unanswered, unexpected};
 use queue_core::{

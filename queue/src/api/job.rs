@@ -1,12 +1,12 @@
 //! One job: how it stands, and giving it up. By its ticket, or by an operator's API token.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use shared::{
+use daemon::{
     auth::Bearer,
     error::ApiError,
-    values::UniqueId,
     web::{query, segment},
 };
+use shared::values::UniqueId;
 
 use super::{Desk, refused, take::TicketParameter, unanswered, unexpected};
 use queue_core::events::{Answer, CallId, Input, JobReference};

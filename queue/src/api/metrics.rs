@@ -1,7 +1,7 @@
 //! What the queue measures, for Prometheus. Open to all: nothing secret is in it.
 
 use actix_web::{HttpResponse, web::Data};
-use shared::metrics::{Labels, Metrics};
+use daemon::metrics::{Labels, Metrics};
 
 use super::Desk;
 use queue_core::view::View;

@@ -10,14 +10,13 @@ mod take;
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web::{Data, ServiceConfig, get, post, resource};
-use shared::{
+use daemon::{
     auth::{ApiToken, Bearer},
     error::{ApiError, Code},
-    github::GithubBoard,
-    proof::ProofDesk,
     serve::Draining,
     web::method_not_allowed,
 };
+use github::{GithubBoard, artifact_auth::ProofDesk};
 
 use crate::{driver::Driver, ticket::TicketKey};
 use queue_core::{

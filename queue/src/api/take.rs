@@ -1,14 +1,13 @@
 //! Claiming runners: at once, or held until there are some.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use serde::Deserialize;
-use shared::{
+use daemon::{
     auth::Bearer,
     error::{ApiError, Code},
-    values::UniqueId,
     web::{preferred_wait, query, segment},
-    wire::WaitingBody,
 };
+use serde::Deserialize;
+use shared::{values::UniqueId, wire::WaitingBody};
 use tokio::sync::oneshot;
 
 use super::{Desk, refused, unanswered, unexpected};

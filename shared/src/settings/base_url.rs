@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr};
 
-use actix_web::http::Uri;
+use http::Uri;
 use serde::{Serialize, Serializer};
 
 /// An `http` or `https` URL without user, query and fragment. As text it always ends with `/`.

@@ -74,6 +74,9 @@ fn is_test(path: &Path) -> bool {
 fn crates() -> Vec<PathBuf> {
     let names = [
         "shared",
+        "http-client",
+        "github",
+        "daemon",
         "emulator",
         "monitor-core",
         "monitor",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{github::Credential, settings::GuestDriver};
+use shared::settings::GuestDriver;
 
 use super::{SHORTEST, load, refusal};
 
@@ -203,29 +203,4 @@ fn a_profile_may_run_a_command_for_each_runner() {
     };
     assert!(load(&with_guest(&argument(4096)), &[]).is_ok());
     assert!(load(&with_guest(&argument(4097)), &[]).is_err());
-}
-
-#[test]
-fn an_app_goes_before_a_token() {
-    let app = |key_file: &str| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/github/tests/keys");
-        let table = "[github_app]\nid = 7\ninstallation_id = 9\nkey_file";
-        let text = format!("{SHORTEST}{table} = \"{folder}/{key_file}\"\n");
-        Credential::of(&load(&text, &[("GITHUB_TOKEN", "hunter3")]).unwrap())
-    };
-    let Ok(Some(Credential::App(key))) = app("pkcs1.pem") else {
-        panic!("there is an App");
-    };
-    assert_eq!((key.app_id(), key.installation_id()), (7, 9));
-    // A key that cannot be used is not replaced by the token in silence.
-    let error = app("none.pem").unwrap_err().to_string();
-    assert!(
-        error.starts_with("use the key of the GitHub App in ") && error.contains("No such file"),
-        "{error}"
-    );
-    let token = Credential::of(&load(SHORTEST, &[("GITHUB_TOKEN", "hunter3")]).unwrap());
-    let Ok(Some(Credential::Token(token))) = token else {
-        panic!("there is a token");
-    };
-    assert!(token.matches("hunter3"));
 }

@@ -11,8 +11,9 @@ mod stage;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use http_client::Client;
 use serde::Deserialize;
-use shared::{http::Client, secret::Secret, values::ProfileKey};
+use shared::{secret::Secret, values::ProfileKey};
 
 use self::{
     scenarios::try_out,

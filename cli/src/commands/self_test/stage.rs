@@ -4,9 +4,9 @@
 
 use std::{io, time::Duration};
 
+use daemon::startup::shutdown_signal;
 use shared::{
     clock::Clock,
-    daemon::shutdown_signal,
     secret::Secret,
     values::{Count, ProfileKey, QualifiedRepo, RunId},
 };

@@ -7,11 +7,9 @@
 mod monitor;
 mod queue;
 
+use http_client::{Answer, Client, HttpError};
 use serde_json::Value;
-use shared::{
-    http::{Answer, Client, HttpError},
-    wire::MonitorDashboard,
-};
+use shared::wire::MonitorDashboard;
 
 use self::queue::QueueDashboard;
 use crate::{

@@ -1,7 +1,7 @@
 //! A monitor's dashboard in text. Pure.
 
 use shared::{
-    github::{Registration, RegistrationStatus},
+    registration::{Registration, RegistrationStatus},
     wire::{DashboardRunner, MonitorDashboard, RunnerStatus},
 };
 

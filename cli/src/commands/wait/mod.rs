@@ -13,7 +13,9 @@ mod progress;
 
 use std::time::Duration;
 
-use shared::{daemon::shutdown_signal, http::Client, secret::Secret};
+use daemon::startup::shutdown_signal;
+use http_client::Client;
+use shared::secret::Secret;
 
 pub use self::{
     line::{Line, Progress},

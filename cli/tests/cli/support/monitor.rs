@@ -10,8 +10,9 @@ use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     web::{self, Data, Path},
 };
+use daemon::web::preferred_wait;
 use serde_json::{Value, json};
-use shared::{values::Attempt, web::preferred_wait};
+use shared::values::Attempt;
 use tokio::sync::watch;
 
 /// The one profile it has.

@@ -2,11 +2,9 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
+use http_client::{Call, Client, Method};
 use serde_json::Value;
-use shared::{
-    http::{Call, Client, Method},
-    settings::{Environment, Settings},
-};
+use shared::settings::{Environment, Settings};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 

@@ -7,12 +7,9 @@ use emulator::{
     EmulatorSettings, EmulatorThread,
     model::{JobPhase, JobView, NewJob},
 };
+use http_client::{Call, Client, Method};
 use serde_json::Value;
-use shared::{
-    http::{Call, Client, Method},
-    secret::Secret,
-    values::RunId,
-};
+use shared::{secret::Secret, values::RunId};
 use tempfile::TempDir;
 use tokio::{
     process::Child,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{github::RegistrationStatus, wire::RunnerStatus};
+use shared::{registration::RegistrationStatus, wire::RunnerStatus};
 
 use crate::{
     Look, RunnerId,

@@ -7,10 +7,8 @@ use std::{
     process::{Child, Command},
 };
 
-use shared::{
-    http::{Answer, Call, Client, Method},
-    wire::{MonitorDashboard, RunnerStatus, TakenRunner},
-};
+use http_client::{Answer, Call, Client, Method};
+use shared::wire::{MonitorDashboard, RunnerStatus, TakenRunner};
 
 use super::{
     host::{BRIDGE, GITHUB_TOKEN, Host, Profile},

@@ -1,0 +1,170 @@
+//! Error responses: a stable code for scripts, one sentence for people, an HTTP status.
+//!
+//! The cause of a failure is logged where it occurs and is never part of the response.
+
+use std::{fmt, time::Duration};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+};
+use github::artifact_auth::ProofError;
+use serde_json::{Map, Value, json};
+pub use shared::error::Code;
+
+use shared::values::InvalidValue;
+
+/// When to ask again after a check against GitHub that could not be made, and at most.
+const CHECK_RETRY: Duration = Duration::from_secs(5);
+const CHECK_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// A refusal, ready to be sent: `{"code", "message"}` and whatever else `with` added.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    retry_after_seconds: Option<u64>,
+    more: Map<String, Value>,
+}
+
+impl ApiError {
+    /// A refusal with one sentence a person can act on.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retry_after_seconds: None,
+            more: Map::new(),
+        }
+    }
+
+    /// Says when it is worth asking again.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// Adds the fields of `body`, which must be a JSON object, to the answer. `code` and
+    /// `message` stay what they are.
+    pub fn with(mut self, body: impl serde::Serialize) -> Self {
+        if let Ok(Value::Object(fields)) = serde_json::to_value(body) {
+            self.more = fields;
+        }
+        self
+    }
+
+    /// The stable name of what went wrong.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+}
+
+impl From<InvalidValue> for ApiError {
+    fn from(invalid: InvalidValue) -> Self {
+        Self::new(Code::BadRequest, invalid.to_string())
+    }
+}
+
+impl From<ProofError> for ApiError {
+    fn from(error: ProofError) -> Self {
+        let retry_after = error.retry_after().unwrap_or(CHECK_RETRY);
+        match error {
+            ProofError::Refused(refusal) => Self::new(Code::NotAuthorised, refusal.to_string()),
+            ProofError::Busy => Self::new(
+                Code::NotReady,
+                "too many requests are being checked against GitHub; ask again",
+            )
+            .retry_after(CHECK_RETRY.as_secs()),
+            ProofError::Unavailable(_) => Self::new(
+                Code::NotReady,
+                "GitHub could not be asked whether this run may have a runner; ask again",
+            )
+            .retry_after(retry_after.as_secs().clamp(1, CHECK_RETRY_MAX.as_secs())),
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(seconds) = self.retry_after_seconds {
+            response.insert_header((RETRY_AFTER, seconds));
+        }
+        if self.code == Code::Unauthorised {
+            // RFC 9110, section 15.5.2: a 401 has to name a challenge.
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        let mut body = self.more.clone();
+        body.insert("code".into(), json!(self.code.as_str()));
+        body.insert("message".into(), json!(self.message));
+        response.json(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::{MessageBody, to_bytes};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_refusal_is_a_code_and_a_sentence() {
+        let refusal = ApiError::new(Code::Waiting, "wait")
+            .retry_after(3)
+            .with(json!({"position": 2, "code": "x"}));
+        let response = refusal.error_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers().get("retry-after").unwrap(), "3");
+        assert_eq!(
+            response.headers().get("content-type").unwrap(),
+            "application/json"
+        );
+        let body = to_bytes(response.into_body().boxed()).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            body,
+            json!({"code": "waiting", "message": "wait", "position": 2})
+        );
+    }
+
+    #[test]
+    fn a_missing_token_is_answered_with_a_challenge() {
+        let response = ApiError::new(Code::Unauthorised, "no").error_response();
+        assert_eq!(
+            (
+                response.status().as_u16(),
+                response
+                    .headers()
+                    .get("www-authenticate")
+                    .unwrap()
+                    .as_bytes()
+            ),
+            (401, &b"Bearer"[..])
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_form_is_a_bad_request() {
+        let invalid = InvalidValue {
+            field: "count",
+            allowed: "a number",
+        };
+        assert_eq!(
+            ApiError::from(invalid),
+            ApiError::new(Code::BadRequest, "count must be a number")
+        );
+    }
+}

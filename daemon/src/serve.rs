@@ -1,0 +1,246 @@
+//! The frame around both daemons' HTTP servers: start, watch over what runs beside, end cleanly.
+//!
+//! Owns the server's limits, the order in which things end, and the rule that a daemon whose
+//! background work has died does not go on answering. Knows no route.
+
+use std::{future::Future, net::TcpListener, time::Duration};
+
+use actix_web::{
+    App, HttpServer,
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+use futures_util::future::select_all;
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::web::{not_found, rules_of_the_wire};
+
+/// Threads that serve requests. Requests cost microseconds here; waiting costs nothing.
+const WORKERS: usize = 2;
+/// Connections of one worker: held requests each keep one open.
+const CONNECTIONS_MAX: usize = 40_000;
+/// The largest body that is read.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longer than clients keep idle connections in their pools, so that none is reused just as the
+/// server closes it.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take to send the head of its request.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests that are being answered may still take when the daemon ends.
+const SHUTDOWN_TIMEOUT_SECONDS: u64 = 3;
+
+/// Tells held requests that the daemon is about to end, so that they are answered first.
+#[derive(Clone, Debug)]
+pub struct Draining(watch::Receiver<bool>);
+
+impl Draining {
+    /// Resolves when the daemon is about to end.
+    pub async fn begins(&self) {
+        let mut receiver = self.0.clone();
+        // A sender that is gone is a daemon that has ended.
+        let _ = receiver.wait_for(|is_draining| *is_draining).await;
+    }
+}
+
+/// Starts what [`Draining`] waits for.
+#[derive(Debug)]
+pub struct Drain(watch::Sender<bool>);
+
+/// A pair of the switch and what waits for it.
+pub fn drain() -> (Drain, Draining) {
+    let (sender, receiver) = watch::channel(false);
+    (Drain(sender), Draining(receiver))
+}
+
+/// Work that goes on beside the server for as long as the daemon runs.
+#[derive(Debug)]
+pub struct Background {
+    /// What it is, for the message when it ends.
+    pub name: &'static str,
+    /// Its task. It must not end by itself.
+    pub task: JoinHandle<()>,
+}
+
+/// Why a daemon ended although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The server itself failed.
+    #[error("serve HTTP: {0}")]
+    Server(#[source] std::io::Error),
+    /// Background work panicked, or came to an end that it should not have.
+    #[error("go on: {name} ended: {how}")]
+    Background {
+        /// What it was.
+        name: &'static str,
+        /// The panic's message, if it was one.
+        how: String,
+    },
+}
+
+/// Serves `routes` on `listeners` until `stop` resolves, then lets held requests be answered and
+/// ends. `background` is ended too.
+///
+/// # Errors
+/// When the server or anything in `background` ends before.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    drain: Drain,
+    mut background: Vec<Background>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let mut server = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(rules_of_the_wire))
+            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .configure(routes.clone())
+            .default_service(web::to(not_found))
+    })
+    .workers(WORKERS)
+    .max_connections(CONNECTIONS_MAX)
+    .backlog(4096)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+    // Without this a client that hung up is noticed only when its held request ends, and a
+    // runner could be handed to nobody.
+    .h1_allow_half_closed(false)
+    .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
+    .disable_signals();
+    for listener in listeners {
+        server = server.listen(listener).map_err(ServeError::Server)?;
+    }
+    let server = server.run();
+    let handle = server.handle();
+    let mut server = std::pin::pin!(server);
+    let outcome = tokio::select! {
+        () = stop => Ok(()),
+        ended = &mut server => ended.map_err(ServeError::Server),
+        error = first_to_end(&mut background) => Err(error),
+    };
+    let _ = drain.0.send(true);
+    // The handle only asks: the server has to be polled on for the request to be heard.
+    tokio::select! {
+        () = handle.stop(outcome.is_ok()) => {}
+        _ = &mut server => {}
+    }
+    for work in background {
+        work.task.abort();
+    }
+    outcome
+}
+
+/// Resolves when any of the background work ends; never, if there is none.
+async fn first_to_end(background: &mut [Background]) -> ServeError {
+    if background.is_empty() {
+        return std::future::pending().await;
+    }
+    let (ended, index, _) = select_all(background.iter_mut().map(|work| &mut work.task)).await;
+    ServeError::Background {
+        name: background[index].name,
+        how: how_it_ended(ended),
+    }
+}
+
+fn how_it_ended(ended: Result<(), tokio::task::JoinError>) -> String {
+    let Err(error) = ended else {
+        return "it returned".to_owned();
+    };
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("it panicked: {}", message.unwrap_or("without a message"))
+        }
+        Err(_) => "it was cancelled".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::HttpResponse;
+
+    use super::*;
+    use http_client::{Call, Client, Method, install_tls};
+
+    fn listener() -> (Vec<TcpListener>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/held", listener.local_addr().unwrap());
+        (vec![listener], url)
+    }
+
+    #[actix_web::test]
+    async fn held_requests_are_answered_before_the_end() {
+        install_tls();
+        let (listeners, url) = listener();
+        let (drain, draining) = drain();
+        let (arrived, mut arrival) = tokio::sync::mpsc::unbounded_channel();
+        let routes = move |config: &mut ServiceConfig| {
+            let (draining, arrived) = (draining.clone(), arrived.clone());
+            let held = move || {
+                let (draining, arrived) = (draining.clone(), arrived.clone());
+                async move {
+                    arrived.send(()).unwrap();
+                    draining.begins().await;
+                    HttpResponse::Ok().body("last word")
+                }
+            };
+            config.route("/held", web::get().to(held));
+        };
+        let stop = async move { arrival.recv().await.unwrap() };
+        let daemon = actix_web::rt::spawn(serve(listeners, routes, drain, Vec::new(), stop));
+        let answer = Client::new()
+            .call(Call::new(Method::GET, &url))
+            .await
+            .unwrap();
+        assert_eq!(answer.text().unwrap(), "last word");
+        assert!(daemon.await.unwrap().is_ok());
+    }
+
+    #[actix_web::test]
+    async fn a_panic_in_the_background_ends_the_daemon() {
+        let (listeners, _) = listener();
+        let background = vec![
+            Background {
+                name: "the idler",
+                task: actix_web::rt::spawn(std::future::pending()),
+            },
+            Background {
+                name: "the heart",
+                task: actix_web::rt::spawn(async { panic!("it stopped") }),
+            },
+        ];
+        let ended = serve(
+            listeners,
+            |_| {},
+            drain().0,
+            background,
+            std::future::pending(),
+        )
+        .await;
+        assert_eq!(
+            ended.unwrap_err().to_string(),
+            "go on: the heart ended: it panicked: it stopped"
+        );
+    }
+
+    #[actix_web::test]
+    async fn background_work_that_returns_ends_the_daemon() {
+        let (listeners, _) = listener();
+        let background = vec![Background {
+            name: "the heart",
+            task: actix_web::rt::spawn(async {}),
+        }];
+        let ended = serve(
+            listeners,
+            |_| {},
+            drain().0,
+            background,
+            std::future::pending(),
+        )
+        .await;
+        assert_eq!(
+            ended.unwrap_err().to_string(),
+            "go on: the heart ended: it returned"
+        );
+    }
+}

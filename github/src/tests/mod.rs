@@ -1,0 +1,45 @@
+//! The client against a small stand-in for GitHub, over real HTTP.
+
+mod apps;
+mod artifacts;
+mod refusals;
+mod runners;
+mod software;
+mod tokens;
+
+use actix_web::HttpResponse;
+use serde_json::{Value, json};
+
+use super::*;
+use http_client::{Client, testing::Received};
+use shared::secret::Secret;
+
+fn github(url: &str) -> Github {
+    let settings = GithubSettings {
+        api_url: format!("{url}/"),
+        scope_path: "/orgs/o".into(),
+        credential: Secret::new("hunter2").into(),
+        patience: std::time::Duration::ZERO,
+    };
+    Github::new(Client::new(), settings)
+}
+
+/// A runner as GitHub sends it.
+fn runner(id: u64) -> Value {
+    json!({
+        "id": id, "name": format!("runner-{id}"), "os": "linux", "status": "online", "busy": false,
+        "labels": [{"id": 1, "name": "self-hosted", "type": "read-only"}],
+    })
+}
+
+/// The part of `entries` that `request` asks for, in a list of that name.
+fn page(name: &str, entries: &[Value], request: &Received) -> HttpResponse {
+    let number = |name| -> usize { request.query(name).unwrap().parse().unwrap() };
+    let (per_page, page) = (number("per_page"), number("page"));
+    let shown: Vec<&Value> = entries
+        .iter()
+        .skip((page - 1) * per_page)
+        .take(per_page)
+        .collect();
+    HttpResponse::Ok().json(json!({"total_count": entries.len(), name: shown}))
+}

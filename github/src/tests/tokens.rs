@@ -1,0 +1,63 @@
+//! What is known of a personal token, and when its end is warned of.
+
+use actix_web::HttpResponse;
+
+use super::*;
+use http_client::testing::Server;
+use shared::clock::Timestamp;
+
+const DAY: u64 = 24 * 3600;
+/// 2026-12-24 10:00:00 UTC
+const END: u64 = 1_798_106_400;
+
+#[actix_web::test]
+async fn a_token_is_warned_of_two_weeks_before_its_end() {
+    let server = Server::start(|_| {
+        HttpResponse::NoContent()
+            .insert_header((
+                "github-authentication-token-expiration",
+                "2026-12-24 10:00:00 UTC",
+            ))
+            .insert_header(("x-oauth-scopes", "repo, admin:org"))
+            .finish()
+    });
+    let github = github(&server.url);
+    assert_eq!(
+        github.board().standing().warning(Timestamp::default()),
+        None
+    );
+    github.delete_runner(1).await.unwrap();
+    let standing = github.board().standing();
+    assert_eq!(standing.asks_as, "a token");
+    assert_eq!(standing.expires_at, Some(Timestamp::from_seconds(END)));
+    let scopes: Vec<&String> = standing.permissions.keys().collect();
+    assert_eq!(scopes, ["admin:org", "repo"]);
+    assert_eq!(standing.answers[&204], 1);
+    for (before, expected) in [
+        (15 * DAY, None),
+        (14 * DAY, Some("expires in 14 days")),
+        (DAY + 5, Some("expires in a day")),
+        (5, Some("expires within a day")),
+        (0, Some("has expired")),
+    ] {
+        let warning = standing.warning(Timestamp::from_seconds(END - before));
+        match expected {
+            None => assert_eq!(warning, None),
+            Some(expected) => assert!(warning.unwrap().contains(expected), "{expected}"),
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_token_of_which_nothing_is_said_is_not_warned_of() {
+    for expiry in ["soon", "", "2026", "2026-99-99 10:00:00 UTC"] {
+        let server = Server::start(move |_| {
+            HttpResponse::NoContent()
+                .insert_header(("github-authentication-token-expiration", expiry))
+                .finish()
+        });
+        let github = github(&server.url);
+        github.delete_runner(1).await.unwrap();
+        assert_eq!(github.board().standing().expires_at, None, "{expiry:?}");
+    }
+}

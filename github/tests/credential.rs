@@ -1,0 +1,53 @@
+//! Which credential the settings give, read from real files.
+
+use std::fs;
+
+use github::{Credential, CredentialError};
+use shared::settings::{Environment, Settings};
+
+/// The shortest file there can be.
+const SHORTEST: &str = r#"
+listen_on = ["127.0.0.1"]
+external_base_url = "http://127.0.0.1:8000/"
+github_api_scope = "/orgs/servo"
+github_api_suffix = "ci0"
+allowed_qualified_repo_prefix = "servo/"
+available_normal_memory = "16G"
+"#;
+
+fn credential(text: &str) -> Result<Option<Credential>, CredentialError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("monitor.toml");
+    fs::write(&file, text).unwrap();
+    let secrets = [
+        ("SERVO_CI_MONITOR_API_TOKEN", "hunter2"),
+        ("GITHUB_TOKEN", "hunter3"),
+    ];
+    let environment = secrets.into_iter().collect::<Environment>();
+    Credential::of(&Settings::load(&file, &environment).unwrap())
+}
+
+#[test]
+fn an_app_goes_before_a_token() {
+    let app = |key_file: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/keys");
+        let table = "[github_app]\nid = 7\ninstallation_id = 9\nkey_file";
+        let text = format!("{SHORTEST}{table} = \"{folder}/{key_file}\"\n");
+        credential(&text)
+    };
+    let Ok(Some(Credential::App(key))) = app("pkcs1.pem") else {
+        panic!("there is an App");
+    };
+    assert_eq!((key.app_id(), key.installation_id()), (7, 9));
+    // A key that cannot be used is not replaced by the token in silence.
+    let error = app("none.pem").unwrap_err().to_string();
+    assert!(
+        error.starts_with("use the key of the GitHub App in ") && error.contains("No such file"),
+        "{error}"
+    );
+    let token = credential(SHORTEST);
+    let Ok(Some(Credential::Token(token))) = token else {
+        panic!("there is a token");
+    };
+    assert!(token.matches("hunter3"));
+}

@@ -1,0 +1,171 @@
+//! What came back, whole: status, headers and body.
+//!
+//! Owns how the few headers are read that both daemons and the command line go by. Never shows
+//! a body: tickets and credentials stand in some.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use actix_web::web::Bytes;
+use awc::http::{
+    StatusCode,
+    header::{HeaderMap, HttpDate},
+};
+use serde::de::DeserializeOwned;
+
+use super::HttpError;
+use shared::clock::Timestamp;
+
+/// A complete answer, of whatever status.
+#[derive(Clone)]
+pub struct Answer {
+    /// The status; redirects and errors arrive here like everything else.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as long as `Content-Length` said, if it said anything.
+    pub body: Bytes,
+    /// Who answered, as it may be shown.
+    pub(super) target: String,
+}
+
+impl Answer {
+    /// The first header of that name, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON.
+    ///
+    /// A body that ends in the middle is [`HttpError::Broken`]: `awc` takes a chunked body whose
+    /// connection was cut for a whole one, and only its content can tell.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let target = self.target.clone();
+            // The text of `error` may repeat a part of the body, so only its place is told.
+            let cause = format!("line {} column {}", error.line(), error.column());
+            if error.is_eof() {
+                let cause = format!("the JSON ends at {cause}");
+                HttpError::Broken { target, cause }
+            } else {
+                let cause = format!("not the expected JSON at {cause}");
+                HttpError::Malformed { target, cause }
+            }
+        })
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> Result<&str, HttpError> {
+        std::str::from_utf8(&self.body).map_err(|_| HttpError::Malformed {
+            target: self.target.clone(),
+            cause: "not UTF-8".into(),
+        })
+    }
+
+    /// How long to wait before asking again: `Retry-After` in its form of seconds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.header("retry-after")?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// When the answer was made, by the clock of who made it: `Date`, to the second.
+    pub fn date(&self) -> Option<Timestamp> {
+        let date: HttpDate = self.header("date")?.parse().ok()?;
+        timestamp(date.into())
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (target, status, length) = (&self.target, self.status, self.body.len());
+        write!(formatter, "{status} from {target}, {length} bytes")
+    }
+}
+
+/// `time` as we count it; none before 1970.
+pub fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Timestamp::default() + since_epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use awc::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        Answer {
+            status: StatusCode::OK,
+            headers: headers.collect(),
+            body: Bytes::from_static(body.as_bytes()),
+            target: "http://host/path".into(),
+        }
+    }
+
+    #[test]
+    fn json_that_ends_early_is_a_broken_answer() {
+        for body in ["", "[1, 2", "[\"a"] {
+            let error = answer(&[], body).json::<Vec<u8>>().unwrap_err();
+            assert!(matches!(error, HttpError::Broken { .. }), "{body}: {error}");
+        }
+        assert_eq!(answer(&[], "[1, 2]").json::<Vec<u8>>().unwrap(), vec![1, 2]);
+    }
+
+    #[test]
+    fn json_of_another_shape_is_refused_without_repeating_it() {
+        let error = answer(&[], r#""hunter2""#).json::<u8>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "understand the answer of http://host/path: not the expected JSON at line 1 column 9"
+        );
+    }
+
+    #[test]
+    fn only_utf8_is_text() {
+        assert_eq!(answer(&[], "ticket").text().unwrap(), "ticket");
+        let mut garbled = answer(&[], "");
+        garbled.body = Bytes::from_static(b"\xff");
+        assert!(matches!(garbled.text(), Err(HttpError::Malformed { .. })));
+    }
+
+    #[test]
+    fn waiting_time_and_date_are_read_from_their_headers() {
+        let dated = answer(
+            &[
+                ("retry-after", "7"),
+                ("date", "Thu, 01 Jan 1970 00:01:40 GMT"),
+            ],
+            "",
+        );
+        assert_eq!(dated.retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(dated.date(), Some(Timestamp::from_seconds(100)));
+
+        let other_forms = answer(
+            &[
+                ("retry-after", "Thu, 01 Jan 1970 00:01:40 GMT"),
+                ("date", "yesterday"),
+            ],
+            "",
+        );
+        assert_eq!(
+            (other_forms.retry_after(), other_forms.date()),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn an_answer_prints_neither_headers_nor_body() {
+        let secret = answer(&[("etag", "hunter2")], "hunter2");
+        assert_eq!(
+            format!("{secret:?}"),
+            "200 OK from http://host/path, 7 bytes"
+        );
+    }
+}
