@@ -16,15 +16,15 @@ available_normal_memory = "16G"
 "#;
 
 fn credential(text: &str) -> Result<Option<Credential>, CredentialError> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("monitor.toml");
-    fs::write(&file, text).unwrap();
+    fs::write(&file, text).expect("the file can be written");
     let secrets = [
         ("SERVO_CI_MONITOR_API_TOKEN", "hunter2"),
         ("GITHUB_TOKEN", "hunter3"),
     ];
     let environment = secrets.into_iter().collect::<Environment>();
-    Credential::of(&Settings::load(&file, &environment).unwrap())
+    Credential::of(&Settings::load(&file, &environment).expect("the settings are valid"))
 }
 
 #[test]

@@ -2,6 +2,11 @@
 //!
 //! Compiled for tests only. Owns sockets on port 0; never waits for time to pass.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "test support: a failure is the test's failure"
+)]
+
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},

@@ -4,6 +4,11 @@
 //! tests. Every effect goes through [`TestPool::perform`], so that a test can stop, fail or
 //! repeat any of them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "test support: a failure is the test's failure"
+)]
+
 mod world;
 
 use std::time::Duration;
