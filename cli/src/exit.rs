@@ -5,6 +5,8 @@
 
 use std::process::ExitCode;
 
+use crate::signal::Signal;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -45,14 +47,6 @@ impl Exit {
         Self::Terminated,
     ];
 
-    /// How a command ends that was asked to by the signal of this name.
-    pub fn by_signal(name: &str) -> Self {
-        match name {
-            "SIGTERM" => Self::Terminated,
-            _ => Self::Interrupted,
-        }
-    }
-
     /// The number that the shell sees. From 128 on it is what shells themselves use: 128 and the
     /// number of the signal.
     pub const fn status(self) -> u8 {
@@ -67,6 +61,15 @@ impl Exit {
             Self::WaitedTooLong => 7,
             Self::Interrupted => 130,
             Self::Terminated => 143,
+        }
+    }
+}
+
+impl From<Signal> for Exit {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Interrupt => Self::Interrupted,
+            Signal::Terminate => Self::Terminated,
         }
     }
 }

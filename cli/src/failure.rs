@@ -2,8 +2,6 @@
 //!
 //! Owns that mapping, in one place. What is said of a failure fits after "failed to".
 
-use shared::settings::SettingsError;
-
 use crate::{client::CallError, exit::Exit, output::OutputError};
 
 /// Why a command failed.
@@ -27,9 +25,6 @@ pub enum Failure {
     /// Ctrl-C could not be listened for.
     #[error("listen for signals: {0}")]
     Signals(#[source] std::io::Error),
-    /// Settings of the demo, which would be a mistake of its own.
-    #[error("read its own settings: {0}")]
-    Settings(#[from] SettingsError),
     /// Anything else, as a fragment that follows "failed to".
     #[error("{0}")]
     Other(String),
@@ -43,10 +38,9 @@ impl Failure {
             // Whoever read the output had enough of it.
             Self::Output(OutputError::Closed) => Exit::Done,
             Self::NoApiToken | Self::Usage(_) => Exit::Usage,
-            Self::Output(OutputError::Failed(_))
-            | Self::Signals(_)
-            | Self::Settings(_)
-            | Self::Other(_) => Exit::Failed,
+            Self::Output(OutputError::Failed(_)) | Self::Signals(_) | Self::Other(_) => {
+                Exit::Failed
+            }
         }
     }
 }

@@ -1,28 +1,25 @@
-//! The `ci-runners` command: a person's and a script's way in.
+//! The `ci-runners` command: a client of the queue for people and scripts.
 //!
-//! - [`args`]: what was typed
+//! - [`args`]: the command line, parsed into typed values
 //! - [`commands`]: what each command does
-//! - [`demo`]: queue, monitors, runners and a made-up GitHub at work, in one process
-//! - [`client`]: the calls at a queue
-//! - [`output`], [`words`], [`table`]: what is said, and how
-//! - `listen`, `log`: what daemons inside this command need
-//! - [`exit`], [`failure`]: how it ends: 0 done, 1 failed, 2 wrong command line, 3 token or ticket
-//!   not accepted, 4 refused, 5 try later, 6 not yet, 7 waited too long, 130 Ctrl-C, 143 SIGTERM
+//! - [`client`]: HTTP calls to a queue or monitor
+//! - [`output`], [`format`], [`table`]: what is printed, where, and in which form
+//! - [`signal`], [`exit`], [`failure`]: how a command ends, and with which exit status
 //!
-//! Only the demo, the emulator and its agent need the daemons and the emulator as libraries;
-//! everything else speaks HTTP.
+//! The library exists for the crate `dev`, whose demo is a client of the queue too. Not responsible
+//! for anything that runs a daemon: this crate speaks HTTP to them and links none of them.
 
 pub mod args;
 pub mod client;
 pub mod commands;
-pub mod demo;
 pub mod exit;
 pub mod failure;
-mod listen;
-mod log;
+pub mod format;
 pub mod output;
+pub mod signal;
 pub mod table;
-pub mod words;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -31,28 +28,38 @@ use shared::settings::Environment;
 
 use crate::{args::Cli, exit::Exit, failure::Failure, output::note};
 
-/// Runs the command from what was typed to its end.
+/// Runs `ci-runners` with these arguments, of which the first is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli: Cli = match parse(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // clap knows which output is right; where nobody reads, nobody is told.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(status) => return status,
     };
     let environment = Environment::from_process();
-    http_client::install_tls();
-    let system = actix_web::rt::System::new();
-    let ended = system.block_on(commands::run(cli.command, &environment));
-    ended.unwrap_or_else(|failure| explain(&failure)).into()
+    block_on("ci-runners", commands::run(cli.command, &environment))
 }
 
-/// Says why a command failed, unless nobody wants to know.
-fn explain(failure: &Failure) -> Exit {
-    let exit = failure.exit();
-    if exit != Exit::Done {
-        note(&format!("ci-runners: failed to {failure}"));
-    }
-    exit
+/// Parses a command line; prints the help, or what is wrong, if there is nothing to run.
+///
+/// # Errors
+/// The exit status, when the process has to end: 0 after `--help`, 2 when the command line is wrong.
+pub fn parse<P: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<P, ExitCode> {
+    P::try_parse_from(arguments).map_err(|error| {
+        // clap chooses between the two outputs. A closed pipe is not reported: nothing reads it.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// Runs a command of `program` to its end, and prints the reason if it failed.
+pub fn block_on(program: &str, command: impl Future<Output = Result<Exit, Failure>>) -> ExitCode {
+    http_client::install_tls();
+    let ended = actix_web::rt::System::new().block_on(command);
+    let exit = ended.unwrap_or_else(|failure| {
+        let exit = failure.exit();
+        if exit != Exit::Done {
+            note(&format!("{program}: failed to {failure}"));
+        }
+        exit
+    });
+    exit.into()
 }

@@ -5,7 +5,7 @@
 
 mod texts;
 
-use std::{convert::Infallible, net::IpAddr, path::PathBuf, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::{
@@ -29,7 +29,7 @@ pub const API_TOKEN_VARIABLE: &str = "SERVO_CI_MONITOR_API_TOKEN";
     version,
     about = "Gets runners for GitHub Actions jobs from a queue in front of your own CI servers",
     long_about = LONG_ABOUT,
-    after_help = "`ci-runners demo` shows it all at work on this machine. `ci-runners --help` says more.",
+    after_help = "`ci-runners --help` shows examples and explains the exit statuses.",
     after_long_help = help_end(TOP_EXAMPLES),
     arg_required_else_help = true,
     max_term_width = 100
@@ -58,16 +58,6 @@ pub enum Command {
     /// Try a queue out, as after a deployment: get runners, and be refused
     #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES))]
     SelfTest(SelfTest),
-    /// Show queue, monitors and runners at work on this machine, with a GitHub that is made up
-    #[command(long_about = DEMO_ABOUT, after_long_help = help_end(DEMO_EXAMPLES))]
-    Demo(Demo),
-    /// Run a made-up GitHub, to try a monitor without the real one
-    #[command(long_about = EMULATOR_ABOUT, after_long_help = help_end(EMULATOR_EXAMPLES))]
-    Emulator(Emulator),
-    /// Be a runner of the made-up GitHub; monitors start it
-    // Nobody types this one, so it is not in the list; the long help names it.
-    #[command(hide = true, long_about = AGENT_ABOUT, after_long_help = help_end(AGENT_EXAMPLES))]
-    Agent(Agent),
 }
 
 /// Which job is meant, and which queue.
@@ -239,73 +229,6 @@ pub struct DaemonUrl {
     pub monitor: Option<BaseUrl>,
 }
 
-/// `ci-runners emulator`
-#[derive(Debug, Args)]
-pub struct Emulator {
-    /// The port it listens on; 0 takes any that is free
-    #[arg(long, value_name = "PORT", default_value_t = 8080)]
-    pub port: u16,
-
-    /// The address it listens on
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
-    pub listen: IpAddr,
-}
-
-/// `ci-runners agent`
-#[derive(Debug, Args)]
-pub struct Agent {
-    /// The base URL of the monitor that started it
-    #[arg(long, value_name = "URL", env = "CI_RUNNERS_MONITOR_URL")]
-    pub monitor_url: BaseUrl,
-
-    /// What shows the monitor which guest this is.
-    // Hidden, because it belongs into the variable: everybody can read a command line.
-    #[arg(
-        long,
-        env = "CI_RUNNERS_GUEST_SECRET",
-        hide = true,
-        hide_env_values = true,
-        value_parser = secret
-    )]
-    pub guest_secret: Option<Secret>,
-
-    /// How long the monitor or GitHub may be out of reach before it gives up
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
-    pub give_up_after: Duration,
-}
-
-/// `ci-runners demo`
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// End after the burst of jobs, with 0 only if everything went as it should
-    #[arg(long)]
-    pub exit: bool,
-
-    /// Take four ports from this one on: two monitors, the queue, GitHub
-    #[arg(long, value_name = "PORT", default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..=65_532))]
-    pub port_base: u16,
-
-    /// The port of the first monitor [default: the port base]
-    #[arg(long, value_name = "PORT")]
-    pub monitor_a_port: Option<u16>,
-
-    /// The port of the second monitor [default: the port base + 1]
-    #[arg(long, value_name = "PORT")]
-    pub monitor_b_port: Option<u16>,
-
-    /// The port of the queue [default: the port base + 2]
-    #[arg(long, value_name = "PORT")]
-    pub queue_port: Option<u16>,
-
-    /// The port of the made-up GitHub [default: the port base + 3]
-    #[arg(long, value_name = "PORT")]
-    pub github_port: Option<u16>,
-
-    /// Keep settings, state and log in this directory, which must not exist yet
-    #[arg(long, value_name = "DIR")]
-    pub keep_data: Option<PathBuf>,
-}
-
 /// Takes any text as a secret: clap would repeat a value that it refuses.
 fn secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
@@ -383,7 +306,6 @@ mod tests {
                 "status --queue http://a --monitor http://b",
                 "cannot be used with",
             ),
-            ("demo --port-base 65533", "65533 is not in 1..=65532"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

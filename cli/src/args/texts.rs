@@ -22,9 +22,6 @@ the command line, which everybody on a host can read.";
 
 pub(super) const TOP_EXAMPLES: &str = "\
 Examples:
-  See queue, monitors and runners at work, without GitHub or virtual machines:
-    ci-runners demo
-
   Get a runner for a job, waiting up to an hour:
     label=$(ci-runners wait --queue https://queue.example.org --profile linux \\
       --repo servo/servo --run-id 123)
@@ -32,8 +29,7 @@ Examples:
   See who waits for what:
     ci-runners status --queue https://queue.example.org
 
-`ci-runners <command> --help` explains a command. Not in the list is `agent`, which monitors start:
-`ci-runners agent --help`.";
+`ci-runners <command> --help` explains a command.";
 
 pub(super) const ENQUEUE_ABOUT: &str = "\
 Puts a job in line and prints its ticket.
@@ -117,43 +113,3 @@ pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   ci-runners status --queue http://127.0.0.1:8002
   ci-runners status --monitor http://127.0.0.1:8000 --json";
-
-pub(super) const EMULATOR_ABOUT: &str = "\
-Runs a GitHub that is made up: it keeps runners, workflow jobs and artifacts in memory, and \
-answers the calls that monitors and queues make. What to put into monitor.toml so that a monitor \
-uses it, and how to queue a workflow job, is printed at the start. Ends on Ctrl-C.";
-
-pub(super) const EMULATOR_EXAMPLES: &str = "\
-Examples:
-  ci-runners emulator
-  ci-runners emulator --port 9000 --listen 192.168.100.1";
-
-pub(super) const AGENT_ABOUT: &str = "\
-Is a runner of the made-up GitHub, as the real runner software is one of the real GitHub: asks the \
-monitor for its credential, runs one job, in a real shell, and ends. Monitors start it; a profile \
-asks for it with driver = \"command\", and the monitor sets both of its variables:
-
-  CI_RUNNERS_MONITOR_URL   the base URL of the monitor
-  CI_RUNNERS_GUEST_SECRET  what shows the monitor which guest this is";
-
-pub(super) const AGENT_EXAMPLES: &str = "\
-Example, in monitor.toml:
-  [profiles.linux.guest]
-  driver = \"command\"
-  command = [\"ci-runners\", \"agent\"]";
-
-pub(super) const DEMO_ABOUT: &str = "\
-Shows queue, monitors and runners at work on this machine, with a GitHub that is made up.
-
-Starts, in one process but over real HTTP on this host alone: a made-up GitHub, two monitors, each \
-of whose runners is a process of its own, and the queue. Then sends a burst of jobs through the \
-calls that curl would make: more jobs than runners, of two profiles, one that needs two runners at \
-once, one that nobody can satisfy, one with a wrong token. Each job that gets its runner runs a \
-real shell command there. After a summary it stays up until Ctrl-C, for you to try things. \
-Settings, state and log are in a temporary directory, which is removed at the end.";
-
-pub(super) const DEMO_EXAMPLES: &str = "\
-Examples:
-  ci-runners demo
-  ci-runners demo --exit --port-base 9000
-  ci-runners demo --queue-port 9002 --keep-data ./demo-data";

@@ -9,7 +9,7 @@ use shared::{
     wire::{Estimate, TakeAnswer, TakenRunner, WaitingBody},
 };
 
-use crate::{output::printable, words};
+use crate::{format, output::printable};
 
 /// Longest label that is shown, in characters.
 const LABEL_MAX: usize = 256;
@@ -87,7 +87,7 @@ impl Waiting {
 
     /// The place in line in words: `position 3, about 2 min`.
     pub fn words(&self) -> String {
-        words::place(self.position, self.estimate)
+        format::position(self.position, self.estimate)
     }
 }
 

@@ -3,12 +3,9 @@
 //! - `enqueue`, `take`, `wait`: a job's way to its runners
 //! - `self_test`: whether a queue does what it should
 //! - `status`: how a daemon stands
-//! - `emulator`, `agent`: a GitHub that is made up, and its runners
 //!
-//! Each takes what was typed and returns how the command ends. `demo` has a room of its own.
+//! Each takes its arguments and returns the exit status.
 
-mod agent;
-mod emulator;
 mod enqueue;
 mod self_test;
 mod status;
@@ -19,7 +16,6 @@ use shared::{secret::Secret, settings::Environment};
 
 use crate::{
     args::{API_TOKEN_VARIABLE, Command},
-    demo,
     exit::Exit,
     failure::Failure,
 };
@@ -35,9 +31,6 @@ pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Fa
         Command::Wait(args) => wait::wait(&args, &api_token(environment)?).await,
         Command::SelfTest(args) => self_test::self_test(&args, &api_token(environment)?).await,
         Command::Status(args) => status::status(&args).await,
-        Command::Emulator(args) => emulator::emulator(&args, environment).await,
-        Command::Agent(args) => agent::agent(&args, environment).await,
-        Command::Demo(args) => demo::demo(&args, environment).await,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     client::{QueueClient, Take},
     exit::Exit,
     failure::Failure,
-    output, words,
+    format, output,
 };
 
 /// Runs the command.
@@ -27,7 +27,7 @@ pub async fn take(args: &args::Take) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Take::Waiting(waiting) => {
-            let (place, after) = (waiting.words(), words::duration(waiting.retry_after));
+            let (place, after) = (waiting.words(), format::duration(waiting.retry_after));
             output::note(&format!("waiting: {place}; ask again in {after}"));
             Ok(Exit::NotYet)
         }

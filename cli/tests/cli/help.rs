@@ -2,16 +2,7 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 8] = [
-    "enqueue",
-    "take",
-    "wait",
-    "self-test",
-    "status",
-    "demo",
-    "emulator",
-    "agent",
-];
+const COMMANDS: [&str; 5] = ["enqueue", "take", "wait", "self-test", "status"];
 
 #[actix_web::test]
 async fn every_help_has_an_example_and_the_meaning_of_every_exit_status() {
@@ -52,16 +43,13 @@ async fn every_help_has_an_example_and_the_meaning_of_every_exit_status() {
 async fn the_short_help_lists_what_people_type() {
     let ended = run("-h").await;
     assert_eq!(ended.status, Some(0));
-    let listed = COMMANDS.iter().filter(|command| **command != "agent");
-    for command in listed {
+    for command in COMMANDS {
         assert!(
             ended.stdout.contains(&format!("\n  {command} ")),
             "{command} is not in {}",
             ended.stdout
         );
     }
-    assert!(!ended.stdout.contains("\n  agent "), "{}", ended.stdout);
-    assert!(run("--help").await.stdout.contains("agent --help"));
 }
 
 #[actix_web::test]
@@ -75,7 +63,6 @@ async fn nothing_typed_shows_what_could_be() {
 async fn no_value_of_the_environment_is_in_a_help() {
     for (words, variable) in [
         ("take --help", "CI_RUNNERS_TICKET"),
-        ("agent --help", "CI_RUNNERS_GUEST_SECRET"),
         ("enqueue --help", "SERVO_CI_MONITOR_API_TOKEN"),
     ] {
         let mut command = ci_runners(words);

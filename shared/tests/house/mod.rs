@@ -83,6 +83,7 @@ fn crates() -> Vec<PathBuf> {
         "queue-core",
         "queue",
         "cli",
+        "dev",
         "simulation",
         "contract",
     ];

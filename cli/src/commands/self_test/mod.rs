@@ -24,7 +24,7 @@ use crate::{
     client::{QueueClient, dashboard},
     exit::Exit,
     failure::Failure,
-    output, words,
+    format, output,
 };
 
 /// Runs the command.
@@ -60,11 +60,11 @@ pub async fn self_test(args: &SelfTest, api_token: &Secret) -> Result<Exit, Fail
             Err(Trouble::Problem(problem)) => {
                 output::print(&report("FAILED", scenario, &problem, took))?;
             }
-            Err(Trouble::Signal(name)) => return Ok(Exit::by_signal(name)),
+            Err(Trouble::Signal(signal)) => return Ok(Exit::from(signal)),
             Err(Trouble::NoSignals(error)) => return Err(Failure::Signals(error)),
         }
     }
-    let all = words::count(scenarios.len(), "scenario", "scenarios");
+    let all = format::count(scenarios.len(), "scenario", "scenarios");
     output::print(&format!("{good_count} of {all} went as they should"))?;
     Ok(if good_count == scenarios.len() {
         Exit::Done
@@ -76,7 +76,7 @@ pub async fn self_test(args: &SelfTest, api_token: &Secret) -> Result<Exit, Fail
 fn report(verdict: &str, scenario: Scenario, what: &str, took: Duration) -> String {
     let value = scenario.to_possible_value();
     let value = value.expect("no scenario is hidden");
-    let took = words::short_duration(took);
+    let took = format::short_duration(took);
     format!("{verdict:<6}  {:<13}  {what} ({took})", value.get_name())
 }
 

@@ -4,7 +4,6 @@
 
 use std::{io, time::Duration};
 
-use daemon::startup::shutdown_signal;
 use shared::{
     clock::Clock,
     secret::Secret,
@@ -15,7 +14,8 @@ use crate::{
     args::random_unique_id,
     client::{CallError, Job, QueueClient},
     commands::wait::{LOOK_PAUSE, Line, OnStderr},
-    output, words,
+    format, output,
+    signal::{Signal, next_signal},
 };
 
 /// How long to wait before a queue that has no answer now is asked again.
@@ -39,7 +39,7 @@ pub(super) enum Trouble {
     /// It did not go as it should.
     Problem(String),
     /// A signal of this name came.
-    Signal(&'static str),
+    Signal(Signal),
     /// Signals cannot be listened for.
     NoSignals(io::Error),
 }
@@ -101,9 +101,9 @@ impl Stage {
         tokio::select! {
             biased;
             result = work => Ok(result),
-            signal = shutdown_signal() => Err(signal.map_or_else(Trouble::NoSignals, Trouble::Signal)),
+            signal = next_signal() => Err(signal.map_or_else(Trouble::NoSignals, Trouble::Signal)),
             () = tokio::time::sleep(self.max_wait) => {
-                let wait = words::duration(self.max_wait);
+                let wait = format::duration(self.max_wait);
                 Err(Trouble::Problem(format!("nothing came of it within {wait}")))
             }
         }

@@ -5,7 +5,7 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, RunnerStatus},
 };
 
-use crate::{output::printable, table::table, words};
+use crate::{format, output::printable, table::table};
 
 /// Longest text of a monitor that is shown in a cell, in characters.
 const CELL_MAX: usize = 120;
@@ -36,7 +36,7 @@ fn profiles(dashboard: &MonitorDashboard) -> String {
                 counts.wanted.to_string(),
                 counts
                     .image_age
-                    .map_or_else(|| "-".to_owned(), words::duration),
+                    .map_or_else(|| "-".to_owned(), format::duration),
             ]
         })
         .collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use shared::wire::Estimate;
 
-use crate::{output::printable, table::table, words};
+use crate::{format, output::printable, table::table};
 
 /// Longest text of a queue that is shown in a cell, in characters.
 const CELL_MAX: usize = 120;
@@ -80,7 +80,7 @@ fn summary(dashboard: &QueueDashboard) -> String {
     let verb = if waiting == 1 { "waits" } else { "wait" };
     let mut summary = format!(
         "{} {verb}, {} have their runners.",
-        words::count(waiting, "job", "jobs"),
+        format::count(waiting, "job", "jobs"),
         dashboard.served_count
     );
     if !dashboard.is_settled {
@@ -165,7 +165,7 @@ fn cell(text: &str) -> String {
 }
 
 fn seconds(seconds: u64) -> String {
-    words::duration(Duration::from_secs(seconds))
+    format::duration(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use shared::{secret::Secret, values::UniqueId};
 use super::patience::{Patience, Step};
 use crate::{
     client::{CallError, Job, QueueClient, Take, Taken},
-    words,
+    format,
 };
 
 /// How long the withdrawal of a job may take, over all attempts.
@@ -164,7 +164,7 @@ impl<P: Progress> Line<P> {
             if let Ok(status) = self.queue.look(&self.job.unique_id, ticket).await
                 && status.position.is_some()
             {
-                let place = words::place(status.position, status.estimate);
+                let place = format::position(status.position, status.estimate);
                 self.progress.show(&place);
             }
             tokio::time::sleep(self.look_pause).await;

@@ -13,7 +13,6 @@ mod progress;
 
 use std::time::Duration;
 
-use daemon::startup::shutdown_signal;
 use http_client::Client;
 use shared::secret::Secret;
 
@@ -26,7 +25,8 @@ use crate::{
     client::{CallError, QueueClient, Taken},
     exit::Exit,
     failure::Failure,
-    output, words,
+    format, output,
+    signal::{Signal, next_signal},
 };
 
 /// How often it is looked where the job stands.
@@ -51,7 +51,7 @@ pub async fn wait(args: &Wait, api_token: &Secret) -> Result<Exit, Failure> {
             Ok(taken) => Outcome::Stood(taken),
             Err(error) => Outcome::Failed(error),
         },
-        signal = shutdown_signal() => Outcome::Signal(signal.map_err(Failure::Signals)?),
+        signal = next_signal() => Outcome::Signal(signal.map_err(Failure::Signals)?),
         () = tokio::time::sleep(args.max_wait) => Outcome::TooLong,
     };
     match outcome {
@@ -74,13 +74,13 @@ pub async fn wait(args: &Wait, api_token: &Secret) -> Result<Exit, Failure> {
             }
             Err(error.into())
         }
-        Outcome::Signal(name) => {
-            line.say(&format!("{name}: withdrawing the job"));
+        Outcome::Signal(signal) => {
+            line.say(&format!("{signal}: withdrawing the job"));
             line.leave().await;
-            Ok(Exit::by_signal(name))
+            Ok(Exit::from(signal))
         }
         Outcome::TooLong => {
-            let wait = words::duration(args.max_wait);
+            let wait = format::duration(args.max_wait);
             line.say(&format!("no runners within {wait}: withdrawing the job"));
             line.leave().await;
             Ok(Exit::WaitedTooLong)
@@ -95,7 +95,7 @@ enum Outcome {
     /// Waiting cannot help.
     Failed(CallError),
     /// A signal of this name came.
-    Signal(&'static str),
+    Signal(Signal),
     /// `--max-wait` is over.
     TooLong,
 }

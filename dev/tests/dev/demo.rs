@@ -15,7 +15,7 @@ fn on_ports([monitor_a, monitor_b, queue, github]: [u16; 4]) -> String {
 #[actix_web::test]
 async fn the_demo_ends_well_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = ci_runners(&format!("{} --exit", on_ports(free_ports())));
+    let mut command = ci_runners_dev(&format!("{} --exit", on_ports(free_ports())));
     command.env("TMPDIR", folder.path());
     let ended = end_of(command).await;
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
@@ -40,7 +40,7 @@ async fn a_demo_that_stays_up_has_a_curl_pair_to_copy() {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
     let ports = on_ports(free_ports());
-    let mut demo = start(ci_runners(&format!(
+    let mut demo = start(ci_runners_dev(&format!(
         "{ports} --keep-data {}",
         kept.display()
     )));
@@ -65,7 +65,7 @@ async fn a_demo_that_is_interrupted_ends_its_runners() {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept");
     let ports = on_ports(free_ports());
-    let mut demo = start(ci_runners(&format!(
+    let mut demo = start(ci_runners_dev(&format!(
         "{ports} --keep-data {}",
         kept.display()
     )));
@@ -80,7 +80,7 @@ async fn a_demo_that_is_interrupted_ends_its_runners() {
 async fn a_demo_that_nobody_reads_ends_quietly() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut command = ci_runners(&on_ports(free_ports()));
+    let mut command = ci_runners_dev(&on_ports(free_ports()));
     command.stdout(writer);
     let output = command.spawn().unwrap().wait_with_output();
     let output = tokio::time::timeout(PATIENCE, output).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_taken_port_is_named_and_nothing_is_started() {
         assert_eq!(
             ended.stderr,
             format!(
-                "ci-runners: failed to listen on port {port} for {owner}: it is taken; `ss -ltnp \
+                "ci-runners-dev: failed to listen on port {port} for {owner}: it is taken; `ss -ltnp \
                  'sport = :{port}'` shows by whom, and {option} or --port-base chooses another\n"
             )
         );

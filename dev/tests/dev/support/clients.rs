@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::API_TOKEN;
 
-const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/client.sh");
+const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dev/client.sh");
 
 /// Clients of one queue. They end with this value.
 pub struct Clients {

@@ -6,7 +6,7 @@ use super::{
     burst::{End, Outcome},
     cast::{Expected, Role},
 };
-use crate::{output::printable, table::table, words};
+use cli::{format, output::printable, table::table};
 
 /// Longest text of a job that is shown, in characters.
 const SAID_MAX: usize = 40;
@@ -20,7 +20,7 @@ pub fn summary(cast: &[Role], outcomes: &[Outcome]) -> String {
             [
                 role.name.to_owned(),
                 format!("{} {}", role.count.unwrap_or(1), role.profile_key),
-                words::short_duration(outcome.waited),
+                format::short_duration(outcome.waited),
                 runners(outcome),
                 ending(outcome),
                 said(outcome),

@@ -15,7 +15,7 @@ pub fn url(port: u16) -> String {
 /// The one file of both daemons. The profile `linux` has `target_count` runners.
 pub fn one_file(github: &str, monitor_port: u16, queue_port: u16, target_count: usize) -> String {
     let monitor_url = url(monitor_port);
-    let agent = env!("CARGO_BIN_EXE_ci-runners");
+    let agent = env!("CARGO_BIN_EXE_ci-runners-dev");
     // An agent outlives the emulator by that long.
     let command = json!([agent, "agent", "--give-up-after", "2s"]);
     format!(

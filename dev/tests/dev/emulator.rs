@@ -6,7 +6,7 @@ use super::support::*;
 
 #[actix_web::test]
 async fn an_emulator_says_how_to_use_it_and_ends_when_told_to() {
-    let mut emulator = start(ci_runners("emulator --port 0"));
+    let mut emulator = start(ci_runners_dev("emulator --port 0"));
     let first = emulator.prints("A made-up GitHub listens on").await;
     let url = first.split_whitespace().nth(5).unwrap();
     let url = url.trim_end_matches('.').to_owned();
@@ -41,7 +41,7 @@ async fn a_taken_port_is_named() {
     assert_eq!(
         ended.stderr,
         format!(
-            "ci-runners: failed to listen on port {port} for the made-up GitHub: it is taken; `ss \
+            "ci-runners-dev: failed to listen on port {port} for the made-up GitHub: it is taken; `ss \
              -ltnp 'sport = :{port}'` shows by whom, and --port chooses another\n"
         )
     );
@@ -49,7 +49,7 @@ async fn a_taken_port_is_named() {
 
 #[actix_web::test]
 async fn an_agent_without_a_monitor_gives_up_and_keeps_its_secret() {
-    let mut command = ci_runners("agent --give-up-after 1s");
+    let mut command = ci_runners_dev("agent --give-up-after 1s");
     command
         .env("CI_RUNNERS_MONITOR_URL", "http://127.0.0.1:1")
         .env("CI_RUNNERS_GUEST_SECRET", "swordfish");

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::failure::Failure;
+use cli::failure::Failure;
 
 /// The directory of all files of the demo, for its user alone.
 #[derive(Debug)]

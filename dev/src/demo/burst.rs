@@ -15,10 +15,10 @@ use super::{
     github::{self, Ended},
     hosts::{API_TOKEN, Addresses, HOSTS, REPO},
 };
-use crate::{
+use cli::{
     client::{CallError, Job, QueueClient, Taken},
     commands::wait::{Line, Progress},
-    words,
+    format,
 };
 
 /// How often it is looked where a job stands.
@@ -130,7 +130,7 @@ impl Player {
         self.seat.show(&format!(
             "runs on {} after {}",
             hosts.join(" and "),
-            words::short_duration(waited)
+            format::short_duration(waited)
         ));
         let mut running = JoinSet::new();
         for (index, label) in labels.iter().cloned().enumerate() {
@@ -187,7 +187,7 @@ fn closing_words(runs: &[Run], waited: Duration) -> String {
             None => format!("no exit code on {}", run.host),
         })
         .collect();
-    let waited = words::short_duration(waited);
+    let waited = format::short_duration(waited);
     format!("{}, after {waited} in line", each.join(" and "))
 }
 

@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use shared::clock::{Clock, Timestamp};
 use tokio::sync::Notify;
 
-use crate::{
+use cli::{
     commands::wait::Progress,
     output::{self, OutputError},
 };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use shared::settings::BaseUrl;
 
 use super::{cast::target, hosts::HOSTS};
-use crate::client::dashboard;
+use cli::client::dashboard;
 
 /// How often to look.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);

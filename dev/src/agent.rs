@@ -1,10 +1,10 @@
-//! `ci-runners agent`: a runner of the emulated GitHub, started by a monitor.
+//! `ci-runners-dev agent`: a runner of the emulated GitHub, started by a monitor.
 
-use daemon::startup::shutdown_signal;
+use cli::{exit::Exit, failure::Failure, signal::next_signal};
 use emulator::agent::{AgentOutcome, AgentSettings, StopSignal, run};
 use shared::settings::Environment;
 
-use crate::{args::Agent, exit::Exit, failure::Failure, log};
+use crate::{args::Agent, log};
 
 /// Lives a runner's life. A job that failed is no failure of its runner.
 ///
@@ -26,7 +26,7 @@ pub async fn agent(args: &Agent, environment: &Environment) -> Result<Exit, Fail
     };
     let stopping = actix_web::rt::spawn(async move {
         // Without a handler for them, signals end the process at once, which is as good.
-        if shutdown_signal().await.is_ok() {
+        if next_signal().await.is_ok() {
             let _ = stop.send(true);
         }
         // The other end takes a sender that has gone for an order to stop.

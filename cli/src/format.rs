@@ -24,7 +24,7 @@ pub fn short_duration(duration: Duration) -> String {
 }
 
 /// Where a job stands: `position 3, about 2 min`.
-pub fn place(position: Option<u64>, estimate: Option<Estimate>) -> String {
+pub fn position(position: Option<u64>, estimate: Option<Estimate>) -> String {
     let Some(position) = position else {
         return "waiting".to_owned();
     };
@@ -72,14 +72,14 @@ mod tests {
             p50_seconds: 120,
             p90_seconds: 600,
         };
-        assert_eq!(place(Some(3), Some(estimate)), "position 3, about 2 min");
-        assert_eq!(place(Some(1), None), "position 1");
+        assert_eq!(position(Some(3), Some(estimate)), "position 3, about 2 min");
+        assert_eq!(position(Some(1), None), "position 1");
         let soon = Estimate {
             p50_seconds: 0,
             ..estimate
         };
-        assert_eq!(place(Some(1), Some(soon)), "position 1, any moment now");
-        assert_eq!(place(None, Some(estimate)), "waiting");
+        assert_eq!(position(Some(1), Some(soon)), "position 1, any moment now");
+        assert_eq!(position(None, Some(estimate)), "waiting");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Started, ci_runners, daemon, free_ports, get, start, until, url};
+use super::{Started, ci_runners_dev, daemon, free_ports, get, start, until, url};
 
 /// What one monitor has.
 pub struct Pool {
@@ -43,7 +43,7 @@ impl Fleet {
     /// A fleet all of whose runners are idle, with a queue that settles for `settle` seconds.
     pub async fn start(pools: &[Pool], settle: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut emulator = start(ci_runners("emulator --port 0"));
+        let mut emulator = start(ci_runners_dev("emulator --port 0"));
         let said = emulator.prints("github_api_url = ").await;
         let github = said.split('"').nth(1).unwrap().to_owned();
         let (mut monitors, mut monitor_urls) = (Vec::new(), Vec::new());
@@ -151,7 +151,7 @@ fn spawn(folder: &TempDir, daemon_name: &str, name: &str, settings: &str) -> Chi
 }
 
 fn monitor_settings(pool: &Pool, github: &str, port: u16) -> String {
-    let agent = env!("CARGO_BIN_EXE_ci-runners");
+    let agent = env!("CARGO_BIN_EXE_ci-runners-dev");
     let command = json!([agent, "agent", "--give-up-after", "5s"]);
     let common = common_settings(github, port);
     format!(

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use crate::failure::Failure;
+use cli::failure::Failure;
 
 /// Listens on `address` for `whom`; `option` is what chooses another port.
 ///

@@ -11,7 +11,7 @@ use serde_json::json;
 use shared::settings::{Environment, Settings};
 
 use super::ports::Ports;
-use crate::failure::Failure;
+use cli::failure::Failure;
 
 /// The token of the demo's queue and monitors. It opens nothing but what is made up.
 pub const API_TOKEN: &str = "demo";
@@ -72,7 +72,8 @@ fn load(folder: &Path, host: usize, text: &str) -> Result<Settings, Failure> {
     let file = folder.join("monitor.toml");
     let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, text));
     written.map_err(|error| Failure::Other(format!("write {}: {error}", file.display())))?;
-    Ok(Settings::load(&file, &environment(&folder))?)
+    Settings::load(&file, &environment(&folder))
+        .map_err(|error| Failure::Other(format!("read its own settings: {error}")))
 }
 
 /// What is otherwise in `.env`. The demo reads nothing of the kind from its own environment, so

@@ -1,4 +1,4 @@
-//! `ci-runners demo`: queue, monitors, runners and a made-up GitHub at work, in one process but
+//! `ci-runners-dev demo`: queue, monitors, runners and a made-up GitHub at work, in one process but
 //! over real HTTP, with real child processes as runners.
 //!
 //! - `ports`, `folder`, `hosts`: where it listens, where its files are, what its settings say
@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-use daemon::startup::shutdown_signal;
+use cli::{exit::Exit, failure::Failure, format, output, signal::next_signal};
 use http_client::Client;
 use shared::settings::Environment;
 use tokio::time::timeout;
@@ -38,7 +38,7 @@ use tokio::time::timeout;
 use self::{
     board::Board, cast::CAST, fleet::Fleet, folder::Folder, hosts::Addresses, ports::Ports,
 };
-use crate::{args::Demo, exit::Exit, failure::Failure, log, output, words};
+use crate::{args::Demo, log};
 
 /// How long the runners may take to be there, at the start and after the burst.
 const FULL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -71,14 +71,14 @@ pub async fn demo(args: &Demo, environment: &Environment) -> Result<Exit, Failur
 
 /// Shows everything, for as long as the fleet holds and nobody asks for the end.
 async fn attend(args: &Demo, stage: &Stage<'_>, fleet: &mut Fleet) -> Result<Exit, Failure> {
-    let mut signal = pin!(shutdown_signal());
+    let mut signal = pin!(next_signal());
     let shown = tokio::select! {
         shown = stage.show() => shown?,
-        name = &mut signal => {
-            let name = name.map_err(Failure::Signals)?;
+        signal = &mut signal => {
+            let signal = signal.map_err(Failure::Signals)?;
             stage.board.take_bars_off();
             stage.board.print(ENDING);
-            return Ok(Exit::by_signal(name));
+            return Ok(Exit::from(signal));
         }
         failure = fleet.broken() => return Err(failure),
         error = stage.board.closed() => return Err(error.into()),
@@ -89,8 +89,8 @@ async fn attend(args: &Demo, stage: &Stage<'_>, fleet: &mut Fleet) -> Result<Exi
     let steps = next_steps::next_steps(&stage.addresses, &stage.executable);
     stage.board.print(&format!("\n{steps}"));
     tokio::select! {
-        name = &mut signal => {
-            name.map_err(Failure::Signals)?;
+        signal = &mut signal => {
+            signal.map_err(Failure::Signals)?;
             stage.board.print(ENDING);
             Ok(shown)
         }
@@ -113,7 +113,7 @@ impl Stage<'_> {
     async fn show(&self) -> Result<Exit, Failure> {
         self.board.print(&self.opening());
         self.until_full("at the start").await?;
-        let (jobs, elapsed) = (CAST.len(), words::short_duration(self.board.elapsed()));
+        let (jobs, elapsed) = (CAST.len(), format::short_duration(self.board.elapsed()));
         self.board.print(&format!(
             "All runners are idle after {elapsed}. Now {jobs} jobs come at once.\n"
         ));
@@ -158,7 +158,7 @@ Host a keeps 2 linux runners, host b 1 linux and 1 macos runner; each is a proce
     }
 
     fn too_slow(&self, what: &str, timeout: Duration) -> Failure {
-        let timeout = words::duration(timeout);
+        let timeout = format::duration(timeout);
         Failure::Other(format!(
             "{what} within {timeout}; with --keep-data DIR the log stays, and says why"
         ))

@@ -16,10 +16,10 @@ pub fn processes_in(folder: &Path) -> Vec<String> {
 
 /// The executable of that name from another crate of the workspace, which lies beside ours.
 ///
-/// `cargo test --workspace` has built it by now. `cargo test -p cli` has not: cargo knows no way to
+/// `cargo test --workspace` has built it by now. `cargo test -p dev` has not: cargo knows no way to
 /// say that a test needs another crate's executable.
 pub fn executable(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_ci-runners")).with_file_name(name);
+    let path = Path::new(env!("CARGO_BIN_EXE_ci-runners-dev")).with_file_name(name);
     assert!(
         path.is_file(),
         "there is no {}: build the other executables first, with `cargo build`, or test \

@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use crate::{args::Demo, failure::Failure, listen::listen};
+use cli::failure::Failure;
+
+use crate::{args::Demo, listen::listen};
 
 /// The port of each daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,14 +91,12 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::{
-        args::{Cli, Command},
-        exit::Exit,
-    };
+    use crate::args::{Command, Dev};
+    use cli::exit::Exit;
 
     fn chosen(line: &str) -> Result<Ports, Failure> {
-        let line = format!("ci-runners demo {line}");
-        match Cli::try_parse_from(line.split_whitespace())
+        let line = format!("ci-runners-dev demo {line}");
+        match Dev::try_parse_from(line.split_whitespace())
             .unwrap()
             .command
         {

@@ -1,4 +1,4 @@
-//! Runs the executable, with an environment of the test's own.
+//! Runs programs and watches what they print.
 
 use std::{
     ffi::OsStr,
@@ -11,10 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::PATIENCE;
-
-/// The API token of the tests' queues, and what the command is given unless a test says otherwise.
-pub const API_TOKEN: &str = "hunter2";
+use super::{API_TOKEN, PATIENCE};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -37,12 +34,12 @@ pub struct Started {
     pub stderr: Lines<BufReader<ChildStderr>>,
 }
 
-/// The executable with these words, which are separated by blanks. Knows the API token, and
-/// nothing else of this process's variables that could mean something to it.
-pub fn ci_runners(words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ci-runners"));
+/// `executable` with these arguments, which are separated by blanks. Its environment has the API
+/// token, and no other variable that this workspace's programs read.
+pub fn command(executable: &str, arguments: &str) -> Command {
+    let mut command = Command::new(executable);
     command
-        .args(words.split_whitespace())
+        .args(arguments.split_whitespace())
         .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
         .env_remove("CI_RUNNERS_TICKET")
         .env_remove("RUST_LOG")
@@ -51,11 +48,6 @@ pub fn ci_runners(words: &str) -> Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
-}
-
-/// Runs the executable with these words to its end.
-pub async fn run(words: &str) -> Ended {
-    end_of(ci_runners(words)).await
 }
 
 /// Runs `command` to its end.

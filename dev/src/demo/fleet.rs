@@ -17,7 +17,7 @@ use super::{
     hosts::{self, GITHUB_TOKEN, HOSTS, SCOPE},
     ports::Ports,
 };
-use crate::failure::Failure;
+use cli::failure::Failure;
 
 /// How long the daemons may take to answer what they hold.
 const DAEMONS_END_TIMEOUT: Duration = Duration::from_secs(10);

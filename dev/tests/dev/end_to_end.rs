@@ -10,7 +10,7 @@ const CURL_PAIR: &str = r#"unique_id=$RANDOM; curl --fail-with-body -sSX POST --
 #[actix_web::test]
 async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let mut emulator = start(ci_runners("emulator --port 0"));
+    let mut emulator = start(ci_runners_dev("emulator --port 0"));
     let said = emulator.prints("github_api_url = ").await;
     let github = said.split('"').nth(1).unwrap().to_owned();
     let [monitor_port, queue_port] = free_ports();
