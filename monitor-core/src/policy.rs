@@ -9,7 +9,7 @@ use shared::{
     values::ProfileKey,
 };
 
-use super::{Proof, Resources, RunnerId};
+use crate::{Proof, Resources, RunnerId};
 
 /// The largest id that is believed when a name carries it: the largest that JSON numbers keep
 /// exactly. A made-up name with a larger one would use up all ids at once.

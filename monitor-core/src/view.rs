@@ -11,7 +11,10 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use super::{ImageView, Monitor, RunnerId, SoftwareView, observed::Sighting, recent::Recent};
+use crate::{
+    ImageView, Monitor, RunnerId, SoftwareView, state::action_log::Recent,
+    state::observed::Sighting,
+};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +125,7 @@ impl Monitor {
     }
 
     /// A runner as it is shown. Of one that is gone there are only id and age.
-    pub(super) fn runner_view(&self, id: RunnerId, created_at: Timestamp) -> Runner {
+    pub(crate) fn runner_view(&self, id: RunnerId, created_at: Timestamp) -> Runner {
         let record = self.intent.runners.get(&id);
         let registration = record.map(|record| self.observed.registration(id, record));
         let guest = record.map(|record| self.observed.guest(id, record));

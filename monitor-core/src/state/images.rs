@@ -12,10 +12,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use shared::{clock::Timestamp, secret::Secret, values::ProfileKey};
 
-use super::{
+use crate::{
     BackOff, Monitor, Reason, Resources,
-    back_off::Pauses,
-    plan::{Action, Plan, Step},
+    planning::plan::{Action, Plan, Step},
+    state::back_off::Pauses,
 };
 
 /// The most rebuilds at a time: each fills the disk's bandwidth.
@@ -99,7 +99,7 @@ impl Monitor {
     }
 
     /// Whether runners of this profile wait for its first image.
-    pub(super) fn lacks_image(&self, profile_key: &ProfileKey) -> bool {
+    pub(crate) fn lacks_image(&self, profile_key: &ProfileKey) -> bool {
         let profile = self.policy.profiles.get(profile_key);
         let built_at = self.images.built_at.as_ref();
         profile.is_some_and(|it| it.builds_image)
@@ -107,7 +107,7 @@ impl Monitor {
     }
 
     /// Adds the rebuilds that are due and fit, and says what is in use with them.
-    pub(super) fn plan_rebuilds(
+    pub(crate) fn plan_rebuilds(
         &self,
         now: Timestamp,
         mut in_use: Option<Resources>,
@@ -131,7 +131,7 @@ impl Monitor {
     }
 
     /// The rebuilds that there is a reason for now; none while enough are under way.
-    pub(super) fn due_rebuilds(
+    pub(crate) fn due_rebuilds(
         &self,
         now: Timestamp,
     ) -> impl Iterator<Item = (&ProfileKey, Reason)> {
@@ -162,7 +162,7 @@ impl Monitor {
     }
 
     /// Begins a rebuild. Its guest proves itself by `guest_secret`.
-    pub(super) fn begin_rebuild(
+    pub(crate) fn begin_rebuild(
         &mut self,
         profile_key: ProfileKey,
         guest_secret: Secret,
@@ -209,7 +209,7 @@ impl Monitor {
     }
 
     /// The images that there are, and those that are still to be built here, as they are shown.
-    pub(super) fn image_views(&self) -> BTreeMap<ProfileKey, ImageView> {
+    pub(crate) fn image_views(&self) -> BTreeMap<ProfileKey, ImageView> {
         let profiles = self.policy.profiles.iter();
         let shown = profiles.filter(|(profile_key, profile)| {
             profile.builds_image || self.built_at(profile_key).is_some()

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::UniqueId};
 
-use super::{Override, Reservation, RunnerId, RunnerRecord, reservation::Fence};
+use crate::{Override, Reservation, RunnerId, RunnerRecord, state::reservation::Fence};
 
 /// The version of the form below. A change that older releases cannot read gets the next one.
 const VERSION: u32 = 1;

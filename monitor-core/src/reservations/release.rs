@@ -12,10 +12,10 @@ use shared::{
     wire::ReservationState,
 };
 
-use super::{
+use crate::{
     Monitor,
-    reservation::Fence,
-    runner::{Condemned, Flight},
+    state::reservation::Fence,
+    state::runner::{Condemned, Flight},
 };
 
 impl Monitor {
@@ -89,7 +89,7 @@ impl Monitor {
     }
 
     /// Takes the reservation away from its runners.
-    pub(super) fn end_reservation(&mut self, unique_id: &UniqueId, destroys: bool) {
+    pub(crate) fn end_reservation(&mut self, unique_id: &UniqueId, destroys: bool) {
         let Some(reservation) = self.intent.reservations.remove(unique_id) else {
             return;
         };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::ProfileKey, wire::RunnerStatus};
 
-use super::{Monitor, Resources, RunnerId};
+use crate::{Monitor, Resources, RunnerId};
 
 /// The most runners of one profile that can be asked for.
 const COUNT_MAX: usize = 1000;
@@ -90,7 +90,7 @@ impl Monitor {
     }
 
     /// How many runners of each profile there should be now.
-    pub(super) fn targets(&self) -> BTreeMap<ProfileKey, usize> {
+    pub(crate) fn targets(&self) -> BTreeMap<ProfileKey, usize> {
         let profiles = self.policy.profiles.iter();
         if !self.policy.makes_runners {
             return profiles.map(|(key, _)| (key.clone(), 0)).collect();
@@ -143,7 +143,7 @@ impl Monitor {
     }
 
     /// Counts the runners that have come for the override, and ends it after the last has gone.
-    pub(super) fn note_override_progress(&mut self) {
+    pub(crate) fn note_override_progress(&mut self) {
         let statuses = self.statuses();
         let Some(target_override) = &mut self.intent.target_override else {
             return;

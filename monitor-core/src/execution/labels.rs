@@ -5,9 +5,9 @@
 
 use shared::values::UniqueId;
 
-use super::{
+use crate::{
     Monitor, RunnerId,
-    runner::{Condemned, Flight},
+    state::runner::{Condemned, Flight},
 };
 
 impl Monitor {

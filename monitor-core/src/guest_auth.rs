@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use shared::values::ProfileKey;
 
-use super::{Monitor, RunnerId, observed::Sighting};
+use crate::{Monitor, RunnerId, state::observed::Sighting};
 
 /// How a guest shows which one it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use shared::{
 };
 
 use self::world::World;
-use super::*;
+use crate::*;
 
 /// How long a turn of the tests takes.
 pub const TURN: Duration = Duration::from_secs(1);

@@ -10,10 +10,11 @@ use shared::{
     clock::Timestamp, registration::Registration, values::ProfileKey, wire::RunnerStatus,
 };
 
-use super::{
-    Monitor, RunnerId, RunnerRecord, host,
-    observed::{Listing, SeenGuest, Sighting},
-    rhythm::Rhythm,
+use crate::{
+    Monitor, RunnerId, RunnerRecord,
+    state::host,
+    state::observed::{Listing, SeenGuest, Sighting},
+    state::poll_schedule::Rhythm,
 };
 
 /// How long GitHub's list may still show a registration that is gone. The hypervisor's has no lag.
@@ -229,7 +230,7 @@ impl Monitor {
     }
 
     /// Whether GitHub's list is recent enough to tell that a runner has no registration.
-    pub(super) fn knows_registration(&self, id: RunnerId, record: &RunnerRecord) -> bool {
+    pub(crate) fn knows_registration(&self, id: RunnerId, record: &RunnerRecord) -> bool {
         record.registration_id.is_some()
             || self.observed.registration(id, record) != Sighting::Unknown
     }

@@ -8,10 +8,10 @@ use shared::{
     values::{ProfileKey, UniqueId},
 };
 
-use super::{
+use crate::{
     LabelPolicy, Monitor, Plan, Rebuild, RunnerId, RunnerRecord,
-    plan::{Action, Step},
-    runner::Flight,
+    planning::plan::{Action, Step},
+    state::runner::Flight,
 };
 
 /// Something to be done outside.

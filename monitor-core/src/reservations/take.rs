@@ -11,9 +11,9 @@ use shared::{
     wire::{ReservationState, RunnerStatus, TakenRunner},
 };
 
-use super::{
+use crate::{
     Monitor, RunnerId,
-    reservation::{Reservation, ReservedRunner, reserved_for},
+    state::reservation::{Reservation, ReservedRunner, reserved_for},
 };
 
 /// A request for runners.

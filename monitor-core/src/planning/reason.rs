@@ -6,7 +6,7 @@ use std::fmt;
 
 use shared::values::ProfileKey;
 
-use super::{Condemned, Resources};
+use crate::{Condemned, Resources};
 
 /// Why something is done.
 #[derive(Clone, Debug, PartialEq, Eq)]

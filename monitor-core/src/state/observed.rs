@@ -11,9 +11,9 @@ use shared::{
     wire::RunnerStatus,
 };
 
-use super::{
+use crate::{
     RunnerId,
-    runner::{Flight, RunnerRecord},
+    state::runner::{Flight, RunnerRecord},
 };
 
 /// A guest as the hypervisor shows it.

@@ -21,7 +21,7 @@ use shared::{
     wire::{ReservationState, RunnerStatus},
 };
 
-use super::{Monitor, RunnerId, Take};
+use crate::{Monitor, RunnerId, Take};
 
 /// How long what is over is remembered.
 const MEMORY: Duration = Duration::from_secs(24 * 3600);
@@ -152,13 +152,13 @@ impl Reservation {
 }
 
 /// The label of a reservation that a workflow asks for, where labels are added by the take.
-pub(super) fn reserved_for(unique_id: &UniqueId) -> String {
+pub(crate) fn reserved_for(unique_id: &UniqueId) -> String {
     format!("reserved-for:{unique_id}")
 }
 
 impl Monitor {
     /// For which reservation each reserved runner is held. Those that are served hold nothing.
-    pub(super) fn reserved_runners(&self) -> BTreeMap<RunnerId, &UniqueId> {
+    pub(crate) fn reserved_runners(&self) -> BTreeMap<RunnerId, &UniqueId> {
         let open = self.intent.reservations.iter();
         open.filter(|(_, reservation)| reservation.state != ReservationState::Served)
             .flat_map(|(unique_id, reservation)| {
@@ -172,7 +172,7 @@ impl Monitor {
 
     /// A reservation one of whose runners has its job is used. Called after every look, and when
     /// GitHub refuses to delete a busy runner.
-    pub(super) fn note_used_reservations(&mut self) {
+    pub(crate) fn note_used_reservations(&mut self) {
         let statuses = self.statuses();
         let is_busy = |id: &RunnerId| statuses.get(id) == Some(&RunnerStatus::Busy);
         let used: Vec<UniqueId> = (self.intent.reservations.iter())
@@ -187,7 +187,7 @@ impl Monitor {
 
     /// A reservation that lost a runner before it had its labels, be it to a job that did not ask
     /// for it, is not what was wanted, and nobody has been told of it.
-    pub(super) fn end_broken_reservations(&mut self) {
+    pub(crate) fn end_broken_reservations(&mut self) {
         let statuses = self.statuses();
         let is_lost = |id: &RunnerId| statuses.get(id) != Some(&RunnerStatus::Reserved);
         let broken: Vec<UniqueId> = (self.intent.reservations.iter())
@@ -212,7 +212,7 @@ impl Monitor {
     /// Only a runner that was seen busy counts as used. One that merely went away may have had a
     /// short job, or GitHub may have dropped it: taken for unused, the worst is that a job that
     /// is over and still asks gets another runner; taken for used, a job that waits would be lost.
-    pub(super) fn note_runner_gone(&mut self, id: RunnerId, now: Timestamp) {
+    pub(crate) fn note_runner_gone(&mut self, id: RunnerId, now: Timestamp) {
         let Some(unique_id) = self.reserved_runners().get(&id).map(|&it| it.clone()) else {
             return;
         };
@@ -238,7 +238,7 @@ impl Monitor {
     }
 
     /// Forgets what was over a day ago, and the oldest of what is too much.
-    pub(super) fn forget_old_reservations(&mut self, now: Timestamp) {
+    pub(crate) fn forget_old_reservations(&mut self, now: Timestamp) {
         let served = self.intent.reservations.iter();
         let served = served.filter_map(|(unique_id, it)| Some((it.served_at?, unique_id.clone())));
         for unique_id in too_old(served.collect(), now) {

@@ -16,9 +16,9 @@ use shared::{
     wire::{ReservationState, RunnerCounts, RunnerStatus},
 };
 
-use super::{
+use crate::{
     Monitor, Obstacle, Reason, RunnerId,
-    runner::{Flight, RunnerRecord},
+    state::runner::{Flight, RunnerRecord},
 };
 
 /// The most runners that are created at a time: guests that boot together slow each other down.

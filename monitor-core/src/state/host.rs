@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use shared::units::Memory;
 
-use super::{Monitor, Resources};
+use crate::{Monitor, Resources};
 
 /// How old the answer may get. What a host has changes by hand: memory or hugepages are added to it,
 /// or set aside for something else.
-pub(super) const INTERVAL: Duration = Duration::from_secs(600);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the host has for guests and all others together; none where libvirt does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Host {
 
 impl Monitor {
     /// What all guests together may take.
-    pub(super) fn capacity(&self) -> Resources {
+    pub(crate) fn capacity(&self) -> Resources {
         let host = self.host.unwrap_or_default();
         let Resources {
             hugepages_1g,
@@ -39,7 +39,7 @@ impl Monitor {
     }
 
     /// Whether the first answer about the host is still to come.
-    pub(super) fn is_host_unknown(&self) -> bool {
+    pub(crate) fn is_host_unknown(&self) -> bool {
         self.policy.makes_virtual_machines() && self.host.is_none()
     }
 
@@ -57,7 +57,7 @@ impl Monitor {
     }
 
     /// Where the settings promise more than the host has, in words.
-    pub(super) fn broken_promises(&self) -> Vec<String> {
+    pub(crate) fn broken_promises(&self) -> Vec<String> {
         let (promised, had) = (self.policy.capacity, self.capacity());
         let mut broken = Vec::new();
         if had.memory < promised.memory {

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::ProfileKey};
 
-use super::{BackOff, Resources};
+use crate::{BackOff, Resources};
 
 /// From so many failures on, a runner that is to be destroyed holds up nobody else.
 const HOPELESS_FAILURES: u32 = 2;

@@ -11,11 +11,11 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use shared::{clock::Timestamp, values::ProfileKey, wire::RunnerStatus};
 
-use super::{Monitor, Reason, Resources, RunnerId, RunnerRecord, runner::Flight};
+use crate::{Monitor, Reason, Resources, RunnerId, RunnerRecord, state::runner::Flight};
 
 impl Monitor {
     /// Adds those to the `condemned` who have to go so that the next rebuild fits.
-    pub(super) fn plan_room(&self, now: Timestamp, condemned: &mut BTreeMap<RunnerId, Reason>) {
+    pub(crate) fn plan_room(&self, now: Timestamp, condemned: &mut BTreeMap<RunnerId, Reason>) {
         let Some(staying) = self.resources_staying(condemned) else {
             return;
         };

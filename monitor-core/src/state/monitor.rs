@@ -12,39 +12,39 @@ use shared::{
     wire::{RunnerCounts, RunnerStatus},
 };
 
-use super::{
+use crate::{
     BackOff, Credentials, Host, Images, Intent, Policy, Resources, RunnerId, RunnerRecord,
     Software,
-    intent::SnapshotError,
-    observed::{Observed, Sighting},
-    recent::Recent,
-    rhythm::Rhythm,
-    runner::Flight,
+    state::action_log::Recent,
+    state::durable_state::SnapshotError,
+    state::observed::{Observed, Sighting},
+    state::poll_schedule::Rhythm,
+    state::runner::Flight,
 };
 
 /// The state of one server's pool.
 pub struct Monitor {
-    pub(super) policy: Policy,
-    pub(super) intent: Intent,
+    pub(crate) policy: Policy,
+    pub(crate) intent: Intent,
     /// Grows with every change of the intent.
-    pub(super) revision: u64,
+    pub(crate) revision: u64,
     /// The revision that is known to be on disk.
-    pub(super) saved_revision: u64,
-    pub(super) observed: Observed,
+    pub(crate) saved_revision: u64,
+    pub(crate) observed: Observed,
     /// Runners of which nothing is left, and since when. A list that was asked for earlier may
     /// still show them.
-    pub(super) removed: BTreeMap<RunnerId, Timestamp>,
+    pub(crate) removed: BTreeMap<RunnerId, Timestamp>,
     /// None before the first answer.
-    pub(super) host: Option<Host>,
-    pub(super) host_rhythm: Rhythm,
-    pub(super) guest_rhythm: Rhythm,
-    pub(super) registration_rhythm: Rhythm,
+    pub(crate) host: Option<Host>,
+    pub(crate) host_rhythm: Rhythm,
+    pub(crate) guest_rhythm: Rhythm,
+    pub(crate) registration_rhythm: Rhythm,
     /// The secrets of guests.
     pub credentials: Credentials,
-    pub(super) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
-    pub(super) images: Images,
-    pub(super) software: Software,
-    pub(super) recent: Recent,
+    pub(crate) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
+    pub(crate) images: Images,
+    pub(crate) software: Software,
+    pub(crate) recent: Recent,
 }
 
 impl Monitor {
@@ -81,7 +81,7 @@ impl Monitor {
     }
 
     /// The intent has changed, and has to be saved.
-    pub(super) fn touch(&mut self) {
+    pub(crate) fn touch(&mut self) {
         self.revision += 1;
     }
 
@@ -118,7 +118,7 @@ impl Monitor {
     }
 
     /// What every runner is doing.
-    pub(super) fn statuses(&self) -> BTreeMap<RunnerId, RunnerStatus> {
+    pub(crate) fn statuses(&self) -> BTreeMap<RunnerId, RunnerStatus> {
         let reserved = self.reserved_runners();
         let records = self.intent.runners.iter();
         records
@@ -131,7 +131,7 @@ impl Monitor {
 
     /// What each profile has and wants; also those that have left the settings, while they have
     /// runners.
-    pub(super) fn counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
+    pub(crate) fn counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
         let mut all: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
         for (id, status) in self.statuses() {
             let profile_key = &self.intent.runners[&id].profile_key;
@@ -159,12 +159,12 @@ impl Monitor {
 
     /// What all runners and rebuilds take of the host, those that are being made or destroyed
     /// included. None if there is a guest of which nobody knows what it takes: then nothing more may be made.
-    pub(super) fn resources_in_use(&self) -> Option<Resources> {
+    pub(crate) fn resources_in_use(&self) -> Option<Resources> {
         self.resources_of(|_, _| true)
     }
 
     /// The same of all rebuilds and of some of the runners.
-    pub(super) fn resources_of(
+    pub(crate) fn resources_of(
         &self,
         counts: impl Fn(RunnerId, &RunnerRecord) -> bool,
     ) -> Option<Resources> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use shared::secret::Secret;
 
-use super::RunnerId;
+use crate::RunnerId;
 
 /// What is kept for each runner.
 #[derive(Default)]

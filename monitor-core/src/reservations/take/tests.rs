@@ -6,7 +6,7 @@ use shared::wire::{ReservationState, RunnerStatus};
 
 use crate::{
     LabelPolicy, RunnerId, TakeRefusal, Taken,
-    reservation::Fence,
+    state::reservation::Fence,
     testing::{TestPool, policy, profile_key, take_of_one, unique_id},
 };
 

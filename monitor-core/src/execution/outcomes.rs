@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use shared::{clock::Timestamp, registration::Deletion, secret::Secret};
 
-use super::{
+use crate::{
     Monitor, RunnerId, RunnerRecord,
-    back_off::Pauses,
-    observed::Sighting,
-    runner::{Condemned, Flight, Unregistered},
+    state::back_off::Pauses,
+    state::observed::Sighting,
+    state::runner::{Condemned, Flight, Unregistered},
 };
 
 /// The pauses after runners of a profile that came to nothing.

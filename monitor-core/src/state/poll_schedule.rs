@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shared::clock::Timestamp;
 
-use super::{BackOff, back_off::Pauses};
+use crate::{BackOff, state::back_off::Pauses};
 
 /// The pauses after looks that failed.
 const PAUSES: Pauses = Pauses {

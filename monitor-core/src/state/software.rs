@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use shared::{clock::Timestamp, software::Support, values::ProfileKey};
 
-use super::{BackOff, Monitor, RunnerId, back_off::Pauses};
+use crate::{BackOff, Monitor, RunnerId, state::back_off::Pauses};
 
 /// How long an answer is good for. A date is set when the next release comes, weeks before.
 const ANSWER_TIMEOUT: Duration = Duration::from_hours(6);
@@ -117,7 +117,7 @@ impl Monitor {
     }
 
     /// The software of each profile, as far as any of its runners has connected.
-    pub(super) fn software_views(&self) -> BTreeMap<ProfileKey, SoftwareView> {
+    pub(crate) fn software_views(&self) -> BTreeMap<ProfileKey, SoftwareView> {
         let of_profiles = self.software.of_profiles.iter();
         of_profiles
             .map(|(profile_key, (_, version))| {
@@ -132,7 +132,7 @@ impl Monitor {
     }
 
     /// Notes which software runners have, as GitHub's latest list shows it.
-    pub(super) fn note_software(&mut self) {
+    pub(crate) fn note_software(&mut self) {
         let listing = self.observed.registrations.iter();
         for (id, registration) in listing.flat_map(|listing| &listing.seen) {
             let record = self.intent.runners.get(id);

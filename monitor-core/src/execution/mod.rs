@@ -1,0 +1,5 @@
+//! The plan as effects, and what their outcomes change.
+
+pub mod effect;
+pub mod labels;
+pub mod outcomes;

@@ -1,0 +1,3 @@
+//! Which polls are due, and what their answers change.
+
+pub mod poll;

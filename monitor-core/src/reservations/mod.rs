@@ -1,0 +1,4 @@
+//! Runners for jobs: takes and releases.
+
+pub mod release;
+pub mod take;
