@@ -18,7 +18,7 @@ use super::{
     credential::Renewals,
     runner_list::Pages,
 };
-use http_client::{Answer, Call, Client, Method, Patience, Retry, StatusCode};
+use http_client::{Answer, Call, Client, Method, Retry, RetryBudget, StatusCode};
 use shared::{
     clock::{Clock, Timestamp},
     secret::Secret,
@@ -224,7 +224,7 @@ impl Github {
         call: Call<'_>,
         expected: &[StatusCode],
     ) -> Result<Answer, GithubError> {
-        let mut patience = Patience::new(self.settings.patience, FIRST_PAUSE);
+        let mut retry_budget = RetryBudget::new(self.settings.patience, FIRST_PAUSE);
         let mut timeout = TIMEOUT;
         loop {
             let call = Call {
@@ -233,10 +233,11 @@ impl Github {
             };
             match self.ask(attempt, call, expected).await {
                 Err(error)
-                    if error.is_transient() && patience.another_try(error.retry_after()).await =>
+                    if error.is_transient()
+                        && retry_budget.wait_for_retry(error.retry_after()).await =>
                 {
                     log::debug!("will ask again after having failed to {error}");
-                    timeout = patience.left();
+                    timeout = retry_budget.remaining();
                 }
                 outcome => return outcome,
             }

@@ -9,16 +9,21 @@ use serde::Deserialize;
 use super::{AppKey, AppKeyError, Github, GithubError, client::body};
 use http_client::{Call, Method, Retry, StatusCode, timestamp};
 use shared::{
+    backoff::{Backoff, Failures},
     clock::Timestamp,
     secret::Secret,
     settings::{Settings, SettingsError},
 };
 
-/// How long before its end an installation token is replaced; they live for an hour.
+/// How long before its expiry an installation token is replaced; GitHub's are valid for an hour.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10 * 60);
-/// How long there is no further try after one to get a token. Whoever asks meanwhile does so with
-/// the token that there is, or shares the failure.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
+/// The pause between tries to get a token. Requests that need one meanwhile use the current token,
+/// or fail with the error of the last try.
+const RENEWAL_BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(10),
+    max: Duration::from_secs(30),
+    jitter_percent: 50,
+};
 
 /// As whom GitHub is asked.
 #[derive(Clone, Debug)]
@@ -75,35 +80,35 @@ impl From<Secret> for Credential {
 #[derive(Debug, Default)]
 pub(super) struct Renewals {
     current: Option<InstallationToken>,
-    /// When there may be another try, by GitHub's clock.
-    pub(super) retry_at: Timestamp,
-    failure: Option<GithubError>,
+    /// Failed tries since the last token; their times are by GitHub's clock.
+    pub(super) failures: Failures,
+    /// Why the last try failed, if it did.
+    last_error: Option<GithubError>,
 }
 
 impl Renewals {
-    /// What to ask with; none if a token has to be fetched first.
-    fn at_hand(&self, now: Timestamp) -> Option<Result<Secret, GithubError>> {
-        let is_pause = now < self.retry_at;
-        match (&self.current, &self.failure) {
-            (Some(current), _) if now + RENEWED_BEFORE < current.expires_at => {
+    /// The token to use, or the error of the last try; `None` if a token has to be fetched first.
+    fn available(&self, now: Timestamp) -> Option<Result<Secret, GithubError>> {
+        let is_pause = now < self.failures.retry_at();
+        match (&self.current, &self.last_error) {
+            // Until the token expires, a failed renewal does no harm: there is time to try again.
+            (Some(current), _)
+                if now < current.renew_at || (is_pause && now < current.expires_at) =>
+            {
                 Some(Ok(current.token.clone()))
             }
-            // There is time left to try again.
-            (Some(current), _) if is_pause && now < current.expires_at => {
-                Some(Ok(current.token.clone()))
-            }
-            (_, Some(failure)) if is_pause => Some(Err(failure.clone())),
+            (_, Some(error)) if is_pause => Some(Err(error.clone())),
             _ => None,
         }
     }
 }
 
-/// A token of an installation, and what GitHub said of it.
+/// An installation token. Its times are by GitHub's clock.
 #[derive(Clone, Debug)]
 pub(super) struct InstallationToken {
     token: Secret,
-    /// By GitHub's clock.
     expires_at: Timestamp,
+    renew_at: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -123,19 +128,21 @@ impl Github {
         };
         // Held while one is fetched, so that a burst of questions fetches it once.
         let mut renewals = self.renewals.lock().await;
-        if let Some(at_hand) = renewals.at_hand(self.now_at_github()) {
-            return at_hand;
+        if let Some(available) = renewals.available(self.now_at_github()) {
+            return available;
         }
         let fetched = self.installation_token(key, timeout).await;
         let now = self.now_at_github();
-        renewals.retry_at = now + RENEWAL_PAUSE;
         match fetched {
             Ok(renewed) => {
-                renewals.failure = None;
+                renewals.failures.reset();
+                renewals.last_error = None;
                 Ok(renewals.current.insert(renewed).token.clone())
             }
             Err(error) => {
-                renewals.failure = Some(error.clone());
+                let at_least = error.retry_after().unwrap_or_default();
+                renewals.failures.record(now, RENEWAL_BACKOFF, at_least);
+                renewals.last_error = Some(error.clone());
                 let current = renewals.current.as_ref();
                 let current = current.filter(|current| now < current.expires_at);
                 let current = current.ok_or_else(|| error.clone())?;
@@ -187,9 +194,13 @@ impl Github {
                 })?;
                 self.board
                     .note_installation(created.permissions, expires_at);
+                let now = self.now_at_github();
                 return Ok(InstallationToken {
                     token: created.token,
                     expires_at,
+                    // The minimum keeps a token with an unexpectedly short life from being
+                    // replaced with every request.
+                    renew_at: (expires_at - RENEWED_BEFORE).max(now + RENEWAL_BACKOFF.first),
                 });
             }
             // A ticket from the future or the past is refused. By now its Date is known.

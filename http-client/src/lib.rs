@@ -11,7 +11,7 @@ mod answer;
 mod call;
 mod client;
 mod error;
-mod patience;
+mod retry_budget;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -23,4 +23,4 @@ pub use awc::http::{Method, StatusCode};
 pub use call::{Call, Retry};
 pub use client::{Client, install_tls};
 pub use error::HttpError;
-pub use patience::Patience;
+pub use retry_budget::RetryBudget;

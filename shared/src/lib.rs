@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod registration;

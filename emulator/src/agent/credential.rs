@@ -1,6 +1,6 @@
 //! Fetching the JIT configuration from the monitor.
 
-use http_client::{Answer, Call, Client, Method, Patience, StatusCode};
+use http_client::{Answer, Call, Client, Method, RetryBudget, StatusCode};
 use shared::secret::Secret;
 
 use super::{AgentError, AgentSettings, settings::reasonable};
@@ -18,7 +18,7 @@ pub(super) async fn fetch(
         "{}/github-jitconfig",
         settings.monitor_url.trim_end_matches('/')
     );
-    let mut patience = Patience::new(settings.credential_timeout, settings.retry_pause);
+    let mut retry_budget = RetryBudget::new(settings.credential_timeout, settings.retry_pause);
     loop {
         let call = Call {
             bearer: Some(&settings.guest_secret),
@@ -47,8 +47,8 @@ pub(super) async fn fetch(
                 }
             );
         if !is_hopeful
-            || !patience
-                .another_try(reasonable(asked, settings.retry_pause))
+            || !retry_budget
+                .wait_for_retry(reasonable(asked, settings.retry_pause))
                 .await
         {
             return Err(error);

@@ -1,10 +1,10 @@
 //! What the agent says to the emulator, as described in [`runner_wire`](crate::runner_wire).
 //!
-//! Every call may be repeated, so each is, until it is answered or patience is over.
+//! Every call may be repeated, so each is, until it is answered or the retry budget is used up.
 
 use std::time::Duration;
 
-use http_client::{Answer, Call, Client, Method, Patience, StatusCode};
+use http_client::{Answer, Call, Client, Method, RetryBudget, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -63,11 +63,11 @@ impl Session {
     /// long.
     async fn opened(&self) -> Result<Opened, AgentError> {
         let attempted = "open a session";
-        let mut patience = self.patience();
+        let mut retry_budget = self.retry_budget();
         loop {
             let answer = self.call(attempted, Method::POST, "", None).await?;
             let is_taken = answer.status == StatusCode::CONFLICT;
-            if !is_taken || !patience.another_try(None).await {
+            if !is_taken || !retry_budget.wait_for_retry(None).await {
                 return Ok(granted(attempted, answer)?.json()?);
             }
         }
@@ -135,8 +135,8 @@ impl Session {
         format!("/{}{rest}", self.id)
     }
 
-    fn patience(&self) -> Patience {
-        Patience::new(self.unreachable_timeout, self.retry_pause)
+    fn retry_budget(&self) -> RetryBudget {
+        RetryBudget::new(self.unreachable_timeout, self.retry_pause)
     }
 
     /// Calls until there is an answer other than a failure that may pass.
@@ -149,7 +149,7 @@ impl Session {
     ) -> Result<Answer, AgentError> {
         let base_url = &self.config.url;
         let url = format!("{base_url}/_runner/{}/session{path}", self.config.runner_id);
-        let mut patience = self.patience();
+        let mut retry_budget = self.retry_budget();
         loop {
             let mut call = Call {
                 bearer: Some(&self.config.secret),
@@ -171,8 +171,8 @@ impl Session {
                 Err(error) => (error.into(), None),
             };
             if !error.is_transient()
-                || !patience
-                    .another_try(reasonable(asked, self.retry_pause))
+                || !retry_budget
+                    .wait_for_retry(reasonable(asked, self.retry_pause))
                     .await
             {
                 return Err(error);

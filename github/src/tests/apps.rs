@@ -171,7 +171,7 @@ async fn while_there_is_time_left_a_failed_renewal_does_no_harm() {
     }
     assert_eq!(token_questions(&server), 3, "a failure is shared");
     stage.status.store(201, Ordering::SeqCst);
-    github.renewals.lock().await.retry_at = Timestamp::default();
+    github.renewals.lock().await.failures.reset();
     github.list_runners().await.unwrap();
     assert_eq!(token_questions(&server), 4);
 }
