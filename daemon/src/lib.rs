@@ -9,5 +9,6 @@ pub mod auth;
 pub mod error;
 pub mod metrics;
 pub mod serve;
+pub mod snapshot;
 pub mod startup;
 pub mod web;

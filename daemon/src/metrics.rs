@@ -5,7 +5,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, body::MessageBody};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -113,27 +113,30 @@ impl Metrics {
         );
     }
 
-    /// The answer to whoever asked.
-    pub fn answer(&self) -> HttpResponse {
+    /// All of it in the OpenMetrics text format; [`response`] is the HTTP response around it.
+    pub fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.0).expect("a String takes all that is written to it");
-        HttpResponse::Ok().content_type(CONTENT_TYPE).body(text)
+        text
     }
+
+    /// All of it as an HTTP response.
+    pub fn answer(&self) -> HttpResponse {
+        response(self.text())
+    }
+}
+
+/// The HTTP response with a text that [`Metrics::text`] has rendered.
+pub fn response(text: impl MessageBody + 'static) -> HttpResponse {
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(text)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use actix_web::body::MessageBody;
-
     use super::*;
     use github::RateLimit;
-
-    fn text(metrics: &Metrics) -> String {
-        let body = metrics.answer().into_body().try_into_bytes().unwrap();
-        String::from_utf8(body.to_vec()).unwrap()
-    }
 
     #[test]
     fn numbers_stand_under_their_names_and_labels() {
@@ -143,7 +146,7 @@ mod tests {
         let values = [(labels("a"), 1.0), (labels("b\"\n"), 2.5)];
         metrics.gauges("idle", "How many idle", values);
         metrics.counter("asked", "How often", 7);
-        let text = text(&metrics);
+        let text = metrics.text();
         for line in [
             "ci_runners_queue_jobs 3.0",
             "ci_runners_queue_idle{profile=\"a\"} 1.0",
@@ -174,7 +177,7 @@ mod tests {
         };
         let mut metrics = Metrics::of("monitor");
         metrics.github(&standing, Timestamp::from_seconds(1000));
-        let text = text(&metrics);
+        let text = metrics.text();
         for line in [
             "ci_runners_monitor_github_credential{asks_as=\"a token\"} 1.0",
             "ci_runners_monitor_github_permission{permission=\"administration\",level=\"write\"} 1.0",
