@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Shared by .ci/run and .ci/nightly: timed steps, and installing what is missing. Sourced, never executed.
+
+# Steps that have ended, one per line: seconds and name.
+STEP_TIMES=()
+
+# Runs a command as a step: prints its name first and its duration afterwards.
+step() {
+    local start=$SECONDS
+    printf '== %s\n' "$*"
+    "$@"
+    STEP_TIMES+=("$(printf '%5d s  %s' $((SECONDS - start)) "$*")")
+    printf '== %d s: %s\n' $((SECONDS - start)) "$*"
+}
+
+# Prints the duration of every step that has ended.
+print_step_times() {
+    printf '== duration of each step\n'
+    printf '%s\n' "${STEP_TIMES[@]}"
+    printf '%5d s  in total\n' "$SECONDS"
+}
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+# Installs the Debian packages whose commands or files are missing. Building needs a linker, a C compiler
+# (for `ring`) and a C++ compiler (for the fuzzer); the tests call curl and jq, as a workflow does.
+install_missing_packages() {
+    local missing=()
+    command -v cc > /dev/null || missing+=(gcc libc6-dev)
+    command -v c++ > /dev/null || missing+=(g++)
+    command -v curl > /dev/null || missing+=(curl)
+    command -v jq > /dev/null || missing+=(jq)
+    command -v python3 > /dev/null || missing+=(python3)
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+    if ((${#missing[@]} > 0)); then
+        printf '== install %s\n' "${missing[*]}"
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -qq --no-install-recommends "${missing[@]}" > /dev/null
+    fi
+}
+
+# Installs a Cargo tool, given as `name@version`, unless it is installed in any version. Built without
+# optimisation: that halves the build time, and the tools spend their time in other programs.
+install_tool() {
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    if ! command -v "${1%@*}" > /dev/null; then
+        step cargo install --quiet --locked --debug "$1"
+    fi
+}
