@@ -2,7 +2,7 @@
 # Checks what the workflow asked for, names the request, and writes the proof that is uploaded next:
 # a file that only a job of this run can make an artifact of. Talks to nobody.
 #
-# The file's keys are those of docs/src/wire.md, "Proof without a token".
+# The file's keys are those of docs/src/http-api.md, "Artifact authentication".
 set -euo pipefail
 
 # Longest wait in seconds: a job on a hosted runner is ended after six hours.
