@@ -20,7 +20,7 @@ guests *word:
 walk:
     docs/walk/run
 
-# Simulate as many seeds as given, 1000 without a number; `just sim 1 --seed N --aloud` replays one
+# Simulate as many seeds as given, 1000 without a number; `just sim 1 --seed N --trace` replays one
 sim *arguments:
     cargo run --release --quiet --bin simulate -- {{ arguments }}
 

@@ -1,44 +1,119 @@
-//! GitHub in the story: the emulator's model, asked over a line that fails.
+//! The emulated GitHub of a run: the emulator's model, with requests that fail.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use emulator::model::{Model, ModelSettings, PageRequest, RunnerStatus, RunnerView, Scope};
 use shared::{
     clock::Timestamp,
     registration::{Label, Registration, RegistrationStatus},
-    software::Support,
 };
 
-use crate::world::{Event, World};
+use crate::context::Context;
 
-/// How a question to GitHub goes.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What happens to a request to GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fortune {
-    /// It is done, and the answer arrives.
-    Well,
-    /// It is not done.
-    Refused,
-    /// It is done, and the answer is lost.
-    AnswerLost,
+pub enum Outcome {
+    Success,
+    /// The request is rejected.
+    Failure,
+    /// The request is performed, and its response is lost.
+    ResponseLost,
 }
 
-/// A model with nothing in it.
-pub fn model(now: Timestamp) -> Model {
-    // Guests are heard of every few seconds here, and a story has no hours to wait for a lost one.
-    let settings = ModelSettings {
-        silence_timeout: Duration::from_secs(20),
-        ..ModelSettings::default()
-    };
-    Model::new(settings, now)
+pub struct Github {
+    pub model: Model,
+    /// Until when every request is rejected.
+    pub down_until: Timestamp,
+    /// The list of registrations that each monitor has received last.
+    last_lists: BTreeMap<usize, Vec<Registration>>,
+    request_counter: RequestCounter,
 }
 
-/// Where all runners of the story are registered.
+/// The scope in which all runners are registered.
 pub fn scope() -> Scope {
     "/orgs/org".parse().expect("this is a scope")
 }
 
-/// A runner of the model as the client for GitHub reads it.
-pub fn registration(view: &RunnerView) -> Registration {
+impl Github {
+    pub fn new(now: Timestamp) -> Self {
+        // A run is too short for GitHub's real timeout of a silent session.
+        let settings = ModelSettings {
+            silence_timeout: Duration::from_secs(20),
+            ..ModelSettings::default()
+        };
+        Self {
+            model: Model::new(settings, now),
+            down_until: now,
+            last_lists: BTreeMap::new(),
+            request_counter: RequestCounter::default(),
+        }
+    }
+
+    /// Decides what happens to the next request.
+    pub fn next_outcome(&self, context: &mut Context) -> Outcome {
+        let workday = context.scenario.workday;
+        let is_outage = workday.is_some_and(|workday| workday.is_outage(context.elapsed()));
+        if is_outage
+            || context.now < self.down_until
+            || context.fault_occurs(|rates| rates.github_error)
+        {
+            Outcome::Failure
+        } else if context.fault_occurs(|rates| rates.github_response_lost) {
+            Outcome::ResponseLost
+        } else {
+            Outcome::Success
+        }
+    }
+
+    /// Counts a request against the rate limit.
+    pub fn count_request(&mut self, context: &mut Context) {
+        let per_hour = self.request_counter.count(context.now);
+        let statistics = &mut context.statistics;
+        statistics.github_requests += 1;
+        statistics.github_requests_per_hour = statistics.github_requests_per_hour.max(per_hour);
+    }
+
+    /// Lists the registrations for a monitor. A list that has not changed since the monitor's last
+    /// request is free, as GitHub's responses with status 304 are.
+    pub fn list_registrations(
+        &mut self,
+        context: &mut Context,
+        monitor: usize,
+    ) -> Vec<Registration> {
+        let registrations = self.registrations(context.now);
+        if self.last_lists.get(&monitor) != Some(&registrations) {
+            self.last_lists.insert(monitor, registrations.clone());
+            self.count_request(context);
+        }
+        registrations
+    }
+
+    /// All registrations, as they are now.
+    pub fn registrations(&mut self, now: Timestamp) -> Vec<Registration> {
+        let page = PageRequest::new(Some(1), Some(100));
+        self.model
+            .runners(now, &scope(), None, page)
+            .items
+            .iter()
+            .map(registration)
+            .collect()
+    }
+
+    /// Whether the runner of this name runs a job.
+    pub fn is_busy(&mut self, now: Timestamp, runner_name: &str) -> bool {
+        self.registrations(now)
+            .iter()
+            .any(|registration| registration.name == runner_name && registration.busy)
+    }
+}
+
+/// A runner of the model as the GitHub client returns it.
+fn registration(view: &RunnerView) -> Registration {
     Registration {
         id: view.id.0,
         name: view.name.clone(),
@@ -58,76 +133,17 @@ pub fn registration(view: &RunnerView) -> Registration {
     }
 }
 
-impl World {
-    /// How the next question to GitHub goes.
-    pub fn fortune(&mut self) -> Fortune {
-        let is_outage = self.scenario.is_outage(self.now.since(self.started_at));
-        if is_outage
-            || self.now < self.github_down_until
-            || self.strikes(|weather| weather.github_error)
-        {
-            Fortune::Refused
-        } else if self.strikes(|weather| weather.github_lost) {
-            Fortune::AnswerLost
-        } else {
-            Fortune::Well
+/// The requests of the last hour, over all servers, which use one GitHub App.
+#[derive(Clone, Debug, Default)]
+struct RequestCounter(VecDeque<Timestamp>);
+
+impl RequestCounter {
+    /// Counts a request; returns the number of requests in the hour before `now`.
+    fn count(&mut self, now: Timestamp) -> u64 {
+        self.0.push_back(now);
+        while self.0.front().is_some_and(|at| now.since(*at) > HOUR) {
+            self.0.pop_front();
         }
-    }
-
-    /// GitHub counts one more request.
-    pub fn charge(&mut self) {
-        let in_an_hour = self.bill.charge(self.now);
-        self.tally.github_calls += 1;
-        self.tally.github_calls_peak = self.tally.github_calls_peak.max(in_an_hour);
-    }
-
-    /// A monitor asks until when its runners' software is supported. Nothing in a story depends on
-    /// the answer, but GitHub counts the question.
-    pub fn monitor_asks_about_software(&mut self, index: usize) {
-        let now = self.now;
-        let Some(core) = self.monitors[index].core.as_mut() else {
-            return;
-        };
-        let versions = core.begin_software_questions(now);
-        for version in &versions {
-            core.handle_software_answer(version, Ok(Support::Open), now);
-        }
-        for _ in versions {
-            self.charge();
-        }
-    }
-
-    /// GitHub tells of a job on that runner, if it does.
-    pub fn send_webhook(&mut self, server: usize, runner_name: &str) {
-        if self.scenario.day.is_some_and(|day| day.has_webhooks) {
-            let delay = self.chance.millis(500, 3000);
-            self.later(delay, Event::Webhook(server, runner_name.to_owned()));
-        }
-    }
-
-    /// What GitHub tells arrives at a monitor.
-    pub fn webhook(&mut self, index: usize, runner_name: &str) {
-        if let Some(core) = self.monitors[index].core.as_mut() {
-            core.handle_webhook(runner_name);
-            self.monitor_settles(index);
-        }
-    }
-
-    /// All registrations, as they are now.
-    pub fn registrations(&mut self) -> Vec<Registration> {
-        let page = PageRequest::new(Some(1), Some(100));
-        self.github
-            .runners(self.now, &scope(), None, page)
-            .items
-            .iter()
-            .map(registration)
-            .collect()
-    }
-
-    /// Whether GitHub says that the runner of this name has a job.
-    pub fn is_busy(&mut self, runner_name: &str) -> bool {
-        self.registrations()
-            .iter()
-            .any(|registration| registration.name == runner_name && registration.busy)
+        self.0.len() as u64
     }
 }

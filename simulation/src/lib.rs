@@ -1,43 +1,62 @@
-//! The real cores of queue and monitors, many of them, in one world that fails in every way.
+//! Simulation of the real cores of queue and monitor on virtual time, with faults.
 //!
-//! Time is virtual, and every fault comes from one seeded source: a seed gives the same story
-//! each time. After each step the rules of ARCHITECTURE.md are checked; then the faults stop, and
-//! everybody who still asks must be served.
+//! A run has one or two queues, one to eight monitors, their guests, up to thirty clients and an
+//! emulated GitHub. Messages are lost, late or duplicated, processes are killed or hang, disks and
+//! GitHub fail. All random numbers come from one seed, so that a run can be replayed. After every
+//! event the invariants of ARCHITECTURE.md are checked; then the faults end, and every client that
+//! still waits must get its runners.
 //!
-//! A reader starts at `world`, which owns the story; `network` carries and loses what is said;
-//! `queues`, `monitors`, `guests` and `clients` are those who say it; `rules` judges.
-//! `day` is one story of another kind: what an ordinary day costs at GitHub.
+//! Dependencies point one way:
+//!
+//! ```text
+//! world ──▶ actors ──▶ environment ──▶ network, github ──▶ context ──▶ events ──▶ messages
+//!   └─────▶ liveness ──▶ actors                               └──▶ invariants, scenario, rng
+//! ```
+//!
+//! `world` delivers events to the `actors` (queues, monitors, guests, clients). An actor has access
+//! to its own state and to the `environment`, never to another actor or to the world.
 
-mod chance;
-mod clients;
-mod day;
-mod deeds;
-mod faults;
+mod actors;
+mod context;
+mod environment;
+mod events;
 mod github;
-mod guests;
-mod monitors;
+mod invariants;
+mod liveness;
+mod messages;
 mod network;
-mod queues;
-mod rules;
+mod rng;
 mod scenario;
+mod statistics;
 mod world;
 
-pub use day::{Day, Outage};
-pub use rules::{Tally, Violation};
-pub use scenario::Scenario;
+pub use invariants::Violation;
+pub use scenario::{Outage, Workday};
+pub use statistics::Statistics;
 
-/// Plays the story of one seed to its end, and tells it on standard output.
+use scenario::Scenario;
+use world::World;
+
+/// Simulates the run of a seed.
 ///
 /// # Errors
-/// The first rule that was broken, and when.
-pub fn simulate_aloud(seed: u64) -> Result<Tally, Violation> {
-    world::World::new(Scenario::of(seed)).told().play()
+/// The first violation of an invariant.
+pub fn simulate(seed: u64) -> Result<Statistics, Violation> {
+    World::new(Scenario::from_seed(seed), false).run()
 }
 
-/// Plays the story of one seed to its end.
+/// Simulates the run of a seed, and prints every message, reply and fault.
 ///
 /// # Errors
-/// The first rule that was broken, and when.
-pub fn simulate(seed: u64) -> Result<Tally, Violation> {
-    world::World::new(Scenario::of(seed)).play()
+/// The first violation of an invariant.
+pub fn simulate_traced(seed: u64) -> Result<Statistics, Violation> {
+    World::new(Scenario::from_seed(seed), true).run()
+}
+
+/// Simulates a working day.
+///
+/// # Errors
+/// The first violation of an invariant.
+pub fn simulate_workday(workday: Workday) -> Result<Statistics, Violation> {
+    World::new(Scenario::from_workday(workday), false).run()
 }

@@ -1,107 +1,109 @@
-//! Plays many stories, one after another, and says what happened in all of them.
+//! `simulate`: runs the simulation for many seeds and prints statistics, or the first violation.
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use simulation::{Day, Outage, Tally, simulate, simulate_aloud};
+use simulation::{Outage, Statistics, Workday, simulate, simulate_traced, simulate_workday};
 
-/// Plays the stories of many seeds, each with its own servers, clients and faults.
+/// Runs the simulation for many seeds, each with its own servers, clients and faults.
 #[derive(Parser)]
 #[command(name = "simulate")]
 struct Arguments {
-    /// How many seeds.
+    /// Number of seeds
     #[arg(default_value_t = 1000)]
     count: u64,
-    /// The first one. A failure prints its seed; `simulate 1 --seed N` plays it again.
+    /// First seed. A violation names its seed; replay it with `simulate 1 --seed N --trace`
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Tell the stories, message by message.
+    /// Print every message, reply and fault
     #[arg(long)]
-    aloud: bool,
-    /// Play an ordinary day instead, and say what it costs at GitHub.
+    trace: bool,
+    /// Simulate working days instead, and count the requests to GitHub
     #[arg(long, exclusive = true)]
-    day: bool,
+    workday: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments {
-        count,
-        seed,
-        aloud,
-        day,
-    } = Arguments::parse();
-    if day {
-        return play_days();
-    }
-    let play = if aloud { simulate_aloud } else { simulate };
-    let mut total = Tally::default();
-    for seed in seed..seed.saturating_add(count) {
-        match play(seed) {
-            Ok(tally) => total.add(&tally),
-            Err(violation) => {
-                println!("{violation}");
-                return ExitCode::FAILURE;
-            }
+    let arguments = Arguments::parse();
+    let result = if arguments.workday {
+        run_workdays()
+    } else {
+        run_seeds(&arguments)
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            println!("{message}");
+            ExitCode::FAILURE
         }
+    }
+}
+
+fn run_seeds(arguments: &Arguments) -> Result<(), String> {
+    let Arguments {
+        count, seed, trace, ..
+    } = *arguments;
+    let run = if trace { simulate_traced } else { simulate };
+    let mut total = Statistics::default();
+    for seed in seed..seed.saturating_add(count) {
+        let statistics = run(seed).map_err(|violation| violation.to_string())?;
+        total.add(&statistics);
     }
     let hours = total.micros as f64 / 3.6e9;
     println!("seeds           {count}");
     println!("simulated       {hours:.1} h in {} events", total.events);
     println!("faults          {}", total.faults);
     println!(
-        "jobs            {} enqueued, {} served, {} given up rightly",
-        total.jobs, total.served, total.given_up
+        "jobs            {} enqueued, {} assigned, {} abandoned by silent clients",
+        total.jobs, total.assigned, total.abandoned
     );
     println!("workflow jobs   {}", total.workflow_jobs);
     println!(
         "forwards        {}, releases {}",
         total.forwards, total.releases
     );
-    println!("losses 0, doubles 0, leaks 0, order inversions 0");
-    ExitCode::SUCCESS
+    println!("losses 0, duplicates 0, leaks 0, order inversions 0");
+    Ok(())
 }
 
-/// An ordinary day, an idle one, each with webhooks and without; and an outage of an hour at noon.
-fn play_days() -> ExitCode {
+/// An idle day, a typical one, and one with an outage of an hour at noon, each with and without
+/// webhooks.
+fn run_workdays() -> Result<(), String> {
     let outage = Outage {
-        from: Duration::from_secs(12 * 3600),
+        starts_after: Duration::from_secs(12 * 3600),
         length: Duration::from_secs(3600),
     };
-    let mut is_cheap = true;
-    println!("                            jobs  run   requests  a job  most in an hour");
+    let jobs = Workday::TYPICAL.jobs;
+    let mut is_within_limit = true;
+    println!("day             webhooks  jobs   run  requests  per job  in the busiest hour");
     for has_webhooks in [false, true] {
-        for (what, jobs, outage) in [
-            ("idle day", 0, None),
-            ("working day", Day::WORKING.jobs, None),
-            ("with an hour's outage", Day::WORKING.jobs, Some(outage)),
+        for (name, jobs, outage) in [
+            ("idle", 0, None),
+            ("typical", jobs, None),
+            ("hour of outage", jobs, Some(outage)),
         ] {
-            let day = Day {
+            let workday = Workday {
                 jobs,
                 has_webhooks,
                 outage,
-                ..Day::WORKING
+                ..Workday::TYPICAL
             };
-            let tally = match day.play() {
-                Ok(tally) => tally,
-                Err(violation) => {
-                    println!("{what}: {violation}");
-                    return ExitCode::FAILURE;
-                }
-            };
-            let calls = tally.github_calls;
-            is_cheap &= tally.github_calls_peak < Day::CALLS_MAX;
+            let statistics =
+                simulate_workday(workday).map_err(|violation| format!("{name}: {violation}"))?;
+            let requests = statistics.github_requests;
+            is_within_limit &= statistics.github_requests_per_hour < Workday::REQUESTS_PER_HOUR_MAX;
             println!(
-                "{what:<22} {:<4} {jobs:>4} {:>4} {calls:>10} {:>6.1} {:>16}",
-                if has_webhooks { "told" } else { "" },
-                tally.workflow_jobs,
-                calls as f64 / jobs.max(1) as f64,
-                tally.github_calls_peak,
+                "{name:<16}{:<8}  {jobs:>4}  {:>4}  {requests:>8}  {:>7.1}  {:>19}",
+                if has_webhooks { "yes" } else { "no" },
+                statistics.workflow_jobs,
+                requests as f64 / jobs.max(1) as f64,
+                statistics.github_requests_per_hour,
             );
         }
     }
-    if !is_cheap {
-        println!("that is more than a fifth of the hourly limit");
-        return ExitCode::FAILURE;
+    if is_within_limit {
+        Ok(())
+    } else {
+        Err("the busiest hour exceeds a fifth of the hourly rate limit".to_owned())
     }
-    ExitCode::SUCCESS
 }

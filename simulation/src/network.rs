@@ -1,220 +1,173 @@
-//! Questions and answers between nodes: carried, delayed, repeated, lost, cut off.
+//! The network between clients, queues and monitors: carries, delays, duplicates and loses
+//! requests and replies.
 //!
-//! Owns what becomes of an exchange. Each ends once for the one who asked: with an answer, or
-//! with the knowledge of how it failed. What the other side has done is another matter.
+//! An exchange ends exactly once for its sender. What the receiver has done by then is independent
+//! of that. The network does not call a process; its events do, through the world.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use monitor_core::Take;
-use queue_core::{
-    events::{Answer, ForwardOutcome, JobReference},
-    job::{Claims, JobRequest},
-    report::Report,
-};
-use shared::{
-    clock::Timestamp,
-    values::{Attempt, UniqueId},
+use shared::clock::Timestamp;
+
+use crate::{
+    context::Context,
+    events::{Event, Incarnation},
+    messages::{ExchangeId, ExchangeResult, Node, Reply, Request},
 };
 
-use crate::world::{Event, World};
+/// How many exchanges are remembered after their end, for requests that arrive late.
+const ENDED_EXCHANGES_MAX: u64 = 4000;
 
-/// Who can ask or be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Node {
-    /// A queue.
-    Queue(usize),
-    /// A monitor.
-    Monitor(usize),
-    /// A client.
-    Client(usize),
+/// A process that sends a request. A reply to an earlier incarnation is dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    pub node: Node,
+    pub incarnation: Incarnation,
 }
 
-/// An exchange, by its number.
-pub type ExchangeId = u64;
-
-/// One question and what became of it.
 pub struct Exchange {
-    /// Who asked.
-    pub from: Node,
-    /// In which of its lives.
-    pub from_life: u64,
-    /// Who was asked.
+    pub from: Sender,
     pub to: Node,
-    /// What.
-    pub question: Question,
-    /// Whether the one who asked knows how it ended.
-    pub is_over: bool,
+    pub request: Request,
+    /// Whether the sender has its result.
+    pub has_ended: bool,
 }
 
-/// What can be asked.
-#[derive(Clone, Debug)]
-pub enum Question {
-    /// Of a queue.
-    Enqueue(JobRequest),
-    /// Of a queue.
-    Take(Claims, Option<Duration>),
-    /// Of a queue.
-    Withdraw(JobReference),
-    /// Of a monitor: what it has, once that differs from the revision known.
-    Watch(Option<(u64, u64)>, Duration),
-    /// Of a monitor.
-    MonitorTake(Take),
-    /// Of a monitor: whose, up to which attempt, and whether the runners are destroyed.
-    Release(UniqueId, Attempt, bool),
+#[derive(Default)]
+pub struct Network {
+    exchanges: BTreeMap<ExchangeId, Exchange>,
+    last_exchange: ExchangeId,
+    partitions: Vec<(Node, Node, Timestamp)>,
 }
 
-/// What can be answered.
-#[derive(Clone, Debug)]
-pub enum Reply {
-    /// By a queue.
-    Queue(Answer),
-    /// By a monitor, to a watch: its news and their revision.
-    News(Report, (u64, u64)),
-    /// By a monitor, to a watch: nothing new.
-    NoNews,
-    /// By a monitor, to a take.
-    Taken(Granted),
-    /// By a monitor, to a release.
-    Released,
-}
-
-/// How a take at a monitor ended.
-#[derive(Clone, Debug)]
-pub enum Granted {
-    /// These runners.
-    Runners(Vec<shared::wire::TakenRunner>),
-    /// Nothing.
-    Refused,
-}
-
-impl Granted {
-    /// The same, as the queue's core hears it.
-    pub fn into_outcome(self, server_name: &str) -> ForwardOutcome {
-        match self {
-            Self::Refused => ForwardOutcome::Refused,
-            Self::Runners(mut runners) => {
-                for runner in &mut runners {
-                    runner.server = Some(server_name.to_owned());
-                }
-                ForwardOutcome::Granted(runners)
-            }
-        }
+impl Network {
+    pub fn exchange(&self, id: ExchangeId) -> Option<&Exchange> {
+        self.exchanges.get(&id)
     }
-}
 
-/// How an exchange ended for the one who asked.
-#[derive(Debug)]
-pub enum End {
-    /// With an answer.
-    Reply(Reply),
-    /// The other side was not there: the question had no effect.
-    NotThere,
-    /// Nobody knows what the other side did.
-    Broken,
-}
-
-impl World {
-    /// Asks, and waits for an answer until `timeout` has passed.
-    pub fn ask(
+    /// Sends a request, and waits for a reply until `timeout` has passed.
+    pub fn send(
         &mut self,
-        from: Node,
+        context: &mut Context,
+        from: Sender,
         to: Node,
-        question: Question,
+        request: Request,
         timeout: Duration,
     ) -> ExchangeId {
         self.last_exchange += 1;
         let id = self.last_exchange;
         let exchange = Exchange {
             from,
-            from_life: self.life(from),
             to,
-            question,
-            is_over: false,
+            request,
+            has_ended: false,
         };
         self.exchanges.insert(id, exchange);
-        self.later(timeout, Event::GivenUp(id));
-        let copies = 1 + usize::from(self.strikes(|weather| weather.repeat));
+        context.schedule_after(timeout, Event::ConnectionEnds(id));
+        let copies = 1 + usize::from(context.fault_occurs(|rates| rates.duplicate));
         for _ in 0..copies {
-            if self.is_lost(from, to) {
+            if self.is_lost(context, from.node, to) {
                 continue;
             }
-            let delay = self.travel_time();
-            self.later(delay, Event::Asked(id));
+            let delay = latency(context);
+            context.schedule_after(delay, Event::RequestArrives(id));
         }
-        if self.strikes(|weather| weather.cut) {
-            let delay = self.chance.millis(1, 5000);
-            self.later(delay, Event::Cut(id));
+        if context.fault_occurs(|rates| rates.disconnect) {
+            let delay = context.rng.millis((1, 5000));
+            context.schedule_after(delay, Event::ConnectionEnds(id));
         }
         id
     }
 
-    /// Answers a question, if anybody still waits.
-    pub fn reply(&mut self, id: ExchangeId, reply: Reply) {
+    /// Sends a reply, which arrives only if the sender still waits for it.
+    pub fn reply(&mut self, context: &mut Context, id: ExchangeId, reply: Reply) {
         let Some(exchange) = self.exchanges.get(&id) else {
             return;
         };
-        let (from, to) = (exchange.from, exchange.to);
-        if self.is_lost(to, from) {
+        if self.is_lost(context, exchange.to, exchange.from.node) {
             return;
         }
-        let delay = self.travel_time();
-        self.later(delay, Event::Replied(id, Box::new(reply)));
+        let delay = latency(context);
+        context.schedule_after(delay, Event::ReplyArrives(id, Box::new(reply)));
     }
 
-    /// The one who asked learns how it ended; only the first end counts.
-    pub fn end_exchange(&mut self, id: ExchangeId, end: End) {
-        let Some(exchange) = self.exchanges.get_mut(&id) else {
-            return;
-        };
-        if std::mem::replace(&mut exchange.is_over, true) {
-            return;
+    /// Ends an exchange; returns it unless it had ended already.
+    pub fn end(
+        &mut self,
+        context: &Context,
+        id: ExchangeId,
+        result: &ExchangeResult,
+    ) -> Option<&Exchange> {
+        let exchange = self.exchanges.get_mut(&id)?;
+        if std::mem::replace(&mut exchange.has_ended, true) {
+            return None;
         }
-        if !matches!(
-            (&exchange.question, &end),
-            (Question::Watch(..), End::Reply(_))
-        ) {
-            let from = exchange.from;
-            self.tell(format_args!("{id} {from:?} learns: {end:?}"));
+        let is_report = matches!(
+            (&exchange.request, result),
+            (Request::Poll(..), ExchangeResult::Reply(_))
+        );
+        // Reports are too long and too many for a trace.
+        if !is_report {
+            let from = exchange.from.node;
+            context.trace(format_args!("{id} {from:?} receives {result:?}"));
         }
-        let Some(exchange) = self.exchanges.get(&id) else {
-            return;
-        };
-        let (from, from_life, question) =
-            (exchange.from, exchange.from_life, exchange.question.clone());
-        if self.life(from) != from_life {
-            return;
-        }
-        match from {
-            Node::Client(client) => self.client_learns(client, &question, end),
-            Node::Queue(queue) => self.queue_learns(queue, id, question, end),
-            Node::Monitor(_) => {}
-        }
+        Some(exchange)
     }
 
-    /// Whether the one who asked has turned away: then a held answer goes nowhere.
-    pub fn has_hung_up(&self, id: ExchangeId) -> bool {
-        self.exchanges.get(&id).is_none_or(|exchange| {
-            exchange.is_over || self.life(exchange.from) != exchange.from_life
-        })
+    /// Whether the sender of a request no longer waits for the reply.
+    pub fn has_ended(&self, id: ExchangeId) -> bool {
+        self.exchanges
+            .get(&id)
+            .is_none_or(|exchange| exchange.has_ended)
     }
 
-    fn is_lost(&mut self, from: Node, to: Node) -> bool {
-        let is_cut_off = self.partitions.iter().any(|&(one, other, until)| {
-            self.now < until && ((one, other) == (from, to) || (one, other) == (to, from))
-        });
-        is_cut_off || self.strikes(|weather| weather.loss)
-    }
-
-    fn travel_time(&mut self) -> Duration {
-        if self.strikes(|weather| weather.delay) {
-            self.chance.millis(1, 30_000)
-        } else {
-            self.chance.millis(1, 30)
+    /// Forgets exchanges that ended long ago.
+    pub fn forget_ended(&mut self) {
+        let newest = self.last_exchange.saturating_sub(ENDED_EXCHANGES_MAX);
+        let ended: Vec<ExchangeId> = self
+            .exchanges
+            .range(..=newest)
+            .filter(|(_, exchange)| exchange.has_ended)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in ended {
+            self.exchanges.remove(&id);
         }
     }
 
-    /// Cuts two nodes off from each other until `until`.
+    /// Breaks all open connections to a process that was killed.
+    pub fn break_connections_to(&mut self, context: &mut Context, node: Node) {
+        let open = self
+            .exchanges
+            .iter()
+            .filter(|(_, exchange)| exchange.to == node && !exchange.has_ended);
+        for (&id, _) in open {
+            let delay = context.rng.millis((1, 50));
+            context.schedule_after(delay, Event::ConnectionEnds(id));
+        }
+    }
+
+    /// Separates two nodes from each other until `until`.
     pub fn partition(&mut self, one: Node, other: Node, until: Timestamp) {
         self.partitions.push((one, other, until));
+    }
+
+    pub fn end_partitions(&mut self) {
+        self.partitions.clear();
+    }
+
+    fn is_lost(&self, context: &mut Context, from: Node, to: Node) -> bool {
+        let is_separated = self.partitions.iter().any(|&(one, other, until)| {
+            context.now < until && ((one, other) == (from, to) || (one, other) == (to, from))
+        });
+        is_separated || context.fault_occurs(|rates| rates.loss)
+    }
+}
+
+/// How long a message travels.
+fn latency(context: &mut Context) -> Duration {
+    if context.fault_occurs(|rates| rates.delay) {
+        context.rng.millis((1, 30_000))
+    } else {
+        context.rng.millis((1, 30))
     }
 }

@@ -1,0 +1,446 @@
+//! Monitors: the real core, with what the control loop, the executor and the store of the daemon
+//! do.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use monitor_core::{
+    Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Proof, Resources, Taken, Task,
+};
+use queue_core::report::Report;
+use shared::{
+    clock::Timestamp,
+    runner_name::RunnerNames,
+    secret::Secret,
+    software::Support,
+    units::Memory,
+    values::{ProfileKey, UniqueId},
+    wire::MonitorDashboard,
+};
+
+use crate::{
+    environment::Environment,
+    events::{Event, Incarnation, MonitorEvent, Operation, OperationResult},
+    messages::{Etag, ExchangeId, Node, Reply, Request},
+    rng::Rng,
+    scenario::Pace,
+};
+
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The process of a monitor, whether it runs or not, and its disk.
+pub struct MonitorNode {
+    pub index: usize,
+    policy: Policy,
+    /// None while the process does not run.
+    pub core: Option<Monitor>,
+    pub incarnation: Incarnation,
+    /// The process hangs until this time.
+    pub frozen_until: Timestamp,
+    /// The last snapshot that was written completely.
+    pub disk: Option<Vec<u8>>,
+    is_saving: bool,
+    /// The tasks that wait until a revision is on disk.
+    tasks: Vec<(u64, Task)>,
+    /// The takes that are answered once a revision is on disk.
+    takes: Vec<(ExchangeId, UniqueId, u64)>,
+    /// The releases that are answered once a revision is on disk.
+    releases: Vec<(ExchangeId, u64)>,
+    /// The polls that are held, with the ETag that the queue knows.
+    polls: BTreeMap<ExchangeId, Option<Etag>>,
+    /// The last dashboard, and its revision.
+    dashboard: Option<MonitorDashboard>,
+    revision: u64,
+    wakes_at: Timestamp,
+}
+
+/// The profile of that index.
+pub fn profile_key(index: usize) -> ProfileKey {
+    ["linux", "windows"][index]
+        .parse()
+        .expect("this is a profile key")
+}
+
+/// The name by which queues know the server of that index.
+pub fn server_name(index: usize) -> String {
+    format!("http://server{index}/")
+}
+
+fn one_page() -> Resources {
+    Resources {
+        hugepages_1g: 1,
+        memory: Memory::default(),
+    }
+}
+
+impl MonitorNode {
+    /// A server with these targets and the capacity for exactly as many runners.
+    pub fn new(index: usize, targets: &[usize], pace: Pace) -> Self {
+        let profiles = targets.iter().enumerate().map(|(profile, &target_count)| {
+            let policy = ProfilePolicy {
+                target_count,
+                needs: one_page(),
+                idle_labels: vec!["profile".to_owned()],
+                proof: Proof::Secret,
+                builds_image: false,
+            };
+            (profile_key(profile), policy)
+        });
+        let policy = Policy {
+            names: RunnerNames {
+                prefix: "ci-runner".to_owned(),
+                suffix: format!("host{index}"),
+            },
+            profiles: profiles.collect(),
+            capacity: one_page().times(targets.iter().sum()),
+            labels: LabelPolicy::FromBirth,
+            start_timeout: START_TIMEOUT,
+            reserve_timeout: RESERVE_TIMEOUT,
+            poll_interval: pace.poll_interval,
+            cache_timeout: pace.cache_timeout,
+            image_max_age: Duration::MAX,
+            base_url: String::new(),
+            builder_prefix: "ci-rebuild".to_owned(),
+            makes_runners: true,
+            destroys_all: false,
+        };
+        Self {
+            index,
+            policy,
+            core: None,
+            incarnation: 0,
+            frozen_until: Timestamp::default(),
+            disk: None,
+            is_saving: false,
+            tasks: Vec::new(),
+            takes: Vec::new(),
+            releases: Vec::new(),
+            polls: BTreeMap::new(),
+            dashboard: None,
+            revision: 0,
+            wakes_at: Timestamp::default(),
+        }
+    }
+
+    /// How many guests the server has room for.
+    pub fn capacity(&self) -> usize {
+        usize::try_from(self.policy.capacity.hugepages_1g).unwrap_or(usize::MAX)
+    }
+
+    pub fn names(&self) -> &RunnerNames {
+        &self.policy.names
+    }
+
+    pub fn server_name(&self) -> String {
+        server_name(self.index)
+    }
+
+    /// Starts the process, which must not run, with the snapshot that is on its disk.
+    pub fn start(&mut self, environment: &mut Environment) {
+        let snapshot = self.disk.as_deref();
+        let core = Monitor::new(self.policy.clone(), snapshot, environment.context.now);
+        self.core = Some(core.expect("a snapshot that was saved can be read"));
+        self.incarnation += 1;
+        self.wakes_at = Timestamp::default();
+        self.act(environment);
+    }
+
+    /// Kills the process between two steps. Its guests, and the operations under way, continue.
+    pub fn crash(&mut self, environment: &mut Environment) {
+        self.core = None;
+        self.incarnation += 1;
+        self.is_saving = false;
+        self.tasks.clear();
+        self.takes.clear();
+        self.releases.clear();
+        self.polls.clear();
+        self.dashboard = None;
+        environment
+            .network
+            .break_connections_to(&mut environment.context, Node::Monitor(self.index));
+    }
+
+    /// Handles a request of a queue.
+    pub fn handle_request(
+        &mut self,
+        environment: &mut Environment,
+        id: ExchangeId,
+        request: Request,
+    ) {
+        let now = environment.context.now;
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        match request {
+            Request::Poll(known, hold) => {
+                self.polls.insert(id, known);
+                let event = MonitorEvent::PollHoldEnds(id);
+                let event = Event::Monitor(self.index, self.incarnation, event);
+                environment.context.schedule_after(hold, event);
+            }
+            Request::Forward(take) => {
+                let unique_id = take.unique_id.clone();
+                match core.take(take, now) {
+                    Ok(revision) => self.takes.push((id, unique_id, revision)),
+                    Err(_) => environment.reply(id, Reply::Refused),
+                }
+            }
+            Request::Release(unique_id, attempt, destroys) => {
+                let revision = core.release(&unique_id, Some(attempt), destroys, now);
+                self.releases.push((id, revision));
+            }
+            Request::Enqueue(_) | Request::Take(..) | Request::Withdraw(_) => {}
+        }
+        self.act(environment);
+    }
+
+    pub fn handle_event(
+        &mut self,
+        environment: &mut Environment,
+        incarnation: Incarnation,
+        event: MonitorEvent,
+    ) {
+        if self.incarnation != incarnation {
+            return;
+        }
+        match event {
+            MonitorEvent::Acts => self.act(environment),
+            // Another timer may have been set meanwhile.
+            MonitorEvent::Timer(at) if self.wakes_at == at => self.act(environment),
+            MonitorEvent::Timer(_) => {}
+            MonitorEvent::PollHoldEnds(id) => {
+                if self.polls.remove(&id).is_some() {
+                    environment.reply(id, Reply::Unchanged);
+                }
+            }
+            MonitorEvent::OperationEnds(result) => self.handle_result(environment, *result),
+        }
+    }
+
+    /// Handles that a guest of this server has ended.
+    pub fn handle_guest_ended(&mut self, environment: &mut Environment) {
+        if let Some(core) = self.core.as_mut() {
+            core.handle_guest_ended();
+            let event = self.event(MonitorEvent::Acts);
+            let context = &mut environment.context;
+            context.schedule_at(context.now, event);
+        }
+    }
+
+    pub fn handle_webhook(&mut self, environment: &mut Environment, runner_name: &str) {
+        if let Some(core) = self.core.as_mut() {
+            core.handle_webhook(runner_name);
+            self.act(environment);
+        }
+    }
+
+    /// Handles the result of an operation that this process has begun.
+    fn handle_result(&mut self, environment: &mut Environment, result: OperationResult) {
+        let now = environment.context.now;
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        match result {
+            OperationResult::Guests(guests, begun_at) => {
+                core.handle_guests(guests, begun_at, now);
+            }
+            OperationResult::Registrations(registrations, begun_at) => {
+                core.handle_registrations(registrations, begun_at, now);
+            }
+            OperationResult::ListFailed(look) => core.handle_look_failed(look, None, now),
+            OperationResult::Registered(creation, registration_id, jit_config) => {
+                core.handle_registered(creation.id, registration_id.0, jit_config);
+                self.begin(environment, Operation::CreateGuest(creation));
+            }
+            OperationResult::Created(id) => core.handle_created(id, now),
+            OperationResult::CreationFailed(id) => core.handle_creation_failed(id, None, now),
+            OperationResult::Unregistered(destruction, deletion) => {
+                if core.handle_unregistered(destruction.id, deletion, now) {
+                    self.begin(environment, Operation::DestroyGuest(destruction));
+                }
+            }
+            OperationResult::Destroyed(id) => core.handle_destroyed(id, now),
+            OperationResult::DestructionFailed(id) => {
+                core.handle_destruction_failed(id, None, now);
+            }
+            OperationResult::Saved(revision, is_saved) => {
+                if is_saved {
+                    core.handle_saved(revision);
+                } else {
+                    core.handle_save_failed();
+                }
+                self.is_saving = false;
+            }
+        }
+        self.act(environment);
+    }
+
+    /// Begins what is due, and replies to what can be replied to. To be called after every change.
+    fn act(&mut self, environment: &mut Environment) {
+        let now = environment.context.now;
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        let looks = core.begin_looks(now);
+        for look in looks {
+            self.begin(environment, Operation::List(look, now));
+        }
+        self.check_software(environment);
+        self.plan(environment);
+        self.begin_saving(environment);
+        self.begin_tasks(environment);
+        self.reply_to_takes(environment);
+        self.reply_to_releases(environment);
+        self.reply_to_polls(environment);
+        self.schedule_timer(environment);
+    }
+
+    /// Requests the support dates of the runner software. The response has no effect in a run, but
+    /// the request counts against GitHub's rate limit.
+    fn check_software(&mut self, environment: &mut Environment) {
+        let now = environment.context.now;
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        for version in core.begin_software_questions(now) {
+            core.handle_software_answer(&version, Ok(Support::Open), now);
+            environment.github.count_request(&mut environment.context);
+        }
+    }
+
+    fn plan(&mut self, environment: &mut Environment) {
+        let context = &mut environment.context;
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        let plan = core.plan(context.now);
+        let rng = &mut context.rng;
+        let tasks = core.begin(plan, context.now, || Fresh {
+            uuid: random_hex(rng),
+            guest_secret: Secret::new(random_hex(rng)),
+        });
+        for task in tasks {
+            // A guest may be created only when the record of it is on disk.
+            let revision = match &task {
+                Task::Create(creation) => creation.revision,
+                _ => 0,
+            };
+            self.tasks.push((revision, task));
+        }
+    }
+
+    fn begin(&mut self, environment: &mut Environment, operation: Operation) {
+        let range = match operation {
+            Operation::Save(..) => (1, 30),
+            Operation::CreateGuest(_) | Operation::DestroyGuest(_) => (50, 2000),
+            Operation::List(..) | Operation::Register(_) | Operation::Unregister(_) => (5, 500),
+        };
+        let context = &mut environment.context;
+        let duration = context.rng.millis(range);
+        let event = Event::OperationRuns(self.index, self.incarnation, Box::new(operation));
+        context.schedule_after(duration, event);
+    }
+
+    fn begin_saving(&mut self, environment: &mut Environment) {
+        let Some(core) = &self.core else { return };
+        if !self.is_saving && core.revision() > core.saved_revision() {
+            let operation = Operation::Save(core.revision(), core.snapshot());
+            self.is_saving = true;
+            self.begin(environment, operation);
+        }
+    }
+
+    fn begin_tasks(&mut self, environment: &mut Environment) {
+        let Some(core) = &self.core else { return };
+        let saved = core.saved_revision();
+        let ready: Vec<(u64, Task)> = self
+            .tasks
+            .extract_if(.., |(revision, _)| *revision <= saved)
+            .collect();
+        for (_, task) in ready {
+            let operation = match task {
+                Task::Create(creation) => Operation::Register(creation),
+                // Without a registration there is nothing to delete at GitHub.
+                Task::Destroy(destruction) if destruction.registration_id.is_none() => {
+                    Operation::DestroyGuest(destruction)
+                }
+                Task::Destroy(destruction) => Operation::Unregister(destruction),
+                // Runners have their own label from the start, and images are not built.
+                Task::AddLabels { .. } | Task::RemoveLabels { .. } | Task::Rebuild(_) => continue,
+            };
+            self.begin(environment, operation);
+        }
+    }
+
+    fn reply_to_takes(&mut self, environment: &mut Environment) {
+        let Some(core) = &self.core else { return };
+        let saved = core.saved_revision();
+        let ready = self
+            .takes
+            .extract_if(.., |(_, _, revision)| *revision <= saved);
+        let mut replies: Vec<(ExchangeId, Reply)> = ready
+            .map(|(id, unique_id, _)| match core.taken(&unique_id) {
+                Taken::Runners(runners) => (id, Reply::Granted(runners)),
+                Taken::Preparing | Taken::Nothing => (id, Reply::Refused),
+            })
+            .collect();
+        // A reservation that could not be saved was undone.
+        let undone = self.takes.extract_if(.., |(_, unique_id, _)| {
+            core.taken(unique_id) == Taken::Nothing
+        });
+        replies.extend(undone.map(|(id, _, _)| (id, Reply::Refused)));
+        for (id, reply) in replies {
+            environment.reply(id, reply);
+        }
+    }
+
+    fn reply_to_releases(&mut self, environment: &mut Environment) {
+        let Some(core) = &self.core else { return };
+        let saved = core.saved_revision();
+        let ready = self
+            .releases
+            .extract_if(.., |(_, revision)| *revision <= saved);
+        for (id, _) in ready {
+            environment.reply(id, Reply::Released);
+        }
+    }
+
+    fn reply_to_polls(&mut self, environment: &mut Environment) {
+        let Some(view) = self.core.as_ref().and_then(Monitor::view) else {
+            return;
+        };
+        if self.dashboard.as_ref() != Some(&view.dashboard) {
+            self.dashboard = Some(view.dashboard.clone());
+            self.revision += 1;
+        }
+        let etag = (self.incarnation, self.revision);
+        let report = Report::of(view.dashboard, environment.context.now);
+        let outdated = self.polls.extract_if(.., |_, known| *known != Some(etag));
+        for (id, _) in outdated {
+            environment.reply(id, Reply::Report(report.clone(), etag));
+        }
+    }
+
+    fn schedule_timer(&mut self, environment: &mut Environment) {
+        let context = &mut environment.context;
+        let Some(core) = &self.core else { return };
+        let latest = context.now + context.scenario.pace.poll_interval;
+        let earliest = context.now + Duration::from_millis(1);
+        let next = core.next_look_at().unwrap_or(latest);
+        let at = next.clamp(earliest, latest);
+        if self.wakes_at <= context.now || at < self.wakes_at {
+            self.wakes_at = at;
+            let event = self.event(MonitorEvent::Timer(at));
+            context.schedule_at(at, event);
+        }
+    }
+
+    /// An event for this process.
+    fn event(&self, event: MonitorEvent) -> Event {
+        Event::Monitor(self.index, self.incarnation, event)
+    }
+}
+
+fn random_hex(rng: &mut Rng) -> String {
+    format!("{:016x}", rng.number(0, u64::MAX))
+}

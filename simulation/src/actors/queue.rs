@@ -1,0 +1,366 @@
+//! Queues: the real core, with what the event loop and the monitor client of the daemon do.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use monitor_core::Take;
+use queue_core::{
+    events::{Answer, CallId, Forward, ForwardOutcome, Input, Output, Release},
+    queue::{Queue, Rules},
+};
+use shared::{clock::Timestamp, values::Attempt, wire::TakenRunner};
+
+use crate::{
+    environment::Environment,
+    events::{Event, Incarnation, QueueEvent},
+    messages::{Etag, ExchangeId, ExchangeResult, Node, Reply, Request},
+    network::Sender,
+};
+
+/// How long a monitor is asked to hold its reply to a poll.
+const POLL_HOLD: Duration = Duration::from_secs(5);
+/// How much longer a queue waits for the reply.
+const POLL_GRACE: Duration = Duration::from_secs(5);
+/// The pause after a poll that failed.
+const POLL_RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest sleep of the event loop.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// The process of a queue, whether it runs or not.
+pub struct QueueNode {
+    index: usize,
+    server_names: Vec<String>,
+    /// None while the process does not run.
+    pub core: Option<Queue>,
+    pub incarnation: Incarnation,
+    /// The process hangs until this time.
+    pub frozen_until: Timestamp,
+    last_call: CallId,
+    /// The requests of clients that have no reply yet.
+    calls: BTreeMap<CallId, ExchangeId>,
+    /// The ETag of each server's last report.
+    etags: Vec<Option<Etag>>,
+    /// The requests to servers that have no result yet: the server, and when it was sent.
+    requests: BTreeMap<ExchangeId, (usize, Timestamp)>,
+    wakes_at: Timestamp,
+}
+
+/// The rules of every queue, which are the defaults of the daemon.
+pub fn rules() -> Rules {
+    Rules {
+        settle: Duration::from_secs(5),
+        abandon_after: Duration::from_secs(30),
+        forward_timeout: Duration::from_secs(10),
+        stale_after: Duration::from_secs(15),
+        ticket_lifetime: Duration::from_secs(24 * 3600),
+        jobs_max: 100_000,
+        jobs_per_repo_max: None,
+        held_max: 10_000,
+    }
+}
+
+impl QueueNode {
+    pub fn new(index: usize, server_names: Vec<String>) -> Self {
+        Self {
+            index,
+            server_names,
+            core: None,
+            incarnation: 0,
+            frozen_until: Timestamp::default(),
+            last_call: 0,
+            calls: BTreeMap::new(),
+            etags: Vec::new(),
+            requests: BTreeMap::new(),
+            wakes_at: Timestamp::default(),
+        }
+    }
+
+    /// Starts the process, which must not run.
+    pub fn start(&mut self, environment: &mut Environment) {
+        let names = std::mem::take(&mut self.server_names);
+        *self = Self {
+            core: Some(Queue::new(rules(), &names, environment.context.now)),
+            incarnation: self.incarnation + 1,
+            last_call: self.last_call,
+            etags: vec![None; names.len()],
+            ..Self::new(self.index, names)
+        };
+        for server in 0..self.server_names.len() {
+            self.poll(environment, server);
+        }
+        self.handle(environment, Input::Tick);
+    }
+
+    /// Kills the process between two steps.
+    pub fn crash(&mut self, environment: &mut Environment) {
+        self.core = None;
+        self.incarnation += 1;
+        environment
+            .network
+            .break_connections_to(&mut environment.context, Node::Queue(self.index));
+    }
+
+    /// Handles a request of a client.
+    pub fn handle_request(
+        &mut self,
+        environment: &mut Environment,
+        id: ExchangeId,
+        request: Request,
+    ) {
+        self.last_call += 1;
+        let call = self.last_call;
+        self.calls.insert(call, id);
+        let nonce = environment.context.rng.number(0, u64::MAX);
+        let input = match request {
+            Request::Enqueue(request) => Input::Enqueue {
+                call,
+                request,
+                nonce,
+            },
+            Request::Take(claims, hold) => Input::Take { call, claims, hold },
+            Request::Withdraw(by) => Input::Withdraw { call, by },
+            Request::Poll(..) | Request::Forward(_) | Request::Release(..) => return,
+        };
+        self.handle(environment, input);
+    }
+
+    /// Lets the core handle an input, and performs its outputs.
+    fn handle(&mut self, environment: &mut Environment, input: Input) {
+        let now = environment.context.now;
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        core.handle(now, input);
+        let outputs: Vec<Output> = std::iter::from_fn(|| core.poll_output()).collect();
+        for output in &outputs {
+            if let Output::Forward(forward) = output {
+                let invariants = &mut environment.context.invariants;
+                invariants.check_forward(now, core, &rules(), forward);
+            }
+        }
+        for output in outputs {
+            self.perform(environment, output);
+        }
+        self.schedule_timer(environment);
+    }
+
+    pub fn handle_event(
+        &mut self,
+        environment: &mut Environment,
+        incarnation: Incarnation,
+        event: QueueEvent,
+    ) {
+        if self.incarnation != incarnation {
+            return;
+        }
+        match event {
+            // Another timer may have been set meanwhile.
+            QueueEvent::Timer(at) if self.wakes_at == at => {
+                self.handle(environment, Input::Tick);
+            }
+            QueueEvent::Timer(_) => {}
+            QueueEvent::PollStarts(server) => self.poll(environment, server),
+            QueueEvent::DisconnectNoticed(id) => self.handle_disconnect(environment, id),
+        }
+    }
+
+    /// Handles that a client has disconnected before it had its reply.
+    fn handle_disconnect(&mut self, environment: &mut Environment, id: ExchangeId) {
+        let call = self.calls.iter().find(|(_, exchange)| **exchange == id);
+        let exchange = environment.network.exchange(id);
+        let (Some((&call, _)), Some(exchange)) = (call, exchange) else {
+            return;
+        };
+        if let Request::Take(claims, _) = &exchange.request {
+            let unique_id = claims.request.unique_id.clone();
+            self.calls.remove(&call);
+            self.handle(environment, Input::HungUp { call, unique_id });
+        }
+    }
+
+    /// Handles the result of a request to a monitor.
+    pub fn handle_result(
+        &mut self,
+        environment: &mut Environment,
+        id: ExchangeId,
+        request: Request,
+        result: ExchangeResult,
+    ) {
+        let Some((server, sent_at)) = self.requests.remove(&id) else {
+            return;
+        };
+        match request {
+            Request::Poll(..) => self.handle_poll_result(environment, server, sent_at, result),
+            Request::Forward(take) => {
+                self.handle_forward_result(environment, server, take, result);
+            }
+            Request::Release(unique_id, attempt, _) => {
+                let input = Input::Released {
+                    server,
+                    unique_id,
+                    attempt: attempt.number,
+                    is_settled: matches!(result, ExchangeResult::Reply(Reply::Released)),
+                };
+                self.handle(environment, input);
+            }
+            Request::Enqueue(_) | Request::Take(..) | Request::Withdraw(_) => {}
+        }
+    }
+
+    /// Sends a long poll to a monitor.
+    fn poll(&mut self, environment: &mut Environment, server: usize) {
+        let request = Request::Poll(self.etags[server], POLL_HOLD);
+        self.send(environment, server, request, POLL_HOLD + POLL_GRACE);
+    }
+
+    fn handle_poll_result(
+        &mut self,
+        environment: &mut Environment,
+        server: usize,
+        sent_at: Timestamp,
+        result: ExchangeResult,
+    ) {
+        let (input, pause) = match result {
+            ExchangeResult::Reply(Reply::Report(mut report, etag)) => {
+                report.asked_at = sent_at;
+                self.etags[server] = Some(etag);
+                (Input::Reported { server, report }, Duration::from_millis(5))
+            }
+            ExchangeResult::Reply(_) => {
+                let asked_at = sent_at;
+                (Input::Unchanged { server, asked_at }, Duration::ZERO)
+            }
+            ExchangeResult::Unreachable | ExchangeResult::Ambiguous => {
+                self.etags[server] = None;
+                (Input::Unreachable { server }, POLL_RETRY_PAUSE)
+            }
+        };
+        self.handle(environment, input);
+        let event = self.event(QueueEvent::PollStarts(server));
+        environment.context.schedule_after(pause, event);
+    }
+
+    fn handle_forward_result(
+        &mut self,
+        environment: &mut Environment,
+        server: usize,
+        take: Take,
+        result: ExchangeResult,
+    ) {
+        let outcome = match result {
+            ExchangeResult::Reply(Reply::Granted(runners)) => {
+                ForwardOutcome::Granted(self.with_server(runners, server))
+            }
+            ExchangeResult::Reply(Reply::Refused) => ForwardOutcome::Refused,
+            ExchangeResult::Unreachable => {
+                self.handle(environment, Input::Unreachable { server });
+                ForwardOutcome::Refused
+            }
+            ExchangeResult::Reply(_) | ExchangeResult::Ambiguous => ForwardOutcome::Ambiguous,
+        };
+        let input = Input::Forwarded {
+            server,
+            unique_id: take.unique_id,
+            attempt: take.attempt.map_or(0, |attempt| attempt.number),
+            outcome,
+        };
+        self.handle(environment, input);
+    }
+
+    fn with_server(&self, mut runners: Vec<TakenRunner>, server: usize) -> Vec<TakenRunner> {
+        for runner in &mut runners {
+            runner.server = Some(self.server_names[server].clone());
+        }
+        runners
+    }
+
+    fn perform(&mut self, environment: &mut Environment, output: Output) {
+        match output {
+            Output::Answer { call, answer } => self.answer(environment, call, answer),
+            Output::Forward(forward) => self.forward(environment, forward),
+            Output::Release(release) => self.release(environment, release),
+        }
+    }
+
+    fn answer(&mut self, environment: &mut Environment, call: CallId, answer: Answer) {
+        let Some(id) = self.calls.remove(&call) else {
+            return;
+        };
+        // In the daemon, a handler whose client has disconnected may notice that or not.
+        if let Answer::Runners { unique_id, .. } = &answer
+            && environment.network.has_ended(id)
+            && environment.context.rng.chance(0.5)
+        {
+            let unique_id = unique_id.clone();
+            return self.handle(environment, Input::Undelivered { unique_id });
+        }
+        let context = &mut environment.context;
+        if let Some(exchange) = environment.network.exchange(id)
+            && let Node::Client(client) = exchange.from.node
+        {
+            let invariants = &mut context.invariants;
+            invariants.observe_reply(context.now, client, self.index);
+        }
+        environment.reply(id, Reply::Queue(answer));
+    }
+
+    fn forward(&mut self, environment: &mut Environment, forward: Forward) {
+        environment.context.statistics.forwards += 1;
+        let take = Take {
+            unique_id: forward.request.unique_id,
+            profile_key: forward.request.profile_key,
+            count: forward.count,
+            qualified_repo: forward.request.qualified_repo,
+            run_id: forward.request.run_id,
+            attempt: Some(self.attempt(forward.attempt)),
+        };
+        let timeout = forward.deadline_at.since(environment.context.now);
+        self.send(environment, forward.server, Request::Forward(take), timeout);
+    }
+
+    fn release(&mut self, environment: &mut Environment, release: Release) {
+        environment.context.statistics.releases += 1;
+        let attempt = self.attempt(release.attempt);
+        let request = Request::Release(release.unique_id, attempt, release.is_delivered);
+        self.send(environment, release.server, request, RELEASE_TIMEOUT);
+    }
+
+    /// Sends a request to a monitor.
+    fn send(
+        &mut self,
+        environment: &mut Environment,
+        server: usize,
+        request: Request,
+        timeout: Duration,
+    ) {
+        let from = Sender {
+            node: Node::Queue(self.index),
+            incarnation: self.incarnation,
+        };
+        let id = environment.send(from, Node::Monitor(server), request, timeout);
+        self.requests.insert(id, (server, environment.context.now));
+    }
+
+    /// A fencing token of this process. After a restart, a queue is another instance.
+    fn attempt(&self, number: u64) -> Attempt {
+        let queue = 1 + (self.index as u64) + 1000 * self.incarnation;
+        Attempt { queue, number }
+    }
+
+    fn schedule_timer(&mut self, environment: &mut Environment) {
+        let Some(core) = &self.core else { return };
+        let now = environment.context.now;
+        let latest = now + SLEEP_MAX;
+        let at = core.poll_timeout().unwrap_or(latest).clamp(now, latest);
+        if self.wakes_at <= now || at < self.wakes_at {
+            self.wakes_at = at;
+            let event = self.event(QueueEvent::Timer(at));
+            environment.context.schedule_at(at, event);
+        }
+    }
+
+    /// An event for this process.
+    fn event(&self, event: QueueEvent) -> Event {
+        Event::Queue(self.index, self.incarnation, event)
+    }
+}

@@ -1,0 +1,295 @@
+//! The invariants of ARCHITECTURE.md, checked after every step of a run.
+//!
+//! The checks observe the run from outside: which client received which runners, what was
+//! destroyed while busy, how long a client was silent. Only the order of jobs is read from the
+//! queue's own state. What must hold at the end of a run is checked in `liveness`.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use emulator::model::Offer;
+use queue_core::{
+    events::{Forward, Refusal},
+    job::{Claims, JobRequest, State},
+    line::Place,
+    queue::{Queue, Rules},
+};
+use shared::{clock::Timestamp, values::UniqueId, wire::TakenRunner};
+
+use crate::messages::Request;
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The simulated time since the start of the run.
+    pub elapsed: Duration,
+    /// The number of the invariant in ARCHITECTURE.md.
+    pub invariant: u8,
+    /// What happened.
+    pub description: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            seed,
+            elapsed,
+            invariant,
+            description,
+        } = self;
+        write!(
+            formatter,
+            "seed {seed}: invariant {invariant} violated after {:.3} s: {description}",
+            elapsed.as_secs_f64()
+        )
+    }
+}
+
+/// The state that the checks need, and the first violation.
+pub struct Invariants {
+    seed: u64,
+    queue_count: usize,
+    started_at: Timestamp,
+    first_violation: Option<Violation>,
+    /// The job to whose client each runner was given, by server and runner.
+    owners: BTreeMap<(String, u64), UniqueId>,
+    /// The tickets of the clients that wait.
+    tickets: BTreeMap<UniqueId, Claims>,
+    /// When each queue last had contact with each client, by client and queue.
+    contacts: BTreeMap<(usize, usize), Contact>,
+}
+
+/// How a queue perceives the presence of a client.
+#[derive(Clone, Copy, Debug, Default)]
+struct Contact {
+    last_at: Timestamp,
+    longest_silence: Duration,
+}
+
+/// The client that a check is about.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientFacts<'a> {
+    pub index: usize,
+    pub unique_id: &'a UniqueId,
+    /// The queue that it sends its requests to.
+    pub queue: usize,
+    /// Whether it holds a ticket and waits.
+    pub is_waiting: bool,
+}
+
+impl Invariants {
+    pub fn new(seed: u64, queue_count: usize, started_at: Timestamp) -> Self {
+        Self {
+            seed,
+            queue_count,
+            started_at,
+            first_violation: None,
+            owners: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+        }
+    }
+
+    /// The first violation since the last call.
+    pub fn take_violation(&mut self) -> Option<Violation> {
+        self.first_violation.take()
+    }
+
+    /// Records a violation, unless there is one already.
+    pub fn violate(&mut self, now: Timestamp, invariant: u8, description: String) {
+        if self.first_violation.is_none() {
+            self.first_violation = Some(Violation {
+                seed: self.seed,
+                elapsed: now.since(self.started_at),
+                invariant,
+                description,
+            });
+        }
+    }
+
+    /// Invariants 1 and 2: a client receives as many runners as it asked for, and no other client
+    /// has received one of them.
+    pub fn check_assignment(
+        &mut self,
+        now: Timestamp,
+        request: &JobRequest,
+        runners: &[TakenRunner],
+    ) {
+        let unique_id = &request.unique_id;
+        if runners.len() != request.count.get() {
+            let description = format!(
+                "{unique_id} received {} runners instead of {}",
+                runners.len(),
+                request.count
+            );
+            self.violate(now, 2, description);
+        }
+        for runner in runners {
+            let key = (runner.server.clone().unwrap_or_default(), runner.id);
+            let owner = self
+                .owners
+                .entry(key.clone())
+                .or_insert_with(|| unique_id.clone());
+            if owner != unique_id {
+                let description =
+                    format!("runner {key:?} of {owner} was also given to {unique_id}");
+                self.violate(now, 1, description);
+            }
+        }
+    }
+
+    /// Invariant 1: a job starts only on a runner that its client has received.
+    pub fn check_job_start(
+        &mut self,
+        now: Timestamp,
+        server_name: &str,
+        runner_name: &str,
+        runner_id: u64,
+        offer: &Offer,
+    ) {
+        let job = &offer.command;
+        let owner = self.owners.get(&(server_name.to_owned(), runner_id));
+        if owner.is_none_or(|owner| owner.as_str() != job) {
+            let description = format!("{job} runs on {runner_name}, which belongs to {owner:?}");
+            self.violate(now, 1, description);
+        }
+    }
+
+    /// Invariant 1: a busy runner is never destroyed.
+    pub fn check_destruction(&mut self, now: Timestamp, runner_name: &str, is_busy: bool) {
+        if is_busy {
+            let description = format!("{runner_name} was destroyed while it ran a job");
+            self.violate(now, 1, description);
+        }
+    }
+
+    /// Invariant 7: a server never has more guests than its capacity.
+    pub fn check_capacity(&mut self, now: Timestamp, server: usize, guests: usize, max: usize) {
+        if guests > max {
+            let description = format!("server {server} has {guests} guests and room for {max}");
+            self.violate(now, 7, description);
+        }
+    }
+
+    /// Invariants 3 and 6: a queue forwards jobs in their order, and only by fresh reports.
+    pub fn check_forward(
+        &mut self,
+        now: Timestamp,
+        queue: &Queue,
+        rules: &Rules,
+        forward: &Forward,
+    ) {
+        let unique_id = &forward.request.unique_id;
+        let reported_at = queue
+            .fleet()
+            .confirmed_at(forward.server)
+            .unwrap_or_default();
+        let age = now.since(reported_at);
+        if age > rules.stale_after {
+            let description =
+                format!("{unique_id} was forwarded because of a report that is {age:?} old");
+            self.violate(now, 6, description);
+        } else if let Some(passed_over) = self.passed_over(now, queue, &forward.request) {
+            let description = format!("{unique_id} was forwarded before {passed_over}");
+            self.violate(now, 3, description);
+        }
+    }
+
+    /// A job that is before the forwarded one and could have been forwarded instead.
+    fn passed_over(
+        &self,
+        now: Timestamp,
+        queue: &Queue,
+        forwarded: &JobRequest,
+    ) -> Option<UniqueId> {
+        // Runners that are reserved for a job already are of no use to another one.
+        if !queue.fleet().reservations(&forwarded.unique_id).is_empty() {
+            return None;
+        }
+        let reach = queue.fleet().reach(&forwarded.profile_key, now);
+        let job = queue.jobs().find(|job| job.request() == forwarded)?;
+        let position = self.position_by_ticket(&job.claims);
+        let passed_over = queue.jobs().find(|other| {
+            let request = other.request();
+            request.profile_key == forwarded.profile_key
+                && matches!(other.state, State::Waiting)
+                && self.position_by_ticket(&other.claims) < position
+                && request.count.get() <= reach
+                && queue
+                    .fleet()
+                    .ids()
+                    .all(|server| queue.can_ask(now, server, &request.unique_id))
+        });
+        Some(passed_over?.request().unique_id.clone())
+    }
+
+    /// A job's position by the ticket that its client holds. With two queues there can be two
+    /// tickets for one job, when the reply to an enqueue was lost; each queue then uses its own.
+    fn position_by_ticket(&self, claims: &Claims) -> Place {
+        match self.tickets.get(&claims.request.unique_id) {
+            Some(ticket) if self.queue_count == 1 => ticket.place(),
+            _ => claims.place(),
+        }
+    }
+
+    /// Invariants 4 and 5: a client that keeps asking is not refused.
+    pub fn check_refusal(
+        &mut self,
+        now: Timestamp,
+        rules: &Rules,
+        client: ClientFacts<'_>,
+        request: &Request,
+        refusal: &Refusal,
+    ) {
+        let unique_id = client.unique_id;
+        match (request, refusal) {
+            (Request::Take(..), Refusal::UnknownJob) if client.is_waiting => {
+                let contact = self.contacts.get(&(client.index, client.queue));
+                let silence = contact.map_or(Duration::ZERO, |contact| contact.longest_silence);
+                if silence < rules.abandon_after {
+                    let description =
+                        format!("{unique_id} was unknown after a silence of only {silence:?}");
+                    self.violate(now, 4, description);
+                }
+            }
+            (Request::Take(..), _) => {
+                let description = format!("{unique_id} has a ticket and was refused: {refusal:?}");
+                self.violate(now, 4, description);
+            }
+            (Request::Enqueue(_), _) => {
+                let description = format!("{unique_id} could not enqueue: {refusal:?}");
+                self.violate(now, 5, description);
+            }
+            _ => {}
+        }
+    }
+
+    /// A client has received its ticket and waits.
+    pub fn observe_ticket(&mut self, ticket: Claims) {
+        self.tickets
+            .insert(ticket.request.unique_id.clone(), ticket);
+    }
+
+    /// A client no longer waits.
+    pub fn observe_end_of_wait(&mut self, unique_id: &UniqueId) {
+        self.tickets.remove(unique_id);
+    }
+
+    /// A queue has received a request from a client.
+    pub fn observe_request(&mut self, now: Timestamp, client: usize, queue: usize) {
+        let contact = self.contacts.entry((client, queue)).or_insert(Contact {
+            last_at: now,
+            longest_silence: Duration::ZERO,
+        });
+        contact.longest_silence = contact.longest_silence.max(now.since(contact.last_at));
+        contact.last_at = now;
+    }
+
+    /// A queue has replied to a client, which it has considered present until now.
+    pub fn observe_reply(&mut self, now: Timestamp, client: usize, queue: usize) {
+        if let Some(contact) = self.contacts.get_mut(&(client, queue)) {
+            contact.last_at = now;
+        }
+    }
+}
