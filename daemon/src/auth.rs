@@ -2,7 +2,10 @@
 //!
 //! Owns the reading of `Authorization`. What a token allows is up to the caller.
 
-use std::future::{Ready, ready};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
 
@@ -39,6 +42,15 @@ impl Bearer {
             Some((_, token)) => Self::Token(Secret::new(token.trim())),
             None => Self::Garbled,
         }
+    }
+}
+
+impl FromRequest for Bearer {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self::of(request)))
     }
 }
 

@@ -13,7 +13,7 @@ use actix_web::{
 use futures_util::future::select_all;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::web::{not_found, rules_of_the_wire};
+use crate::web::{apply_common_rules, not_found};
 
 /// Threads that serve requests. Requests cost microseconds here; waiting costs nothing.
 const WORKERS: usize = 2;
@@ -91,7 +91,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let mut server = HttpServer::new(move || {
         App::new()
-            .wrap(from_fn(rules_of_the_wire))
+            .wrap(from_fn(apply_common_rules))
             .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
             .configure(routes.clone())
             .default_service(web::to(not_found))

@@ -1,26 +1,31 @@
-//! What both daemons do with every HTTP request and answer, whatever it is about.
+//! HTTP rules that hold for every request to either daemon: routes with their methods, typed
+//! extractors, errors as JSON, empty bodies where curl retries, one log line for each request.
 //!
-//! Owns the rules of the wire that hold for all calls: errors as JSON, silence where curl
-//! retries, one log line that never shows a query. Knows nothing of jobs and runners.
+//! Not responsible for what any path does.
 
-use std::{str::FromStr, time::Duration};
+mod extract;
+mod route;
+
+use std::time::Duration;
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    Error, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{ACCEPT, ALLOW, HeaderMap, HeaderName},
     },
     middleware::Next,
     web,
 };
-use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Code};
-use shared::values::InvalidValue;
+
+pub use extract::{
+    Path, PathParameter, PreferredWait, Query, from_optional_text, from_text, query, segment,
+};
+pub use route::{Route, route};
 
 /// The longest that a request may ask to be held, in seconds.
 pub const HOLD_SECONDS_MAX: u64 = 60;
@@ -52,53 +57,15 @@ pub fn accepts_json(headers: &HeaderMap) -> bool {
         })
 }
 
-/// A query string or path as `T`, with a refusal that says what is wrong.
-///
-/// # Errors
-/// 400 `bad_request` when a parameter is missing, twice or not text.
-pub fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
-    web::Query::<T>::from_query(request.query_string())
-        .map(web::Query::into_inner)
-        .map_err(|error| match error {
-            actix_web::error::QueryPayloadError::Deserialize(error) => bad_query(error),
-            _ => ApiError::new(Code::BadRequest, "the query string cannot be read"),
-        })
-}
-
-fn bad_query(error: impl std::fmt::Display) -> ApiError {
-    // The text names the field ("missing field `run_id`") and may repeat a value: keep it short.
-    let what: String = error.to_string().chars().take(200).collect();
-    ApiError::new(
-        Code::BadRequest,
-        format!("the query string is not right: {what}"),
-    )
-}
-
-/// One segment of the path, decoded and parsed.
-///
-/// # Errors
-/// 400 `bad_request` naming the field.
-pub fn segment<T: FromStr<Err = InvalidValue>>(
-    request: &HttpRequest,
-    name: &str,
-) -> Result<T, ApiError> {
-    let raw = request.match_info().get(name).unwrap_or_default();
-    // actix leaves some escapes (such as %2F) in what it matched; what is decoded here is only
-    // ever compared with the form of a value, so it can become nothing else. Whatever is not
-    // UTF-8 becomes a character that no value may have.
-    let decoded = percent_decode_str(raw).decode_utf8_lossy();
-    Ok(decoded.parse::<T>()?)
-}
-
-/// The answer where nothing is served.
+/// The response for a path that does not exist: 404 `not_found`.
 pub async fn not_found() -> Result<HttpResponse, ApiError> {
     Err(ApiError::new(
         Code::NotFound,
-        "there is nothing at this path; the page \"The wire\" of the documentation lists what there is",
+        "there is no such path; the page \"HTTP API\" of the documentation lists all paths",
     ))
 }
 
-/// The answer to a known path with another method, naming the ones that `allowed` lists.
+/// The response for a known path with another method, naming the ones that `allowed` lists.
 pub fn method_not_allowed(allowed: &'static str) -> actix_web::Route {
     web::route().to(move || async move {
         let refusal = ApiError::new(
@@ -114,11 +81,14 @@ pub fn method_not_allowed(allowed: &'static str) -> actix_web::Route {
     })
 }
 
-/// Middleware: writes one log line for each request, without its query, where tickets travel; and
-/// leaves the body of an answer empty where `curl --retry` would repeat the request (408, 429 and
-/// 5xx), unless the client names `application/json` in `Accept`. curl writes the body of every
-/// attempt to its output, and scripts read that output as one answer.
-pub async fn rules_of_the_wire(
+/// Middleware for all requests.
+///
+/// Writes one log line for each request, without its query string, which may contain a ticket.
+/// Leaves out the body of responses to HEAD. Leaves out the body of responses after which
+/// `curl --retry` repeats the request (408, 429 and 5xx), unless the client names
+/// `application/json` in `Accept`: curl writes the body of every try to its output, and scripts
+/// read that output as one response.
+pub async fn apply_common_rules(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -134,6 +104,9 @@ pub async fn rules_of_the_wire(
             BoxBody::new(())
         }));
     }
+    if method == Method::HEAD {
+        return Ok(response.map_body(|_, body| BoxBody::new(route::HeadBody(body.size()))));
+    }
     Ok(response)
 }
 
@@ -146,14 +119,13 @@ fn is_retried_by_curl(status: StatusCode) -> bool {
 #[cfg(test)]
 mod tests {
     use actix_web::{
-        App,
+        App, HttpRequest,
         http::header,
         middleware::from_fn,
         test::{TestRequest, call_service, init_service, read_body},
     };
 
     use super::*;
-    use shared::values::ProfileKey;
 
     fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
         TestRequest::default()
@@ -197,8 +169,8 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn answers_that_curl_repeats_have_no_body_unless_json_is_accepted() {
-        let app = init_service(App::new().wrap(from_fn(rules_of_the_wire)).route(
+    async fn responses_that_curl_retries_have_no_body_unless_json_is_accepted() {
+        let app = init_service(App::new().wrap(from_fn(apply_common_rules)).route(
             "/{code}",
             web::get().to(|request: HttpRequest| async move {
                 let code = match request.match_info().get("code") {
@@ -233,30 +205,6 @@ mod tests {
                 has_body,
                 "{path} {accept}"
             );
-        }
-    }
-
-    #[actix_web::test]
-    async fn a_segment_cannot_smuggle_a_path() {
-        let app = init_service(App::new().route(
-            "/profile/{profile_key}",
-            web::get().to(|request: HttpRequest| async move {
-                segment::<ProfileKey>(&request, "profile_key").map(|key| key.to_string())
-            }),
-        ))
-        .await;
-        for (path, status) in [
-            ("/profile/linux", 200),
-            ("/profile/li%6Eux", 200),
-            ("/profile/..%2f", 400),
-            ("/profile/..%2Fetc", 400),
-            ("/profile/%2e%2e", 400),
-            ("/profile/%252e", 400),
-            ("/profile/%ff", 400),
-            ("/profile/%", 400),
-        ] {
-            let response = call_service(&app, TestRequest::get().uri(path).to_request()).await;
-            assert_eq!(response.status(), status, "{path}");
         }
     }
 }
