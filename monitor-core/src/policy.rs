@@ -9,7 +9,7 @@ use shared::{
     values::ProfileKey,
 };
 
-use crate::{Proof, Resources, RunnerId};
+use crate::{GuestAuth, Resources, RunnerId};
 
 /// The largest id that is believed when a name carries it: the largest that JSON numbers keep
 /// exactly. A made-up name with a larger one would use up all ids at once.
@@ -56,7 +56,7 @@ pub struct ProfilePolicy {
     /// The labels of its idle runners, where those of a reservation are added to them.
     pub idle_labels: Vec<String>,
     /// How its guests show which one they are.
-    pub proof: Proof,
+    pub guest_auth: GuestAuth,
     /// Whether its image is built here.
     pub builds_image: bool,
 }
@@ -64,7 +64,7 @@ pub struct ProfilePolicy {
 impl ProfilePolicy {
     /// Whether its guests are virtual machines. A process has no address to prove itself by.
     pub fn is_virtual(&self) -> bool {
-        self.proof != Proof::Secret
+        self.guest_auth != GuestAuth::Secret
     }
 }
 

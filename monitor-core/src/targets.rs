@@ -43,7 +43,7 @@ pub enum OverrideRefusal {
 impl Monitor {
     /// The temporary targets, if there are any.
     pub fn target_override(&self) -> Option<&BTreeMap<ProfileKey, usize>> {
-        self.intent.target_override.as_ref().map(|it| &it.counts)
+        self.durable.target_override.as_ref().map(|it| &it.counts)
     }
 
     /// Sets temporary targets, in place of any there were.
@@ -70,21 +70,21 @@ impl Monitor {
             return Err(OverrideRefusal::BeyondCapacity { needs, capacity });
         }
         let come = BTreeMap::new();
-        self.intent.target_override = Some(Override {
+        self.durable.target_override = Some(Override {
             since: now,
             counts,
             come,
         });
         self.note_override_progress();
-        self.touch();
+        self.mark_dirty();
         Ok(self.revision)
     }
 
     /// Ends temporary targets. Gives those that were in force, and the revision to be saved.
     pub fn cancel_override(&mut self) -> (Option<BTreeMap<ProfileKey, usize>>, u64) {
-        let cancelled = self.intent.target_override.take();
+        let cancelled = self.durable.target_override.take();
         if cancelled.is_some() {
-            self.touch();
+            self.mark_dirty();
         }
         (cancelled.map(|it| it.counts), self.revision)
     }
@@ -95,7 +95,7 @@ impl Monitor {
         if !self.policy.makes_runners {
             return profiles.map(|(key, _)| (key.clone(), 0)).collect();
         }
-        let mut targets: BTreeMap<ProfileKey, usize> = match &self.intent.target_override {
+        let mut targets: BTreeMap<ProfileKey, usize> = match &self.durable.target_override {
             Some(target_override) => self.remaining_of(target_override),
             None => BTreeMap::new(),
         };
@@ -127,7 +127,7 @@ impl Monitor {
             .map(|(key, count)| {
                 let come = target_override.come.get(key).into_iter().flatten();
                 let gone = come
-                    .filter(|id| !self.intent.runners.contains_key(id))
+                    .filter(|id| !self.durable.runners.contains_key(id))
                     .count();
                 (key.clone(), count.saturating_sub(gone))
             })
@@ -145,11 +145,11 @@ impl Monitor {
     /// Counts the runners that have come for the override, and ends it after the last has gone.
     pub(crate) fn note_override_progress(&mut self) {
         let statuses = self.statuses();
-        let Some(target_override) = &mut self.intent.target_override else {
+        let Some(target_override) = &mut self.durable.target_override else {
             return;
         };
         let mut has_news = false;
-        for (id, record) in &self.intent.runners {
+        for (id, record) in &self.durable.runners {
             // A runner that had its job before the override is not one that it asked for.
             let has_come = match statuses.get(id) {
                 Some(RunnerStatus::Idle) => true,
@@ -176,13 +176,13 @@ impl Monitor {
         let is_over = target_override.counts.iter().all(|(key, count)| {
             let come = target_override.come.get(key).map_or(0, BTreeSet::len);
             let mut ids = target_override.come.get(key).into_iter().flatten();
-            come >= *count && !ids.any(|id| self.intent.runners.contains_key(id))
+            come >= *count && !ids.any(|id| self.durable.runners.contains_key(id))
         });
         if is_over {
-            self.intent.target_override = None;
+            self.durable.target_override = None;
         }
         if has_news || is_over {
-            self.touch();
+            self.mark_dirty();
         }
     }
 }

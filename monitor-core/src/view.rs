@@ -12,7 +12,7 @@ use shared::{
 };
 
 use crate::{
-    ImageView, Monitor, RunnerId, SoftwareView, state::action_log::Recent,
+    ImageView, Monitor, RunnerId, SoftwareView, state::action_log::ActionLog,
     state::observed::Sighting,
 };
 
@@ -32,9 +32,9 @@ pub struct View {
     /// The runner software of the profiles whose runners have connected.
     pub software: BTreeMap<ProfileKey, SoftwareView>,
     /// Where the settings promise more than the host has.
-    pub broken_promises: Vec<String>,
+    pub capacity_warnings: Vec<String>,
     /// What was done lately.
-    pub recent: Recent,
+    pub action_log: ActionLog,
 }
 
 impl View {
@@ -51,7 +51,7 @@ impl View {
     }
 
     /// Whether `/dashboard.json` tells the same of both, but for the time that has passed.
-    pub fn tells_the_same_as(&self, other: &Self) -> bool {
+    pub fn has_same_dashboard_as(&self, other: &Self) -> bool {
         let built_at = |view: &Self| {
             let images = view.images.iter();
             let built_at = images.filter_map(|(key, image)| Some((key.clone(), image.built_at?)));
@@ -64,11 +64,11 @@ impl View {
 impl Monitor {
     /// What is shown now; none before the first look at the world.
     pub fn view(&self) -> Option<View> {
-        if !self.has_looked() {
+        if !self.is_ready() {
             return None;
         }
         let reserved = self.reserved_runners().into_iter();
-        let created_at = self.intent.runners.iter();
+        let created_at = self.durable.runners.iter();
         Some(View {
             dashboard: self.dashboard(),
             reserved_for: reserved
@@ -80,15 +80,15 @@ impl Monitor {
             target_override: self.target_override().cloned(),
             images: self.image_views(),
             software: self.software_views(),
-            broken_promises: self.broken_promises(),
-            recent: self.recent.clone(),
+            capacity_warnings: self.capacity_warnings(),
+            action_log: self.action_log.clone(),
         })
     }
 
     fn dashboard(&self) -> MonitorDashboard {
         let statuses = self.statuses();
         let runners = self
-            .intent
+            .durable
             .runners
             .iter()
             .map(|(id, record)| DashboardRunner {
@@ -99,7 +99,7 @@ impl Monitor {
                 status: statuses.get(id).copied(),
             });
         let reservations = self
-            .intent
+            .durable
             .reservations
             .iter()
             .map(|(unique_id, reservation)| {
@@ -126,7 +126,7 @@ impl Monitor {
 
     /// A runner as it is shown. Of one that is gone there are only id and age.
     pub(crate) fn runner_view(&self, id: RunnerId, created_at: Timestamp) -> Runner {
-        let record = self.intent.runners.get(&id);
+        let record = self.durable.runners.get(&id);
         let registration = record.map(|record| self.observed.registration(id, record));
         let guest = record.map(|record| self.observed.guest(id, record));
         let registration = match registration {

@@ -14,7 +14,7 @@ use crate::{
     hypervisor::Events,
     pool::Pool,
 };
-use monitor_core::{Fresh, Look, Monitor, Task};
+use monitor_core::{Effect, Entropy, Monitor, Poll};
 
 /// The longest between two turns. Timeouts are noticed that late at most.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ const SAVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a turn has found to do.
 struct Turn {
-    looks: Vec<Look>,
-    tasks: Vec<Task>,
+    looks: Vec<Poll>,
+    tasks: Vec<Effect>,
     /// The versions of the runner software that GitHub is asked about.
     versions: Vec<String>,
     pause: Duration,
@@ -68,28 +68,28 @@ pub async fn drive(outside: Outside, mut events: Events) {
 
 fn turn(pool: &Pool) -> Turn {
     pool.turn(|core, now| {
-        let looks = core.begin_looks(now);
+        let looks = core.start_polls(now);
         let plan = core.plan(now);
         for step in &plan.steps {
             log::info!("{step}");
         }
         let tasks = core.begin(plan, now, fresh);
         let until_look = core
-            .next_look_at()
-            .map(|next_look_at| next_look_at.since(now));
+            .next_poll_at()
+            .map(|next_poll_at| next_poll_at.since(now));
         let pause = until_look.unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX);
         Turn {
             looks,
             tasks,
-            versions: core.begin_software_questions(now),
+            versions: core.start_software_queries(now),
             pause,
         }
     })
 }
 
 /// Random values for a new runner.
-fn fresh() -> Fresh {
-    Fresh {
+fn fresh() -> Entropy {
+    Entropy {
         uuid: uuid::Uuid::new_v4().to_string(),
         guest_secret: Secret::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())),
     }

@@ -19,7 +19,9 @@ use crate::{
     pool::Pool,
     profiles::Images,
 };
-use monitor_core::{Creation, Destruction, Host, Look, Rebuild, RunnerId, SeenGuest, Task};
+use monitor_core::{
+    Creation, Destruction, Effect, HostCapacity, ObservedGuest, Poll, Rebuild, RunnerId,
+};
 
 /// The core and all that its tasks act upon. Cheap to clone; stays on its thread.
 #[derive(Clone)]
@@ -37,7 +39,7 @@ pub struct Outside {
 }
 
 /// Asks the world a question.
-pub async fn look(outside: Outside, look: Look) {
+pub async fn look(outside: Outside, look: Poll) {
     let Outside {
         pool,
         hypervisor,
@@ -47,7 +49,7 @@ pub async fn look(outside: Outside, look: Look) {
     } = outside;
     let asked_at = pool.now();
     match look {
-        Look::Guests => match hypervisor.list().await {
+        Poll::Guests => match hypervisor.list().await {
             Ok(guests) => {
                 let guests = guests.into_iter().map(seen).collect();
                 look_at_images(&pool, &hypervisor, &images).await;
@@ -55,20 +57,20 @@ pub async fn look(outside: Outside, look: Look) {
             }
             Err(error) => {
                 warn(&error);
-                pool.change(|core, now| core.handle_look_failed(look, None, now));
+                pool.change(|core, now| core.handle_poll_failed(look, None, now));
             }
         },
-        Look::Registrations => match github.list_runners().await {
+        Poll::Registrations => match github.list_runners().await {
             Ok(registrations) => pool.change(|core, now| {
                 core.handle_registrations(registrations, asked_at, now);
             }),
             Err(error) => {
                 log::warn!("failed to {error}");
                 let retry_after = error.retry_after();
-                pool.change(|core, now| core.handle_look_failed(look, retry_after, now));
+                pool.change(|core, now| core.handle_poll_failed(look, retry_after, now));
             }
         },
-        Look::Host => match hypervisor.host_memory().await {
+        Poll::Host => match hypervisor.host_memory().await {
             Ok(memory) => {
                 let broken = pool.change(|core, _| core.handle_host(host(memory)));
                 for broken in broken {
@@ -77,7 +79,7 @@ pub async fn look(outside: Outside, look: Look) {
             }
             Err(error) => {
                 warn(&error);
-                pool.change(|core, now| core.handle_look_failed(look, None, now));
+                pool.change(|core, now| core.handle_poll_failed(look, None, now));
             }
         },
     }
@@ -109,35 +111,35 @@ pub async fn ask_about_software(outside: Outside, version: String) {
     });
     let warnings = outside
         .pool
-        .change(|core, now| core.handle_software_answer(&version, answer, now));
+        .change(|core, now| core.handle_software_support(&version, answer, now));
     for warning in warnings {
         log::warn!("{warning}");
     }
 }
 
-fn host(memory: HostMemory) -> Host {
+fn host(memory: HostMemory) -> HostCapacity {
     let HostMemory {
         hugepages_1g,
         normal,
     } = memory;
-    Host {
+    HostCapacity {
         hugepages_1g,
         memory: normal,
     }
 }
 
-fn seen(guest: Guest) -> SeenGuest {
+fn seen(guest: Guest) -> ObservedGuest {
     let Guest { name, ipv4_address } = guest;
-    SeenGuest { name, ipv4_address }
+    ObservedGuest { name, ipv4_address }
 }
 
 /// Carries out a task.
-pub async fn perform(outside: Outside, task: Task) {
+pub async fn perform(outside: Outside, task: Effect) {
     match task {
-        Task::Create(creation) => create(&outside, creation).await,
-        Task::Destroy(destruction) => destroy(&outside, destruction).await,
-        Task::Rebuild(order) => rebuild(&outside, order).await,
-        Task::AddLabels {
+        Effect::Create(creation) => create(&outside, creation).await,
+        Effect::Destroy(destruction) => destroy(&outside, destruction).await,
+        Effect::Rebuild(order) => rebuild(&outside, order).await,
+        Effect::AddLabels {
             unique_id,
             ids,
             registration_ids,
@@ -150,7 +152,7 @@ pub async fn perform(outside: Outside, task: Task) {
                 .pool
                 .change(|core, _| core.handle_labels_added(&unique_id, &ids, is_done));
         }
-        Task::RemoveLabels {
+        Effect::RemoveLabels {
             id,
             registration_id,
             labels,

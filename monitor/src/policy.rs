@@ -8,7 +8,7 @@ use shared::{
 };
 
 use crate::profiles::Images;
-use monitor_core::{LabelPolicy, Policy, ProfilePolicy, Proof, Resources};
+use monitor_core::{GuestAuth, LabelPolicy, Policy, ProfilePolicy, Resources};
 
 /// What the settings want of the pool, and the folders of its profiles.
 pub fn policy_of(settings: &Settings, images: &Images) -> Policy {
@@ -75,10 +75,10 @@ fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> P
         },
         idle_labels: idle_labels(profile),
         builds_image: image.is_some_and(|image| image.build.is_some()),
-        proof: match image.map(|image| image.proof) {
-            None => Proof::Secret,
-            Some(GuestProof::FwCfg | GuestProof::Smbios) => Proof::SecretAndAddress,
-            Some(GuestProof::Address) => Proof::Address,
+        guest_auth: match image.map(|image| image.proof) {
+            None => GuestAuth::Secret,
+            Some(GuestProof::FwCfg | GuestProof::Smbios) => GuestAuth::SecretAndAddress,
+            Some(GuestProof::Address) => GuestAuth::Address,
         },
     }
 }

@@ -96,7 +96,7 @@ impl Pool {
         };
         self.published.send_modify(|last| {
             let next = match last.as_deref() {
-                Some(last) if last.view.tells_the_same_as(&view) => Published {
+                Some(last) if last.view.has_same_dashboard_as(&view) => Published {
                     etag: last.etag.clone(),
                     revision: last.revision,
                     view,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use emulator::model::RunnerId as RegistrationId;
-use monitor_core::{Creation, Destruction, Look, RunnerId, SeenGuest};
+use monitor_core::{Creation, Destruction, ObservedGuest, Poll, RunnerId};
 use shared::{
     clock::Timestamp,
     registration::{Deletion, Registration},
@@ -102,7 +102,7 @@ impl Fault {
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// List guests or registrations; with the time at which it was begun.
-    List(Look, Timestamp),
+    List(Poll, Timestamp),
     Register(Creation),
     CreateGuest(Creation),
     Unregister(Destruction),
@@ -115,10 +115,10 @@ pub enum Operation {
 #[derive(Debug)]
 pub enum OperationResult {
     /// The guests, as of the given time.
-    Guests(Vec<SeenGuest>, Timestamp),
+    Guests(Vec<ObservedGuest>, Timestamp),
     /// The registrations, as of the given time.
     Registrations(Vec<Registration>, Timestamp),
-    ListFailed(Look),
+    ListFailed(Poll),
     /// A runner was registered: its id at GitHub and its JIT configuration.
     Registered(Creation, RegistrationId, Secret),
     Created(RunnerId),

@@ -11,12 +11,12 @@ use shared::{
 use crate::{
     LabelPolicy, Monitor, Plan, Rebuild, RunnerId, RunnerRecord,
     planning::plan::{Action, Step},
-    state::runner::Flight,
+    state::runner::InFlight,
 };
 
 /// Something to be done outside.
 #[derive(Clone, Debug)]
-pub enum Task {
+pub enum Effect {
     /// Make a runner.
     Create(Creation),
     /// Build an image.
@@ -78,7 +78,7 @@ pub struct Destruction {
 }
 
 /// Random values for a new runner or rebuild.
-pub struct Fresh {
+pub struct Entropy {
     /// A UUID, for a runner's own label.
     pub uuid: String,
     /// The guest's secret.
@@ -91,11 +91,11 @@ impl Monitor {
         &mut self,
         plan: Plan,
         now: Timestamp,
-        mut fresh: impl FnMut() -> Fresh,
-    ) -> Vec<Task> {
-        self.recent.refusals = plan.refusals.iter().map(ToString::to_string).collect();
+        mut fresh: impl FnMut() -> Entropy,
+    ) -> Vec<Effect> {
+        self.action_log.shortfalls = plan.shortfalls.iter().map(ToString::to_string).collect();
         let begin = |step: Step| {
-            self.recent.note(now, step.to_string());
+            self.action_log.note(now, step.to_string());
             match step.action {
                 Action::Create(id, profile_key) => {
                     self.begin_creation(id, profile_key, fresh(), now)
@@ -103,7 +103,7 @@ impl Monitor {
                 Action::Rebuild(profile_key) => {
                     let guest_secret = fresh().guest_secret;
                     let rebuild = self.begin_rebuild(profile_key, guest_secret, now);
-                    rebuild.map(Task::Rebuild)
+                    rebuild.map(Effect::Rebuild)
                 }
                 Action::Destroy(id, _) => self.begin_destruction(id),
                 Action::AddLabels(unique_id) => self.begin_adding_labels(unique_id),
@@ -117,9 +117,9 @@ impl Monitor {
         &mut self,
         id: RunnerId,
         profile_key: ProfileKey,
-        fresh: Fresh,
+        fresh: Entropy,
         now: Timestamp,
-    ) -> Option<Task> {
+    ) -> Option<Effect> {
         let profile = self.policy.profiles.get(&profile_key)?;
         let mut record = RunnerRecord::new(profile_key.clone(), profile.needs, now);
         let labels = match self.policy.labels {
@@ -130,11 +130,11 @@ impl Monitor {
             }
             LabelPolicy::OnTake => profile.idle_labels.clone(),
         };
-        self.intent.runners.insert(id, record);
-        self.intent.next_id = self.intent.next_id.max(RunnerId(id.0 + 1));
+        self.durable.runners.insert(id, record);
+        self.durable.next_id = self.durable.next_id.max(RunnerId(id.0 + 1));
         self.credentials.expect(id, fresh.guest_secret.clone());
-        self.touch();
-        Some(Task::Create(Creation {
+        self.mark_dirty();
+        Some(Effect::Create(Creation {
             id,
             runner_name: self.policy.names.format(&profile_key, id.0),
             guest_name: self.policy.guest_name(&profile_key, id),
@@ -145,37 +145,37 @@ impl Monitor {
         }))
     }
 
-    fn begin_destruction(&mut self, id: RunnerId) -> Option<Task> {
-        let record = self.intent.runners.get_mut(&id)?;
-        record.flight = Some(Flight::Destroying);
+    fn begin_destruction(&mut self, id: RunnerId) -> Option<Effect> {
+        let record = self.durable.runners.get_mut(&id)?;
+        record.flight = Some(InFlight::Destroying);
         let registration_id = record
             .registration_id
             .filter(|_| record.unregistered.is_none());
         let guest_name = self.policy.guest_name(&record.profile_key, id);
-        Some(Task::Destroy(Destruction {
+        Some(Effect::Destroy(Destruction {
             id,
             guest_name,
             registration_id,
         }))
     }
 
-    fn begin_adding_labels(&mut self, unique_id: UniqueId) -> Option<Task> {
-        let reservation = self.intent.reservations.get(&unique_id)?;
+    fn begin_adding_labels(&mut self, unique_id: UniqueId) -> Option<Effect> {
+        let reservation = self.durable.reservations.get(&unique_id)?;
         let labels = reservation.github_labels(&unique_id);
         let ids: Vec<RunnerId> = reservation.runners.iter().map(|it| it.id).collect();
         let mut registration_ids = Vec::new();
         for id in &ids {
             // Were one of them gone, the reservation would be as well.
-            let Some(record) = self.intent.runners.get_mut(id) else {
+            let Some(record) = self.durable.runners.get_mut(id) else {
                 continue;
             };
-            record.flight = Some(Flight::Labelling);
+            record.flight = Some(InFlight::Labelling);
             if record.own_label.is_none() {
                 registration_ids.extend(record.registration_id);
             }
         }
         let revision = self.revision;
-        Some(Task::AddLabels {
+        Some(Effect::AddLabels {
             unique_id,
             ids,
             registration_ids,
@@ -184,10 +184,10 @@ impl Monitor {
         })
     }
 
-    fn begin_removing_labels(&mut self, id: RunnerId) -> Option<Task> {
-        let record = self.intent.runners.get_mut(&id)?;
-        record.flight = Some(Flight::Labelling);
-        Some(Task::RemoveLabels {
+    fn begin_removing_labels(&mut self, id: RunnerId) -> Option<Effect> {
+        let record = self.durable.runners.get_mut(&id)?;
+        record.flight = Some(InFlight::Labelling);
+        Some(Effect::RemoveLabels {
             id,
             registration_id: record.registration_id,
             labels: record.labels_to_remove.clone(),

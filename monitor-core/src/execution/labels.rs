@@ -7,14 +7,14 @@ use shared::values::UniqueId;
 
 use crate::{
     Monitor, RunnerId,
-    state::runner::{Condemned, Flight},
+    state::runner::{InFlight, MustDestroy},
 };
 
 impl Monitor {
     /// GitHub has the labels of a reservation on these runners, or it could not be told all of
     /// them: then the reservation is worth nothing, and ends.
     pub fn handle_labels_added(&mut self, unique_id: &UniqueId, ids: &[RunnerId], is_done: bool) {
-        let reservation = self.intent.reservations.get_mut(unique_id);
+        let reservation = self.durable.reservations.get_mut(unique_id);
         // It may have been released in the meantime, and made again with others.
         let reservation = reservation.filter(|it| it.runners.iter().map(|it| &it.id).eq(ids));
         match reservation {
@@ -26,26 +26,26 @@ impl Monitor {
         for id in ids {
             self.land(*id);
         }
-        self.touch();
+        self.mark_dirty();
     }
 
     /// The labels of an earlier reservation are gone from a runner, or will not go.
     pub fn handle_labels_removed(&mut self, id: RunnerId, is_done: bool) {
         self.land(id);
-        if let Some(record) = self.intent.runners.get_mut(&id) {
+        if let Some(record) = self.durable.runners.get_mut(&id) {
             if is_done {
                 record.labels_to_remove.clear();
             } else {
-                record.condemned = Some(Condemned::StrayLabels);
+                record.must_destroy = Some(MustDestroy::LeftoverLabels);
             }
         }
-        self.touch();
+        self.mark_dirty();
     }
 
     /// What was being done with the labels of a runner has ended.
     fn land(&mut self, id: RunnerId) {
-        if let Some(record) = self.intent.runners.get_mut(&id)
-            && record.flight == Some(Flight::Labelling)
+        if let Some(record) = self.durable.runners.get_mut(&id)
+            && record.flight == Some(InFlight::Labelling)
         {
             record.flight = None;
         }

@@ -11,7 +11,7 @@ use crate::{
     Monitor, RunnerId, RunnerRecord,
     state::back_off::Pauses,
     state::observed::Sighting,
-    state::runner::{Condemned, Flight, Unregistered},
+    state::runner::{InFlight, MustDestroy, Unregistered},
 };
 
 /// The pauses after runners of a profile that came to nothing.
@@ -28,10 +28,10 @@ const DESTRUCTION_PAUSES: Pauses = Pauses {
 impl Monitor {
     /// GitHub has registered a new runner; its guest may have the credential from now on.
     pub fn handle_registered(&mut self, id: RunnerId, registration_id: u64, jit_config: Secret) {
-        if let Some(record) = self.intent.runners.get_mut(&id) {
+        if let Some(record) = self.durable.runners.get_mut(&id) {
             record.registration_id = Some(registration_id);
             self.credentials.provide(id, jit_config);
-            self.touch();
+            self.mark_dirty();
         }
     }
 
@@ -55,13 +55,13 @@ impl Monitor {
             return;
         };
         record.settled_at = now;
-        record.condemned = Some(Condemned::HalfMade);
+        record.must_destroy = Some(MustDestroy::PartiallyCreated);
         let profile_key = record.profile_key.clone();
         let back_off = self.creation_back_offs.entry(profile_key).or_default();
         back_off.fail(now, CREATION_PAUSES, retry_after.unwrap_or_default());
         // An unanswered request may have registered it all the same.
         self.registration_rhythm.hint();
-        self.touch();
+        self.mark_dirty();
     }
 
     /// GitHub's answer to the first half of a destruction. The second half, the guest, may only
@@ -72,7 +72,7 @@ impl Monitor {
         deletion: Deletion,
         now: Timestamp,
     ) -> bool {
-        let Some(record) = self.intent.runners.get_mut(&id) else {
+        let Some(record) = self.durable.runners.get_mut(&id) else {
             return false;
         };
         match deletion {
@@ -91,7 +91,7 @@ impl Monitor {
                 self.note_used_reservations();
             }
         }
-        self.touch();
+        self.mark_dirty();
         deletion != Deletion::Busy
     }
 
@@ -113,22 +113,22 @@ impl Monitor {
 
     /// Nothing is left of a runner.
     pub fn handle_destroyed(&mut self, id: RunnerId, now: Timestamp) {
-        let Some(record) = self.intent.runners.remove(&id) else {
+        let Some(record) = self.durable.runners.remove(&id) else {
             return;
         };
         self.removed.insert(id, now);
         self.credentials.forget(id);
         self.note_runner_gone(id, now);
         self.note_override_progress();
-        self.note_stillbirth(&record, now);
-        self.touch();
+        self.record_failed_start(&record, now);
+        self.mark_dirty();
     }
 
     /// A runner that came to nothing by itself makes its profile slower. Otherwise one whose
     /// guests end at once would register new ones as fast as GitHub answers.
-    fn note_stillbirth(&mut self, record: &RunnerRecord, now: Timestamp) {
+    fn record_failed_start(&mut self, record: &RunnerRecord, now: Timestamp) {
         let had_its_job = record.unregistered == Some(Unregistered::Used);
-        let was_our_wish = record.condemned.is_some() || self.policy.destroys_all;
+        let was_our_wish = record.must_destroy.is_some() || self.policy.destroys_all;
         if record.came_online || had_its_job || was_our_wish {
             return;
         }
@@ -141,8 +141,11 @@ impl Monitor {
 
     /// What was being done to a runner has ended.
     fn land_runner(&mut self, id: RunnerId) -> Option<&mut RunnerRecord> {
-        let record = self.intent.runners.get_mut(&id)?;
-        let is_landing = matches!(record.flight, Some(Flight::Creating | Flight::Destroying));
+        let record = self.durable.runners.get_mut(&id)?;
+        let is_landing = matches!(
+            record.flight,
+            Some(InFlight::Creating | InFlight::Destroying)
+        );
         if is_landing {
             record.flight = None;
         }

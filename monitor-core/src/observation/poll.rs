@@ -13,8 +13,8 @@ use shared::{
 use crate::{
     Monitor, RunnerId, RunnerRecord,
     state::host,
-    state::observed::{Listing, SeenGuest, Sighting},
-    state::poll_schedule::Rhythm,
+    state::observed::{Listing, ObservedGuest, Sighting},
+    state::poll_schedule::PollSchedule,
 };
 
 /// How long GitHub's list may still show a registration that is gone. The hypervisor's has no lag.
@@ -22,7 +22,7 @@ const LAG_MAX: Duration = Duration::from_secs(600);
 
 /// A question to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Poll {
     /// Which guests are there?
     Guests,
     /// Which registrations are there?
@@ -33,7 +33,7 @@ pub enum Look {
 
 impl Monitor {
     /// The questions that are due now. Whoever calls this asks them, and hands in each answer.
-    pub fn begin_looks(&mut self, now: Timestamp) -> Vec<Look> {
+    pub fn start_polls(&mut self, now: Timestamp) -> Vec<Poll> {
         let mut looks = Vec::new();
         for (look, due_at) in self.due_looks() {
             if due_at <= now {
@@ -45,28 +45,28 @@ impl Monitor {
     }
 
     /// When the next question is due; none while all are under way.
-    pub fn next_look_at(&self) -> Option<Timestamp> {
+    pub fn next_poll_at(&self) -> Option<Timestamp> {
         self.due_looks().map(|(_, due_at)| due_at).min()
     }
 
-    fn due_looks(&self) -> impl Iterator<Item = (Look, Timestamp)> + use<> {
+    fn due_looks(&self) -> impl Iterator<Item = (Poll, Timestamp)> + use<> {
         let of_guests = self.guest_rhythm.due_at(self.policy.poll_interval);
         let of_registrations = self
             .registration_rhythm
             .due_at(self.registration_interval());
-        let guests = of_guests.map(|due_at| (Look::Guests, due_at));
-        let registrations = of_registrations.map(|due_at| (Look::Registrations, due_at));
+        let guests = of_guests.map(|due_at| (Poll::Guests, due_at));
+        let registrations = of_registrations.map(|due_at| (Poll::Registrations, due_at));
         let of_host = self.host_rhythm.due_at(host::INTERVAL);
         let of_host = of_host.filter(|_| self.policy.makes_virtual_machines());
-        let host = of_host.map(|due_at| (Look::Host, due_at));
+        let host = of_host.map(|due_at| (Poll::Host, due_at));
         guests.into_iter().chain(registrations).chain(host)
     }
 
-    fn rhythm(&mut self, look: Look) -> &mut Rhythm {
+    fn rhythm(&mut self, look: Poll) -> &mut PollSchedule {
         match look {
-            Look::Guests => &mut self.guest_rhythm,
-            Look::Registrations => &mut self.registration_rhythm,
-            Look::Host => &mut self.host_rhythm,
+            Poll::Guests => &mut self.guest_rhythm,
+            Poll::Registrations => &mut self.registration_rhythm,
+            Poll::Host => &mut self.host_rhythm,
         }
     }
 
@@ -74,7 +74,7 @@ impl Monitor {
     /// runner cannot come online before its guest has fetched its credential.
     fn registration_interval(&self) -> Duration {
         let is_awaited = self.statuses().into_iter().any(|(id, status)| {
-            let record = &self.intent.runners[&id];
+            let record = &self.durable.runners[&id];
             record.flight.is_none()
                 && ((status == RunnerStatus::Starting && self.credentials.may_be_fetched(id))
                     || record.registration_id.is_none()
@@ -101,21 +101,26 @@ impl Monitor {
 
     /// A question got no answer. The last answer stays what we know. `retry_after` is how long
     /// the other side wants to be left alone.
-    pub fn handle_look_failed(
+    pub fn handle_poll_failed(
         &mut self,
-        look: Look,
+        look: Poll,
         retry_after: Option<Duration>,
         now: Timestamp,
     ) {
         self.rhythm(look).fail(now, retry_after);
-        if look == Look::Host {
+        if look == Poll::Host {
             // Whoever cannot say what there is keeps nobody waiting.
             self.host.get_or_insert_default();
         }
     }
 
     /// The guests that there were, asked for at `asked_at`.
-    pub fn handle_guests(&mut self, guests: Vec<SeenGuest>, asked_at: Timestamp, now: Timestamp) {
+    pub fn handle_guests(
+        &mut self,
+        guests: Vec<ObservedGuest>,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
         let mut seen = BTreeMap::new();
         for guest in guests {
             let Some((profile_key, id)) = self.policy.parse_guest_name(&guest.name) else {
@@ -164,7 +169,7 @@ impl Monitor {
         asked_at: Timestamp,
         lag_max: Duration,
     ) -> bool {
-        if let Some(record) = self.intent.runners.get(&id) {
+        if let Some(record) = self.durable.runners.get(&id) {
             return record.profile_key == *profile_key;
         }
         let removed_at = self.removed.get(&id);
@@ -174,15 +179,15 @@ impl Monitor {
         let profile = self.policy.profiles.get(profile_key);
         let needs = profile.map(|profile| profile.needs);
         let record = RunnerRecord::unknown(profile_key.clone(), needs, asked_at);
-        self.intent.runners.insert(id, record);
-        self.intent.next_id = self.intent.next_id.max(RunnerId(id.0 + 1));
-        self.touch();
+        self.durable.runners.insert(id, record);
+        self.durable.next_id = self.durable.next_id.max(RunnerId(id.0 + 1));
+        self.mark_dirty();
         true
     }
 
     fn note_listed(&mut self, seen: &BTreeMap<RunnerId, Registration>) {
         for (id, registration) in seen {
-            if let Some(record) = self.intent.runners.get_mut(id)
+            if let Some(record) = self.durable.runners.get_mut(id)
                 && !record.was_listed
             {
                 record.was_listed = true;
@@ -194,7 +199,7 @@ impl Monitor {
 
     /// A refusal to delete a busy runner means nothing beside a list that was asked for later.
     fn forget_refusals_before(&mut self, asked_at: Timestamp) {
-        for record in self.intent.runners.values_mut() {
+        for record in self.durable.runners.values_mut() {
             record.found_busy_at = record
                 .found_busy_at
                 .filter(|found_at| *found_at >= asked_at);
@@ -208,7 +213,7 @@ impl Monitor {
                 status,
                 RunnerStatus::Idle | RunnerStatus::Reserved | RunnerStatus::Busy
             );
-            if let Some(record) = self.intent.runners.get_mut(&id)
+            if let Some(record) = self.durable.runners.get_mut(&id)
                 && is_online
                 && !record.came_online
             {

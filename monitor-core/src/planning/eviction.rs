@@ -11,12 +11,12 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use shared::{clock::Timestamp, values::ProfileKey, wire::RunnerStatus};
 
-use crate::{Monitor, Reason, Resources, RunnerId, RunnerRecord, state::runner::Flight};
+use crate::{Monitor, Reason, Resources, RunnerId, RunnerRecord, state::runner::InFlight};
 
 impl Monitor {
-    /// Adds those to the `condemned` who have to go so that the next rebuild fits.
-    pub(crate) fn plan_room(&self, now: Timestamp, condemned: &mut BTreeMap<RunnerId, Reason>) {
-        let Some(staying) = self.resources_staying(condemned) else {
+    /// Adds those to the `to_destroy` who have to go so that the next rebuild fits.
+    pub(crate) fn plan_room(&self, now: Timestamp, to_destroy: &mut BTreeMap<RunnerId, Reason>) {
+        let Some(staying) = self.resources_staying(to_destroy) else {
             return;
         };
         for (profile_key, _) in self.due_rebuilds(now) {
@@ -24,19 +24,20 @@ impl Monitor {
                 continue;
             };
             let needed = staying + profile.needs;
-            if let Some(given_up) = self.given_up_for(profile_key, needed, condemned) {
+            if let Some(given_up) = self.given_up_for(profile_key, needed, to_destroy) {
                 let reason = Reason::RoomForRebuild(profile_key.clone());
-                condemned.extend(given_up.into_iter().map(|id| (id, reason.clone())));
+                to_destroy.extend(given_up.into_iter().map(|id| (id, reason.clone())));
                 return;
             }
         }
     }
 
     /// What will be in use once all are gone of whom that can be expected.
-    fn resources_staying(&self, condemned: &BTreeMap<RunnerId, Reason>) -> Option<Resources> {
+    fn resources_staying(&self, to_destroy: &BTreeMap<RunnerId, Reason>) -> Option<Resources> {
         self.resources_of(|id, record| {
-            let is_going = condemned.contains_key(&id) || record.flight == Some(Flight::Destroying);
-            !is_going || record.is_hopeless()
+            let is_going =
+                to_destroy.contains_key(&id) || record.flight == Some(InFlight::Destroying);
+            !is_going || record.is_stuck()
         })
     }
 
@@ -46,11 +47,11 @@ impl Monitor {
         &self,
         profile_key: &ProfileKey,
         mut needed: Resources,
-        condemned: &BTreeMap<RunnerId, Reason>,
+        to_destroy: &BTreeMap<RunnerId, Reason>,
     ) -> Option<Vec<RunnerId>> {
         let capacity = self.capacity();
         let mut given_up = Vec::new();
-        for (id, record) in self.dispensable(profile_key, condemned) {
+        for (id, record) in self.dispensable(profile_key, to_destroy) {
             if needed.fits_in(capacity) {
                 break;
             }
@@ -69,16 +70,16 @@ impl Monitor {
     fn dispensable(
         &self,
         profile_key: &ProfileKey,
-        condemned: &BTreeMap<RunnerId, Reason>,
+        to_destroy: &BTreeMap<RunnerId, Reason>,
     ) -> Vec<(RunnerId, &RunnerRecord)> {
         let idle = self
             .statuses()
             .into_iter()
             .filter(|(_, status)| *status == RunnerStatus::Idle)
-            .map(|(id, _)| (id, &self.intent.runners[&id]));
+            .map(|(id, _)| (id, &self.durable.runners[&id]));
         let mut dispensable: Vec<_> = idle
             .filter(|(id, record)| {
-                record.flight.is_none() && !condemned.contains_key(id) && !record.is_hopeless()
+                record.flight.is_none() && !to_destroy.contains_key(id) && !record.is_stuck()
             })
             .collect();
         dispensable.sort_by_key(|(id, record)| (record.profile_key != *profile_key, Reverse(*id)));

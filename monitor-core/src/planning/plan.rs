@@ -18,7 +18,7 @@ use shared::{
 
 use crate::{
     Monitor, Obstacle, Reason, RunnerId,
-    state::runner::{Flight, RunnerRecord},
+    state::runner::{InFlight, RunnerRecord},
 };
 
 /// The most runners that are created at a time: guests that boot together slow each other down.
@@ -32,7 +32,7 @@ pub struct Plan {
     /// In this order.
     pub steps: Vec<Step>,
     /// What is wanted and cannot be had.
-    pub refusals: Vec<Refusal>,
+    pub shortfalls: Vec<Shortfall>,
 }
 
 /// One action and its reason.
@@ -61,7 +61,7 @@ pub enum Action {
 
 /// Runners that are wanted and not created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Shortfall {
     /// Of which profile.
     pub profile_key: ProfileKey,
     /// How many.
@@ -88,7 +88,7 @@ impl fmt::Display for Step {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Shortfall {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             profile_key,
@@ -102,14 +102,14 @@ impl fmt::Display for Refusal {
 impl Monitor {
     /// What to do now.
     pub fn plan(&self, now: Timestamp) -> Plan {
-        if !self.has_looked() {
+        if !self.is_ready() {
             return Plan::default();
         }
         let mut plan = Plan::default();
-        let mut condemned = self.runners_to_destroy(now);
-        self.plan_room(now, &mut condemned);
-        let is_clear = self.plan_destructions(&condemned, now, &mut plan);
-        self.plan_labels(&condemned, &mut plan);
+        let mut to_destroy = self.runners_to_destroy(now);
+        self.plan_room(now, &mut to_destroy);
+        let is_clear = self.plan_destructions(&to_destroy, now, &mut plan);
+        self.plan_labels(&to_destroy, &mut plan);
         self.plan_creations(now, is_clear, &mut plan);
         plan
     }
@@ -117,17 +117,17 @@ impl Monitor {
     /// Says whether the way is clear for creations.
     fn plan_destructions(
         &self,
-        condemned: &BTreeMap<RunnerId, Reason>,
+        to_destroy: &BTreeMap<RunnerId, Reason>,
         now: Timestamp,
         plan: &mut Plan,
     ) -> bool {
-        let mut under_way = self.flights(Flight::Destroying).count();
+        let mut under_way = self.flights(InFlight::Destroying).count();
         let mut is_clear = self
-            .flights(Flight::Destroying)
-            .all(RunnerRecord::is_hopeless);
-        for (id, reason) in condemned {
-            let record = &self.intent.runners[id];
-            is_clear &= record.is_hopeless();
+            .flights(InFlight::Destroying)
+            .all(RunnerRecord::is_stuck);
+        for (id, reason) in to_destroy {
+            let record = &self.durable.runners[id];
+            is_clear &= record.is_stuck();
             let is_due = record.destroy_back_off.until() <= now;
             if is_due && self.knows_registration(*id, record) && under_way < DESTRUCTIONS_MAX {
                 plan.steps.push(Step {
@@ -148,7 +148,7 @@ impl Monitor {
         let statuses = self.statuses().into_iter().rev();
         statuses
             .filter_map(|(id, status)| {
-                let record = &self.intent.runners[&id];
+                let record = &self.durable.runners[&id];
                 if record.flight.is_some() {
                     return None;
                 }
@@ -158,7 +158,7 @@ impl Monitor {
                     return Some((id, Reason::BeyondTarget));
                 }
                 let since = match reserved.get(&id) {
-                    Some(unique_id) => self.intent.reservations.get(*unique_id)?.since,
+                    Some(unique_id) => self.durable.reservations.get(*unique_id)?.since,
                     None => record.created_at,
                 };
                 Some((
@@ -184,8 +184,8 @@ impl Monitor {
     ) -> Option<Reason> {
         match status {
             RunnerStatus::Busy | RunnerStatus::Idle => None,
-            RunnerStatus::Invalid | RunnerStatus::Done => Some(match record.condemned {
-                Some(condemned) => Reason::Condemned(condemned),
+            RunnerStatus::Invalid | RunnerStatus::Done => Some(match record.must_destroy {
+                Some(cause) => Reason::MustDestroy(cause),
                 None if status == RunnerStatus::Invalid => Reason::GuestGone,
                 None => Reason::RegistrationGone,
             }),
@@ -199,26 +199,26 @@ impl Monitor {
         }
     }
 
-    fn flights(&self, flight: Flight) -> impl Iterator<Item = &RunnerRecord> {
-        let records = self.intent.runners.values();
+    fn flights(&self, flight: InFlight) -> impl Iterator<Item = &RunnerRecord> {
+        let records = self.durable.runners.values();
         records.filter(move |record| record.flight == Some(flight))
     }
 
-    fn plan_labels(&self, condemned: &BTreeMap<RunnerId, Reason>, plan: &mut Plan) {
+    fn plan_labels(&self, to_destroy: &BTreeMap<RunnerId, Reason>, plan: &mut Plan) {
         let is_free = |id: &RunnerId| {
-            let record = self.intent.runners.get(id);
-            record.is_some_and(|it| it.flight.is_none()) && !condemned.contains_key(id)
+            let record = self.durable.runners.get(id);
+            record.is_some_and(|it| it.flight.is_none()) && !to_destroy.contains_key(id)
         };
-        for (unique_id, reservation) in &self.intent.reservations {
+        for (unique_id, reservation) in &self.durable.reservations {
             let is_wanted = reservation.state == ReservationState::Held && !reservation.has_labels;
             if is_wanted && reservation.runners.iter().all(|it| is_free(&it.id)) {
                 plan.steps.push(Step {
                     action: Action::AddLabels(unique_id.clone()),
-                    reason: Reason::Taken,
+                    reason: Reason::TakeOutcome,
                 });
             }
         }
-        for (id, record) in &self.intent.runners {
+        for (id, record) in &self.durable.runners {
             if !record.labels_to_remove.is_empty() && is_free(id) {
                 plan.steps.push(Step {
                     action: Action::RemoveLabels(*id),
@@ -234,8 +234,8 @@ impl Monitor {
         if is_clear {
             in_use = self.plan_rebuilds(now, in_use, plan);
         }
-        let mut under_way = self.flights(Flight::Creating).count();
-        let mut next_id = self.intent.next_id;
+        let mut under_way = self.flights(InFlight::Creating).count();
+        let mut next_id = self.durable.next_id;
         while let Some(profile_key) = most_wanting(&counts) {
             let needs = self
                 .policy
@@ -278,7 +278,7 @@ impl Monitor {
             let count = counts
                 .remove(&profile_key)
                 .map_or(0, |counts| counts.wanted);
-            plan.refusals.push(Refusal {
+            plan.shortfalls.push(Shortfall {
                 profile_key,
                 count,
                 obstacle,

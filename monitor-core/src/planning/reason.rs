@@ -6,7 +6,7 @@ use std::fmt;
 
 use shared::values::ProfileKey;
 
-use crate::{Condemned, Resources};
+use crate::{MustDestroy, Resources};
 
 /// Why something is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Reason {
     /// GitHub no longer knows it.
     RegistrationGone,
     /// It is to go whatever else holds.
-    Condemned(Condemned),
+    MustDestroy(MustDestroy),
     /// There are too many idle ones of its profile.
     BeyondTarget,
     /// The image of this profile is to be rebuilt, and there is no room.
@@ -34,7 +34,7 @@ pub enum Reason {
     /// Its job did not start in time.
     ReserveTimeout,
     /// A take waits for the labels.
-    Taken,
+    TakeOutcome,
     /// The reservation has ended.
     Released,
 }
@@ -70,7 +70,7 @@ impl fmt::Display for Reason {
             Self::ImageTooOld => "it is older than base_image_max_age",
             Self::GuestGone => "its guest is gone",
             Self::RegistrationGone => "github has removed it",
-            Self::Condemned(condemned) => return condemned.fmt(formatter),
+            Self::MustDestroy(cause) => return cause.fmt(formatter),
             Self::BeyondTarget => "there are more idle ones than the target",
             Self::RoomForRebuild(profile_key) => {
                 return write!(
@@ -81,7 +81,7 @@ impl fmt::Display for Reason {
             Self::DestroyAll => "destroy_all_non_busy_runners is set",
             Self::StartTimeout => "it did not come online within monitor_start_timeout",
             Self::ReserveTimeout => "its job did not start within monitor_reserve_timeout",
-            Self::Taken => "a take waits for them",
+            Self::TakeOutcome => "a take waits for them",
             Self::Released => "their reservation has ended",
         })
     }

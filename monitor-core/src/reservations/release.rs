@@ -15,7 +15,7 @@ use shared::{
 use crate::{
     Monitor,
     state::reservation::Fence,
-    state::runner::{Condemned, Flight},
+    state::runner::{InFlight, MustDestroy},
 };
 
 impl Monitor {
@@ -39,7 +39,7 @@ impl Monitor {
         if self.is_overtaken(unique_id, attempt) {
             return self.revision;
         }
-        if let Some(reservation) = self.intent.reservations.get_mut(unique_id) {
+        if let Some(reservation) = self.durable.reservations.get_mut(unique_id) {
             match attempt {
                 Some(attempt) => drop(reservation.claims.remove(&attempt.queue)),
                 None => {
@@ -53,7 +53,7 @@ impl Monitor {
         if let Some(attempt) = attempt {
             self.raise_fence(unique_id, attempt, now);
         }
-        let reservation = self.intent.reservations.get(unique_id);
+        let reservation = self.durable.reservations.get(unique_id);
         if reservation.is_some_and(|reservation| destroys || reservation.claims.is_empty()) {
             self.end_reservation(unique_id, destroys);
         }
@@ -63,7 +63,7 @@ impl Monitor {
     /// Whether a release means nothing any more: its queue was given the reservation again since,
     /// or a job has started on it.
     fn is_overtaken(&self, unique_id: &UniqueId, attempt: Option<Attempt>) -> bool {
-        self.intent
+        self.durable
             .reservations
             .get(unique_id)
             .is_some_and(|reservation| {
@@ -78,36 +78,36 @@ impl Monitor {
     }
 
     fn raise_fence(&mut self, unique_id: &UniqueId, attempt: Attempt, now: Timestamp) {
-        let fence = self.intent.fences.entry(unique_id.clone());
+        let fence = self.durable.fences.entry(unique_id.clone());
         let fence = fence.or_insert_with(|| Fence {
             attempts: BTreeMap::new(),
             set_at: now,
         });
         fence.raise(attempt, now);
-        self.touch();
+        self.mark_dirty();
         self.forget_old_reservations(now);
     }
 
     /// Takes the reservation away from its runners.
     pub(crate) fn end_reservation(&mut self, unique_id: &UniqueId, destroys: bool) {
-        let Some(reservation) = self.intent.reservations.remove(unique_id) else {
+        let Some(reservation) = self.durable.reservations.remove(unique_id) else {
             return;
         };
         for reserved in &reservation.runners {
-            let Some(record) = self.intent.runners.get_mut(&reserved.id) else {
+            let Some(record) = self.durable.runners.get_mut(&reserved.id) else {
                 continue;
             };
             // While GitHub is being told, some of the labels may be there already.
             let may_have_labels =
-                reservation.has_labels || record.flight == Some(Flight::Labelling);
+                reservation.has_labels || record.flight == Some(InFlight::Labelling);
             if record.own_label.is_none() && may_have_labels {
                 record.labels_to_remove = reservation.github_labels(unique_id);
             }
             if destroys {
-                record.condemned = Some(Condemned::Released);
+                record.must_destroy = Some(MustDestroy::Released);
             }
         }
-        self.touch();
+        self.mark_dirty();
     }
 
     /// The intent is on disk up to `revision`.
@@ -118,7 +118,7 @@ impl Monitor {
     /// The intent could not be saved: reservations that are only in memory end here, because
     /// their takes must not be confirmed.
     pub fn handle_save_failed(&mut self) {
-        let unsaved: Vec<UniqueId> = (self.intent.reservations.iter())
+        let unsaved: Vec<UniqueId> = (self.durable.reservations.iter())
             .filter(|(_, it)| it.state == ReservationState::Held)
             .filter(|(_, it)| it.made_at_revision > self.saved_revision)
             .map(|(unique_id, _)| unique_id.clone())

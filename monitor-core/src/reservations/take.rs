@@ -53,13 +53,13 @@ pub enum TakeRefusal {
 
 /// What became of a take that was granted.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Taken {
+pub enum TakeOutcome {
     /// These are the runners, in the order in which they were given.
     Runners(Vec<TakenRunner>),
     /// GitHub still has to be told the labels.
-    Preparing,
+    AwaitingLabels,
     /// It has been released since, or could not be saved or labelled.
-    Nothing,
+    Ended,
 }
 
 impl Monitor {
@@ -70,11 +70,11 @@ impl Monitor {
     /// # Errors
     /// See [`TakeRefusal`].
     pub fn take(&mut self, take: Take, now: Timestamp) -> Result<u64, TakeRefusal> {
-        let fence = self.intent.fences.get(&take.unique_id);
+        let fence = self.durable.fences.get(&take.unique_id);
         if fence.is_some_and(|fence| take.attempt.is_some_and(|it| fence.stops(it))) {
             return Err(TakeRefusal::StaleAttempt);
         }
-        if let Some(reservation) = self.intent.reservations.get(&take.unique_id)
+        if let Some(reservation) = self.durable.reservations.get(&take.unique_id)
             && !reservation.is_over_for(take.attempt)
         {
             return self.take_again(&take);
@@ -89,14 +89,16 @@ impl Monitor {
         let chosen = idle
             .get(..take.count.get())
             .ok_or(TakeRefusal::NoCapacity)?;
-        self.touch();
+        self.mark_dirty();
         let reservation = self.reserve(&take, chosen, now);
-        self.intent.reservations.insert(take.unique_id, reservation);
+        self.durable
+            .reservations
+            .insert(take.unique_id, reservation);
         Ok(self.revision)
     }
 
     fn take_again(&mut self, take: &Take) -> Result<u64, TakeRefusal> {
-        let Some(reservation) = self.intent.reservations.get_mut(&take.unique_id) else {
+        let Some(reservation) = self.durable.reservations.get_mut(&take.unique_id) else {
             return Err(TakeRefusal::NoCapacity);
         };
         if !reservation.is_for(take) {
@@ -106,7 +108,7 @@ impl Monitor {
             return Err(TakeRefusal::Served);
         }
         if reservation.claim(take.attempt) {
-            self.touch();
+            self.mark_dirty();
         }
         Ok(self.revision)
     }
@@ -115,7 +117,7 @@ impl Monitor {
         let statuses = self.statuses().into_iter();
         statuses
             .filter(|(_, status)| *status == RunnerStatus::Idle)
-            .filter(|(id, _)| self.intent.runners[id].profile_key == *profile_key)
+            .filter(|(id, _)| self.durable.runners[id].profile_key == *profile_key)
             .map(|(id, _)| id)
             .collect()
     }
@@ -124,7 +126,7 @@ impl Monitor {
         let mut has_labels = true;
         let mut runners = Vec::with_capacity(chosen.len());
         for id in chosen {
-            let record = &self.intent.runners[id];
+            let record = &self.durable.runners[id];
             let label = record.own_label.clone().unwrap_or_else(|| {
                 has_labels = false;
                 reserved_for(&take.unique_id)
@@ -154,12 +156,12 @@ impl Monitor {
     }
 
     /// What a granted take comes to, now that it is on disk.
-    pub fn taken(&self, unique_id: &UniqueId) -> Taken {
-        let Some(reservation) = self.intent.reservations.get(unique_id) else {
-            return Taken::Nothing;
+    pub fn take_outcome(&self, unique_id: &UniqueId) -> TakeOutcome {
+        let Some(reservation) = self.durable.reservations.get(unique_id) else {
+            return TakeOutcome::Ended;
         };
         if !reservation.has_labels {
-            return Taken::Preparing;
+            return TakeOutcome::AwaitingLabels;
         }
         let runners = reservation.runners.iter().map(|reserved| TakenRunner {
             id: reserved.id.0,
@@ -168,7 +170,7 @@ impl Monitor {
             label: Some(reserved.label.clone()),
             server: None,
         });
-        Taken::Runners(runners.collect())
+        TakeOutcome::Runners(runners.collect())
     }
 }
 

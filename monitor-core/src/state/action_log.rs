@@ -11,14 +11,14 @@ const STEPS_MAX: usize = 50;
 
 /// The last steps, newest first, and what could not be done.
 #[derive(Clone, Debug, Default)]
-pub struct Recent {
+pub struct ActionLog {
     /// When a step was begun, and its description with its reason.
     pub steps: VecDeque<(Timestamp, String)>,
     /// What the last plan would have liked to do, and why it did not.
-    pub refusals: Vec<String>,
+    pub shortfalls: Vec<String>,
 }
 
-impl Recent {
+impl ActionLog {
     /// Remembers a step.
     pub fn note(&mut self, now: Timestamp, step: String) {
         self.steps.truncate(STEPS_MAX - 1);
@@ -32,12 +32,12 @@ mod tests {
 
     #[test]
     fn the_newest_steps_are_remembered_newest_first() {
-        let mut recent = Recent::default();
+        let mut action_log = ActionLog::default();
         for number in 0..2 * STEPS_MAX {
-            recent.note(Timestamp::default(), number.to_string());
+            action_log.note(Timestamp::default(), number.to_string());
         }
-        assert_eq!(recent.steps.len(), STEPS_MAX);
-        assert_eq!(recent.steps[0].1, "99");
-        assert_eq!(recent.steps[STEPS_MAX - 1].1, "50");
+        assert_eq!(action_log.steps.len(), STEPS_MAX);
+        assert_eq!(action_log.steps[0].1, "99");
+        assert_eq!(action_log.steps[STEPS_MAX - 1].1, "50");
     }
 }

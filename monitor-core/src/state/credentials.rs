@@ -27,15 +27,15 @@ enum JitConfig {
 
 /// What a guest that asks for its credential gets.
 #[derive(Debug)]
-pub enum Handing {
+pub enum CredentialHandover {
     /// The credential, this once.
-    Now(RunnerId, Secret),
+    Granted(RunnerId, Secret),
     /// Nothing yet: the runner is still being registered.
     NotYet(RunnerId),
     /// Nothing: it was handed out before. Somebody may have stolen it.
-    Again(RunnerId),
+    AlreadyHandedOver(RunnerId),
     /// Nothing: no guest has that secret.
-    Stranger,
+    Unknown,
 }
 
 impl Credentials {
@@ -71,7 +71,7 @@ impl Credentials {
     }
 
     /// Which runner's guest has this secret.
-    pub fn guest_with(&self, guest_secret: &str) -> Option<RunnerId> {
+    pub fn guest_with_secret(&self, guest_secret: &str) -> Option<RunnerId> {
         // Every secret is compared, so that time tells nothing about which one was close.
         self.0.iter().fold(None, |found, (id, credential)| {
             let is_it = credential.guest_secret.matches(guest_secret);
@@ -80,24 +80,24 @@ impl Credentials {
     }
 
     /// Hands the credential to the guest with this secret, where that alone is proof enough.
-    pub fn hand(&mut self, guest_secret: &str) -> Handing {
-        match self.guest_with(guest_secret) {
-            Some(id) => self.hand_to(id),
-            None => Handing::Stranger,
+    pub fn hand_over(&mut self, guest_secret: &str) -> CredentialHandover {
+        match self.guest_with_secret(guest_secret) {
+            Some(id) => self.hand_over_to(id),
+            None => CredentialHandover::Unknown,
         }
     }
 
     /// Hands the credential to the guest of this runner, which has proven that it is that.
-    pub fn hand_to(&mut self, id: RunnerId) -> Handing {
+    pub fn hand_over_to(&mut self, id: RunnerId) -> CredentialHandover {
         let Some(credential) = self.0.get_mut(&id) else {
-            return Handing::Stranger;
+            return CredentialHandover::Unknown;
         };
         match std::mem::replace(&mut credential.jit_config, JitConfig::Handed) {
-            JitConfig::Ready(jit_config) => Handing::Now(id, jit_config),
-            JitConfig::Handed => Handing::Again(id),
+            JitConfig::Ready(jit_config) => CredentialHandover::Granted(id, jit_config),
+            JitConfig::Handed => CredentialHandover::AlreadyHandedOver(id),
             JitConfig::NotYet => {
                 credential.jit_config = JitConfig::NotYet;
-                Handing::NotYet(id)
+                CredentialHandover::NotYet(id)
             }
         }
     }
@@ -108,11 +108,11 @@ mod tests {
     use super::*;
 
     fn handed(credentials: &mut Credentials, guest_secret: &str) -> String {
-        match credentials.hand(guest_secret) {
-            Handing::Now(id, jit_config) => format!("{id}: {}", jit_config.expose()),
-            Handing::NotYet(id) => format!("{id}: not yet"),
-            Handing::Again(id) => format!("{id}: again"),
-            Handing::Stranger => "stranger".into(),
+        match credentials.hand_over(guest_secret) {
+            CredentialHandover::Granted(id, jit_config) => format!("{id}: {}", jit_config.expose()),
+            CredentialHandover::NotYet(id) => format!("{id}: not yet"),
+            CredentialHandover::AlreadyHandedOver(id) => format!("{id}: again"),
+            CredentialHandover::Unknown => "stranger".into(),
         }
     }
 

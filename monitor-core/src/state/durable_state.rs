@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 
 /// Everything that we mean to be so, and would not learn by looking at the world.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Intent {
+pub struct DurableState {
     /// The id of the next runner.
     pub next_id: RunnerId,
     /// Every runner of which something may be left.
@@ -45,7 +45,8 @@ pub enum SnapshotError {
 #[derive(Serialize)]
 struct Written<'a> {
     version: u32,
-    intent: &'a Intent,
+    #[serde(rename = "intent")]
+    durable: &'a DurableState,
 }
 
 #[derive(Deserialize)]
@@ -55,15 +56,16 @@ struct Version {
 
 #[derive(Deserialize)]
 struct Read {
-    intent: Intent,
+    #[serde(rename = "intent")]
+    durable: DurableState,
 }
 
-impl Intent {
-    /// The intent as it is kept.
+impl DurableState {
+    /// The durable state as it is kept.
     pub fn to_snapshot(&self) -> Vec<u8> {
         let written = Written {
             version: VERSION,
-            intent: self,
+            durable: self,
         };
         serde_json::to_vec(&written).expect("maps with plain keys can always be written as JSON")
     }
@@ -78,9 +80,9 @@ impl Intent {
         if version != VERSION {
             return Err(SnapshotError::Version { found: version });
         }
-        let Read { mut intent } = serde_json::from_slice(snapshot)?;
-        intent.forget_the_future(now);
-        Ok(intent)
+        let Read { mut durable } = serde_json::from_slice(snapshot)?;
+        durable.forget_the_future(now);
+        Ok(durable)
     }
 
     /// After a clock was set back, moments may lie ahead; whatever began then began now. Otherwise
@@ -114,9 +116,9 @@ mod tests {
             false,
             pool.now,
         );
-        let intent = &pool.monitor.intent;
-        let snapshot = intent.to_snapshot();
-        let read = Intent::from_snapshot(&snapshot, pool.now).unwrap();
+        let durable = &pool.monitor.durable;
+        let snapshot = durable.to_snapshot();
+        let read = DurableState::from_snapshot(&snapshot, pool.now).unwrap();
         assert_eq!(read.to_snapshot(), snapshot);
         assert_eq!(read.next_id, RunnerId(2));
         assert_eq!(read.runners.len(), 2);
@@ -145,7 +147,7 @@ mod tests {
             ),
             (b"\xff\xff", "understand the saved state: expected value"),
         ] {
-            let error = Intent::from_snapshot(snapshot, Timestamp::default()).unwrap_err();
+            let error = DurableState::from_snapshot(snapshot, Timestamp::default()).unwrap_err();
             assert!(error.to_string().starts_with(message), "{error}");
         }
     }
@@ -160,9 +162,9 @@ mod tests {
             false,
             pool.now,
         );
-        let snapshot = pool.monitor.intent.to_snapshot();
+        let snapshot = pool.monitor.durable.to_snapshot();
         let earlier = Timestamp::from_seconds(5);
-        let read = Intent::from_snapshot(&snapshot, earlier).unwrap();
+        let read = DurableState::from_snapshot(&snapshot, earlier).unwrap();
         assert_eq!(read.runners[&RunnerId(0)].created_at, earlier);
         assert_eq!(read.reservations[&unique_id("job")].since, earlier);
         assert_eq!(read.fences[&unique_id("other")].set_at, earlier);

@@ -17,7 +17,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the host has for guests and all others together; none where libvirt does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Host {
+pub struct HostCapacity {
     /// Hugepages of 1 GiB, those in use included.
     pub hugepages_1g: Option<u64>,
     /// Memory that is not set aside for hugepages of any size.
@@ -45,11 +45,11 @@ impl Monitor {
 
     /// What the host has. Gives the promises that it cannot keep, in words, if they are others than
     /// before.
-    pub fn handle_host(&mut self, host: Host) -> Vec<String> {
-        let before = self.broken_promises();
+    pub fn handle_host(&mut self, host: HostCapacity) -> Vec<String> {
+        let before = self.capacity_warnings();
         self.host = Some(host);
         self.host_rhythm.succeed();
-        let broken = self.broken_promises();
+        let broken = self.capacity_warnings();
         match broken == before {
             true => Vec::new(),
             false => broken,
@@ -57,7 +57,7 @@ impl Monitor {
     }
 
     /// Where the settings promise more than the host has, in words.
-    pub(crate) fn broken_promises(&self) -> Vec<String> {
+    pub(crate) fn capacity_warnings(&self) -> Vec<String> {
         let (promised, had) = (self.policy.capacity, self.capacity());
         let mut broken = Vec::new();
         if had.memory < promised.memory {

@@ -13,20 +13,20 @@ use shared::{
 };
 
 use crate::{
-    BackOff, Credentials, Host, Images, Intent, Policy, Resources, RunnerId, RunnerRecord,
-    Software,
-    state::action_log::Recent,
+    BackOff, Credentials, DurableState, HostCapacity, Images, Policy, Resources, RunnerId,
+    RunnerRecord, Software,
+    state::action_log::ActionLog,
     state::durable_state::SnapshotError,
     state::observed::{Observed, Sighting},
-    state::poll_schedule::Rhythm,
-    state::runner::Flight,
+    state::poll_schedule::PollSchedule,
+    state::runner::InFlight,
 };
 
 /// The state of one server's pool.
 pub struct Monitor {
     pub(crate) policy: Policy,
-    pub(crate) intent: Intent,
-    /// Grows with every change of the intent.
+    pub(crate) durable: DurableState,
+    /// Grows with every change of the durable state.
     pub(crate) revision: u64,
     /// The revision that is known to be on disk.
     pub(crate) saved_revision: u64,
@@ -35,16 +35,16 @@ pub struct Monitor {
     /// still show them.
     pub(crate) removed: BTreeMap<RunnerId, Timestamp>,
     /// None before the first answer.
-    pub(crate) host: Option<Host>,
-    pub(crate) host_rhythm: Rhythm,
-    pub(crate) guest_rhythm: Rhythm,
-    pub(crate) registration_rhythm: Rhythm,
+    pub(crate) host: Option<HostCapacity>,
+    pub(crate) host_rhythm: PollSchedule,
+    pub(crate) guest_rhythm: PollSchedule,
+    pub(crate) registration_rhythm: PollSchedule,
     /// The secrets of guests.
     pub credentials: Credentials,
     pub(crate) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
     pub(crate) images: Images,
     pub(crate) software: Software,
-    pub(crate) recent: Recent,
+    pub(crate) action_log: ActionLog,
 }
 
 impl Monitor {
@@ -57,35 +57,35 @@ impl Monitor {
         snapshot: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<Self, SnapshotError> {
-        let intent = match snapshot {
-            Some(snapshot) => Intent::from_snapshot(snapshot, now)?,
-            None => Intent::default(),
+        let durable = match snapshot {
+            Some(snapshot) => DurableState::from_snapshot(snapshot, now)?,
+            None => DurableState::default(),
         };
         Ok(Self {
             policy,
-            intent,
+            durable,
             revision: 0,
             saved_revision: 0,
             observed: Observed::default(),
             removed: BTreeMap::new(),
             host: None,
-            host_rhythm: Rhythm::default(),
-            guest_rhythm: Rhythm::default(),
-            registration_rhythm: Rhythm::default(),
+            host_rhythm: PollSchedule::default(),
+            guest_rhythm: PollSchedule::default(),
+            registration_rhythm: PollSchedule::default(),
             credentials: Credentials::default(),
             creation_back_offs: BTreeMap::new(),
             images: Images::default(),
             software: Software::default(),
-            recent: Recent::default(),
+            action_log: ActionLog::default(),
         })
     }
 
-    /// The intent has changed, and has to be saved.
-    pub(crate) fn touch(&mut self) {
+    /// The durable state has changed, and has to be saved.
+    pub(crate) fn mark_dirty(&mut self) {
         self.revision += 1;
     }
 
-    /// The revision of the intent. It grows with every change.
+    /// The revision of the durable state. It grows with every change.
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -95,32 +95,32 @@ impl Monitor {
         self.saved_revision
     }
 
-    /// The intent as it is to be saved.
+    /// The durable state as it is to be saved.
     pub fn snapshot(&self) -> Vec<u8> {
-        self.intent.to_snapshot()
+        self.durable.to_snapshot()
     }
 
     /// Whether the world has been looked at since the start. Before that nothing is decided.
-    pub fn has_looked(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.observed.is_complete() && !self.is_host_unknown()
     }
 
     /// The name of a runner's guest, be it there or not.
     pub fn guest_name_of(&self, id: RunnerId) -> Option<String> {
-        let record = self.intent.runners.get(&id)?;
+        let record = self.durable.runners.get(&id)?;
         Some(self.policy.guest_name(&record.profile_key, id))
     }
 
     /// The profile of a runner.
     pub fn profile_of(&self, id: RunnerId) -> Option<ProfileKey> {
-        let record = self.intent.runners.get(&id)?;
+        let record = self.durable.runners.get(&id)?;
         Some(record.profile_key.clone())
     }
 
     /// What every runner is doing.
     pub(crate) fn statuses(&self) -> BTreeMap<RunnerId, RunnerStatus> {
         let reserved = self.reserved_runners();
-        let records = self.intent.runners.iter();
+        let records = self.durable.runners.iter();
         records
             .map(|(id, record)| {
                 let is_reserved = reserved.contains_key(id);
@@ -134,7 +134,7 @@ impl Monitor {
     pub(crate) fn counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
         let mut all: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
         for (id, status) in self.statuses() {
-            let profile_key = &self.intent.runners[&id].profile_key;
+            let profile_key = &self.durable.runners[&id].profile_key;
             let counts = all.entry(profile_key.clone()).or_default();
             match status {
                 RunnerStatus::Starting => counts.started_or_crashed += 1,
@@ -168,12 +168,12 @@ impl Monitor {
         &self,
         counts: impl Fn(RunnerId, &RunnerRecord) -> bool,
     ) -> Option<Resources> {
-        let records = self.intent.runners.iter();
+        let records = self.durable.runners.iter();
         let of_runners: Option<Resources> = records
             .filter(|(id, record)| counts(**id, record))
             .filter(|(id, record)| {
                 let is_gone = self.observed.guest(**id, record) == Sighting::Absent;
-                record.flight == Some(Flight::Creating) || !is_gone
+                record.flight == Some(InFlight::Creating) || !is_gone
             })
             .map(|(_, record)| record.needs)
             .sum();

@@ -13,12 +13,12 @@ use shared::{
 
 use crate::{
     RunnerId,
-    state::runner::{Flight, RunnerRecord},
+    state::runner::{InFlight, RunnerRecord},
 };
 
 /// A guest as the hypervisor shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenGuest {
+pub struct ObservedGuest {
     /// Its name.
     pub name: String,
     /// Its address, once it has one.
@@ -49,7 +49,7 @@ pub enum Sighting<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The hypervisor's.
-    pub guests: Option<Listing<SeenGuest>>,
+    pub guests: Option<Listing<ObservedGuest>>,
     /// GitHub's.
     pub registrations: Option<Listing<Registration>>,
 }
@@ -61,7 +61,7 @@ impl Observed {
     }
 
     /// What is known about the guest of a runner.
-    pub fn guest(&self, id: RunnerId, record: &RunnerRecord) -> Sighting<&SeenGuest> {
+    pub fn guest(&self, id: RunnerId, record: &RunnerRecord) -> Sighting<&ObservedGuest> {
         sight(self.guests.as_ref(), id, record)
     }
 
@@ -97,9 +97,9 @@ impl Observed {
     /// was in no list yet. A runner with labels of an earlier reservation on it counts as starting.
     pub fn status(&self, id: RunnerId, record: &RunnerRecord, is_reserved: bool) -> RunnerStatus {
         match record.flight {
-            Some(Flight::Creating) => return RunnerStatus::Starting,
-            Some(Flight::Destroying) => return RunnerStatus::Done,
-            Some(Flight::Labelling) | None => {}
+            Some(InFlight::Creating) => return RunnerStatus::Starting,
+            Some(InFlight::Destroying) => return RunnerStatus::Done,
+            Some(InFlight::Labelling) | None => {}
         }
         let registration = self.registration(id, record);
         let is_unlisted = registration == Sighting::Absent && record.was_listed;
@@ -109,7 +109,7 @@ impl Observed {
             RunnerStatus::Done
         } else if self.is_busy(id, record) {
             RunnerStatus::Busy
-        } else if is_unlisted || record.condemned.is_some() {
+        } else if is_unlisted || record.must_destroy.is_some() {
             RunnerStatus::Done
         } else if is_reserved {
             RunnerStatus::Reserved

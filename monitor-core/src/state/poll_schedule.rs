@@ -25,7 +25,7 @@ const OUTAGE: Duration = Duration::from_secs(60);
 
 /// The rhythm of one kind of look.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rhythm {
+pub struct PollSchedule {
     last_asked_at: Option<Timestamp>,
     is_under_way: bool,
     /// When a look is wanted that would not be due yet.
@@ -37,7 +37,7 @@ pub struct Rhythm {
     recovered_at: Timestamp,
 }
 
-impl Rhythm {
+impl PollSchedule {
     /// Something suggests that there is something new to see.
     pub fn hint(&mut self) {
         self.wanted_at = Some(Timestamp::default());
@@ -117,8 +117,8 @@ mod tests {
         Timestamp::from_seconds(seconds)
     }
 
-    fn looked_at(seconds: u64) -> Rhythm {
-        let mut rhythm = Rhythm::default();
+    fn looked_at(seconds: u64) -> PollSchedule {
+        let mut rhythm = PollSchedule::default();
         rhythm.begin(at(seconds));
         rhythm.succeed();
         rhythm
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_first_look_is_due_at_once_and_the_next_an_interval_later() {
-        assert_eq!(Rhythm::default().due_at(INTERVAL), Some(at(0)));
+        assert_eq!(PollSchedule::default().due_at(INTERVAL), Some(at(0)));
         assert_eq!(looked_at(100).due_at(INTERVAL), Some(at(110)));
     }
 
@@ -163,7 +163,7 @@ mod tests {
         rhythm.hint();
         rhythm.nudge();
         assert_eq!(rhythm.due_at(INTERVAL), Some(at(0)));
-        assert_eq!(Rhythm::default().due_at(INTERVAL), Some(at(0)));
+        assert_eq!(PollSchedule::default().due_at(INTERVAL), Some(at(0)));
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn an_outage_is_not_waited_through_and_a_failure_is() {
         let mut rhythm = looked_at(100);
-        let waited = |rhythm: &Rhythm, now| rhythm.waited(at(90), at(now)).as_secs();
+        let waited = |rhythm: &PollSchedule, now| rhythm.waited(at(90), at(now)).as_secs();
         assert_eq!(waited(&rhythm, 110), 20);
         rhythm.begin(at(110));
         rhythm.fail(at(110), None);

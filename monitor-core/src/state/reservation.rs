@@ -159,7 +159,7 @@ pub(crate) fn reserved_for(unique_id: &UniqueId) -> String {
 impl Monitor {
     /// For which reservation each reserved runner is held. Those that are served hold nothing.
     pub(crate) fn reserved_runners(&self) -> BTreeMap<RunnerId, &UniqueId> {
-        let open = self.intent.reservations.iter();
+        let open = self.durable.reservations.iter();
         open.filter(|(_, reservation)| reservation.state != ReservationState::Served)
             .flat_map(|(unique_id, reservation)| {
                 reservation
@@ -175,7 +175,7 @@ impl Monitor {
     pub(crate) fn note_used_reservations(&mut self) {
         let statuses = self.statuses();
         let is_busy = |id: &RunnerId| statuses.get(id) == Some(&RunnerStatus::Busy);
-        let used: Vec<UniqueId> = (self.intent.reservations.iter())
+        let used: Vec<UniqueId> = (self.durable.reservations.iter())
             .filter(|(_, reservation)| reservation.state == ReservationState::Held)
             .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_busy(&it.id)))
             .map(|(unique_id, _)| unique_id.clone())
@@ -190,7 +190,7 @@ impl Monitor {
     pub(crate) fn end_broken_reservations(&mut self) {
         let statuses = self.statuses();
         let is_lost = |id: &RunnerId| statuses.get(id) != Some(&RunnerStatus::Reserved);
-        let broken: Vec<UniqueId> = (self.intent.reservations.iter())
+        let broken: Vec<UniqueId> = (self.durable.reservations.iter())
             .filter(|(_, reservation)| !reservation.has_labels)
             .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_lost(&it.id)))
             .map(|(unique_id, _)| unique_id.clone())
@@ -201,9 +201,9 @@ impl Monitor {
     }
 
     fn set_reservation_state(&mut self, unique_id: &UniqueId, state: ReservationState) {
-        if let Some(reservation) = self.intent.reservations.get_mut(unique_id) {
+        if let Some(reservation) = self.durable.reservations.get_mut(unique_id) {
             reservation.state = state;
-            self.touch();
+            self.mark_dirty();
         }
     }
 
@@ -216,10 +216,10 @@ impl Monitor {
         let Some(unique_id) = self.reserved_runners().get(&id).map(|&it| it.clone()) else {
             return;
         };
-        let Some(reservation) = self.intent.reservations.get_mut(&unique_id) else {
+        let Some(reservation) = self.durable.reservations.get_mut(&unique_id) else {
             return;
         };
-        let runners = &self.intent.runners;
+        let runners = &self.durable.runners;
         if reservation
             .runners
             .iter()
@@ -232,24 +232,24 @@ impl Monitor {
             reservation.served_at = Some(now);
         } else {
             // Nobody used it, so it may be asked for again.
-            self.intent.reservations.remove(&unique_id);
+            self.durable.reservations.remove(&unique_id);
         }
-        self.touch();
+        self.mark_dirty();
     }
 
     /// Forgets what was over a day ago, and the oldest of what is too much.
     pub(crate) fn forget_old_reservations(&mut self, now: Timestamp) {
-        let served = self.intent.reservations.iter();
+        let served = self.durable.reservations.iter();
         let served = served.filter_map(|(unique_id, it)| Some((it.served_at?, unique_id.clone())));
         for unique_id in too_old(served.collect(), now) {
-            self.intent.reservations.remove(&unique_id);
-            self.touch();
+            self.durable.reservations.remove(&unique_id);
+            self.mark_dirty();
         }
-        let fences = self.intent.fences.iter();
+        let fences = self.durable.fences.iter();
         let fences = fences.map(|(unique_id, fence)| (fence.set_at, unique_id.clone()));
         for unique_id in too_old(fences.collect(), now) {
-            self.intent.fences.remove(&unique_id);
-            self.touch();
+            self.durable.fences.remove(&unique_id);
+            self.mark_dirty();
         }
     }
 }

@@ -48,13 +48,14 @@ pub struct RunnerRecord {
     /// Whether it was ever seen ready for a job.
     pub came_online: bool,
     /// Why it is to go as soon as it is not busy.
-    pub condemned: Option<Condemned>,
+    #[serde(rename = "condemned")]
+    pub must_destroy: Option<MustDestroy>,
     /// Labels of an ended reservation that GitHub still has on it. It is not idle before they
     /// are gone: a job that still asks for them would get it.
     pub labels_to_remove: Vec<String>,
     /// What is being done to it right now.
     #[serde(skip)]
-    pub flight: Option<Flight>,
+    pub flight: Option<InFlight>,
     /// When its creation ended. A list that was asked for earlier proves nothing about it.
     #[serde(skip)]
     pub settled_at: Timestamp,
@@ -68,7 +69,7 @@ pub struct RunnerRecord {
 
 /// What is being done to a runner. While something is, nothing else is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flight {
+pub enum InFlight {
     /// It is registered and its guest made.
     Creating,
     /// It is unregistered and its guest destroyed.
@@ -92,24 +93,26 @@ pub enum Unregistered {
 /// Why a runner is to be destroyed whatever else holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Condemned {
+pub enum MustDestroy {
     /// Its reservation was given up, but its label may be known outside.
     Released,
     /// It was found without a record of it, so nobody knows what was promised about it.
     Unknown,
     /// Its creation failed half-way.
-    HalfMade,
+    #[serde(rename = "half_made")]
+    PartiallyCreated,
     /// The labels of an earlier reservation cannot be removed from it.
-    StrayLabels,
+    #[serde(rename = "stray_labels")]
+    LeftoverLabels,
 }
 
-impl fmt::Display for Condemned {
+impl fmt::Display for MustDestroy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Released => "its reservation was given up and its label may be known",
             Self::Unknown => "there is no record of it",
-            Self::HalfMade => "its creation failed",
-            Self::StrayLabels => "the labels of an earlier reservation cannot be removed",
+            Self::PartiallyCreated => "its creation failed",
+            Self::LeftoverLabels => "the labels of an earlier reservation cannot be removed",
         })
     }
 }
@@ -119,7 +122,7 @@ impl RunnerRecord {
     pub fn new(profile_key: ProfileKey, needs: Resources, now: Timestamp) -> Self {
         Self {
             needs: Some(needs),
-            flight: Some(Flight::Creating),
+            flight: Some(InFlight::Creating),
             ..Self::found(profile_key, None, now)
         }
     }
@@ -127,13 +130,13 @@ impl RunnerRecord {
     /// A runner that was met without a record.
     pub fn unknown(profile_key: ProfileKey, needs: Option<Resources>, seen_at: Timestamp) -> Self {
         Self {
-            condemned: Some(Condemned::Unknown),
+            must_destroy: Some(MustDestroy::Unknown),
             ..Self::found(profile_key, needs, seen_at)
         }
     }
 
     /// Whether it was tried to destroy it, and nobody should wait for that any longer.
-    pub fn is_hopeless(&self) -> bool {
+    pub fn is_stuck(&self) -> bool {
         self.destroy_back_off.failure_count() >= HOPELESS_FAILURES
     }
 
@@ -147,7 +150,7 @@ impl RunnerRecord {
             unregistered: None,
             was_listed: false,
             came_online: false,
-            condemned: None,
+            must_destroy: None,
             labels_to_remove: Vec::new(),
             flight: None,
             settled_at: Timestamp::default(),

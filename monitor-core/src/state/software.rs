@@ -73,7 +73,7 @@ impl SoftwareView {
 impl Monitor {
     /// The versions that GitHub is to be asked about now. Whoever calls this asks, and hands in
     /// each answer.
-    pub fn begin_software_questions(&mut self, now: Timestamp) -> Vec<String> {
+    pub fn start_software_queries(&mut self, now: Timestamp) -> Vec<String> {
         let versions = self.software.versions.iter_mut();
         let due = versions.filter(|(_, version)| version.ask_at <= now);
         due.map(|(name, version)| {
@@ -85,7 +85,7 @@ impl Monitor {
 
     /// GitHub has said until when a version is supported, or could not be asked; then
     /// `Err(Some(_))` is how long it wants to be left alone. Says what there is to warn of.
-    pub fn handle_software_answer(
+    pub fn handle_software_support(
         &mut self,
         name: &str,
         answer: Result<Support, Option<Duration>>,
@@ -135,7 +135,7 @@ impl Monitor {
     pub(crate) fn note_software(&mut self) {
         let listing = self.observed.registrations.iter();
         for (id, registration) in listing.flat_map(|listing| &listing.seen) {
-            let record = self.intent.runners.get(id);
+            let record = self.durable.runners.get(id);
             let version = registration.version.as_deref().filter(|it| is_version(it));
             let (Some(record), Some(version)) = (record, version) else {
                 continue;

@@ -37,7 +37,7 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
         idle_labels: ["self-hosted", "X64", "profile-label"]
             .map(String::from)
             .into(),
-        proof: Proof::Secret,
+        guest_auth: GuestAuth::Secret,
         builds_image: false,
     };
     Policy {
@@ -163,7 +163,7 @@ impl TestPool {
     pub fn look_at_guests(&mut self) {
         self.pass(Duration::from_millis(1));
         let guests = self.world.guests.iter();
-        let guests = guests.map(|name| SeenGuest {
+        let guests = guests.map(|name| ObservedGuest {
             name: name.clone(),
             ipv4_address: None,
         });
@@ -188,20 +188,20 @@ impl TestPool {
     }
 
     /// What the plan refuses, in words.
-    pub fn refusals(&self) -> Vec<String> {
+    pub fn shortfalls(&self) -> Vec<String> {
         self.plan()
-            .refusals
+            .shortfalls
             .iter()
             .map(ToString::to_string)
             .collect()
     }
 
-    pub fn begin(&mut self) -> Vec<Task> {
+    pub fn begin(&mut self) -> Vec<Effect> {
         let plan = self.plan();
         let mut count = self.monitor.revision();
         self.monitor.begin(plan, self.now, || {
             count += 1;
-            Fresh {
+            Entropy {
                 uuid: format!("uuid-{count}"),
                 guest_secret: Secret::new(format!("secret-{count}")),
             }
@@ -220,14 +220,14 @@ impl TestPool {
     }
 
     /// Carries out a task as the executor does.
-    pub fn perform(&mut self, task: Task) {
+    pub fn perform(&mut self, task: Effect) {
         self.pass(Duration::from_millis(1));
         match task {
-            Task::Create(creation) => self.create(creation),
-            Task::Destroy(destruction) => self.destroy(destruction),
+            Effect::Create(creation) => self.create(creation),
+            Effect::Destroy(destruction) => self.destroy(destruction),
             // It stays under way until the test says how it ended.
-            Task::Rebuild(_) => {}
-            Task::AddLabels {
+            Effect::Rebuild(_) => {}
+            Effect::AddLabels {
                 unique_id,
                 ids,
                 registration_ids,
@@ -242,7 +242,7 @@ impl TestPool {
                 });
                 self.monitor.handle_labels_added(&unique_id, &ids, is_done);
             }
-            Task::RemoveLabels {
+            Effect::RemoveLabels {
                 id,
                 registration_id,
                 labels,
@@ -359,10 +359,10 @@ impl TestPool {
         };
         let revision = self.monitor.take(take, self.now)?;
         self.monitor.handle_saved(revision);
-        match self.monitor.taken(&unique_id(id)) {
-            Taken::Runners(runners) => Ok(runners.iter().map(|runner| runner.id).collect()),
-            Taken::Preparing => Ok(Vec::new()),
-            Taken::Nothing => panic!("a take that was granted gave nothing"),
+        match self.monitor.take_outcome(&unique_id(id)) {
+            TakeOutcome::Runners(runners) => Ok(runners.iter().map(|runner| runner.id).collect()),
+            TakeOutcome::AwaitingLabels => Ok(Vec::new()),
+            TakeOutcome::Ended => panic!("a take that was granted gave nothing"),
         }
     }
 

@@ -47,7 +47,7 @@ fn the_dashboard_shows_a_reservation_the_moment_it_is_made() {
     assert_eq!(runners[2]["runner"]["registration"]["busy"], true);
     assert_eq!(runners[2]["runner"]["guest_name"], "ci-runner-linux.2");
     assert_eq!(view.reserved_for[&0], unique_id("job"));
-    assert_eq!(view.recent.steps.len(), 3);
+    assert_eq!(view.action_log.steps.len(), 3);
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn the_age_of_an_image_is_that_of_the_moment_in_which_it_is_asked_for() {
     let before = pool.monitor.view().unwrap();
     pool.monitor.handle_images(images);
     let view = pool.monitor.view().unwrap();
-    assert!(!view.tells_the_same_as(&before), "there is an image");
-    assert!(view.tells_the_same_as(&pool.monitor.view().unwrap()));
+    assert!(!view.has_same_dashboard_as(&before), "there is an image");
+    assert!(view.has_same_dashboard_as(&pool.monitor.view().unwrap()));
     for (now, age) in [(1000, 300), (1060, 360), (600, 0)] {
         let now = Timestamp::from_seconds(now) + Duration::from_millis(7);
         let dashboard = serde_json::to_value(view.dashboard_at(now)).unwrap();

@@ -14,7 +14,7 @@ use daemon::{
 use shared::{secret::Secret, values::ProfileKey};
 
 use super::{Desk, NOT_READY_RETRY_SECONDS};
-use monitor_core::{Asker, RunnerId};
+use monitor_core::{GuestIdentity, RunnerId};
 
 /// The guest that sends a request.
 pub struct Caller {
@@ -67,20 +67,20 @@ pub async fn guest_of(desk: &Desk, request: &HttpRequest) -> Result<Caller, ApiE
     let address = address_of(request, &desk.trusted_proxies);
     let asker = desk
         .pool
-        .read(|core| core.asker(guest_secret.as_ref().map(Secret::expose), address));
+        .read(|core| core.identify_guest(guest_secret.as_ref().map(Secret::expose), address));
     let address = Address(address);
     let (whose, guest_name) = match asker {
-        Asker::Guest(id) => {
+        GuestIdentity::Guest(id) => {
             let whose = Whose::Runner(id);
             return Ok(Caller { whose, address });
         }
-        Asker::GuestIfAt { id, guest_name } => (Whose::Runner(id), guest_name),
-        Asker::BuilderIfAt {
+        GuestIdentity::GuestIfAt { id, guest_name } => (Whose::Runner(id), guest_name),
+        GuestIdentity::BuilderIfAt {
             profile_key,
             guest_name,
         } => (Whose::Builder(profile_key), guest_name),
-        Asker::NotYet => return Err(not_yet()),
-        Asker::Stranger => {
+        GuestIdentity::NotYet => return Err(not_yet()),
+        GuestIdentity::Unknown => {
             log::debug!("somebody at {address} who is no guest asks for what is for guests");
             return Err(match guest_secret {
                 Some(_) => not_a_guest(),

@@ -10,7 +10,7 @@ use shared::{
 };
 
 use super::{Desk, not_looked, not_saved};
-use monitor_core::{Take, TakeRefusal, Taken};
+use monitor_core::{Take, TakeOutcome, TakeRefusal};
 
 /// When it is worth asking again for a runner, in seconds.
 const NO_CAPACITY_RETRY_SECONDS: u64 = 5;
@@ -62,10 +62,10 @@ async fn prepared(desk: &Desk, unique_id: &UniqueId) -> Option<Granted> {
     let mut changes = desk.pool.listen();
     loop {
         changes.borrow_and_update();
-        match desk.pool.read(|core| core.taken(unique_id)) {
-            Taken::Runners(runners) => return Some(Granted(runners)),
-            Taken::Nothing => return None,
-            Taken::Preparing => changes.changed().await.ok()?,
+        match desk.pool.read(|core| core.take_outcome(unique_id)) {
+            TakeOutcome::Runners(runners) => return Some(Granted(runners)),
+            TakeOutcome::Ended => return None,
+            TakeOutcome::AwaitingLabels => changes.changed().await.ok()?,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Desk, NOT_READY_RETRY_SECONDS,
     caller::{Caller, Whose, guest_of},
 };
-use monitor_core::{Handing, RunnerId};
+use monitor_core::{CredentialHandover, RunnerId};
 
 /// The longest boot script, in bytes.
 const SCRIPT_LENGTH_MAX: u64 = 1 << 20;
@@ -31,24 +31,27 @@ pub async fn github_jitconfig(
             "a guest that builds an image has no credential",
         ));
     };
-    match desk.pool.change(|core, _| core.credentials.hand_to(id)) {
-        Handing::Now(id, jit_config) => {
+    match desk
+        .pool
+        .change(|core, _| core.credentials.hand_over_to(id))
+    {
+        CredentialHandover::Granted(id, jit_config) => {
             log::info!("runner {id} has fetched its credential, from {address}");
             Ok(HttpResponse::Ok().json(jit_config.expose()))
         }
-        Handing::NotYet(id) => Err(ApiError::new(
+        CredentialHandover::NotYet(id) => Err(ApiError::new(
             Code::NotReady,
             format!("runner {id} is still being registered; ask again"),
         )
         .retry_after(NOT_READY_RETRY_SECONDS)),
-        Handing::Again(id) => {
+        CredentialHandover::AlreadyHandedOver(id) => {
             log::error!("alarm: {address} asks for the credential of runner {id} a second time");
             Err(ApiError::new(
                 Code::NotYours,
                 "this credential has been handed out, and never is a second time",
             ))
         }
-        Handing::Stranger => Err(gone(id)),
+        CredentialHandover::Unknown => Err(gone(id)),
     }
 }
 

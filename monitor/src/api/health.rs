@@ -18,7 +18,7 @@ pub async fn alive(desk: Data<Desk>) -> Result<HttpResponse, ApiError> {
 
 /// `GET /readyz`: 200 once the world has been looked at.
 pub async fn ready(desk: Data<Desk>) -> Result<HttpResponse, ApiError> {
-    match desk.pool.read(|core| core.has_looked()) {
+    match desk.pool.read(|core| core.is_ready()) {
         true => Ok(HttpResponse::Ok().body("ready\n")),
         false => Err(not_looked()),
     }

@@ -101,7 +101,7 @@ fn live(desk: &Desk) -> Markup {
 fn render(view: &View, now: Timestamp) -> Markup {
     html! {
         (render_counts(view))
-        @for broken in &view.broken_promises { p.invalid { (broken) } }
+        @for broken in &view.capacity_warnings { p.invalid { (broken) } }
         @if let Some(counts) = &view.target_override {
             p {
                 "Temporary targets: "
@@ -249,14 +249,14 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
 
 fn render_recent(view: &View, now: Timestamp) -> Markup {
     html! {
-        @if !view.recent.refusals.is_empty() {
+        @if !view.action_log.shortfalls.is_empty() {
             h2 { "Wanted, but not possible now" }
-            ul { @for refusal in &view.recent.refusals { li { (refusal) } } }
+            ul { @for refusal in &view.action_log.shortfalls { li { (refusal) } } }
         }
-        @if !view.recent.steps.is_empty() {
+        @if !view.action_log.steps.is_empty() {
             h2 { "Done lately" }
             table {
-                @for (begun_at, step) in &view.recent.steps {
+                @for (begun_at, step) in &view.action_log.steps {
                     tr { td { (age(Some(*begun_at), now)) " ago" } td { (step) } }
                 }
             }

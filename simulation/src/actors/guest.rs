@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use emulator::model::{Completion, JobId, Offer, RunnerId as RegistrationId, SessionId};
-use monitor_core::Handing;
+use monitor_core::CredentialHandover;
 use shared::clock::Timestamp;
 
 use super::monitor::MonitorNode;
@@ -95,8 +95,8 @@ impl Guest {
         let Some(core) = &mut monitor.core else {
             return Some(Phase::Booting);
         };
-        match core.credentials.hand(&self.secret) {
-            Handing::Now(_, jit_config) => {
+        match core.credentials.hand_over(&self.secret) {
+            CredentialHandover::Granted(_, jit_config) => {
                 let (registration, secret) = jit_config.expose().split_once(' ')?;
                 let registration = RegistrationId(registration.parse().ok()?);
                 let session = environment
@@ -106,9 +106,11 @@ impl Guest {
                     .ok()?;
                 Some(Phase::Listening(registration, session))
             }
-            Handing::NotYet(_) => Some(Phase::Booting),
+            CredentialHandover::NotYet(_) => Some(Phase::Booting),
             // After a restart the monitor does not know the guest, and will destroy it.
-            Handing::Again(_) | Handing::Stranger => Some(Phase::Booting),
+            CredentialHandover::AlreadyHandedOver(_) | CredentialHandover::Unknown => {
+                Some(Phase::Booting)
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::{
-    Fresh, LabelPolicy, Monitor, Policy, ProfilePolicy, Proof, Resources, Taken, Task,
+    Effect, Entropy, GuestAuth, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, TakeOutcome,
 };
 use queue_core::report::Report;
 use shared::{
@@ -41,7 +41,7 @@ pub struct MonitorNode {
     pub disk: Option<Vec<u8>>,
     is_saving: bool,
     /// The tasks that wait until a revision is on disk.
-    tasks: Vec<(u64, Task)>,
+    tasks: Vec<(u64, Effect)>,
     /// The takes that are answered once a revision is on disk.
     takes: Vec<(ExchangeId, UniqueId, u64)>,
     /// The releases that are answered once a revision is on disk.
@@ -81,7 +81,7 @@ impl MonitorNode {
                 target_count,
                 needs: one_page(),
                 idle_labels: vec!["profile".to_owned()],
-                proof: Proof::Secret,
+                guest_auth: GuestAuth::Secret,
                 builds_image: false,
             };
             (profile_key(profile), policy)
@@ -247,7 +247,7 @@ impl MonitorNode {
             OperationResult::Registrations(registrations, begun_at) => {
                 core.handle_registrations(registrations, begun_at, now);
             }
-            OperationResult::ListFailed(look) => core.handle_look_failed(look, None, now),
+            OperationResult::ListFailed(poll) => core.handle_poll_failed(poll, None, now),
             OperationResult::Registered(creation, registration_id, jit_config) => {
                 core.handle_registered(creation.id, registration_id.0, jit_config);
                 self.begin(environment, Operation::CreateGuest(creation));
@@ -281,9 +281,9 @@ impl MonitorNode {
         let Some(core) = self.core.as_mut() else {
             return;
         };
-        let looks = core.begin_looks(now);
-        for look in looks {
-            self.begin(environment, Operation::List(look, now));
+        let polls = core.start_polls(now);
+        for poll in polls {
+            self.begin(environment, Operation::List(poll, now));
         }
         self.check_software(environment);
         self.plan(environment);
@@ -302,8 +302,8 @@ impl MonitorNode {
         let Some(core) = self.core.as_mut() else {
             return;
         };
-        for version in core.begin_software_questions(now) {
-            core.handle_software_answer(&version, Ok(Support::Open), now);
+        for version in core.start_software_queries(now) {
+            core.handle_software_support(&version, Ok(Support::Open), now);
             environment.github.count_request(&mut environment.context);
         }
     }
@@ -315,14 +315,14 @@ impl MonitorNode {
         };
         let plan = core.plan(context.now);
         let rng = &mut context.rng;
-        let tasks = core.begin(plan, context.now, || Fresh {
+        let tasks = core.begin(plan, context.now, || Entropy {
             uuid: random_hex(rng),
             guest_secret: Secret::new(random_hex(rng)),
         });
         for task in tasks {
             // A guest may be created only when the record of it is on disk.
             let revision = match &task {
-                Task::Create(creation) => creation.revision,
+                Effect::Create(creation) => creation.revision,
                 _ => 0,
             };
             self.tasks.push((revision, task));
@@ -353,20 +353,22 @@ impl MonitorNode {
     fn begin_tasks(&mut self, environment: &mut Environment) {
         let Some(core) = &self.core else { return };
         let saved = core.saved_revision();
-        let ready: Vec<(u64, Task)> = self
+        let ready: Vec<(u64, Effect)> = self
             .tasks
             .extract_if(.., |(revision, _)| *revision <= saved)
             .collect();
         for (_, task) in ready {
             let operation = match task {
-                Task::Create(creation) => Operation::Register(creation),
+                Effect::Create(creation) => Operation::Register(creation),
                 // Without a registration there is nothing to delete at GitHub.
-                Task::Destroy(destruction) if destruction.registration_id.is_none() => {
+                Effect::Destroy(destruction) if destruction.registration_id.is_none() => {
                     Operation::DestroyGuest(destruction)
                 }
-                Task::Destroy(destruction) => Operation::Unregister(destruction),
+                Effect::Destroy(destruction) => Operation::Unregister(destruction),
                 // Runners have their own label from the start, and images are not built.
-                Task::AddLabels { .. } | Task::RemoveLabels { .. } | Task::Rebuild(_) => continue,
+                Effect::AddLabels { .. } | Effect::RemoveLabels { .. } | Effect::Rebuild(_) => {
+                    continue;
+                }
             };
             self.begin(environment, operation);
         }
@@ -379,14 +381,14 @@ impl MonitorNode {
             .takes
             .extract_if(.., |(_, _, revision)| *revision <= saved);
         let mut replies: Vec<(ExchangeId, Reply)> = ready
-            .map(|(id, unique_id, _)| match core.taken(&unique_id) {
-                Taken::Runners(runners) => (id, Reply::Granted(runners)),
-                Taken::Preparing | Taken::Nothing => (id, Reply::Refused),
+            .map(|(id, unique_id, _)| match core.take_outcome(&unique_id) {
+                TakeOutcome::Runners(runners) => (id, Reply::Granted(runners)),
+                TakeOutcome::AwaitingLabels | TakeOutcome::Ended => (id, Reply::Refused),
             })
             .collect();
         // A reservation that could not be saved was undone.
         let undone = self.takes.extract_if(.., |(_, unique_id, _)| {
-            core.taken(unique_id) == Taken::Nothing
+            core.take_outcome(unique_id) == TakeOutcome::Ended
         });
         replies.extend(undone.map(|(id, _, _)| (id, Reply::Refused)));
         for (id, reply) in replies {
@@ -426,7 +428,7 @@ impl MonitorNode {
         let Some(core) = &self.core else { return };
         let latest = context.now + context.scenario.pace.poll_interval;
         let earliest = context.now + Duration::from_millis(1);
-        let next = core.next_look_at().unwrap_or(latest);
+        let next = core.next_poll_at().unwrap_or(latest);
         let at = next.clamp(earliest, latest);
         if self.wakes_at <= context.now || at < self.wakes_at {
             self.wakes_at = at;

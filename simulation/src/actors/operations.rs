@@ -4,7 +4,7 @@
 //! is already under way.
 
 use emulator::model::{NewRunner, Refusal, RunnerId as RegistrationId};
-use monitor_core::{Creation, Destruction, Look, SeenGuest};
+use monitor_core::{Creation, Destruction, ObservedGuest, Poll};
 use shared::{clock::Timestamp, registration::Deletion, secret::Secret};
 
 use super::{
@@ -27,7 +27,7 @@ pub fn run(
 ) {
     let index = monitor.index;
     let result = match operation {
-        Operation::List(look, begun_at) => list(environment, guests, index, look, begun_at),
+        Operation::List(poll, begun_at) => list(environment, guests, index, poll, begun_at),
         Operation::Register(creation) => register(environment, creation),
         Operation::CreateGuest(creation) => create_guest(environment, guests, monitor, &creation),
         Operation::Unregister(destruction) => unregister(environment, destruction),
@@ -54,26 +54,26 @@ fn list(
     environment: &mut Environment,
     guests: &Guests,
     index: usize,
-    look: Look,
+    poll: Poll,
     begun_at: Timestamp,
 ) -> OperationResult {
     let Environment {
         context, github, ..
     } = environment;
-    match look {
-        Look::Guests => {
-            let seen = |(_, name): &GuestId| SeenGuest {
+    match poll {
+        Poll::Guests => {
+            let seen = |(_, name): &GuestId| ObservedGuest {
                 name: name.clone(),
                 ipv4_address: None,
             };
             OperationResult::Guests(guests.on_server(index).map(seen).collect(), begun_at)
         }
-        Look::Registrations if github.next_outcome(context) == Outcome::Success => {
+        Poll::Registrations if github.next_outcome(context) == Outcome::Success => {
             let registrations = github.list_registrations(context, index);
             OperationResult::Registrations(registrations, begun_at)
         }
         // The guests are not virtual machines, so that no core asks for the host's resources.
-        Look::Registrations | Look::Host => OperationResult::ListFailed(look),
+        Poll::Registrations | Poll::Host => OperationResult::ListFailed(poll),
     }
 }
 

@@ -3,7 +3,7 @@
 use shared::wire::RunnerStatus;
 
 use crate::{
-    LabelPolicy, TakeRefusal, Taken,
+    LabelPolicy, TakeOutcome, TakeRefusal,
     testing::{TestPool, policy, unique_id},
 };
 
@@ -34,7 +34,10 @@ fn a_take_is_told_only_when_github_has_its_labels() {
     assert_eq!(labels(&mut pool, 0), BORN_WITH);
     let since = pool.now.as_seconds();
     pool.take("a", "linux", 2).unwrap();
-    assert_eq!(pool.monitor.taken(&unique_id("a")), Taken::Preparing);
+    assert_eq!(
+        pool.monitor.take_outcome(&unique_id("a")),
+        TakeOutcome::AwaitingLabels
+    );
     assert_eq!(pool.steps(), ["add the labels of a: a take waits for them"]);
     perform_all(&mut pool);
     for id in [0, 1] {
@@ -45,7 +48,7 @@ fn a_take_is_told_only_when_github_has_its_labels() {
         ];
         assert_eq!(labels(&mut pool, id)[3..], expected);
     }
-    let Taken::Runners(runners) = pool.monitor.taken(&unique_id("a")) else {
+    let TakeOutcome::Runners(runners) = pool.monitor.take_outcome(&unique_id("a")) else {
         panic!("the labels are there");
     };
     assert_eq!(runners[0].label.as_deref(), Some("reserved-for:a"));
@@ -61,8 +64,8 @@ fn labels_that_github_does_not_take_undo_the_take() {
         perform_all(&mut pool);
         pool.world.deeds_left = None;
         assert_eq!(
-            pool.monitor.taken(&unique_id("a")),
-            Taken::Nothing,
+            pool.monitor.take_outcome(&unique_id("a")),
+            TakeOutcome::Ended,
             "{deeds}"
         );
         assert_eq!(
@@ -138,7 +141,10 @@ fn labels_that_arrive_late_do_not_count_for_a_later_reservation_of_the_same_job(
     pool.monitor.release(&unique_id("a"), None, false, pool.now);
     pool.take("a", "linux", 1).unwrap();
     pool.perform(late);
-    assert_eq!(pool.monitor.taken(&unique_id("a")), Taken::Preparing);
+    assert_eq!(
+        pool.monitor.take_outcome(&unique_id("a")),
+        TakeOutcome::AwaitingLabels
+    );
     perform_all(&mut pool);
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
     assert_eq!(labels(&mut pool, 0), BORN_WITH);
@@ -162,7 +168,10 @@ fn a_runner_that_gets_another_job_before_it_has_its_labels_undoes_the_take() {
     pool.take("a", "linux", 2).unwrap();
     pool.world.start_job(0);
     pool.look();
-    assert_eq!(pool.monitor.taken(&unique_id("a")), Taken::Nothing);
+    assert_eq!(
+        pool.monitor.take_outcome(&unique_id("a")),
+        TakeOutcome::Ended
+    );
     assert_eq!(pool.statuses(), [RunnerStatus::Busy, RunnerStatus::Idle]);
 }
 
@@ -174,7 +183,10 @@ fn a_runner_that_dies_before_it_has_its_labels_undoes_the_take() {
     pool.look();
     let destruction = pool.begin().remove(0);
     pool.perform(destruction);
-    assert_eq!(pool.monitor.taken(&unique_id("a")), Taken::Nothing);
+    assert_eq!(
+        pool.monitor.take_outcome(&unique_id("a")),
+        TakeOutcome::Ended
+    );
     pool.settle();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle; 2]);
 }

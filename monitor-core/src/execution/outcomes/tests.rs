@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::wire::RunnerStatus;
 
 use crate::{
-    Resources, RunnerId, Task,
+    Effect, Resources, RunnerId,
     testing::{TestPool, hugepages, policy, profile_key},
 };
 
@@ -53,7 +53,7 @@ fn wherever_a_monitor_dies_the_next_one_converges() {
                 pool.look();
                 let tasks = pool.begin();
                 // What a creation uses is on disk before it begins.
-                if turn <= saved_turn || tasks.iter().any(|it| matches!(it, Task::Create(_))) {
+                if turn <= saved_turn || tasks.iter().any(|it| matches!(it, Effect::Create(_))) {
                     snapshot = pool.monitor.snapshot();
                 }
                 for task in tasks {
@@ -96,20 +96,20 @@ fn ids_only_grow_even_without_a_saved_state() {
     other.world.register("ci-runner-linux.40@host", &[]);
     other.settle();
     assert_eq!(other.statuses(), [RunnerStatus::Idle]);
-    assert_eq!(other.monitor.intent.next_id, RunnerId(42));
+    assert_eq!(other.monitor.durable.next_id, RunnerId(42));
 }
 
 #[test]
 fn an_id_is_in_the_snapshot_before_anything_is_done_with_it() {
     let mut pool = TestPool::new(policy(&[("linux", 1)]));
     pool.look();
-    let Some(Task::Create(creation)) = pool.begin().pop() else {
+    let Some(Effect::Create(creation)) = pool.begin().pop() else {
         panic!("a creation was planned");
     };
     assert_eq!(creation.revision, pool.monitor.revision());
     let snapshot = pool.monitor.snapshot();
     pool.restart_from(&snapshot);
-    assert_eq!(pool.monitor.intent.next_id, RunnerId(1));
+    assert_eq!(pool.monitor.durable.next_id, RunnerId(1));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_creation_that_fails_leaves_nothing_behind_and_slows_its_profile() {
         );
         assert_eq!(pool.steps(), [""; 0], "{left}");
         assert_eq!(
-            pool.refusals(),
+            pool.shortfalls(),
             ["1 more of linux: the last 1 came to nothing, so it waits a little"],
             "{left}"
         );

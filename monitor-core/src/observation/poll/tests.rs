@@ -5,29 +5,29 @@ use std::time::Duration;
 use shared::{clock::Timestamp, secret::Secret, wire::RunnerStatus};
 
 use crate::{
-    Host, Look, RunnerId, SeenGuest,
+    HostCapacity, ObservedGuest, Poll, RunnerId,
     testing::{TestPool, policy},
 };
 
 /// Looks that are due in each of the next `seconds` seconds, each answered at once.
-fn rhythm(pool: &mut TestPool, seconds: u64) -> Vec<(u64, Look)> {
+fn rhythm(pool: &mut TestPool, seconds: u64) -> Vec<(u64, Poll)> {
     let started_at = pool.now;
     let mut asked = Vec::new();
     for _ in 0..seconds {
         pool.pass(Duration::from_secs(1));
-        for look in pool.monitor.begin_looks(pool.now) {
+        for look in pool.monitor.start_polls(pool.now) {
             asked.push((pool.now.since(started_at).as_secs(), look));
             match look {
-                Look::Guests => pool.look_at_guests(),
-                Look::Registrations => pool.look_at_registrations(),
-                Look::Host => drop(pool.monitor.handle_host(Host::default())),
+                Poll::Guests => pool.look_at_guests(),
+                Poll::Registrations => pool.look_at_registrations(),
+                Poll::Host => drop(pool.monitor.handle_host(HostCapacity::default())),
             }
         }
     }
     asked
 }
 
-fn count(asked: &[(u64, Look)], look: Look) -> usize {
+fn count(asked: &[(u64, Poll)], look: Poll) -> usize {
     asked.iter().filter(|(_, it)| *it == look).count()
 }
 
@@ -36,8 +36,8 @@ fn while_nothing_changes_github_is_asked_rarely() {
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
     rhythm(&mut pool, 1);
     let asked = rhythm(&mut pool, 120);
-    assert_eq!(count(&asked, Look::Guests), 24);
-    assert_eq!(count(&asked, Look::Registrations), 2);
+    assert_eq!(count(&asked, Poll::Guests), 24);
+    assert_eq!(count(&asked, Poll::Registrations), 2);
 }
 
 #[test]
@@ -50,21 +50,21 @@ fn while_a_runner_is_starting_github_is_asked_as_often_as_the_hypervisor() {
     let id = RunnerId(0);
     pool.monitor.credentials.expect(id, Secret::new("guest"));
     pool.monitor.credentials.provide(id, Secret::new("jit"));
-    assert_eq!(count(&rhythm(&mut pool, 50), Look::Registrations), 0);
-    pool.monitor.credentials.hand_to(id);
-    assert_eq!(count(&rhythm(&mut pool, 50), Look::Registrations), 10);
+    assert_eq!(count(&rhythm(&mut pool, 50), Poll::Registrations), 0);
+    pool.monitor.credentials.hand_over_to(id);
+    assert_eq!(count(&rhythm(&mut pool, 50), Poll::Registrations), 10);
 }
 
 #[test]
 fn a_guest_that_ended_is_looked_for_at_once() {
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
     rhythm(&mut pool, 1);
-    assert!(pool.monitor.next_look_at() > Some(pool.now));
+    assert!(pool.monitor.next_poll_at() > Some(pool.now));
     pool.monitor.handle_guest_ended();
-    assert!(pool.monitor.next_look_at() <= Some(pool.now));
+    assert!(pool.monitor.next_poll_at() <= Some(pool.now));
     // What GitHub thinks of it is said when its registration is deleted.
-    assert_eq!(pool.monitor.begin_looks(pool.now), [Look::Guests]);
-    assert_eq!(pool.monitor.begin_looks(pool.now), []);
+    assert_eq!(pool.monitor.start_polls(pool.now), [Poll::Guests]);
+    assert_eq!(pool.monitor.start_polls(pool.now), []);
 }
 
 /// Lesson 6: one failed list ended the monitor.
@@ -72,10 +72,10 @@ fn a_guest_that_ended_is_looked_for_at_once() {
 fn a_look_that_failed_leaves_the_last_one_in_place_and_is_tried_again() {
     let mut pool = TestPool::with_idle(&[("linux", 2)]);
     rhythm(&mut pool, 1);
-    for look in [Look::Guests, Look::Registrations] {
+    for look in [Poll::Guests, Poll::Registrations] {
         pool.monitor.handle_guest_ended();
-        pool.monitor.begin_looks(pool.now);
-        pool.monitor.handle_look_failed(look, None, pool.now);
+        pool.monitor.start_polls(pool.now);
+        pool.monitor.handle_poll_failed(look, None, pool.now);
         assert_eq!(pool.counts("linux").healthy, 2);
         assert_eq!(pool.steps(), [""; 0]);
         assert_eq!(
@@ -83,11 +83,11 @@ fn a_look_that_failed_leaves_the_last_one_in_place_and_is_tried_again() {
                 .map(|it| it.len()),
             Ok(1)
         );
-        let next_look_at = pool.monitor.next_look_at().unwrap();
-        let pause = next_look_at.since(pool.now).as_millis();
+        let next_poll_at = pool.monitor.next_poll_at().unwrap();
+        let pause = next_poll_at.since(pool.now).as_millis();
         assert!((1000..1500).contains(&pause), "{pause}");
         pool.pass(Duration::from_millis(1500));
-        assert_eq!(pool.monitor.begin_looks(pool.now), [look]);
+        assert_eq!(pool.monitor.start_polls(pool.now), [look]);
         pool.look();
     }
 }
@@ -96,7 +96,7 @@ fn a_look_that_failed_leaves_the_last_one_in_place_and_is_tried_again() {
 fn the_shadow_of_a_runner_that_is_gone_is_not_adopted() {
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
     let asked_at = pool.now;
-    let guest = SeenGuest {
+    let guest = ObservedGuest {
         name: "ci-runner-linux.0".into(),
         ipv4_address: None,
     };
@@ -154,6 +154,6 @@ fn moments_of_looks_do_not_come_from_the_answers() {
         .handle_guests(vec![], Timestamp::default(), pool.now);
     pool.monitor
         .handle_registrations(vec![], Timestamp::default(), pool.now);
-    assert!(pool.monitor.has_looked());
+    assert!(pool.monitor.is_ready());
     assert_eq!(pool.steps(), [""; 0]);
 }

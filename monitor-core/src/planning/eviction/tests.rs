@@ -73,7 +73,7 @@ fn only_those_go_whose_going_helps() {
     let newest = RunnerId(2);
     let mebibytes = shared::units::Memory::from_bytes(1 << 20);
     pool.monitor.policy.capacity.memory = mebibytes;
-    let record = pool.monitor.intent.runners.get_mut(&newest).unwrap();
+    let record = pool.monitor.durable.runners.get_mut(&newest).unwrap();
     record.needs = Some(Resources {
         hugepages_1g: 0,
         memory: mebibytes,

@@ -146,7 +146,7 @@ fn the_latest_attempt_is_told() {
     pool.take_attempt("a", "linux", 1, Some(3)).unwrap();
     pool.take_attempt("a", "linux", 1, Some(7)).unwrap();
     pool.take_attempt("a", "linux", 1, Some(5)).unwrap();
-    let reservation = &pool.monitor.intent.reservations[&unique_id("a")];
+    let reservation = &pool.monitor.durable.reservations[&unique_id("a")];
     assert_eq!(reservation.latest_attempt(), 7);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::wire::{ReservationState, RunnerStatus};
 
 use crate::{
-    LabelPolicy, RunnerId, TakeRefusal, Taken,
+    LabelPolicy, RunnerId, TakeOutcome, TakeRefusal,
     state::reservation::Fence,
     testing::{TestPool, policy, profile_key, take_of_one, unique_id},
 };
@@ -113,7 +113,7 @@ fn a_profile_that_is_not_in_the_settings_is_said_to_be_unknown() {
 fn a_used_reservation_answers_with_its_runners_until_they_are_gone() {
     let mut pool = TestPool::with_idle(&[("linux", 2)]);
     pool.take("a", "linux", 2).unwrap();
-    let state = |pool: &TestPool| pool.monitor.intent.reservations[&unique_id("a")].state;
+    let state = |pool: &TestPool| pool.monitor.durable.reservations[&unique_id("a")].state;
     assert_eq!(state(&pool), ReservationState::Held);
     pool.world.start_job(0);
     pool.look();
@@ -151,7 +151,7 @@ fn a_reservation_that_was_never_used_ends_with_its_runners() {
     pool.take("a", "linux", 2).unwrap();
     pool.pass(Duration::from_secs(201));
     pool.settle();
-    assert!(pool.monitor.intent.reservations.is_empty());
+    assert!(pool.monitor.durable.reservations.is_empty());
     assert!(!pool.world.deeds.contains(&"unregister 2".into()));
     assert_eq!(
         pool.take("a", "linux", 2),
@@ -188,32 +188,32 @@ fn of_too_many_that_are_over_the_oldest_are_forgotten() {
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
     pool.take("a", "linux", 1).unwrap();
     pool.do_job(0);
-    let reservation = pool.monitor.intent.reservations[&unique_id("a")].clone();
+    let reservation = pool.monitor.durable.reservations[&unique_id("a")].clone();
     for number in 0..2100 {
         let mut later = reservation.clone();
         later.served_at = Some(pool.now + Duration::from_millis(number));
         let id = unique_id(&format!("job-{number}"));
-        pool.monitor.intent.reservations.insert(id, later);
+        pool.monitor.durable.reservations.insert(id, later);
         let fence = Fence {
             attempts: [(1, 1)].into(),
             set_at: pool.now + Duration::from_millis(number),
         };
         let id = unique_id(&format!("fence-{number}"));
-        pool.monitor.intent.fences.insert(id, fence);
+        pool.monitor.durable.fences.insert(id, fence);
     }
     pool.look();
-    assert_eq!(pool.monitor.intent.reservations.len(), 2000);
-    assert_eq!(pool.monitor.intent.fences.len(), 2000);
+    assert_eq!(pool.monitor.durable.reservations.len(), 2000);
+    assert_eq!(pool.monitor.durable.fences.len(), 2000);
     assert!(
         !pool
             .monitor
-            .intent
+            .durable
             .reservations
             .contains_key(&unique_id("job-99"))
     );
     assert!(
         pool.monitor
-            .intent
+            .durable
             .reservations
             .contains_key(&unique_id("job-100"))
     );
@@ -223,7 +223,7 @@ fn of_too_many_that_are_over_the_oldest_are_forgotten() {
 fn a_take_tells_the_label_and_the_runner_but_never_its_credential() {
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
     pool.take_attempt("a", "linux", 1, Some(7)).unwrap();
-    let Taken::Runners(runners) = pool.monitor.taken(&unique_id("a")) else {
+    let TakeOutcome::Runners(runners) = pool.monitor.take_outcome(&unique_id("a")) else {
         panic!("the runner is ready");
     };
     let json = serde_json::to_value(&runners).unwrap();
@@ -244,7 +244,10 @@ fn a_take_tells_the_label_and_the_runner_but_never_its_credential() {
 #[test]
 fn a_take_that_was_not_granted_is_told_nothing() {
     let pool = TestPool::with_idle(&[("linux", 1)]);
-    assert_eq!(pool.monitor.taken(&unique_id("a")), Taken::Nothing);
+    assert_eq!(
+        pool.monitor.take_outcome(&unique_id("a")),
+        TakeOutcome::Ended
+    );
 }
 
 #[test]
@@ -256,7 +259,10 @@ fn a_reservation_that_cannot_be_saved_is_undone() {
     assert!(revision > pool.monitor.saved_revision());
     assert_eq!(pool.status(1), Some(RunnerStatus::Reserved));
     pool.monitor.handle_save_failed();
-    assert_eq!(pool.monitor.taken(&unique_id("unsaved")), Taken::Nothing);
+    assert_eq!(
+        pool.monitor.take_outcome(&unique_id("unsaved")),
+        TakeOutcome::Ended
+    );
     assert_eq!(pool.status(1), Some(RunnerStatus::Idle));
     assert_eq!(pool.status(0), Some(RunnerStatus::Reserved));
 }
@@ -273,12 +279,12 @@ fn runners_keep_the_kind_of_label_they_were_born_with() {
         .target_count = 2;
     pool.settle();
     assert!(
-        pool.monitor.intent.runners[&RunnerId(0)]
+        pool.monitor.durable.runners[&RunnerId(0)]
             .own_label
             .is_some()
     );
     assert!(
-        pool.monitor.intent.runners[&RunnerId(1)]
+        pool.monitor.durable.runners[&RunnerId(1)]
             .own_label
             .is_none()
     );

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Look, OverrideRefusal, Proof,
+    GuestAuth, OverrideRefusal, Poll,
     testing::{TestPool, hugepages, policy, profile_key},
 };
 
@@ -11,7 +11,7 @@ fn pool(target: usize) -> TestPool {
     let mut policy = policy(&[("linux", target)]);
     policy.capacity.memory = gibibytes(16);
     let profile = policy.profiles.get_mut(&profile_key("linux")).unwrap();
-    profile.proof = Proof::SecretAndAddress;
+    profile.guest_auth = GuestAuth::SecretAndAddress;
     TestPool::new(policy)
 }
 
@@ -19,8 +19,8 @@ fn gibibytes(count: u64) -> Memory {
     Memory::from_bytes(count << 30)
 }
 
-fn host(hugepages_1g: Option<u64>, memory: Option<Memory>) -> Host {
-    Host {
+fn host(hugepages_1g: Option<u64>, memory: Option<Memory>) -> HostCapacity {
+    HostCapacity {
         hugepages_1g,
         memory,
     }
@@ -56,10 +56,10 @@ fn a_broken_promise_is_told_once_and_shown_for_as_long_as_it_is_one() {
     assert_eq!(told, broken);
     let again = pool.monitor.handle_host(host(Some(4), Some(gibibytes(12))));
     assert_eq!(again, [""; 0]);
-    assert_eq!(pool.monitor.view().unwrap().broken_promises, broken);
+    assert_eq!(pool.monitor.view().unwrap().capacity_warnings, broken);
     let more = host(Some(100), Some(gibibytes(16)));
     assert_eq!(pool.monitor.handle_host(more), [""; 0]);
-    assert_eq!(pool.monitor.view().unwrap().broken_promises, [""; 0]);
+    assert_eq!(pool.monitor.view().unwrap().capacity_warnings, [""; 0]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn nothing_is_made_that_the_host_cannot_hold() {
     pool.monitor.handle_host(host(Some(3), None));
     pool.settle();
     assert_eq!(pool.world.guests_max, 3);
-    let refusal = pool.refusals().pop().unwrap();
+    let refusal = pool.shortfalls().pop().unwrap();
     assert!(refusal.starts_with("2 more of linux: each needs 1 hugepages of 1G"));
     let counts = [(profile_key("linux"), 4)].into();
     let refused = pool.monitor.set_override(counts, pool.now).unwrap_err();
@@ -81,7 +81,7 @@ fn nothing_is_made_that_the_host_cannot_hold() {
 #[test]
 fn what_runs_on_a_host_that_has_lost_memory_goes_on() {
     let mut pool = pool(3);
-    pool.monitor.handle_host(Host::default());
+    pool.monitor.handle_host(HostCapacity::default());
     pool.settle();
     pool.monitor.handle_host(host(Some(1), None));
     pool.settle();
@@ -94,24 +94,24 @@ fn what_runs_on_a_host_that_has_lost_memory_goes_on() {
 fn nothing_is_decided_before_the_host_has_answered_or_has_no_answer() {
     let mut pool = pool(1);
     assert_eq!(
-        pool.monitor.begin_looks(pool.now),
-        [Look::Guests, Look::Registrations, Look::Host]
+        pool.monitor.start_polls(pool.now),
+        [Poll::Guests, Poll::Registrations, Poll::Host]
     );
     pool.look();
-    assert!(!pool.monitor.has_looked());
+    assert!(!pool.monitor.is_ready());
     assert_eq!(pool.steps(), [""; 0]);
-    pool.monitor.handle_look_failed(Look::Host, None, pool.now);
-    assert!(pool.monitor.has_looked());
+    pool.monitor.handle_poll_failed(Poll::Host, None, pool.now);
+    assert!(pool.monitor.is_ready());
     assert_eq!(pool.steps().len(), 1);
     pool.pass(Duration::from_millis(1500));
-    assert_eq!(pool.monitor.begin_looks(pool.now), [Look::Host]);
+    assert_eq!(pool.monitor.start_polls(pool.now), [Poll::Host]);
 }
 
 #[test]
 fn an_answer_is_kept_when_the_next_question_has_none() {
     let mut pool = pool(1);
     pool.monitor.handle_host(host(Some(3), None));
-    pool.monitor.handle_look_failed(Look::Host, None, pool.now);
+    pool.monitor.handle_poll_failed(Poll::Host, None, pool.now);
     assert_eq!(pool.monitor.capacity().hugepages_1g, 3);
 }
 
@@ -121,9 +121,9 @@ fn the_host_is_asked_now_and_then_if_there_are_virtual_machines() {
         let mut count = 0;
         for _ in 0..1200 {
             pool.pass(Duration::from_secs(1));
-            let looks = pool.monitor.begin_looks(pool.now);
-            for _ in looks.iter().filter(|look| **look == Look::Host) {
-                pool.monitor.handle_host(Host::default());
+            let looks = pool.monitor.start_polls(pool.now);
+            for _ in looks.iter().filter(|look| **look == Poll::Host) {
+                pool.monitor.handle_host(HostCapacity::default());
                 count += 1;
             }
         }

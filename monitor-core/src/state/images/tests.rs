@@ -38,7 +38,7 @@ fn nothing_is_decided_about_images_that_nobody_has_looked_for() {
     pool.look();
     assert_eq!(pool.steps(), [""; 0]);
     assert_eq!(
-        pool.refusals(),
+        pool.shortfalls(),
         ["1 more of linux: the first image is still to be built"]
     );
 }
@@ -165,18 +165,18 @@ fn the_guest_of_a_rebuild_is_known_by_its_secret_while_it_lasts() {
     see_image(&mut pool, None);
     pool.look();
     let tasks = pool.begin();
-    let [crate::Task::Rebuild(rebuild)] = &tasks[..] else {
+    let [crate::Effect::Rebuild(rebuild)] = &tasks[..] else {
         panic!("not just a rebuild: {tasks:?}");
     };
     let secret = rebuild.guest_secret.expose().to_owned();
-    let asker = crate::Asker::BuilderIfAt {
+    let asker = crate::GuestIdentity::BuilderIfAt {
         profile_key: linux(),
         guest_name: "ci-rebuild-linux".to_owned(),
     };
-    assert_eq!(pool.monitor.asker(Some(&secret), None), asker);
-    let stranger = pool.monitor.asker(Some("guess"), None);
-    assert_eq!(stranger, crate::Asker::Stranger);
+    assert_eq!(pool.monitor.identify_guest(Some(&secret), None), asker);
+    let stranger = pool.monitor.identify_guest(Some("guess"), None);
+    assert_eq!(stranger, crate::GuestIdentity::Unknown);
     end(&mut pool, Err("no".to_owned()));
-    let after = pool.monitor.asker(Some(&secret), None);
-    assert_eq!(after, crate::Asker::Stranger);
+    let after = pool.monitor.identify_guest(Some(&secret), None);
+    assert_eq!(after, crate::GuestIdentity::Unknown);
 }

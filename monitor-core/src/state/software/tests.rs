@@ -23,13 +23,13 @@ fn view(pool: &TestPool, key: &str) -> SoftwareView {
 #[test]
 fn github_is_asked_about_each_version_once_in_a_while() {
     let mut pool = pool(&[("a", "2.1.0"), ("b", "2.1.0"), ("c", "2.2.0")]);
-    let ask = |pool: &mut TestPool| pool.monitor.begin_software_questions(pool.now);
+    let ask = |pool: &mut TestPool| pool.monitor.start_software_queries(pool.now);
     assert_eq!(ask(&mut pool), ["2.1.0", "2.2.0"]);
     assert_eq!(ask(&mut pool), [""; 0]);
     for version in ["2.1.0", "2.2.0"] {
         let answer = Ok(Support::Open);
         pool.monitor
-            .handle_software_answer(version, answer, pool.now);
+            .handle_software_support(version, answer, pool.now);
     }
     pool.pass(Duration::from_hours(6) - Duration::from_secs(1));
     assert_eq!(ask(&mut pool), [""; 0]);
@@ -47,16 +47,16 @@ fn a_question_that_failed_is_put_again_later_and_not_before_github_wants() {
     let mut pool = pool(&[("a", "2.1.0")]);
     let minute = Duration::from_mins(1);
     for (retry_after, pause) in [(None, 5 * minute), (Some(60 * minute), 60 * minute)] {
-        assert_eq!(pool.monitor.begin_software_questions(pool.now).len(), 1);
+        assert_eq!(pool.monitor.start_software_queries(pool.now).len(), 1);
         pool.monitor
-            .handle_software_answer("2.1.0", Err(retry_after), pool.now);
+            .handle_software_support("2.1.0", Err(retry_after), pool.now);
         assert_eq!(view(&pool, "a").support, None);
         pool.pass(pause - Duration::from_millis(1));
-        assert_eq!(pool.monitor.begin_software_questions(pool.now), [""; 0]);
+        assert_eq!(pool.monitor.start_software_queries(pool.now), [""; 0]);
         // Chance adds up to half of it.
         pool.pass(pause / 2);
     }
-    assert_eq!(pool.monitor.begin_software_questions(pool.now).len(), 1);
+    assert_eq!(pool.monitor.start_software_queries(pool.now).len(), 1);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn an_end_that_is_near_is_warned_of_for_every_profile_that_has_it() {
         let answer = Ok(Support::Until(ends_at));
         let warnings = pool
             .monitor
-            .handle_software_answer("2.1.0", answer, pool.now);
+            .handle_software_support("2.1.0", answer, pool.now);
         let sentence = |key: &str| {
             let what = expected?;
             Some(format!(
@@ -97,7 +97,7 @@ fn an_end_that_is_near_is_warned_of_for_every_profile_that_has_it() {
         let answer = Ok(support);
         let warnings = pool
             .monitor
-            .handle_software_answer("2.2.0", answer, pool.now + 999 * DAY);
+            .handle_software_support("2.2.0", answer, pool.now + 999 * DAY);
         assert_eq!(warnings, [""; 0]);
     }
 }
@@ -120,7 +120,7 @@ fn the_newest_runner_of_a_profile_tells_its_version_also_when_it_is_gone() {
 fn what_is_no_version_is_not_asked_about() {
     for version in ["", "2.1.0/../../user", "2 1", "é", &"1".repeat(33)] {
         let mut pool = pool(&[("a", version)]);
-        assert_eq!(pool.monitor.begin_software_questions(pool.now), [""; 0]);
+        assert_eq!(pool.monitor.start_software_queries(pool.now), [""; 0]);
         assert!(pool.monitor.software_views().is_empty(), "{version}");
     }
 }

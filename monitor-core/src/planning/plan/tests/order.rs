@@ -77,7 +77,7 @@ fn nothing_is_created_while_something_is_to_be_destroyed() {
         ["destroy runner 0 (linux): its guest is gone"]
     );
     assert_eq!(
-        pool.refusals(),
+        pool.shortfalls(),
         ["1 more of linux: others have to be destroyed first"]
     );
     let tasks = pool.begin();
@@ -103,7 +103,7 @@ fn a_runner_that_cannot_be_destroyed_holds_up_the_others_only_for_a_while() {
     pool.look();
     assert_eq!(pool.steps(), [""; 0]);
     assert_eq!(
-        pool.refusals(),
+        pool.shortfalls(),
         ["1 more of linux: others have to be destroyed first"]
     );
     pool.pass(Duration::from_secs(5));
@@ -112,7 +112,7 @@ fn a_runner_that_cannot_be_destroyed_holds_up_the_others_only_for_a_while() {
     let no_room = "1 more of linux: each needs 1 hugepages of 1G and 0B of memory, \
                    and 2 hugepages of 1G and 0B of memory are in use";
     assert_eq!(
-        pool.refusals(),
+        pool.shortfalls(),
         [no_room],
         "it still counts against capacity"
     );
@@ -168,7 +168,7 @@ fn what_the_host_has_is_never_exceeded_and_shared_fairly() {
     pool.settle();
     let healthy = ["big", "linux", "windows"].map(|key| pool.counts(key).healthy);
     assert_eq!(healthy, [1, 3, 4]);
-    assert!(pool.refusals()[0].starts_with("1 more of big: each needs 5 hugepages"));
+    assert!(pool.shortfalls()[0].starts_with("1 more of big: each needs 5 hugepages"));
     // Whatever comes and goes, there is never more than fits.
     for id in 0..20 {
         if pool.status(id) == Some(RunnerStatus::Idle) {
@@ -190,7 +190,7 @@ fn creations_come_a_few_at_a_time() {
     pool.look();
     assert_eq!(pool.begin().len(), 8);
     assert_eq!(
-        pool.refusals(),
+        pool.shortfalls(),
         ["12 more of linux: enough are being created"]
     );
     assert_eq!(pool.steps(), [""; 0]);
@@ -204,7 +204,7 @@ fn a_guest_of_an_unknown_profile_without_a_record_lets_nothing_be_created() {
     pool.world.registrations.get_mut(&id).unwrap().busy = true;
     pool.look();
     assert_eq!(
-        pool.refusals(),
+        pool.shortfalls(),
         [
             "1 more of linux: there is a guest without a record, of a profile that is not in the settings"
         ]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{registration::RegistrationStatus, wire::RunnerStatus};
 
 use crate::{
-    Look, RunnerId,
+    Poll, RunnerId,
     testing::{TestPool, policy},
 };
 
@@ -96,8 +96,8 @@ fn an_outage_of_github_is_not_counted_against_a_job() {
     take(&mut pool);
     for _ in 0..2 {
         let now = pool.now;
-        let look = Look::Registrations;
-        pool.monitor.handle_look_failed(look, None, now);
+        let look = Poll::Registrations;
+        pool.monitor.handle_poll_failed(look, None, now);
         pool.pass(Duration::from_secs(1800));
         pool.look_at_guests();
         assert_eq!(pool.steps(), [""; 0]);
@@ -128,7 +128,7 @@ fn a_runner_that_is_online_is_idle_and_one_that_is_not_is_starting_for_a_while()
 fn timeouts_end_only_after_their_last_moment() {
     let mut pool = TestPool::new(policy(&[("linux", 1)]));
     pool.turn();
-    let created_at = pool.monitor.intent.runners[&RunnerId(0)].created_at;
+    let created_at = pool.monitor.durable.runners[&RunnerId(0)].created_at;
     pool.now = created_at + Duration::from_secs(100) - Duration::from_millis(2);
     pool.look();
     assert_eq!(pool.steps(), [""; 0]);
