@@ -1,5 +1,5 @@
-# Runs what the monitor has for this guest. Where the monitor is, and what this guest proves itself with,
-# stands among the strings of its SMBIOS.
+# Requests a script from the monitor and runs it. The monitor's URL and the secret of this guest are in the
+# OEM strings of its SMBIOS.
 $ErrorActionPreference = 'Stop'
 $strings = (Get-CimInstance Win32_ComputerSystem).OEMStringArray
 function Find-String($name) {

@@ -1,5 +1,5 @@
-# Run once, when Windows has just been installed: the remaining drivers, and what asks the monitor at
-# every log-on what to do. From then on this guest, and each runner that is made of its disk, does that.
+# Runs once after the installation of Windows: installs the remaining drivers, and a task that requests a
+# script from the monitor at every log-on and runs it, in this guest and in each runner made from its disk.
 $ErrorActionPreference = 'Stop'
 $config = (Get-Volume -FileSystemLabel CI-RUNNERS).DriveLetter + ':'
 $drivers = (Get-Volume | Where-Object FileSystemLabel -like 'virtio-win*').DriveLetter + ':'
