@@ -1,47 +1,51 @@
-# What one does here every day. `just` lists it.
+# Everyday commands. `just` lists them.
 
 # List the recipes
 default:
     @{{ just_executable() }} --list --unsorted
 
-# Show it all at work on this machine: an emulated GitHub, two monitors and a queue
+# Run the demo: an emulated GitHub, two monitors and a queue on this machine
 demo *arguments:
     cargo demo {{ arguments }}
 
-# Run the tests: all, or those whose name has the given word in it
+# Run the tests: all, or those whose name contains the given word
 test *word:
     cargo test --workspace --locked {{ word }}
 
-# Run the suite of real virtual machines: libvirt, QEMU, tiny guests (installs what is missing)
+# Run the tests with real virtual machines: libvirt, QEMU, tiny guests (installs what is missing)
 guests *word:
     monitor/tests/guests/run {{ word }}
 
-# Follow the page on virtual machines in a bare Debian 12 of its own, up to a job that runs in a guest
+# Follow the book's page on virtual machines in a bare Debian 12, up to a job that runs in a guest
 walk:
     docs/walk/run
 
-# Simulate as many seeds as given, 1000 without a number; `just sim 1 --seed N --trace` replays one
+# Simulate the given number of seeds (default 1000); `just sim 1 --seed N --trace` replays one
 sim *arguments:
     cargo run --release --quiet --bin simulate -- {{ arguments }}
 
-# Fuzz everything that reads from outside, each target for so many seconds (needs cargo-fuzz)
+# Fuzz every parser of outside input, each target for the given number of seconds (needs cargo-fuzz)
 fuzz seconds="15":
     fuzz/run {{ seconds }}
 
-# Hold our client, the monitor and the emulator to GitHub's own description (installs npm packages)
+# Check our client, the monitor and the emulator against GitHub's API description (installs npm packages)
 contract *word:
     contract/run {{ word }}
 
-# Check the format and every lint
+# Check the formatting and run all lints
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
     cargo clippy --package contract --test contract --locked -- -D warnings
     cargo clippy --package monitor --test guests --locked -- -D warnings
 
-# Run everything that has to be green before a change may land
+# Run every check that a change must pass
 ci:
     .ci/run
+
+# Run one of the checks that take longer: simulation, workday, planted-bugs, mutants, fuzzing, walk, or all
+nightly check *arguments:
+    .ci/nightly {{ check }} {{ arguments }}
 
 # Check licences, advisories and sources of the dependencies (needs cargo-deny)
 deny:
