@@ -82,16 +82,15 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes a job out for good.
     /// A ticket may be older than the one that this queue knows its job by: when the queue was
-    /// restarted, and an enqueue that was long under way arrived before the ticket did. The job
-    /// then stands where the older one says.
+    /// restarted, and an enqueue that was long under way arrived before the ticket did. From then
+    /// on the job's place is that of the older ticket, whatever state the job is in: one that is
+    /// being forwarded can return to the queue.
     pub(super) fn take_older_place(&mut self, now: Timestamp, claims: &Claims) {
         let Some(job) = self.jobs.get_mut(&claims.request.unique_id) else {
             return;
         };
-        // While it is being forwarded it need not care.
-        if !matches!(job.state, State::Waiting) || job.claims.enqueued_at <= claims.enqueued_at {
+        if job.claims.enqueued_at <= claims.enqueued_at {
             return;
         }
         let newer = std::mem::replace(&mut job.claims, claims.clone());
@@ -99,13 +98,20 @@ impl Queue {
         let JobRequest {
             profile_key, count, ..
         } = &claims.request;
-        if let Some(line) = self.lines.get_mut(profile_key) {
+        if job.is_in_line()
+            && let Some(line) = self.lines.get_mut(profile_key)
+        {
+            let is_forwarding = matches!(job.state, State::Forwarding { .. });
             line.leave(&newer.place(), *count);
             line.join(claims.place(), *count);
+            if is_forwarding {
+                line.set_forwarding(&claims.place(), *count);
+            }
         }
         self.dispatch(now, profile_key);
     }
 
+    /// Takes a job out for good.
     pub(super) fn retire(&mut self, unique_id: &UniqueId, retirement: Retirement) {
         let Some(job) = self.jobs.remove(unique_id) else {
             return;

@@ -33,7 +33,7 @@ impl Context {
             now: started_at,
             rng: Rng::from_seed(scenario.seed),
             statistics: Statistics::default(),
-            invariants: Invariants::new(scenario.seed, scenario.queue_count, started_at),
+            invariants: Invariants::new(scenario.seed, started_at),
             schedule: Schedule::default(),
             is_traced,
             scenario,

@@ -4,7 +4,11 @@
 //! destroyed while busy, how long a client was silent. Only the order of jobs is read from the
 //! queue's own state. What must hold at the end of a run is checked in `liveness`.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use emulator::model::Offer;
 use queue_core::{
@@ -49,13 +53,14 @@ impl fmt::Display for Violation {
 /// The state that the checks need, and the first violation.
 pub struct Invariants {
     seed: u64,
-    queue_count: usize,
     started_at: Timestamp,
     first_violation: Option<Violation>,
     /// The job to whose client each runner was given, by server and runner.
     owners: BTreeMap<(String, u64), UniqueId>,
     /// The tickets of the clients that wait.
     tickets: BTreeMap<UniqueId, Claims>,
+    /// The tickets that each queue process has received since its start.
+    presented: BTreeSet<(usize, Place)>,
     /// When each queue last had contact with each client, by client and queue.
     contacts: BTreeMap<(usize, usize), Contact>,
 }
@@ -79,14 +84,14 @@ pub struct ClientFacts<'a> {
 }
 
 impl Invariants {
-    pub fn new(seed: u64, queue_count: usize, started_at: Timestamp) -> Self {
+    pub fn new(seed: u64, started_at: Timestamp) -> Self {
         Self {
             seed,
-            queue_count,
             started_at,
             first_violation: None,
             owners: BTreeMap::new(),
             tickets: BTreeMap::new(),
+            presented: BTreeSet::new(),
             contacts: BTreeMap::new(),
         }
     }
@@ -176,6 +181,7 @@ impl Invariants {
     pub fn check_forward(
         &mut self,
         now: Timestamp,
+        index: usize,
         queue: &Queue,
         rules: &Rules,
         forward: &Forward,
@@ -190,7 +196,7 @@ impl Invariants {
             let description =
                 format!("{unique_id} was forwarded because of a report that is {age:?} old");
             self.violate(now, 6, description);
-        } else if let Some(passed_over) = self.passed_over(now, queue, &forward.request) {
+        } else if let Some(passed_over) = self.passed_over(now, index, queue, &forward.request) {
             let description = format!("{unique_id} was forwarded before {passed_over}");
             self.violate(now, 3, description);
         }
@@ -200,6 +206,7 @@ impl Invariants {
     fn passed_over(
         &self,
         now: Timestamp,
+        index: usize,
         queue: &Queue,
         forwarded: &JobRequest,
     ) -> Option<UniqueId> {
@@ -209,12 +216,12 @@ impl Invariants {
         }
         let reach = queue.fleet().reach(&forwarded.profile_key, now);
         let job = queue.jobs().find(|job| job.request() == forwarded)?;
-        let position = self.position_by_ticket(&job.claims);
+        let position = self.position_by_ticket(index, &job.claims);
         let passed_over = queue.jobs().find(|other| {
             let request = other.request();
             request.profile_key == forwarded.profile_key
                 && matches!(other.state, State::Waiting)
-                && self.position_by_ticket(&other.claims) < position
+                && self.position_by_ticket(index, &other.claims) < position
                 && request.count.get() <= reach
                 && queue
                     .fleet()
@@ -224,12 +231,16 @@ impl Invariants {
         Some(passed_over?.request().unique_id.clone())
     }
 
-    /// A job's position by the ticket that its client holds. With two queues there can be two
-    /// tickets for one job, when the reply to an enqueue was lost; each queue then uses its own.
-    fn position_by_ticket(&self, claims: &Claims) -> Place {
-        match self.tickets.get(&claims.request.unique_id) {
-            Some(ticket) if self.queue_count == 1 => ticket.place(),
-            _ => claims.place(),
+    /// A job's position by the oldest ticket for it that the queue has seen since its start: the
+    /// one that it issued itself, or the one that the client holds and has presented. A ticket that
+    /// is still on its way cannot count. There can be two tickets for one job, when the reply to an
+    /// enqueue was lost.
+    fn position_by_ticket(&self, index: usize, claims: &Claims) -> Place {
+        let own = claims.place();
+        let held = self.tickets.get(&claims.request.unique_id);
+        match held.map(Claims::place) {
+            Some(held) if self.presented.contains(&(index, held.clone())) => own.min(held),
+            _ => own,
         }
     }
 
@@ -269,6 +280,16 @@ impl Invariants {
     pub fn observe_ticket(&mut self, ticket: Claims) {
         self.tickets
             .insert(ticket.request.unique_id.clone(), ticket);
+    }
+
+    /// A queue has received a take with this ticket.
+    pub fn observe_presented_ticket(&mut self, queue: usize, ticket: &Claims) {
+        self.presented.insert((queue, ticket.place()));
+    }
+
+    /// A queue has started, and knows of no ticket yet.
+    pub fn observe_queue_start(&mut self, queue: usize) {
+        self.presented.retain(|(index, _)| *index != queue);
     }
 
     /// A client no longer waits.

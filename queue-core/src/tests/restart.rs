@@ -4,7 +4,10 @@ use super::{
     scene::{Scene, ticket},
     word::linux,
 };
-use crate::events::Refusal;
+use crate::{
+    events::{Input, Refusal},
+    job::Claims,
+};
 
 #[test]
 fn jobs_come_back_to_their_old_places_in_whatever_order_they_ask() {
@@ -276,6 +279,77 @@ fn of_two_tickets_for_one_job_the_older_one_says_where_it_stands() {
     assert_eq!(scene.get(&older), [1]);
     assert_eq!(scene.get(&newer), [1]);
     scene.assert_quiet();
+}
+
+/// Two jobs enqueued one after the other at a queue that was then restarted. An enqueue of the
+/// first one, sent before the restart, arrives after the second one's ticket.
+fn first_job_recreated_behind_second() -> (Scene, Claims, Claims) {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(1, &[]));
+    let first = scene.enqueue("first", "linux", 1);
+    let second = scene.enqueue("second", "linux", 1);
+    scene.restart();
+    scene.report("a", linux(1, &[]));
+    scene.wait(&second);
+    let recreated = scene.enqueue("first", "linux", 1);
+    assert!(recreated.enqueued_at > second.enqueued_at);
+    (scene, first, second)
+}
+
+#[test]
+fn order_follows_the_oldest_ticket_that_the_queue_has_seen() {
+    // The older ticket arrives before the first runner: its job is first.
+    let (mut scene, first, _) = first_job_recreated_behind_second();
+    scene.wait(&first);
+    scene.settle();
+    scene.report("a", linux(1, &[1]));
+    scene.forwarded("first", "a");
+
+    // It arrives after the first runner was assigned: the queue could not know of it.
+    let (mut scene, first, second) = first_job_recreated_behind_second();
+    scene.settle();
+    scene.report("a", linux(1, &[1]));
+    scene.forwarded("second", "a");
+    assert_eq!(scene.wait(&second).ahead, 0);
+    assert_eq!(scene.wait(&first).ahead, 0);
+    assert_eq!(scene.wait(&second).ahead, 1);
+}
+
+#[test]
+fn a_job_that_is_being_forwarded_takes_the_place_of_an_older_ticket() {
+    let (mut scene, first, second) = first_job_recreated_behind_second();
+    scene.settle();
+    scene.report("a", linux(2, &[1, 2]));
+    let of_second = scene.forwarded("second", "a");
+    let of_first = scene.forwarded("first", "a");
+    assert_eq!(scene.wait(&first).ahead, 0);
+    assert_eq!(scene.wait(&second).ahead, 1);
+    scene.refuse(&of_second);
+    scene.refuse(&of_first);
+    assert_eq!(scene.wait(&second).ahead, 1);
+    scene.report("a", linux(2, &[3]));
+    let of_first = scene.forwarded("first", "a");
+    scene.grant(&of_first, &[3]);
+    assert_eq!(scene.get(&first), [3]);
+}
+
+#[test]
+fn a_job_whose_runner_died_before_delivery_returns_to_the_place_of_an_older_ticket() {
+    let (mut scene, first, second) = first_job_recreated_behind_second();
+    scene.settle();
+    scene.report("a", linux(2, &[1, 2]));
+    scene.forwarded("second", "a");
+    let of_first = scene.forwarded("first", "a");
+    scene.grant(&of_first, &[2]);
+    // The older ticket is answered with the runners, but its client had hung up.
+    assert_eq!(scene.get(&first), [2]);
+    scene.handle(Input::Undelivered {
+        unique_id: "first".parse().unwrap(),
+    });
+    scene.pass(1);
+    scene.report("a", linux(2, &[]));
+    assert_eq!(scene.wait(&second).ahead, 1);
+    assert_eq!(scene.wait(&first).ahead, 0);
 }
 
 #[test]

@@ -85,6 +85,8 @@ impl QueueNode {
             etags: vec![None; names.len()],
             ..Self::new(self.index, names)
         };
+        let invariants = &mut environment.context.invariants;
+        invariants.observe_queue_start(self.index);
         for server in 0..self.server_names.len() {
             self.poll(environment, server);
         }
@@ -117,7 +119,11 @@ impl QueueNode {
                 request,
                 nonce,
             },
-            Request::Take(claims, hold) => Input::Take { call, claims, hold },
+            Request::Take(claims, hold) => {
+                let invariants = &mut environment.context.invariants;
+                invariants.observe_presented_ticket(self.index, &claims);
+                Input::Take { call, claims, hold }
+            }
             Request::Withdraw(by) => Input::Withdraw { call, by },
             Request::Poll(..) | Request::Forward(_) | Request::Release(..) => return,
         };
@@ -135,7 +141,7 @@ impl QueueNode {
         for output in &outputs {
             if let Output::Forward(forward) = output {
                 let invariants = &mut environment.context.invariants;
-                invariants.check_forward(now, core, &rules(), forward);
+                invariants.check_forward(now, self.index, core, &rules(), forward);
             }
         }
         for output in outputs {
