@@ -8,7 +8,7 @@ use std::{fmt::Display, str::FromStr};
 use actix_web::test::TestRequest;
 use libfuzzer_sys::fuzz_target;
 use daemon::{auth::Bearer, web::{accepts_json, preferred_wait, query}};
-use shared::values::{Attempt, Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId};
+use shared::values::{FencingToken, Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId};
 
 fn reads_as_written<T: FromStr<Err = InvalidValue> + Display + PartialEq>(text: &str) {
     if let Ok(value) = text.parse::<T>() {
@@ -22,7 +22,7 @@ fuzz_target!(|text: &str| {
     reads_as_written::<QualifiedRepo>(text);
     reads_as_written::<RunId>(text);
     reads_as_written::<Count>(text);
-    reads_as_written::<Attempt>(text);
+    reads_as_written::<FencingToken>(text);
     let request = TestRequest::default();
     let request = match actix_web::http::header::HeaderValue::from_str(text) {
         Ok(value) => request

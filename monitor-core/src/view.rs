@@ -107,6 +107,7 @@ impl Monitor {
                     runners: reservation.runners.iter().map(|it| it.id.0).collect(),
                     state: reservation.state,
                     attempt: reservation.latest_attempt(),
+                    enqueued_at: reservation.enqueued_at,
                 };
                 (unique_id.clone(), report)
             });

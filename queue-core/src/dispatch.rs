@@ -113,8 +113,8 @@ impl Queue {
             })
             .collect();
         job.state = State::Forwarding { attempt, asks };
-        if let Some(line) = self.lines.get_mut(&request.profile_key) {
-            line.set_forwarding(&place, request.count);
+        if let Some(line) = self.lines.get_mut(&request.spec.profile_key) {
+            line.set_forwarding(&place, request.spec.count);
         }
         for (server, count) in servers {
             self.timers.set(
@@ -125,12 +125,13 @@ impl Queue {
             self.fleet.begin_forward(
                 server,
                 (unique_id.clone(), attempt),
-                &request.profile_key,
+                &request.spec.profile_key,
                 count,
             );
             self.emit(Output::Forward(Forward {
                 server,
                 request: request.clone(),
+                enqueued_at: place.enqueued_at,
                 count,
                 attempt,
                 deadline_at,

@@ -2,6 +2,7 @@
 
 use shared::{
     clock::Timestamp,
+    job_spec::JobSpec,
     values::{ProfileKey, UniqueId},
     wire::ReservationState,
 };
@@ -20,7 +21,7 @@ impl Queue {
         request: JobRequest,
         nonce: u64,
     ) {
-        if let Some(job) = self.jobs.get_mut(&request.unique_id) {
+        if let Some(job) = self.jobs.get_mut(&request.spec.unique_id) {
             // The same enqueue again: its first answer may have been lost.
             if *job.request() == request {
                 job.heard_at = now;
@@ -42,7 +43,7 @@ impl Queue {
             enqueued_at,
             nonce,
         };
-        let profile_key = claims.request.profile_key.clone();
+        let profile_key = claims.request.spec.profile_key.clone();
         self.join(now, claims.clone());
         self.answer(call, Answer::Enqueued(claims));
         self.dispatch(now, &profile_key);
@@ -52,8 +53,8 @@ impl Queue {
     /// over.
     pub(super) fn readopt(&mut self, now: Timestamp, claims: &Claims) -> Result<(), Refusal> {
         self.rejoin(now, claims)?;
-        self.take_up_reservations(now, &claims.request.unique_id);
-        self.dispatch(now, &claims.request.profile_key);
+        self.take_up_reservations(now, &claims.request.spec.unique_id);
+        self.dispatch(now, &claims.request.spec.profile_key);
         Ok(())
     }
 
@@ -87,7 +88,7 @@ impl Queue {
     /// on the job's place is that of the older ticket, whatever state the job is in: one that is
     /// being forwarded can return to the queue.
     pub(super) fn take_older_place(&mut self, now: Timestamp, claims: &Claims) {
-        let Some(job) = self.jobs.get_mut(&claims.request.unique_id) else {
+        let Some(job) = self.jobs.get_mut(&claims.request.spec.unique_id) else {
             return;
         };
         if job.claims.enqueued_at <= claims.enqueued_at {
@@ -95,9 +96,9 @@ impl Queue {
         }
         let newer = std::mem::replace(&mut job.claims, claims.clone());
         job.newer_places.push(newer.place());
-        let JobRequest {
+        let JobSpec {
             profile_key, count, ..
-        } = &claims.request;
+        } = &claims.request.spec;
         if job.is_in_line()
             && let Some(line) = self.lines.get_mut(profile_key)
         {
@@ -117,16 +118,16 @@ impl Queue {
             return;
         };
         let request = job.request();
-        if let Some(line) = self.lines.get_mut(&request.profile_key) {
-            line.leave(&job.claims.place(), request.count);
+        if let Some(line) = self.lines.get_mut(&request.spec.profile_key) {
+            line.leave(&job.claims.place(), request.spec.count);
             if line.is_empty() {
-                self.lines.remove(&request.profile_key);
+                self.lines.remove(&request.spec.profile_key);
             }
         }
-        if let Some(count) = self.jobs_per_repo.get_mut(&request.qualified_repo) {
+        if let Some(count) = self.jobs_per_repo.get_mut(&request.spec.qualified_repo) {
             *count -= 1;
             if *count == 0 {
-                self.jobs_per_repo.remove(&request.qualified_repo);
+                self.jobs_per_repo.remove(&request.spec.qualified_repo);
             }
         }
         let places = job.newer_places.iter().cloned();
@@ -144,14 +145,14 @@ impl Queue {
         self.last_enqueued_at = self.last_enqueued_at.max(claims.enqueued_at);
         let request = &claims.request;
         self.lines
-            .entry(request.profile_key.clone())
+            .entry(request.spec.profile_key.clone())
             .or_default()
-            .join(claims.place(), request.count);
+            .join(claims.place(), request.spec.count);
         *self
             .jobs_per_repo
-            .entry(request.qualified_repo.clone())
+            .entry(request.spec.qualified_repo.clone())
             .or_default() += 1;
-        let unique_id = request.unique_id.clone();
+        let unique_id = request.spec.unique_id.clone();
         self.jobs.insert(unique_id.clone(), Job::new(claims, now));
         self.watch_for_silence(now, &unique_id);
     }
@@ -159,7 +160,7 @@ impl Queue {
     fn may_join(&self, now: Timestamp, request: &JobRequest) -> Result<(), Refusal> {
         let is_name_in_use = self
             .fleet
-            .reservations(&request.unique_id)
+            .reservations(&request.spec.unique_id)
             .iter()
             .any(|(_, reservation)| reservation.state == ReservationState::Used);
         if is_name_in_use {
@@ -171,7 +172,7 @@ impl Queue {
         }
         let jobs_of_repo = self
             .jobs_per_repo
-            .get(&request.qualified_repo)
+            .get(&request.spec.qualified_repo)
             .copied()
             .unwrap_or_default();
         if let Some(jobs_max) = self.rules.jobs_per_repo_max
@@ -179,7 +180,7 @@ impl Queue {
         {
             return Err(Refusal::TooManyJobsOfRepository { jobs_max });
         }
-        self.is_satisfiable(now, &request.profile_key, request.count.get())
+        self.is_satisfiable(now, &request.spec.profile_key, request.spec.count.get())
     }
 
     fn is_satisfiable(

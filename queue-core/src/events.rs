@@ -159,6 +159,8 @@ pub struct Forward {
     pub server: ServerId,
     /// For whom.
     pub request: JobRequest,
+    /// When the job was enqueued: distinguishes it from an earlier job of the same name.
+    pub enqueued_at: Timestamp,
     /// How many of the job's runners this server is asked for.
     pub count: Count,
     /// Strictly growing, over all forwards and releases of this queue.

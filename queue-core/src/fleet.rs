@@ -335,10 +335,14 @@ impl Fleet {
     }
 }
 
-/// Whether a reservation can be of a job enqueued at `enqueued_at`, and not of an earlier one
-/// that had the same name: an attempt is never smaller than the moment it was made at.
+/// Whether a reservation is of the job of this name that was enqueued at `enqueued_at`, and not of
+/// an earlier one. One that a queue made and whose time of enqueueing its monitor does not report
+/// (an older monitor, or an older queue) is taken to be: names are hardly ever used twice.
 pub fn is_of_job(reservation: &ReservationReport, enqueued_at: Timestamp) -> bool {
-    reservation.attempt >= enqueued_at.as_micros()
+    match reservation.enqueued_at {
+        Some(reserved) => reserved >= enqueued_at,
+        None => reservation.attempt > 0,
+    }
 }
 
 fn set<K: Ord + Clone>(

@@ -109,7 +109,7 @@ impl Queue {
         let Some(job) = self.jobs.get_mut(unique_id) else {
             return;
         };
-        let profile_key = job.request().profile_key.clone();
+        let profile_key = job.request().spec.profile_key.clone();
         self.fleet
             .granted(server, &profile_key, runners.iter().map(|runner| runner.id));
         let State::Forwarding { asks, .. } = &mut job.state else {
@@ -134,7 +134,7 @@ impl Queue {
         let servers: Vec<ServerId> = grants.iter().map(|grant| grant.server).collect();
         job.state = State::Reserved(grants);
         let place = job.claims.place();
-        let count = job.request().count;
+        let count = job.request().spec.count;
         let mut is_contended = false;
         if let Some(line) = self.lines.get_mut(&profile_key) {
             line.leave(&place, count);
@@ -166,8 +166,8 @@ impl Queue {
         let Some(job) = self.jobs.get_mut(unique_id) else {
             return;
         };
-        let profile_key = job.request().profile_key.clone();
-        let (place, count) = (job.claims.place(), job.request().count);
+        let profile_key = job.request().spec.profile_key.clone();
+        let (place, count) = (job.claims.place(), job.request().spec.count);
         let State::Forwarding { attempt, mut asks } =
             std::mem::replace(&mut job.state, State::Waiting)
         else {
@@ -216,7 +216,7 @@ impl Queue {
             return;
         };
         if !job.is_shut_out(server, now) && job.shut_out_until.remove(&server).is_some() {
-            let profile_key = job.request().profile_key.clone();
+            let profile_key = job.request().spec.profile_key.clone();
             self.learn_reservation(now, unique_id);
             self.dispatch(now, &profile_key);
         }

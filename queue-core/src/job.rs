@@ -25,29 +25,17 @@
 
 use std::collections::BTreeMap;
 
-use shared::{
-    clock::Timestamp,
-    values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
-    wire::TakenRunner,
-};
+use shared::{clock::Timestamp, job_spec::JobSpec, values::Count, wire::TakenRunner};
 
 use super::{events::CallId, fleet::ServerId, line::Place};
 
 /// What a client asked for. Two enqueues with the same request are the same job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRequest {
-    /// The job's name, chosen by its client.
-    pub unique_id: UniqueId,
-    /// The kind of runner.
-    pub profile_key: ProfileKey,
-    /// How many runners, all at once.
-    pub count: Count,
+    /// Which job, and what it needs.
+    pub spec: JobSpec,
     /// Whether the count was asked for by name: the answer is then an array.
     pub is_array: bool,
-    /// The repository it is for.
-    pub qualified_repo: QualifiedRepo,
-    /// The workflow run it is for.
-    pub run_id: RunId,
 }
 
 /// What a ticket says: enough to put the job back where it was.
@@ -66,7 +54,7 @@ impl Claims {
     pub fn place(&self) -> Place {
         Place {
             enqueued_at: self.enqueued_at,
-            unique_id: self.request.unique_id.clone(),
+            unique_id: self.request.spec.unique_id.clone(),
         }
     }
 }

@@ -45,7 +45,7 @@ impl Queue {
     pub(super) fn withdraw(&mut self, now: Timestamp, call: CallId, by: JobReference) {
         let unique_id = match &by {
             JobReference::Operator(unique_id) => unique_id.clone(),
-            JobReference::Ticket(claims) => claims.request.unique_id.clone(),
+            JobReference::Ticket(claims) => claims.request.spec.unique_id.clone(),
         };
         if self.referenced(&by).is_some() {
             self.give_up(now, &unique_id, Retirement::Withdrawn);
@@ -81,7 +81,7 @@ impl Queue {
         match by {
             JobReference::Operator(unique_id) => self.jobs.get(unique_id),
             JobReference::Ticket(claims) => {
-                self.jobs.get(&claims.request.unique_id).filter(|job| {
+                self.jobs.get(&claims.request.spec.unique_id).filter(|job| {
                     *job.request() == claims.request && self.retired.get(&claims.place()).is_none()
                 })
             }
@@ -94,7 +94,7 @@ impl Queue {
             return;
         };
         let claims = job.claims.clone();
-        let profile_key = job.request().profile_key.clone();
+        let profile_key = job.request().spec.profile_key.clone();
         let state = std::mem::replace(&mut job.state, State::Waiting);
         match state {
             State::Waiting => {}

@@ -100,7 +100,7 @@ impl Queue {
     /// Has everything else destroyed that servers report to hold for this job, whoever reserved
     /// it: its client gives it up.
     pub(super) fn owe_release_of_reported(&mut self, now: Timestamp, claims: &Claims) {
-        let unique_id = &claims.request.unique_id;
+        let unique_id = &claims.request.spec.unique_id;
         let held: Vec<ServerId> = self
             .fleet
             .reservations(unique_id)
@@ -211,7 +211,7 @@ impl Queue {
         let Some(job) = self.jobs.get(unique_id) else {
             return;
         };
-        let profile_key = job.request().profile_key.clone();
+        let profile_key = job.request().spec.profile_key.clone();
         self.drop_release(server, unique_id);
         let owed = OwedRelease {
             attempt,

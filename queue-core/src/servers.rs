@@ -33,7 +33,7 @@ impl Queue {
             let profile_key = self
                 .jobs
                 .get(&unique_id)
-                .map(|job| job.request().profile_key.clone());
+                .map(|job| job.request().spec.profile_key.clone());
             if self.learn_reservation(now, &unique_id) {
                 // It may have stopped others, whether or not this server has that profile.
                 profiles.extend(profile_key);
@@ -92,7 +92,7 @@ impl Queue {
         if !matches!(job.state, State::Waiting) {
             return false;
         }
-        let mut missing = job.request().count.get();
+        let mut missing = job.request().spec.count.get();
         // What more than enough servers hold, because several queues asked for it, is not all
         // taken: the rest is left to its deadline.
         let fits = |&(_, count): &(ServerId, Count)| {
@@ -209,11 +209,11 @@ impl Queue {
             return;
         };
         self.lines
-            .entry(request.profile_key.clone())
+            .entry(request.spec.profile_key.clone())
             .or_default()
-            .join(place, request.count);
+            .join(place, request.spec.count);
         self.give_back_grants(now, unique_id, grants, false);
-        self.dispatch(now, &request.profile_key);
+        self.dispatch(now, &request.spec.profile_key);
     }
 
     fn answers_again(&mut self, now: Timestamp, server: ServerId, was_fresh: bool) {

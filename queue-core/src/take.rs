@@ -25,7 +25,7 @@ impl Queue {
         claims: &Claims,
         hold: Option<Duration>,
     ) {
-        let unique_id = &claims.request.unique_id;
+        let unique_id = &claims.request.spec.unique_id;
         if self
             .referenced(&JobReference::Ticket(claims.clone()))
             .is_none()
@@ -127,8 +127,8 @@ impl Queue {
     pub(super) fn waiting_answer(&self, now: Timestamp, unique_id: &UniqueId) -> WaitingAnswer {
         let ahead = self.jobs.get(unique_id).map_or(0, |job| self.ahead_of(job));
         let estimate = self.jobs.get(unique_id).and_then(|job| {
-            let rhythm = self.rhythms.get(&job.request().profile_key)?;
-            rhythm.estimate(now, ahead + job.request().count.get())
+            let rhythm = self.rhythms.get(&job.request().spec.profile_key)?;
+            rhythm.estimate(now, ahead + job.request().spec.count.get())
         });
         let retry_after_seconds =
             (1 + ahead as u64 / JOBS_AHEAD_PER_SECOND).min(RETRY_AFTER_SECONDS_MAX);
@@ -140,7 +140,7 @@ impl Queue {
     }
 
     pub(super) fn ahead_of(&self, job: &Job) -> usize {
-        let line = self.lines.get(&job.request().profile_key);
+        let line = self.lines.get(&job.request().spec.profile_key);
         line.map_or(0, |line| line.ahead_of(&job.claims.place()))
     }
 

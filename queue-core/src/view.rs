@@ -110,8 +110,8 @@ impl Queue {
         if !self.is_settled(now) {
             return Why::Settling;
         }
-        let wanted = request.count.get();
-        match self.fleet.reach(&request.profile_key, now) {
+        let wanted = request.spec.count.get();
+        match self.fleet.reach(&request.spec.profile_key, now) {
             0 => return Why::NoServer,
             reachable if reachable < wanted => return Why::TooFewReachable { reachable },
             _ => {}
@@ -120,7 +120,7 @@ impl Queue {
             0 => {
                 let idle = self
                     .fleet
-                    .offers(&request.profile_key, now)
+                    .offers(&request.spec.profile_key, now)
                     .iter()
                     .map(|(_, idle)| idle)
                     .sum();
@@ -156,12 +156,12 @@ impl Queue {
 
     fn status_of(&self, now: Timestamp, job: &Job) -> JobStatus {
         let request = job.request();
-        let waiting = self.waiting_answer(now, &request.unique_id);
+        let waiting = self.waiting_answer(now, &request.spec.unique_id);
         let ahead = job.is_in_line().then_some(waiting.ahead as u64);
         JobStatus {
-            unique_id: request.unique_id.clone(),
-            profile_key: request.profile_key.clone(),
-            count: request.count.get(),
+            unique_id: request.spec.unique_id.clone(),
+            profile_key: request.spec.profile_key.clone(),
+            count: request.spec.count.get(),
             state: job.state_name().to_owned(),
             waited_seconds: now.since(job.claims.enqueued_at).as_secs(),
             position: ahead.map(|ahead| ahead + 1),
@@ -192,12 +192,12 @@ impl Queue {
             let job = self.jobs.get(&place.unique_id)?;
             let request = job.request();
             Some(JobView {
-                unique_id: request.unique_id.clone(),
-                count: request.count.get(),
-                qualified_repo: request.qualified_repo.to_string(),
-                run_id: request.run_id.0,
+                unique_id: request.spec.unique_id.clone(),
+                count: request.spec.count.get(),
+                qualified_repo: request.spec.qualified_repo.to_string(),
+                run_id: request.spec.run_id.0,
                 waited_seconds: now.since(job.claims.enqueued_at).as_secs(),
-                estimate: self.waiting_answer(now, &request.unique_id).estimate,
+                estimate: self.waiting_answer(now, &request.spec.unique_id).estimate,
                 why: self.why(now, job).to_string(),
             })
         });

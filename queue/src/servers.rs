@@ -11,7 +11,7 @@ use shared::{
     clock::Timestamp,
     secret::Secret,
     settings::BaseUrl,
-    values::Attempt,
+    values::FencingToken,
     wire::{MonitorDashboard, TakeAnswer, TakenRunner},
 };
 use tokio::sync::mpsc;
@@ -57,10 +57,10 @@ pub struct Server {
 
 impl Server {
     /// An attempt of this queue as it stands on the wire.
-    fn attempt(&self, number: u64) -> Attempt {
-        Attempt {
-            queue: self.queue,
-            number,
+    fn attempt(&self, number: u64) -> FencingToken {
+        FencingToken {
+            instance: self.queue,
+            sequence: number,
         }
     }
 }
@@ -180,7 +180,7 @@ async fn take(server: &Server, forward: Forward) {
         Err(error) => {
             log::warn!(
                 "failed to take a runner for {} at {}: {error}",
-                forward.request.unique_id,
+                forward.request.spec.unique_id,
                 server.base_url
             );
             if error.is_ambiguous() {
@@ -195,27 +195,28 @@ async fn take(server: &Server, forward: Forward) {
     };
     server.driver.handle(Input::Forwarded {
         server: server.id,
-        unique_id: forward.request.unique_id,
+        unique_id: forward.request.spec.unique_id,
         attempt: forward.attempt,
         outcome,
     });
 }
 
 async fn ask_for_runners(server: &Server, forward: &Forward) -> Result<Answer, HttpError> {
-    let request = &forward.request;
-    let count = if request.is_array {
+    let job = &forward.request.spec;
+    let count = if forward.request.is_array {
         format!("/{}", forward.count)
     } else {
         String::new()
     };
     // Nothing in here needs escaping: the form of each value allows only what may stand in a URL.
     let url = server.base_url.join(&format!(
-        "profile/{}/take{count}?unique_id={}&qualified_repo={}&run_id={}&attempt={}",
-        request.profile_key,
-        request.unique_id,
-        request.qualified_repo,
-        request.run_id,
+        "profile/{}/take{count}?unique_id={}&qualified_repo={}&run_id={}&attempt={}&enqueued_at={}",
+        job.profile_key,
+        job.unique_id,
+        job.qualified_repo,
+        job.run_id,
         server.attempt(forward.attempt),
+        forward.enqueued_at.as_micros(),
     ));
     let mut call = Call::new(Method::POST, &url).header("accept", "application/json");
     call.bearer = Some(&server.api_token);
@@ -225,7 +226,7 @@ async fn ask_for_runners(server: &Server, forward: &Forward) -> Result<Answer, H
 }
 
 fn outcome_of(server: &Server, forward: &Forward, answer: &Answer) -> ForwardOutcome {
-    let what = format_args!("{} for {}", server.base_url, forward.request.unique_id);
+    let what = format_args!("{} for {}", server.base_url, forward.request.spec.unique_id);
     if answer.status == StatusCode::OK {
         return match answer.json::<TakeAnswer>().map(TakeAnswer::into_runners) {
             Ok(runners) if runners.is_empty() => ForwardOutcome::Refused,
@@ -252,7 +253,7 @@ fn outcome_of(server: &Server, forward: &Forward, answer: &Answer) -> ForwardOut
 /// Adds what clients are told and monitors do not say: where each runner is and, for those of
 /// older monitors, the label that such a monitor gives what it has reserved.
 fn complete(server: &Server, forward: &Forward, runners: Vec<TakenRunner>) -> Vec<TakenRunner> {
-    let reserved_for = || format!("reserved-for:{}", forward.request.unique_id);
+    let reserved_for = || format!("reserved-for:{}", forward.request.spec.unique_id);
     let completed = |runner: TakenRunner| TakenRunner {
         server: Some(server.base_url.as_str().to_owned()),
         label: runner.label.or_else(|| Some(reserved_for())),

@@ -16,6 +16,7 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
+    job_spec::JobSpec,
     secret::Secret,
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
@@ -86,12 +87,12 @@ impl TicketKey {
     pub fn sign(&self, claims: &Claims, lifetime: Duration) -> String {
         let request = &claims.request;
         let payload = Payload {
-            sub: request.unique_id.clone(),
-            profile_key: request.profile_key.clone(),
-            count: request.count,
+            sub: request.spec.unique_id.clone(),
+            profile_key: request.spec.profile_key.clone(),
+            count: request.spec.count,
             is_array: request.is_array,
-            qualified_repo: request.qualified_repo.clone(),
-            run_id: request.run_id,
+            qualified_repo: request.spec.qualified_repo.clone(),
+            run_id: request.spec.run_id,
             enqueued_at_micros: claims.enqueued_at.as_micros(),
             exp: (claims.enqueued_at + lifetime).as_seconds(),
             jti: claims.nonce.to_string(),
@@ -126,12 +127,14 @@ impl TicketKey {
         let payload: Payload = serde_json::from_slice(&payload).map_err(|_| WrongTicket)?;
         Ok(Claims {
             request: JobRequest {
-                unique_id: payload.sub,
-                profile_key: payload.profile_key,
-                count: payload.count,
+                spec: JobSpec {
+                    unique_id: payload.sub,
+                    profile_key: payload.profile_key,
+                    count: payload.count,
+                    qualified_repo: payload.qualified_repo,
+                    run_id: payload.run_id,
+                },
                 is_array: payload.is_array,
-                qualified_repo: payload.qualified_repo,
-                run_id: payload.run_id,
             },
             enqueued_at: Timestamp::from_micros(payload.enqueued_at_micros),
             nonce: payload.jti.parse().map_err(|_| WrongTicket)?,
@@ -232,12 +235,14 @@ mod tests {
     fn claims() -> Claims {
         Claims {
             request: JobRequest {
-                unique_id: "job".parse().unwrap(),
-                profile_key: "linux".parse().unwrap(),
-                count: Count::new(2).unwrap(),
+                spec: JobSpec {
+                    unique_id: "job".parse().unwrap(),
+                    profile_key: "linux".parse().unwrap(),
+                    count: Count::new(2).unwrap(),
+                    qualified_repo: "delan/servo".parse().unwrap(),
+                    run_id: RunId(u64::MAX),
+                },
                 is_array: true,
-                qualified_repo: "delan/servo".parse().unwrap(),
-                run_id: RunId(u64::MAX),
             },
             enqueued_at: Timestamp::from_micros(1_700_000_000_123_456),
             nonce: u64::MAX,

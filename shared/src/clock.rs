@@ -6,10 +6,13 @@
 use std::{
     fmt,
     ops::{Add, Sub},
+    str::FromStr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::values::InvalidValue;
 
 /// A moment, in microseconds since the Unix epoch (UTC).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -54,6 +57,20 @@ impl Timestamp {
         let mut text = humantime::format_rfc3339_seconds(moment.to_system_time()).to_string();
         text.truncate("2026-12-24".len());
         text
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidValue;
+
+    /// Parses microseconds since the Unix epoch, in decimal, as they are sent in queries.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let micros = is_decimal.then(|| text.parse().ok()).flatten();
+        micros.map(Self).ok_or(InvalidValue {
+            field: "enqueued_at",
+            allowed: "microseconds since the Unix epoch, a decimal number",
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod job_spec;
 pub mod registration;
 pub mod runner_name;
 pub mod secret;

@@ -218,17 +218,21 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// One of the attempts that a queue makes on a job's behalf: `<queue>-<number>`, the queue in
-/// sixteen hexadecimal digits, the number in decimal. See ARCHITECTURE.md, "Attempts".
+/// Fencing token of a take or a release: which process of which queue sent it, and its place in the
+/// order of that process's messages. Sequences of different instances are not comparable, and a
+/// sequence is not a time.
+///
+/// On the wire it is the parameter `attempt`, written `<instance>-<sequence>`: the instance in
+/// sixteen hexadecimal digits, the sequence in decimal. See ARCHITECTURE.md, "Fencing tokens".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Attempt {
-    /// Which queue: a random number that it draws when it starts.
-    pub queue: u64,
-    /// Which of its attempts: they only grow.
-    pub number: u64,
+pub struct FencingToken {
+    /// Random number that a queue draws when it starts.
+    pub instance: u64,
+    /// Grows with every message of that instance.
+    pub sequence: u64,
 }
 
-impl FromStr for Attempt {
+impl FromStr for FencingToken {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
@@ -236,23 +240,23 @@ impl FromStr for Attempt {
             field: "attempt",
             allowed: "<queue>-<number>, sixteen hexadecimal digits and a decimal number",
         };
-        let (queue, number) = text.split_once('-').ok_or(refusal.clone())?;
+        let (instance, sequence) = text.split_once('-').ok_or(refusal.clone())?;
         let is_hexadecimal =
-            queue.len() == 16 && queue.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let queue = is_hexadecimal
-            .then(|| u64::from_str_radix(queue, 16).ok())
+            instance.len() == 16 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let instance = is_hexadecimal
+            .then(|| u64::from_str_radix(instance, 16).ok())
             .flatten();
-        let RunId(number) = number.parse().map_err(|_| refusal.clone())?;
+        let RunId(sequence) = sequence.parse().map_err(|_| refusal.clone())?;
         Ok(Self {
-            queue: queue.ok_or(refusal)?,
-            number,
+            instance: instance.ok_or(refusal)?,
+            sequence,
         })
     }
 }
 
-impl fmt::Display for Attempt {
+impl fmt::Display for FencingToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:016x}-{}", self.queue, self.number)
+        write!(formatter, "{:016x}-{}", self.instance, self.sequence)
     }
 }
 
@@ -261,13 +265,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempt_reads_as_it_is_written() {
-        let attempt = Attempt {
-            queue: 255,
-            number: u64::MAX,
+    fn a_fencing_token_parses_as_it_is_written() {
+        let token = FencingToken {
+            instance: 255,
+            sequence: u64::MAX,
         };
-        assert_eq!(attempt.to_string(), "00000000000000ff-18446744073709551615");
-        assert_eq!(attempt.to_string().parse(), Ok(attempt));
+        assert_eq!(token.to_string(), "00000000000000ff-18446744073709551615");
+        assert_eq!(token.to_string().parse(), Ok(token));
         for text in [
             "",
             "1",
@@ -278,7 +282,7 @@ mod tests {
             "00000000000000fg-1",
             "+0000000000000ff-1",
         ] {
-            assert!(text.parse::<Attempt>().is_err(), "{text}");
+            assert!(text.parse::<FencingToken>().is_err(), "{text}");
         }
     }
 

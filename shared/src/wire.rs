@@ -12,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::Timestamp,
     registration::Registration,
     values::{ProfileKey, UniqueId},
 };
@@ -111,10 +112,15 @@ pub struct ReservationReport {
     pub runners: Vec<u64>,
     /// How far it has come.
     pub state: ReservationState,
-    /// The number of the latest attempt of a queue that asked for it; 0 when none said. See
-    /// ARCHITECTURE.md, "Attempts".
+    /// Highest sequence of a fencing token among the takes for it; 0 if no take had one. Only
+    /// older queues compare it; a newer one reads no more from it than whether a queue took it.
     #[serde(default)]
     pub attempt: u64,
+    /// When the job was enqueued, in microseconds since the epoch, according to the queue that took
+    /// the runners. Distinguishes it from an earlier job of the same name. None if no queue took
+    /// them, or an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enqueued_at: Option<Timestamp>,
 }
 
 /// How far a reservation has come.
@@ -261,6 +267,7 @@ mod tests {
                 runners: vec![7],
                 state: ReservationState::Held,
                 attempt: 5,
+                enqueued_at: Some(Timestamp::from_micros(4)),
             },
         )]));
         assert_eq!(
@@ -273,7 +280,7 @@ mod tests {
                         "registration": {"id": 70, "busy": false, "name": "ci-runner-linux.7@host",
                             "status": "online", "labels": [{"name": "self-hosted"}]},
                         "guest_name": "ci-runner-linux.7", "ipv4_address": "192.168.100.7"}}],
-                "reservations": {"job": {"runners": [7], "state": "held", "attempt": 5}},
+                "reservations": {"job": {"runners": [7], "state": "held", "attempt": 5, "enqueued_at": 4}},
             })
         );
     }

@@ -121,12 +121,12 @@ impl Invariants {
         request: &JobRequest,
         runners: &[TakenRunner],
     ) {
-        let unique_id = &request.unique_id;
-        if runners.len() != request.count.get() {
+        let unique_id = &request.spec.unique_id;
+        if runners.len() != request.spec.count.get() {
             let description = format!(
                 "{unique_id} received {} runners instead of {}",
                 runners.len(),
-                request.count
+                request.spec.count
             );
             self.violate(now, 2, description);
         }
@@ -186,7 +186,7 @@ impl Invariants {
         rules: &Rules,
         forward: &Forward,
     ) {
-        let unique_id = &forward.request.unique_id;
+        let unique_id = &forward.request.spec.unique_id;
         let reported_at = queue
             .fleet()
             .confirmed_at(forward.server)
@@ -211,24 +211,28 @@ impl Invariants {
         forwarded: &JobRequest,
     ) -> Option<UniqueId> {
         // Runners that are reserved for a job already are of no use to another one.
-        if !queue.fleet().reservations(&forwarded.unique_id).is_empty() {
+        if !queue
+            .fleet()
+            .reservations(&forwarded.spec.unique_id)
+            .is_empty()
+        {
             return None;
         }
-        let reach = queue.fleet().reach(&forwarded.profile_key, now);
+        let reach = queue.fleet().reach(&forwarded.spec.profile_key, now);
         let job = queue.jobs().find(|job| job.request() == forwarded)?;
         let position = self.position_by_ticket(index, &job.claims);
         let passed_over = queue.jobs().find(|other| {
             let request = other.request();
-            request.profile_key == forwarded.profile_key
+            request.spec.profile_key == forwarded.spec.profile_key
                 && matches!(other.state, State::Waiting)
                 && self.position_by_ticket(index, &other.claims) < position
-                && request.count.get() <= reach
+                && request.spec.count.get() <= reach
                 && queue
                     .fleet()
                     .ids()
-                    .all(|server| queue.can_ask(now, server, &request.unique_id))
+                    .all(|server| queue.can_ask(now, server, &request.spec.unique_id))
         });
-        Some(passed_over?.request().unique_id.clone())
+        Some(passed_over?.request().spec.unique_id.clone())
     }
 
     /// A job's position by the oldest ticket for it that the queue has seen since its start: the
@@ -237,7 +241,7 @@ impl Invariants {
     /// enqueue was lost.
     fn position_by_ticket(&self, index: usize, claims: &Claims) -> Place {
         let own = claims.place();
-        let held = self.tickets.get(&claims.request.unique_id);
+        let held = self.tickets.get(&claims.request.spec.unique_id);
         match held.map(Claims::place) {
             Some(held) if self.presented.contains(&(index, held.clone())) => own.min(held),
             _ => own,
@@ -279,7 +283,7 @@ impl Invariants {
     /// A client has received its ticket and waits.
     pub fn observe_ticket(&mut self, ticket: Claims) {
         self.tickets
-            .insert(ticket.request.unique_id.clone(), ticket);
+            .insert(ticket.request.spec.unique_id.clone(), ticket);
     }
 
     /// A queue has received a take with this ticket.

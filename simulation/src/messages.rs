@@ -9,7 +9,7 @@ use queue_core::{
     report::Report,
 };
 use shared::{
-    values::{Attempt, UniqueId},
+    values::{FencingToken, UniqueId},
     wire::TakenRunner,
 };
 
@@ -41,7 +41,7 @@ pub enum Request {
     /// Queue to monitor.
     Forward(Take),
     /// Queue to monitor: the job, its latest fencing token, and whether to destroy the runners.
-    Release(UniqueId, Attempt, bool),
+    Release(UniqueId, FencingToken, bool),
 }
 
 #[derive(Clone, Debug)]

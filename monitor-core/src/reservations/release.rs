@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use shared::{
     clock::Timestamp,
-    values::{Attempt, UniqueId},
+    values::{FencingToken, UniqueId},
     wire::ReservationState,
 };
 
@@ -32,7 +32,7 @@ impl Monitor {
     pub fn release(
         &mut self,
         unique_id: &UniqueId,
-        attempt: Option<Attempt>,
+        attempt: Option<FencingToken>,
         destroys: bool,
         now: Timestamp,
     ) -> u64 {
@@ -41,11 +41,18 @@ impl Monitor {
         }
         if let Some(reservation) = self.durable.reservations.get_mut(unique_id) {
             match attempt {
-                Some(attempt) => drop(reservation.claims.remove(&attempt.queue)),
+                Some(attempt) => drop(reservation.claims.remove(&attempt.instance)),
                 None => {
                     let claims = std::mem::take(&mut reservation.claims);
                     for (queue, number) in claims {
-                        self.raise_fence(unique_id, Attempt { queue, number }, now);
+                        self.raise_fence(
+                            unique_id,
+                            FencingToken {
+                                instance: queue,
+                                sequence: number,
+                            },
+                            now,
+                        );
                     }
                 }
             }
@@ -62,7 +69,7 @@ impl Monitor {
 
     /// Whether a release means nothing any more: its queue was given the reservation again since,
     /// or a job has started on it.
-    fn is_overtaken(&self, unique_id: &UniqueId, attempt: Option<Attempt>) -> bool {
+    fn is_overtaken(&self, unique_id: &UniqueId, attempt: Option<FencingToken>) -> bool {
         self.durable
             .reservations
             .get(unique_id)
@@ -70,14 +77,14 @@ impl Monitor {
                 let is_given_again = attempt.is_some_and(|attempt| {
                     reservation
                         .claims
-                        .get(&attempt.queue)
-                        .is_some_and(|&latest| attempt.number < latest)
+                        .get(&attempt.instance)
+                        .is_some_and(|&latest| attempt.sequence < latest)
                 });
                 reservation.state != ReservationState::Held || is_given_again
             })
     }
 
-    fn raise_fence(&mut self, unique_id: &UniqueId, attempt: Attempt, now: Timestamp) {
+    fn raise_fence(&mut self, unique_id: &UniqueId, attempt: FencingToken, now: Timestamp) {
         let fence = self.durable.fences.entry(unique_id.clone());
         let fence = fence.or_insert_with(|| Fence {
             attempts: BTreeMap::new(),

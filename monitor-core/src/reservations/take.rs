@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use shared::{
     clock::Timestamp,
-    values::{Attempt, Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    job_spec::JobSpec,
+    values::{FencingToken, ProfileKey, UniqueId},
     wire::{ReservationState, RunnerStatus, TakenRunner},
 };
 
@@ -19,19 +20,15 @@ use crate::{
 /// A request for runners.
 #[derive(Clone, Debug)]
 pub struct Take {
-    /// The job; asking again with the same one gives the same runners.
-    pub unique_id: UniqueId,
-    /// The kind of runner.
-    pub profile_key: ProfileKey,
-    /// How many, all or none.
-    pub count: Count,
-    /// Who asks.
-    pub qualified_repo: QualifiedRepo,
-    /// Who asks.
-    pub run_id: RunId,
-    /// Which of whose attempts for this job this is. None for callers that do not count: those
-    /// are never too late.
-    pub attempt: Option<Attempt>,
+    /// The job, and how many runners it needs, all or none. A repeated take with the same spec
+    /// gets the same runners.
+    pub job: JobSpec,
+    /// Orders this take among those of the same queue. None for callers that are no queue: their
+    /// takes are never too late.
+    pub attempt: Option<FencingToken>,
+    /// When the job was enqueued: distinguishes it from an earlier job of the same name. None for
+    /// callers that are no queue, and for older queues.
+    pub enqueued_at: Option<Timestamp>,
 }
 
 /// Why a take gives nothing. Nothing was changed by it.
@@ -70,35 +67,35 @@ impl Monitor {
     /// # Errors
     /// See [`TakeRefusal`].
     pub fn take(&mut self, take: Take, now: Timestamp) -> Result<u64, TakeRefusal> {
-        let fence = self.durable.fences.get(&take.unique_id);
+        let fence = self.durable.fences.get(&take.job.unique_id);
         if fence.is_some_and(|fence| take.attempt.is_some_and(|it| fence.stops(it))) {
             return Err(TakeRefusal::StaleAttempt);
         }
-        if let Some(reservation) = self.durable.reservations.get(&take.unique_id)
-            && !reservation.is_over_for(take.attempt)
+        if let Some(reservation) = self.durable.reservations.get(&take.job.unique_id)
+            && !reservation.is_over_for(&take)
         {
             return self.take_again(&take);
         }
-        if !self.policy.profiles.contains_key(&take.profile_key) {
+        if !self.policy.profiles.contains_key(&take.job.profile_key) {
             return Err(TakeRefusal::UnknownProfile);
         }
         if !self.observed.is_complete() {
             return Err(TakeRefusal::NotReady);
         }
-        let idle = self.idle_runners(&take.profile_key);
+        let idle = self.idle_runners(&take.job.profile_key);
         let chosen = idle
-            .get(..take.count.get())
+            .get(..take.job.count.get())
             .ok_or(TakeRefusal::NoCapacity)?;
         self.mark_dirty();
         let reservation = self.reserve(&take, chosen, now);
         self.durable
             .reservations
-            .insert(take.unique_id, reservation);
+            .insert(take.job.unique_id, reservation);
         Ok(self.revision)
     }
 
     fn take_again(&mut self, take: &Take) -> Result<u64, TakeRefusal> {
-        let Some(reservation) = self.durable.reservations.get_mut(&take.unique_id) else {
+        let Some(reservation) = self.durable.reservations.get_mut(&take.job.unique_id) else {
             return Err(TakeRefusal::NoCapacity);
         };
         if !reservation.is_for(take) {
@@ -107,7 +104,7 @@ impl Monitor {
         if reservation.state == ReservationState::Served {
             return Err(TakeRefusal::Served);
         }
-        if reservation.claim(take.attempt) {
+        if reservation.claim(take) {
             self.mark_dirty();
         }
         Ok(self.revision)
@@ -129,7 +126,7 @@ impl Monitor {
             let record = &self.durable.runners[id];
             let label = record.own_label.clone().unwrap_or_else(|| {
                 has_labels = false;
-                reserved_for(&take.unique_id)
+                reserved_for(&take.job.unique_id)
             });
             let created_at = record.created_at;
             runners.push(ReservedRunner {
@@ -139,10 +136,8 @@ impl Monitor {
             });
         }
         let mut reservation = Reservation {
-            profile_key: take.profile_key.clone(),
-            count: take.count,
-            qualified_repo: take.qualified_repo.clone(),
-            run_id: take.run_id,
+            job: take.job.clone(),
+            enqueued_at: None,
             since: now,
             claims: BTreeMap::new(),
             state: ReservationState::Held,
@@ -151,7 +146,7 @@ impl Monitor {
             has_labels,
             made_at_revision: self.revision,
         };
-        reservation.claim(take.attempt);
+        reservation.claim(take);
         reservation
     }
 

@@ -21,6 +21,7 @@ pub struct DurableState {
     /// Every runner of which something may be left.
     pub runners: BTreeMap<RunnerId, RunnerRecord>,
     /// What is held for whom, and what was.
+    #[serde(with = "super::reservation::stored")]
     pub reservations: BTreeMap<UniqueId, Reservation>,
     /// Takes that must not have an effect any more.
     pub fences: BTreeMap<UniqueId, Fence>,
@@ -104,7 +105,7 @@ impl DurableState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{TestPool, attempt_of_one, unique_id};
+    use crate::testing::{TestPool, attempt_of_one, take_of_one, unique_id};
 
     #[test]
     fn a_snapshot_gives_back_what_was_written() {
@@ -127,6 +128,44 @@ mod tests {
             RunnerId(0)
         );
         assert_eq!(read.fences[&unique_id("other")].attempts[&1], 4);
+    }
+
+    #[test]
+    fn a_reservation_is_stored_under_its_name_and_read_from_files_of_older_releases() {
+        let mut pool = TestPool::with_idle(&[("linux", 1)]);
+        let mut take = take_of_one("job");
+        take.enqueued_at = Some(Timestamp::from_micros(5));
+        pool.monitor.take(take, pool.now).unwrap();
+        let snapshot = pool.monitor.durable.to_snapshot();
+        let mut stored: serde_json::Value = serde_json::from_slice(&snapshot).unwrap();
+        let reservation = stored["intent"]["reservations"]["job"]
+            .as_object_mut()
+            .unwrap();
+        let keys: Vec<&str> = reservation.keys().map(String::as_str).collect();
+        assert_eq!(
+            keys,
+            [
+                "claims",
+                "count",
+                "enqueued_at",
+                "has_labels",
+                "profile_key",
+                "qualified_repo",
+                "run_id",
+                "runners",
+                "served_at",
+                "since",
+                "state",
+            ]
+        );
+        assert_eq!(reservation.remove("enqueued_at"), Some(5.into()));
+        let older = serde_json::to_vec(&stored).unwrap();
+        let read = DurableState::from_snapshot(&older, pool.now).unwrap();
+        let reservation = &read.reservations[&unique_id("job")];
+        assert_eq!(reservation.enqueued_at, None);
+        assert_eq!(reservation.job, take_of_one("job").job);
+        let read = DurableState::from_snapshot(&snapshot, pool.now).unwrap();
+        assert_eq!(read.to_snapshot(), snapshot);
     }
 
     #[test]

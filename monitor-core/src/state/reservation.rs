@@ -17,7 +17,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
-    values::{Attempt, Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    job_spec::JobSpec,
+    values::{FencingToken, UniqueId},
     wire::{ReservationState, RunnerStatus},
 };
 
@@ -30,16 +31,13 @@ const MEMORY: Duration = Duration::from_secs(24 * 3600);
 const REMEMBERED_MAX: usize = 2000;
 
 /// Runners that are held for a job, or were.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Reservation {
-    /// What was asked for.
-    pub profile_key: ProfileKey,
-    /// How many were asked for.
-    pub count: Count,
-    /// Who asked.
-    pub qualified_repo: QualifiedRepo,
-    /// Who asked.
-    pub run_id: RunId,
+    /// The job.
+    pub job: JobSpec,
+    /// When the job was enqueued, by the latest ticket that a take was for. None if no take had
+    /// that field.
+    pub enqueued_at: Option<Timestamp>,
     /// When it was made.
     pub since: Timestamp,
     /// The queues that were given it and have not released it, and the latest attempt of each.
@@ -56,7 +54,6 @@ pub struct Reservation {
     /// Whether a workflow can use the labels of the runners; if not, GitHub has to be told them.
     pub has_labels: bool,
     /// The revision of the intent that first contained it.
-    #[serde(skip)]
     pub made_at_revision: u64,
 }
 
@@ -83,33 +80,33 @@ pub struct Fence {
 /// How many queues are told apart for one `unique_id`. There is one, or two for a moment.
 const QUEUES_MAX: usize = 16;
 /// Stands for those who do not count their attempts.
-const NOBODY: Attempt = Attempt {
-    queue: 0,
-    number: 0,
+const NOBODY: FencingToken = FencingToken {
+    instance: 0,
+    sequence: 0,
 };
 
 impl Fence {
     /// Whether this attempt comes too late.
-    pub fn stops(&self, attempt: Attempt) -> bool {
+    pub fn stops(&self, attempt: FencingToken) -> bool {
         self.attempts
-            .get(&attempt.queue)
-            .is_some_and(|&latest| attempt.number <= latest)
+            .get(&attempt.instance)
+            .is_some_and(|&latest| attempt.sequence <= latest)
     }
 
     /// Stops this attempt and those before it.
-    pub fn raise(&mut self, attempt: Attempt, now: Timestamp) {
+    pub fn raise(&mut self, attempt: FencingToken, now: Timestamp) {
         raise(&mut self.attempts, attempt);
         self.set_at = now;
     }
 }
 
 /// Notes an attempt, unless a later one of the same queue is known. Says whether it was news.
-fn raise(latest: &mut BTreeMap<u64, u64>, attempt: Attempt) -> bool {
+fn raise(latest: &mut BTreeMap<u64, u64>, attempt: FencingToken) -> bool {
     let is_known = latest
-        .get(&attempt.queue)
-        .is_some_and(|&number| attempt.number <= number);
-    if !is_known && (latest.len() < QUEUES_MAX || latest.contains_key(&attempt.queue)) {
-        latest.insert(attempt.queue, attempt.number);
+        .get(&attempt.instance)
+        .is_some_and(|&number| attempt.sequence <= number);
+    if !is_known && (latest.len() < QUEUES_MAX || latest.contains_key(&attempt.instance)) {
+        latest.insert(attempt.instance, attempt.sequence);
     }
     !is_known
 }
@@ -117,20 +114,25 @@ fn raise(latest: &mut BTreeMap<u64, u64>, attempt: Attempt) -> bool {
 impl Reservation {
     /// Whether a take is for this job, and not for another one of the same name.
     pub fn is_for(&self, take: &Take) -> bool {
-        (&self.profile_key, self.count) == (&take.profile_key, take.count)
-            && (&self.qualified_repo, self.run_id) == (&take.qualified_repo, take.run_id)
+        self.job == take.job
     }
 
-    /// Whether it was served, and an attempt that is later than all for it is for a new job that
-    /// has the same name.
-    pub fn is_over_for(&self, attempt: Option<Attempt>) -> bool {
-        let is_later = attempt.is_some_and(|attempt| attempt.number > self.latest_attempt());
+    /// Whether it was served, and the take is for a job of the same name that was enqueued later.
+    /// A job whose time of enqueueing is unknown is taken for the same one.
+    pub fn is_over_for(&self, take: &Take) -> bool {
+        let is_later = match (self.enqueued_at, take.enqueued_at) {
+            (Some(known), Some(enqueued_at)) => enqueued_at > known,
+            _ => false,
+        };
         self.state == ReservationState::Served && is_later
     }
 
-    /// Somebody was given it. Says whether that is news.
-    pub fn claim(&mut self, attempt: Option<Attempt>) -> bool {
-        raise(&mut self.claims, attempt.unwrap_or(NOBODY))
+    /// Records that a take was given it. Returns whether that changed anything.
+    pub fn claim(&mut self, take: &Take) -> bool {
+        let known = self.enqueued_at;
+        self.enqueued_at = known.max(take.enqueued_at);
+        let is_news = raise(&mut self.claims, take.attempt.unwrap_or(NOBODY));
+        is_news || self.enqueued_at != known
     }
 
     /// The number of the latest attempt that asked for it; 0 if nobody counts.
@@ -145,9 +147,94 @@ impl Reservation {
             format!("reserved-since:{}", self.since.as_seconds()),
             format!(
                 "reserved-by:{}/actions/runs/{}",
-                self.qualified_repo, self.run_id
+                self.job.qualified_repo, self.job.run_id
             ),
         ]
+    }
+}
+
+/// Form of the reservations in the state file: the key of each is its job's `unique_id`, which the
+/// value does not repeat.
+pub(super) mod stored {
+    use serde::{Deserializer, Serializer};
+    use shared::values::{Count, ProfileKey, QualifiedRepo, RunId};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored {
+        profile_key: ProfileKey,
+        count: Count,
+        qualified_repo: QualifiedRepo,
+        run_id: RunId,
+        /// Absent in files of older releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enqueued_at: Option<Timestamp>,
+        since: Timestamp,
+        claims: BTreeMap<u64, u64>,
+        state: ReservationState,
+        served_at: Option<Timestamp>,
+        runners: Vec<ReservedRunner>,
+        has_labels: bool,
+    }
+
+    /// Writes all reservations.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(
+        reservations: &BTreeMap<UniqueId, Reservation>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(reservations.iter().map(|(unique_id, reservation)| {
+            let Reservation { job, .. } = reservation.clone();
+            let stored = Stored {
+                profile_key: job.profile_key,
+                count: job.count,
+                qualified_repo: job.qualified_repo,
+                run_id: job.run_id,
+                enqueued_at: reservation.enqueued_at,
+                since: reservation.since,
+                claims: reservation.claims.clone(),
+                state: reservation.state,
+                served_at: reservation.served_at,
+                runners: reservation.runners.clone(),
+                has_labels: reservation.has_labels,
+            };
+            (unique_id, stored)
+        }))
+    }
+
+    /// Reads all reservations.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<UniqueId, Reservation>, D::Error> {
+        let stored = BTreeMap::<UniqueId, Stored>::deserialize(deserializer)?;
+        let reservations = stored.into_iter().map(|(unique_id, stored)| {
+            let job = JobSpec {
+                unique_id: unique_id.clone(),
+                profile_key: stored.profile_key,
+                count: stored.count,
+                qualified_repo: stored.qualified_repo,
+                run_id: stored.run_id,
+            };
+            let reservation = Reservation {
+                job,
+                enqueued_at: stored.enqueued_at,
+                since: stored.since,
+                claims: stored.claims,
+                state: stored.state,
+                served_at: stored.served_at,
+                runners: stored.runners,
+                has_labels: stored.has_labels,
+                made_at_revision: 0,
+            };
+            (unique_id, reservation)
+        });
+        Ok(reservations.collect())
     }
 }
 

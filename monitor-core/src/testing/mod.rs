@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use shared::{
     clock::Timestamp,
+    job_spec::JobSpec,
     registration::{Deletion, Label, RegistrationStatus},
     runner_name::RunnerNames,
     secret::Secret,
     units::Memory,
-    values::{Attempt, Count, ProfileKey, RunId, UniqueId},
+    values::{Count, FencingToken, ProfileKey, RunId, UniqueId},
     wire::{RunnerCounts, RunnerStatus},
 };
 
@@ -76,8 +77,11 @@ pub fn profile_key(key: &str) -> ProfileKey {
 }
 
 /// The attempt of this number of the one queue that most tests have.
-pub fn attempt_of_one(number: u64) -> Attempt {
-    Attempt { queue: 1, number }
+pub fn attempt_of_one(number: u64) -> FencingToken {
+    FencingToken {
+        instance: 1,
+        sequence: number,
+    }
 }
 
 pub fn unique_id(id: &str) -> UniqueId {
@@ -87,12 +91,15 @@ pub fn unique_id(id: &str) -> UniqueId {
 /// A take of one `linux` runner by those who do not count their attempts.
 pub fn take_of_one(id: &str) -> Take {
     Take {
-        unique_id: unique_id(id),
-        profile_key: profile_key("linux"),
-        count: Count::ONE,
-        qualified_repo: "owner/repo".parse().unwrap(),
-        run_id: RunId(1),
+        job: JobSpec {
+            unique_id: unique_id(id),
+            profile_key: profile_key("linux"),
+            count: Count::ONE,
+            qualified_repo: "owner/repo".parse().unwrap(),
+            run_id: RunId(1),
+        },
         attempt: None,
+        enqueued_at: None,
     }
 }
 
@@ -340,7 +347,11 @@ impl TestPool {
     }
 
     /// A take of one `linux` runner under any attempt.
-    pub fn take_of(&mut self, id: &str, attempt: Option<Attempt>) -> Result<Vec<u64>, TakeRefusal> {
+    pub fn take_of(
+        &mut self,
+        id: &str,
+        attempt: Option<FencingToken>,
+    ) -> Result<Vec<u64>, TakeRefusal> {
         self.take_as(id, "linux", 1, attempt)
     }
 
@@ -349,14 +360,12 @@ impl TestPool {
         id: &str,
         profile: &str,
         count: u64,
-        attempt: Option<Attempt>,
+        attempt: Option<FencingToken>,
     ) -> Result<Vec<u64>, TakeRefusal> {
-        let take = Take {
-            profile_key: profile_key(profile),
-            count: Count::new(count).unwrap(),
-            attempt,
-            ..take_of_one(id)
-        };
+        let mut take = take_of_one(id);
+        take.job.profile_key = profile_key(profile);
+        take.job.count = Count::new(count).unwrap();
+        take.attempt = attempt;
         let revision = self.monitor.take(take, self.now)?;
         self.monitor.handle_saved(revision);
         match self.monitor.take_outcome(&unique_id(id)) {

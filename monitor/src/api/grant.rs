@@ -5,6 +5,7 @@
 use actix_web::HttpResponse;
 use daemon::error::{ApiError, Code};
 use shared::{
+    job_spec::JobSpec,
     values::{Count, ProfileKey, UniqueId},
     wire::TakenRunner,
 };
@@ -36,8 +37,12 @@ impl Granted {
 /// # Errors
 /// See the refusals below; except for `not_ready`, nothing is held for the job after one.
 pub async fn grant(desk: &Desk, take: Take) -> Result<Granted, ApiError> {
-    let (unique_id, profile_key) = (take.unique_id.clone(), take.profile_key.clone());
-    let count = take.count;
+    let JobSpec {
+        unique_id,
+        profile_key,
+        count,
+        ..
+    } = take.job.clone();
     let revision = desk.pool.change(|core, now| core.take(take, now));
     let revision = revision.map_err(|refusal| refused(refusal, &profile_key, count))?;
     desk.pool.saved(revision).await.map_err(not_saved)?;

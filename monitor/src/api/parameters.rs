@@ -9,29 +9,46 @@ use daemon::{
 };
 use github::artifact_auth::Claim;
 use serde::Deserialize;
-use shared::values::Attempt;
+use shared::{clock::Timestamp, values::FencingToken};
 
-/// Who asks for a runner: `unique_id`, `qualified_repo`, `run_id`, and from a queue `attempt`.
+/// Which job a runner is for: `unique_id`, `qualified_repo`, `run_id`, and from a queue `attempt` and
+/// `enqueued_at`.
 #[derive(Deserialize)]
 struct Asked {
     unique_id: String,
     qualified_repo: String,
     run_id: String,
     attempt: Option<String>,
+    enqueued_at: Option<String>,
 }
 
-/// The query of a call that asks for runners, and which of the caller's attempts it is.
+/// Parameters of a take.
+#[derive(Debug)]
+pub struct TakeParameters {
+    /// Which job.
+    pub claim: Claim,
+    /// Orders this take among those of the same queue.
+    pub attempt: Option<FencingToken>,
+    /// When the queue enqueued the job; older queues do not send it.
+    pub enqueued_at: Option<Timestamp>,
+}
+
+/// Reads the query of a take.
 ///
 /// # Errors
 /// 400 `bad_request` naming the parameter.
-pub fn asked(request: &HttpRequest) -> Result<(Claim, Option<Attempt>), ApiError> {
+pub fn asked(request: &HttpRequest) -> Result<TakeParameters, ApiError> {
     let asked: Asked = query(request)?;
     let claim = Claim {
         unique_id: asked.unique_id.parse()?,
         qualified_repo: asked.qualified_repo.parse()?,
         run_id: asked.run_id.parse()?,
     };
-    Ok((claim, asked.attempt.as_deref().map(str::parse).transpose()?))
+    Ok(TakeParameters {
+        claim,
+        attempt: asked.attempt.as_deref().map(str::parse).transpose()?,
+        enqueued_at: asked.enqueued_at.as_deref().map(str::parse).transpose()?,
+    })
 }
 
 /// How a reservation is to be released: `attempt`, `destroy`.
@@ -45,7 +62,7 @@ struct Release {
 ///
 /// # Errors
 /// 400 `bad_request` naming the parameter.
-pub fn release(request: &HttpRequest) -> Result<(Option<Attempt>, bool), ApiError> {
+pub fn release(request: &HttpRequest) -> Result<(Option<FencingToken>, bool), ApiError> {
     let release: Release = query(request)?;
     let destroys = match release.destroy.as_deref() {
         None | Some("false") => false,
@@ -78,28 +95,30 @@ mod tests {
         Some((refusal.status_code().as_u16(), refusal.to_string()))
     }
 
-    fn asked_with(query: &str) -> Result<(Claim, Option<Attempt>), ApiError> {
+    fn asked_with(query: &str) -> Result<TakeParameters, ApiError> {
         let request = TestRequest::with_uri(&format!("/take?{query}")).to_http_request();
         asked(&request)
     }
 
     #[test]
     fn a_question_of_the_right_form_is_understood() {
-        let (claim, attempt) = asked_with(RIGHT).unwrap();
+        let asked = asked_with(RIGHT).unwrap();
         assert_eq!(
-            (claim.unique_id.as_str(), claim.run_id, attempt),
-            ("a", RunId(1), None)
+            (asked.claim.unique_id.as_str(), asked.claim.run_id),
+            ("a", RunId(1))
         );
-        let (claim, attempt) =
-            asked_with(&format!("{RIGHT}&attempt=0000000000000001-7&later=x")).unwrap();
+        assert_eq!((asked.attempt, asked.enqueued_at), (None, None));
+        let query = format!("{RIGHT}&attempt=0000000000000001-7&enqueued_at=5&later=x");
+        let asked = asked_with(&query).unwrap();
+        assert_eq!(asked.claim.qualified_repo.as_str(), "b/c");
         assert_eq!(
-            (claim.qualified_repo.as_str(), attempt),
+            (asked.attempt, asked.enqueued_at),
             (
-                "b/c",
-                Some(Attempt {
-                    queue: 1,
-                    number: 7
-                })
+                Some(FencingToken {
+                    instance: 1,
+                    sequence: 7
+                }),
+                Some(Timestamp::from_micros(5))
             )
         );
     }
@@ -129,6 +148,10 @@ mod tests {
                 "unique_id=a&qualified_repo=b/c&run_id=1&attempt=18446744073709551616",
                 "attempt",
             ),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&enqueued_at=-1",
+                "enqueued_at",
+            ),
         ];
         for (query, field) in cases {
             let (status, message) = refusal(asked_with(query)).unwrap();
@@ -144,9 +167,9 @@ mod tests {
             (
                 "attempt=0000000000000001-3",
                 (
-                    Some(Attempt {
-                        queue: 1,
-                        number: 3,
+                    Some(FencingToken {
+                        instance: 1,
+                        sequence: 3,
                     }),
                     false,
                 ),
@@ -154,9 +177,9 @@ mod tests {
             (
                 "attempt=0000000000000001-3&destroy=true",
                 (
-                    Some(Attempt {
-                        queue: 1,
-                        number: 3,
+                    Some(FencingToken {
+                        instance: 1,
+                        sequence: 3,
                     }),
                     true,
                 ),

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use daemon::error::{ApiError, Code};
 use github::artifact_auth::Proof;
-use shared::values::Count;
+use shared::{job_spec::JobSpec, values::Count};
 
 use super::{Desk, grant::grant, parameters::asked};
 use monitor_core::Take;
@@ -19,7 +19,7 @@ pub async fn select_runner(
             "this server belongs to a queue, where all jobs stand in one line; ask there",
         ));
     }
-    let (claim, _) = asked(&request)?;
+    let claim = asked(&request)?.claim;
     let Proof {
         unique_id,
         qualified_repo,
@@ -27,13 +27,17 @@ pub async fn select_runner(
         profile_key,
         count,
     } = desk.proofs.check(claim).await?;
-    let take = Take {
+    let job = JobSpec {
         unique_id,
         profile_key,
         count: count.unwrap_or(Count::ONE),
         qualified_repo,
         run_id,
+    };
+    let take = Take {
+        job,
         attempt: None,
+        enqueued_at: None,
     };
     let granted = grant(&desk, take).await?;
     Ok(match count {

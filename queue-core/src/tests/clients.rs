@@ -108,7 +108,7 @@ impl Scene {
     pub fn hang_up(&mut self, call: CallId, claims: &Claims) {
         self.handle(Input::HungUp {
             call,
-            unique_id: claims.request.unique_id.clone(),
+            unique_id: claims.request.spec.unique_id.clone(),
         });
     }
 
@@ -116,7 +116,7 @@ impl Scene {
     #[track_caller]
     pub fn lose_delivery(&mut self, claims: &Claims) {
         self.handle(Input::Undelivered {
-            unique_id: claims.request.unique_id.clone(),
+            unique_id: claims.request.spec.unique_id.clone(),
         });
     }
 

@@ -9,7 +9,7 @@ impl Scene {
     pub fn forwarded(&mut self, job: &str, server: &str) -> Forward {
         match self.next_effect() {
             Some(Output::Forward(forward))
-                if forward.request.unique_id.as_str() == job
+                if forward.request.spec.unique_id.as_str() == job
                     && forward.server == self.server(server) =>
             {
                 forward

@@ -30,7 +30,7 @@ fn every_runner_is_given_to_one_job(queue: &Queue) {
     for job in queue.jobs.values() {
         for grant in job.grants().filter(|grant| grant.end.is_none()) {
             for runner in &grant.runners {
-                let unique_id = &job.request().unique_id;
+                let unique_id = &job.request().spec.unique_id;
                 let other = given.insert((grant.server, runner.id), unique_id);
                 assert_eq!(
                     other, None,
@@ -66,7 +66,7 @@ fn counts_are_right(queue: &Queue) {
     let mut of_repos = BTreeMap::new();
     for job in queue.jobs.values() {
         *of_repos
-            .entry(job.request().qualified_repo.clone())
+            .entry(job.request().spec.qualified_repo.clone())
             .or_default() += 1;
     }
     assert_eq!(queue.jobs_per_repo, of_repos);
@@ -79,7 +79,7 @@ fn every_silence_is_watched(queue: &Queue) {
         assert!(
             may_go_unwatched || job.silence_checked_at.is_some(),
             "{} could be silent for ever",
-            job.request().unique_id
+            job.request().spec.unique_id
         );
     }
 }

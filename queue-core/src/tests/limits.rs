@@ -15,10 +15,9 @@ use crate::{
 };
 
 fn of_repo(job: &str, qualified_repo: &str) -> JobRequest {
-    JobRequest {
-        qualified_repo: qualified_repo.parse().unwrap(),
-        ..request(job, "linux", 1)
-    }
+    let mut request = request(job, "linux", 1);
+    request.spec.qualified_repo = qualified_repo.parse().unwrap();
+    request
 }
 
 #[test]
@@ -27,28 +26,16 @@ fn a_name_in_use_by_a_job_with_other_parameters_is_refused() {
     scene.report("a", linux(2, &[]).and("windows", 2, &[]));
     let ticket = scene.enqueue("job", "linux", 1);
     let same = request("job", "linux", 1);
-    for other in [
-        JobRequest {
-            profile_key: "windows".parse().unwrap(),
-            ..same.clone()
-        },
-        JobRequest {
-            count: Count::new(2).unwrap(),
-            ..same.clone()
-        },
-        JobRequest {
-            is_array: true,
-            ..same.clone()
-        },
-        JobRequest {
-            qualified_repo: "servo/other".parse().unwrap(),
-            ..same.clone()
-        },
-        JobRequest {
-            run_id: RunId(8),
-            ..same.clone()
-        },
-    ] {
+    let changes: [fn(&mut JobRequest); 5] = [
+        |other| other.spec.profile_key = "windows".parse().unwrap(),
+        |other| other.spec.count = Count::new(2).unwrap(),
+        |other| other.is_array = true,
+        |other| other.spec.qualified_repo = "servo/other".parse().unwrap(),
+        |other| other.spec.run_id = RunId(8),
+    ];
+    for change in changes {
+        let mut other = same.clone();
+        change(&mut other);
         assert_eq!(scene.try_enqueue(other), Err(Refusal::AlreadyEnqueued));
     }
     assert_eq!(scene.try_enqueue(same), Ok(ticket.clone()));

@@ -1,5 +1,7 @@
 //! A queue that knows nothing any more, and clients that still have their tickets.
 
+use std::time::Duration;
+
 use super::{
     scene::{Scene, ticket},
     word::linux,
@@ -357,11 +359,44 @@ fn a_reservation_of_an_earlier_job_of_the_same_name_is_not_taken_up() {
     let mut scene = Scene::with(&["a"]);
     scene.report("a", linux(1, &[]));
     let ticket = scene.enqueue("job", "linux", 1);
-    let long_ago = ticket.enqueued_at.as_micros() - 1;
-    scene.report("a", linux(1, &[]).holds("job", &[1], long_ago));
+    let earlier = ticket.enqueued_at - Duration::from_micros(1);
+    // A fencing token of any size says nothing about which of them is meant.
+    for sequence in [1, u64::MAX] {
+        let held = linux(1, &[]).holds("job", &[1], sequence);
+        scene.report("a", held.enqueued_at("job", earlier));
+        scene.assert_quiet();
+        let served = linux(1, &[]).has_served("job", &[1], sequence);
+        scene.report("a", served.enqueued_at("job", earlier));
+        assert_eq!(scene.wait(&ticket).ahead, 0);
+    }
+}
+
+#[test]
+fn a_reservation_of_the_same_job_is_known_by_when_it_was_enqueued() {
+    for sequence in [1, u64::MAX] {
+        let mut scene = Scene::with(&["a"]);
+        scene.report("a", linux(1, &[]));
+        let ticket = scene.enqueue("job", "linux", 1);
+        let held = linux(1, &[]).holds("job", &[1], sequence);
+        scene.report("a", held.enqueued_at("job", ticket.enqueued_at));
+        let forward = scene.forwarded("job", "a");
+        assert_eq!(forward.enqueued_at, ticket.enqueued_at);
+    }
+}
+
+#[test]
+fn a_reservation_of_unknown_enqueueing_is_of_this_job_if_a_queue_made_it() {
+    let mut scene = Scene::with(&["a"]);
+    scene.report("a", linux(1, &[]));
+    let ticket = scene.enqueue("job", "linux", 1);
+    // Taken by a person, under the same name.
+    scene.report("a", linux(1, &[]).holds("job", &[1], 0));
     scene.assert_quiet();
-    scene.report("a", linux(1, &[]).has_served("job", &[1], long_ago));
+    scene.report("a", linux(1, &[]).has_served("job", &[1], 0));
     assert_eq!(scene.wait(&ticket).ahead, 0);
+    // An older monitor, or an older queue.
+    scene.report("a", linux(1, &[]).holds("job", &[1], 1));
+    scene.forwarded("job", "a");
 }
 
 #[test]

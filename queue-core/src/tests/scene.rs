@@ -10,6 +10,7 @@ use std::{
 
 use shared::{
     clock::Timestamp,
+    job_spec::JobSpec,
     values::{Count, RunId},
     wire::TakenRunner,
 };
@@ -52,12 +53,14 @@ pub fn rules() -> Rules {
 /// What a client asks for; its repository and run are always the same.
 pub fn request(job: &str, profile_key: &str, count: u64) -> JobRequest {
     JobRequest {
-        unique_id: job.parse().unwrap(),
-        profile_key: profile_key.parse().unwrap(),
-        count: Count::new(count).unwrap(),
+        spec: JobSpec {
+            unique_id: job.parse().unwrap(),
+            profile_key: profile_key.parse().unwrap(),
+            count: Count::new(count).unwrap(),
+            qualified_repo: "servo/servo".parse().unwrap(),
+            run_id: RunId(7),
+        },
         is_array: count > 1,
-        qualified_repo: "servo/servo".parse().unwrap(),
-        run_id: RunId(7),
     }
 }
 
@@ -174,7 +177,7 @@ impl Scene {
     pub fn end_forward(&mut self, forward: &Forward, outcome: ForwardOutcome) {
         self.handle(Input::Forwarded {
             server: forward.server,
-            unique_id: forward.request.unique_id.clone(),
+            unique_id: forward.request.spec.unique_id.clone(),
             attempt: forward.attempt,
             outcome,
         });

@@ -15,7 +15,7 @@ use crate::{
 fn why(scene: &Scene, job: &str) -> Why {
     let jobs = &mut scene.queue.jobs();
     let job = jobs
-        .find(|it| it.request().unique_id.as_str() == job)
+        .find(|it| it.request().spec.unique_id.as_str() == job)
         .unwrap();
     scene.queue.why(scene.now, job)
 }
@@ -186,7 +186,7 @@ fn the_view_shows_lines_and_servers_and_no_ticket() {
     scene.report("http://a/", held.holds("served", &[1], forward.attempt));
     scene.pass(1);
     let mut request = super::scene::request("first", "linux", 2);
-    request.run_id = shared::values::RunId(u64::MAX);
+    request.spec.run_id = shared::values::RunId(u64::MAX);
     scene.try_enqueue(request).unwrap();
     scene.pass(3);
     scene.enqueue("second", "linux", 1);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use shared::wire::{ReservationReport, ReservationState};
+use shared::{
+    clock::Timestamp,
+    wire::{ReservationReport, ReservationState},
+};
 
 use crate::report::{ProfileReport, Report, RunnerId};
 
@@ -64,6 +67,13 @@ impl Word {
         self
     }
 
+    /// "And what I report for that job was enqueued then."
+    pub fn enqueued_at(mut self, job: &str, enqueued_at: Timestamp) -> Self {
+        let reservations = self.report.reservations.as_mut().unwrap();
+        reservations.get_mut(job).unwrap().enqueued_at = Some(enqueued_at);
+        self
+    }
+
     /// "These exist as well; I do not say what they are doing."
     pub fn and_runners(mut self, runners: &[RunnerId]) -> Self {
         self.report.runners.extend(runners);
@@ -93,6 +103,7 @@ impl Word {
             runners: runners.to_vec(),
             state,
             attempt,
+            enqueued_at: None,
         };
         self.report.runners.extend(runners);
         self.report

@@ -13,7 +13,10 @@ use daemon::{
 };
 use github::artifact_auth::Claim;
 use serde::Deserialize;
-use shared::values::{Count, ProfileKey};
+use shared::{
+    job_spec::JobSpec,
+    values::{Count, ProfileKey},
+};
 
 use super::{Desk, refused, unanswered, unexpected};
 use queue_core::{
@@ -78,12 +81,14 @@ async fn enqueue(
     count: Option<Count>,
 ) -> Result<HttpResponse, ApiError> {
     let request = JobRequest {
-        unique_id: claim.unique_id.clone(),
-        profile_key,
-        count: count.unwrap_or(Count::ONE),
+        spec: JobSpec {
+            unique_id: claim.unique_id.clone(),
+            profile_key,
+            count: count.unwrap_or(Count::ONE),
+            qualified_repo: claim.qualified_repo.clone(),
+            run_id: claim.run_id,
+        },
         is_array: count.is_some(),
-        qualified_repo: claim.qualified_repo.clone(),
-        run_id: claim.run_id,
     };
     let (_, answer) = desk.driver.call(|call| Input::Enqueue {
         call,

@@ -140,7 +140,7 @@ impl Desk {
                 "that is not a ticket of this queue; if the queue's key has changed, enqueue again",
             )
         })?;
-        if claims.request.unique_id != *unique_id {
+        if claims.request.spec.unique_id != *unique_id {
             return Err(wrong("that ticket is for another job"));
         }
         Ok(claims)

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::values::{Count, RunId};
+use shared::{
+    job_spec::JobSpec,
+    values::{Count, RunId},
+};
 
 use super::*;
 use queue_core::{
@@ -44,12 +47,14 @@ fn driver() -> (Driver, mpsc::UnboundedReceiver<Order>) {
 
 fn enqueue(driver: &Driver) -> Claims {
     let request = JobRequest {
-        unique_id: "job".parse().unwrap(),
-        profile_key: "linux".parse().unwrap(),
-        count: Count::ONE,
+        spec: JobSpec {
+            unique_id: "job".parse().unwrap(),
+            profile_key: "linux".parse().unwrap(),
+            count: Count::ONE,
+            qualified_repo: "servo/servo".parse().unwrap(),
+            run_id: RunId(1),
+        },
         is_array: false,
-        qualified_repo: "servo/servo".parse().unwrap(),
-        run_id: RunId(1),
     };
     let (_, mut answer) = driver.call(|call| Input::Enqueue {
         call,
@@ -84,7 +89,7 @@ fn grant(driver: &Driver, orders: &mut mpsc::UnboundedReceiver<Order>) {
     };
     driver.handle(Input::Forwarded {
         server: 0,
-        unique_id: forward.request.unique_id,
+        unique_id: forward.request.spec.unique_id,
         attempt: forward.attempt,
         outcome: ForwardOutcome::Granted(vec![runner]),
     });
@@ -120,7 +125,7 @@ fn a_client_that_hangs_up_leaves_nothing_behind() {
     let (driver, _orders) = driver();
     let claims = enqueue(&driver);
     let (call, mut answer) = take(&driver, &claims);
-    driver.hang_up(call, &claims.request.unique_id, &mut answer);
+    driver.hang_up(call, &claims.request.spec.unique_id, &mut answer);
     assert_eq!(callers_count(&driver), 0);
 }
 
@@ -146,7 +151,7 @@ fn an_answer_that_came_out_just_as_its_client_hung_up_is_kept_too() {
     let (call, mut answer) = take(&driver, &claims);
     grant(&driver, &mut orders);
     assert_eq!(state_of_job(&driver), "delivered");
-    driver.hang_up(call, &claims.request.unique_id, &mut answer);
+    driver.hang_up(call, &claims.request.spec.unique_id, &mut answer);
     assert_eq!(state_of_job(&driver), "reserved");
 }
 
@@ -155,7 +160,7 @@ fn an_answer_without_runners_is_not_missed() {
     let (driver, _orders) = driver();
     let claims = enqueue(&driver);
     let (call, mut answer) = take(&driver, &claims);
-    let unique_id = claims.request.unique_id.clone();
+    let unique_id = claims.request.spec.unique_id.clone();
     let by = queue_core::events::JobReference::Ticket(claims);
     let (_, mut withdrawn) = driver.call(|call| Input::Withdraw { call, by });
     assert!(matches!(withdrawn.try_recv(), Ok(Answer::Withdrawn)));

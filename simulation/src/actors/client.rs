@@ -10,6 +10,7 @@ use queue_core::{
 };
 use shared::{
     clock::Timestamp,
+    job_spec::JobSpec,
     values::{Count, RunId},
     wire::TakenRunner,
 };
@@ -100,12 +101,14 @@ impl Client {
             _ => Behaviour::Persistent,
         };
         let request = JobRequest {
-            unique_id: format!("job-{index}").parse().expect("this is a unique_id"),
-            profile_key: profile_key(profile),
-            count: Count::new(count).expect("this is a count"),
+            spec: JobSpec {
+                unique_id: format!("job-{index}").parse().expect("this is a unique_id"),
+                profile_key: profile_key(profile),
+                count: Count::new(count).expect("this is a count"),
+                qualified_repo: "org/repo".parse().expect("this is a repository"),
+                run_id: RunId(index as u64),
+            },
             is_array: true,
-            qualified_repo: "org/repo".parse().expect("this is a repository"),
-            run_id: RunId(index as u64),
         };
         let client = Self {
             index,
@@ -124,7 +127,7 @@ impl Client {
             Phase::Assigned | Phase::Gone => None,
             _ => Some(format!(
                 "{} still waits: {:?}",
-                self.request.unique_id, self.phase
+                self.request.spec.unique_id, self.phase
             )),
         }
     }
@@ -196,10 +199,10 @@ impl Client {
     /// The client's workflow queues a job at GitHub that requires the label of its runner.
     pub fn queue_workflow_job(&self, environment: &mut Environment, label: String) {
         let new = NewJob {
-            repo: self.request.qualified_repo.clone(),
-            run_id: self.request.run_id,
+            repo: self.request.spec.qualified_repo.clone(),
+            run_id: self.request.spec.run_id,
             labels: vec![label],
-            command: self.request.unique_id.to_string(),
+            command: self.request.spec.unique_id.to_string(),
         };
         // If the runner has been removed by now, the job stays queued, which is allowed.
         let _ = environment
@@ -251,7 +254,7 @@ impl Client {
         let context = &mut environment.context;
         let facts = ClientFacts {
             index: self.index,
-            unique_id: &self.request.unique_id,
+            unique_id: &self.request.spec.unique_id,
             queue: self.queue,
             is_waiting: matches!(self.phase, Phase::Waiting(_)),
         };
@@ -266,7 +269,7 @@ impl Client {
         let invariants = &mut environment.context.invariants;
         match &phase {
             Phase::Waiting(ticket) => invariants.observe_ticket(ticket.clone()),
-            _ => invariants.observe_end_of_wait(&self.request.unique_id),
+            _ => invariants.observe_end_of_wait(&self.request.spec.unique_id),
         }
         self.phase = phase;
     }

@@ -179,7 +179,7 @@ impl MonitorNode {
                 environment.context.schedule_after(hold, event);
             }
             Request::Forward(take) => {
-                let unique_id = take.unique_id.clone();
+                let unique_id = take.job.unique_id.clone();
                 match core.take(take, now) {
                     Ok(revision) => self.takes.push((id, unique_id, revision)),
                     Err(_) => environment.reply(id, Reply::Refused),

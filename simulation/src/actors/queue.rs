@@ -7,7 +7,7 @@ use queue_core::{
     events::{Answer, CallId, Forward, ForwardOutcome, Input, Output, Release},
     queue::{Queue, Rules},
 };
-use shared::{clock::Timestamp, values::Attempt, wire::TakenRunner};
+use shared::{clock::Timestamp, job_spec::JobSpec, values::FencingToken, wire::TakenRunner};
 
 use crate::{
     environment::Environment,
@@ -178,7 +178,7 @@ impl QueueNode {
             return;
         };
         if let Request::Take(claims, _) = &exchange.request {
-            let unique_id = claims.request.unique_id.clone();
+            let unique_id = claims.request.spec.unique_id.clone();
             self.calls.remove(&call);
             self.handle(environment, Input::HungUp { call, unique_id });
         }
@@ -204,7 +204,7 @@ impl QueueNode {
                 let input = Input::Released {
                     server,
                     unique_id,
-                    attempt: attempt.number,
+                    attempt: attempt.sequence,
                     is_settled: matches!(result, ExchangeResult::Reply(Reply::Released)),
                 };
                 self.handle(environment, input);
@@ -266,8 +266,8 @@ impl QueueNode {
         };
         let input = Input::Forwarded {
             server,
-            unique_id: take.unique_id,
-            attempt: take.attempt.map_or(0, |attempt| attempt.number),
+            unique_id: take.job.unique_id,
+            attempt: take.attempt.map_or(0, |attempt| attempt.sequence),
             outcome,
         };
         self.handle(environment, input);
@@ -313,11 +313,11 @@ impl QueueNode {
     fn forward(&mut self, environment: &mut Environment, forward: Forward) {
         environment.context.statistics.forwards += 1;
         let take = Take {
-            unique_id: forward.request.unique_id,
-            profile_key: forward.request.profile_key,
-            count: forward.count,
-            qualified_repo: forward.request.qualified_repo,
-            run_id: forward.request.run_id,
+            job: JobSpec {
+                count: forward.count,
+                ..forward.request.spec
+            },
+            enqueued_at: Some(forward.enqueued_at),
             attempt: Some(self.attempt(forward.attempt)),
         };
         let timeout = forward.deadline_at.since(environment.context.now);
@@ -348,9 +348,12 @@ impl QueueNode {
     }
 
     /// A fencing token of this process. After a restart, a queue is another instance.
-    fn attempt(&self, number: u64) -> Attempt {
+    fn attempt(&self, number: u64) -> FencingToken {
         let queue = 1 + (self.index as u64) + 1000 * self.incarnation;
-        Attempt { queue, number }
+        FencingToken {
+            instance: queue,
+            sequence: number,
+        }
     }
 
     fn schedule_timer(&mut self, environment: &mut Environment) {

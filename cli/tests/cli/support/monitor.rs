@@ -12,7 +12,7 @@ use actix_web::{
 };
 use daemon::web::preferred_wait;
 use serde_json::{Value, json};
-use shared::values::Attempt;
+use shared::values::FencingToken;
 use tokio::sync::watch;
 
 /// The one profile it has.
@@ -161,8 +161,8 @@ fn take(request: &HttpRequest, state: &watch::Sender<State>, count: usize) -> Op
         value.expect("the queue says it").to_owned()
     };
     let (unique_id, attempt) = (parameter("unique_id"), parameter("attempt"));
-    let Attempt {
-        number: attempt, ..
+    let FencingToken {
+        sequence: attempt, ..
     } = attempt.parse().unwrap();
     change(state, |state| {
         if let Some(held) = state.reserved.get_mut(&unique_id) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{values::Attempt, wire::RunnerStatus};
+use shared::{values::FencingToken, wire::RunnerStatus};
 
 use crate::{
     TakeRefusal,
@@ -152,7 +152,10 @@ fn the_latest_attempt_is_told() {
 
 #[test]
 fn what_two_queues_were_given_ends_when_both_have_released_it() {
-    let of_other = |number| Attempt { queue: 2, number };
+    let of_other = |number| FencingToken {
+        instance: 2,
+        sequence: number,
+    };
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
     pool.take_attempt("a", "linux", 1, Some(5)).unwrap();
     pool.monitor
@@ -180,9 +183,9 @@ fn a_late_take_of_one_queue_is_not_stopped_by_the_release_of_another() {
     let mut pool = TestPool::with_idle(&[("linux", 1)]);
     pool.monitor.release(
         &unique_id("a"),
-        Some(Attempt {
-            queue: 2,
-            number: 9,
+        Some(FencingToken {
+            instance: 2,
+            sequence: 9,
         }),
         false,
         pool.now,

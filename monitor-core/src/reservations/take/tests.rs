@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use shared::wire::{ReservationState, RunnerStatus};
+use shared::{
+    clock::Timestamp,
+    wire::{ReservationState, RunnerStatus},
+};
 
 use crate::{
     LabelPolicy, RunnerId, TakeOutcome, TakeRefusal,
     state::reservation::Fence,
-    testing::{TestPool, policy, profile_key, take_of_one, unique_id},
+    testing::{TestPool, attempt_of_one, policy, profile_key, take_of_one, unique_id},
 };
 
 #[test]
@@ -296,4 +299,35 @@ fn runners_keep_the_kind_of_label_they_were_born_with() {
     let mut settings = policy(&[("linux", 2)]);
     settings.labels = LabelPolicy::OnTake;
     assert_eq!(pool.take("b", "linux", 1), Ok(vec![]), "one has to be");
+}
+
+fn take_of_job_enqueued_at(pool: &mut TestPool, seconds: u64) -> Result<u64, TakeRefusal> {
+    let mut take = take_of_one("a");
+    take.attempt = Some(attempt_of_one(seconds));
+    take.enqueued_at = Some(Timestamp::from_seconds(seconds));
+    pool.monitor.take(take, pool.now)
+}
+
+#[test]
+fn a_job_that_was_enqueued_after_one_of_its_name_was_served_gets_other_runners() {
+    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+    take_of_job_enqueued_at(&mut pool, 5).unwrap();
+    // Another ticket for the same job, from before.
+    take_of_job_enqueued_at(&mut pool, 4).unwrap();
+    pool.do_job(0);
+    for seconds in [4, 5] {
+        let again = take_of_job_enqueued_at(&mut pool, seconds);
+        assert_eq!(again, Err(TakeRefusal::Served), "{seconds}");
+    }
+    assert_eq!(
+        pool.take_attempt("a", "linux", 1, Some(u64::MAX)),
+        Err(TakeRefusal::Served),
+        "a fencing token does not tell one job from another"
+    );
+    let revision = take_of_job_enqueued_at(&mut pool, 6).unwrap();
+    pool.monitor.handle_saved(revision);
+    let TakeOutcome::Runners(runners) = pool.monitor.take_outcome(&unique_id("a")) else {
+        panic!("the later job has a runner");
+    };
+    assert_eq!(runners[0].id, 1);
 }

@@ -62,7 +62,7 @@ impl World {
                 self.withdraw(client, ticket, by_operator);
             }
             Step::Inspect { client } => {
-                let by = JobReference::Operator(wish(client % CLIENTS).unique_id);
+                let by = JobReference::Operator(wish(client % CLIENTS).spec.unique_id);
                 self.call(|call| Input::Inspect { call, by });
             }
             Step::Pass { millis } => self.pass(Duration::from_millis(millis)),
@@ -87,7 +87,7 @@ impl World {
     }
 
     fn go_on(&mut self, server: ServerId, client: usize, is_used: bool) {
-        let unique_id = wish(client).unique_id;
+        let unique_id = wish(client).spec.unique_id;
         // Nobody uses what nobody was told of.
         let mut held = self.servers[server].held_for(&unique_id).iter();
         let is_told = held.all(|runner| self.told.contains_key(&(server, *runner)));
@@ -103,7 +103,7 @@ impl World {
             return;
         };
         let by = if by_operator {
-            JobReference::Operator(claims.request.unique_id)
+            JobReference::Operator(claims.request.spec.unique_id)
         } else {
             JobReference::Ticket(claims)
         };

@@ -27,7 +27,7 @@ impl World {
     /// given; or for what it says it holds for the job, which is returned.
     pub fn check_forward(&mut self, forward: &Forward) -> bool {
         let server = forward.server;
-        let unique_id = forward.request.unique_id.clone();
+        let unique_id = forward.request.spec.unique_id.clone();
         let report = self
             .queue
             .fleet()
@@ -38,7 +38,7 @@ impl World {
             .as_ref()
             .and_then(|held| held.get(&unique_id));
         let is_held = held.is_some_and(|held| held.runners.len() == forward.count.get());
-        let key = &forward.request.profile_key;
+        let key = &forward.request.spec.profile_key;
         let jobs = self.queue.jobs.values();
         let given: BTreeSet<RunnerId> = jobs
             .flat_map(|job| job.grants())
@@ -50,7 +50,7 @@ impl World {
             .map_or(0, |profile| profile.idle.difference(&given).count());
         let open = self.open_forwards.values();
         let asked: usize = open
-            .filter(|(open, _)| open.server == server && open.request.profile_key == *key)
+            .filter(|(open, _)| open.server == server && open.request.spec.profile_key == *key)
             .map(|(open, _)| open.count.get())
             .sum();
         assert!(
@@ -68,10 +68,10 @@ impl World {
     /// at one of the servers.
     pub fn check_order(&self, forward: &Forward) {
         let queue = &self.queue;
-        let key = &forward.request.profile_key;
+        let key = &forward.request.spec.profile_key;
         let reach = queue.fleet.reach(key, self.now);
         let line = queue.lines[key].iter();
-        let before = line.take_while(|place| place.unique_id != forward.request.unique_id);
+        let before = line.take_while(|place| place.unique_id != forward.request.spec.unique_id);
         for place in before {
             let job = &queue.jobs[&place.unique_id];
             let mut servers = queue.fleet.ids();
@@ -79,7 +79,7 @@ impl World {
                 servers.all(|server| queue.can_ask(self.now, server, &place.unique_id));
             assert!(
                 !matches!(job.state, State::Waiting)
-                    || job.request().count.get() > reach
+                    || job.request().spec.count.get() > reach
                     || !can_be_asked,
                 "{forward:?} goes before {}",
                 place.unique_id

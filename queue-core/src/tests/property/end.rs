@@ -16,7 +16,7 @@ impl World {
                     // What nobody used within the time that servers keep it is destroyed.
                     let unserved = (0..CLIENTS).filter(|client| !served.contains(client));
                     for client in unserved {
-                        self.servers[server].lapse(&wish(client).unique_id);
+                        self.servers[server].lapse(&wish(client).spec.unique_id);
                     }
                 }
                 (0..2).for_each(|profile| self.servers[server].boot(profile));
@@ -65,7 +65,7 @@ impl World {
         for server in 0..SERVERS {
             for client in 0..CLIENTS {
                 // What another life of the queue may have handed out runs to its deadline.
-                let unique_id = wish(client).unique_id;
+                let unique_id = wish(client).spec.unique_id;
                 self.servers[server].lapse(&unique_id);
                 self.servers[server].run(&unique_id);
             }

@@ -33,6 +33,7 @@ struct Reservation {
     runners: Vec<RunnerId>,
     claims: BTreeMap<Life, u64>,
     last_attempt: u64,
+    enqueued_at: Timestamp,
     state: ReservationState,
 }
 
@@ -94,13 +95,17 @@ impl ModelServer {
 
     /// Takes runners, or finds those that were taken before.
     pub fn take(&mut self, life: Life, forward: &Forward) -> Result<Vec<RunnerId>, ModelRefusal> {
-        let unique_id = &forward.request.unique_id;
+        let unique_id = &forward.request.spec.unique_id;
         let fence = self.fences.get(&(unique_id.clone(), life));
         if fence.is_some_and(|fence| forward.attempt <= *fence) {
             return Err(ModelRefusal::NotThisJob);
         }
-        if let Some(reservation) = self.reservations.get_mut(unique_id) {
-            let is_same = reservation.profile_key == forward.request.profile_key
+        let is_of_earlier_job = |it: &&mut Reservation| {
+            it.state == ReservationState::Served && forward.enqueued_at > it.enqueued_at
+        };
+        let known = self.reservations.get_mut(unique_id);
+        if let Some(reservation) = known.filter(|it| !is_of_earlier_job(it)) {
+            let is_same = reservation.profile_key == forward.request.spec.profile_key
                 && reservation.runners.len() == forward.count.get();
             if !is_same || reservation.state == ReservationState::Served {
                 return Err(ModelRefusal::NotThisJob);
@@ -108,9 +113,10 @@ impl ModelServer {
             let claim = reservation.claims.entry(life).or_default();
             *claim = forward.attempt.max(*claim);
             reservation.last_attempt = forward.attempt.max(reservation.last_attempt);
+            reservation.enqueued_at = forward.enqueued_at.max(reservation.enqueued_at);
             return Ok(reservation.runners.clone());
         }
-        let profile_key = forward.request.profile_key.clone();
+        let profile_key = forward.request.spec.profile_key.clone();
         let idle = self.idle.entry(profile_key.clone()).or_default();
         if idle.len() < forward.count.get() {
             return Err(ModelRefusal::NothingIdle);
@@ -123,6 +129,7 @@ impl ModelServer {
             runners: runners.clone(),
             claims: BTreeMap::from([(life, forward.attempt)]),
             last_attempt: forward.attempt,
+            enqueued_at: forward.enqueued_at,
             state: ReservationState::Held,
         };
         self.reservations.insert(unique_id.clone(), reservation);
@@ -173,6 +180,7 @@ impl ModelServer {
             runners: it.runners.clone(),
             state: it.state,
             attempt: it.last_attempt,
+            enqueued_at: Some(it.enqueued_at),
         };
         let present = self.reservations.values();
         let reserved = present

@@ -76,7 +76,7 @@ impl World {
     }
 
     fn end_forward(&mut self, forward: &Forward, outcome: ForwardOutcome) {
-        let unique_id = forward.request.unique_id.clone();
+        let unique_id = forward.request.spec.unique_id.clone();
         self.open_forwards
             .remove(&(forward.server, unique_id.clone(), forward.attempt));
         self.handle(Input::Forwarded {

@@ -93,7 +93,7 @@ impl World {
         self.last_call += 1;
         let call = self.last_call;
         self.calls
-            .insert(call, Some(claims.request.unique_id.clone()));
+            .insert(call, Some(claims.request.spec.unique_id.clone()));
         let claims = claims.clone();
         self.handle(Input::Take {
             call,
