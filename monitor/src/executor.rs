@@ -15,7 +15,7 @@ use shared::{
 };
 
 use crate::{
-    hypervisor::{BuildSpec, Guest, GuestSpec, HostMemory, Hypervisor, Means, warn},
+    hypervisor::{BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, warn},
     pool::Pool,
     profiles::Images,
 };
@@ -203,13 +203,13 @@ async fn create(outside: &Outside, creation: Creation) {
             return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
         }
     }
-    let created = match means_of(&creation.profile_key, profile, images) {
-        Some(means) => {
+    let created = match kind_of(&creation.profile_key, profile, images) {
+        Some(kind) => {
             let spec = GuestSpec {
                 name: creation.guest_name,
                 runner_id: id.0,
                 profile_key: creation.profile_key,
-                means,
+                kind,
                 monitor_url: settings.network.guest_base_url.to_string(),
                 secret: creation.guest_secret,
                 memory_max: profile.memory(),
@@ -225,11 +225,18 @@ async fn create(outside: &Outside, creation: Creation) {
     });
 }
 
-/// What makes the guests of a profile.
-fn means_of(profile_key: &ProfileKey, profile: &ProfileSettings, images: &Images) -> Option<Means> {
+/// What kind of guests a profile has. None if it has virtual machines without an image.
+fn kind_of(
+    profile_key: &ProfileKey,
+    profile: &ProfileSettings,
+    images: &Images,
+) -> Option<GuestKind> {
     match &profile.guest {
-        GuestDriver::Command(command) => Some(Means::Process(command.clone())),
-        GuestDriver::Libvirt => images.get(profile_key).cloned().map(Means::Machine),
+        GuestDriver::Command(command) => Some(GuestKind::Process(command.clone())),
+        GuestDriver::Libvirt => images
+            .get(profile_key)
+            .cloned()
+            .map(GuestKind::VirtualMachine),
     }
 }
 

@@ -1,7 +1,7 @@
-//! What can go wrong with guests.
+//! Errors of the hypervisor drivers.
 //!
-//! Owns the texts, which are fragments that fit after "failed to", and name the guest. No command
-//! line and no secret is ever part of one.
+//! Responsible for their texts: fragments that follow "failed to" and name the guest. None contains a
+//! command line or a secret.
 
 use std::{
     error::Error,
@@ -10,152 +10,135 @@ use std::{
     sync::Arc,
 };
 
-use shared::values::ProfileKey;
+use shared::{units::Memory, values::ProfileKey};
 
-use super::{libvirt::TemplateError, program::ProgramError};
+use super::program::ProgramError;
 
-/// Why the host did not do what it was asked to.
+/// What failed on the host.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HypervisorError {
-    /// The prefix in the settings is of the wrong form.
     #[error(
         "use `{prefix}` as the prefix of guest names: it must be 1 to 200 characters of \
          A-Z a-z 0-9 . _ @ - and not begin with a dot"
     )]
-    InvalidPrefix {
-        /// What was found.
-        prefix: String,
-    },
-    /// The name is not one of ours. It is not repeated: it may be anything.
+    InvalidPrefix { prefix: String },
+    /// The name is outside the namespace. The text does not repeat it: it may be anything.
     #[error(
         "use a guest name that is not `{prefix}-` and more of A-Z a-z 0-9 . _ @ -, \
          200 characters at most"
     )]
-    InvalidName {
-        /// What all our names begin with.
-        prefix: String,
-    },
-    /// There is a guest of that name, or what is left of one.
+    InvalidName { prefix: String },
+    /// The guest, or its remains, exist already.
     #[error("create guest {name}: there is one of that name")]
-    AlreadyExists {
-        /// The guest.
-        name: String,
-    },
-    /// As many guests as are ever allowed.
-    #[error("create guest {name}: there are {count} already, more than that are not allowed")]
-    TooManyGuests {
-        /// The guest.
-        name: String,
-        /// How many there are.
-        count: usize,
-    },
-    /// The command in the profile cannot be run.
+    AlreadyExists { name: String },
+    #[error("create guest {name}: there are {count} guests already, which is the limit")]
+    TooManyGuests { name: String, count: usize },
     #[error("create guest {name}: its command {problem}")]
-    InvalidCommand {
-        /// The guest.
-        name: String,
-        /// What is wrong with the command.
-        problem: &'static str,
-    },
-    /// Another call is at work on the same guest.
+    InvalidCommand { name: String, problem: &'static str },
+    /// Another call has the lock on the guest.
     #[error("destroy guest {name}: it is being created or removed at this moment")]
-    Occupied {
-        /// The guest.
-        name: String,
-    },
-    /// Processes that even SIGKILL did not end in time.
-    #[error("end guest {name}: there are still processes of it")]
-    StillRunning {
-        /// The guest.
-        name: String,
-    },
-    /// The runtime is stopping, and with it all that is known about guests.
+    Occupied { name: String },
+    /// Processes, or a virtual machine, that did not end in time.
+    #[error("end guest {name}: some of its processes are still running")]
+    StillRunning { name: String },
     #[error("watch guests any longer: the monitor is stopping")]
     Unwatched,
-    /// There is no image to make the guest from.
     #[error("create guest {name}: profile {profile_key} has no image yet")]
     NoImage {
-        /// The guest.
         name: String,
-        /// Its profile.
         profile_key: ProfileKey,
     },
-    /// The guest that was to become an image did not power off.
-    #[error("build the image of {name}: it has not powered off within {seconds} s")]
-    BuildTimeout {
-        /// The guest.
-        name: String,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// The definition in the profile's folder cannot be one.
+    #[error("build the image of {name}: the guest has not powered off within {seconds} s")]
+    BuildTimeout { name: String, seconds: u64 },
     #[error("use {}: {problem}", .path.display())]
     UnusableTemplate {
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         problem: TemplateError,
     },
-    /// Raw disks are wanted, and would have to be copied whole for each runner.
+    /// The profile has raw disks, which would have to be copied in full for each runner.
     #[error(
-        "make raw disks in {}: its file system cannot share blocks between files; use one that can, \
+        "create raw disks in {}: its file system cannot share blocks between files; use one that can, \
          such as XFS or btrfs, or disks = \"qcow2\" in image.toml",
         .path.display()
     )]
-    NoReflinks {
-        /// A folder in it.
-        path: PathBuf,
-    },
-    /// There are virtual machines, or are to be, and nothing to make them with.
-    #[error("make virtual machines: libvirt is not in use here")]
+    NoReflinks { path: PathBuf },
+    #[error("manage virtual machines: libvirt is not in use on this host")]
     NoLibvirt,
-    /// A program of the host did not do its part.
-    #[error("{attempt} {subject}")]
+    /// A program of the host failed.
+    #[error("{action} {subject}")]
     Program {
-        /// What was being done, as a verb that takes the subject.
-        attempt: &'static str,
-        /// The guest's name, or what belongs to all.
+        /// A verb that takes the subject.
+        action: &'static str,
+        /// The guest's name, or what belongs to all guests.
         subject: String,
-        /// What the program said.
         #[source]
         source: Arc<ProgramError>,
     },
-    /// The system refused something.
-    #[error("{attempt} {subject}")]
+    /// The operating system refused something.
+    #[error("{action} {subject}")]
     Io {
-        /// What was being done, as a verb that takes the subject.
-        attempt: &'static str,
-        /// The guest's name, or the path of what belongs to all.
+        /// A verb that takes the subject.
+        action: &'static str,
+        /// The guest's name, or the path of what belongs to all guests.
         subject: String,
-        /// What the system said.
         #[source]
         source: Arc<io::Error>,
     },
 }
 
+/// What is wrong with the `guest.xml` of a profile. Each text is a clause about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    #[error("it is not XML: {0}")]
+    Syntax(String),
+    #[error("its root is `{0}`, and not `domain`")]
+    NotDomain(String),
+    #[error("it has no `memory` for the guest, or one in an unknown unit")]
+    NoMemory,
+    /// A guest would use more memory than is counted for it.
+    #[error("its guests have {has} of memory, and the profile requires only {counted}")]
+    TooMuchMemory { has: Memory, counted: Memory },
+    #[error("it has no `devices`")]
+    NoDevices,
+    /// The number of disks without a source, which is not 1.
+    #[error(
+        "{0} of its disks have no source (or /dev/null); the image takes the place of just one"
+    )]
+    ImageDisks(usize),
+    #[error(
+        "it has fewer than the {0} CD-ROM drives without a source that the image's build needs"
+    )]
+    FewDrives(usize),
+    /// A disk of this type, to which all guests would write.
+    #[error(
+        "its disk of type `{0}` would be shared by all guests; use a file, or make it readonly"
+    )]
+    SharedDisk(String),
+}
+
 impl HypervisorError {
-    pub(super) fn io(attempt: &'static str, subject: impl Into<String>, source: io::Error) -> Self {
+    pub(super) fn io(action: &'static str, subject: impl Into<String>, source: io::Error) -> Self {
         Self::Io {
-            attempt,
+            action,
             subject: subject.into(),
             source: Arc::new(source),
         }
     }
 
     pub(super) fn program(
-        attempt: &'static str,
+        action: &'static str,
         subject: impl Into<String>,
         source: ProgramError,
     ) -> Self {
         Self::Program {
-            attempt,
+            action,
             subject: subject.into(),
             source: Arc::new(source),
         }
     }
 
-    /// Whether the same call may succeed later with nobody having changed the settings or the
-    /// host: what is short of memory, files or disk now may have them then.
+    /// Whether the same call may succeed later without a change to the settings or the host, as when
+    /// memory, file handles or disk space ran out.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::TooManyGuests { .. }
@@ -185,7 +168,7 @@ impl HypervisorError {
     }
 }
 
-/// Writes an error down, and what caused it.
+/// Logs an error together with its cause.
 pub fn warn(error: &HypervisorError) {
     let source = error.source().map(|source| format!(": {source}"));
     log::warn!("failed to {error}{}", source.unwrap_or_default());
@@ -196,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_passes_and_a_refusal_does_not() {
+    fn a_shortage_is_transient_and_a_refusal_is_not() {
         let failed = |kind: ErrorKind| HypervisorError::io("start guest", "x", kind.into());
         for kind in [
             ErrorKind::WouldBlock,
@@ -212,10 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_was_tried_and_keeps_what_the_system_said() {
+    fn an_io_error_names_the_action_and_has_the_system_error_as_its_source() {
         let source = io::Error::from(ErrorKind::StorageFull);
-        let error = HypervisorError::io("make the folder of guest", "ci-runner-a.1", source);
-        assert_eq!(error.to_string(), "make the folder of guest ci-runner-a.1");
+        let error = HypervisorError::io("create the folder of guest", "ci-runner-a.1", source);
+        assert_eq!(
+            error.to_string(),
+            "create the folder of guest ci-runner-a.1"
+        );
         assert_eq!(error.source().unwrap().to_string(), "no storage space");
     }
 }

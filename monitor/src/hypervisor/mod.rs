@@ -1,20 +1,22 @@
-//! Where guests are made, found and ended: the monitor's hands on the host.
+//! Lists, creates and destroys guests on this host, by one of two drivers.
 //!
-//! Owns what a guest is for the rest of the monitor, which names are ours, and the choice of the
-//! driver. Never decides which guests there should be; whoever calls has decided.
+//! Responsible for the choice of the driver, and that only names of this monitor reach a driver. Not
+//! responsible for which guests there should be.
 //!
-//! There are two drivers behind the same calls: to `command` a guest is a process, to `libvirt` it
-//! is a virtual machine. Which one makes a guest is said by its profile; a guest of either is found
-//! and ended by its name alone, because by then its profile may have left the settings.
+//! For the driver `command` a guest is a process, for `libvirt` it is a virtual machine. A profile
+//! chooses the driver for new guests; a guest of either is found and destroyed by its name alone,
+//! because its profile may have left the settings since.
 
+mod blocking;
 mod command;
 mod error;
+mod guest;
+mod guest_lock;
 mod libvirt;
 mod namespace;
 mod program;
 
 use std::{
-    io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,105 +24,39 @@ use std::{
 };
 
 use shared::{
-    secret::Secret,
     settings::{DiskFormat, ImageSettings},
     units::Memory,
     values::ProfileKey,
 };
 use tokio::sync::mpsc;
 
-pub use error::{HypervisorError, warn};
-pub use libvirt::{BuildSpec, HostMemory, TemplateError};
+pub use error::{HypervisorError, TemplateError, warn};
+pub use guest::{BuildSpec, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestSpec};
+pub use libvirt::HostMemory;
 use namespace::Namespace;
 
-/// Most guests that there may be at once. What fits is a matter of capacity and far below this;
-/// the limit is there for the day when that goes wrong.
-pub const GUEST_COUNT_MAX: usize = 256;
-
-/// The names of guests that have ended, each sent once and at once, however it ended. A hint to look
-/// again, not a record: when nobody listens for long, some are left out.
-pub type Events = mpsc::Receiver<String>;
-
-/// A guest that is there, as the host shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guest {
-    /// Unique on this host.
-    pub name: String,
-    /// Where it can be reached, once that is known. A process has no address of its own.
-    pub ipv4_address: Option<Ipv4Addr>,
-}
-
-/// How old a picture of a screen may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// Some seconds.
-    Recent,
-    /// As young as can be had.
-    Now,
-}
-
-/// What a new guest needs to know.
-#[derive(Clone, Debug)]
-pub struct GuestSpec {
-    /// `<guest prefix>-` and more of `[A-Za-z0-9._@-]`, at most 200 bytes; never used before.
-    pub name: String,
-    /// The runner that it is.
-    pub runner_id: u64,
-    /// The kind of runner.
-    pub profile_key: ProfileKey,
-    /// What makes it.
-    pub means: Means,
-    /// Where the guest asks for its credential.
-    pub monitor_url: String,
-    /// What it proves itself with, there.
-    pub secret: Secret,
-    /// The most memory that a virtual machine may have: what is counted for it.
-    pub memory_max: Memory,
-}
-
-/// What makes a guest.
-#[derive(Clone, Debug)]
-pub enum Means {
-    /// A program and its arguments: the guest is a process. A program without a slash is looked for
-    /// in `PATH`; one with a slash is relative to the monitor's working directory.
-    Process(Vec<String>),
-    /// libvirt: the guest is a virtual machine, which begins with an image of this kind.
-    Machine(ImageSettings),
-}
-
-impl GuestSpec {
-    /// The command that it is, if it is one.
-    fn command(&self) -> &[String] {
-        match &self.means {
-            Means::Process(command) => command,
-            Means::Machine(_) => &[],
-        }
-    }
-}
-
-/// What the hypervisor has to know about this host.
+/// What the drivers have to know about this host.
 #[derive(Clone, Debug)]
 pub struct HypervisorSettings {
-    /// The monitor's data directory. Guests live in `guests/` and `virtual/` below it.
+    /// The monitor's data directory. It has the guests' folders, in `guests/` and `virtual/`.
     pub data_path: PathBuf,
-    /// Names that begin with this and a hyphen are ours; no others are ever touched.
+    /// Prefix of the names of guests. Guests with other names are never touched.
     pub guest_prefix: String,
-    /// The same for guests that build images.
+    /// Prefix of the names of guests that build images.
     pub builder_prefix: String,
-    /// Which libvirt makes the virtual machines.
     pub libvirt_uri: String,
-    /// Whether there are to be virtual machines. Those that are there are looked after in any case.
+    /// Whether a profile has virtual machines. Existing ones are managed in any case.
     pub makes_virtual_machines: bool,
-    /// The folder of the profiles' folders.
+    /// The folder with the folders of all profiles.
     pub profiles_path: PathBuf,
 }
 
-/// Refuses a profile of virtual machines of which no guest could be made, whatever its image holds.
-/// `profiles` is the folder of the profiles' folders, and `memory_max` what is counted for each
+/// Refuses a profile of virtual machines whose template is unusable for any image. `profiles` is the
+/// folder with the folders of all profiles, and `memory_max` is the memory that is counted for each
 /// guest.
 ///
 /// # Errors
-/// When its definition is not there, or cannot be used.
+/// If the template is missing or unusable.
 pub fn check(
     profiles: &Path,
     profile_key: &ProfileKey,
@@ -130,31 +66,32 @@ pub fn check(
     libvirt::check(profiles, profile_key, image, memory_max)
 }
 
-/// Refuses a data directory in which files cannot share blocks, which raw disks need. Nothing is
-/// left of the try, and the directory need not be there yet.
+/// Refuses a data directory in which files cannot share blocks, which raw disks need. Nothing is left
+/// in the directory, and it need not exist yet.
 ///
 /// # Errors
-/// When its file system has no such thing, or it cannot be tried.
+/// If its file system cannot share blocks, or the test of that fails.
 pub fn check_reflinks(data_path: &Path) -> Result<(), HypervisorError> {
     libvirt::check_reflinks(data_path)
 }
 
-/// The guests of this host. Cheap to clone.
+/// The drivers of this host. Cheap to clone.
 #[derive(Clone)]
 pub struct Hypervisor {
     namespace: Namespace,
     builders: Namespace,
     command: command::Driver,
-    /// None where there are no virtual machines, nor are to be: there libvirt need not be there.
+    /// None if there are no virtual machines and no profile has any: libvirt need not be installed.
     libvirt: Option<libvirt::Driver>,
 }
 
 impl Hypervisor {
-    /// Prepares to make guests. Finds none yet; [`Hypervisor::list`] does. Must be called within a
-    /// tokio runtime that lives as long as the monitor: it listens to libvirt from there.
+    /// Sets up the drivers, and returns the events of guests that end. [`Hypervisor::list`] finds the
+    /// existing guests. Must be called within a tokio runtime that lives as long as the monitor, because
+    /// libvirt is watched from there.
     ///
     /// # Errors
-    /// When the folder for guests cannot be made, or the prefix cannot begin a name.
+    /// If the folder for guests cannot be created, or a prefix is invalid.
     pub fn new(settings: HypervisorSettings) -> Result<(Self, Events), HypervisorError> {
         let namespace = Namespace::new(&settings.guest_prefix)?;
         let (ended, events) = mpsc::channel(GUEST_COUNT_MAX);
@@ -191,11 +128,11 @@ impl Hypervisor {
         self.libvirt.as_ref().ok_or(HypervisorError::NoLibvirt)
     }
 
-    /// Every guest of ours, by name, also those that an earlier monitor made. Must be called
-    /// within a tokio runtime that lives as long as the monitor: it watches the guests from there.
+    /// Every guest, by name, including those of an earlier monitor. Must be called within a tokio
+    /// runtime that lives as long as the monitor, because guests are watched from there.
     ///
     /// # Errors
-    /// When the host cannot be asked. An error says nothing about which guests there are.
+    /// If a driver fails. It is then unknown which guests exist.
     pub async fn list(&self) -> Result<Vec<Guest>, HypervisorError> {
         let mut guests = self.command.list().await?;
         if let Some(libvirt) = &self.libvirt {
@@ -205,31 +142,30 @@ impl Hypervisor {
         Ok(guests)
     }
 
-    /// What libvirt says that the host has, for guests and all others together.
+    /// The memory of the host as libvirt reports it, for guests and everything else together.
     ///
     /// # Errors
-    /// When there is no libvirt in use, or it does not answer.
+    /// If libvirt is not in use, or does not answer.
     pub async fn host_memory(&self) -> Result<HostMemory, HypervisorError> {
         self.libvirt()?.host_memory().await
     }
 
-    /// Makes a guest and starts it. It outlives this process.
+    /// Creates a guest and starts it. It outlives this process.
     ///
     /// # Errors
-    /// Whatever kept it from starting; then nothing of it is left.
+    /// If it cannot be started; then nothing of it is left.
     pub async fn create(&self, spec: &GuestSpec) -> Result<(), HypervisorError> {
         self.namespace.check(&spec.name)?;
-        match &spec.means {
-            Means::Process(_) => self.command.create(spec).await,
-            Means::Machine(image) => self.libvirt()?.create(spec, image).await,
+        match &spec.kind {
+            GuestKind::Process(_) => self.command.create(spec).await,
+            GuestKind::VirtualMachine(image) => self.libvirt()?.create(spec, image).await,
         }
     }
 
-    /// Ends a guest, and returns when nothing of it is left. A guest that does not exist is
-    /// ended already.
+    /// Ends a guest, and returns when nothing of it is left. Succeeds if the guest does not exist.
     ///
     /// # Errors
-    /// When the name is not one of ours, or the guest will not go.
+    /// If the name is outside the namespace, or the guest does not end in time.
     pub async fn destroy(&self, name: &str) -> Result<(), HypervisorError> {
         self.namespace.check(name)?;
         self.command.destroy(name).await?;
@@ -239,21 +175,20 @@ impl Hypervisor {
         }
     }
 
-    /// Builds an image and makes it the current one of its profile. Takes as long as that takes;
-    /// nothing of the guest is left then.
+    /// Builds an image and makes it the current one of its profile. Returns when nothing of the guest is
+    /// left.
     ///
     /// # Errors
-    /// Whatever kept it from becoming an image. The one that was current still is.
+    /// If the build fails. The current image then stays the same.
     pub async fn rebuild(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
         self.builders.check(&spec.guest_name)?;
         self.libvirt()?.rebuild(spec).await
     }
 
-    /// What is on the screen of a virtual machine, as a PNG; none if there is no such machine, or it
-    /// has no screen.
+    /// The screen of a virtual machine, as a PNG. None if there is no such machine, or it has no screen.
     ///
     /// # Errors
-    /// When the picture was taken and cannot be used.
+    /// If the screenshot cannot be read, or is not a PNG.
     pub async fn screenshot(
         &self,
         name: &str,
@@ -265,12 +200,12 @@ impl Hypervisor {
         }
     }
 
-    /// What was last seen on the screen of the last build of a profile's image that failed.
+    /// The last screenshot of the last failed build of a profile's image, as a PNG.
     pub async fn last_screenshot(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
         self.libvirt.as_ref()?.last_screenshot(profile_key).await
     }
 
-    /// What the last build of a profile's image that failed has said last.
+    /// The end of the console of the last failed build of a profile's image.
     pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
         self.libvirt.as_ref()?.last_console(profile_key).await
     }
@@ -279,10 +214,10 @@ impl Hypervisor {
         self.namespace.contains(name) || self.builders.contains(name)
     }
 
-    /// When the current image of a profile was complete; none if it has no image of that format.
+    /// When the current image of a profile was complete. None if it has no image in that format.
     ///
     /// # Errors
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub async fn image_built_at(
         &self,
         profile_key: &ProfileKey,
@@ -300,21 +235,14 @@ impl Hypervisor {
     }
 }
 
-/// Runs what may block on the disk or on `/proc` where it holds up nobody.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|failure| Err(io::Error::other(failure)))
-}
-
 #[cfg(test)]
 mod tests {
+    use shared::secret::Secret;
+
     use super::*;
 
     #[tokio::test]
-    async fn only_names_of_ours_reach_the_host() {
+    async fn only_names_in_the_namespace_reach_a_driver() {
         let data = tempfile::tempdir().unwrap();
         let settings = |guest_prefix: &str| HypervisorSettings {
             data_path: data.path().to_owned(),
@@ -332,7 +260,7 @@ mod tests {
                 name: name.to_owned(),
                 runner_id: 1,
                 profile_key: "a".parse().unwrap(),
-                means: Means::Process(vec!["true".to_owned()]),
+                kind: GuestKind::Process(vec!["true".to_owned()]),
                 monitor_url: "http://monitor.invalid/".to_owned(),
                 secret: Secret::new("hunter2"),
                 memory_max: Memory::default(),

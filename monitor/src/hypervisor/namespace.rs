@@ -1,25 +1,25 @@
-//! Which guest names are ours.
+//! The guest names that belong to this monitor.
 //!
-//! Owns the form of a name. Every name passes here before it becomes part of a path or reaches a
-//! hypervisor, so that no name leads out of its folder or to somebody else's guest.
+//! Responsible for the form of a name. Every name is checked here before it becomes part of a path or
+//! reaches a hypervisor, so that no name leads out of its folder or to a guest of another program.
 
 use std::sync::Arc;
 
 use super::error::HypervisorError;
 
-/// Longest guest name, in bytes: with the ending of its log it still has to be a file name.
+/// Maximum length in bytes: a name plus the extension of its log has to be a valid file name.
 const NAME_LENGTH_MAX: usize = 200;
 
-/// The names that begin with one prefix and a hyphen. Cheap to clone.
+/// The names that begin with a prefix and a hyphen. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     prefix: Arc<str>,
 }
 
 impl Namespace {
-    /// The namespace of a prefix, which is made of the same characters as the names.
+    /// The namespace of a prefix, which has the same characters as the names.
     pub fn new(prefix: &str) -> Result<Self, HypervisorError> {
-        // A dot in front would hide the guest among the driver's own files.
+        // Names that begin with a dot are the driver's own files.
         let is_valid = is_name(prefix) && !prefix.starts_with('.');
         is_valid
             .then(|| Self {
@@ -30,7 +30,7 @@ impl Namespace {
             })
     }
 
-    /// Whether this is the name of a guest of ours.
+    /// Whether a name is in the namespace.
     pub fn contains(&self, name: &str) -> bool {
         is_name(name)
             && name
@@ -39,7 +39,7 @@ impl Namespace {
                 .is_some_and(|rest| !rest.is_empty())
     }
 
-    /// Refuses a name that is not ours.
+    /// Refuses a name outside the namespace.
     pub fn check(&self, name: &str) -> Result<(), HypervisorError> {
         self.contains(name)
             .then_some(())
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_below_the_prefix_are_ours() {
+    fn names_with_the_prefix_are_in_the_namespace() {
         let namespace = Namespace::new("ci-runner").unwrap();
         let longest = format!("ci-runner-{}", "x".repeat(NAME_LENGTH_MAX - 10));
         for name in ["ci-runner-linux.1", "ci-runner-a_B.7@host-1", &longest] {

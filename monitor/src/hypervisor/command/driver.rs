@@ -1,7 +1,7 @@
-//! The calls that make, find and end the guests of this host.
+//! The calls of the `command` driver: list, create and destroy guests that are processes.
 //!
-//! Owns what each call promises and how long it waits. What happens to a guest between its start
-//! and its end is in `watch.rs`.
+//! Responsible for what each call guarantees and how long it waits. What happens to a guest between
+//! its start and its end is in `watch`.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
@@ -12,26 +12,25 @@ use tokio::{
 };
 
 use super::{
-    claims::{Claims, Entry},
-    folder::{self, Folder},
-    start::{self, Inherited, Runnable},
-    survivors::Mark,
-    watch::{self, Leader},
+    folder,
+    provision::{Inherited, Runnable, start},
+    reaper::Reaper,
+    watch::{GroupLeader, WatchState, Watcher, ended, removed},
 };
 use crate::hypervisor::{
-    Guest, GuestSpec, blocking,
+    blocking::blocking,
     error::{HypervisorError, warn},
+    guest::{Guest, GuestSpec},
     namespace::Namespace,
 };
 
-/// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From SIGTERM to SIGKILL: a job's last words.
+    /// From SIGTERM to SIGKILL: time for a job to clean up.
     pub terminate_timeout: Duration,
-    /// From SIGKILL to the end. It only takes this long when something hangs in the kernel.
+    /// From SIGKILL to the end. Takes this long only if something hangs in the kernel.
     pub kill_timeout: Duration,
-    /// How long a list waits for the remains of guests that ended unseen to be gone.
+    /// How long a list waits for the removal of guests that ended while no monitor ran.
     pub list_timeout: Duration,
 }
 
@@ -45,67 +44,64 @@ impl Default for Timeouts {
     }
 }
 
-/// Makes guests that are processes. Cheap to clone.
+/// Runs guests as processes. Cheap to clone.
 #[derive(Clone)]
 pub struct Driver {
-    pub(super) guests_path: Arc<Path>,
-    pub(super) claims: Claims,
-    pub(super) timeouts: Timeouts,
-    /// Where the news of a guest's end goes.
-    pub(super) ended: mpsc::Sender<String>,
+    pub(super) watcher: Watcher,
     namespace: Namespace,
     inherited: Arc<Inherited>,
+    timeouts: Timeouts,
 }
 
 impl Driver {
-    /// Makes the folder that guests live in.
+    /// Creates the folder for guests. `ended` receives the name of each guest that ends.
     pub fn new(
         data_path: &Path,
         namespace: Namespace,
         ended: mpsc::Sender<String>,
         timeouts: Timeouts,
     ) -> Result<Self, HypervisorError> {
-        let guests_path = folder::make_root(data_path).map_err(|source| {
+        let guests_path = folder::create_root(data_path).map_err(|source| {
             let subject = data_path.display().to_string();
-            HypervisorError::io("make the folder for guests in", subject, source)
+            HypervisorError::io("create the folder for guests in", subject, source)
         })?;
+        let reaper = Reaper::new(guests_path.into(), timeouts.kill_timeout);
         Ok(Self {
-            guests_path: guests_path.into(),
-            claims: Claims::default(),
-            timeouts,
-            ended,
+            watcher: Watcher::new(reaper, ended),
             namespace,
             inherited: Arc::new(Inherited::from_variables(std::env::vars_os())),
+            timeouts,
         })
     }
 
-    /// Every guest, by name. Takes on those that an earlier monitor made, and removes what is left
-    /// of those that ended unseen.
+    /// Every guest, by name. Adopts those of an earlier monitor, and removes what is left of those
+    /// that ended while no monitor ran.
     pub async fn list(&self) -> Result<Vec<Guest>, HypervisorError> {
-        let (guests_path, namespace) = (Arc::clone(&self.guests_path), self.namespace.clone());
+        let guests_path = Arc::clone(self.watcher.reaper.guests_path());
+        let namespace = self.namespace.clone();
         let found = blocking(move || folder::names(&guests_path, &namespace))
             .await
             .map_err(|source| HypervisorError::io("list", "the folders of guests", source))?;
         let mut names = BTreeSet::new();
         let mut remains = Vec::new();
         for name in found {
-            match self.take_on(&name).await {
+            match self.watcher.adopt(&name).await {
                 Ok(None) => {}
-                Ok(Some(stage)) => remains.push((name, stage)),
+                Ok(Some(state)) => remains.push((name, state)),
                 Err(error) => {
-                    // In doubt it is there: it may be busy, and it may hold memory.
+                    // In doubt the guest exists: it may be busy, and it may hold memory.
                     warn(&error);
                     names.insert(name);
                 }
             }
         }
         let deadline = Instant::now() + self.timeouts.list_timeout;
-        for (name, stage) in remains {
-            if !matches!(timeout_at(deadline, watch::ended(stage)).await, Ok(Ok(()))) {
+        for (name, state) in remains {
+            if !matches!(timeout_at(deadline, ended(state)).await, Ok(Ok(()))) {
                 names.insert(name);
             }
         }
-        names.extend(self.claims.present());
+        names.extend(self.running());
         Ok(names
             .into_iter()
             .map(|name| Guest {
@@ -113,6 +109,16 @@ impl Driver {
                 ipv4_address: None,
             })
             .collect())
+    }
+
+    /// The names of the guests whose watch has seen no end. One that is being created has no watch.
+    fn running(&self) -> Vec<String> {
+        let guests = self.watcher.locks.snapshot().into_iter();
+        let running = guests.filter(|(_, guest)| {
+            let guest = guest.as_ref();
+            guest.is_some_and(|guest| matches!(*guest.state.borrow(), WatchState::Running))
+        });
+        running.map(|(name, _)| name).collect()
     }
 
     /// Starts a guest.
@@ -124,45 +130,43 @@ impl Driver {
                 problem,
             }
         })?;
-        let claim = self.claims.claim_new(&spec.name)?;
-        let folder = self.folder(&spec.name);
-        let mark = self.mark(&spec.name);
-        let made = {
+        let lock = self.watcher.locks.lock_new(&spec.name)?;
+        let folder = self.watcher.reaper.folder(&spec.name);
+        let marker = self.watcher.reaper.marker(&spec.name);
+        let created = {
             let folder = folder.clone();
-            blocking(move || folder.make()).await
+            blocking(move || folder.create()).await
         };
-        // From here to the watch there is no await, so a caller that gives up leaves no guest that
-        // nobody watches.
-        let started = match made {
+        // No await from here to the watch: a caller that is cancelled leaves no unwatched guest.
+        let started = match created {
             Ok(None) => return Err(HypervisorError::AlreadyExists { name: name() }),
-            Ok(Some(log)) => start::start(spec, &runnable, &self.inherited, &mark, &folder, log)
-                .and_then(Leader::of_child),
+            Ok(Some(log)) => start(spec, &runnable, &self.inherited, &marker, &folder, log)
+                .and_then(GroupLeader::of_child),
             Err(source) => Err(source),
         };
         match started {
             Ok(leader) => {
-                self.watch(claim, Some(leader));
+                self.watcher.watch(lock, Some(leader));
                 Ok(())
             }
             Err(source) => {
-                // Without a leader a watch begins at its end: everything is removed.
-                watch::removed(self.watch(claim, None)).await;
+                removed(self.watcher.watch(lock, None)).await;
                 Err(HypervisorError::io("start guest", name(), source))
             }
         }
     }
 
-    /// Ends a guest: politely, then not.
+    /// Ends a guest: SIGTERM, and after a timeout SIGKILL. Returns when nothing of it is left.
     pub async fn destroy(&self, name: &str) -> Result<(), HypervisorError> {
-        self.take_on(name).await?;
-        let guest = match self.claims.entry(name) {
+        self.watcher.adopt(name).await?;
+        let guest = match self.watcher.locks.state(name) {
             None => return Ok(()),
-            Some(Entry::Claimed) => {
+            Some(None) => {
                 return Err(HypervisorError::Occupied {
                     name: name.to_owned(),
                 });
             }
-            Some(Entry::Watched(guest)) => guest,
+            Some(Some(guest)) => guest,
         };
         for (signal, patience) in [
             (Signal::TERM, self.timeouts.terminate_timeout),
@@ -173,22 +177,14 @@ impl Driver {
                     .signal_group(signal)
                     .map_err(|source| HypervisorError::io("signal guest", name, source))?;
             }
-            if let Ok(outcome) = timeout(patience, watch::ended(guest.stage.clone())).await {
+            if let Ok(outcome) = timeout(patience, ended(guest.state.clone())).await {
                 outcome?;
-                watch::removed(guest.stage).await;
+                removed(guest.state).await;
                 return Ok(());
             }
         }
         Err(HypervisorError::StillRunning {
             name: name.to_owned(),
         })
-    }
-
-    pub(super) fn folder(&self, name: &str) -> Folder {
-        Folder::new(&self.guests_path, name)
-    }
-
-    pub(super) fn mark(&self, name: &str) -> Mark {
-        Mark::new(name, &self.folder(name).path())
     }
 }

@@ -1,16 +1,16 @@
-//! A guest's folder: where its record, its log and its working directory lie.
+//! The folder of a guest: the record of its leader, its log and its working directory.
 //!
-//! Owns the names below `guests/`. Never looks at processes. Everything here blocks.
+//! Responsible for the names below `guests/`. Not responsible for processes. All functions block.
 //!
 //! ```text
-//! guests/<name>/leader  who the guest is, written by itself before it does anything else
-//!               log     the first of what it says
-//!               work/   its working directory: it may do with it what it likes
-//! guests/.ended-<name>/ the same, moved aside to be removed
-//! guests/.logs/         the logs of the guests that ended last
+//! guests/<name>/leader  identifies the leader process, which writes it before it runs the command
+//!               log     the first MiB of the guest's output
+//!               work/   the guest's working directory
+//! guests/.ended-<name>/ the same folder, moved aside to be removed
+//! guests/.logs/         logs of the guests that ended last
 //! ```
 //!
-//! All of it is for the monitor's user alone.
+//! Only the monitor's user has access.
 
 use std::{
     collections::BTreeSet,
@@ -20,15 +20,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::identity::{Identity, RECORD_SIZE_MAX};
+use super::leader_record::{LeaderRecord, RECORD_SIZE_MAX};
 use crate::hypervisor::namespace::Namespace;
 
-/// What the folder of a guest that has ended begins with. No guest's name begins with a dot.
+/// Prefix of the folder of a guest that has ended. No guest's name begins with a dot.
 const ENDED_PREFIX: &str = ".ended-";
 /// How many logs of guests that have ended are kept.
 const KEPT_LOG_COUNT: usize = 16;
 
-/// The paths of one guest.
+/// The paths of a guest.
 #[derive(Clone, Debug)]
 pub struct Folder {
     name: String,
@@ -36,7 +36,6 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Where the guest of that name has its place below `guests`.
     pub fn new(guests: &Path, name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -44,31 +43,28 @@ impl Folder {
         }
     }
 
-    /// The folder itself.
     pub fn path(&self) -> PathBuf {
         self.guests.join(&self.name)
     }
 
-    /// Whether there is anything of it, in its place or moved aside.
+    /// Whether the folder exists, in its place or moved aside.
     pub fn exists(&self) -> io::Result<bool> {
         Ok(self.path().try_exists()? || self.ended_path().try_exists()?)
     }
 
-    /// The file in which the guest says who it is.
     pub fn record_path(&self) -> PathBuf {
         self.path().join("leader")
     }
 
-    /// The guest's working directory.
     pub fn work_path(&self) -> PathBuf {
         self.path().join("work")
     }
 
-    /// Makes the folder and all in it, and returns the log, opened. None if it is there already.
-    pub fn make(&self) -> io::Result<Option<File>> {
+    /// Creates the folder and its content, and returns the opened log. None if it exists already.
+    pub fn create(&self) -> io::Result<Option<File>> {
         match DirBuilder::new().mode(0o700).create(self.path()) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
-            made => made?,
+            created => created?,
         }
         DirBuilder::new().mode(0o700).create(self.work_path())?;
         OpenOptions::new()
@@ -79,31 +75,31 @@ impl Folder {
             .map(Some)
     }
 
-    /// The guest's leader. None if it has not said who it is.
-    pub fn leader(&self) -> io::Result<Option<Identity>> {
+    /// The record of the leader. None if the leader has not written it.
+    pub fn leader(&self) -> io::Result<Option<LeaderRecord>> {
         read_record(&self.record_path())
     }
 
     /// Moves the folder aside, so that nothing more can be written under its name, and returns the
-    /// leader that was recorded in it. Nothing happens if it has been moved, or never was.
-    pub fn retire(&self) -> io::Result<Option<Identity>> {
+    /// record of the leader. Does nothing if the folder has been moved, or does not exist.
+    pub fn retire(&self) -> io::Result<Option<LeaderRecord>> {
         let from = self.path();
         let to = self.ended_path();
         if from.try_exists()? {
-            // Names are used once, so this is only what a crash left of a removal.
+            // Names are used once, so a folder here is from a removal that a crash interrupted.
             unless_missing(fs::remove_dir_all(&to))?;
             fs::rename(from, &to)?;
         }
         read_record(&to.join("leader"))
     }
 
-    /// Removes the folder that has been moved aside; the log is kept until many others have ended.
+    /// Removes the folder that was moved aside; its log is kept among the last ones.
     pub fn remove(&self) -> io::Result<()> {
         let logs = self.guests.join(".logs");
-        // No folder above it is made again: a data directory that somebody has removed stays gone.
+        // Not recursive: a data directory that was removed is not created again.
         match DirBuilder::new().mode(0o700).create(&logs) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            made => made?,
+            created => created?,
         }
         let ended_path = self.ended_path();
         unless_missing(fs::rename(
@@ -119,9 +115,9 @@ impl Folder {
     }
 }
 
-/// Makes the folder that holds those of all guests, and returns its path: absolute and without
-/// links, since it is part of each guest's mark and must read the same after a restart.
-pub fn make_root(data_path: &Path) -> io::Result<PathBuf> {
+/// Creates the folder for all guests, and returns its path: absolute and without symbolic links,
+/// because it is part of each guest's marker and must be the same after a restart.
+pub fn create_root(data_path: &Path) -> io::Result<PathBuf> {
     let guests = data_path.join("guests");
     DirBuilder::new()
         .recursive(true)
@@ -130,7 +126,7 @@ pub fn make_root(data_path: &Path) -> io::Result<PathBuf> {
     guests.canonicalize()
 }
 
-/// The names of all guests of ours that have a folder, be it one that waits to be removed.
+/// The names of all guests in the namespace that have a folder, including those moved aside.
 pub fn names(guests: &Path, namespace: &Namespace) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(guests)? {
@@ -149,10 +145,10 @@ pub fn names(guests: &Path, namespace: &Namespace) -> io::Result<BTreeSet<String
     Ok(names)
 }
 
-fn read_record(path: &Path) -> io::Result<Option<Identity>> {
+fn read_record(path: &Path) -> io::Result<Option<LeaderRecord>> {
     let mut record = String::new();
     match File::open(path).and_then(|file| file.take(RECORD_SIZE_MAX).read_to_string(&mut record)) {
-        Ok(_) => Ok(Identity::parse(&record)),
+        Ok(_) => Ok(LeaderRecord::parse(&record)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
             Ok(None)
         }
@@ -160,7 +156,7 @@ fn read_record(path: &Path) -> io::Result<Option<Identity>> {
     }
 }
 
-/// Leaves the newest logs. By the time they were last written to, as names do not say it.
+/// Removes all but the newest logs, by modification time: names do not show the age.
 fn remove_oldest(logs: &Path) -> io::Result<()> {
     let mut by_age = Vec::new();
     for entry in fs::read_dir(logs)? {

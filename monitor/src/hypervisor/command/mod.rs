@@ -1,37 +1,42 @@
 //! The `command` driver: a guest is a process of this host, started from the profile's command.
 //!
-//! Owns the processes, their folders and their logs. Never restarts anything, and is no wall
-//! around strangers' code: the process runs as the monitor's user. What has to be fenced in, the
-//! command itself has to fence in (a container, another user, a virtual machine).
+//! Responsible for the processes, their folders and their logs. Not responsible for isolation: the
+//! process runs as the monitor's user, so a command that runs untrusted code brings its own (a
+//! container, another user, a virtual machine). Never restarts a guest.
 //!
 //! ```text
 //! create ──> running ──────────────> ended ────────────> gone
-//!            │  the leader ends, by   its group and all   folder removed,
-//!            │  itself or destroyed   that bears its mark log kept
+//!            │  its group leader      its process group   folder removed,
+//!            │  ends, by itself or    and all processes   log kept
+//!            │  destroyed             with its marker
 //!            │                        are killed
 //! a new monitor finds the folder: leader alive ─> running; otherwise ─> ended
 //! ```
 //!
-//! **Guests outlive the monitor.** Each leads a process group of its own, writes to nothing that
-//! ends with the monitor, and is found again by what its folder says of its leader. Under systemd
-//! that needs `KillMode=process`, or a restart of the service kills them.
+//! **Guests outlive the monitor.** Each leads a process group of its own, has no pipe that ends with
+//! the monitor, and is found again by the record of its leader in its folder. Under systemd this
+//! needs `KillMode=process`; otherwise a restart of the service kills them.
 //!
-//! **Nothing of a guest outlives its leader.** When the leader has ended, by itself or not, its
-//! group is killed, and with it every process whose environment bears the guest's mark: its name
-//! and its folder. Only then does the guest count as gone.
+//! **No process of a guest outlives its leader.** When the leader has ended, its group is killed, and
+//! so is every process whose environment has the guest's marker: its name and its folder. Only then
+//! does the guest count as gone.
 //!
-//! **A folder without a living leader** is what is left of a guest that ended unseen, or was never
-//! started. It is first moved aside, so that a guest which is just being started by a monitor that
-//! has died meanwhile finds no place for its record, and gives up. Then what bears the mark is
-//! killed, and the folder removed.
+//! **A folder without a living leader** is what is left of a guest that ended while no monitor ran, or
+//! that was never started. It is first moved aside, so that a guest which a killed monitor was about
+//! to start cannot write its record, and exits. Then the processes with the marker are killed, and the
+//! folder is removed.
+//!
+//! Both drivers have the same files for the same roles: `driver` (the calls), `provision` (what a
+//! guest is started from), `watch` (notices its end), `reaper` (removes what is left), `folder` (its
+//! files). Dependencies point from the former to the latter.
 
-mod claims;
 mod driver;
 mod folder;
-mod identity;
+mod leader_record;
 mod process;
-mod start;
-mod survivors;
+mod process_marker;
+mod provision;
+mod reaper;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -1,7 +1,7 @@
-//! One process, as the kernel shows it: alive or not, its group, its environment, its end.
+//! A process as the kernel reports it: its state, group, environment and end.
 //!
-//! Owns every look into `/proc` and every signal. Never decides which process is whose. Nothing in
-//! here mistakes one process for another that got its number later.
+//! Responsible for all reads of `/proc` and all signals, and that no process is mistaken for another
+//! that reused its pid. Not responsible for which process belongs to which guest.
 
 use std::{
     fs,
@@ -13,39 +13,39 @@ use std::{
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Largest environment that is looked at, in bytes. The kernel allows a quarter of the stack's
-/// limit, which is 2 MiB as systems come.
+/// Maximum number of bytes that are read of an environment. The kernel allows a quarter of the
+/// stack limit, which is 2 MiB by default.
 const ENVIRONMENT_SIZE_MAX: u64 = 4 << 20;
 
-/// How often a process is asked that is between two environments. It is so while it becomes
-/// another program (exec), which takes a millisecond at most unless the disk is slow.
-const ENVIRONMENT_LOOK_COUNT_MAX: usize = 1_000;
+/// How often the environment of a process is read while it has none. That is so during `exec`, which
+/// takes a millisecond at most unless the disk is slow.
+const ENVIRONMENT_READ_COUNT_MAX: usize = 1_000;
 
-/// What `/proc/<pid>/stat` says. Source: proc_pid_stat(5).
+/// The content of `/proc/<pid>/stat`. Source: proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// False for a zombie, which only waits for its parent to ask how it ended.
+    /// False for a zombie, whose parent has not read its exit status yet.
     pub is_alive: bool,
-    /// The process group, zero for the kernel's own threads.
+    /// The process group; zero for kernel threads.
     pub group: i32,
-    /// When it was started, in clock ticks since boot. With the pid, this is one process for sure.
+    /// Start time in clock ticks since boot. Together with the pid it identifies a process.
     pub started_ticks: u64,
-    /// Whether it has an environment, if only an empty one. Only one that is ending, or is just
-    /// becoming another program, has none.
+    /// Whether the process has an environment, which may be empty. It has none while it ends, and
+    /// during `exec`.
     has_environment: bool,
 }
 
-/// The state of a process. None if there is none of that number.
+/// The state of a process. None if no process has that pid.
 pub fn stat(pid: Pid) -> io::Result<Option<Stat>> {
     let Some(text) = read(pid, "stat", 4096)? else {
         return Ok(None);
     };
     parse_stat(&String::from_utf8_lossy(&text))
         .map(Some)
-        .ok_or_else(|| io::Error::other("/proc/<pid>/stat has an unknown form"))
+        .ok_or_else(|| io::Error::other("/proc/<pid>/stat has an unknown format"))
 }
 
-/// Reads the text of a `stat`. None if it is none.
+/// Parses the content of a `stat` file. None if it is malformed.
 pub fn parse_stat(text: &str) -> Option<Stat> {
     // The second field is the program's name in brackets, and may itself hold brackets and spaces.
     let (_, rest) = text.rsplit_once(") ")?;
@@ -63,10 +63,10 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-/// Whether every one of `entries` (`NAME=value`) is in the environment that the process was given.
-/// False if it is gone, or belongs to another user.
+/// Whether all `entries` (`NAME=value`) are in the environment that the process was started with.
+/// False if the process is gone, or belongs to another user.
 pub fn environment_has(pid: Pid, entries: &[Vec<u8>]) -> io::Result<bool> {
-    for _ in 0..ENVIRONMENT_LOOK_COUNT_MAX {
+    for _ in 0..ENVIRONMENT_READ_COUNT_MAX {
         let Some(environment) = read(pid, "environ", ENVIRONMENT_SIZE_MAX)? else {
             return Ok(false);
         };
@@ -74,8 +74,8 @@ pub fn environment_has(pid: Pid, entries: &[Vec<u8>]) -> io::Result<bool> {
             let has = |entry: &Vec<u8>| environment.split(|byte| *byte == 0).any(|e| e == entry);
             return Ok(entries.iter().all(has));
         }
-        let is_between = |stat: Stat| stat.is_alive && stat.group != 0 && !stat.has_environment;
-        if !stat(pid)?.is_some_and(is_between) {
+        let is_in_exec = |stat: Stat| stat.is_alive && stat.group != 0 && !stat.has_environment;
+        if !stat(pid)?.is_some_and(is_in_exec) {
             return Ok(false);
         }
         thread::yield_now();
@@ -83,7 +83,7 @@ pub fn environment_has(pid: Pid, entries: &[Vec<u8>]) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A file of a process. None if the process is gone or its files are not for us.
+/// A file of a process. None if the process is gone, or its files are not readable for this user.
 fn read(pid: Pid, file: &str, size_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     let outcome = fs::File::open(format!("/proc/{}/{file}", pid.as_raw_pid()))
@@ -97,7 +97,7 @@ fn read(pid: Pid, file: &str, size_max: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The numbers of all processes that there are.
+/// The pids of all processes.
 pub fn all() -> io::Result<Vec<Pid>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -106,14 +106,13 @@ pub fn all() -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
-/// A pid as text. Never that of init: as a group, it would stand for every process there is.
+/// Parses a pid. Rejects that of init: a signal to group 1 would go to every process.
 pub fn parse_pid(text: &str) -> Option<Pid> {
     let raw = text.parse().ok().filter(|raw: &i32| *raw > 1)?;
     Pid::from_raw(raw)
 }
 
-/// A process that is held on to: its end is noticed at once, and no signal for it ever reaches
-/// another process.
+/// An open process: its end is noticed at once, and a signal for it never reaches another process.
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
@@ -123,8 +122,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes hold of the process of that number, if only a zombie. None if there is none. Must be
-    /// called within a runtime.
+    /// Opens a process, which may be a zombie. None if no process has that pid. Must be called within
+    /// a runtime.
     pub fn open(pid: Pid) -> io::Result<Option<Self>> {
         let handle = match pidfd_open(pid, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
@@ -140,27 +139,27 @@ impl Process {
         }))
     }
 
-    /// Its number, which may be another's by now.
+    /// The pid, which may have been reused.
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// When it was started, as in [`Stat`].
+    /// Start time, as in [`Stat`].
     pub fn started_ticks(&self) -> u64 {
         self.started_ticks
     }
 
-    /// Waits for its end. A child that has not been waited for has ended all the same.
+    /// Waits for its end. A zombie counts as ended.
     pub async fn ended(&self) -> io::Result<()> {
         self.handle.readable().await.map(drop)
     }
 
-    /// Sends it a signal. That it has ended is no error.
+    /// Sends a signal. A process that has ended is not an error.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         unless_gone(pidfd_send_signal(self.handle.get_ref(), signal))
     }
 
-    /// Sends a signal to the group that it leads, as long as it is there, if only as a zombie.
+    /// Sends a signal to the group that it leads, while it exists, if only as a zombie.
     pub fn signal_group(&self, signal: Signal) -> io::Result<()> {
         if stat(self.pid)?.is_some_and(|stat| stat.started_ticks == self.started_ticks) {
             signal_group(self.pid, signal)?;
@@ -171,14 +170,14 @@ impl Process {
 
 #[expect(
     deprecated,
-    reason = "what replaces it is unsafe, which is forbidden here; what that one asks of its \
-              caller, that the file stays open and the same, an `OwnedFd` in an `AsyncFd` fulfils"
+    reason = "its replacement is unsafe, which is forbidden here; the condition of that one, that \
+              the file stays open and the same, holds for an `OwnedFd` in an `AsyncFd`"
 )]
 fn register(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(handle, Interest::READABLE)
 }
 
-/// Sends a signal to all of a group. That there is no such group is no error.
+/// Sends a signal to all processes of a group. A group that does not exist is not an error.
 pub fn signal_group(group: Pid, signal: Signal) -> io::Result<()> {
     unless_gone(kill_process_group(group, signal))
 }
@@ -190,7 +189,7 @@ fn unless_gone(outcome: rustix::io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Whether an error in `/proc` means that the process is no longer there.
+/// Whether an error from `/proc` means that the process is gone.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn only_numbers_that_can_be_a_guests_are_pids() {
+    fn a_pid_is_a_number_above_that_of_init() {
         assert_eq!(parse_pid("4242").map(|pid| pid.as_raw_pid()), Some(4242));
         for text in ["", "0", "1", "-1", "-4242", "self", "99999999999", "42 "] {
             assert_eq!(parse_pid(text), None, "{text:?}");
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_has_all_or_it_has_not() {
+    fn an_environment_has_entries_only_if_it_has_all_of_them() {
         let path = std::env::vars_os()
             .find(|(name, _)| name == "PATH")
             .map(|(_, value)| [b"PATH=", value.as_encoded_bytes()].concat())

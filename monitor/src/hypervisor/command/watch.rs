@@ -1,50 +1,60 @@
-//! A guest from its start to its end: one task waits for the leader and clears up behind it.
+//! The watch over a guest: one task waits until its group leader ends, then has the rest reaped.
 //!
-//! Owns the order of what happens at the end, and how guests of an earlier monitor get a watch of
-//! their own. The only place that ends processes for good and removes folders.
+//! Responsible for the order of what happens at the end of a guest, and for the adoption of guests
+//! that an earlier monitor started. Not responsible for how processes are found and ended (`reaper`).
 
 use std::{io, sync::Arc};
 
-use tokio::{process::Child, sync::watch};
+use tokio::{
+    process::Child,
+    sync::{mpsc, watch},
+};
 
 use super::{
-    claims::{Claim, Watched},
-    driver::Driver,
     folder::Folder,
     process::{self, Process},
-    survivors::{self, Group},
+    reaper::{Group, Reaper},
 };
 use crate::hypervisor::{
-    blocking,
+    blocking::blocking,
     error::{HypervisorError, warn},
+    guest_lock::{GuestLock, GuestLocks},
 };
 
-/// What the watch over a guest has come to. It is over when its sender is dropped.
+/// What the watch over a guest has found. The watch is over when its sender is dropped.
 #[derive(Clone, Debug)]
-pub enum Stage {
-    /// There are processes of it, or there may be.
-    Present,
-    /// No process of it is left. Its folder is being removed.
+pub enum WatchState {
+    /// The guest has processes, or may have.
+    Running,
+    /// It has no process left. Its folder is being removed.
     Ended,
-    /// Something would not go. Whoever looks next tries again.
+    /// A process or the folder could not be dealt with. The next list or destruction tries again.
     Failed(HypervisorError),
 }
 
-/// The process that leads a guest's group.
-pub struct Leader {
+/// A guest that is watched, as callers without its lock see it.
+#[derive(Clone, Debug)]
+pub struct WatchedGuest {
+    /// None if the leader was gone when the watch began.
+    pub leader: Option<Arc<Process>>,
+    pub state: watch::Receiver<WatchState>,
+}
+
+/// The process that leads a guest's process group.
+pub struct GroupLeader {
     process: Arc<Process>,
-    /// None if an earlier monitor started it: then somebody else learns how it ended.
+    /// None if an earlier monitor started it: its exit status then goes to another parent.
     child: Option<Child>,
 }
 
-impl Leader {
-    /// Takes hold of a guest that has just been started.
+impl GroupLeader {
+    /// The leader of a guest that has just been started.
     pub fn of_child(child: Child) -> io::Result<Self> {
         let process = child
             .id()
             .and_then(|pid| process::parse_pid(&pid.to_string()))
             .map_or(Ok(None), Process::open)?
-            .ok_or_else(|| io::Error::other("a child that nobody has waited for is gone"))?;
+            .ok_or_else(|| io::Error::other("the child is gone although it was not waited for"))?;
         Ok(Self {
             process: Arc::new(process),
             child: Some(child),
@@ -52,116 +62,117 @@ impl Leader {
     }
 }
 
-impl Driver {
-    /// Begins to watch a guest, on the runtime of whoever calls.
-    pub fn watch(&self, claim: Claim, leader: Option<Leader>) -> watch::Receiver<Stage> {
-        let (progress, stage) = watch::channel(Stage::Present);
-        claim.show(Watched {
+/// Watches guests. Cheap to clone.
+#[derive(Clone)]
+pub struct Watcher {
+    pub locks: GuestLocks<WatchedGuest>,
+    pub reaper: Reaper,
+    /// Receives the name of each guest that ends.
+    ended: mpsc::Sender<String>,
+}
+
+impl Watcher {
+    pub fn new(reaper: Reaper, ended: mpsc::Sender<String>) -> Self {
+        Self {
+            locks: GuestLocks::default(),
+            reaper,
+            ended,
+        }
+    }
+
+    /// Starts the watch over a guest, on the caller's runtime. Without a leader the watch begins at
+    /// the guest's end: everything is removed.
+    pub fn watch(
+        &self,
+        lock: GuestLock<WatchedGuest>,
+        leader: Option<GroupLeader>,
+    ) -> watch::Receiver<WatchState> {
+        let (progress, state) = watch::channel(WatchState::Running);
+        lock.publish(WatchedGuest {
             leader: leader.as_ref().map(|leader| Arc::clone(&leader.process)),
-            stage: stage.clone(),
+            state: state.clone(),
         });
-        tokio::spawn(self.clone().watch_until_gone(claim, leader, progress));
-        stage
+        tokio::spawn(self.clone().watch_until_gone(lock, leader, progress));
+        state
     }
 
     async fn watch_until_gone(
         self,
-        claim: Claim,
-        leader: Option<Leader>,
-        progress: watch::Sender<Stage>,
+        lock: GuestLock<WatchedGuest>,
+        leader: Option<GroupLeader>,
+        progress: watch::Sender<WatchState>,
     ) {
-        // What is left of a guest is no news: whoever lists waits for it, and if it would not go,
-        // the news would make them list again, and again.
-        let is_news = leader.is_some();
+        let name = lock.name();
+        // Remains are no event: the list that found them waits for their removal. If that failed, an
+        // event would cause the next list, and that one the next event, without end.
+        let is_event = leader.is_some();
         let outcome = match leader {
-            None => self.end(&claim, None).await,
+            None => self.reaper.reap(name, None).await,
             Some(mut leader) => {
-                let ended = self.end_after(&claim, &leader.process).await;
+                let ended = self.reap_after(name, &leader.process).await;
                 if let Some(child) = &mut leader.child
                     && ended.is_ok()
                 {
-                    report_exit(claim.name(), child).await;
+                    report_exit(name, child).await;
                 }
                 ended
             }
         };
-        let name = claim.name().to_owned();
-        let folder = self.folder(&name);
         let is_ended = outcome.is_ok();
         progress.send_replace(outcome.map_or_else(
             |error| {
                 warn(&error);
-                Stage::Failed(error)
+                WatchState::Failed(error)
             },
-            |()| Stage::Ended,
+            |()| WatchState::Ended,
         ));
-        if is_news {
-            // Those who listen may have enough of it to look at already.
-            let _ = self.ended.try_send(name.clone());
+        if is_event {
+            // A full channel means that a list is due anyway.
+            let _ = self.ended.try_send(name.to_owned());
         }
-        if is_ended && let Err(source) = blocking(move || folder.remove()).await {
-            // It is found and removed the next time that guests are listed.
-            warn(&HypervisorError::io(
-                "remove the folder of guest",
-                name,
-                source,
-            ));
+        if is_ended && let Err(error) = self.reaper.remove_folder(name).await {
+            warn(&error);
         }
-        // In this order: whoever waits for the end of the watch then finds no claim in the way.
-        drop(claim);
+        // In this order: a caller that waits for the end of the watch then finds the guest unlocked.
+        drop(lock);
         drop(progress);
     }
 
-    /// Waits for the leader, then ends all it has left behind.
-    async fn end_after(&self, claim: &Claim, leader: &Process) -> Result<(), HypervisorError> {
+    /// Waits for the end of the leader, then reaps what it leaves behind.
+    async fn reap_after(&self, name: &str, leader: &Process) -> Result<(), HypervisorError> {
         leader
             .ended()
             .await
-            .map_err(|source| HypervisorError::io("watch guest", claim.name(), source))?;
-        // A child of ours keeps its number until it is asked how it ended, which is done last.
+            .map_err(|source| HypervisorError::io("watch guest", name, source))?;
+        // A child keeps its number until it is waited for, which `report_exit` does last.
         let group = Group::Certain(leader.pid());
-        self.end(claim, Some(group)).await
+        self.reaper.reap(name, Some(group)).await
     }
 
-    /// Moves the folder aside and ends every process of a guest that has no leader any more.
-    async fn end(&self, claim: &Claim, group: Option<Group>) -> Result<(), HypervisorError> {
-        let name = claim.name();
-        let folder = self.folder(name);
-        let retired = blocking(move || folder.retire())
-            .await
-            .map_err(|source| HypervisorError::io("move the folder of guest", name, source));
-        // What is left running is ended also when the disk is at fault.
-        let recorded = retired.as_ref().ok().and_then(Option::as_ref);
-        let group = group.or(recorded.map(|leader| Group::Recorded(leader.pid())));
-        survivors::end_all(name, &self.mark(name), group, self.timeouts.kill_timeout).await?;
-        retired.map(drop)
-    }
-
-    /// Watches a guest that has a folder but no watch yet, because an earlier monitor made it. If
-    /// it has no leader any more, what is left of it begins to be removed, and the stage of that
-    /// is returned.
-    pub async fn take_on(
+    /// Watches a guest of an earlier monitor, which has a folder but no watch yet. If its leader is
+    /// gone, its remains are reaped, and the state of that watch is returned.
+    pub async fn adopt(
         &self,
         name: &str,
-    ) -> Result<Option<watch::Receiver<Stage>>, HypervisorError> {
-        let Some(claim) = self.claims.claim(name) else {
+    ) -> Result<Option<watch::Receiver<WatchState>>, HypervisorError> {
+        let Some(lock) = self.locks.lock(name) else {
             return Ok(None);
         };
-        let folder = self.folder(name);
-        let found = blocking(move || look(&folder))
+        let folder = self.reaper.folder(name);
+        let found = blocking(move || find(&folder))
             .await
-            .map_err(|source| HypervisorError::io("look at guest", name, source))?;
+            .map_err(|source| HypervisorError::io("read the folder of guest", name, source))?;
         match found {
             Found::Nothing => Ok(None),
-            Found::Living(process) => {
-                let leader = Leader {
+            Found::Running(process) => {
+                let leader = GroupLeader {
                     process: Arc::new(process),
                     child: None,
                 };
-                self.watch(claim, Some(leader));
+                self.watch(lock, Some(leader));
                 Ok(None)
             }
-            Found::Remains => Ok(Some(self.watch(claim, None))),
+            Found::Remains => Ok(Some(self.watch(lock, None))),
         }
     }
 }
@@ -169,44 +180,44 @@ impl Driver {
 /// What an earlier monitor has left of a guest.
 enum Found {
     Nothing,
-    Living(Process),
+    Running(Process),
     Remains,
 }
 
-fn look(folder: &Folder) -> io::Result<Found> {
+fn find(folder: &Folder) -> io::Result<Found> {
     if !folder.exists()? {
         return Ok(Found::Nothing);
     }
     let leader = folder.leader()?.map_or(Ok(None), |leader| leader.find())?;
-    Ok(leader.map_or(Found::Remains, Found::Living))
+    Ok(leader.map_or(Found::Remains, Found::Running))
 }
 
-/// Asks how a guest ended, so that it does not stay as a zombie, and writes it down.
+/// Waits for the exit status of a guest, so that it does not stay as a zombie, and logs it.
 async fn report_exit(name: &str, child: &mut Child) {
     match child.wait().await {
-        Ok(status) => log::info!("guest {name} has ended: {status}"),
-        Err(error) => log::warn!("failed to learn how guest {name} ended: {error}"),
+        Ok(status) => log::info!("guest {name} ended with {status}"),
+        Err(error) => log::warn!("failed to read the exit status of guest {name}: {error}"),
     }
 }
 
-/// Waits until no process of a guest is left.
+/// Waits until a guest has no process left.
 ///
 /// # Errors
-/// What kept it there.
-pub async fn ended(mut stage: watch::Receiver<Stage>) -> Result<(), HypervisorError> {
-    let stage = stage
-        .wait_for(|stage| !matches!(stage, Stage::Present))
+/// Why a process could not be ended.
+pub async fn ended(mut state: watch::Receiver<WatchState>) -> Result<(), HypervisorError> {
+    let state = state
+        .wait_for(|state| !matches!(state, WatchState::Running))
         .await
-        .map(|stage| stage.clone());
-    match stage {
-        Ok(Stage::Failed(error)) => Err(error),
-        Ok(Stage::Ended | Stage::Present) => Ok(()),
-        // Only when the runtime stops are watches cut off.
+        .map(|state| state.clone());
+    match state {
+        Ok(WatchState::Failed(error)) => Err(error),
+        Ok(WatchState::Ended | WatchState::Running) => Ok(()),
+        // A watch is cut off only when the runtime stops.
         Err(_) => Err(HypervisorError::Unwatched),
     }
 }
 
-/// Waits until the watch is over, whatever it has come to.
-pub async fn removed(mut stage: watch::Receiver<Stage>) {
-    while stage.changed().await.is_ok() {}
+/// Waits until the watch is over, whatever its outcome.
+pub async fn removed(mut state: watch::Receiver<WatchState>) {
+    while state.changed().await.is_ok() {}
 }

@@ -1,17 +1,16 @@
-//! The calls that make, find and end the virtual machines of this host.
+//! The calls of the `libvirt` driver: list, create and destroy guests that are virtual machines.
 //!
-//! Owns the order of what each call does to libvirt and to the disk, on which rests that nothing is
-//! left over: see the head of `mod.rs`.
+//! Responsible for what each call guarantees. What a guest is made from is in `provision`, its removal
+//! in `reaper`, images in `rebuild`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
-use parking_lot::Mutex;
 use shared::{
     settings::{DiskFormat, ImageSettings},
     values::ProfileKey,
@@ -19,40 +18,45 @@ use shared::{
 use tokio::sync::mpsc;
 
 use super::{
-    claims::Claims,
-    events,
-    folder::{self, Folder},
-    furnish::Materials,
-    host::{self, HostMemory},
+    addresses::Addresses,
+    folder,
+    host_memory::{HostMemory, host_memory},
     images,
-    screen::Camera,
+    provision::Provisioner,
+    reaper::Reaper,
+    rebuild::Rebuilder,
+    screenshots::Screenshots,
     virsh::Virsh,
+    watch::watch,
 };
 use crate::hypervisor::{
-    GUEST_COUNT_MAX, Guest, GuestSpec, blocking,
+    blocking::blocking,
     error::{HypervisorError, warn},
+    guest::{BuildSpec, Freshness, GUEST_COUNT_MAX, Guest, GuestSpec},
+    guest_lock::{GuestLock, GuestLocks},
     namespace::Namespace,
 };
 
-/// Makes guests that are virtual machines. Cheap to clone.
+/// Runs guests as virtual machines. Cheap to clone.
 #[derive(Clone)]
 pub struct Driver {
-    pub(super) virsh: Virsh,
+    virsh: Virsh,
+    /// The names of runners.
     namespace: Namespace,
-    /// The names of guests that build images.
-    builders: Namespace,
-    /// Where the guests' folders are.
+    /// The folder with the folders of all guests.
     root: Arc<Path>,
-    pub(super) materials: Materials,
-    pub(super) claims: Claims,
-    pub(super) camera: Camera,
-    /// The addresses of the guests that are there. A guest keeps its address.
-    addresses: Arc<Mutex<BTreeMap<String, Ipv4Addr>>>,
+    locks: GuestLocks,
+    addresses: Addresses,
+    provisioner: Provisioner,
+    reaper: Reaper,
+    screenshots: Screenshots,
+    rebuilder: Rebuilder,
 }
 
 impl Driver {
-    /// Makes the folder that guests live in, and listens to the libvirt at `uri` from now on. Must
-    /// be called within a tokio runtime that lives as long as the monitor.
+    /// Creates the folder for guests, and watches the libvirt at `uri` from now on: `ended` receives
+    /// the name of each runner that ends. Must be called within a tokio runtime that lives as long as
+    /// the monitor.
     pub fn new(
         data_path: &Path,
         uri: &str,
@@ -61,148 +65,96 @@ impl Driver {
         builders: Namespace,
         ended: mpsc::Sender<String>,
     ) -> Result<Self, HypervisorError> {
-        let root = folder::make_root(data_path).map_err(|source| {
+        let root = folder::create_root(data_path).map_err(|source| {
             let subject = data_path.display().to_string();
-            HypervisorError::io("make the folder for virtual machines in", subject, source)
+            HypervisorError::io("create the folder for virtual machines in", subject, source)
         })?;
+        // Beside the guests, whose path is absolute and without links.
+        let images = images::root(root.parent().unwrap_or(&root));
+        let root: Arc<Path> = root.into();
         let virsh = Virsh::new(uri, namespace.clone(), builders.clone());
-        tokio::spawn(events::follow(virsh.clone(), ended));
+        tokio::spawn(watch(virsh.clone(), ended));
+        let locks = GuestLocks::default();
+        let addresses = Addresses::new(virsh.clone());
+        let provisioner = Provisioner::new(images, profiles);
+        let reaper = Reaper::new(
+            Arc::clone(&root),
+            virsh.clone(),
+            addresses.clone(),
+            builders,
+            locks.clone(),
+        );
+        let screenshots = Screenshots::new(virsh.clone(), Arc::clone(&root));
+        let rebuilder = Rebuilder::new(
+            virsh.clone(),
+            provisioner.clone(),
+            reaper.clone(),
+            screenshots.clone(),
+            locks.clone(),
+        );
         Ok(Self {
             virsh,
             namespace,
-            builders,
-            materials: Materials {
-                // Beside the guests, whose path is absolute and without links.
-                images: images::root(root.parent().unwrap_or(&root)).into(),
-                profiles: profiles.into(),
-            },
-            root: root.into(),
-            claims: Claims::default(),
-            camera: Camera::default(),
-            addresses: Arc::default(),
+            root,
+            locks,
+            addresses,
+            provisioner,
+            reaper,
+            screenshots,
+            rebuilder,
         })
     }
 
-    /// Every guest, by name. Removes what is left of those that ended unseen.
+    /// Every guest, by name. Removes what is left of those that ended while no monitor ran.
     pub async fn list(&self) -> Result<Vec<Guest>, HypervisorError> {
-        self.sweep_builders().await?;
+        self.reaper.sweep_builders().await?;
         let (root, namespace) = (Arc::clone(&self.root), self.namespace.clone());
         let folders = blocking(move || folder::names(&root, &namespace))
             .await
             .map_err(|source| HypervisorError::io("list", "the folders of guests", source))?;
-        // Asked before libvirt is: whoever is done by now with making a guest has started it.
-        let claimed = self.claims.claimed();
-        let mut present = self.names().await?;
-        let mut remains = Vec::new();
-        for name in folders.difference(&present) {
-            if claimed.contains(name) {
-                continue;
-            }
-            let Some(claim) = self.claims.claim(name) else {
-                continue;
-            };
-            match self.retire(name).await {
-                Ok(()) => remains.push(claim),
-                // The next list tries again.
-                Err(error) => warn(&error),
-            }
+        // Read before libvirt is asked: a creation that is over by then has started its guest, and one
+        // that is not over has a folder without a machine.
+        let locked: BTreeSet<String> = self.locks.snapshot().into_keys().collect();
+        let mut present = self.virsh.runners().await?;
+        let without_machine = folders.difference(&present);
+        let remains = self
+            .retire_all(without_machine.filter(|name| !locked.contains(*name)))
+            .await;
+        let has_undefined = !present.is_subset(&folders) && self.reaper.undefine_inactive().await?;
+        if has_undefined || !remains.is_empty() {
+            present = self.virsh.runners().await?;
         }
-        let has_kept = !present.is_subset(&folders) && self.forget_kept().await?;
-        if has_kept || !remains.is_empty() {
-            present = self.names().await?;
-        }
-        for claim in remains {
-            if !present.contains(claim.name()) {
-                self.remove(claim.name()).await;
+        for lock in remains {
+            if !present.contains(lock.name()) {
+                self.reaper.remove_folder(lock.name()).await;
             }
         }
-        self.addresses
-            .lock()
-            .retain(|name, _| present.contains(name));
+        self.addresses.retain(&present);
         let mut guests = Vec::new();
         for name in present {
-            let ipv4_address = self.address(&name).await;
+            let ipv4_address = self.addresses.of(&name).await;
             guests.push(Guest { name, ipv4_address });
         }
         Ok(guests)
     }
 
-    /// Ends the guests that build an image for nobody, because the monitor that wanted it is gone.
-    async fn sweep_builders(&self) -> Result<(), HypervisorError> {
-        let (root, builders) = (Arc::clone(&self.root), self.builders.clone());
-        let folders = blocking(move || folder::names(&root, &builders))
-            .await
-            .map_err(|source| HypervisorError::io("list", "the folders of rebuilds", source))?;
-        for name in self.builders().await?.union(&folders) {
-            // Without a claim nobody is at work on it, now or later.
-            if let Some(_claim) = self.claims.claim(name) {
-                self.end(name).await?;
+    /// Moves the folders of guests aside, and returns the locks on those guests.
+    async fn retire_all(&self, names: impl Iterator<Item = &String>) -> Vec<GuestLock> {
+        let mut locks = Vec::new();
+        for name in names {
+            let Some(lock) = self.locks.lock(name) else {
+                continue;
+            };
+            match self.reaper.retire(name).await {
+                Ok(()) => locks.push(lock),
+                // The next list tries again.
+                Err(error) => warn(&error),
             }
         }
-        Ok(())
+        locks
     }
 
-    /// The names of the machines that build images.
-    pub(super) async fn builders(&self) -> Result<BTreeSet<String>, HypervisorError> {
-        let names = self.virsh.builders().await;
-        let names = names.map_err(|source| {
-            HypervisorError::program("list", "the machines that build images", source)
-        })?;
-        Ok(names.into_iter().collect())
-    }
-
-    async fn names(&self) -> Result<BTreeSet<String>, HypervisorError> {
-        let names = self.virsh.names().await;
-        let names = names
-            .map_err(|source| HypervisorError::program("list", "the virtual machines", source))?;
-        Ok(names.into_iter().collect())
-    }
-
-    /// Makes libvirt forget machines of ours that do not run and that it would keep: this driver
-    /// makes none, but they may be there from before. Says whether there were any.
-    async fn forget_kept(&self) -> Result<bool, HypervisorError> {
-        let kept = self.virsh.kept_names().await;
-        let kept = kept.map_err(|source| {
-            HypervisorError::program("list", "the machines that do not run", source)
-        })?;
-        for name in &kept {
-            log::info!("machine {name} does not run; libvirt is made to forget it");
-            if let Err(source) = self.virsh.undefine(name).await {
-                // The next list shows that it is still there.
-                warn(&HypervisorError::program("undefine guest", name, source));
-            }
-        }
-        Ok(!kept.is_empty())
-    }
-
-    /// What the host has for guests and all others together.
-    pub async fn host_memory(&self) -> Result<HostMemory, HypervisorError> {
-        let asked = tokio::try_join!(self.virsh.capabilities(), self.virsh.memory_statistics());
-        let (capabilities, statistics) = asked
-            .map_err(|source| HypervisorError::program("learn", "what the host has", source))?;
-        Ok(host::host_memory(&capabilities, &statistics))
-    }
-
-    /// The address that DHCP has given to a guest, once it has.
-    pub async fn address(&self, name: &str) -> Option<Ipv4Addr> {
-        if let Some(address) = self.addresses.lock().get(name) {
-            return Some(*address);
-        }
-        match self.virsh.address(name).await {
-            Ok(address) => {
-                let address = address?;
-                self.addresses.lock().insert(name.to_owned(), address);
-                Some(address)
-            }
-            Err(error) => {
-                // It may have ended since it was listed.
-                log::debug!("failed to learn the address of guest {name}: {error}");
-                None
-            }
-        }
-    }
-
-    /// Makes a guest and starts it.
+    /// Creates a guest and starts it.
     pub async fn create(
         &self,
         spec: &GuestSpec,
@@ -210,8 +162,8 @@ impl Driver {
     ) -> Result<(), HypervisorError> {
         let name = &spec.name;
         let exists = || HypervisorError::AlreadyExists { name: name.clone() };
-        let _claim = self.claims.claim(name).ok_or_else(exists)?;
-        let present = self.names().await?;
+        let _lock = self.locks.lock(name).ok_or_else(exists)?;
+        let present = self.virsh.runners().await?;
         if present.contains(name) {
             return Err(exists());
         }
@@ -221,17 +173,17 @@ impl Driver {
                 count: present.len(),
             });
         }
-        let folder = self.folder(name);
-        let made = {
+        let folder = self.reaper.folder(name);
+        let created = {
             let folder = folder.clone();
-            blocking(move || folder.make()).await
+            blocking(move || folder.create()).await
         };
-        let is_new =
-            made.map_err(|source| HypervisorError::io("make the folder of guest", name, source))?;
+        let is_new = created
+            .map_err(|source| HypervisorError::io("create the folder of guest", name, source))?;
         if !is_new {
             return Err(exists());
         }
-        let started = match self.materials.furnish(&folder, spec, image).await {
+        let started = match self.provisioner.provision(&folder, spec, image).await {
             Ok(()) => self
                 .virsh
                 .create(&folder.definition_path())
@@ -240,94 +192,67 @@ impl Driver {
             Err(error) => Err(error),
         };
         if started.is_err()
-            && let Err(error) = self.end(name).await
+            && let Err(error) = self.reaper.reap(name).await
         {
-            // Whatever is left is found by the next list.
+            // The next list finds what is left.
             warn(&error);
         }
         started
     }
 
-    /// Ends a guest at once.
+    /// Ends a guest at once, and removes it.
     pub async fn destroy(&self, name: &str) -> Result<(), HypervisorError> {
-        let Some(_claim) = self.claims.claim(name) else {
+        let Some(_lock) = self.locks.lock(name) else {
             return Err(HypervisorError::Occupied {
                 name: name.to_owned(),
             });
         };
-        self.end(name).await
+        self.reaper.reap(name).await
     }
 
-    /// Ends a guest that is claimed, and removes all there is of it.
-    pub(super) async fn end(&self, name: &str) -> Result<(), HypervisorError> {
-        self.retire(name).await?;
-        if self.is_there(name).await? {
-            // Whether this worked is not asked of its answer: a guest that has just ended by
-            // itself is no failure, and one that is still there is, whatever was said.
-            let destroyed = self.virsh.destroy(name).await;
-            let mut is_there = self.is_there(name).await?;
-            if is_there && self.forget_kept().await? {
-                is_there = self.is_there(name).await?;
-            }
-            if is_there {
-                return Err(match destroyed {
-                    Err(source) => HypervisorError::program("end guest", name, source),
-                    Ok(()) => HypervisorError::StillRunning {
-                        name: name.to_owned(),
-                    },
-                });
-            }
-        }
-        self.addresses.lock().remove(name);
-        self.remove(name).await;
-        Ok(())
+    /// The memory of the host, for guests and everything else together.
+    pub async fn host_memory(&self) -> Result<HostMemory, HypervisorError> {
+        let answers = tokio::try_join!(self.virsh.capabilities(), self.virsh.memory_statistics());
+        let (capabilities, statistics) = answers
+            .map_err(|source| HypervisorError::program("read", "the memory of the host", source))?;
+        Ok(host_memory(&capabilities, &statistics))
     }
 
-    async fn is_there(&self, name: &str) -> Result<bool, HypervisorError> {
-        let names = match self.builders.contains(name) {
-            true => self.builders().await?,
-            false => self.names().await?,
-        };
-        Ok(names.contains(name))
+    /// The address that DHCP has assigned to a guest, once it has.
+    pub async fn address(&self, name: &str) -> Option<Ipv4Addr> {
+        self.addresses.of(name).await
     }
 
-    /// Moves the folder of a guest aside, after which it cannot be started any more.
-    async fn retire(&self, name: &str) -> Result<(), HypervisorError> {
-        let folder = self.folder(name);
-        blocking(move || folder.retire())
-            .await
-            .map_err(|source| HypervisorError::io("move the folder of guest", name, source))
+    /// The screen of a guest, as a PNG. None if there is no such guest, or it has no screen.
+    pub async fn screenshot(
+        &self,
+        name: &str,
+        freshness: Freshness,
+    ) -> Result<Option<Arc<[u8]>>, HypervisorError> {
+        self.screenshots.of(name, freshness).await
     }
 
-    /// Removes what was moved aside. If that fails, the next list tries again.
-    async fn remove(&self, name: &str) {
-        let folder = self.folder(name);
-        if let Err(source) = blocking(move || folder.remove()).await {
-            warn(&HypervisorError::io(
-                "remove the folder of guest",
-                name,
-                source,
-            ));
-        }
-    }
-
-    /// When the current image of a profile was complete; none if it has no image.
+    /// When the current image of a profile was complete. None if it has no image.
     pub async fn image_built_at(
         &self,
         profile_key: &ProfileKey,
         format: DiskFormat,
     ) -> Result<Option<SystemTime>, HypervisorError> {
-        let (images, profile_key) = (self.materials.images.clone(), profile_key.clone());
-        let subject = profile_key.to_string();
-        blocking(move || {
-            let image = images::current(&images, &profile_key, format)?;
-            image.map(|image| image.built_at()).transpose()
-        })
-        .await
-        .map_err(|source| HypervisorError::io("find the image of profile", subject, source))
+        self.provisioner.image_built_at(profile_key, format).await
     }
 
-    pub(super) fn folder(&self, name: &str) -> Folder {
-        Folder::new(&self.root, name)
+    /// Builds an image. Nothing of the guest is left when this returns.
+    pub async fn rebuild(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
+        self.rebuilder.rebuild(spec).await
+    }
+
+    /// The last screenshot of the last failed build of a profile's image, as a PNG.
+    pub async fn last_screenshot(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        self.rebuilder.last_screenshot(profile_key).await
+    }
+
+    /// The end of the console of the last failed build of a profile's image.
+    pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        self.rebuilder.last_console(profile_key).await
     }
 }

@@ -1,23 +1,23 @@
-//! A guest's folder: its disks, its definition, its secret.
+//! The folder of a guest: its disks, its definition and its secret.
 //!
-//! Owns the names below `virtual/`, and that a folder is moved aside before it is removed. Never
-//! asks libvirt anything. Everything here blocks.
+//! Responsible for the names below `virtual/`, and that a folder is moved aside before it is removed.
+//! Does not call libvirt. All functions block.
 //!
 //! ```text
 //! virtual/<name>/guest.xml       the definition
-//!                disk-<n>.qcow2  a layer upon the image, or upon another disk of the profile
-//!                disk-<n>.raw    a copy of the image, where that is a raw disk
+//!                disk-<n>.qcow2  an overlay of the image, or of another disk of the profile
+//!                disk-<n>.raw    a copy of the image, if that is a raw disk
 //!                nvram.fd        the firmware's variables
-//!                below           the disks that these are layers upon, one on each line
-//!                secret          what it proves itself with, if its firmware shows it that
+//!                below           the backing files of these overlays, one per line
+//!                secret          the guest's secret, which its firmware may show to it
 //!                config.iso      the CD-ROM with the configuration of a build
-//!                console.log     what it says, if its definition has a serial port of type `file`
-//!                disk.<format>   of a guest that builds an image: what will be the image
+//!                console.log     its output, if its definition has a serial port of type `file`
+//!                disk.<format>   of a guest that builds an image: the future image
 //! virtual/.ended-<name>/         the same, moved aside to be removed
 //! ```
 //!
-//! QEMU may run as another user. It may pass through the folders, and libvirt gives it the files
-//! that it needs; the rest is for the monitor's user alone.
+//! QEMU may run as another user, so the folders are executable for all users, and libvirt changes the
+//! owner of the files that QEMU needs. Only the monitor's user has access to the others.
 
 use std::{
     collections::BTreeSet,
@@ -33,12 +33,12 @@ use std::{
 
 use crate::hypervisor::namespace::Namespace;
 
-/// What the folder of a guest that has ended begins with. No guest's name begins with a dot.
+/// Prefix of the folder of a guest that has ended. No guest's name begins with a dot.
 const ENDED_PREFIX: &str = ".ended-";
-/// The file in which the disks below a guest's own are noted.
-const DISKS_NOTE: &str = "below";
+/// The file that lists the backing files of a guest's disks.
+const BACKING_FILES_NAME: &str = "below";
 
-/// The paths of one guest.
+/// The paths of a guest.
 #[derive(Clone, Debug)]
 pub struct Folder {
     name: String,
@@ -46,7 +46,6 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Where the guest of that name has its place below `root`.
     pub fn new(root: &Path, name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -54,62 +53,62 @@ impl Folder {
         }
     }
 
-    /// The folder itself.
     pub fn path(&self) -> PathBuf {
         self.root.join(&self.name)
     }
 
-    /// The definition.
     pub fn definition_path(&self) -> PathBuf {
         self.path().join("guest.xml")
     }
 
-    /// The secret.
     pub fn secret_path(&self) -> PathBuf {
         self.path().join("secret")
     }
 
-    /// What the guest says, if its definition has a serial port of type `file`.
+    /// The guest's output, if its definition has a serial port of type `file`.
     pub fn console_path(&self) -> PathBuf {
         self.path().join("console.log")
     }
 
-    /// The folder of all guests.
+    /// The folder with the folders of all guests.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Notes the disks that the guest's own are layers upon.
-    pub fn note_disks(&self, disks: &[&Path]) -> io::Result<()> {
+    /// Records the backing files of the guest's disks, which [`backing_files`] returns for all guests.
+    pub fn record_backing_files(&self, disks: &[&Path]) -> io::Result<()> {
         let lines: Vec<_> = disks.iter().map(|disk| disk.as_os_str()).collect();
         let lines = lines.join(OsStr::new("\n"));
-        write_private(&self.path().join(DISKS_NOTE), lines.as_encoded_bytes())
+        write_private(
+            &self.path().join(BACKING_FILES_NAME),
+            lines.as_encoded_bytes(),
+        )
     }
 
-    /// Makes the folder. False if there is one already, or one that has been moved aside.
-    pub fn make(&self) -> io::Result<bool> {
+    /// Creates the folder. False if it exists already, or was moved aside and not removed yet.
+    pub fn create(&self) -> io::Result<bool> {
         if self.ended_path().try_exists()? {
             return Ok(false);
         }
         match DirBuilder::new().mode(0o711).create(self.path()) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            made => made.map(|()| true),
+            created => created.map(|()| true),
         }
     }
 
-    /// Moves the folder aside, so that nothing is started from it any more. Nothing happens if it
-    /// has been moved, or never was.
+    /// Moves the folder aside, so that nothing is started from it any more. Does nothing if it has been
+    /// moved, or does not exist.
     pub fn retire(&self) -> io::Result<()> {
         let from = self.path();
         if from.try_exists()? {
-            // Names are used once, so this is only what a crash left of a removal.
+            // Names are used once, so a folder here is from a removal that a crash interrupted.
             unless_missing(fs::remove_dir_all(self.ended_path()))?;
             fs::rename(from, self.ended_path())?;
         }
         Ok(())
     }
 
-    /// Removes the folder that has been moved aside.
+    /// Removes the folder that was moved aside.
     pub fn remove(&self) -> io::Result<()> {
         unless_missing(fs::remove_dir_all(self.ended_path()))
     }
@@ -119,20 +118,20 @@ impl Folder {
     }
 }
 
-/// The disks that layers of guests are upon, as far as it was noted.
-pub fn disks_in_use(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
-    let mut disks = BTreeSet::new();
+/// The recorded backing files of the disks of all guests.
+pub fn backing_files(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let mut files = BTreeSet::new();
     for entry in fs::read_dir(root)? {
-        match fs::read(entry?.path().join(DISKS_NOTE)) {
-            Ok(note) => disks.extend(
-                note.split(|byte| *byte == b'\n')
+        match fs::read(entry?.path().join(BACKING_FILES_NAME)) {
+            Ok(list) => files.extend(
+                list.split(|byte| *byte == b'\n')
                     .map(|line| PathBuf::from(OsStr::from_bytes(line))),
             ),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(disks)
+    Ok(files)
 }
 
 /// Writes a file that only the monitor's user may read.
@@ -145,9 +144,9 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
         .write_all(content)
 }
 
-/// Makes the folder that holds those of all guests, and returns its path, absolute and without
-/// links: QEMU has another working directory.
-pub fn make_root(data_path: &Path) -> io::Result<PathBuf> {
+/// Creates the folder for all guests, and returns its path, absolute and without symbolic links: QEMU
+/// has another working directory.
+pub fn create_root(data_path: &Path) -> io::Result<PathBuf> {
     let root = root(data_path);
     DirBuilder::new()
         .recursive(true)
@@ -156,7 +155,7 @@ pub fn make_root(data_path: &Path) -> io::Result<PathBuf> {
     root.canonicalize()
 }
 
-/// Whether there is a folder of any guest. In doubt there is.
+/// Whether any guest has a folder. True if the disk cannot be read.
 pub fn has_guests(data_path: &Path) -> bool {
     match fs::read_dir(root(data_path)) {
         Ok(mut entries) => entries.next().is_some(),
@@ -168,7 +167,7 @@ fn root(data_path: &Path) -> PathBuf {
     data_path.join("virtual")
 }
 
-/// The names of all guests of ours that have a folder, be it one that waits to be removed.
+/// The names of all guests in the namespace that have a folder, including those moved aside.
 pub fn names(root: &Path, namespace: &Namespace) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(root)? {
@@ -187,7 +186,7 @@ pub fn names(root: &Path, namespace: &Namespace) -> io::Result<BTreeSet<String>>
     Ok(names)
 }
 
-/// Not to find something is as good as having removed it.
+/// Treats "not found" as success, as when something is to be removed.
 pub fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -200,21 +199,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_made_once_until_nothing_of_it_is_left() {
+    fn a_folder_can_be_created_again_only_after_its_removal() {
         let data = tempfile::tempdir().unwrap();
         assert!(!has_guests(data.path()));
-        let root = make_root(data.path()).unwrap();
+        let root = create_root(data.path()).unwrap();
         assert!(!has_guests(data.path()));
         let namespace = Namespace::new("ci-runner").unwrap();
         let folder = Folder::new(&root, "ci-runner-a.1");
-        assert!(folder.make().unwrap());
-        assert!(!folder.make().unwrap());
+        assert!(folder.create().unwrap());
+        assert!(!folder.create().unwrap());
         assert!(has_guests(data.path()));
 
         for _ in 0..2 {
             folder.retire().unwrap();
             assert!(!folder.path().exists());
-            assert!(!folder.make().unwrap(), "its remains are in the way");
+            assert!(!folder.create().unwrap(), "its remains exist");
             assert_eq!(
                 names(&root, &namespace).unwrap(),
                 ["ci-runner-a.1".to_owned()].into()
@@ -224,13 +223,13 @@ mod tests {
             folder.remove().unwrap();
             assert_eq!(names(&root, &namespace).unwrap(), [].into());
         }
-        assert!(folder.make().unwrap());
+        assert!(folder.create().unwrap());
     }
 
     #[test]
-    fn folders_of_other_names_are_not_ours() {
+    fn names_are_those_in_the_namespace() {
         let data = tempfile::tempdir().unwrap();
-        let root = make_root(data.path()).unwrap();
+        let root = create_root(data.path()).unwrap();
         fs::create_dir(root.join("ci-template-a")).unwrap();
         fs::create_dir(root.join(".ended-other")).unwrap();
         fs::write(root.join("ci-runner-a.1"), "").unwrap();

@@ -1,16 +1,16 @@
-//! The images of profiles: the disks that runners begin with.
+//! The images of profiles: the disks from which the disks of runners are made.
 //!
-//! Owns where they lie and which one is current. Never changes one.
+//! Responsible for where they are and which one is current. An image never changes.
 //!
 //! ```text
-//! images/<profile_key>/<name>/disk.qcow2   what a runner's first disk is a layer upon; or disk.raw,
-//!                                          what it is a copy of
-//!                             nvram.fd     the firmware's variables, where there are any
+//! images/<profile_key>/<name>/disk.qcow2   the backing file of runners' disks; or disk.raw, of which
+//!                                          runners get copies
+//!                             nvram.fd     the firmware's variables, if there are any
 //! ```
 //!
-//! The last by name is current, of those whose disk is what the profile wants disks to be; a name that
-//! begins with the date makes that the newest. A folder gets its name only once all in it is complete,
-//! by being renamed from one that begins with a dot.
+//! The current image is the last by name among those with a disk in the profile's format; names begin
+//! with the date, so it is the newest. A folder is renamed to its name, from one that begins with a
+//! dot, once its content is complete.
 
 use std::{
     collections::BTreeSet,
@@ -28,46 +28,45 @@ use super::folder::{self, Folder, unless_missing};
 /// How many images of a profile are kept, the current one included.
 const KEPT_COUNT: usize = 3;
 
-/// One image, complete.
+/// A complete image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     folder: PathBuf,
     format: DiskFormat,
 }
 
-/// What the disk of an image is called, in its folder and where it is built.
+/// File name of the disk of an image, in its folder and where it is built.
 pub fn disk_name(format: DiskFormat) -> String {
     format!("disk.{}", format.word())
 }
 
 impl Image {
-    /// The disk.
     pub fn disk(&self) -> PathBuf {
         self.folder.join(disk_name(self.format))
     }
 
-    /// The firmware's variables; there need not be any.
+    /// The firmware's variables; the file may be missing.
     pub fn nvram(&self) -> PathBuf {
         self.folder.join("nvram.fd")
     }
 
-    /// When it was complete: its name says so, or else the time that its folder was last changed.
+    /// When it was complete: the time in its name, or else the modification time of its folder.
     pub fn built_at(&self) -> io::Result<SystemTime> {
         let name = self.folder.file_name().and_then(|name| name.to_str());
-        match name.and_then(moment_of) {
+        match name.and_then(time_in) {
             Some(built_at) => Ok(built_at),
             None => fs::metadata(&self.folder)?.modified(),
         }
     }
 }
 
-/// The name of an image that is complete at this moment, such as `2026-11-23T21-12-45Z`.
+/// The name of an image that was complete at this time, such as `2026-11-23T21-12-45Z`.
 pub fn image_name(built_at: SystemTime) -> String {
-    let moment = humantime::format_rfc3339_seconds(built_at).to_string();
-    moment.replace(':', "-")
+    let time = humantime::format_rfc3339_seconds(built_at).to_string();
+    time.replace(':', "-")
 }
 
-fn moment_of(name: &str) -> Option<SystemTime> {
+fn time_in(name: &str) -> Option<SystemTime> {
     let (date, time) = name.split_once('T')?;
     humantime::parse_rfc3339(&format!("{date}T{}", time.replace('-', ":"))).ok()
 }
@@ -77,7 +76,7 @@ pub fn root(data_path: &Path) -> PathBuf {
     data_path.join("images")
 }
 
-/// The current image of a profile whose disks are of that format, if it has one. Blocks.
+/// The current image of a profile with a disk in that format, if there is one. Blocks.
 pub fn current(
     images: &Path,
     profile_key: &ProfileKey,
@@ -111,7 +110,7 @@ fn complete(profile: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(folders)
 }
 
-/// Makes what a guest has built the current image of its profile, and removes images of long ago.
+/// Makes the disk that a guest has built the current image of its profile, and removes old images.
 /// Blocks.
 pub fn promote(
     images: &Path,
@@ -128,7 +127,7 @@ pub fn promote(
     unless_missing(fs::remove_dir_all(&new.folder))?;
     fs::create_dir_all(&new.folder)?;
     let disk = built.path().join(disk_name(format));
-    // On disk before it is known by its name: a power cut must not leave an image that is not whole.
+    // Flushed before it gets its name: a power failure must not leave an incomplete image.
     File::open(&disk)?.sync_all()?;
     fs::rename(disk, new.disk())?;
     unless_missing(fs::rename(built.path().join("nvram.fd"), new.nvram()))?;
@@ -139,23 +138,23 @@ pub fn promote(
     prune(&profile, built)
 }
 
-/// QEMU reads the disk, as whichever user. Nobody writes to it any more.
+/// Makes a disk read-only, for all users: QEMU reads it as another user.
 fn seal(disk: &Path) -> io::Result<()> {
     match fs::set_permissions(disk, Permissions::from_mode(0o444)) {
-        // libvirt gives it to QEMU's user while the guest runs, and where it cannot note whose it was,
-        // to root after that: then nobody of us writes to it either.
+        // libvirt changed the owner to QEMU's user while the guest ran, and where it could not record
+        // the former owner, to root after that. The monitor's user then cannot write to it either.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         sealed => sealed,
     }
 }
 
-/// Removes all but the newest images. One that a guest is still working upon stays.
+/// Removes all but the newest images, except those that are backing files of a guest's disk.
 fn prune(profile: &Path, built: &Folder) -> io::Result<()> {
     let mut folders = complete(profile)?;
     for _ in 0..KEPT_COUNT {
         folders.pop_last();
     }
-    let in_use = folder::disks_in_use(built.root())?;
+    let in_use = folder::backing_files(built.root())?;
     for folder in folders {
         if !in_use.iter().any(|disk| disk.starts_with(&folder)) {
             fs::remove_dir_all(folder)?;
@@ -196,15 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_as_old_as_its_name_says_or_else_its_folder() {
+    fn the_age_of_an_image_is_that_of_its_name_or_else_of_its_folder() {
         let images = tempfile::tempdir().unwrap();
-        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_468_365);
-        assert_eq!(image_name(moment), "2026-11-23T21-12-45Z");
-        for (name, is_told) in [("2026-11-23T21-12-45Z", true), ("2026-11-23", false)] {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_468_365);
+        assert_eq!(image_name(time), "2026-11-23T21-12-45Z");
+        for (name, is_in_name) in [("2026-11-23T21-12-45Z", true), ("2026-11-23", false)] {
             let folder = images.path().join(name);
             fs::create_dir(&folder).unwrap();
             let changed_at = fs::metadata(&folder).unwrap().modified().unwrap();
-            let expected = if is_told { moment } else { changed_at };
+            let expected = if is_in_name { time } else { changed_at };
             let format = DiskFormat::Qcow2;
             let image = Image { folder, format };
             assert_eq!(image.built_at().unwrap(), expected, "{name}");
@@ -212,16 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn a_built_disk_becomes_current_and_old_images_go_unless_they_are_in_use() {
+    fn a_built_disk_becomes_current_and_old_images_are_removed_unless_in_use() {
         let data = tempfile::tempdir().unwrap();
         let (images, linux) = (data.path().join("images"), "linux".parse().unwrap());
-        let root = folder::make_root(data.path()).unwrap();
+        let root = folder::create_root(data.path()).unwrap();
         let runner = Folder::new(&root, "ci-runner-linux.1");
-        assert!(runner.make().unwrap());
+        assert!(runner.create().unwrap());
         let built = Folder::new(&root, "ci-rebuild-linux");
         for number in 1..=6 {
-            assert!(built.make().unwrap());
-            // They are counted together, whatever their disks are.
+            assert!(built.create().unwrap());
+            // Images of both formats count towards the limit.
             let format = match number {
                 5 => DiskFormat::Raw,
                 _ => DiskFormat::Qcow2,
@@ -232,7 +231,7 @@ mod tests {
             let disk = fs::read_to_string(image.disk()).unwrap();
             assert_eq!(disk, number.to_string());
             if number == 2 {
-                runner.note_disks(&[&image.disk()]).unwrap();
+                runner.record_backing_files(&[&image.disk()]).unwrap();
             }
             built.retire().unwrap();
             built.remove().unwrap();

@@ -1,12 +1,12 @@
-//! How much memory a definition gives to its guest.
+//! The memory of a guest according to its definition.
 //!
-//! Owns libvirt's units for it, of which some are powers of 1000 and some of 1024:
+//! Responsible for libvirt's units, some of which are powers of 1000 and some of 1024:
 //! <https://libvirt.org/formatdomain.html#memory-allocation>.
 
 use shared::units::Memory;
 use xmltree::Element;
 
-/// The memory of a guest; none if there is no such element, or it is not understood.
+/// The memory of a guest. None if the element is missing or malformed.
 pub fn memory_of(domain: &Element) -> Option<Memory> {
     let memory = domain.get_child("memory")?;
     let count: u64 = memory.get_text()?.trim().parse().ok()?;

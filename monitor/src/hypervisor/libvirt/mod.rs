@@ -1,9 +1,9 @@
-//! The `libvirt` driver: a guest is a virtual machine, made from the profile's `guest.xml` on
-//! freshly made disks.
+//! The `libvirt` driver: a guest is a virtual machine, defined by the profile's `guest.xml` on new
+//! disks.
 //!
-//! Owns the machines whose names begin with the prefixes of runners and of rebuilds, and their folders. It speaks to
-//! libvirt by its command line, `virsh`, so that building the monitor needs nothing of libvirt.
-//! Never touches a machine of another name, and never a disk outside a guest's folder.
+//! Responsible for the machines whose names begin with the prefixes of runners and of rebuilds, and
+//! for their folders. Never touches a machine with another name, or a disk outside a guest's folder.
+//! Uses libvirt's command line, `virsh`, so that a build of the monitor needs no libvirt.
 //!
 //! ```text
 //! create ──> folder ──> disks ──> `virsh create` ──> running ──> ended
@@ -11,39 +11,42 @@
 //!                        folder moved aside ──> machine ended ──> folder removed
 //! ```
 //!
-//! **Machines are transient.** libvirt forgets a transient machine in the moment in which it ends,
-//! whoever ended it; after a power cut there is nothing to clean up in libvirt at all. A machine
-//! outlives the monitor and libvirtd, and is found again by its name.
+//! **Machines are transient.** libvirt removes a transient machine the moment it ends, for any reason;
+//! after a power failure there is nothing to clean up in libvirt. A machine outlives the monitor and
+//! libvirtd, and is found again by its name.
 //!
-//! **The folder is moved aside before anything is ended or called gone.** A `virsh create` that a
-//! monitor left behind when it was killed may still be on its way; it then finds no disk at the
-//! path in its definition, and fails. So a machine that was not in a list asked for after the move
-//! never comes to be.
+//! **The folder is moved aside before a machine is ended or counts as gone.** A `virsh create` of a
+//! monitor that was killed may still be in progress; it then finds no disk at the path in its
+//! definition, and fails. So a machine that is missing from a list after the move never appears later.
 //!
-//! **Guests that build images** are swept away when nobody is at work on them: no list succeeds
-//! while there is one, so that a monitor which has just started counts nothing else before.
+//! **Guests that build images for an earlier monitor are ended.** No list succeeds while there is one,
+//! so that a monitor which has just started includes their memory.
 //!
-//! **An ended guest is noticed by `virsh event`,** which runs as long as the monitor; lists only
-//! find what that has missed.
+//! **The end of a guest is noticed by `virsh event`,** which runs as long as the monitor; lists find
+//! what that has missed.
+//!
+//! Both drivers have the same files for the same roles: `driver` (the calls), `provision` (what a
+//! guest is made from), `watch` (notices its end), `reaper` (removes what is left), `folder` (its
+//! files). Only this one has images: `rebuild` builds them, `images` stores them. Dependencies point
+//! from the former to the latter.
 
-mod answers;
-mod claims;
+mod addresses;
 mod definition;
 mod driver;
-mod events;
 mod folder;
-mod furnish;
-mod host;
+mod host_memory;
 mod images;
 mod memory;
+mod provision;
+mod reaper;
 mod rebuild;
 mod reflink;
-mod screen;
+mod screenshots;
 mod virsh;
+mod virsh_output;
+mod watch;
 
-pub use definition::TemplateError;
 pub use driver::Driver;
 pub use folder::has_guests;
-pub use furnish::{check, check_reflinks};
-pub use host::HostMemory;
-pub use rebuild::BuildSpec;
+pub use host_memory::HostMemory;
+pub use provision::{check, check_reflinks};

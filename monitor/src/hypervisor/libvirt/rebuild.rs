@@ -1,14 +1,14 @@
-//! Building an image: a guest that begins with a base disk, installs what its build script says, and
-//! powers off.
+//! Builds images: starts a guest on a base disk, whose build script installs what the image needs and
+//! then powers the guest off.
 //!
-//! Owns that an image becomes current in one step once it is complete, and that a build which fails
-//! changes nothing: the last good image stays.
+//! Responsible for these guarantees: an image becomes current in one step once it is complete, and a
+//! build that fails changes nothing, so the last good image stays current.
 //!
 //! ```text
-//! virtual/ci-rebuild-<profile_key>/  where the build is made; swept away if nobody is at work on it
+//! virtual/ci-rebuild-<profile_key>/  the guest's folder, removed if no rebuild is in progress
 //!        │ powers off in time                    │ does not
 //!        v                                       v
-//! images/<profile_key>/.new ──> <name>    images/<profile_key>/.failed/  its last words
+//! images/<profile_key>/.new ──> <name>    images/<profile_key>/.failed/  screenshot and console
 //! ```
 
 use std::{
@@ -19,73 +19,75 @@ use std::{
     time::Duration,
 };
 
-use shared::{
-    clock::Clock,
-    secret::Secret,
-    settings::{BuildSettings, ConfigIso, DiskFormat, GuestProof},
-    units::Memory,
-    values::ProfileKey,
-};
+use shared::{clock::Clock, secret::Secret, settings::ConfigIso, values::ProfileKey};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    driver::Driver,
     folder::{Folder, unless_missing},
     images,
+    provision::Provisioner,
+    reaper::Reaper,
+    screenshots::Screenshots,
+    virsh::Virsh,
 };
 use crate::hypervisor::{
-    Freshness, blocking,
+    blocking::blocking,
     error::{HypervisorError, warn},
+    guest::{BuildSpec, Freshness},
+    guest_lock::GuestLocks,
     program,
 };
 
-/// How much is kept of the console of a build that failed, in bytes.
+/// How much of the console of a failed build is kept, in bytes.
 const CONSOLE_SIZE_MAX: u64 = 1 << 20;
-/// How long a base disk may take to be copied.
+/// Timeout of the copy of a base disk.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1800);
-/// How long it may take to make a CD-ROM of a few files.
+/// Timeout of the creation of a CD-ROM with a few files.
 const ISO_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two tries to end a guest that would not go.
+/// Pause between two attempts to end a guest.
 const END_PAUSE: Duration = Duration::from_secs(10);
-/// Between two looks at whether the guest is done.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause between two checks whether the guest has powered off.
+const POLL_PAUSE: Duration = Duration::from_secs(1);
 
-/// An image to be built.
-#[derive(Clone, Debug)]
-pub struct BuildSpec {
-    /// The name of the guest.
-    pub guest_name: String,
-    /// Of which profile.
-    pub profile_key: ProfileKey,
-    /// How the guest proves itself.
-    pub proof: GuestProof,
-    /// What its disk is to be.
-    pub disks: DiskFormat,
-    /// From what.
-    pub build: BuildSettings,
-    /// The folder that the base lies below.
-    pub image_deps_dir: Option<PathBuf>,
-    /// The most memory that the guest may have.
-    pub memory_max: Memory,
-    /// Where the guest asks for its script.
-    pub monitor_url: String,
-    /// What it proves itself with, there.
-    pub secret: Secret,
+/// Builds images. Cheap to clone.
+#[derive(Clone)]
+pub struct Rebuilder {
+    virsh: Virsh,
+    provisioner: Provisioner,
+    reaper: Reaper,
+    screenshots: Screenshots,
+    locks: GuestLocks,
 }
 
-impl Driver {
+impl Rebuilder {
+    pub fn new(
+        virsh: Virsh,
+        provisioner: Provisioner,
+        reaper: Reaper,
+        screenshots: Screenshots,
+        locks: GuestLocks,
+    ) -> Self {
+        Self {
+            virsh,
+            provisioner,
+            reaper,
+            screenshots,
+            locks,
+        }
+    }
+
     /// Builds an image. Nothing of the guest is left when this returns.
     pub async fn rebuild(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
         let name = &spec.guest_name;
-        let _claim = self
-            .claims
-            .claim(name)
+        let _lock = self
+            .locks
+            .lock(name)
             .ok_or_else(|| HypervisorError::Occupied { name: name.clone() })?;
         let mut console = None;
         let built = self.build(spec, &mut console).await;
         let promoted = match built {
             Ok(()) => {
-                let (folder, images) = (self.folder(name), self.materials.images.clone());
+                let (folder, images) = (self.reaper.folder(name), self.provisioner.images());
                 let (profile_key, format) = (spec.profile_key.clone(), spec.disks);
                 let image_name = images::image_name(Clock::start().now().to_system_time());
                 let promoted = blocking(move || {
@@ -96,49 +98,56 @@ impl Driver {
                     .map_err(|source| HypervisorError::io("keep the image of guest", name, source))
             }
             Err(error) => {
-                self.keep_last_words(spec, console).await;
+                self.keep_evidence(spec, console).await;
                 Err(error)
             }
         };
-        // As long as there is anything of it, it takes memory; and it counts until this returns.
-        while let Err(error) = self.end(name).await {
+        // The guest takes memory until it is gone, and the core counts that until this returns.
+        while let Err(error) = self.reaper.reap(name).await {
             warn(&error);
             sleep(END_PAUSE).await;
         }
         promoted
     }
 
-    /// Puts the `console` there as soon as there is one.
+    /// Runs the guest until it powers off. `console` is the opened console as soon as there is one.
     async fn build(
         &self,
         spec: &BuildSpec,
         console: &mut Option<File>,
     ) -> Result<(), HypervisorError> {
         let name = &spec.guest_name;
-        let folder = self.folder(name);
-        let made = {
+        let folder = self.reaper.folder(name);
+        let created = {
             let folder = folder.clone();
-            blocking(move || folder.make()).await
+            blocking(move || folder.create()).await
         };
-        let is_new =
-            made.map_err(|source| HypervisorError::io("make the folder of guest", name, source))?;
+        let is_new = created
+            .map_err(|source| HypervisorError::io("create the folder of guest", name, source))?;
         if !is_new {
             return Err(HypervisorError::AlreadyExists { name: name.clone() });
         }
-        make_disk(spec, &folder).await?;
+        create_disk(spec, &folder).await?;
         let cdroms = self.cdroms(spec, &folder).await?;
-        self.materials.furnish_build(&folder, spec, &cdroms).await?;
+        self.provisioner
+            .provision_build(&folder, spec, &cdroms)
+            .await?;
         let console_path = folder.console_path();
         *console = blocking(move || File::open(console_path)).await.ok();
         let started = self.virsh.create(&folder.definition_path()).await;
         started.map_err(|source| HypervisorError::program("start guest", name, source))?;
+        self.until_powered_off(spec).await
+    }
+
+    async fn until_powered_off(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
+        let name = &spec.guest_name;
         let deadline = Instant::now() + spec.build.build_timeout;
         while Instant::now() < deadline {
-            sleep(PAUSE).await;
-            match self.builders().await {
+            sleep(POLL_PAUSE).await;
+            match self.virsh.builders().await {
                 Ok(names) if !names.contains(name) => return Ok(()),
                 Ok(_) => {}
-                // libvirtd may be restarting; the guest goes on meanwhile.
+                // libvirtd may be restarting; the guest continues meanwhile.
                 Err(error) => log::debug!("failed to {error}"),
             }
         }
@@ -148,7 +157,7 @@ impl Driver {
         })
     }
 
-    /// What is to be in the drives of a build. The last one is made here.
+    /// The CD-ROMs of a build. The last one, with the configuration, is created here.
     async fn cdroms(
         &self,
         spec: &BuildSpec,
@@ -161,15 +170,15 @@ impl Driver {
             let path = folder.path().join("config.iso");
             let mut arguments: Vec<OsString> = vec!["-quiet".into(), "-output".into()];
             arguments.push(path.clone().into());
-            // With the names as they are written here, for Linux and for Windows.
+            // Rock Ridge and Joliet keep the file names, for Linux and for Windows.
             arguments
                 .extend(["-rock", "-joliet", "-follow-links", "-volid", label].map(OsString::from));
-            let profile = self.materials.profile_folder(&spec.profile_key);
+            let profile = self.provisioner.profile_folder(&spec.profile_key);
             arguments.extend(files.iter().map(|file| profile.join(file).into()));
-            let made = program::call("genisoimage", &arguments, ISO_TIMEOUT).await;
-            made.map_err(|source| {
+            let created = program::call("genisoimage", &arguments, ISO_TIMEOUT).await;
+            created.map_err(|source| {
                 HypervisorError::program(
-                    "make the configuration of guest",
+                    "create the configuration of guest",
                     &spec.guest_name,
                     source,
                 )
@@ -179,11 +188,11 @@ impl Driver {
         Ok(cdroms)
     }
 
-    /// Keeps what is on the screen and the console of a failed build, for whoever looks for the cause.
-    async fn keep_last_words(&self, spec: &BuildSpec, console: Option<File>) {
-        let seen = self.screenshot(&spec.guest_name, Freshness::Now).await;
-        let png = seen.ok().flatten();
-        let console_path = self.folder(&spec.guest_name).console_path();
+    /// Keeps the screen and the console of a failed build, from which people find the cause.
+    async fn keep_evidence(&self, spec: &BuildSpec, console: Option<File>) {
+        let screenshot = self.screenshots.of(&spec.guest_name, Freshness::Now).await;
+        let png = screenshot.ok().flatten();
+        let console_path = self.reaper.folder(&spec.guest_name).console_path();
         let failed = self.failed_folder(&spec.profile_key);
         let secret = spec.secret.clone();
         let kept = blocking(move || {
@@ -195,34 +204,38 @@ impl Driver {
             unless_missing(keep_console(&console_path, console, &failed, &secret))
         });
         if let Err(error) = kept.await {
-            log::warn!("failed to keep the last words of a failed build: {error}");
+            log::warn!(
+                "failed to keep the screen and the console of the failed build of {}: {error}",
+                spec.guest_name
+            );
         }
     }
 
-    /// What was last seen on the screen of the last build that failed, as a PNG.
+    /// The last screenshot of the last failed build, as a PNG.
     pub async fn last_screenshot(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
         let path = self.failed_folder(profile_key).join("screenshot.png");
-        // It was written here, and is no longer than what was read then.
+        // `keep_evidence` wrote this file, so its size is bounded.
         blocking(move || fs::read(path)).await.ok()
     }
 
-    /// What the last build that failed has said last.
+    /// The end of the console of the last failed build.
     pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
         let path = self.failed_folder(profile_key).join("console.log");
-        // The same holds for this.
+        // `keep_evidence` wrote this file, so its size is bounded.
         blocking(move || fs::read(path)).await.ok()
     }
 
     fn failed_folder(&self, profile_key: &ProfileKey) -> PathBuf {
-        let profile = self.materials.images.join(profile_key.as_str());
+        let profile = self.provisioner.images().join(profile_key.as_str());
         profile.join(".failed")
     }
 }
 
-/// Keeps the end of a console, without the guest's secret, which a script may have said there.
+/// Keeps the end of a console, without the guest's secret, which a script may have printed there.
 ///
-/// While the guest runs its console belongs to QEMU's user, and only root may open it; we did before.
-/// (That one may have been put aside for a new one since, when it had become long.)
+/// While the guest runs its console belongs to QEMU's user, and only root can open it; so the file that
+/// was `opened` before the start is used. (The file at `path` may be another one by now: virtlogd
+/// rotates a console that has become long.)
 fn keep_console(
     path: &Path,
     opened: Option<File>,
@@ -242,8 +255,8 @@ fn keep_console(
     fs::write(folder.join("console.log"), end)
 }
 
-/// Makes the disk that a build begins with.
-async fn make_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorError> {
+/// Creates the disk on which a build starts.
+async fn create_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorError> {
     let disk = folder.path().join(images::disk_name(spec.disks));
     let format = OsString::from(spec.disks.word());
     let size = OsString::from(spec.build.size.bytes().to_string());
@@ -279,9 +292,9 @@ async fn make_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorEr
         }
     };
     for arguments in calls {
-        let made = program::call("qemu-img", &arguments, COPY_TIMEOUT).await;
-        made.map_err(|source| {
-            HypervisorError::program("make the disk of guest", &spec.guest_name, source)
+        let created = program::call("qemu-img", &arguments, COPY_TIMEOUT).await;
+        created.map_err(|source| {
+            HypervisorError::program("create the disk of guest", &spec.guest_name, source)
         })?;
     }
     Ok(())

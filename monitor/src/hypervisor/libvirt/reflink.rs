@@ -1,7 +1,7 @@
-//! Copies of files that share their blocks until one of them is written to.
+//! Copies of files that share their blocks until one of them is written (reflinks).
 //!
-//! Owns that such a copy shares or fails. A disk that was copied whole instead, in silence, would take
-//! minutes for each runner and as much space as all of them together.
+//! Guarantees that a copy shares blocks or fails. A silent fallback to a full copy would take minutes
+//! and the size of a disk for each runner.
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,10 +15,10 @@ use rustix::{
     io::Errno,
 };
 
-/// As much as any file system shares at a time.
+/// The unit in which file systems share.
 const BLOCK: [u8; 4096] = [1; 4096];
 
-/// Makes a new file, which only we may read, that begins as a copy of another. Blocks.
+/// Creates a file, readable for the monitor's user only, as a copy of another. Blocks.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let from = File::open(from)?;
     let to = OpenOptions::new()
@@ -29,8 +29,8 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(ioctl_ficlone(to, from)?)
 }
 
-/// Whether files in a folder can share blocks. It is tried, with files that have no name, so that
-/// nothing of it is ever left. Blocks.
+/// Whether files in a folder can share blocks. Tries it, with files that have no name and so leave
+/// nothing behind. Blocks.
 pub fn is_possible_in(folder: &Path) -> io::Result<bool> {
     let nameless = || -> io::Result<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -39,7 +39,7 @@ pub fn is_possible_in(folder: &Path) -> io::Result<bool> {
     let (mut from, to) = (nameless()?, nameless()?);
     from.write_all(&BLOCK)?;
     match ioctl_ficlone(to, from) {
-        // ioctl_ficlone(2) has more than one way to say that a file system has no such call.
+        // The errors by which ioctl_ficlone(2) reports that a file system cannot do it.
         Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS) => Ok(false),
         outcome => Ok(outcome.map(|()| true)?),
     }
@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// Whatever file system the tests run on, both say the same of it.
+    /// On every file system that the tests may run on, both functions agree.
     #[test]
     fn a_copy_shares_its_blocks_or_fails() {
         let folder = tempfile::tempdir().unwrap();
@@ -59,18 +59,18 @@ mod tests {
         fs::write(&from, BLOCK).unwrap();
         let is_possible = is_possible_in(folder.path()).unwrap();
         assert_eq!(copy(&from, &to).is_ok(), is_possible);
-        // Where it is not possible, a file is left over that is empty: nothing was copied.
+        // If it is not possible, an empty file is left: nothing was copied.
         let expected = if is_possible { &BLOCK[..] } else { &[] };
         assert_eq!(fs::read(&to).unwrap(), expected);
         let mode = fs::metadata(&to).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(copy(&from, &to).is_err(), "never upon another file");
+        assert!(copy(&from, &to).is_err(), "must not overwrite a file");
         let names = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(names, 2);
     }
 
     #[test]
-    fn nothing_is_known_about_a_folder_that_is_not_there() {
+    fn a_folder_that_does_not_exist_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing");
         let error = is_possible_in(&missing).unwrap_err();

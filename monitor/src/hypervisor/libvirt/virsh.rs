@@ -1,95 +1,101 @@
-//! The calls to libvirt, by its command line.
+//! Client for libvirt, by its command line `virsh`.
 //!
-//! Owns which call is made for what, and how long each may take. A name is passed on only after it
-//! was checked against our namespace; it never begins with a hyphen.
+//! Responsible for the arguments and the timeout of each call. Names are checked against a namespace
+//! before they get here, so none begins with a hyphen.
 
-use std::{ffi::OsString, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, ffi::OsString, net::Ipv4Addr, path::Path, sync::Arc, time::Duration,
+};
 
 use tokio::process::Child;
 
-use super::answers;
+use super::virsh_output;
 use crate::hypervisor::{
+    error::HypervisorError,
     namespace::Namespace,
     program::{self, ProgramError},
 };
 
-/// How long a question may take. They are answered in some 20 ms where all is well.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a machine may take to be started, or to be ended. QEMU has 15 s to end politely, and
-/// then is killed.
+/// Timeout of a query, which normally takes some 20 ms.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of a start or an end of a machine. libvirt gives QEMU 15 s to end before it kills it.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// For how long one call listens to events, in seconds. It is made again and again; but whatever
-/// becomes of it, it ends by itself.
-const LISTENING_SECONDS: &str = "600";
+/// Duration of one `virsh event`, in seconds. It is started again each time; the limit ends a process
+/// that was left behind.
+const EVENTS_SECONDS: &str = "600";
 
-/// A libvirt, and whose machines in it are ours. Cheap to clone.
+/// A libvirt, and the names of our machines in it. Cheap to clone.
 #[derive(Clone)]
 pub struct Virsh {
     uri: Arc<str>,
-    /// Those of runners.
-    namespace: Namespace,
-    /// Those of guests that build images.
+    runners: Namespace,
+    /// The names of guests that build images.
     builders: Namespace,
 }
 
 impl Virsh {
-    /// The libvirt at `uri`, and in it the runners of `namespace` and those that build images.
-    pub fn new(uri: &str, namespace: Namespace, builders: Namespace) -> Self {
+    pub fn new(uri: &str, runners: Namespace, builders: Namespace) -> Self {
         Self {
             uri: uri.into(),
-            namespace,
+            runners,
             builders,
         }
     }
 
-    /// The names of all runners, also of those that are just being started.
-    pub async fn names(&self) -> Result<Vec<String>, ProgramError> {
+    /// The names of all runners, including those that are being started.
+    pub async fn runners(&self) -> Result<BTreeSet<String>, HypervisorError> {
         let words = ["list", "--all", "--name"];
-        self.list(&words, |name| self.namespace.contains(name))
+        self.list(&words, |name| self.runners.contains(name))
             .await
+            .map_err(|source| HypervisorError::program("list", "the virtual machines", source))
     }
 
     /// The names of all machines that build images.
-    pub async fn builders(&self) -> Result<Vec<String>, ProgramError> {
+    pub async fn builders(&self) -> Result<BTreeSet<String>, HypervisorError> {
         let words = ["list", "--all", "--name"];
-        self.list(&words, |name| self.builders.contains(name)).await
+        let names = self.list(&words, |name| self.builders.contains(name));
+        names.await.map_err(|source| {
+            HypervisorError::program("list", "the machines that build images", source)
+        })
     }
 
-    /// The names of those machines of ours that libvirt would keep although they do not run.
-    pub async fn kept_names(&self) -> Result<Vec<String>, ProgramError> {
+    /// The names of our machines that are inactive and persistent, so that libvirt keeps them.
+    pub async fn inactive(&self) -> Result<BTreeSet<String>, HypervisorError> {
         let words = ["list", "--inactive", "--persistent", "--name"];
-        let is_ours = |name: &str| self.namespace.contains(name) || self.builders.contains(name);
-        self.list(&words, is_ours).await
+        let is_ours = |name: &str| self.runners.contains(name) || self.builders.contains(name);
+        self.list(&words, is_ours)
+            .await
+            .map_err(|source| HypervisorError::program("list", "the inactive machines", source))
     }
 
     async fn list(
         &self,
         words: &[&str],
         is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<String>, ProgramError> {
-        let answer = self.call(words, QUESTION_TIMEOUT).await?;
-        let names = answers::names(&answer).filter(|name| is_wanted(name));
+    ) -> Result<BTreeSet<String>, ProgramError> {
+        let output = self.call(words, QUERY_TIMEOUT).await?;
+        let names = virsh_output::names(&output).filter(|name| is_wanted(name));
         Ok(names.map(str::to_owned).collect())
     }
 
-    /// What libvirt and its host can do, and what the host has, as XML.
+    /// The capabilities and the resources of the host, as XML.
     pub async fn capabilities(&self) -> Result<String, ProgramError> {
-        self.call(&["capabilities"], QUESTION_TIMEOUT).await
+        self.call(&["capabilities"], QUERY_TIMEOUT).await
     }
 
-    /// How much memory the host has, and how much of it is free.
+    /// Total and free memory of the host.
     pub async fn memory_statistics(&self) -> Result<String, ProgramError> {
-        self.call(&["nodememstats"], QUESTION_TIMEOUT).await
+        self.call(&["nodememstats"], QUERY_TIMEOUT).await
     }
 
-    /// The address that DHCP has given to a machine, once it has.
+    /// The address that DHCP has assigned to a machine, once it has.
     pub async fn address(&self, name: &str) -> Result<Option<Ipv4Addr>, ProgramError> {
         let words = ["domifaddr", name, "--source", "lease"];
-        let answer = self.call(&words, QUESTION_TIMEOUT).await?;
-        Ok(answers::address(&answer))
+        let output = self.call(&words, QUERY_TIMEOUT).await?;
+        Ok(virsh_output::address(&output))
     }
 
-    /// Starts the machine that is defined in a file.
+    /// Starts the transient machine that a file defines.
     pub async fn create(&self, definition: &Path) -> Result<(), ProgramError> {
         let arguments = self.arguments(&["create"], [definition.as_os_str().to_owned()]);
         program::call("virsh", &arguments, CHANGE_TIMEOUT)
@@ -104,7 +110,7 @@ impl Virsh {
             .map(drop)
     }
 
-    /// Makes libvirt forget a machine that does not run. Disks are left alone.
+    /// Removes the definition of an inactive machine. Its disks are kept.
     pub async fn undefine(&self, name: &str) -> Result<(), ProgramError> {
         let words = [
             "undefine",
@@ -113,38 +119,37 @@ impl Virsh {
             "--snapshots-metadata",
             "--nvram",
         ];
-        self.call(&words, QUESTION_TIMEOUT).await.map(drop)
+        self.call(&words, QUERY_TIMEOUT).await.map(drop)
     }
 
-    /// Writes what is on the screen of a machine to a file.
+    /// Writes a screenshot of a machine to a file.
     pub async fn screenshot(&self, name: &str, path: &Path) -> Result<(), ProgramError> {
         let arguments = self.arguments(&["screenshot", name], [path.as_os_str().to_owned()]);
-        program::call("virsh", &arguments, QUESTION_TIMEOUT)
+        program::call("virsh", &arguments, QUERY_TIMEOUT)
             .await
             .map(drop)
     }
 
-    /// Begins to listen to what happens to machines, one line for each event. The thread that calls
-    /// this has to live as long as the monitor.
-    pub fn listen(&self) -> std::io::Result<Child> {
+    /// Starts a process that writes one line for each lifecycle event of a machine. The calling thread
+    /// has to live as long as the monitor.
+    pub fn events(&self) -> std::io::Result<Child> {
         let words = [
             "event",
             "--event",
             "lifecycle",
             "--loop",
             "--timeout",
-            LISTENING_SECONDS,
+            EVENTS_SECONDS,
         ];
-        program::start_as_our_own("virsh", &self.arguments(&words, []))
+        program::start_bound_to_thread("virsh", &self.arguments(&words, []))
     }
 
-    /// Whether a machine of this name is a runner of ours.
-    pub fn is_ours(&self, name: &str) -> bool {
-        self.namespace.contains(name)
+    pub fn is_runner(&self, name: &str) -> bool {
+        self.runners.contains(name)
     }
 
-    async fn call(&self, words: &[&str], patience: Duration) -> Result<String, ProgramError> {
-        program::call("virsh", &self.arguments(words, []), patience).await
+    async fn call(&self, words: &[&str], timeout: Duration) -> Result<String, ProgramError> {
+        program::call("virsh", &self.arguments(words, []), timeout).await
     }
 
     fn arguments(&self, words: &[&str], more: impl IntoIterator<Item = OsString>) -> Vec<OsString> {

@@ -1,33 +1,31 @@
-//! A guest from its creation to its end, and all that it leaves behind.
+//! Tests of a guest from its creation to its end, and of what it leaves behind.
 
 use super::*;
 
 #[tokio::test]
 async fn a_guest_is_listed_from_its_creation_to_its_destruction() {
-    let data = TempDir::new().unwrap();
-    let (driver, mut events) = driver(&data);
-    assert!(names(&driver).await.is_empty());
+    let mut host = Host::new();
+    assert!(host.names().await.is_empty());
 
-    driver.create(&guest(&data, "sleep 60")).await.unwrap();
-    assert_eq!(names(&driver).await, [NAME]);
+    host.start("sleep 60").await;
+    assert_eq!(host.names().await, [NAME]);
 
-    driver.destroy(NAME).await.unwrap();
-    assert_eq!(files(&guests_path(&data)), [".logs".to_owned()].into());
-    assert!(names(&driver).await.is_empty());
-    assert_eq!(next(&mut events).await, NAME);
+    host.driver.destroy(NAME).await.unwrap();
+    assert_eq!(file_names(&host.guests_path()), [".logs".to_owned()].into());
+    assert!(host.names().await.is_empty());
+    host.expect_event(NAME).await;
 }
 
 #[tokio::test]
-async fn a_guest_that_ends_by_itself_is_news_and_leaves_only_its_log() {
-    let data = TempDir::new().unwrap();
-    let (driver, mut events) = driver(&data);
+async fn the_end_of_a_guest_is_an_event_and_leaves_only_its_log() {
+    let mut host = Host::new();
     let script = "echo said; echo shouted >&2; exit 3";
-    driver.create(&guest(&data, script)).await.unwrap();
+    host.start(script).await;
 
-    assert_eq!(next(&mut events).await, NAME);
-    assert!(names(&driver).await.is_empty());
-    until_only_logs_are_left(&data).await;
-    let log = guests_path(&data).join(".logs").join(format!("{NAME}.log"));
+    host.expect_event(NAME).await;
+    assert!(host.names().await.is_empty());
+    host.until_only_logs_are_left().await;
+    let log = host.guests_path().join(".logs").join(format!("{NAME}.log"));
     until("the log is complete", || {
         fs::read(&log).unwrap() == b"said\nshouted\n"
     })
@@ -35,74 +33,63 @@ async fn a_guest_that_ends_by_itself_is_news_and_leaves_only_its_log() {
 }
 
 #[tokio::test]
-async fn destroying_what_is_not_there_is_done_already() {
-    let data = TempDir::new().unwrap();
-    let (driver, _events) = driver(&data);
-    driver.destroy(NAME).await.unwrap();
-    driver.create(&guest(&data, "sleep 60")).await.unwrap();
-    driver.destroy(NAME).await.unwrap();
-    driver.destroy(NAME).await.unwrap();
+async fn destroying_a_guest_that_does_not_exist_succeeds() {
+    let host = Host::new();
+    host.driver.destroy(NAME).await.unwrap();
+    host.start("sleep 60").await;
+    host.driver.destroy(NAME).await.unwrap();
+    host.driver.destroy(NAME).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_guest_has_the_time_for_its_last_words() {
-    let data = TempDir::new().unwrap();
-    let (driver, _events) = driver(&data);
-    let script = r#"trap 'echo bye > "$DATA/last-words"; exit' TERM
+async fn a_destroyed_guest_has_time_to_clean_up() {
+    let host = Host::new();
+    let script = r#"trap 'echo bye > "$DATA/clean-up"; exit' TERM
         touch "$DATA/ready"; while :; do sleep 0.01; done"#;
-    driver.create(&guest(&data, script)).await.unwrap();
-    until("the guest is ready", || data.path().join("ready").exists()).await;
+    host.start_until_ready(script).await;
 
-    driver.destroy(NAME).await.unwrap();
-    let last_words = fs::read(data.path().join("last-words")).unwrap();
-    assert_eq!(last_words, b"bye\n");
+    host.driver.destroy(NAME).await.unwrap();
+    let clean_up = fs::read(host.file("clean-up")).unwrap();
+    assert_eq!(clean_up, b"bye\n");
 }
 
 #[tokio::test]
 async fn a_guest_that_ignores_sigterm_is_killed_with_its_children() {
-    let data = TempDir::new().unwrap();
     let timeouts = Timeouts {
         terminate_timeout: Duration::ZERO,
         kill_timeout: PATIENCE,
         list_timeout: PATIENCE,
     };
-    let (driver, _events) = driver_with(&data, timeouts);
+    let host = Host::with_timeouts(TempDir::new().unwrap(), timeouts);
     let script = r#"trap '' TERM; echo $$ > "$DATA/leader"
         sleep 60 & echo $! > "$DATA/child"; touch "$DATA/ready"; wait"#;
-    driver.create(&guest(&data, script)).await.unwrap();
-    until("the guest is ready", || data.path().join("ready").exists()).await;
-    let pids = ["leader", "child"].map(|file| pid_in(&data, file));
+    host.start_until_ready(script).await;
+    let pids = ["leader", "child"].map(|file| host.pid_in(file));
     assert!(pids.into_iter().all(is_alive));
 
-    driver.destroy(NAME).await.unwrap();
+    host.driver.destroy(NAME).await.unwrap();
     assert!(!pids.into_iter().any(is_alive));
 }
 
 #[tokio::test]
-async fn what_a_guest_leaves_running_ends_with_it() {
-    let data = TempDir::new().unwrap();
-    let (driver, mut events) = driver(&data);
-    driver.create(&guest(&data, LITTER)).await.unwrap();
+async fn the_processes_of_a_guest_end_with_its_leader() {
+    let mut host = Host::new();
+    host.start(ORPHANS).await;
 
-    assert_eq!(next(&mut events).await, NAME);
-    assert!(
-        !LITTER_FILES
-            .into_iter()
-            .any(|file| is_alive(pid_in(&data, file)))
-    );
-    until_only_logs_are_left(&data).await;
+    host.expect_event(NAME).await;
+    assert_orphans_ended(&host);
+    host.until_only_logs_are_left().await;
 }
 
 #[tokio::test]
-async fn a_guest_knows_what_it_needs_and_nothing_of_the_monitor() {
-    let data = TempDir::new().unwrap();
-    let (driver, mut events) = driver(&data);
+async fn the_environment_of_a_guest_has_its_variables_and_none_of_the_monitor() {
+    let mut host = Host::new();
     let script = r#"env > "$DATA/environment"; pwd > "$DATA/work""#;
-    driver.create(&guest(&data, script)).await.unwrap();
-    next(&mut events).await;
+    host.start(script).await;
+    host.expect_event(NAME).await;
 
-    let environment = fs::read_to_string(data.path().join("environment")).unwrap();
-    let folder = guests_path(&data).canonicalize().unwrap().join(NAME);
+    let environment = fs::read_to_string(host.file("environment")).unwrap();
+    let folder = host.guests_path().canonicalize().unwrap().join(NAME);
     let told = [
         format!("CI_RUNNERS_GUEST_NAME={NAME}"),
         format!("CI_RUNNERS_GUEST_FOLDER={}", folder.display()),
@@ -124,22 +111,21 @@ async fn a_guest_knows_what_it_needs_and_nothing_of_the_monitor() {
         let (name, _) = line.split_once('=').unwrap();
         assert!(others.contains(&name), "{name}");
     }
-    let work = fs::read_to_string(data.path().join("work")).unwrap();
+    let work = fs::read_to_string(host.file("work")).unwrap();
     assert_eq!(Path::new(work.trim()), folder.join("work"));
 }
 
 #[tokio::test]
 async fn a_guest_that_talks_without_end_neither_waits_nor_fills_the_disk() {
-    let data = TempDir::new().unwrap();
-    let (driver, mut events) = driver(&data);
+    let mut host = Host::new();
     let size = LOG_SIZE_MAX * 3;
     let script = format!(r#"head -c {size} /dev/zero && touch "$DATA/said-all""#);
-    driver.create(&guest(&data, &script)).await.unwrap();
+    host.start(&script).await;
 
     // So all but a pipe's worth has been read.
-    assert_eq!(next(&mut events).await, NAME);
-    assert!(data.path().join("said-all").exists());
-    let log = guests_path(&data).join(".logs").join(format!("{NAME}.log"));
+    host.expect_event(NAME).await;
+    assert!(host.file("said-all").exists());
+    let log = host.guests_path().join(".logs").join(format!("{NAME}.log"));
     until("the log is full", || {
         fs::metadata(&log).is_ok_and(|log| log.len() >= LOG_SIZE_MAX)
     })
@@ -149,15 +135,17 @@ async fn a_guest_that_talks_without_end_neither_waits_nor_fills_the_disk() {
 
 #[tokio::test]
 async fn only_the_last_logs_are_kept() {
-    let data = TempDir::new().unwrap();
-    let (driver, mut events) = driver(&data);
-    let logs = guests_path(&data).join(".logs");
+    let mut host = Host::new();
+    let logs = host.guests_path().join(".logs");
     fs::create_dir(&logs).unwrap();
     for number in 0..40 {
         fs::write(logs.join(format!("ci-runner-old.{number}.log")), "").unwrap();
     }
-    driver.create(&guest(&data, "true")).await.unwrap();
-    next(&mut events).await;
-    until("all but the last are removed", || files(&logs).len() == 16).await;
-    assert!(files(&logs).contains(&format!("{NAME}.log")));
+    host.start("true").await;
+    host.expect_event(NAME).await;
+    until("all but the last are removed", || {
+        file_names(&logs).len() == 16
+    })
+    .await;
+    assert!(file_names(&logs).contains(&format!("{NAME}.log")));
 }

@@ -1,97 +1,79 @@
-//! What a new monitor makes of the guests of an earlier one.
+//! Tests of the guests of an earlier monitor: found, adopted, or removed.
 
 use super::*;
 
 #[tokio::test]
 async fn a_guest_outlives_its_monitor_and_is_found_and_ended_by_the_next() {
-    let data = TempDir::new().unwrap();
     let script = r#"echo $$ > "$DATA/leader"; touch "$DATA/ready"; exec sleep 60"#;
-    guest_of_an_earlier_monitor(&data, script);
-    let leader = pid_in(&data, "leader");
+    let mut host = Host::after_monitor_restart(script);
+    let leader = host.pid_in("leader");
 
-    let (driver, mut events) = driver(&data);
-    assert_eq!(names(&driver).await, [NAME]);
+    assert_eq!(host.names().await, [NAME]);
     assert!(is_alive(leader));
 
-    driver.destroy(NAME).await.unwrap();
+    host.driver.destroy(NAME).await.unwrap();
     assert!(!is_alive(leader));
-    assert!(names(&driver).await.is_empty());
-    assert_eq!(next(&mut events).await, NAME);
+    assert!(host.names().await.is_empty());
+    host.expect_event(NAME).await;
 }
 
 #[tokio::test]
-async fn a_guest_of_an_earlier_monitor_is_ended_politely_even_before_it_was_listed() {
-    let data = TempDir::new().unwrap();
-    let script = r#"trap 'echo bye > "$DATA/last-words"; exit' TERM
+async fn a_guest_of_an_earlier_monitor_gets_sigterm_even_before_it_was_listed() {
+    let script = r#"trap 'echo bye > "$DATA/clean-up"; exit' TERM
         touch "$DATA/ready"; while :; do sleep 0.01; done"#;
-    guest_of_an_earlier_monitor(&data, script);
+    let host = Host::after_monitor_restart(script);
 
-    let (driver, _events) = driver(&data);
-    driver.destroy(NAME).await.unwrap();
-    assert!(data.path().join("last-words").exists());
-    assert!(names(&driver).await.is_empty());
+    host.driver.destroy(NAME).await.unwrap();
+    assert!(host.file("clean-up").exists());
+    assert!(host.names().await.is_empty());
 }
 
 #[tokio::test]
-async fn the_end_of_a_guest_of_an_earlier_monitor_is_news_too() {
-    let data = TempDir::new().unwrap();
+async fn the_end_of_a_guest_of_an_earlier_monitor_is_an_event() {
     let script = r#"echo $$ > "$DATA/leader"; touch "$DATA/ready"; exec sleep 60"#;
-    guest_of_an_earlier_monitor(&data, script);
+    let mut host = Host::after_monitor_restart(script);
 
-    let (driver, mut events) = driver(&data);
-    assert_eq!(names(&driver).await, [NAME]);
-    kill_process(pid_in(&data, "leader"), Signal::KILL).unwrap();
-    assert_eq!(next(&mut events).await, NAME);
-    assert!(names(&driver).await.is_empty());
+    assert_eq!(host.names().await, [NAME]);
+    kill_process(host.pid_in("leader"), Signal::KILL).unwrap();
+    host.expect_event(NAME).await;
+    assert!(host.names().await.is_empty());
 }
 
 #[tokio::test]
-async fn what_a_guest_left_running_that_ended_unseen_is_ended() {
-    let data = TempDir::new().unwrap();
-    let script = format!(r#"echo $$ > "$DATA/leader"; {LITTER} touch "$DATA/ready"; sleep 60"#);
-    guest_of_an_earlier_monitor(&data, &script);
-    let leader = pid_in(&data, "leader");
+async fn the_processes_of_a_guest_that_ended_while_no_monitor_ran_are_ended() {
+    let script = format!(r#"echo $$ > "$DATA/leader"; {ORPHANS} touch "$DATA/ready"; sleep 60"#);
+    let host = Host::after_monitor_restart(&script);
+    let leader = host.pid_in("leader");
     kill_process(leader, Signal::KILL).unwrap();
     until("the leader is gone", || !is_alive(leader)).await;
 
-    let (driver, _events) = driver(&data);
-    assert!(names(&driver).await.is_empty());
-    assert!(
-        !LITTER_FILES
-            .into_iter()
-            .any(|file| is_alive(pid_in(&data, file)))
-    );
-    until_only_logs_are_left(&data).await;
+    assert!(host.names().await.is_empty());
+    assert_orphans_ended(&host);
+    host.until_only_logs_are_left().await;
 }
 
 #[tokio::test]
-async fn a_pid_that_is_another_process_by_now_is_no_guest_and_is_left_alone() {
-    let data = TempDir::new().unwrap();
-    let (driver, _events) = driver(&data);
+async fn a_process_that_reused_the_pid_of_a_leader_is_left_alone() {
+    let host = Host::new();
     let script = r#"echo $$ > "$DATA/other"; touch "$DATA/ready"; exec sleep 60"#;
-    driver.create(&guest(&data, script)).await.unwrap();
-    until("the guest is ready", || data.path().join("ready").exists()).await;
-    // One is this very test, the other a guest, but of another name.
-    let other = pid_in(&data, "other");
+    host.start_until_ready(script).await;
+    // One is the process of this test, the other a guest with another name.
+    let other = host.pid_in("other");
     for (name, pid) in [("ci-runner-test.2", getpid()), ("ci-runner-test.3", other)] {
-        let folder = guests_path(&data).join(name);
+        let folder = host.guests_path().join(name);
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("leader"), record_of_an_earlier_process(pid)).unwrap();
     }
 
-    assert_eq!(names(&driver).await, [NAME]);
+    assert_eq!(host.names().await, [NAME]);
     assert!(is_alive(other));
-    until("the folders are removed", || {
-        files(&guests_path(&data)) == [".logs", NAME].map(str::to_owned).into()
-    })
-    .await;
-    driver.destroy(NAME).await.unwrap();
+    host.until_files_are(&[".logs", NAME]).await;
+    host.driver.destroy(NAME).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_half_made_or_half_removed_is_removed_and_what_is_foreign_is_kept() {
-    let data = TempDir::new().unwrap();
-    let (driver, _events) = driver(&data);
+async fn incomplete_folders_are_removed_and_other_folders_are_kept() {
+    let host = Host::new();
     for folder in [
         "ci-runner-test.2/work",
         ".ended-ci-runner-test.3/work",
@@ -99,22 +81,23 @@ async fn what_is_half_made_or_half_removed_is_removed_and_what_is_foreign_is_kep
         "ci-runner",
         ".ended-ci-template-test",
     ] {
-        fs::create_dir_all(guests_path(&data).join(folder)).unwrap();
+        fs::create_dir_all(host.guests_path().join(folder)).unwrap();
     }
-    fs::create_dir(guests_path(&data).join("ci-runner-test.4")).unwrap();
-    fs::write(guests_path(&data).join("ci-runner-test.4/leader"), "nobody").unwrap();
-    fs::write(guests_path(&data).join("ci-runner-a-file"), "").unwrap();
+    fs::create_dir(host.guests_path().join("ci-runner-test.4")).unwrap();
+    fs::write(
+        host.guests_path().join("ci-runner-test.4/leader"),
+        "malformed",
+    )
+    .unwrap();
+    fs::write(host.guests_path().join("ci-runner-a-file"), "").unwrap();
 
-    assert!(names(&driver).await.is_empty());
-    let kept = [
+    assert!(host.names().await.is_empty());
+    host.until_files_are(&[
         ".ended-ci-template-test",
         ".logs",
         "ci-runner",
         "ci-runner-a-file",
         "ci-template-test",
-    ];
-    until("only the foreign is left", || {
-        files(&guests_path(&data)) == kept.map(str::to_owned).into()
-    })
+    ])
     .await;
 }

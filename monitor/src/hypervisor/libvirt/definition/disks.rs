@@ -1,12 +1,12 @@
-//! Which disks a guest has, and which of them are to be made for it.
+//! The disks of a guest: which ones its definition has, and which ones have to be created.
 //!
-//! Owns that no guest changes what others begin with.
+//! Guarantees that no guest writes to a disk that another one is made from.
 //!
 //! | part | becomes |
 //! | --- | --- |
-//! | the `disk` without a source, or with `/dev/null` for one | a layer upon the profile's image, or, if that is a raw disk, a copy of it; the image itself where it is built |
-//! | each other `disk` that is a file | a layer upon that file |
-//! | the first CD-ROM drives without a source | hold what the build of an image needs; in a runner, nothing |
+//! | the `disk` without a source, or with the source `/dev/null` | an overlay of the profile's image, or, if that is a raw disk, a copy of it; in the guest that builds the image, the image itself |
+//! | each other `disk` that is a file | an overlay of that file |
+//! | the first CD-ROM drives without a source | have the CD-ROMs of the build; in a runner, they stay empty |
 //! | other CD-ROMs, floppies, `readonly` disks | as they are |
 
 use std::path::{Path, PathBuf};
@@ -14,78 +14,80 @@ use std::path::{Path, PathBuf};
 use shared::settings::DiskFormat;
 use xmltree::Element;
 
-use super::{Newborn, TemplateError, child_or_new, children_named};
+use super::{
+    params::DomainParams,
+    xml::{child_or_new, children_named},
+};
+use crate::hypervisor::error::TemplateError;
 
-/// A disk of a guest's own, made from one that others begin with too.
+/// A disk to create for a guest.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Disk {
+pub struct DiskPlan {
     /// The new file.
     pub path: PathBuf,
     /// The file that it is made from.
     pub origin: PathBuf,
-    /// How.
-    pub making: Making,
+    pub method: DiskMethod,
 }
 
-/// How a disk is made.
+/// How a disk is created from its origin.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Making {
-    /// As a layer, which only holds what is different from the origin, and needs that for as long
-    /// as it is there. In the format qcow2.
-    Layer {
-        /// The format of the origin.
-        origin_format: String,
-    },
-    /// As a copy that shares its blocks with the origin, and does not need it any more.
-    Copy,
+pub enum DiskMethod {
+    /// An overlay in the format qcow2, whose backing file is the origin.
+    Overlay { origin_format: String },
+    /// A raw copy that shares its blocks with the origin, and does not depend on it.
+    Reflink,
 }
 
-impl Disk {
-    /// The file that has to stay for as long as this one is there.
-    pub fn below(&self) -> Option<&Path> {
-        match self.making {
-            Making::Layer { .. } => Some(&self.origin),
-            Making::Copy => None,
+impl DiskPlan {
+    /// The file that has to exist as long as this one.
+    pub fn backing_file(&self) -> Option<&Path> {
+        match self.method {
+            DiskMethod::Overlay { .. } => Some(&self.origin),
+            DiskMethod::Reflink => None,
         }
     }
 
     fn format(&self) -> DiskFormat {
-        match self.making {
-            Making::Layer { .. } => DiskFormat::Qcow2,
-            Making::Copy => DiskFormat::Raw,
+        match self.method {
+            DiskMethod::Overlay { .. } => DiskFormat::Qcow2,
+            DiskMethod::Reflink => DiskFormat::Raw,
         }
     }
 }
 
-/// Puts its own disks into a guest's definition, and says which are to be made.
-pub fn place_disks(devices: &mut Element, guest: &Newborn<'_>) -> Result<Vec<Disk>, TemplateError> {
+/// Replaces the disks of a template by the guest's own, and returns those to create.
+pub fn place_disks(
+    devices: &mut Element,
+    guest: &DomainParams<'_>,
+) -> Result<Vec<DiskPlan>, TemplateError> {
     let mut disks = Vec::new();
     let mut image_count = 0;
     let mut cdroms = guest.cdroms.iter();
-    for place in children_named(devices, "disk") {
-        let device = place.attributes.get("device").cloned();
+    for element in children_named(devices, "disk") {
+        let device = element.attributes.get("device").cloned();
         let device = device.as_deref();
-        let waits_for_image = is_blank(place);
+        let lacks_source = has_no_source(element);
         if device == Some("cdrom")
-            && waits_for_image
+            && lacks_source
             && let Some(cdrom) = cdroms.next()
         {
-            set_source(place, cdrom, DiskFormat::Raw);
+            set_source(element, cdrom, DiskFormat::Raw);
         }
-        if device.is_some_and(|it| it != "disk") || place.get_child("readonly").is_some() {
+        if device.is_some_and(|it| it != "disk") || element.get_child("readonly").is_some() {
             continue;
         }
-        image_count += usize::from(waits_for_image);
-        if guest.builds && waits_for_image {
-            set_source(place, guest.image_disk, guest.image_format);
+        image_count += usize::from(lacks_source);
+        if guest.builds && lacks_source {
+            set_source(element, guest.image_disk, guest.image_format);
             continue;
         }
         let stem = guest.folder.join(format!("disk-{}", disks.len()));
-        let disk = match waits_for_image {
+        let disk = match lacks_source {
             true => image_disk(guest, &stem),
-            false => layer_upon_source(place, &stem)?,
+            false => overlay_of_source(element, &stem)?,
         };
-        set_source(place, &disk.path, disk.format());
+        set_source(element, &disk.path, disk.format());
         disks.push(disk);
     }
     if cdroms.next().is_some() {
@@ -97,44 +99,45 @@ pub fn place_disks(devices: &mut Element, guest: &Newborn<'_>) -> Result<Vec<Dis
     }
 }
 
-/// The disk that begins as the image.
-fn image_disk(guest: &Newborn<'_>, stem: &Path) -> Disk {
+/// The disk that is made from the image.
+fn image_disk(guest: &DomainParams<'_>, stem: &Path) -> DiskPlan {
     let word = guest.image_format.word();
-    Disk {
+    DiskPlan {
         path: stem.with_extension(word),
         origin: guest.image_disk.to_owned(),
-        making: match guest.image_format {
-            DiskFormat::Qcow2 => Making::Layer {
+        method: match guest.image_format {
+            DiskFormat::Qcow2 => DiskMethod::Overlay {
                 origin_format: word.to_owned(),
             },
-            DiskFormat::Raw => Making::Copy,
+            DiskFormat::Raw => DiskMethod::Reflink,
         },
     }
 }
 
-/// A disk of the template's own. It need not lie where a copy could share blocks with it.
-fn layer_upon_source(place: &Element, stem: &Path) -> Result<Disk, TemplateError> {
-    let source = place.get_child("source");
+/// An overlay of a disk that the template names. That disk may be on another file system, where a copy
+/// could not share blocks.
+fn overlay_of_source(element: &Element, stem: &Path) -> Result<DiskPlan, TemplateError> {
+    let source = element.get_child("source");
     let Some(origin) = source.and_then(|source| source.attributes.get("file")) else {
-        let kind = place.attributes.get("type").cloned();
+        let kind = element.attributes.get("type").cloned();
         return Err(TemplateError::SharedDisk(kind.unwrap_or_default()));
     };
-    let driver = place.get_child("driver");
+    let driver = element.get_child("driver");
     let format = driver.and_then(|driver| driver.attributes.get("type").cloned());
-    Ok(Disk {
+    Ok(DiskPlan {
         path: stem.with_extension(DiskFormat::Qcow2.word()),
         origin: origin.into(),
-        making: Making::Layer {
+        method: DiskMethod::Overlay {
             origin_format: format.unwrap_or_else(|| DiskFormat::Raw.word().to_owned()),
         },
     })
 }
 
-/// Whether a disk waits for the image, or a drive for a CD-ROM.
-fn is_blank(disk: &Element) -> bool {
+/// Whether a disk or a drive has no source yet.
+fn has_no_source(disk: &Element) -> bool {
     disk.get_child("source").is_none_or(|source| {
-        let mut places = source.attributes.values();
-        places.all(|place| place == "/dev/null")
+        let mut files = source.attributes.values();
+        files.all(|file| file == "/dev/null")
     })
 }
 

@@ -1,4 +1,6 @@
-//! What becomes of a template.
+//! Tests of the definition that is made from a template.
+
+use shared::{secret::Secret, settings::DiskFormat, units::Memory};
 
 use super::*;
 
@@ -49,7 +51,7 @@ fn define_upon(
     template: &str,
 ) -> Result<Definition, TemplateError> {
     let image_disk = format!("/data/images/a/1/disk.{}", image_format.word());
-    let guest = Newborn {
+    let guest = DomainParams {
         name: "ci-runner-a.1",
         uuid: uuid::Uuid::from_u128(7),
         mac: [1, 2, 3, 0xfe],
@@ -73,12 +75,12 @@ fn defined(proof: GuestProof) -> (Definition, String) {
     (definition, xml)
 }
 
-fn assert_has(xml: &str, part: &str) {
+fn assert_contains(xml: &str, part: &str) {
     assert!(xml.contains(part), "no {part} in {xml}");
 }
 
 #[test]
-fn what_is_the_guests_own_is_replaced_and_the_rest_is_kept() {
+fn values_of_the_guest_are_replaced_and_the_rest_is_kept() {
     let (_, xml) = defined(GuestProof::Address);
     for part in [
         "<name>ci-runner-a.1</name>",
@@ -94,66 +96,66 @@ fn what_is_the_guests_own_is_replaced_and_the_rest_is_kept() {
         r#"<source append="on" path="/data/virtual/ci-runner-a.1/console.log" />"#,
         r#"<console type="pty" />"#,
     ] {
-        assert_has(&xml, part);
+        assert_contains(&xml, part);
     }
     assert_eq!(xml.matches("<source network=").count(), 2);
     assert!(!xml.contains("b8:b3:dd"));
 }
 
 #[test]
-fn every_disk_that_can_be_written_becomes_a_layer() {
+fn every_writable_disk_becomes_an_overlay() {
     let (definition, xml) = defined(GuestProof::Address);
-    let layer = |number: u8, origin: &str| Disk {
+    let overlay = |number: u8, origin: &str| DiskPlan {
         path: format!("/data/virtual/ci-runner-a.1/disk-{number}.qcow2").into(),
         origin: origin.into(),
-        making: Making::Layer {
+        method: DiskMethod::Overlay {
             origin_format: "qcow2".to_owned(),
         },
     };
-    let layers = [
-        layer(0, "/images/boot.qcow2"),
-        layer(1, "/data/images/a/1/disk.qcow2"),
+    let overlays = [
+        overlay(0, "/images/boot.qcow2"),
+        overlay(1, "/data/images/a/1/disk.qcow2"),
     ];
-    assert_eq!(definition.disks, layers);
-    for layer in layers {
-        assert_has(
+    assert_eq!(definition.disks, overlays);
+    for overlay in overlays {
+        assert_contains(
             &xml,
-            &format!("<source file=\"{}\" />", layer.path.display()),
+            &format!("<source file=\"{}\" />", overlay.path.display()),
         );
     }
-    assert_has(
+    assert_contains(
         &xml,
         r#"<driver cache="none" io="native" name="qemu" type="qcow2" />"#,
     );
     assert!(!xml.contains("/dev/null") && !xml.contains("boot.qcow2"));
-    assert_has(&xml, r#"<disk device="cdrom" type="block"><target"#);
+    assert_contains(&xml, r#"<disk device="cdrom" type="block"><target"#);
 }
 
 #[test]
-fn a_raw_image_is_copied_and_only_that() {
+fn only_a_raw_image_is_copied() {
     let definition = define_upon(DiskFormat::Raw, GuestProof::Address, TEMPLATE).unwrap();
     let [boot, image] = &definition.disks[..] else {
         panic!("{:?}", definition.disks);
     };
-    assert_eq!(boot.below(), Some(Path::new("/images/boot.qcow2")));
-    let copy = Disk {
+    assert_eq!(boot.backing_file(), Some(Path::new("/images/boot.qcow2")));
+    let copy = DiskPlan {
         path: "/data/virtual/ci-runner-a.1/disk-1.raw".into(),
         origin: "/data/images/a/1/disk.raw".into(),
-        making: Making::Copy,
+        method: DiskMethod::Reflink,
     };
     assert_eq!(*image, copy);
-    assert_eq!(image.below(), None);
+    assert_eq!(image.backing_file(), None);
     let xml = String::from_utf8(definition.xml).unwrap();
     let driver = r#"<driver cache="none" io="native" name="qemu" type="raw" />"#;
     let source = r#"<source file="/data/virtual/ci-runner-a.1/disk-1.raw" />"#;
-    assert_has(&xml, &format!("{driver}{source}"));
+    assert_contains(&xml, &format!("{driver}{source}"));
 }
 
 #[test]
-fn the_firmwares_variables_are_the_guests_own() {
+fn each_guest_has_its_own_firmware_variables() {
     let (definition, xml) = defined(GuestProof::Address);
     let path = "/data/virtual/ci-runner-a.1/nvram.fd";
-    assert_has(&xml, &format!("<nvram>{path}</nvram>"));
+    assert_contains(&xml, &format!("<nvram>{path}</nvram>"));
     let nvram = Nvram {
         path: path.into(),
         template: Some("/images/VARS.fd".into()),
@@ -165,12 +167,12 @@ fn the_firmwares_variables_are_the_guests_own() {
 }
 
 #[test]
-fn the_secret_is_where_the_profile_wants_it_and_nowhere_else() {
+fn the_secret_is_only_where_the_profile_requires_it() {
     let (_, xml) = defined(GuestProof::Address);
     assert!(!xml.contains("secret") && !xml.contains("hunter2"));
 
     let (_, xml) = defined(GuestProof::FwCfg);
-    assert_has(
+    assert_contains(
         &xml,
         "<sysinfo type=\"fwcfg\">\
          <entry file=\"/data/virtual/ci-runner-a.1/secret\" name=\"opt/ci-runners/guest-secret\" />\
@@ -179,27 +181,27 @@ fn the_secret_is_where_the_profile_wants_it_and_nowhere_else() {
     assert!(!xml.contains("hunter2"));
 
     let (_, xml) = defined(GuestProof::Smbios);
-    assert_has(
+    assert_contains(
         &xml,
         "<sysinfo type=\"smbios\"><oemStrings>\
          <entry>ci-runners:guest-secret=hunter2</entry>\
          <entry>ci-runners:monitor-url=http://10.0.0.1:8000/?a&amp;b</entry></oemStrings></sysinfo>",
     );
-    assert_has(&xml, r#"<smbios mode="sysinfo" />"#);
+    assert_contains(&xml, r#"<smbios mode="sysinfo" />"#);
 }
 
 #[test]
-fn a_template_that_has_sysinfo_keeps_what_is_in_it() {
+fn the_sysinfo_of_a_template_is_kept() {
     let own = "<sysinfo type='fwcfg'><entry name='opt/own'>x</entry></sysinfo></domain>";
     let template = TEMPLATE.replace("</domain>", own);
     let definition = define_as(GuestProof::FwCfg, &template).unwrap();
     let xml = String::from_utf8(definition.xml).unwrap();
     assert_eq!(xml.matches("<sysinfo").count(), 1);
-    assert_has(&xml, r#"<entry name="opt/own">x</entry><entry file="#);
+    assert_contains(&xml, r#"<entry name="opt/own">x</entry><entry file="#);
 }
 
 #[test]
-fn a_template_that_cannot_be_one_is_refused() {
+fn an_unusable_template_is_refused_with_the_reason() {
     let with = |from: &str, to: &str| TEMPLATE.replace(from, to);
     for (template, problem) in [
         (
@@ -222,10 +224,7 @@ fn a_template_that_cannot_be_one_is_refused() {
             with(">262144<", ">262145<"),
             "its guests have 262145K of memory, and the profile requires only 256M",
         ),
-        (
-            "<domain/>".to_owned(),
-            "it does not say in `memory` how much a guest has",
-        ),
+        ("<domain/>".to_owned(), "it has no `memory` for the guest"),
         (
             "<domain><memory>1</memory></domain>".to_owned(),
             "it has no `devices`",
@@ -240,7 +239,7 @@ fn a_template_that_cannot_be_one_is_refused() {
 
 #[test]
 fn the_disk_of_a_build_is_the_image_itself() {
-    let guest = Newborn {
+    let guest = DomainParams {
         name: "ci-rebuild-a",
         uuid: uuid::Uuid::from_u128(7),
         mac: [1, 2, 3, 4],
@@ -257,12 +256,12 @@ fn the_disk_of_a_build_is_the_image_itself() {
     };
     let definition = define(TEMPLATE.as_bytes(), &guest).unwrap();
     let xml = String::from_utf8(definition.xml).unwrap();
-    assert_has(
+    assert_contains(
         &xml,
         r#"<source file="/data/virtual/ci-rebuild-a/disk.qcow2" />"#,
     );
-    assert_has(&xml, r#"<source file="/deps/setup.iso" />"#);
-    let too_many = Newborn {
+    assert_contains(&xml, r#"<source file="/deps/setup.iso" />"#);
+    let too_many = DomainParams {
         cdroms: &["/a.iso".into(), "/b.iso".into()],
         ..guest
     };
@@ -270,10 +269,14 @@ fn the_disk_of_a_build_is_the_image_itself() {
         define(TEMPLATE.as_bytes(), &too_many).unwrap_err(),
         TemplateError::FewDrives(2)
     );
-    let below: Vec<_> = definition.disks.iter().filter_map(Disk::below).collect();
+    let backing_files: Vec<_> = definition
+        .disks
+        .iter()
+        .filter_map(DiskPlan::backing_file)
+        .collect();
     assert_eq!(
-        below,
+        backing_files,
         [Path::new("/images/boot.qcow2")],
-        "others are layers still"
+        "other disks are overlays"
     );
 }

@@ -1,14 +1,14 @@
-//! What is put into a new guest's folder: its disks, its definition, its secret.
+//! Provisions a guest: creates its disks, its definition and its secret in its folder.
 //!
-//! Owns the order and the limits of that. Starts nothing; what is left of a failure, whoever called
-//! removes.
+//! Responsible for the order of these steps and their limits. Starts nothing; after a failure the
+//! caller removes the folder.
 
 use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use shared::{
@@ -19,31 +19,35 @@ use shared::{
 };
 
 use super::{
-    definition::{Definition, Disk, Making, Newborn, define},
+    definition::{Definition, DiskMethod, DiskPlan, DomainParams, define},
     folder::{Folder, write_private},
     images::{self, Image},
-    rebuild::BuildSpec,
     reflink,
 };
-use crate::hypervisor::{GuestSpec, HypervisorError, blocking, program};
+use crate::hypervisor::{
+    blocking::blocking,
+    error::HypervisorError,
+    guest::{BuildSpec, GuestSpec},
+    program,
+};
 
-/// How long it may take to make a layer, which is a matter of milliseconds.
-const LAYER_TIMEOUT: Duration = Duration::from_secs(30);
-/// What a profile's template is called.
+/// Timeout of the creation of an overlay, which takes some milliseconds.
+const OVERLAY_TIMEOUT: Duration = Duration::from_secs(30);
+/// File name of a profile's template.
 const TEMPLATE_NAME: &str = "guest.xml";
-/// The longest template, in bytes.
+/// Maximum size of a template, in bytes.
 const TEMPLATE_SIZE_MAX: u64 = 1 << 20;
 
-/// Where what guests are made of lies. Cheap to clone.
+/// Provisions guests. Cheap to clone.
 #[derive(Clone)]
-pub struct Materials {
+pub struct Provisioner {
     /// The folder of all images.
-    pub images: Arc<Path>,
-    /// The folder of the profiles' folders.
-    pub profiles: Arc<Path>,
+    images: Arc<Path>,
+    /// The folder with the folders of all profiles.
+    profiles: Arc<Path>,
 }
 
-/// Refuses a profile of which no guest could be made, whatever its image holds.
+/// Refuses a profile whose template is unusable for any image.
 pub fn check(
     profiles: &Path,
     profile_key: &ProfileKey,
@@ -53,7 +57,7 @@ pub fn check(
     let nowhere = Path::new("/");
     let cdrom_count = image.build.as_ref().map_or(0, BuildSettings::cdrom_count);
     let cdroms = &vec![nowhere.to_owned(); cdrom_count];
-    let guest = Newborn {
+    let guest = DomainParams {
         name: profile_key.as_str(),
         uuid: uuid::Uuid::nil(),
         mac: [0; 4],
@@ -75,8 +79,8 @@ pub fn check(
         .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })
 }
 
-/// Refuses a data directory, be it there yet or not, in which files cannot share blocks. Leaves
-/// nothing behind. Blocks.
+/// Refuses a data directory in which files cannot share blocks. It need not exist yet, and nothing is
+/// left in it. Blocks.
 pub fn check_reflinks(data_path: &Path) -> Result<(), HypervisorError> {
     let existing = data_path.ancestors().find(|path| path.is_dir());
     let folder = existing.unwrap_or(Path::new("."));
@@ -87,17 +91,50 @@ pub fn check_reflinks(data_path: &Path) -> Result<(), HypervisorError> {
             path: folder.to_owned(),
         }),
         Err(source) => Err(HypervisorError::io(
-            "try whether files share blocks in",
+            "test whether files share blocks in",
             subject,
             source,
         )),
     }
 }
 
-impl Materials {
-    /// Puts all that a guest needs into its folder, which is empty. Its definition can then be
+impl Provisioner {
+    pub fn new(images: PathBuf, profiles: PathBuf) -> Self {
+        Self {
+            images: images.into(),
+            profiles: profiles.into(),
+        }
+    }
+
+    /// The folder of all images.
+    pub fn images(&self) -> Arc<Path> {
+        Arc::clone(&self.images)
+    }
+
+    /// The folder of a profile.
+    pub fn profile_folder(&self, profile_key: &ProfileKey) -> PathBuf {
+        self.profiles.join(profile_key.as_str())
+    }
+
+    /// When the current image of a profile was complete. None if it has no image.
+    pub async fn image_built_at(
+        &self,
+        profile_key: &ProfileKey,
+        format: DiskFormat,
+    ) -> Result<Option<SystemTime>, HypervisorError> {
+        let (images, profile_key) = (self.images(), profile_key.clone());
+        let subject = profile_key.to_string();
+        blocking(move || {
+            let image = images::current(&images, &profile_key, format)?;
+            image.map(|image| image.built_at()).transpose()
+        })
+        .await
+        .map_err(|source| HypervisorError::io("find the image of profile", subject, source))
+    }
+
+    /// Puts everything that a runner needs into its folder, which is empty. Its definition can then be
     /// started.
-    pub async fn furnish(
+    pub async fn provision(
         &self,
         folder: &Folder,
         spec: &GuestSpec,
@@ -105,7 +142,7 @@ impl Materials {
     ) -> Result<(), HypervisorError> {
         let name = &spec.name;
         let image = self.image(spec, settings.disks).await?;
-        let guest = Newborn {
+        let guest = DomainParams {
             name,
             uuid: uuid::Uuid::new_v4(),
             mac: rand::random(),
@@ -120,18 +157,18 @@ impl Materials {
             secret: &spec.secret,
             monitor_url: &spec.monitor_url,
         };
-        self.put_in(folder, &spec.profile_key, &guest, image.nvram())
+        self.write(folder, &spec.profile_key, &guest, image.nvram())
             .await
     }
 
-    /// Puts all that is needed to build an image beside its disk.
-    pub async fn furnish_build(
+    /// Puts everything that the build of an image needs into its folder, which has the disk already.
+    pub async fn provision_build(
         &self,
         folder: &Folder,
         spec: &BuildSpec,
         cdroms: &[PathBuf],
     ) -> Result<(), HypervisorError> {
-        let guest = Newborn {
+        let guest = DomainParams {
             name: &spec.guest_name,
             uuid: uuid::Uuid::new_v4(),
             mac: rand::random(),
@@ -146,16 +183,16 @@ impl Materials {
             secret: &spec.secret,
             monitor_url: &spec.monitor_url,
         };
-        // There is no image yet whose variables could be taken.
+        // The image, which would have the variables, does not exist yet.
         let nvram = folder.path().join("none");
-        self.put_in(folder, &spec.profile_key, &guest, nvram).await
+        self.write(folder, &spec.profile_key, &guest, nvram).await
     }
 
-    async fn put_in(
+    async fn write(
         &self,
         folder: &Folder,
         profile_key: &ProfileKey,
-        guest: &Newborn<'_>,
+        guest: &DomainParams<'_>,
         image_nvram: PathBuf,
     ) -> Result<(), HypervisorError> {
         let path = self.template_path(profile_key);
@@ -167,7 +204,7 @@ impl Materials {
         let definition = define(&template, guest)
             .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })?;
         for disk in &definition.disks {
-            make_disk(guest.name, disk).await?;
+            create_disk(guest.name, disk).await?;
         }
         let (folder, secret) = (folder.clone(), guest.secret.clone());
         blocking(move || write_files(&folder, &definition, &image_nvram, &secret))
@@ -176,7 +213,7 @@ impl Materials {
     }
 
     async fn image(&self, spec: &GuestSpec, format: DiskFormat) -> Result<Image, HypervisorError> {
-        let (images, profile_key) = (Arc::clone(&self.images), spec.profile_key.clone());
+        let (images, profile_key) = (self.images(), spec.profile_key.clone());
         let image = blocking(move || images::current(&images, &profile_key, format))
             .await
             .map_err(|source| HypervisorError::io("find the image of guest", &spec.name, source))?;
@@ -184,11 +221,6 @@ impl Materials {
             name: spec.name.clone(),
             profile_key: spec.profile_key.clone(),
         })
-    }
-
-    /// The folder of a profile.
-    pub fn profile_folder(&self, profile_key: &ProfileKey) -> PathBuf {
-        self.profiles.join(profile_key.as_str())
     }
 
     fn template_path(&self, profile_key: &ProfileKey) -> PathBuf {
@@ -211,13 +243,13 @@ fn unreadable(path: &Path, source: io::Error) -> HypervisorError {
     HypervisorError::io("read", path.display().to_string(), source)
 }
 
-async fn make_disk(name: &str, disk: &Disk) -> Result<(), HypervisorError> {
-    let attempt = "make a disk of guest";
+async fn create_disk(name: &str, disk: &DiskPlan) -> Result<(), HypervisorError> {
+    let action = "create a disk of guest";
     let (origin, path) = (disk.origin.clone(), disk.path.clone());
-    let Making::Layer { origin_format } = &disk.making else {
+    let DiskMethod::Overlay { origin_format } = &disk.method else {
         return blocking(move || reflink::copy(&origin, &path))
             .await
-            .map_err(|source| HypervisorError::io(attempt, name, source));
+            .map_err(|source| HypervisorError::io(action, name, source));
     };
     let arguments = [
         "create".into(),
@@ -230,13 +262,13 @@ async fn make_disk(name: &str, disk: &Disk) -> Result<(), HypervisorError> {
         origin.into(),
         path.into(),
     ];
-    program::call("qemu-img", &arguments, LAYER_TIMEOUT)
+    program::call("qemu-img", &arguments, OVERLAY_TIMEOUT)
         .await
         .map(drop)
-        .map_err(|source| HypervisorError::program(attempt, name, source))
+        .map_err(|source| HypervisorError::program(action, name, source))
 }
 
-/// Writes what QEMU and libvirt read beside the disks.
+/// Writes the files that QEMU and libvirt read beside the disks.
 fn write_files(
     folder: &Folder,
     definition: &Definition,
@@ -245,10 +277,10 @@ fn write_files(
 ) -> io::Result<()> {
     write_private(&folder.secret_path(), secret.expose().as_bytes())?;
     write_private(&folder.definition_path(), &definition.xml)?;
-    // Whoever writes to it for libvirt would make it, and as root; we want to read it.
+    // libvirt would create it as root, and then the monitor could not read it.
     write_private(&folder.console_path(), b"")?;
-    let below = definition.disks.iter().filter_map(Disk::below);
-    folder.note_disks(&below.collect::<Vec<_>>())?;
+    let backing_files = definition.disks.iter().filter_map(DiskPlan::backing_file);
+    folder.record_backing_files(&backing_files.collect::<Vec<_>>())?;
     let Some(nvram) = &definition.nvram else {
         return Ok(());
     };
@@ -258,7 +290,7 @@ fn write_files(
     };
     match template {
         Some(template) => fs::copy(template, &nvram.path).map(drop),
-        // libvirt makes it from the firmware's own template.
+        // libvirt then creates it from the firmware's template.
         None => Ok(()),
     }
 }

@@ -1,16 +1,13 @@
-//! Profiles and folders that something is missing from, without a libvirt.
+//! Tests of provisioning without a libvirt.
 
 use super::*;
-use crate::hypervisor::Means;
+use crate::hypervisor::{guest::GuestKind, libvirt::definition::Nvram};
 
 const TEMPLATE: &str = "<domain><memory>1</memory><devices><disk/></devices></domain>";
 
-fn materials(data: &Path) -> Materials {
+fn provisioner(data: &Path) -> Provisioner {
     fs::create_dir_all(data.join("profiles/linux")).unwrap();
-    Materials {
-        images: data.join("images").into(),
-        profiles: data.join("profiles").into(),
-    }
+    Provisioner::new(data.join("images"), data.join("profiles"))
 }
 
 fn linux() -> ProfileKey {
@@ -18,14 +15,14 @@ fn linux() -> ProfileKey {
 }
 
 #[test]
-fn a_profile_is_refused_for_what_is_wrong_with_its_template() {
+fn a_profile_with_an_unusable_template_is_refused_with_the_reason() {
     let data = tempfile::tempdir().unwrap();
-    let materials = materials(data.path());
+    let provisioner = provisioner(data.path());
     let path = data.path().join("profiles/linux/guest.xml");
     let check = || {
         let memory = Memory::from_bytes(1024);
         let image = ImageSettings::default();
-        let checked = super::check(&materials.profiles, &linux(), &image, memory);
+        let checked = super::check(&provisioner.profiles, &linux(), &image, memory);
         checked.map_err(|error| error.to_string())
     };
     assert_eq!(check(), Err(format!("read {}", path.display())));
@@ -46,19 +43,19 @@ fn a_profile_is_refused_for_what_is_wrong_with_its_template() {
 #[tokio::test]
 async fn a_guest_without_an_image_is_refused_until_there_is_one() {
     let data = tempfile::tempdir().unwrap();
-    let materials = materials(data.path());
+    let provisioner = provisioner(data.path());
     let spec = GuestSpec {
         name: "ci-runner-linux.1".to_owned(),
         runner_id: 1,
         profile_key: linux(),
-        means: Means::Machine(ImageSettings::default()),
+        kind: GuestKind::VirtualMachine(ImageSettings::default()),
         monitor_url: "http://monitor.invalid/".to_owned(),
         secret: Secret::new("hunter2"),
         memory_max: Memory::from_bytes(1024),
     };
     let folder = Folder::new(data.path(), &spec.name);
-    let error = materials
-        .furnish(&folder, &spec, &ImageSettings::default())
+    let error = provisioner
+        .provision(&folder, &spec, &ImageSettings::default())
         .await
         .unwrap_err();
     assert_eq!(
@@ -74,7 +71,7 @@ fn only_the_monitors_user_may_read_the_secret() {
 
     let data = tempfile::tempdir().unwrap();
     let folder = Folder::new(data.path(), "ci-runner-linux.1");
-    assert!(folder.make().unwrap());
+    assert!(folder.create().unwrap());
     let images = data.path().join("images");
     fs::create_dir_all(images.join("linux/1")).unwrap();
     fs::write(images.join("linux/1/disk.qcow2"), "").unwrap();
@@ -85,12 +82,12 @@ fn only_the_monitors_user_may_read_the_secret() {
     let definition = Definition {
         xml: b"<domain/>".to_vec(),
         disks: Vec::new(),
-        nvram: Some(super::super::definition::Nvram {
+        nvram: Some(Nvram {
             path: folder.path().join("nvram.fd"),
             template: Some(template),
         }),
     };
-    let written = || {
+    let write = || {
         write_files(
             &folder,
             &definition,
@@ -98,7 +95,7 @@ fn only_the_monitors_user_may_read_the_secret() {
             &Secret::new("hunter2"),
         )
     };
-    written().unwrap();
+    write().unwrap();
     for path in [
         folder.secret_path(),
         folder.definition_path(),
@@ -113,7 +110,7 @@ fn only_the_monitors_user_may_read_the_secret() {
     fs::write(image.nvram(), "the image's").unwrap();
     folder.retire().unwrap();
     folder.remove().unwrap();
-    assert!(folder.make().unwrap());
-    written().unwrap();
+    assert!(folder.create().unwrap());
+    write().unwrap();
     assert_eq!(fs::read_to_string(&nvram).unwrap(), "the image's");
 }

@@ -1,7 +1,7 @@
-//! How a guest is started: its environment, the words around its command, its bounded log.
+//! What a guest is started from: its program, its environment and its bounded log.
 //!
-//! Owns everything that the guest's process inherits. Nothing of the monitor's environment reaches
-//! it but what is listed here: it runs strangers' code, and the monitor's holds tokens.
+//! Responsible for everything that the guest's process inherits. It runs untrusted code and the
+//! monitor's environment holds tokens, so it inherits only the variables that are listed here.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,32 +14,32 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::{folder::Folder, identity::RECORD_AND_BECOME, survivors::Mark};
-use crate::hypervisor::GuestSpec;
+use super::{folder::Folder, leader_record::RECORD_AND_EXEC, process_marker::ProcessMarker};
+use crate::hypervisor::guest::GuestSpec;
 
-/// How much of what a guest says is kept, in bytes. The rest is read and thrown away, so that a
-/// guest that talks much neither fills the disk nor waits.
+/// How much of a guest's output is kept, in bytes. The rest is read and discarded, so that a guest
+/// with much output neither fills the disk nor blocks.
 pub const LOG_SIZE_MAX: u64 = 1 << 20;
 
-/// Most words in a command, and most bytes in all of them together.
+/// Maximum number of words of a command, and of bytes in all of them together.
 const COMMAND_WORD_COUNT_MAX: usize = 256;
 const COMMAND_SIZE_MAX: usize = 64 << 10;
 
-/// What a guest may see of the monitor's environment.
+/// The variables of the monitor that a guest inherits.
 const INHERITED_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
-/// Where programs are looked for on a host that says nothing about it.
+/// The `PATH` if the monitor has none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Copies as much as is kept, then reads on: a pipe that nobody reads would stop the guest. What
-/// it has copied may lie in its buffer until there are 4 KiB of it, or the guest has ended.
+/// Copies as much as is kept, then reads on: a pipe without a reader would stop the guest. Up to
+/// 4 KiB of what was copied may be buffered until the guest ends.
 const COPIER_SCRIPT: &str = r#"head -c "$0"; exec cat > /dev/null"#;
 
-/// What every guest gets of the monitor's environment, read once.
+/// The variables that every guest inherits, read once.
 #[derive(Clone, Debug)]
 pub struct Inherited(Vec<(OsString, OsString)>);
 
 impl Inherited {
-    /// Takes what is allowed from `variables`, which are the monitor's own.
+    /// Selects the allowed ones from the monitor's `variables`.
     pub fn from_variables(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
         let is_allowed = |name: &OsString| INHERITED_VARIABLES.iter().any(|known| name == known);
         let mut inherited: Vec<_> = variables.filter(|(name, _)| is_allowed(name)).collect();
@@ -58,13 +58,13 @@ impl Inherited {
     }
 }
 
-/// A command that can be run: the program as an absolute path, then its arguments.
+/// A command that can be run: the absolute path of the program, then its arguments.
 #[derive(Debug)]
 pub struct Runnable(Vec<OsString>);
 
 impl Runnable {
-    /// Finds the program, so that a mistake in a profile is a refusal with a reason, rather than a
-    /// guest that ends as soon as it is made. The error says what is wrong with the command.
+    /// Finds the program, so that a mistake in a profile is an error with a reason rather than a guest
+    /// that ends at once. The error is a clause about the command.
     pub fn find(command: &[String], inherited: &Inherited) -> Result<Self, &'static str> {
         let (program, arguments) = command.split_first().ok_or("is empty")?;
         if command.len() > COMMAND_WORD_COUNT_MAX {
@@ -77,7 +77,7 @@ impl Runnable {
             return Err("has a NUL character in it");
         }
         let program = find_program(program, inherited.path())
-            .ok_or("names a program that is not there, or not executable")?;
+            .ok_or("names a program that does not exist or is not executable")?;
         let arguments = arguments.iter().map(OsString::from);
         Ok(Self(
             [program.into_os_string()]
@@ -101,49 +101,48 @@ fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
             .collect()
     };
     let found = candidates.into_iter().find(|file| is_executable(file))?;
-    // The guest has another working directory than the monitor.
+    // Relative paths are relative to the monitor's working directory; the guest has another one.
     std::path::absolute(found).ok()
 }
 
-/// Starts a guest in a folder that has been made for it, and returns its leader.
+/// Starts a guest in its new folder, and returns the leader process.
 ///
 /// # Errors
-/// What the system said. Nothing runs then.
+/// If the system refuses; nothing runs then.
 pub fn start(
     spec: &GuestSpec,
     runnable: &Runnable,
     inherited: &Inherited,
-    mark: &Mark,
+    marker: &ProcessMarker,
     folder: &Folder,
     log: File,
 ) -> io::Result<Child> {
-    let speech = start_copier(inherited, log)?;
+    let output = start_copier(inherited, log)?;
     Command::new("/bin/sh")
-        .args(["-c", RECORD_AND_BECOME])
+        .args(["-c", RECORD_AND_EXEC])
         .arg(folder.record_path())
         .args(&runnable.0)
         .current_dir(folder.work_path())
         .env_clear()
         .envs(inherited.0.iter().map(|(name, value)| (name, value)))
-        .envs(mark.variables())
+        .envs(marker.variables())
         .env("CI_RUNNERS_RUNNER_ID", spec.runner_id.to_string())
         .env("CI_RUNNERS_PROFILE", spec.profile_key.as_str())
         .env("CI_RUNNERS_MONITOR_URL", &spec.monitor_url)
         .env("CI_RUNNERS_GUEST_SECRET", spec.secret.expose())
         .stdin(Stdio::null())
-        .stdout(speech.try_clone()?)
-        .stderr(speech)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         .process_group(0)
         .spawn()
 }
 
-/// Starts the process that keeps the first part of what the guest says, and returns where the
-/// guest is to say it.
+/// Starts the process that writes the first part of the guest's output to the log, and returns the
+/// pipe for that output.
 ///
-/// A process rather than a task, because the guest outlives the monitor, and would be killed by
-/// the next thing it says if the reader of its pipe were gone. In a group of its own, because it
-/// has to outlive the guest by as long as it takes to write the end down. It ends by itself when
-/// nobody has the pipe any more.
+/// A process rather than a task, because the guest outlives the monitor, and would be killed by its
+/// next output if the reader of its pipe were gone. In a group of its own, because it has to outlive
+/// the guest until the end of the output is written. It ends when the last writer closes the pipe.
 fn start_copier(inherited: &Inherited, log: File) -> io::Result<io::PipeWriter> {
     let (reader, writer) = io::pipe()?;
     let mut copier = Command::new("/bin/sh")
@@ -157,7 +156,7 @@ fn start_copier(inherited: &Inherited, log: File) -> io::Result<io::PipeWriter> 
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()?;
-    // Somebody has to ask how it ended, or it stays as a zombie.
+    // Without a wait for its exit status it would stay as a zombie.
     tokio::spawn(async move { copier.wait().await });
     Ok(writer)
 }
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_listed_is_inherited() {
+    fn only_listed_variables_are_inherited() {
         let inherited = inherited(&[
             ("GITHUB_TOKEN", "hunter2"),
             ("SERVO_CI_MONITOR_API_TOKEN", "hunter2"),
@@ -194,19 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_a_path_has_the_usual_one() {
+    fn without_a_path_the_default_is_used() {
         assert_eq!(inherited(&[]).path(), DEFAULT_PATH);
     }
 
     #[test]
-    fn a_program_is_found_in_the_path_or_where_it_says() {
+    fn a_program_is_found_in_the_path_or_by_its_own_path() {
         for program in ["sh", "/bin/sh"] {
             let runnable = find(&[program, "-c", "exit 0"]).unwrap();
             assert!(Path::new(&runnable.0[0]).is_absolute());
             assert_eq!(runnable.0[1..], ["-c", "exit 0"]);
         }
         let sources = find_program("src/../src", OsStr::new(""));
-        assert_eq!(sources, None, "a folder is no program");
+        assert_eq!(sources, None, "a folder is not a program");
     }
 
     #[test]
@@ -220,15 +219,15 @@ mod tests {
             (&["sh", "a\0b"], "has a NUL character in it"),
             (
                 &["no-such-program"],
-                "names a program that is not there, or not executable",
+                "names a program that does not exist or is not executable",
             ),
             (
                 &["/etc/passwd"],
-                "names a program that is not there, or not executable",
+                "names a program that does not exist or is not executable",
             ),
             (
                 &[""],
-                "names a program that is not there, or not executable",
+                "names a program that does not exist or is not executable",
             ),
         ];
         for (command, reason) in cases {

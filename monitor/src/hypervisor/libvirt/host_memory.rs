@@ -1,56 +1,56 @@
-//! What libvirt says its host has.
+//! The memory of the host, as libvirt reports it.
 //!
-//! Owns the reading of two answers, which is pure: `capabilities`, as XML, tells the hugepages that
-//! are set aside, node by node (<https://libvirt.org/formatcaps.html>); `nodememstats` tells all
-//! the memory that there is. What is not understood is not known.
+//! Pure parsers for the output of two commands: `capabilities` has the hugepages of each NUMA node, as
+//! XML (<https://libvirt.org/formatcaps.html>); `nodememstats` has the total memory. Output that does
+//! not have the expected form counts as unknown.
 
 use shared::units::Memory;
 use xmltree::Element;
 
-/// What a host has. None where libvirt does not say.
+/// Memory of a host. None if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostMemory {
-    /// Hugepages of 1 GiB, those in use included.
+    /// Number of hugepages of 1 GiB, including those in use.
     pub hugepages_1g: Option<u64>,
-    /// Memory that is not set aside for hugepages of any size, in whole MiB.
+    /// Memory outside hugepages of any size, in whole MiB.
     pub normal: Option<Memory>,
 }
 
-/// How many pages of which size.
+/// A number of pages of the same size.
 struct Pages {
     size: Memory,
     count: u64,
 }
 
-/// What the host has, by the answers to `capabilities` and `nodememstats`.
+/// Parses the output of `capabilities` and of `nodememstats`.
 pub fn host_memory(capabilities: &str, statistics: &str) -> HostMemory {
     let Some(pages) = pages(capabilities) else {
         return HostMemory::default();
     };
     let gibibyte = Memory::from_bytes(1 << 30);
     let of_1g = pages.iter().filter(|pages| pages.size == gibibyte);
-    // The smallest are those that are not set aside.
+    // The smallest pages are the normal ones.
     let smallest = pages.iter().map(|pages| pages.size).min();
     let huge = pages.iter().filter(|pages| Some(pages.size) != smallest);
-    let set_aside: u64 = huge
+    let in_hugepages: u64 = huge
         .map(|pages| pages.size.bytes().saturating_mul(pages.count))
         .fold(0, u64::saturating_add);
-    let normal = total(statistics).map(|total| total.bytes().saturating_sub(set_aside));
+    let normal = total(statistics).map(|total| total.bytes().saturating_sub(in_hugepages));
     HostMemory {
         hugepages_1g: Some(of_1g.map(|pages| pages.count).sum()),
         normal: normal.map(|bytes| Memory::from_bytes(bytes >> 20 << 20)),
     }
 }
 
-/// The pages of all nodes; none if they are not told, or not understood.
+/// The pages of all nodes. None if there are none, or the output is malformed.
 fn pages(capabilities: &str) -> Option<Vec<Pages>> {
     let capabilities = Element::parse(capabilities.as_bytes()).ok()?;
-    let mut place = &capabilities;
+    let mut element = &capabilities;
     for name in ["host", "topology", "cells"] {
-        place = place.get_child(name)?;
+        element = element.get_child(name)?;
     }
     let mut all = Vec::new();
-    for cell in children(place) {
+    for cell in children(element) {
         for pages in children(cell).filter(|child| child.name == "pages") {
             all.push(Pages {
                 size: in_kibibytes(pages.attributes.get("size")?)?,
@@ -68,9 +68,9 @@ fn children(of: &Element) -> impl Iterator<Item = &Element> {
 /// The memory of the host, from lines such as `total  :             24684096 KiB`.
 fn total(statistics: &str) -> Option<Memory> {
     statistics.lines().find_map(|line| {
-        let (what, amount) = line.split_once(':')?;
+        let (name, amount) = line.split_once(':')?;
         let count = amount.trim().strip_suffix("KiB")?;
-        (what.trim() == "total").then(|| in_kibibytes(count.trim()))?
+        (name.trim() == "total").then(|| in_kibibytes(count.trim()))?
     })
 }
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_aside_for_hugepages_of_any_size_is_not_normal_memory() {
+    fn hugepages_of_any_size_are_not_normal_memory() {
         for (cells, hugepages_1g, normal) in [
             (cell(0, 0), 0, 24105),
             (cell(0, 4), 4, 24105 - 4 * 1024),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_not_known() {
+    fn malformed_output_counts_as_unknown() {
         let odd = "<cell><pages size='4'>many</pages></cell>";
         let endless = "<cell><pages size='18446744073709551615'>1</pages></cell>";
         for answer in [

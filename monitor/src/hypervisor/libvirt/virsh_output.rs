@@ -1,22 +1,22 @@
-//! What `virsh` says, understood.
+//! Parsers for the output of `virsh`.
 //!
-//! Owns the reading of its answers, which is pure. What is not understood is left out: it is not
-//! about a guest of ours, or it is said again in the next list.
+//! Pure functions. Lines that do not have the expected form are skipped: they are not about one of our
+//! guests, or the next list has the same information.
 
 use std::net::Ipv4Addr;
 
-/// The names in the answer to `list --name`: one on each line.
-pub fn names(answer: &str) -> impl Iterator<Item = &str> {
-    answer
+/// The names in the output of `list --name`: one per line.
+pub fn names(output: &str) -> impl Iterator<Item = &str> {
+    output
         .lines()
         .map(str::trim_end)
         .filter(|name| !name.is_empty())
 }
 
-/// The address in the answer to `domifaddr`: a table with columns for name, MAC address, protocol
-/// and address, the last one with the length of its prefix. Of several the first.
-pub fn address(answer: &str) -> Option<Ipv4Addr> {
-    answer.lines().find_map(|line| {
+/// The first IPv4 address in the output of `domifaddr`: a table with columns for name, MAC address,
+/// protocol and address, the last one with the length of its prefix.
+pub fn address(output: &str) -> Option<Ipv4Addr> {
+    output.lines().find_map(|line| {
         let mut columns = line.split_whitespace().skip(2);
         let protocol = columns.next()?;
         let address = columns.next()?.split('/').next()?;
@@ -24,17 +24,17 @@ pub fn address(answer: &str) -> Option<Ipv4Addr> {
     })
 }
 
-/// The name of the machine that has ended, if that is what a line of `event --event lifecycle` says:
-/// `event 'lifecycle' for domain 'NAME': Stopped Destroyed`. Older releases have no quotes around
+/// The name of the machine that has ended, if a line of `event --event lifecycle` reports an end, as
+/// in `event 'lifecycle' for domain 'NAME': Stopped Destroyed`. Older releases have no quotes around
 /// the name.
 pub fn ended(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(" for domain ")?;
-    let (name, what) = rest.rsplit_once(": ")?;
+    let (name, event) = rest.rsplit_once(": ")?;
     let name = name
         .strip_prefix('\'')
         .and_then(|name| name.strip_suffix('\''))
         .unwrap_or(name);
-    what.starts_with("Stopped").then_some(name)
+    event.starts_with("Stopped").then_some(name)
 }
 
 #[cfg(test)]
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn each_line_is_a_name() {
-        let answer = "ci-runner-a.1\nanother one\n\nci-runner-b.2\n\n";
-        let names: Vec<_> = names(answer).collect();
+        let output = "ci-runner-a.1\nanother one\n\nci-runner-b.2\n\n";
+        let names: Vec<_> = names(output).collect();
         assert_eq!(names, ["ci-runner-a.1", "another one", "ci-runner-b.2"]);
     }
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_stop_is_an_end() {
+    fn only_a_stopped_event_is_an_end() {
         for (line, name) in [
             (
                 "event 'lifecycle' for domain 'a.1': Stopped Destroyed",
