@@ -1,39 +1,39 @@
-//! With which status the command ends. Scripts go by these numbers, so none ever changes.
+//! The exit statuses. Scripts depend on these numbers, so none ever changes.
 //!
-//! Owns the numbers and what each means in words; help texts show [`MEANINGS`]. Which failure ends
-//! how is said in `failure`.
+//! Responsible for the numbers and their descriptions. Not responsible for which failure has which
+//! status; `failure` is.
 
 use std::process::ExitCode;
 
 use crate::signal::Signal;
 
-/// How a command ended.
+/// How a command ended, which decides the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It did what it was asked to.
+    /// Success.
     Done,
-    /// It failed in a way that has no number of its own.
+    /// A failure that has no status of its own.
     Failed,
-    /// What was typed cannot be understood, or a variable that is needed is not set.
+    /// The command line is wrong, or a required variable is not set.
     Usage,
-    /// The API token or the ticket was not accepted.
+    /// The queue rejected the API token or the ticket.
     NotAllowed,
-    /// The queue refused: the same request can never succeed.
+    /// The queue refused; the same request will never succeed.
     Refused,
-    /// The queue could not be reached, or has no answer now; it may have one later.
+    /// The daemon is unreachable or responded with a transient error.
     TryLater,
-    /// The job still waits for its runners.
+    /// `take`: the job still waits.
     NotYet,
-    /// `wait` gave up after `--max-wait` and withdrew the job.
+    /// `wait`: `--max-wait` is over, and the job was withdrawn.
     WaitedTooLong,
-    /// Ctrl-C.
+    /// SIGINT, as from Ctrl-C.
     Interrupted,
-    /// SIGTERM, as service managers and GitHub send it to a step that is cancelled.
+    /// SIGTERM.
     Terminated,
 }
 
 impl Exit {
-    /// Every way to end, in the order of their numbers.
+    /// All variants, in the order of their statuses.
     pub const ALL: [Self; 10] = [
         Self::Done,
         Self::Failed,
@@ -47,8 +47,7 @@ impl Exit {
         Self::Terminated,
     ];
 
-    /// The number that the shell sees. From 128 on it is what shells themselves use: 128 and the
-    /// number of the signal.
+    /// The exit status. After a signal it is what shells report: 128 plus the signal's number.
     pub const fn status(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -80,38 +79,38 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// All statuses, as the help shows them.
+/// The description of every status, for the help.
 pub const MEANINGS: &str = "\
 Exit status:
     0  done
-    1  failed: the output could not be written, an answer made no sense, a port was taken, a
-       scenario of self-test did not go as it should
+    1  failed: the output could not be written, a response was malformed, a scenario of self-test
+       did not pass
     2  the command line is wrong, or SERVO_CI_MONITOR_API_TOKEN is not set
-    3  the API token or the ticket was not accepted
-    4  refused: the same request can never succeed, and waiting would not help
-    5  the queue or monitor cannot be reached, or has no answer now: try again later
-    6  not yet: the job still waits for its runners (take)
-    7  --max-wait is over, and the job was withdrawn (wait)
-  130  interrupted by Ctrl-C; wait has withdrawn the job
-  143  ended by SIGTERM; wait has withdrawn the job";
+    3  the queue rejected the API token or the ticket
+    4  the queue refused the request; repeating it cannot succeed
+    5  the queue or monitor is unreachable or temporarily unable to respond; retry later
+    6  take: the job still waits for its runners
+    7  wait: no runners within --max-wait; the job was withdrawn
+  130  interrupted by Ctrl-C; wait and self-test withdraw their job first
+  143  ended by SIGTERM; wait and self-test withdraw their job first";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_status_is_explained_once_and_in_order() {
-        let explained: Vec<u8> = MEANINGS
+    fn every_status_is_described_once_and_in_order() {
+        let described: Vec<u8> = MEANINGS
             .lines()
             .skip(1)
             .filter(|line| !line.starts_with("       "))
             .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
             .collect();
-        assert_eq!(explained, Exit::ALL.map(Exit::status));
+        assert_eq!(described, Exit::ALL.map(Exit::status));
     }
 
     #[test]
-    fn a_status_never_changes() {
+    fn the_statuses_never_change() {
         assert_eq!(
             Exit::ALL.map(Exit::status),
             [0, 1, 2, 3, 4, 5, 6, 7, 130, 143]

@@ -1,29 +1,30 @@
-//! Why a command failed, and with which status it then ends.
+//! Why a command failed, and the exit status for it.
 //!
-//! Owns that mapping, in one place. What is said of a failure fits after "failed to".
+//! Responsible for that mapping, in one place. The text of a failure is a fragment that follows
+//! "failed to".
 
 use crate::{client::CallError, exit::Exit, output::OutputError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A call at a queue or monitor.
+    /// A call to a queue or monitor failed.
     #[error("{0}")]
     Call(#[from] CallError),
-    /// Nothing more could be printed.
+    /// The output cannot be written.
     #[error("{0}")]
     Output(#[from] OutputError),
-    /// The API token is needed and not there.
+    /// The command needs the API token, and its variable is not set.
     #[error(
-        "find the API token: SERVO_CI_MONITOR_API_TOKEN is not set; it is taken from that variable \
-         only, because everybody on this host can read a command line"
+        "find the API token: SERVO_CI_MONITOR_API_TOKEN is not set; the token is read from this \
+         variable only, because every account of this host can read a command line"
     )]
     NoApiToken,
-    /// What was typed makes no sense as a whole.
+    /// The options are valid one by one, but not together.
     #[error("{0}")]
     Usage(String),
-    /// Ctrl-C could not be listened for.
-    #[error("listen for signals: {0}")]
+    /// No signal handler could be installed.
+    #[error("handle signals: {0}")]
     Signals(#[source] std::io::Error),
     /// Anything else, as a fragment that follows "failed to".
     #[error("{0}")]
@@ -31,11 +32,11 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// How the command ends.
+    /// The exit status.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Call(error) => of_call(error),
-            // Whoever read the output had enough of it.
+            Self::Call(error) => exit_of(error),
+            // The reader closed the pipe, as `head -1` does: it has what it wanted.
             Self::Output(OutputError::Closed) => Exit::Done,
             Self::NoApiToken | Self::Usage(_) => Exit::Usage,
             Self::Output(OutputError::Failed(_)) | Self::Signals(_) | Self::Other(_) => {
@@ -45,12 +46,12 @@ impl Failure {
     }
 }
 
-fn of_call(error: &CallError) -> Exit {
+fn exit_of(error: &CallError) -> Exit {
     if error.is_transient() {
         return Exit::TryLater;
     }
     match error {
-        CallError::Refused(refusal) => match refusal.status.as_u16() {
+        CallError::Refused(response) => match response.status.as_u16() {
             401 | 403 => Exit::NotAllowed,
             _ => Exit::Refused,
         },
@@ -66,7 +67,7 @@ mod tests {
     use crate::client::tests::{refused, unreachable};
 
     #[test]
-    fn every_failure_has_its_status() {
+    fn every_failure_has_an_exit_status() {
         let failed = io::Error::other("full");
         for (failure, exit) in [
             (Failure::Call(unreachable()), Exit::TryLater),

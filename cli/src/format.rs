@@ -1,10 +1,10 @@
-//! How waits and places are put in words. Pure: everything it says is in its arguments.
+//! Formats durations, positions and counts for people. Pure.
 
 use std::time::Duration;
 
 use shared::wire::Estimate;
 
-/// A length of time as people say it: rounded to what matters.
+/// A duration rounded to its largest unit: `20 s`, `2 min`, `3 h`, `2 days`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -15,7 +15,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// A short length of time, to a tenth of a second.
+/// A duration with tenths of a second below one minute: `1.2 s`.
 pub fn short_duration(duration: Duration) -> String {
     match duration.as_secs() {
         0..60 => format!("{:.1} s", duration.as_secs_f64()),
@@ -23,7 +23,7 @@ pub fn short_duration(duration: Duration) -> String {
     }
 }
 
-/// Where a job stands: `position 3, about 2 min`.
+/// The position of a job and its estimated wait: `position 3, about 2 min`.
 pub fn position(position: Option<u64>, estimate: Option<Estimate>) -> String {
     let Some(position) = position else {
         return "waiting".to_owned();
@@ -38,7 +38,7 @@ pub fn position(position: Option<u64>, estimate: Option<Estimate>) -> String {
     }
 }
 
-/// A number of things, with the right form of their name.
+/// A number with the singular or plural of a noun: `1 job`, `2 jobs`.
 pub fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
@@ -48,8 +48,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_rounded_to_what_matters() {
-        for (seconds, words) in [
+    fn a_duration_is_rounded_to_its_largest_unit() {
+        for (seconds, text) in [
             (0, "0 s"),
             (59, "59 s"),
             (60, "1 min"),
@@ -60,14 +60,14 @@ mod tests {
             (86_400, "24 h"),
             (200_000, "2 days"),
         ] {
-            assert_eq!(duration(Duration::from_secs(seconds)), words, "{seconds}");
+            assert_eq!(duration(Duration::from_secs(seconds)), text, "{seconds}");
         }
         assert_eq!(short_duration(Duration::from_millis(1_250)), "1.2 s");
         assert_eq!(short_duration(Duration::from_secs(90)), "2 min");
     }
 
     #[test]
-    fn a_place_says_how_long_if_that_is_known() {
+    fn a_position_has_the_estimate_if_there_is_one() {
         let estimate = Estimate {
             p50_seconds: 120,
             p90_seconds: 600,
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thing_has_another_form_than_many() {
+    fn a_count_of_one_has_the_singular() {
         let jobs = |number| count(number, "job", "jobs");
         assert_eq!([0, 1, 2].map(jobs), ["0 jobs", "1 job", "2 jobs"]);
     }

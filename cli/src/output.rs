@@ -1,19 +1,17 @@
-//! The one way out: what a script reads goes to standard output, what a person is told to standard
-//! error.
+//! Writes results to standard output, and messages to standard error.
 //!
-//! Owns what happens when nobody reads any more: a closed pipe, as of `ci-runners status | head
-//! -1`, is the end of a command and not a fault. `println!` would panic there, so nothing in this
-//! crate uses it. Never waits, and decides nothing about what is said.
+//! Responsible for closed pipes: `ci-runners status | head -1` ends without an error. Nothing in this
+//! crate uses `println!`, which panics on a closed pipe.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// Why nothing more can be printed.
+/// Why the output cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// Whoever read the output has gone: there is nobody left to serve.
-    #[error("write the output: nobody reads it any more")]
+    /// The reader has closed the pipe.
+    #[error("write the output: its reader has closed the pipe")]
     Closed,
-    /// It could not be written: a full disk, for example.
+    /// Anything else, such as a full disk.
     #[error("write the output: {0}")]
     Failed(#[source] io::Error),
 }
@@ -27,26 +25,27 @@ impl From<io::Error> for OutputError {
     }
 }
 
-/// Prints `text` and a line break to standard output, at once.
+/// Writes `text` and a line break to standard output, and flushes it.
 ///
 /// # Errors
-/// When nobody reads it, or it cannot be written.
+/// When the pipe is closed, or the write fails.
 pub fn print(text: &str) -> Result<(), OutputError> {
     write_line(&mut io::stdout().lock(), text)
 }
 
-/// Prints `text` and a line break to standard error. If nobody reads that, nobody is told.
+/// Writes `text` and a line break to standard error. Errors are ignored: there is no other place to
+/// report them.
 pub fn note(text: &str) {
     let _ = write_line(&mut io::stderr().lock(), text);
 }
 
-/// Whether somebody looks at standard error as it is written.
-pub fn is_watched() -> bool {
+/// Whether standard error is a terminal.
+pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// `text`, as it came from elsewhere, fit for a terminal: no control characters, which could move
-/// the cursor or colour what follows, and no more than `length_max` characters.
+/// `text` from an untrusted source, safe to print on a terminal: without control characters, which
+/// could move the cursor or change colours, and with at most `length_max` characters.
 pub fn printable(text: &str, length_max: usize) -> String {
     text.chars()
         .filter(|character| !character.is_control())
@@ -55,7 +54,7 @@ pub fn printable(text: &str, length_max: usize) -> String {
 }
 
 fn write_line(to: &mut impl Write, text: &str) -> Result<(), OutputError> {
-    // One write, so that lines of several processes do not mix.
+    // One write, so that lines of several processes are not mixed.
     to.write_all(format!("{text}\n").as_bytes())?;
     to.flush()?;
     Ok(())
@@ -65,7 +64,7 @@ fn write_line(to: &mut impl Write, text: &str) -> Result<(), OutputError> {
 mod tests {
     use super::*;
 
-    /// A writer that fails in one way.
+    /// A writer whose every write fails.
     struct Failing(ErrorKind);
 
     impl Write for Failing {
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_told_from_a_failure() {
+    fn a_closed_pipe_differs_from_other_errors() {
         let error = write_line(&mut Failing(ErrorKind::BrokenPipe), "a").unwrap_err();
         assert!(matches!(error, OutputError::Closed));
         let error = write_line(&mut Failing(ErrorKind::StorageFull), "a").unwrap_err();
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn each_text_is_a_line_of_its_own() {
+    fn each_text_ends_with_a_line_break() {
         let mut written = Vec::new();
         write_line(&mut written, "a").unwrap();
         write_line(&mut written, "b\nc").unwrap();
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_cannot_play_with_the_terminal() {
+    fn printable_text_has_no_control_characters_and_a_limited_length() {
         assert_eq!(printable("a\x1b[31mb\r\nc\u{9b}d", 99), "a[31mbcd");
         assert_eq!(printable(&"é".repeat(100), 3), "ééé");
     }

@@ -1,7 +1,7 @@
-//! Text in columns. Pure.
+//! Renders text tables. Pure.
 
-/// Lays out `rows` under `head`: columns as wide as they must be, two blanks between them, and
-/// nothing after the last.
+/// A table of `rows` under `head`: each column as wide as its widest cell, two blanks between
+/// columns, no trailing blanks, no final line break.
 pub fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let head = head.map(str::to_owned);
     let all = || std::iter::once(&head).chain(rows);
@@ -18,7 +18,7 @@ fn line<const N: usize>(row: &[String; N], widths: &[usize; N]) -> String {
     line.join("  ").trim_end().to_owned()
 }
 
-/// As many columns as characters: wide ones are rare here, and only spoil the looks.
+/// The width in characters. Wide characters, which are rare here, only misalign a row.
 fn width(cell: &str) -> usize {
     cell.chars().count()
 }
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
+    fn a_column_is_as_wide_as_its_widest_cell() {
         let rows = [
             ["linux".to_owned(), "1".to_owned()],
             ["é".to_owned(), "1000".to_owned()],
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rows_there_is_the_head() {
+    fn a_table_without_rows_is_its_head() {
         assert_eq!(table(["A", "B"], &[]), "A  B");
     }
 }

@@ -1,4 +1,4 @@
-//! `ci-runners-dev agent`: a runner of the emulated GitHub, started by a monitor.
+//! `ci-runners-dev agent`: one runner of the emulated GitHub, started by a monitor.
 
 use cli::{exit::Exit, failure::Failure, signal::next_signal};
 use emulator::agent::{AgentOutcome, AgentSettings, StopSignal, run};
@@ -6,16 +6,19 @@ use shared::settings::Environment;
 
 use crate::{args::Agent, log};
 
-/// Lives a runner's life. A job that failed is no failure of its runner.
+/// Runs one job and exits. A job that fails is not a failure of the agent.
 ///
 /// # Errors
-/// When it was not started by a monitor, when that gives no credential, or when GitHub is out of
-/// reach for too long.
+/// When no monitor started it, the monitor returns no JIT configuration, or the monitor or GitHub is
+/// unreachable for too long.
 pub async fn agent(args: &Agent, environment: &Environment) -> Result<Exit, Failure> {
     log::to_stderr(environment);
     let guest_secret = args.guest_secret.clone().ok_or_else(|| {
-        let what = "find out which guest it is: CI_RUNNERS_GUEST_SECRET is not set";
-        Failure::Usage(format!("{what}; monitors set it when they start it"))
+        Failure::Usage(
+            "authenticate: CI_RUNNERS_GUEST_SECRET is not set; monitors set it for the agents that \
+             they start"
+                .to_owned(),
+        )
     })?;
     let (stop, is_stopped) = StopSignal::pair();
     let settings = AgentSettings {
@@ -25,11 +28,11 @@ pub async fn agent(args: &Agent, environment: &Environment) -> Result<Exit, Fail
         ..AgentSettings::new(args.monitor_url.as_str(), guest_secret)
     };
     let stopping = actix_web::rt::spawn(async move {
-        // Without a handler for them, signals end the process at once, which is as good.
+        // Without a handler, signals end the process at once, which is fine too.
         if next_signal().await.is_ok() {
             let _ = stop.send(true);
         }
-        // The other end takes a sender that has gone for an order to stop.
+        // Never dropped: a dropped sender means stop.
         std::future::pending::<()>().await;
     });
     let outcome = run(settings).await;
@@ -38,8 +41,10 @@ pub async fn agent(args: &Agent, environment: &Environment) -> Result<Exit, Fail
         Ok(AgentOutcome::RanJob { job_id, exit_code }) => {
             ::log::info!("job {job_id} ended with {exit_code:?}");
         }
-        Ok(AgentOutcome::RegistrationGone) => ::log::info!("GitHub no longer knows this runner"),
-        Ok(AgentOutcome::Stopped) => ::log::info!("stopped before there was a job"),
+        Ok(AgentOutcome::RegistrationGone) => {
+            ::log::info!("the registration of this runner was removed");
+        }
+        Ok(AgentOutcome::Stopped) => ::log::info!("stopped before a job arrived"),
         Err(error) => return Err(Failure::Other(error.to_string())),
     }
     Ok(Exit::Done)

@@ -5,25 +5,24 @@ use std::{net::SocketAddr, path::Path};
 use cli::{exit::Exit, failure::Failure, output, signal::next_signal};
 use shared::{secret::Secret, settings::Environment};
 
-use crate::{args::Emulator, listen::listen, log};
+use crate::{args::Emulator, listen::listen, log, own_executable};
 
-/// The token it accepts. It opens nothing but what is made up.
+/// The token that it accepts. It protects nothing real.
 const TOKEN: &str = "emulated";
 
-/// Runs the command. Ctrl-C is its proper end.
+/// Runs the command. Ctrl-C is its regular end.
 ///
 /// # Errors
-/// When the port is taken, or nobody reads where it is.
+/// When the port is taken, or the output cannot be written.
 pub async fn emulator(args: &Emulator, environment: &Environment) -> Result<Exit, Failure> {
     log::to_stderr(environment);
-    let executable = std::env::current_exe()
-        .map_err(|error| Failure::Other(format!("find its own executable: {error}")))?;
+    let executable = own_executable()?;
     let address = SocketAddr::new(args.listen, args.port);
-    let listener = listen("the made-up GitHub", address, "--port")?;
+    let listener = listen("the emulated GitHub", address, "--port")?;
     let settings = emulator::EmulatorSettings::new(Secret::new(TOKEN));
     let github = emulator::Emulator::new(settings);
     let running = emulator::serve(github.clone(), listener)
-        .map_err(|error| Failure::Other(format!("serve the made-up GitHub: {error}")))?;
+        .map_err(|error| Failure::Other(format!("serve the emulated GitHub: {error}")))?;
     let printed = output::print(&how_to_use(github.base_url(), &executable));
     let stopped = match printed {
         Ok(()) => next_signal().await.map_err(Failure::Signals),
@@ -34,29 +33,29 @@ pub async fn emulator(args: &Emulator, environment: &Environment) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// What a person does next.
+/// The settings of a monitor that uses it, and how to queue a workflow job.
 fn how_to_use(base_url: &str, executable: &Path) -> String {
     // The quotes and escapes of Rust are those of TOML.
     let agent = executable.display().to_string();
     format!(
         "\
-A made-up GitHub listens on {base_url}. Ctrl-C ends it, and it forgets everything.
+The emulated GitHub listens on {base_url}. Its state is lost when Ctrl-C ends it.
 
-For a monitor that uses it, in monitor.toml:
+Settings of a monitor that uses it, in monitor.toml:
   github_api_url = \"{base_url}\"
   [profiles.linux.guest]
   driver = \"command\"
   command = [{agent:?}, \"agent\"]
-and in its environment:
+and in the environment of the monitor:
   export GITHUB_TOKEN={TOKEN}
 
-Queue a workflow job; labels are what its runs-on says, the command is run by a real shell:
+To queue a workflow job, with the labels of its runs-on and a shell command:
   curl --fail-with-body -sS -H 'content-type: application/json' {base_url}/_emulator/jobs \\
     -d '{{\"repo\":\"your-name/your-repo\",\"run_id\":1,\"labels\":[\"runner:...\"],\"command\":\"echo hello\"}}'
-See how all jobs stand:
+To show all jobs:
   curl -sS {base_url}/_emulator/jobs
 
-Everybody with an account on this machine can queue such jobs, whose commands run as you."
+Every account of this machine can queue such jobs, and their commands run as you."
     )
 }
 
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_can_be_copied() {
+    fn the_settings_and_commands_can_be_copied() {
         let text = how_to_use("http://127.0.0.1:8080", Path::new("/a/ci-runners-dev"));
         for part in [
             "  github_api_url = \"http://127.0.0.1:8080\"\n",

@@ -1,4 +1,4 @@
-//! Listening on a port that somebody chose, and what is said when it is taken.
+//! Listens on a port, with an error that helps if the port is taken.
 
 use std::{
     io::{self, ErrorKind},
@@ -7,24 +7,25 @@ use std::{
 
 use cli::failure::Failure;
 
-/// Listens on `address` for `whom`; `option` is what chooses another port.
+/// Listens on `address` for the server `name`; `option` is the option that chooses another port.
 ///
 /// # Errors
-/// When that cannot be, naming the port, how to find who has it, and what to do.
-pub fn listen(whom: &str, address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
+/// When that fails. The text has the port, how to find the process that listens on it, and the
+/// option.
+pub fn listen(name: &str, address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
-        .map_err(|error| Failure::Other(explain(whom, address, option, &error)))
+        .map_err(|error| Failure::Other(explain(name, address, option, &error)))
 }
 
-fn explain(whom: &str, address: SocketAddr, option: &str, error: &io::Error) -> String {
+fn explain(name: &str, address: SocketAddr, option: &str, error: &io::Error) -> String {
     let port = address.port();
     if error.kind() == ErrorKind::AddrInUse {
         format!(
-            "listen on port {port} for {whom}: it is taken; `ss -ltnp 'sport = :{port}'` shows by \
-             whom, and {option} chooses another"
+            "listen on port {port} for {name}: the port is taken; `ss -ltnp 'sport = :{port}'` shows \
+             its process, {option} chooses another port"
         )
     } else {
-        format!("listen on {address} for {whom}: {error}; {option} chooses another port")
+        format!("listen on {address} for {name}: {error}; {option} chooses another port")
     }
 }
 
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_named_with_how_to_find_who_has_it() {
+    fn the_error_of_a_taken_port_says_how_to_find_its_process() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let port = address.port();
@@ -41,14 +42,14 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "listen on port {port} for the queue: it is taken; `ss -ltnp 'sport = :{port}'` \
-                 shows by whom, and --queue-port chooses another"
+                "listen on port {port} for the queue: the port is taken; `ss -ltnp 'sport = \
+                 :{port}'` shows its process, --queue-port chooses another port"
             )
         );
     }
 
     #[test]
-    fn an_address_of_another_host_is_named_too() {
+    fn any_other_error_has_the_address_and_the_cause() {
         // An address for documentation (RFC 5737) is no host's own.
         let address = "192.0.2.1:80".parse().unwrap();
         let error = listen("the queue", address, "--queue-port").unwrap_err();

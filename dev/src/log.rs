@@ -1,22 +1,19 @@
-//! Where the log of daemons goes that run inside this command.
-//!
-//! Owns the choice of what is logged. A command without daemons has no log: it tells its user what
-//! went wrong.
+//! Starts the log of the servers in this process.
 
 use std::fs::File;
 
 use env_logger::{Builder, Target};
 use shared::settings::Environment;
 
-/// What is logged unless RUST_LOG says otherwise.
+/// The filter if RUST_LOG is not set.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
 
-/// Sends the log to standard error.
+/// Logs to standard error.
 pub fn to_stderr(environment: &Environment) {
     start(environment, Target::Stderr);
 }
 
-/// Sends the log to `file`.
+/// Logs to `file`.
 pub fn to_file(environment: &Environment, file: File) {
     start(environment, Target::Pipe(Box::new(file)));
 }
@@ -24,6 +21,6 @@ pub fn to_file(environment: &Environment, file: File) {
 fn start(environment: &Environment, target: Target) {
     let filter = environment.get("RUST_LOG").unwrap_or(DEFAULT_FILTER);
     let mut builder = Builder::new();
-    // Fails if there is a log already, which is then as good.
+    // Fails if a log was started before, as in tests; that one is used then.
     let _ = builder.parse_filters(filter).target(target).try_init();
 }

@@ -14,7 +14,7 @@ mod emulator;
 mod listen;
 mod log;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use cli::{exit::Exit, failure::Failure};
 use shared::settings::Environment;
@@ -39,4 +39,10 @@ async fn run(command: Command, environment: &Environment) -> Result<Exit, Failur
         Command::Emulator(args) => emulator::emulator(&args, environment).await,
         Command::Agent(args) => agent::agent(&args, environment).await,
     }
+}
+
+/// The path of this program, which is also the executable of the runners.
+fn own_executable() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::Other(format!("find its own executable: {error}")))
 }

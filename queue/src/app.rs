@@ -1,4 +1,4 @@
-//! Builds the daemon from its settings and runs it until it is asked to stop.
+//! The queue as a whole: built from its settings, run until it is told to stop.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -20,50 +20,47 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-use queue_core::queue::{Queue, Rules};
-
 use crate::{
-    api::{AppState, routes},
-    commands::execute_commands,
-    event_loop::EventLoop,
-    monitor_client::MonitorClient,
-    poll::poll_forever,
+    api::{Desk, routes},
+    driver::Driver,
+    servers::{Server, obey, watch},
     ticket::{KeyError, TicketKey},
 };
+use queue_core::queue::{Queue, Rules};
 
-/// Why the queue could not be started, or stopped unexpectedly.
+/// Why the queue could not be started, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The settings lack what a queue needs.
+    /// What it needs is not in the settings.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
     /// The key of the GitHub App cannot be used.
     #[error("{0}")]
     Credential(#[from] CredentialError),
-    /// The key that signs tickets can be neither read nor created.
+    /// There is no key for tickets.
     #[error("{0}")]
     Key(#[from] KeyError),
-    /// A socket has no local address.
-    #[error("read the address of a listening socket: {0}")]
+    /// A listener was not one.
+    #[error("learn the address it listens on: {0}")]
     Address(#[source] std::io::Error),
-    /// The server or a background task ended.
+    /// It ended without having been asked to.
     #[error("{0}")]
     Serve(#[from] ServeError),
 }
 
-/// A queue that listens but does not answer yet.
+/// A queue that listens, and does not answer yet.
 pub struct App {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    state: AppState,
+    desk: Desk,
     drain: Drain,
     background: Vec<Background>,
 }
 
-/// Builds the queue. Must be called on the thread that will run it: background tasks start here.
+/// Builds the queue. Must be called on the thread that will run it: the servers' tasks start here.
 ///
 /// # Errors
-/// When the settings lack what a queue needs, or its key can be neither read nor created.
+/// When the settings lack what a queue needs, or its key can be neither read nor made.
 pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
     let queue_settings = settings.require_queue()?;
     let ticket_key = match &queue_settings.ticket_key {
@@ -86,70 +83,71 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let queue = Queue::new(rules(queue_settings), &names, clock.now());
     let (senders, receivers): (Vec<_>, Vec<_>) =
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
-    let event_loop = EventLoop::new(queue, clock, senders);
+    let driver = Driver::new(queue, clock, senders);
 
     let client = Client::new();
     let mut background = vec![Background {
-        name: "the timers of the core",
-        task: actix_web::rt::spawn(event_loop.clone().run_timers()),
+        name: "the core's clock",
+        task: actix_web::rt::spawn(driver.clone().run()),
     }];
-    // A restarted queue must not pass for its predecessor, whose messages may still be under way.
-    let queue_instance = rand::random();
-    for (server, (base_url, commands)) in base_urls.into_iter().zip(receivers).enumerate() {
-        let monitor = MonitorClient {
-            server,
+    let identity = rand::random();
+    for (id, (base_url, orders)) in base_urls.into_iter().zip(receivers).enumerate() {
+        let api_token = settings.secrets.api_token.clone();
+        let server = Server {
+            id,
             base_url,
-            queue_instance,
-            api_token: settings.secrets.api_token.clone(),
+            queue: identity,
+            api_token,
             client: client.clone(),
+            driver: driver.clone(),
         };
+        let watching = actix_web::rt::spawn(watch(server.clone()));
         background.push(Background {
-            name: "the polls of a monitor",
-            task: actix_web::rt::spawn(poll_forever(monitor.clone(), event_loop.clone())),
+            name: "the watch on a server",
+            task: watching,
         });
         background.push(Background {
-            name: "the commands for a monitor",
-            task: actix_web::rt::spawn(execute_commands(monitor, event_loop.clone(), commands)),
+            name: "the orders for a server",
+            task: actix_web::rt::spawn(obey(server, orders)),
         });
     }
     let (drain, draining) = drain();
-    let (artifact_verifier, github_status) =
-        start_artifact_verifier(settings, client, &mut background)?.unzip();
-    let state = AppState {
-        event_loop,
+    let (proofs, github) = open_proof_desk(settings, client, &mut background)?.unzip();
+    let desk = Desk {
+        driver,
         ticket_key: Arc::new(ticket_key),
         ticket_lifetime: queue_settings.ticket_lifetime,
         api_token: ApiToken(settings.secrets.api_token.clone()),
-        artifact_verifier,
-        github_status,
+        proofs,
+        github,
         draining,
     };
     Ok(App {
         listeners,
         addresses,
-        state,
+        desk,
         drain,
         background,
     })
 }
 
 impl App {
-    /// The addresses it listens on.
+    /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Serves until `stop` resolves; held requests are answered before it returns.
+    /// Answers until `stop` resolves; held requests are answered before it returns.
     ///
     /// # Errors
-    /// When the server or a background task ends before `stop` resolves.
+    /// When it ends without having been asked to.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         for address in &self.addresses {
-            log::info!("listening on http://{address}/");
+            log::info!("the queue listens on http://{address}/");
         }
         serve(
             self.listeners,
-            routes(self.state),
+            routes(self.desk),
             self.drain,
             self.background,
             stop,
@@ -172,7 +170,7 @@ fn rules(settings: &shared::settings::QueueSettings) -> Rules {
     }
 }
 
-fn start_artifact_verifier(
+fn open_proof_desk(
     settings: &Settings,
     client: Client,
     background: &mut Vec<Background>,
@@ -180,17 +178,17 @@ fn start_artifact_verifier(
     let Some(credential) = Credential::of(settings)? else {
         return Ok(None);
     };
-    let (verifier, worker) = ProofDesk::new();
+    let (proofs, desk) = ProofDesk::new();
     let github = Github::new(client, GithubSettings::of(&settings.github, credential));
-    let api_status = github.board().clone();
-    let verifier_settings = ProofSettings {
+    let board = github.board().clone();
+    let proof_settings = ProofSettings {
         allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
         artifact_max_age: settings.github.tokenless_select_artifact_max_age,
     };
-    let task = actix_web::rt::spawn(worker.open(github, verifier_settings));
+    let task = actix_web::rt::spawn(desk.open(github, proof_settings));
     background.push(Background {
-        name: "the artifact verifier",
+        name: "the check of artifacts",
         task,
     });
-    Ok(Some((verifier, api_status)))
+    Ok(Some((proofs, board)))
 }

@@ -1,13 +1,11 @@
-//! The queue's daemon: jobs wait here for the next free runner of any server.
+//! The one line in front of all servers: jobs wait here for the next free runner.
 //!
-//! The crate `queue-core` decides. Here [`event_loop`] runs it, [`poll`] and [`commands`] connect it
-//! to the monitors through a [`monitor_client`], [`api`] connects it to clients, [`ticket`] signs
-//! and verifies their tickets, and [`app`] puts all of it together.
+//! The crate `queue-core` decides; [`driver`] holds it and performs what it wants; [`servers`] talks to
+//! the monitors; [`api`] is what clients see; [`ticket`] makes and checks their tickets; [`app`]
+//! puts it all together.
 
 pub mod api;
 pub mod app;
-pub mod commands;
-pub mod event_loop;
-pub mod monitor_client;
-pub mod poll;
+pub mod driver;
+pub mod servers;
 pub mod ticket;

@@ -1,4 +1,4 @@
-//! The executable `queue`.
+//! The queue's daemon.
 
 use std::{convert::Infallible, process::ExitCode};
 
@@ -7,7 +7,7 @@ use queue::app::build;
 use shared::settings::Settings;
 
 fn main() -> ExitCode {
-    // `shared` has checked all settings of the queue; nothing is left to check here.
+    // What it needs of the settings, `shared` knows.
     let check = |_: &Settings| Ok::<_, Infallible>(());
     run(Daemon::Queue, check, |start: Start| async move {
         build(&start.settings, start.listeners)?

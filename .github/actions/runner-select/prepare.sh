@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Checks what the workflow asked for, names the request, and writes the proof that is uploaded next:
-# a file that only a job of this run can make an artifact of. Talks to nobody.
+# Validates the inputs, chooses the unique_id, and writes the run identity, which the next step uploads.
+# Only a job of this run can upload an artifact to it, so the artifact authenticates the job. Makes no
+# network calls.
 #
-# The file's keys are those of docs/src/http-api.md, "Artifact authentication".
+# docs/src/http-api.md has the format of the file, under "Artifact authentication".
 set -euo pipefail
 
-# Longest wait in seconds: a job on a hosted runner is ended after six hours.
+# The longest wait, in seconds. A job on a hosted runner is ended after six hours.
 readonly WAIT_MAX=18000
 
-# fail TEXT: ends the job. TEXT may repeat what was given, so it is escaped as GitHub asks for, or a
-# line break in it could begin a command of its own.
+# fail TEXT: fails the step. TEXT may contain an input, so it is escaped: a line break in it could
+# start a workflow command.
 fail() {
     local text=${1//'%'/'%25'}
     text=${text//$'\r'/'%0D'}
@@ -18,7 +19,7 @@ fail() {
     exit 1
 }
 
-# need INPUT VALUE PATTERN MEANING: ends the job unless the whole of VALUE matches.
+# need INPUT VALUE PATTERN MEANING: fails the step unless all of VALUE matches PATTERN.
 need() {
     [[ $2 =~ ^($3)$ ]] || fail "$1 must be $4, not '${2:0:100}'"
 }
@@ -26,7 +27,7 @@ need() {
 # seconds_of INPUT VALUE: sets `seconds`.
 seconds_of() {
     need "$1" "$2" '[0-9]{1,5} ?(s|m|h|seconds?|minutes?|hours?)?' \
-        'a number of seconds, or such as 90s, 15m, "15 minutes", 1h'
+        'a number of seconds, or for example 90s, 15m, "15 minutes", 1h'
     seconds=$((10#${2%%[!0-9]*}))
     case ${2##*[0-9 ]} in
         m*) seconds=$((seconds * 60)) ;;
@@ -44,7 +45,7 @@ need github-hosted-runner-count "$HOSTED_COUNT" '[1-9][0-9]?|1[0-9]{2}|2[0-4][0-
     'a number from 1 to 256'
 need self-hosted-image-name "$PROFILE" '[A-Za-z0-9._-]{1,64}' '1 to 64 of A-Z a-z 0-9 . _ -'
 need self-hosted-runner-count "$COUNT" '[1-9]|[1-5][0-9]|6[0-4]' 'a number from 1 to 64'
-# An expression such as `inputs.upload || inputs.force` is empty where neither is known.
+# Empty is false: an expression such as `inputs.a || inputs.b` is empty if neither input exists.
 need force-github-hosted-runner "$FORCE_HOSTED" 'true|false|' 'true or false'
 need queue-url "$QUEUE_URL" '|https?://[!-~]{1,500}' 'a URL that begins with https:// or http://'
 seconds_of unreachable-after "$UNREACHABLE_AFTER"
@@ -66,14 +67,14 @@ output disabled-because "$disabled_because"
 unique_id=$(cat /proc/sys/kernel/random/uuid 2> /dev/null || uuidgen | tr '[:upper:]' '[:lower:]')
 output unique-id "$unique_id"
 folder=$RUNNER_TEMP/runner-select-$unique_id
-# What else comes to lie in there is not for every account of this machine.
+# The ticket will be in there: no other account of this machine may read it.
 mkdir -m 700 "$folder"
 output folder "$folder"
-cat > "$folder/proof.txt" << PROOF
+cat > "$folder/run-identity.txt" << IDENTITY
 unique_id=$unique_id
 qualified_repo=$GITHUB_REPOSITORY
 run_id=$GITHUB_RUN_ID
 self_hosted_image_name=$PROFILE
 self_hosted_runner_count=$COUNT
-PROOF
-output proof-file "$folder/proof.txt"
+IDENTITY
+output identity-file "$folder/run-identity.txt"

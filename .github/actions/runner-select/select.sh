@@ -1,43 +1,45 @@
 #!/usr/bin/env bash
-# Stands in line at the queue until the runners are there, or until hosted ones are the better choice.
+# Waits in the queue until the job has its runners, or until hosted runners are the better choice.
 #
 #   enqueue ──(ticket)──▶ take ──(runners)──▶ self-hosted
 #     │  ▲                │  │
-#     │  └──(lost in a cut)  └──(refused, unreachable, too long)──▶ withdraw ──▶ hosted
+#     │  └─(job unknown ──┘  └──(refused, unreachable, too long)──▶ withdraw ──▶ hosted
+#     │     after an outage)
 #     └──(refused, unsatisfiable, unreachable)──▶ hosted
 #
-# A queue that is restarted knows a job again by its ticket, so that no answer, or a failure of the
-# server, means: ask again. The ticket is a secret: it is masked, and only ever in a file.
+# A queue that restarts restores the job from its ticket, so a call without a response, or with a
+# server error, is repeated. The ticket is a secret: it is masked in the log, and stored in a file,
+# never on a command line.
 set -euo pipefail
 
-# The first take is held briefly, so that the log soon says where the job stands.
+# The first take is held briefly, so that the log soon has the position.
 readonly HOLD_FIRST=2 HOLD_MAX=20
-# The queue gives a job up that says nothing for 30 seconds.
+# Below the 30 seconds after which the queue abandons a job whose client does not ask.
 readonly PAUSE_MAX=20
-readonly ANSWER_BYTES_MAX=1000000 TICKET_LENGTH_MAX=16384
+readonly RESPONSE_BYTES_MAX=1000000 TICKET_LENGTH_MAX=16384
 
-readonly answer=$FOLDER/answer headers=$FOLDER/headers said=$FOLDER/said
+readonly response=$FOLDER/response headers=$FOLDER/headers curl_output=$FOLDER/curl-output
 readonly authorization=$FOLDER/authorization
 has_ticket=false
-# Whether the queue was out of reach since it last knew the job.
-is_cut=false
-# When the queue fell silent, in seconds of this script; empty while it answers.
-silent_since=
+# Whether a call failed since the queue last knew the job: an outage.
+is_cut_off=false
+# When the outage began, in seconds since the start of this script; empty if there is none.
+outage_since=
 hold=$HOLD_FIRST
 child=
 
-say() {
+log() {
     printf '%s\n' "$*"
 }
 
-# words SECONDS: as people say it.
-words() {
+# duration SECONDS: as text, such as 1 min 40 s.
+duration() {
     if (($1 < 60)); then printf '%s s' "$1"; else printf '%s min %s s' $(($1 / 60)) $(($1 % 60)); fi
 }
 
-# ---- Ends
+# ---- Results
 
-# finish SUMMARY LABELS TYPE IS_SELF_HOSTED REASON: LABELS is a JSON array.
+# finish SUMMARY LABELS TYPE IS_SELF_HOSTED REASON: sets the outputs and exits. LABELS is a JSON array.
 finish() {
     {
         jq -r '
@@ -49,39 +51,39 @@ finish() {
         printf 'runner-type-label=%s\nis-self-hosted=%s\nfallback-reason=%s\n' "$3" "$4" "$5"
     } >> "$GITHUB_OUTPUT"
     printf '%s\n\n' "$1" >> "$GITHUB_STEP_SUMMARY"
-    say "$1"
+    log "$1"
     exit 0
 }
 
-# hosted REASON TEXT: gives up the place in line, and says why.
+# hosted REASON TEXT: withdraws the job and selects hosted runners. TEXT explains why.
 hosted() {
-    # What one can mend is said where one looks.
+    # A warning, which the page of the run shows, for reasons that can be fixed.
     case $1 in
         unproven | refused | unreachable) printf '::warning title=runner-select::%s\n' "${2//'%'/'%25'}" ;;
     esac
     withdraw
     local labels
     labels=$(jq -nc --arg name "$HOSTED_LABEL" --argjson count "$HOSTED_COUNT" '[range($count) | $name]')
-    finish "GitHub-hosted ($HOSTED_LABEL) after $(words "$SECONDS"): $2" "$labels" "$HOSTED_LABEL" false "$1"
+    finish "GitHub-hosted ($HOSTED_LABEL) after $(duration "$SECONDS"): $2" "$labels" "$HOSTED_LABEL" false "$1"
 }
 
 self_hosted() {
-    finish "Self-hosted ($PROFILE, $COUNT) after $(words "$SECONDS")" "$1" "self-hosted-image:$PROFILE" true ''
+    finish "Self-hosted ($PROFILE, $COUNT) after $(duration "$SECONDS")" "$1" "self-hosted-image:$PROFILE" true ''
 }
 
 # shellcheck disable=SC2317,SC2329 # called by the traps
 cancelled() {
     trap '' INT TERM
     [[ -z $child ]] || kill "$child" 2> /dev/null || true
-    say "cancelled after $(words "$SECONDS")"
+    log "cancelled after $(duration "$SECONDS")"
     withdraw
     exit "$1"
 }
 
 # ---- Calls
 
-# in_background COMMAND…: runs it, to be interrupted at any moment. Bash would finish a command in
-# the foreground before it looks at a signal, and GitHub waits only for seconds.
+# in_background COMMAND…: runs a command that a signal can interrupt. Bash handles a signal only after
+# a command in the foreground has finished, and GitHub kills the script after a few seconds.
 in_background() {
     local result=0
     "$@" &
@@ -98,42 +100,42 @@ pause() {
     ((seconds <= 0)) || in_background sleep "$seconds"
 }
 
-# call TIMEOUT CURL_ARGUMENT…: sets `status` (000 without an answer), and of a refusal `code`,
+# call TIMEOUT CURL_ARGUMENT…: sets `status` (000 without a response) and, for an error, `code`,
 # `message` and `retry_after`.
 call() {
     code='' message='' retry_after=''
-    : > "$answer"
+    : > "$response"
     : > "$headers"
     if in_background curl --silent --show-error --connect-timeout 5 --max-time "$1" \
-        --max-filesize "$ANSWER_BYTES_MAX" --header 'Accept: application/json' --output "$answer" \
-        --dump-header "$headers" --write-out '%{http_code}' "${@:2}" > "$said" 2> "$said.error"; then
-        status=$(< "$said")
+        --max-filesize "$RESPONSE_BYTES_MAX" --header 'Accept: application/json' --output "$response" \
+        --dump-header "$headers" --write-out '%{http_code}' "${@:2}" > "$curl_output" 2> "$curl_output.error"; then
+        status=$(< "$curl_output")
     else
-        status=000 message=$(< "$said.error")
+        status=000 message=$(< "$curl_output.error")
     fi
-    [[ $status == 2* ]] || read_refusal
-    # Fit for a log: one short line, which cannot begin a command.
+    [[ $status == 2* ]] || read_error
+    # One short line without control characters, which cannot start a workflow command.
     message=${message//[[:cntrl:]]/}
     message=${message:0:300}
-    message=${message:-the answer was HTTP $status}
+    message=${message:-the response was HTTP $status}
 }
 
-read_refusal() {
+read_error() {
     local name value text
     while IFS=': ' read -r name value; do
         if [[ $name == [Rr]etry-[Aa]fter && $value =~ ^([0-9]{1,4})[[:space:]]*$ ]]; then
             retry_after=${BASH_REMATCH[1]}
         fi
     done < "$headers"
-    # One line each. What is no JSON, as a proxy's page, has neither.
-    text=$(jq -r '(.code?, .message?) | (strings // "") | gsub("[[:cntrl:]]"; "")' "$answer" 2> /dev/null) || return 0
+    # One line each. A response that is not JSON, as from a proxy, has neither.
+    text=$(jq -r '(.code?, .message?) | (strings // "") | gsub("[[:cntrl:]]"; "")' "$response" 2> /dev/null) || return 0
     if [[ -n $text ]]; then
         code=${text%%$'\n'*}
         message=${text#*$'\n'}
     fi
 }
 
-# withdraw: leaves the line. That may fail: a job that says nothing leaves it by itself.
+# withdraw: withdraws the job. May fail: the queue then abandons the job after a while.
 withdraw() {
     $has_ticket || return 0
     has_ticket=false
@@ -141,34 +143,34 @@ withdraw() {
         call 3 --request DELETE --header "@$authorization" "$QUEUE_URL/job/$UNIQUE_ID"
         case $status/$code in
             2* | */unknown_job)
-                # Then the step after this one has nothing left to do.
+                # Without this file the next step has nothing to withdraw.
                 rm -f -- "$authorization"
-                say 'withdrawn from the queue'
+                log 'withdrew the job from the queue'
                 return
                 ;;
         esac
     done
-    say "failed to withdraw ($message); the queue gives the job up by itself"
+    log "failed to withdraw the job ($message); the queue abandons it after 30 s"
 }
 
-# ---- The line
+# ---- Waiting
 
-# unanswered: the queue cannot be asked now. Asks again soon, but not for ever.
-unanswered() {
-    is_cut=true
-    silent_since=${silent_since:-$SECONDS}
-    if ((SECONDS - silent_since >= UNREACHABLE_SECONDS)); then
-        hosted unreachable "the queue was unreachable for $(words $((SECONDS - silent_since))): $message"
+# unavailable: there was no response, or a server error. Retries until UNREACHABLE_SECONDS are over.
+unavailable() {
+    is_cut_off=true
+    outage_since=${outage_since:-$SECONDS}
+    if ((SECONDS - outage_since >= UNREACHABLE_SECONDS)); then
+        hosted unreachable "the queue was unreachable for $(duration $((SECONDS - outage_since))): $message"
     fi
-    say "the queue cannot be asked ($message); asking again"
-    # Soon enough for a restarted queue, which gives nothing out for five seconds.
-    pause "${retry_after:-$((SECONDS - silent_since < 3 ? 1 : 2))}"
+    log "the queue is unavailable ($message); retrying"
+    # Less than the startup grace period of the queue, in which it waits for its clients.
+    pause "${retry_after:-$((SECONDS - outage_since < 3 ? 1 : 2))}"
 }
 
-# full: the queue answers, but has no room.
+# full: the queue responds, but has too many jobs or holds too many requests.
 full() {
-    silent_since=
-    say "the queue is full ($message); asking again"
+    outage_since=
+    log "the queue is full ($message); retrying"
     pause "${retry_after:-5}"
 }
 
@@ -176,33 +178,33 @@ enqueue() {
     call 30 --request POST "$QUEUE_URL/enqueue?unique_id=$UNIQUE_ID&qualified_repo=$GITHUB_REPOSITORY&run_id=$GITHUB_RUN_ID"
     case $status in
         200) accept_ticket ;;
-        422) hosted unsatisfiable "no server has such runners: $message" ;;
+        422) hosted unsatisfiable "no server has these runners: $message" ;;
         429) full ;;
-        000 | 408 | 5*) unanswered ;;
+        000 | 408 | 5*) unavailable ;;
         *) hosted refused "the queue refused: $message" ;;
     esac
 }
 
 accept_ticket() {
     local ticket
-    ticket=$(tr -d '[:space:]' < "$answer")
-    # Counted apart: a pattern that counts so far takes seconds.
+    ticket=$(tr -d '[:space:]' < "$response")
+    # The length is checked separately: a pattern with such a repetition takes seconds.
     if ((${#ticket} > TICKET_LENGTH_MAX)) || [[ ! $ticket =~ ^[!-~]+$ ]]; then
-        message='its ticket makes no sense'
-        unanswered
+        message='its response is not a ticket'
+        unavailable
         return
     fi
     printf '::add-mask::%s\n' "$ticket"
     (umask 077 && printf 'Authorization: Bearer %s\n' "$ticket" > "$authorization")
-    has_ticket=true is_cut=false silent_since='' hold=$HOLD_FIRST
-    say "in line as $UNIQUE_ID for $COUNT of $PROFILE"
+    has_ticket=true is_cut_off=false outage_since='' hold=$HOLD_FIRST
+    log "enqueued as $UNIQUE_ID for $COUNT of $PROFILE"
 }
 
 take() {
     local left=$((MAX_WAIT_SECONDS - SECONDS)) prefer=()
     ((hold <= left)) || hold=$left
     ((hold == 0)) || prefer=(--header "Prefer: wait=$hold")
-    # What stands left of the plus is nothing if the list is empty, which older shells count as unset.
+    # The `+` form, because older shells treat an empty array as unset.
     call $((hold + 10)) --request POST --header "@$authorization" ${prefer[@]+"${prefer[@]}"} \
         "$QUEUE_URL/take/$UNIQUE_ID"
     hold=$HOLD_MAX
@@ -210,53 +212,53 @@ take() {
         200/*) accept_runners ;;
         503/waiting) wait_on ;;
         429/*)
-            # No room to hold a request: be answered at once.
+            # The queue holds too many requests: ask it not to hold this one.
             hold=0
             full
             ;;
-        000/* | 408/* | 5*) unanswered ;;
-        404/unknown_job | 403/wrong_ticket) lost ;;
+        000/* | 408/* | 5*) unavailable ;;
+        404/unknown_job | 403/wrong_ticket) job_unknown ;;
         *) hosted refused "the queue refused: $message" ;;
     esac
 }
 
 accept_runners() {
     local labels
-    # Older servers do not say the label, and give each runner this one.
+    # Older monitors do not return the label; they give their runners this one.
     labels=$(jq -ce --arg unique_id "$UNIQUE_ID" --argjson count "$COUNT" '
         if type == "array" then . else [.] end
         | select(all(.[]; type == "object"))
         | map(.label // ("reserved-for:" + $unique_id))
         | select(length == $count and all(.[]; type == "string" and test("\\A[ -~]{1,256}\\z")))
-    ' "$answer" 2> /dev/null) || labels=
+    ' "$response" 2> /dev/null) || labels=
     if [[ -z $labels ]]; then
-        hosted refused "the queue's answer is not $COUNT runners with labels"
+        hosted refused "the response of the queue is not $COUNT runners with labels"
     fi
     self_hosted "$labels"
 }
 
 wait_on() {
-    is_cut=false silent_since=
+    is_cut_off=false outage_since=
     local left=$((MAX_WAIT_SECONDS - SECONDS)) position expected place
-    # What is not known is empty.
+    # Empty if unknown.
     IFS='|' read -r position expected < <(
-        jq -r '[(.position?, .estimate?.p50_seconds?) | (numbers | floor | tostring) // ""] | join("|")' "$answer"
+        jq -r '[(.position?, .estimate?.p50_seconds?) | (numbers | floor | tostring) // ""] | join("|")' "$response"
     )
     place="position ${position:-unknown}"
     if [[ -n $expected ]]; then
-        place+=", about $(words "$expected") to go"
+        place+=", about $(duration "$expected") to go"
         if ((expected > left)); then
-            hosted too-long "$place, which is more than the $(words "$left") that are left of max-wait"
+            hosted too-long "$place, which is more than the $(duration "$left") left of max-wait"
         fi
     fi
-    say "$place; waited $(words "$SECONDS")"
+    log "$place; waited $(duration "$SECONDS")"
     pause "${retry_after:-1}"
 }
 
-# lost: the queue does not know the job. After a cut it has given it up meanwhile, and it joins
-# again; otherwise somebody has withdrawn it, and it stays so.
-lost() {
-    $is_cut || hosted refused "the queue gave the job up: $message"
+# job_unknown: the queue does not know the job. After an outage the job was abandoned and is enqueued
+# again. Without one another client has withdrawn it.
+job_unknown() {
+    $is_cut_off || hosted refused "the job was withdrawn: $message"
     has_ticket=false
     enqueue
 }
@@ -266,10 +268,10 @@ trap 'cancelled 143' TERM
 if [[ -n $DISABLED_BECAUSE ]]; then
     hosted disabled "$DISABLED_BECAUSE"
 fi
-if [[ $PROOF_OUTCOME != success ]]; then
-    hosted unproven 'the artifact that proves which run this is could not be uploaded'
+if [[ $UPLOAD_OUTCOME != success ]]; then
+    hosted unproven 'the artifact with the run identity could not be uploaded'
 fi
 while ((SECONDS < MAX_WAIT_SECONDS)); do
     if $has_ticket; then take; else enqueue; fi
 done
-hosted too-long "no runners within $(words "$MAX_WAIT_SECONDS")"
+hosted too-long "no runners within $(duration "$MAX_WAIT_SECONDS")"

@@ -1,7 +1,7 @@
-//! What was typed: the command line, parsed into values that cannot be wrong.
+//! The command line, parsed into validated values.
 //!
-//! Owns every word of the help; the longer ones stand in `texts`. Does nothing; `commands` says
-//! what each command means.
+//! Responsible for the help; its longer texts are in `texts`. Not responsible for what a command
+//! does.
 
 mod texts;
 
@@ -19,10 +19,11 @@ use uuid::Uuid;
 use self::texts::*;
 use crate::client::Job;
 
-/// The variable that the API token is taken from, and nothing else.
+/// The environment variable that holds the API token. There is no option for it: every account of
+/// a host can read a command line.
 pub const API_TOKEN_VARIABLE: &str = "SERVO_CI_MONITOR_API_TOKEN";
 
-/// Everything that can be typed.
+/// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "ci-runners",
@@ -43,35 +44,35 @@ pub struct Cli {
 /// One of the commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Put a job in line and print its ticket
+    /// Enqueue a job and print its ticket
     #[command(long_about = ENQUEUE_ABOUT, after_long_help = help_end(ENQUEUE_EXAMPLES))]
     Enqueue(Enqueue),
-    /// Ask once for the runners of a job that is in line
+    /// Ask once for the runners of a job that was enqueued
     #[command(long_about = TAKE_ABOUT, after_long_help = help_end(TAKE_EXAMPLES))]
     Take(Take),
-    /// Put a job in line, wait for its runners, and print their labels
+    /// Enqueue a job, wait for its runners, and print their labels
     #[command(long_about = WAIT_ABOUT, after_long_help = help_end(WAIT_EXAMPLES))]
     Wait(Wait),
-    /// Show how a queue or a monitor stands
+    /// Show the state of a queue or a monitor
     #[command(long_about = STATUS_ABOUT, after_long_help = help_end(STATUS_EXAMPLES))]
     Status(Status),
-    /// Try a queue out, as after a deployment: get runners, and be refused
+    /// Test a deployment: get runners, and be refused where that is right
     #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES))]
     SelfTest(SelfTest),
 }
 
-/// Which job is meant, and which queue.
+/// The options that describe a job and its queue.
 #[derive(Debug, Args)]
 pub struct JobArgs {
     /// The base URL of the queue
     #[arg(long, value_name = "URL")]
     pub queue: BaseUrl,
 
-    /// The profile: the kind of runner that the job needs
+    /// The profile of the runners that the job needs
     #[arg(long, value_name = "KEY")]
     pub profile: ProfileKey,
 
-    /// How many runners it needs at once, 1 to 64 [default: 1]
+    /// How many runners the job needs at once, 1 to 64 [default: 1]
     #[arg(long, value_name = "N")]
     pub count: Option<Count>,
 
@@ -83,13 +84,13 @@ pub struct JobArgs {
     #[arg(long, value_name = "N")]
     pub run_id: RunId,
 
-    /// The name of the job, which no other job may have [default: a random UUID]
+    /// The name of the job, unique among all jobs [default: a random UUID]
     #[arg(long, value_name = "ID")]
     pub unique_id: Option<UniqueId>,
 }
 
 impl JobArgs {
-    /// The job that is meant, with a name of its own if none was typed.
+    /// The job, with a random name if the command line has none.
     pub fn job(&self) -> Job {
         Job {
             unique_id: self.unique_id.clone().unwrap_or_else(random_unique_id),
@@ -101,7 +102,7 @@ impl JobArgs {
     }
 }
 
-/// A name that no other job has.
+/// A random name for a job.
 pub fn random_unique_id() -> UniqueId {
     let name: Result<UniqueId, InvalidValue> = Uuid::new_v4().to_string().parse();
     name.expect("a UUID has the form of a unique_id")
@@ -126,7 +127,7 @@ pub struct Take {
     #[arg(long, value_name = "URL")]
     pub queue: BaseUrl,
 
-    /// The name that the job was enqueued with
+    /// The name of the job
     #[arg(long, value_name = "ID")]
     pub unique_id: UniqueId,
 
@@ -148,7 +149,7 @@ pub struct Wait {
     #[command(flatten)]
     pub job: JobArgs,
 
-    /// How long to wait before giving up: seconds, or such as 90s, 15m, 1h
+    /// How long to wait before giving up: seconds, or for example 90s, 15m, 1h
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     pub max_wait: Duration,
 
@@ -172,7 +173,7 @@ pub struct SelfTest {
     #[arg(long, value_name = "N", default_value = "2")]
     pub count: Count,
 
-    /// The repository that the jobs claim to be for
+    /// The repository that the jobs are enqueued for
     #[arg(
         long,
         value_name = "OWNER/REPO",
@@ -184,21 +185,21 @@ pub struct SelfTest {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
     pub max_wait: Duration,
 
-    /// Try only this; may be given several times
+    /// Run only this scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<Scenario>,
 }
 
-/// What `ci-runners self-test` tries.
+/// A scenario of `ci-runners self-test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// A job gets a runner
     One,
-    /// The same job gets the same runner again, and the next job another one
+    /// A repeated take returns the same runner, and the next job gets another
     Again,
     /// A job gets several runners at once
     Several,
-    /// A job that no server could ever serve is refused
+    /// A job that no server can satisfy is refused
     Unsatisfiable,
     /// A job with a wrong token is refused
     Unauthorised,
@@ -207,16 +208,16 @@ pub enum Scenario {
 /// `ci-runners status`
 #[derive(Debug, Args)]
 pub struct Status {
-    /// What to look at.
+    /// The daemon.
     #[command(flatten)]
     pub daemon: DaemonUrl,
 
-    /// Print the JSON as the daemon sends it
+    /// Print the dashboard as JSON, as the daemon sends it
     #[arg(long)]
     pub json: bool,
 }
 
-/// Exactly one daemon.
+/// The URL of exactly one daemon.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct DaemonUrl {
@@ -229,7 +230,7 @@ pub struct DaemonUrl {
     pub monitor: Option<BaseUrl>,
 }
 
-/// Takes any text as a secret: clap would repeat a value that it refuses.
+/// Accepts any text as a secret: clap would print a value that it refuses.
 fn secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
@@ -247,17 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_job_is_what_was_typed() {
+    fn the_options_describe_the_job() {
         let Command::Wait(wait) = parse(&format!("wait {JOB} --count 2 --unique-id x"))
             .unwrap()
             .command
         else {
-            panic!("that is `wait`");
+            panic!("expected `wait`");
         };
         assert_eq!(wait.job.queue.as_str(), "http://q/");
         assert_eq!(wait.max_wait, Duration::from_secs(3600));
@@ -272,16 +273,16 @@ mod tests {
     }
 
     #[test]
-    fn a_job_without_a_name_gets_one_of_its_own() {
+    fn a_job_without_a_name_gets_a_random_one() {
         let Command::Enqueue(enqueue) = parse(&format!("enqueue {JOB}")).unwrap().command else {
-            panic!("that is `enqueue`");
+            panic!("expected `enqueue`");
         };
         assert_ne!(enqueue.job.job().unique_id, enqueue.job.job().unique_id);
         assert_eq!(enqueue.job.job().count, None);
     }
 
     #[test]
-    fn what_is_wrong_is_refused_with_status_2_and_named() {
+    fn a_wrong_option_is_named_and_the_exit_status_is_2() {
         for (line, part) in [
             ("enqueue", "--queue <URL>"),
             (
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_not_shown_whatever_it_looks_like() {
+    fn debug_output_does_not_contain_the_ticket() {
         for ticket in ["hunter2", "hunter2\n", "", "-hunter2"] {
             let ticket = format!("--ticket={ticket}");
             let line = [

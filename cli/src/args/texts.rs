@@ -1,10 +1,10 @@
-//! The longer texts of the help: what each command is for, and examples to copy.
+//! The longer texts of the help: the purpose of each command, and examples.
 //!
-//! One line that says what an option means stands with the option.
+//! The line that describes an option is with the option, in `args`.
 
 use crate::exit::MEANINGS;
 
-/// What every long help ends with: examples, then what the statuses mean.
+/// The end of every long help: examples, and the meaning of each exit status.
 pub(super) fn help_end(examples: &str) -> String {
     format!("{examples}\n\n{MEANINGS}")
 }
@@ -12,13 +12,13 @@ pub(super) fn help_end(examples: &str) -> String {
 pub(super) const LONG_ABOUT: &str = "\
 Gets runners for GitHub Actions jobs from a queue in front of your own CI servers.
 
-Every server has a monitor, which keeps a pool of fresh, single-use runners. One queue stands in \
-front of all of them, like the one line for all tills in a good supermarket: a job is enqueued, \
-which gives it a ticket, and takes the next runner that becomes free on any server. The label \
-that a take returns is what the job's workflow puts in `runs-on`.
+Every server has a monitor, which keeps a pool of single-use runners. One queue in front of all \
+servers assigns them to jobs: a job is enqueued, which returns a ticket, and with its ticket takes \
+the next runner that becomes idle on any server. The label that a take returns is the value for \
+`runs-on` in the job's workflow.
 
-The API token of the queue is taken from the variable SERVO_CI_MONITOR_API_TOKEN only, never from \
-the command line, which everybody on a host can read.";
+The API token of the queue is read from the variable SERVO_CI_MONITOR_API_TOKEN only, never from \
+the command line, because every account of a host can read a command line.";
 
 pub(super) const TOP_EXAMPLES: &str = "\
 Examples:
@@ -26,21 +26,20 @@ Examples:
     label=$(ci-runners wait --queue https://queue.example.org --profile linux \\
       --repo servo/servo --run-id 123)
 
-  See who waits for what:
+  Show the waiting jobs and the servers:
     ci-runners status --queue https://queue.example.org
 
 `ci-runners <command> --help` explains a command.";
 
 pub(super) const ENQUEUE_ABOUT: &str = "\
-Puts a job in line and prints its ticket.
+Enqueues a job and prints its ticket.
 
-The ticket is the job: whoever has it can take the job's runners, or give the job up, and a queue \
-that was restarted meanwhile puts the job back in its old place when it sees the ticket. So keep \
-it like a password. A job whose client does not ask for its runners for 30 seconds leaves the \
-line: go on with `take`, or use `wait`, which does both.
+Who has the ticket can take the job's runners and withdraw the job, so keep it like a password. A \
+queue that was restarted restores the job at its position when it receives the ticket. A job whose \
+client does not ask for its runners for 30 seconds is abandoned: continue with `take`, or use \
+`wait`, which does both.
 
-The same command again with the same --unique-id changes nothing and prints a ticket that is as \
-good.";
+Repeating the command with the same --unique-id changes nothing and prints an equivalent ticket.";
 
 pub(super) const ENQUEUE_EXAMPLES: &str = "\
 Examples:
@@ -48,7 +47,7 @@ Examples:
   ci-runners enqueue --queue http://127.0.0.1:8002 --profile linux \\
     --repo servo/servo --run-id 123 --unique-id job-1
 
-  Two runners at once, and the name that was made up for the job:
+  Two runners at once, with a random name for the job:
   ci-runners enqueue --queue http://127.0.0.1:8002 --profile linux --count 2 \\
     --repo servo/servo --run-id 123 --json
 
@@ -57,12 +56,12 @@ The same with curl:
     'http://127.0.0.1:8002/profile/linux/enqueue?unique_id=job-1&qualified_repo=servo/servo&run_id=123'";
 
 pub(super) const TAKE_ABOUT: &str = "\
-Asks once for the runners of a job that is in line.
+Asks once for the runners of a job that was enqueued.
 
 Prints the runners as JSON, as the queue sends them: an object, or an array if the job was \
-enqueued with --count. Each has its \"label\", for `runs-on`, and the \"server\" it is on. Asking \
-again gives the same runners. If the job's turn has not come, says where it stands, on standard \
-error, and ends with status 6: ask again after the time it names.";
+enqueued with --count. Each has a \"label\", the value for `runs-on`, and the \"server\" that it \
+is on. Repeating the command returns the same runners. If the job still waits, its position is \
+printed to standard error and the exit status is 6: repeat the command after the time printed.";
 
 pub(super) const TAKE_EXAMPLES: &str = "\
 Examples:
@@ -75,11 +74,11 @@ The same with curl:
     http://127.0.0.1:8002/take/job-1";
 
 pub(super) const WAIT_ABOUT: &str = "\
-Puts a job in line, waits for its runners, and prints their labels, one a line.
+Enqueues a job, waits for its runners, and prints their labels, one per line.
 
-Where the job stands is said on standard error: in one line that changes, on a terminal. The \
-queue may be restarted meanwhile, or be out of reach for a while: the job keeps its place. Ctrl-C, \
-and the end of --max-wait, withdraw the job, so that nobody waits behind it for nothing.";
+The position of the job is printed to standard error; on a terminal, in one line that is updated. \
+The queue may be restarted or unreachable meanwhile: the job keeps its position. Ctrl-C and the end \
+of --max-wait withdraw the job, so that it does not delay other jobs.";
 
 pub(super) const WAIT_EXAMPLES: &str = "\
 Examples:
@@ -92,12 +91,12 @@ Examples:
   echo \"runs-on=$label\" >> \"$GITHUB_OUTPUT\"";
 
 pub(super) const SELF_TEST_ABOUT: &str = "\
-Tries a queue out, as after a deployment: gets one runner, gets it again and then another, gets \
-several at once, asks for what no server has, and asks with a wrong token. Says of each what it \
-saw, and ends with 0 only if all went as it should.
+Tests a deployment: gets one runner, gets it again and then another, gets several at once, asks for \
+a profile that no server has, and asks with a wrong token. Prints the result of each scenario; the \
+exit status is 0 only if all passed.
 
-Cleans up after itself: each job is withdrawn, and the runners that it had, whose labels have left \
-the queue, are destroyed by their servers, which make new ones. No workflow runs on them.";
+Every job is withdrawn at the end of its scenario. Runners whose labels were returned are destroyed \
+by their monitors and replaced. No workflow runs on them.";
 
 pub(super) const SELF_TEST_EXAMPLES: &str = "\
 Examples:
@@ -106,8 +105,8 @@ Examples:
   ci-runners self-test --queue http://127.0.0.1:8002 --profile linux --scenario one";
 
 pub(super) const STATUS_ABOUT: &str = "\
-Shows how a queue or a monitor stands: who waits for what and why, which servers answer, what \
-each runner is doing. Needs no token.";
+Shows the state of a queue or a monitor. A queue: the waiting jobs and the reason why each waits, \
+and the health of the servers. A monitor: the status of each runner. Needs no token.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,7 @@
-//! Why a call did not succeed, and whether it is worth making again.
+//! Why a call failed, and whether it may succeed later.
 //!
-//! Owns how a refusal is read. What is repeated of it is fit for a terminal and not long.
+//! Responsible for parsing error responses. Their texts are shortened and stripped of control
+//! characters, because they are printed on terminals.
 
 use std::time::Duration;
 
@@ -9,87 +10,87 @@ use serde::Deserialize;
 
 use crate::output::printable;
 
-/// Longest sentence of a daemon that is repeated, in characters.
+/// The longest message of a daemon that is printed, in characters.
 const MESSAGE_MAX: usize = 400;
-/// Longest code of a daemon that is repeated, in characters.
+/// The longest code of a daemon that is printed, in characters.
 const CODE_MAX: usize = 40;
 
-/// Why a call did not succeed. Each text is a fragment that follows "failed to".
+/// Why a call failed. Each text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// There was no answer, or it was not one of a queue or monitor.
+    /// There was no response, or it was not one of a queue or monitor.
     #[error("{0}")]
     Http(#[from] HttpError),
-    /// The answer was no.
+    /// The response has a status other than success.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(ErrorResponse),
 }
 
-/// A no, with its reason.
+/// A response with a status other than success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {message}{}", Self::in_brackets(.code))]
-pub struct Refusal {
-    /// What was asked for, as a fragment that follows "failed to".
+pub struct ErrorResponse {
+    /// What the call does, as a fragment that follows "failed to".
     pub call: &'static str,
     /// The HTTP status.
     pub status: StatusCode,
-    /// The stable code, as `shared::error::Code` lists them; empty if something else than a queue
-    /// or monitor answered.
+    /// The stable code, see `shared::error::Code`; empty if the response is not from a queue or
+    /// monitor, but from a proxy for example.
     pub code: String,
     /// One sentence for people.
     pub message: String,
-    /// When it is worth asking again, if that was said.
+    /// The `Retry-After` of the response.
     pub retry_after: Option<Duration>,
 }
 
 impl CallError {
-    /// Whether the same call may well succeed later.
+    /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Http(error) => error.is_transient(),
-            Self::Refused(refusal) => {
-                refusal.status.is_server_error()
+            Self::Refused(response) => {
+                response.status.is_server_error()
                     || matches!(
-                        refusal.status,
+                        response.status,
                         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
                     )
             }
         }
     }
 
-    /// The refusal, if that is what it is.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    /// The response, if there was one.
+    pub fn response(&self) -> Option<&ErrorResponse> {
         match self {
-            Self::Refused(refusal) => Some(refusal),
+            Self::Refused(response) => Some(response),
             Self::Http(_) => None,
         }
     }
 
-    /// The code of the refusal; empty if it is none.
+    /// The code of the response; empty if there is none.
     pub fn code(&self) -> &str {
-        self.refusal().map_or("", |refusal| &refusal.code)
+        self.response().map_or("", |response| &response.code)
     }
 }
 
-impl Refusal {
-    /// Reads the refusal in an answer that is not a success.
-    pub fn of(call: &'static str, answer: &Answer) -> Self {
+impl ErrorResponse {
+    /// Parses a response that is not a success.
+    pub fn parse(call: &'static str, response: &Answer) -> Self {
         #[derive(Deserialize)]
         struct Body {
             code: String,
             message: String,
         }
-        // A proxy in front of the daemon knows nothing of codes.
-        let body = answer.json::<Body>().unwrap_or_else(|_| Body {
+        // The response of a proxy has neither.
+        let body = response.json::<Body>().unwrap_or_else(|_| Body {
             code: String::new(),
-            message: format!("the answer was {}", answer.status),
+            message: format!("the response was {}", response.status),
         });
         Self {
             call,
-            status: answer.status,
+            status: response.status,
             code: printable(&body.code, CODE_MAX),
             message: printable(&body.message, MESSAGE_MAX),
-            retry_after: answer.retry_after(),
+            retry_after: response.retry_after(),
         }
     }
 
@@ -105,9 +106,9 @@ impl Refusal {
 pub(crate) mod tests {
     use super::*;
 
-    /// A refusal with this status and code.
+    /// An error response with this status and code.
     pub(crate) fn refused(status: u16, code: &str, retry_after: Option<u64>) -> CallError {
-        CallError::Refused(Refusal {
+        CallError::Refused(ErrorResponse {
             call: "take a runner",
             status: StatusCode::from_u16(status).unwrap(),
             code: code.into(),
@@ -116,7 +117,7 @@ pub(crate) mod tests {
         })
     }
 
-    /// A queue that is not there.
+    /// The error when nothing listens at the queue's address.
     pub(crate) fn unreachable() -> CallError {
         CallError::Http(HttpError::Unreachable {
             target: "http://queue/".into(),
@@ -125,7 +126,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_was_asked_for_and_why_not() {
+    fn an_error_response_names_the_call_and_the_reason() {
         assert_eq!(
             refused(404, "unknown_job", None).to_string(),
             "take a runner: because (unknown_job)"
@@ -134,7 +135,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_worth_another_call() {
+    fn transient_are_missing_responses_server_errors_and_rate_limits() {
         for (error, expected) in [
             (unreachable(), true),
             (refused(503, "not_ready", Some(1)), true),

@@ -1,20 +1,20 @@
-//! The calls at a queue and at a monitor, as anybody could make them with curl.
+//! HTTP calls to a queue and a monitor, the same that curl can make.
 //!
-//! - `queue`: the calls of a job, one function each
-//! - `dashboard`: how a daemon stands
-//! - `answer`: what the answers mean
-//! - `error`: why there was none, or a refusal
+//! - `queue`: the calls of a job
+//! - `dashboard`: the dashboard of a daemon
+//! - `response`: what a take returns
+//! - `error`: why a call failed
 //!
-//! Nothing in here waits for a better answer, or asks twice: `commands` decides that.
+//! Not responsible for waiting or for repeating a call until it succeeds; `commands` is.
 
-mod answer;
 mod dashboard;
 mod error;
 mod queue;
+mod response;
 
-pub use answer::{Taken, Waiting};
 pub use dashboard::dashboard;
 #[cfg(test)]
 pub(crate) use error::tests;
-pub use error::{CallError, Refusal};
-pub use queue::{Job, QueueClient, Take};
+pub use error::{CallError, ErrorResponse};
+pub use queue::{Job, QueueClient};
+pub use response::{Take, Taken, Waiting};

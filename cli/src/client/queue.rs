@@ -1,7 +1,7 @@
-//! The calls of a job at the queue: enqueue, take, look, withdraw.
+//! The calls of a job to the queue: enqueue, take, status, withdraw.
 //!
-//! Owns their addresses, headers and limits. Tickets and tokens travel in `Authorization`, never in
-//! an address, where logs would keep them.
+//! Responsible for their URLs, headers and limits. Tickets and tokens are sent in `Authorization`,
+//! never in a URL, because proxies log URLs.
 
 use std::time::Duration;
 
@@ -13,38 +13,27 @@ use shared::{
     wire::JobStatus,
 };
 
-use super::{CallError, Refusal, Taken, Waiting};
+use super::{CallError, ErrorResponse, Take, Taken, Waiting};
 
-/// How much longer than it was asked to be held a take may last.
+/// How much longer than its hold time a take may last.
 const HOLD_GRACE: Duration = Duration::from_secs(10);
-/// The longest ticket, in bytes; they have some 500.
+/// The longest ticket, in bytes; a usual one has some 500.
 const TICKET_LENGTH_MAX: usize = 16 * 1024;
 
-/// A job, as it is enqueued.
+/// A job to enqueue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// Its name, which nothing else may have.
+    /// Its name, which no other job may have.
     pub unique_id: UniqueId,
-    /// The kind of runner it needs.
     pub profile_key: ProfileKey,
-    /// How many it needs at once; none is one, but then the answer to a take is no array.
+    /// How many runners it needs at once. `None` means one, and a take then returns an object
+    /// instead of an array.
     pub count: Option<Count>,
-    /// The repository it is for.
     pub qualified_repo: QualifiedRepo,
-    /// The workflow run it is for.
     pub run_id: RunId,
 }
 
-/// What came of a take.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Take {
-    /// The job's runners.
-    Runners(Taken),
-    /// Not yet.
-    Waiting(Waiting),
-}
-
-/// A queue, and how to reach it. Not `Send`; a clone is cheap.
+/// A client of one queue. Not `Send`; a clone is cheap.
 #[derive(Clone)]
 pub struct QueueClient {
     client: Client,
@@ -52,18 +41,18 @@ pub struct QueueClient {
 }
 
 impl QueueClient {
-    /// The queue at `base_url`.
+    /// A client of the queue at `base_url`.
     pub fn new(client: Client, base_url: BaseUrl) -> Self {
         Self { client, base_url }
     }
 
-    /// Puts `job` in line and returns its ticket. Harmless to repeat.
+    /// Enqueues `job` and returns its ticket. Idempotent.
     ///
     /// # Errors
-    /// As [`CallError`] says.
+    /// See [`CallError`].
     pub async fn enqueue(&self, job: &Job, api_token: &Secret) -> Result<Secret, CallError> {
-        // Nothing in here needs escaping: the form of each value allows only what may stand in a
-        // URL.
+        // Nothing here needs escaping: each value was parsed, and consists of characters that a URL
+        // may contain.
         let count = job
             .count
             .map_or_else(String::new, |count| format!("/{count}"));
@@ -73,17 +62,20 @@ impl QueueClient {
         ));
         let mut call = Call::new(Method::POST, &url);
         call.body_max = TICKET_LENGTH_MAX;
-        let answer = self.call(call, api_token).await?;
-        match answer.status {
-            StatusCode::OK => Ok(ticket(&answer)?),
-            _ => Err(CallError::Refused(Refusal::of("enqueue the job", &answer))),
+        let response = self.call(call, api_token).await?;
+        match response.status {
+            StatusCode::OK => Ok(ticket(&response)?),
+            _ => Err(CallError::Refused(ErrorResponse::parse(
+                "enqueue the job",
+                &response,
+            ))),
         }
     }
 
-    /// Asks for the runners of a job; the answer may be held for `hold`. Harmless to repeat.
+    /// Asks for the runners of a job; the queue may hold the response for `hold`. Idempotent.
     ///
     /// # Errors
-    /// As [`CallError`] says; to wait is none.
+    /// See [`CallError`]. That the job still waits is not an error.
     pub async fn take(
         &self,
         unique_id: &UniqueId,
@@ -96,56 +88,59 @@ impl QueueClient {
         if !hold.is_zero() {
             call = call.header("prefer", format!("wait={}", hold.as_secs()));
         }
-        let answer = self.call(call, ticket).await?;
-        if answer.status == StatusCode::OK {
-            return Ok(Take::Runners(Taken::of(&answer)?));
+        let response = self.call(call, ticket).await?;
+        if response.status == StatusCode::OK {
+            return Ok(Take::Runners(Taken::parse(&response)?));
         }
-        let refusal = Refusal::of("take the job's runners", &answer);
-        if refusal.code == "waiting" {
-            return Ok(Take::Waiting(Waiting::of(&answer)));
+        let error = ErrorResponse::parse("take the job's runners", &response);
+        if error.code == "waiting" {
+            return Ok(Take::Waiting(Waiting::parse(&response)));
         }
-        Err(CallError::Refused(refusal))
+        Err(CallError::Refused(error))
     }
 
-    /// How a job stands. Does not count as its client being there.
+    /// The status of a job. Unlike a take it does not tell the queue that the client is present.
     ///
     /// # Errors
-    /// As [`CallError`] says.
-    pub async fn look(
+    /// See [`CallError`].
+    pub async fn status(
         &self,
         unique_id: &UniqueId,
         bearer: &Secret,
     ) -> Result<JobStatus, CallError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
-        let answer = self.call(Call::new(Method::GET, &url), bearer).await?;
-        match answer.status {
-            StatusCode::OK => Ok(answer.json()?),
-            _ => Err(CallError::Refused(Refusal::of("look at the job", &answer))),
+        let response = self.call(Call::new(Method::GET, &url), bearer).await?;
+        match response.status {
+            StatusCode::OK => Ok(response.json()?),
+            _ => Err(CallError::Refused(ErrorResponse::parse(
+                "get the status of the job",
+                &response,
+            ))),
         }
     }
 
-    /// Gives a job up, with its ticket or with the API token. Whatever was reserved for it is
-    /// released. A job that the queue does not know is given up already.
+    /// Withdraws a job, authorised by its ticket or by the API token. Runners that are reserved for
+    /// it are released. Succeeds for a job that the queue does not know.
     ///
     /// # Errors
-    /// As [`CallError`] says.
+    /// See [`CallError`].
     pub async fn withdraw(&self, unique_id: &UniqueId, bearer: &Secret) -> Result<(), CallError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
         let mut call = Call::new(Method::DELETE, &url);
         call.timeout = Duration::from_secs(3);
-        let answer = self.call(call, bearer).await?;
-        if answer.status.is_success() {
+        let response = self.call(call, bearer).await?;
+        if response.status.is_success() {
             return Ok(());
         }
-        let refusal = Refusal::of("withdraw the job", &answer);
-        match refusal.code.as_str() {
+        let error = ErrorResponse::parse("withdraw the job", &response);
+        match error.code.as_str() {
             "unknown_job" => Ok(()),
-            _ => Err(CallError::Refused(refusal)),
+            _ => Err(CallError::Refused(error)),
         }
     }
 
-    /// Every call of a job may arrive twice without harm, and wants to know why it is refused: the
-    /// queue leaves the bodies of some refusals empty for those who do not ask for JSON.
+    /// Sends a call with what all calls have in common: one retry, because they are idempotent, and
+    /// `Accept`, because without it some error responses of the queue have no body.
     async fn call(&self, mut call: Call<'_>, bearer: &Secret) -> Result<Answer, HttpError> {
         call.bearer = Some(bearer);
         call.retry = Retry::Once;
@@ -154,14 +149,14 @@ impl QueueClient {
     }
 }
 
-/// The ticket in an answer; anything that could not be sent back in a header is none.
-fn ticket(answer: &Answer) -> Result<Secret, HttpError> {
-    let text = answer.text()?.trim();
+/// The ticket in a response. A text that cannot be sent in a header is not a ticket.
+fn ticket(response: &Answer) -> Result<Secret, HttpError> {
+    let text = response.text()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(Secret::new(text));
     }
     Err(HttpError::Malformed {
         target: "the queue".into(),
-        cause: "that is no ticket".into(),
+        cause: "it is not a ticket".into(),
     })
 }

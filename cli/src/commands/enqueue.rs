@@ -1,4 +1,4 @@
-//! `ci-runners enqueue`: puts a job in line and prints its ticket.
+//! `ci-runners enqueue`: enqueues a job and prints its ticket.
 
 use http_client::Client;
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// When the queue refuses or cannot be asked, or nobody reads the ticket.
+/// When the queue refuses the job or is unreachable, or the ticket cannot be printed.
 pub async fn enqueue(args: &Enqueue, api_token: &Secret) -> Result<Exit, Failure> {
     let job = args.job.job();
     let queue = QueueClient::new(Client::new(), args.job.queue.clone());
@@ -24,7 +24,7 @@ pub async fn enqueue(args: &Enqueue, api_token: &Secret) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// What is printed: the one place where a ticket is shown, because it was asked for.
+/// The output. The only place that exposes a ticket, because printing it is the command's purpose.
 fn text(job: &Job, ticket: &Secret, is_json: bool) -> String {
     if is_json {
         json!({"unique_id": job.unique_id, "ticket": ticket.expose()}).to_string()

@@ -1,8 +1,8 @@
 //! What each command does, one module each.
 //!
-//! - `enqueue`, `take`, `wait`: a job's way to its runners
-//! - `self_test`: whether a queue does what it should
-//! - `status`: how a daemon stands
+//! - `enqueue`, `take`, `wait`: get the runners of a job
+//! - `self_test`: tests a deployment
+//! - `status`: shows a dashboard
 //!
 //! Each takes its arguments and returns the exit status.
 
@@ -20,10 +20,10 @@ use crate::{
     failure::Failure,
 };
 
-/// Does what was asked for.
+/// Runs one command.
 ///
 /// # Errors
-/// When that fails; `Failure::exit` says how the command then ends.
+/// When it fails; `Failure::exit` has the exit status.
 pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Failure> {
     match command {
         Command::Enqueue(args) => enqueue::enqueue(&args, &api_token(environment)?).await,

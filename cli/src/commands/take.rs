@@ -15,7 +15,7 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// When the queue refuses or cannot be asked, or nobody reads the runners.
+/// When the queue refuses the take or is unreachable, or the runners cannot be printed.
 pub async fn take(args: &args::Take) -> Result<Exit, Failure> {
     let queue = QueueClient::new(Client::new(), args.queue.clone());
     let taken = queue
@@ -27,8 +27,9 @@ pub async fn take(args: &args::Take) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Take::Waiting(waiting) => {
-            let (place, after) = (waiting.words(), format::duration(waiting.retry_after));
-            output::note(&format!("waiting: {place}; ask again in {after}"));
+            let position = waiting.position_text();
+            let after = format::duration(waiting.retry_after);
+            output::note(&format!("waiting: {position}; retry in {after}"));
             Ok(Exit::NotYet)
         }
     }

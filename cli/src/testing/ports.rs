@@ -1,23 +1,22 @@
-//! Ports for processes that have to be told theirs before they start.
+//! Free ports, for processes whose ports must be known before they start.
 
 use std::{
     net::TcpListener,
     sync::atomic::{AtomicU16, Ordering},
 };
 
-/// Below the range that systems take the ports of outgoing connections from, so that none of the
-/// many connections of other tests gets one of these.
+/// Below the ephemeral port range, so that no outgoing connection of another test gets one of these.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
-/// Ports that nobody listens on, each given out once in this process.
+/// Ports on which nothing listens. Each is returned once in this process.
 pub fn free_ports<const N: usize>() -> [u16; N] {
     [(); N].map(|()| free_port())
 }
 
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test processes that run at the same time begin at different places.
+    // Test processes that run at the same time begin at different ports.
     let start = (std::process::id() % u32::from(COUNT)) as u16;
     let offset = |index: u16| (u32::from(start) + u32::from(index)) % u32::from(COUNT);
     loop {

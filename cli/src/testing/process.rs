@@ -1,4 +1,4 @@
-//! Runs programs and watches what they print.
+//! Runs programs and reads what they print.
 
 use std::{
     ffi::OsStr,
@@ -6,43 +6,43 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdout, Command},
     time::timeout,
 };
 
-use super::{API_TOKEN, PATIENCE};
+use super::{API_TOKEN, TIMEOUT};
 
-/// How a command ended.
+/// A program that has exited.
 #[derive(Debug)]
-pub struct Ended {
-    /// Its status; none if a signal ended it.
+pub struct Finished {
+    /// The exit status; `None` if a signal ended the process.
     pub status: Option<i32>,
-    /// All that it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// All that it said to standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// A command that runs.
-pub struct Started {
+/// A program that runs.
+pub struct Running {
     /// The process.
     pub child: Child,
-    /// What it prints, line by line.
-    pub stdout: Lines<BufReader<ChildStdout>>,
-    /// What it says, line by line.
-    pub stderr: Lines<BufReader<ChildStderr>>,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
 }
 
-/// `executable` with these arguments, which are separated by blanks. Its environment has the API
-/// token, and no other variable that this workspace's programs read.
-pub fn command(executable: &str, arguments: &str) -> Command {
+/// A command that runs `executable` with these arguments, which are separated by blanks. Its
+/// environment has the API token, and no other variable that affects the programs of this workspace.
+pub fn command(executable: impl AsRef<OsStr>, arguments: &str) -> Command {
     let mut command = Command::new(executable);
     command
         .args(arguments.split_whitespace())
         .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
         .env_remove("CI_RUNNERS_TICKET")
         .env_remove("RUST_LOG")
+        // The width of the help.
+        .env_remove("COLUMNS")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -50,39 +50,78 @@ pub fn command(executable: &str, arguments: &str) -> Command {
     command
 }
 
-/// Runs `command` to its end.
+/// Runs `command` until it exits.
 ///
 /// # Panics
-/// When it does not end.
-pub async fn end_of(mut command: Command) -> Ended {
-    let output = timeout(PATIENCE, command.output()).await;
-    let output = output.expect("the command ends").unwrap();
-    Ended {
+/// When it does not exit within [`TIMEOUT`].
+pub async fn finish(mut command: Command) -> Finished {
+    let output = timeout(TIMEOUT, command.output()).await;
+    let output = output.expect("the command exits").unwrap();
+    Finished {
         status: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
-/// Starts `command`, to be watched while it runs.
-pub fn start(mut command: Command) -> Started {
+/// Runs `program` with these arguments until it exits, and returns its standard output.
+///
+/// # Panics
+/// When it fails.
+pub async fn stdout_of(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    let finished = finish(command).await;
+    finished.assert_status(0);
+    finished.stdout
+}
+
+/// Starts `command`.
+pub fn start(mut command: Command) -> Running {
     let mut child = command.spawn().unwrap();
-    Started {
+    Running {
         stdout: BufReader::new(child.stdout.take().unwrap()).lines(),
         stderr: BufReader::new(child.stderr.take().unwrap()).lines(),
         child,
     }
 }
 
-impl Started {
-    /// Reads what it says to standard error up to a line that contains `part`, and returns that.
-    pub async fn says(&mut self, part: &str) -> String {
-        find(&mut self.stderr, part).await
+impl Finished {
+    /// Asserts the exit status.
+    #[track_caller]
+    pub fn assert_status(&self, status: i32) {
+        assert_eq!(self.status, Some(status), "{self:?}");
     }
 
-    /// Reads what it prints up to a line that contains `part`, and returns that.
-    pub async fn prints(&mut self, part: &str) -> String {
-        find(&mut self.stdout, part).await
+    /// Asserts the exit status and the whole standard output.
+    #[track_caller]
+    pub fn assert_exit(&self, status: i32, stdout: &str) {
+        self.assert_status(status);
+        assert_eq!(self.stdout, stdout, "{self:?}");
+    }
+
+    /// Asserts that standard output contains `part`.
+    #[track_caller]
+    pub fn assert_stdout_has(&self, part: &str) {
+        assert!(self.stdout.contains(part), "{part:?} is not in {self:?}");
+    }
+
+    /// Asserts that standard error contains `part`.
+    #[track_caller]
+    pub fn assert_stderr_has(&self, part: &str) {
+        assert!(self.stderr.contains(part), "{part:?} is not in {self:?}");
+    }
+}
+
+impl Running {
+    /// Reads standard error up to a line that contains `part`, and returns that line.
+    pub async fn expect_stderr(&mut self, part: &str) -> String {
+        expect_line(&mut self.stderr, part).await
+    }
+
+    /// Reads standard output up to a line that contains `part`, and returns that line.
+    pub async fn expect_stdout(&mut self, part: &str) -> String {
+        expect_line(&mut self.stdout, part).await
     }
 
     /// Sends it a signal, such as `INT`.
@@ -93,8 +132,8 @@ impl Started {
         assert!(sent.await.unwrap().success());
     }
 
-    /// Waits for its end; returns its status, and what it printed and said since it was last read.
-    pub async fn end(mut self) -> Ended {
+    /// Waits until it exits; returns what it printed since the last line that was expected.
+    pub async fn finish(mut self) -> Finished {
         let rest = async {
             let (mut stdout, mut stderr) = (String::new(), String::new());
             let (mut out, mut err) = (self.stdout.into_inner(), self.stderr.into_inner());
@@ -104,17 +143,17 @@ impl Started {
             );
             read_out.and(read_err).unwrap();
             let status: ExitStatus = self.child.wait().await.unwrap();
-            Ended {
+            Finished {
                 status: status.code(),
                 stdout,
                 stderr,
             }
         };
-        timeout(PATIENCE, rest).await.expect("the command ends")
+        timeout(TIMEOUT, rest).await.expect("the command exits")
     }
 }
 
-async fn find<R: tokio::io::AsyncBufRead + Unpin>(lines: &mut Lines<R>, part: &str) -> String {
+async fn expect_line<R: AsyncBufRead + Unpin>(lines: &mut Lines<R>, part: &str) -> String {
     let mut seen = Vec::new();
     let find = async {
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -123,17 +162,8 @@ async fn find<R: tokio::io::AsyncBufRead + Unpin>(lines: &mut Lines<R>, part: &s
             }
             seen.push(line);
         }
-        panic!("{part:?} never came, only {seen:#?}");
+        panic!("expected {part:?}, got only {seen:#?}");
     };
-    let found = timeout(PATIENCE, find).await;
-    found.unwrap_or_else(|_| panic!("{part:?} did not come in time"))
-}
-
-/// What `program` prints when it ends well.
-pub async fn text_of(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
-    let ended = end_of(command).await;
-    assert_eq!(ended.status, Some(0), "{ended:?}");
-    ended.stdout
+    let found = timeout(TIMEOUT, find).await;
+    found.unwrap_or_else(|_| panic!("{part:?} was not printed within {TIMEOUT:?}"))
 }

@@ -1,4 +1,4 @@
-//! `enqueue` and `take`.
+//! `ci-runners enqueue` and `ci-runners take`.
 
 use serde_json::{Value, json};
 
@@ -13,21 +13,24 @@ fn take_at(url: &str, unique_id: &str, ticket: &str) -> String {
     format!("take --queue {url} --unique-id {unique_id} --ticket {ticket}")
 }
 
+/// Takes until the job has its runners.
+async fn take_runners(take: &str) -> Finished {
+    wait_until("the job has its runners", async || {
+        run(take).await.status == Some(0)
+    })
+    .await;
+    run(take).await
+}
+
 #[actix_web::test]
-async fn a_ticket_takes_the_runner_of_its_job_again_and_again() {
-    let monitor = FakeMonitor::start();
-    monitor.free(5);
-    let queue = TestQueue::start(&monitor).await;
+async fn a_repeated_take_returns_the_same_runner() {
+    let (monitor, queue) = one_server().await;
+    monitor.add_idle(5);
     let enqueued = run(&enqueue_at(&queue.url, "--unique-id a")).await;
     assert_eq!((enqueued.status, enqueued.stderr.as_str()), (Some(0), ""));
     assert_eq!(enqueued.stdout.lines().count(), 1);
 
-    let take = take_at(&queue.url, "a", &enqueued.stdout);
-    until("the runner is taken", async || {
-        run(&take).await.status == Some(0)
-    })
-    .await;
-    let taken = run(&take).await;
+    let taken = take_runners(&take_at(&queue.url, "a", &enqueued.stdout)).await;
     assert_eq!(taken.stderr, "");
     let runner: Value = serde_json::from_str(&taken.stdout).unwrap();
     let expected = json!({"id": 5, "runner": {"id": 5}, "label": "runner:5",
@@ -36,36 +39,30 @@ async fn a_ticket_takes_the_runner_of_its_job_again_and_again() {
 
     let mut with_variable = ci_runners(&format!("take --queue {} --unique-id a", queue.url));
     with_variable.env("CI_RUNNERS_TICKET", enqueued.stdout.trim());
-    assert_eq!(end_of(with_variable).await.stdout, taken.stdout);
+    finish(with_variable).await.assert_exit(0, &taken.stdout);
 }
 
 #[actix_web::test]
-async fn enqueue_says_the_name_it_made_up() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
+async fn enqueue_with_json_prints_the_random_name() {
+    let (_monitor, queue) = one_server().await;
     let enqueued = run(&enqueue_at(&queue.url, "--json")).await;
-    let said: Value = serde_json::from_str(&enqueued.stdout).unwrap();
-    assert_eq!(said.as_object().unwrap().len(), 2);
-    let unique_id = said["unique_id"].as_str().unwrap();
-    assert_eq!(queue.jobs_in_line().await, [unique_id]);
-    let ticket = said["ticket"].as_str().unwrap();
+    let printed: Value = serde_json::from_str(&enqueued.stdout).unwrap();
+    assert_eq!(printed.as_object().unwrap().len(), 2);
+    let unique_id = printed["unique_id"].as_str().unwrap();
+    assert_eq!(queue.waiting_jobs().await, [unique_id]);
+    let ticket = printed["ticket"].as_str().unwrap();
     let waiting = run(&take_at(&queue.url, unique_id, ticket)).await;
-    assert_eq!(waiting.status, Some(6));
+    waiting.assert_status(6);
 }
 
 #[actix_web::test]
 async fn a_job_with_a_count_takes_an_array() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
+    let (monitor, queue) = one_server().await;
     let enqueued = run(&enqueue_at(&queue.url, "--unique-id a --count 2")).await;
-    monitor.free(1);
-    monitor.free(2);
-    let take = take_at(&queue.url, "a", &enqueued.stdout);
-    until("the runners are taken", async || {
-        run(&take).await.status == Some(0)
-    })
-    .await;
-    let runners: Value = serde_json::from_str(&run(&take).await.stdout).unwrap();
+    monitor.add_idle(1);
+    monitor.add_idle(2);
+    let taken = take_runners(&take_at(&queue.url, "a", &enqueued.stdout)).await;
+    let runners: Value = serde_json::from_str(&taken.stdout).unwrap();
     let labels: Vec<_> = runners
         .as_array()
         .unwrap()
@@ -76,27 +73,26 @@ async fn a_job_with_a_count_takes_an_array() {
 }
 
 #[actix_web::test]
-async fn a_job_whose_turn_has_not_come_says_where_it_stands() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
+async fn a_take_of_a_waiting_job_prints_its_position() {
+    let (_monitor, queue) = one_server().await;
     run(&enqueue_at(&queue.url, "--unique-id first")).await;
     let enqueued = run(&enqueue_at(&queue.url, "--unique-id second")).await;
-    let ended = run(&take_at(&queue.url, "second", &enqueued.stdout)).await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(6), ""));
-    assert_eq!(ended.stderr, "waiting: position 2; ask again in 1 s\n");
+    let taken = run(&take_at(&queue.url, "second", &enqueued.stdout)).await;
+    taken.assert_exit(6, "");
+    assert_eq!(taken.stderr, "waiting: position 2; retry in 1 s\n");
 }
 
 #[actix_web::test]
-async fn every_refusal_has_its_status_and_a_sentence() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
+async fn every_error_has_its_exit_status_and_a_sentence() {
+    let (_monitor, queue) = one_server().await;
     let ticket = run(&enqueue_at(&queue.url, "--unique-id a")).await.stdout;
-    for (words, status, part) in [
+    for (arguments, status, part) in [
         (
             enqueue_at(&queue.url, "--count 4"),
             4,
-            "failed to enqueue the job: all servers together",
+            "failed to enqueue the job: ",
         ),
+        (enqueue_at(&queue.url, "--count 4"), 4, "(unsatisfiable)"),
         (
             enqueue_at(&queue.url, "--unique-id a --count 2"),
             4,
@@ -105,8 +101,9 @@ async fn every_refusal_has_its_status_and_a_sentence() {
         (
             take_at(&queue.url, "b", &ticket),
             3,
-            "failed to take the job's runners: that ticket is for another job (wrong_ticket)",
+            "failed to take the job's runners: ",
         ),
+        (take_at(&queue.url, "b", &ticket), 3, "(wrong_ticket)"),
         (take_at(&queue.url, "a", "x"), 3, "(wrong_ticket)"),
         (
             enqueue_at("http://127.0.0.1:1", ""),
@@ -120,28 +117,26 @@ async fn every_refusal_has_its_status_and_a_sentence() {
         ),
         (enqueue_at("nowhere", ""), 2, "a base URL is"),
     ] {
-        let ended = run(&words).await;
-        assert_eq!(ended.status, Some(status), "{words}: {ended:?}");
-        assert_eq!(ended.stdout, "", "{words}");
-        assert!(ended.stderr.contains(part), "{part} is not in {ended:?}");
-        assert!(!ended.stderr.contains(ticket.trim()), "{ended:?}");
+        let finished = run(&arguments).await;
+        finished.assert_exit(status, "");
+        finished.assert_stderr_has(part);
+        assert!(!finished.stderr.contains(ticket.trim()), "{finished:?}");
     }
 }
 
 #[actix_web::test]
-async fn a_wrong_token_is_not_accepted_and_none_is_missed() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
+async fn a_wrong_or_missing_token_is_reported_and_not_printed() {
+    let (_monitor, queue) = one_server().await;
     for (token, status, part) in [
-        ("swordfish", 3, "failed to enqueue the job: that is not"),
+        ("swordfish", 3, "(wrong_token)"),
         ("", 2, "SERVO_CI_MONITOR_API_TOKEN is not set"),
     ] {
         let mut command = ci_runners(&enqueue_at(&queue.url, ""));
         command.env("SERVO_CI_MONITOR_API_TOKEN", token);
-        let ended = end_of(command).await;
-        assert_eq!((ended.status, ended.stdout.as_str()), (Some(status), ""));
-        assert!(ended.stderr.contains(part), "{ended:?}");
-        assert!(!ended.stderr.contains("swordfish"), "{ended:?}");
+        let finished = finish(command).await;
+        finished.assert_exit(status, "");
+        finished.assert_stderr_has(part);
+        assert!(!finished.stderr.contains("swordfish"), "{finished:?}");
     }
-    assert_eq!(queue.jobs_in_line().await, Vec::<String>::new());
+    assert_eq!(queue.waiting_jobs().await, Vec::<String>::new());
 }

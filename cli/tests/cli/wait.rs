@@ -1,6 +1,4 @@
-//! `wait`: in line until the runners are there, whatever happens meanwhile.
-
-use std::process::Stdio;
+//! `ci-runners wait`.
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -14,177 +12,145 @@ fn wait_at(queue: &TestQueue, more: &str) -> Command {
     ))
 }
 
-#[actix_web::test]
-async fn a_job_waits_and_gets_the_next_runner() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
+/// A `wait` that has printed its position, with the queue and its server.
+async fn waiting_job() -> (TestMonitor, TestQueue, Running) {
+    let (monitor, queue) = one_server().await;
     let mut waiting = start(wait_at(&queue, ""));
-    waiting.says("in line as a").await;
-    waiting.says("position 1").await;
-    monitor.free(5);
-    let ended = waiting.end().await;
-    assert_eq!(
-        (ended.status, ended.stdout.as_str()),
-        (Some(0), "runner:5\n")
-    );
+    waiting.expect_stderr("position 1").await;
+    (monitor, queue, waiting)
+}
+
+#[actix_web::test]
+async fn a_waiting_job_gets_the_next_runner() {
+    let (monitor, queue) = one_server().await;
+    let mut waiting = start(wait_at(&queue, ""));
+    waiting.expect_stderr("enqueued as a").await;
+    waiting.expect_stderr("position 1").await;
+    monitor.add_idle(5);
+    let finished = waiting.finish().await;
+    finished.assert_exit(0, "runner:5\n");
     assert!(
-        ended.stderr.ends_with("the runners are there\n"),
-        "{ended:?}"
+        finished.stderr.ends_with("the job has its runners\n"),
+        "{finished:?}"
     );
-    assert_eq!(monitor.reserved_for(), ["a"]);
+    assert_eq!(monitor.reservations(), ["a"]);
 }
 
 #[actix_web::test]
-async fn several_runners_have_a_label_on_each_line() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
-    monitor.free(1);
-    monitor.free(2);
-    let ended = end_of(wait_at(&queue, "--count 2")).await;
-    assert_eq!(
-        (ended.status, ended.stdout.as_str()),
-        (Some(0), "runner:1\nrunner:2\n")
-    );
+async fn the_labels_of_several_runners_are_printed_one_per_line() {
+    let (monitor, queue) = one_server().await;
+    monitor.add_idle(1);
+    monitor.add_idle(2);
+    let finished = finish(wait_at(&queue, "--count 2")).await;
+    finished.assert_exit(0, "runner:1\nrunner:2\n");
 }
 
 #[actix_web::test]
-async fn json_is_an_array_even_of_one_runner() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
-    monitor.free(5);
-    let ended = end_of(wait_at(&queue, "--json")).await;
-    let runners: Value = serde_json::from_str(&ended.stdout).unwrap();
+async fn json_is_an_array_also_for_one_runner() {
+    let (monitor, queue) = one_server().await;
+    monitor.add_idle(5);
+    let finished = finish(wait_at(&queue, "--json")).await;
+    let runners: Value = serde_json::from_str(&finished.stdout).unwrap();
     let expected = json!([{"id": 5, "runner": {"id": 5}, "label": "runner:5",
         "server": format!("{}/", monitor.url)}]);
     assert_eq!(runners, expected);
 }
 
 #[actix_web::test]
-async fn a_job_outlives_a_restart_of_the_queue() {
-    let monitor = FakeMonitor::start();
-    let mut queue = TestQueue::start(&monitor).await;
-    let mut waiting = start(wait_at(&queue, ""));
-    waiting.says("position 1").await;
+async fn a_waiting_job_survives_a_restart_of_the_queue() {
+    let (monitor, mut queue, mut waiting) = waiting_job().await;
     queue.stop().await;
-    waiting.says("Connection refused").await;
+    waiting.expect_stderr("Connection refused").await;
     queue.start_again().await;
-    monitor.free(5);
-    let ended = waiting.end().await;
-    assert_eq!(
-        (ended.status, ended.stdout.as_str()),
-        (Some(0), "runner:5\n")
-    );
+    monitor.add_idle(5);
+    let finished = waiting.finish().await;
+    finished.assert_exit(0, "runner:5\n");
     assert!(
-        !ended.stderr.contains("in line"),
-        "it was in line all the time: {ended:?}"
+        !finished.stderr.contains("enqueued"),
+        "its ticket is enough: {finished:?}"
     );
 }
 
 #[actix_web::test]
-async fn a_job_joins_as_soon_as_there_is_a_queue() {
-    let monitor = FakeMonitor::start();
-    let mut queue = TestQueue::start(&monitor).await;
+async fn a_job_is_enqueued_as_soon_as_the_queue_is_reachable() {
+    let (monitor, mut queue) = one_server().await;
     queue.stop().await;
     let mut waiting = start(wait_at(&queue, ""));
-    waiting.says("Connection refused").await;
-    monitor.free(5);
+    waiting.expect_stderr("Connection refused").await;
+    monitor.add_idle(5);
     queue.start_again().await;
-    let ended = waiting.end().await;
-    assert_eq!(
-        (ended.status, ended.stdout.as_str()),
-        (Some(0), "runner:5\n")
-    );
+    waiting.finish().await.assert_exit(0, "runner:5\n");
 }
 
 #[actix_web::test]
-async fn a_job_joins_again_if_its_ticket_is_worth_nothing_after_a_restart() {
-    let monitor = FakeMonitor::start();
-    let mut queue = TestQueue::start(&monitor).await;
-    let mut waiting = start(wait_at(&queue, ""));
-    waiting.says("position 1").await;
+async fn a_job_is_enqueued_again_if_the_queue_has_lost_its_key() {
+    let (monitor, mut queue, mut waiting) = waiting_job().await;
     queue.stop().await;
-    waiting.says("Connection refused").await;
+    waiting.expect_stderr("Connection refused").await;
     queue.lose_key();
     queue.start_again().await;
-    waiting.says("in line as a").await;
-    monitor.free(5);
-    let ended = waiting.end().await;
-    assert_eq!(
-        (ended.status, ended.stdout.as_str()),
-        (Some(0), "runner:5\n")
-    );
+    waiting.expect_stderr("enqueued as a").await;
+    monitor.add_idle(5);
+    waiting.finish().await.assert_exit(0, "runner:5\n");
 }
 
 #[actix_web::test]
 async fn a_signal_withdraws_the_job() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
-        let monitor = FakeMonitor::start();
-        let queue = TestQueue::start(&monitor).await;
-        let mut waiting = start(wait_at(&queue, ""));
-        waiting.says("position 1").await;
-        assert_eq!(queue.jobs_in_line().await, ["a"]);
+        let (_monitor, queue, waiting) = waiting_job().await;
+        assert_eq!(queue.waiting_jobs().await, ["a"]);
         waiting.signal(signal).await;
-        let ended = waiting.end().await;
-        assert_eq!((ended.status, ended.stdout.as_str()), (Some(status), ""));
-        assert_eq!(ended.stderr, format!("SIG{signal}: withdrawing the job\n"));
-        assert_eq!(queue.jobs_in_line().await, Vec::<String>::new());
+        let finished = waiting.finish().await;
+        finished.assert_exit(status, "");
+        let printed = format!("received SIG{signal}: withdrawing the job\n");
+        assert_eq!(finished.stderr, printed);
+        assert_eq!(queue.waiting_jobs().await, Vec::<String>::new());
     }
 }
 
 #[actix_web::test]
-async fn a_job_that_waited_too_long_is_withdrawn() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
-    let ended = end_of(wait_at(&queue, "--max-wait 1s")).await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(7), ""));
-    let said = "no runners within 1 s: withdrawing the job\n";
-    assert!(ended.stderr.ends_with(said), "{ended:?}");
-    assert_eq!(queue.jobs_in_line().await, Vec::<String>::new());
+async fn a_job_that_waits_longer_than_max_wait_is_withdrawn() {
+    let (_monitor, queue) = one_server().await;
+    let finished = finish(wait_at(&queue, "--max-wait 1s")).await;
+    finished.assert_exit(7, "");
+    let printed = "no runners within 1 s: withdrawing the job\n";
+    assert!(finished.stderr.ends_with(printed), "{finished:?}");
+    assert_eq!(queue.waiting_jobs().await, Vec::<String>::new());
 }
 
 #[actix_web::test]
-async fn a_job_that_was_withdrawn_by_somebody_else_ends() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
-    let mut waiting = start(wait_at(&queue, ""));
-    waiting.says("position 1").await;
+async fn a_job_that_another_client_withdraws_is_not_enqueued_again() {
+    let (_monitor, queue, waiting) = waiting_job().await;
     let url = format!("{}/job/a", queue.url);
-    text_of(
+    stdout_of(
         "curl",
         &["-sSf", "-X", "DELETE", "--oauth2-bearer", API_TOKEN, &url],
     )
     .await;
-    let ended = waiting.end().await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(4), ""));
-    assert!(ended.stderr.contains("(unknown_job)"), "{ended:?}");
+    let finished = waiting.finish().await;
+    finished.assert_exit(4, "");
+    finished.assert_stderr_has("(unknown_job)");
 }
 
 #[actix_web::test]
-async fn what_waiting_cannot_help_ends_at_once() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
-    let ended = end_of(wait_at(&queue, "--count 4")).await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(4), ""));
-    assert!(ended.stderr.contains("(unsatisfiable)"), "{ended:?}");
+async fn a_permanent_error_ends_the_wait_at_once() {
+    let (_monitor, queue) = one_server().await;
+    let finished = finish(wait_at(&queue, "--count 4")).await;
+    finished.assert_exit(4, "");
+    finished.assert_stderr_has("(unsatisfiable)");
 
     let mut command = wait_at(&queue, "");
     command.env("SERVO_CI_MONITOR_API_TOKEN", "swordfish");
-    let ended = end_of(command).await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(3), ""));
-    assert!(ended.stderr.contains("(wrong_token)"), "{ended:?}");
+    let finished = finish(command).await;
+    finished.assert_exit(3, "");
+    finished.assert_stderr_has("(wrong_token)");
 }
 
 #[actix_web::test]
-async fn labels_that_nobody_reads_are_no_fault() {
-    let monitor = FakeMonitor::start();
-    let queue = TestQueue::start(&monitor).await;
-    monitor.free(5);
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let mut command = wait_at(&queue, "");
-    command.stdout(Stdio::from(writer));
-    let output = command.spawn().unwrap().wait_with_output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.ends_with("the runners are there\n"), "{said}");
+async fn a_closed_standard_output_is_not_an_error() {
+    let (monitor, queue) = one_server().await;
+    monitor.add_idle(5);
+    let (status, stderr) = finish_with_closed_stdout(wait_at(&queue, "")).await;
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(stderr.ends_with("the job has its runners\n"), "{stderr}");
 }

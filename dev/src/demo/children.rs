@@ -1,15 +1,16 @@
-//! The processes that this one has started: the demo's runners.
+//! The child processes of this process, which are the demo's runners: waits for their exit, kills the
+//! rest.
 //!
-//! Owns their end. Only children of this very process are ever touched, each by its id, so that no
-//! runner of a real monitor on the same machine is met by mistake. Reads `/proc`, so Linux only.
+//! Only children of this process are ever signalled, so that no runner of a real monitor on the same
+//! machine is. Reads `/proc`, so Linux only.
 
 use std::{fs, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::time::{Instant, sleep};
 
-/// How often to look whether they are gone.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// The pause between two reads of `/proc`.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the system may take to remove a process that was killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -19,18 +20,20 @@ struct Process {
     pid: i32,
     parent_pid: i32,
     group_id: i32,
-    /// Whether it has ended, and only waits for its parent to take notice.
+    /// Whether it has exited and its parent has not waited for it yet.
     is_zombie: bool,
 }
 
-/// Waits until all children have ended by themselves, and kills those that have not within
-/// `timeout`, with all of their groups.
+/// Waits until all children have exited; after `timeout` kills the rest with their process groups.
 pub async fn end_all(timeout: Duration) {
     if are_gone_within(timeout).await {
         return;
     }
     for child in living() {
-        log::warn!("process {} has not ended by itself: killing it", child.pid);
+        log::warn!(
+            "runner process {} did not exit by itself; killing it",
+            child.pid
+        );
         kill(child);
     }
     are_gone_within(KILL_TIMEOUT).await;
@@ -42,14 +45,14 @@ async fn are_gone_within(timeout: Duration) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        sleep(LOOK_PAUSE).await;
+        sleep(POLL_INTERVAL).await;
     }
     true
 }
 
 fn kill(child: Process) {
-    // Fails if it has ended meanwhile, which is all that is wanted. Runners lead groups of their
-    // own; what has our own group must not take us along.
+    // Fails if it has exited meanwhile, which is fine. A runner leads a group of its own; the group of
+    // any other child includes this process.
     let _ = match Pid::from_raw(child.pid) {
         Some(pid) if child.group_id == child.pid => kill_process_group(pid, Signal::KILL),
         Some(pid) => kill_process(pid, Signal::KILL),
@@ -57,7 +60,7 @@ fn kill(child: Process) {
     };
 }
 
-/// The children of this process that have not ended.
+/// The children of this process that have not exited.
 fn living() -> Vec<Process> {
     let own_pid = i32::try_from(std::process::id()).unwrap_or_default();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -66,15 +69,15 @@ fn living() -> Vec<Process> {
             let name = entry.file_name();
             name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
         })
-        // A process may end between being listed and being read.
+        // A process may exit after it was listed.
         .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
         .filter_map(|stat| parse(&stat))
         .filter(|process| process.parent_pid == own_pid && !process.is_zombie)
         .collect()
 }
 
-/// Reads `<pid> (<name>) <state> <parent> <group> …`; see proc_pid_stat(5). The name may hold
-/// blanks and brackets itself.
+/// Reads `<pid> (<name>) <state> <parent> <group> …`; see proc_pid_stat(5). The name may contain
+/// blanks and brackets.
 fn parse(stat: &str) -> Option<Process> {
     let (pid, rest) = stat.split_once(' ')?;
     let (_, rest) = rest.rsplit_once(") ")?;
@@ -93,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_read_whatever_its_name_is() {
+    fn a_process_name_may_contain_blanks_and_brackets() {
         let process = |is_zombie| Process {
             pid: 7,
             parent_pid: 5,
@@ -108,9 +111,9 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_child_that_does_not_end_is_killed_with_its_group() {
+    async fn a_child_that_does_not_exit_is_killed_with_its_group() {
         use std::{io::Read, os::unix::process::CommandExt, process};
-        // No other test of this binary starts a process: all children are this one.
+        // No other test of this binary starts a process, so this is the only child.
         let mut child = process::Command::new("sh")
             .args(["-c", "sleep 1000 & wait"])
             .stdout(process::Stdio::piped())
@@ -120,7 +123,7 @@ mod tests {
         assert_eq!(living().len(), 1);
         end_all(Duration::ZERO).await;
         assert_eq!(living(), []);
-        // It ends only when the last process of the group has.
+        // Reaches the end only when the last process of the group has exited.
         let mut output = child.stdout.take().unwrap();
         output.read_to_end(&mut Vec::new()).unwrap();
         assert!(!child.wait().unwrap().success());

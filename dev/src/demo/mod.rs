@@ -1,26 +1,26 @@
-//! `ci-runners-dev demo`: queue, monitors, runners and a made-up GitHub at work, in one process but
-//! over real HTTP, with real child processes as runners.
+//! `ci-runners-dev demo`: a queue, two monitors, runners and an emulated GitHub at work, in one
+//! process but over HTTP, with child processes as runners.
 //!
-//! - `ports`, `folder`, `hosts`: where it listens, where its files are, what its settings say
-//! - `fleet`, `children`: starts and ends the daemons and the runners
-//! - `cast`, `burst`, `github`: which jobs there are, and how each goes its way
-//! - `board`, `pool`: shows what happens, and waits until all runners are there
-//! - `verdict`, `next_steps`: what is said at the end
+//! - `ports`, `data_dir`, `servers`: the addresses, files and settings of the demo
+//! - `daemons`, `children`: start and stop the daemons and the runners
+//! - `jobs`: the jobs that are sent; `run`: runs them; `workflow_job`: their part at GitHub
+//! - `progress`, `readiness`: show what happens, and wait until all runners are idle
+//! - `report`, `next_steps`: the summary, and what to try next
 //!
-//! This file owns the order of it all, and how it ends.
+//! This file is responsible for the order of it all, and for how the demo ends.
 
-mod board;
-mod burst;
-mod cast;
 mod children;
-mod fleet;
-mod folder;
-mod github;
-mod hosts;
+mod daemons;
+mod data_dir;
+mod jobs;
 mod next_steps;
-mod pool;
 mod ports;
-mod verdict;
+mod progress;
+mod readiness;
+mod report;
+mod run;
+mod servers;
+mod workflow_job;
 
 use std::{
     io::{self, IsTerminal},
@@ -36,137 +36,137 @@ use shared::settings::Environment;
 use tokio::time::timeout;
 
 use self::{
-    board::Board, cast::CAST, fleet::Fleet, folder::Folder, hosts::Addresses, ports::Ports,
+    daemons::Daemons, data_dir::DataDir, jobs::JOBS, ports::Ports, progress::Screen,
+    servers::Addresses,
 };
-use crate::{args::Demo, log};
+use crate::{args::Demo, log, own_executable};
 
-/// How long the runners may take to be there, at the start and after the burst.
-const FULL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the burst may take: some ten seconds, and much more on a busy machine.
-const BURST_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long it may take until all runners are idle, at the start and after the jobs.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long all jobs together may take: some ten seconds, and much more on a busy machine.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What is said when somebody asks for the end.
-const ENDING: &str = "\nEnding everything.";
+const STOPPING: &str = "\nStopping everything.";
 
-/// Runs the command. Ctrl-C after the summary is its proper end.
+/// Runs the command. Ctrl-C after the summary is its regular end.
 ///
 /// # Errors
-/// When something cannot be started or does not stay up.
+/// When a daemon cannot be started or ends by itself, or the runners do not become idle in time.
 pub async fn demo(args: &Demo, environment: &Environment) -> Result<Exit, Failure> {
-    let ports = Ports::chosen(args)?;
-    let folder = Folder::make(args.keep_data.as_deref())?;
-    log::to_file(environment, folder.log_file()?);
-    let stage = Stage {
-        board: Board::new(io::stdout().is_terminal() && output::is_watched()),
+    let ports = Ports::from_args(args)?;
+    let data_dir = DataDir::create(args.keep_data.as_deref())?;
+    log::to_file(environment, data_dir.create_log_file()?);
+    let demo = RunningDemo {
+        screen: Screen::new(io::stdout().is_terminal() && output::stderr_is_terminal()),
         addresses: Addresses::of(ports),
         executable: own_executable()?,
-        folder: folder.path(),
+        data_dir: data_dir.path(),
         client: Client::new(),
     };
-    let mut fleet = Fleet::start(stage.folder, ports, &stage.executable).await?;
-    let ended = attend(args, &stage, &mut fleet).await;
-    fleet.end().await;
-    ended
+    let mut daemons = Daemons::start(demo.data_dir, ports, &demo.executable).await?;
+    let result = run_until_stopped(args, &demo, &mut daemons).await;
+    daemons.stop().await;
+    result
 }
 
-/// Shows everything, for as long as the fleet holds and nobody asks for the end.
-async fn attend(args: &Demo, stage: &Stage<'_>, fleet: &mut Fleet) -> Result<Exit, Failure> {
+/// Runs the demo until it is complete, a signal arrives, a daemon ends or the output is closed.
+async fn run_until_stopped(
+    args: &Demo,
+    demo: &RunningDemo<'_>,
+    daemons: &mut Daemons,
+) -> Result<Exit, Failure> {
     let mut signal = pin!(next_signal());
-    let shown = tokio::select! {
-        shown = stage.show() => shown?,
+    let exit = tokio::select! {
+        exit = demo.run_jobs() => exit?,
         signal = &mut signal => {
             let signal = signal.map_err(Failure::Signals)?;
-            stage.board.take_bars_off();
-            stage.board.print(ENDING);
+            demo.screen.remove_bars();
+            demo.screen.print(STOPPING);
             return Ok(Exit::from(signal));
         }
-        failure = fleet.broken() => return Err(failure),
-        error = stage.board.closed() => return Err(error.into()),
+        failure = daemons.next_failure() => return Err(failure),
+        error = demo.screen.closed() => return Err(error.into()),
     };
     if args.exit {
-        return Ok(shown);
+        return Ok(exit);
     }
-    let steps = next_steps::next_steps(&stage.addresses, &stage.executable);
-    stage.board.print(&format!("\n{steps}"));
+    let steps = next_steps::next_steps(&demo.addresses, &demo.executable);
+    demo.screen.print(&format!("\n{steps}"));
     tokio::select! {
         signal = &mut signal => {
             signal.map_err(Failure::Signals)?;
-            stage.board.print(ENDING);
-            Ok(shown)
+            demo.screen.print(STOPPING);
+            Ok(exit)
         }
-        failure = fleet.broken() => Err(failure),
-        error = stage.board.closed() => Err(error.into()),
+        failure = daemons.next_failure() => Err(failure),
+        error = demo.screen.closed() => Err(error.into()),
     }
 }
 
-/// What the show needs to know.
-struct Stage<'a> {
-    board: Rc<Board>,
+/// A demo whose daemons run.
+struct RunningDemo<'a> {
+    screen: Rc<Screen>,
     addresses: Addresses,
     executable: PathBuf,
-    folder: &'a Path,
+    data_dir: &'a Path,
     client: Client,
 }
 
-impl Stage<'_> {
-    /// The show itself, up to the verdict.
-    async fn show(&self) -> Result<Exit, Failure> {
-        self.board.print(&self.opening());
-        self.until_full("at the start").await?;
-        let (jobs, elapsed) = (CAST.len(), format::short_duration(self.board.elapsed()));
-        self.board.print(&format!(
-            "All runners are idle after {elapsed}. Now {jobs} jobs come at once.\n"
+impl RunningDemo<'_> {
+    /// Waits for the runners, sends the jobs and prints the summary.
+    async fn run_jobs(&self) -> Result<Exit, Failure> {
+        self.screen.print(&self.introduction());
+        self.until_ready("at the start").await?;
+        let elapsed = format::short_duration(self.screen.elapsed());
+        let count = JOBS.len();
+        self.screen.print(&format!(
+            "All runners are idle after {elapsed}. Sending {count} jobs at once.\n"
         ));
-        let outcomes = timeout(BURST_TIMEOUT, burst::play(&self.addresses, &self.board)).await;
-        self.board.take_bars_off();
-        let outcomes =
-            outcomes.map_err(|_| self.too_slow("bring all jobs to an end", BURST_TIMEOUT))?;
-        let summary = verdict::summary(&CAST, &outcomes);
-        self.board.print(&format!("\n{summary}\n"));
-        self.until_full("again after the burst").await?;
+        let outcomes = timeout(JOBS_TIMEOUT, run::run_all(&self.addresses, &self.screen)).await;
+        self.screen.remove_bars();
+        let outcomes = outcomes.map_err(|_| self.timed_out("finish all jobs", JOBS_TIMEOUT))?;
+        let summary = report::summary(&JOBS, &outcomes);
+        self.screen.print(&format!("\n{summary}\n"));
+        self.until_ready("again after the jobs").await?;
 
-        let problems = verdict::problems(&CAST, &outcomes);
+        let problems = report::problems(&JOBS, &outcomes);
         if problems.is_empty() {
-            let all = "Everything went as it should, and the pools are full again.";
-            self.board.print(all);
+            self.screen
+                .print("All jobs ended as expected, and all runners are idle again.");
             return Ok(Exit::Done);
         }
         for problem in problems {
-            self.board.print(&format!("Not as it should: {problem}"));
+            self.screen.print(&format!("Not as expected: {problem}"));
         }
         Ok(Exit::Failed)
     }
 
-    fn opening(&self) -> String {
-        let (folder, github) = (self.folder.display(), &self.addresses.github);
+    fn introduction(&self) -> String {
+        let (data_dir, github) = (self.data_dir.display(), &self.addresses.github);
         let (queue, [a, b]) = (&self.addresses.queue, &self.addresses.monitors);
         format!(
             "\
 Started, in this process:
-  a made-up GitHub       {github}
-  the monitor of host a  {a}  settings: {folder}/a/monitor.toml
-  the monitor of host b  {b}  settings: {folder}/b/monitor.toml
-  the queue              {queue}  log of all: {folder}/demo.log
-Host a keeps 2 linux runners, host b 1 linux and 1 macos runner; each is a process of its own."
+  an emulated GitHub   {github}
+  monitor of server a  {a}
+  monitor of server b  {b}
+  queue                {queue}
+Settings, state and log are in {data_dir}.
+Server a keeps 2 linux runners, server b 1 linux and 1 macos runner. Each runner
+is a process of its own."
         )
     }
 
-    async fn until_full(&self, when: &str) -> Result<(), Failure> {
-        let queue = self.addresses.queue.parse().expect("that is a base URL");
-        let full = timeout(FULL_TIMEOUT, pool::full(&self.client, &queue)).await;
-        full.map_err(|_| self.too_slow(&format!("have all runners idle {when}"), FULL_TIMEOUT))
+    async fn until_ready(&self, when: &str) -> Result<(), Failure> {
+        let queue = self.addresses.queue.parse().expect("it is a base URL");
+        let ready = timeout(READY_TIMEOUT, readiness::until_ready(&self.client, &queue)).await;
+        ready.map_err(|_| self.timed_out(&format!("have all runners idle {when}"), READY_TIMEOUT))
     }
 
-    fn too_slow(&self, what: &str, timeout: Duration) -> Failure {
+    fn timed_out(&self, what: &str, timeout: Duration) -> Failure {
         let timeout = format::duration(timeout);
         Failure::Other(format!(
-            "{what} within {timeout}; with --keep-data DIR the log stays, and says why"
+            "{what} within {timeout}; run it with --keep-data DIR and read DIR/demo.log"
         ))
     }
-}
-
-/// The file that this process was started from: runners are made of it.
-fn own_executable() -> Result<PathBuf, Failure> {
-    std::env::current_exe()
-        .map_err(|error| Failure::Other(format!("find its own executable: {error}")))
 }

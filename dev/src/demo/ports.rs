@@ -1,4 +1,4 @@
-//! On which ports the demo listens: all of them, or it does not start.
+//! The four ports of the demo.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -9,37 +9,29 @@ use crate::{args::Demo, listen::listen};
 /// The port of each daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
-    /// The monitor of the first host.
     pub monitor_a: u16,
-    /// The monitor of the second host.
     pub monitor_b: u16,
-    /// The queue.
     pub queue: u16,
-    /// The made-up GitHub.
     pub github: u16,
 }
 
-/// One listener for each.
+/// A listener on each port.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For the monitor of the first host.
     pub monitor_a: TcpListener,
-    /// For the monitor of the second host.
     pub monitor_b: TcpListener,
-    /// For the queue.
     pub queue: TcpListener,
-    /// For the made-up GitHub.
     pub github: TcpListener,
 }
 
 impl Ports {
-    /// The ports that were typed, and for the others those after the base.
+    /// The ports of the command line; each that is not named follows the port base.
     ///
     /// # Errors
-    /// When two daemons would have the same one.
-    pub fn chosen(args: &Demo) -> Result<Self, Failure> {
-        // clap takes no base from which the fourth port would not exist.
-        let after_base = |typed: Option<u16>, offset| typed.unwrap_or(args.port_base + offset);
+    /// When two daemons would have the same port.
+    pub fn from_args(args: &Demo) -> Result<Self, Failure> {
+        // Does not overflow: clap limits the base.
+        let after_base = |named: Option<u16>, offset| named.unwrap_or(args.port_base + offset);
         let ports = Self {
             monitor_a: after_base(args.monitor_a_port, 0),
             monitor_b: after_base(args.monitor_b_port, 1),
@@ -51,17 +43,17 @@ impl Ports {
             let mut before = owners[..index].iter();
             if let Some((other, ..)) = before.find(|(_, other, _)| other == port) {
                 return Err(Failure::Usage(format!(
-                    "choose ports: {port} would be for {other} and for {owner}"
+                    "choose ports: {other} and {owner} would both listen on {port}"
                 )));
             }
         }
         Ok(ports)
     }
 
-    /// Listens on all of them, on this host alone.
+    /// Listens on all ports of the loopback interface.
     ///
     /// # Errors
-    /// When one is taken; it is named, with what chooses another.
+    /// When one is taken. The text has the port and the option that chooses another.
     pub fn listen(&self) -> Result<Listeners, Failure> {
         let [monitor_a, monitor_b, queue, github] = self.owners().map(|(owner, port, option)| {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -75,13 +67,21 @@ impl Ports {
         })
     }
 
-    /// Who has which port, and what chooses another.
+    /// Each daemon, its port, and the option for it.
     fn owners(&self) -> [(&'static str, u16, &'static str); 4] {
         [
-            ("the monitor of host a", self.monitor_a, "--monitor-a-port"),
-            ("the monitor of host b", self.monitor_b, "--monitor-b-port"),
+            (
+                "the monitor of server a",
+                self.monitor_a,
+                "--monitor-a-port",
+            ),
+            (
+                "the monitor of server b",
+                self.monitor_b,
+                "--monitor-b-port",
+            ),
             ("the queue", self.queue, "--queue-port"),
-            ("the made-up GitHub", self.github, "--github-port"),
+            ("the emulated GitHub", self.github, "--github-port"),
         ]
     }
 }
@@ -94,47 +94,47 @@ mod tests {
     use crate::args::{Command, Dev};
     use cli::exit::Exit;
 
-    fn chosen(line: &str) -> Result<Ports, Failure> {
+    fn ports_of(line: &str) -> Result<Ports, Failure> {
         let line = format!("ci-runners-dev demo {line}");
         match Dev::try_parse_from(line.split_whitespace())
             .unwrap()
             .command
         {
-            Command::Demo(args) => Ports::chosen(&args),
-            other => panic!("that is `demo`, not {other:?}"),
+            Command::Demo(args) => Ports::from_args(&args),
+            other => panic!("expected `demo`, got {other:?}"),
         }
     }
 
     #[test]
-    fn ports_follow_the_base_unless_they_were_typed() {
+    fn a_port_that_is_not_named_follows_the_base() {
         let ports = |monitor_a, monitor_b, queue, github| Ports {
             monitor_a,
             monitor_b,
             queue,
             github,
         };
-        assert_eq!(chosen("").unwrap(), ports(8000, 8001, 8002, 8003));
+        assert_eq!(ports_of("").unwrap(), ports(8000, 8001, 8002, 8003));
         assert_eq!(
-            chosen("--port-base 65532").unwrap(),
+            ports_of("--port-base 65532").unwrap(),
             ports(65532, 65533, 65534, 65535)
         );
         assert_eq!(
-            chosen("--queue-port 1 --monitor-b-port 2").unwrap(),
+            ports_of("--queue-port 1 --monitor-b-port 2").unwrap(),
             ports(8000, 2, 1, 8003)
         );
         assert_eq!(
-            chosen("--monitor-a-port 1 --github-port 2").unwrap(),
+            ports_of("--monitor-a-port 1 --github-port 2").unwrap(),
             ports(1, 8001, 8002, 2)
         );
     }
 
     #[test]
-    fn a_port_for_two_is_refused() {
-        let failure = chosen("--github-port 8002").unwrap_err();
+    fn the_same_port_for_two_daemons_is_refused() {
+        let failure = ports_of("--github-port 8002").unwrap_err();
         assert_eq!(failure.exit(), Exit::Usage);
         assert_eq!(
             failure.to_string(),
-            "choose ports: 8002 would be for the queue and for the made-up GitHub"
+            "choose ports: the queue and the emulated GitHub would both listen on 8002"
         );
     }
 }

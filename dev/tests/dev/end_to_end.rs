@@ -1,31 +1,29 @@
-//! The whole line, each part a process of its own: emulator, monitor, queue, the runners' agents,
-//! and as the client curl, with exactly what operators type.
+//! One job from curl to the end of its command, with every program as a process: emulator, monitor,
+//! queue, and the agents of the runners. The client is the documented curl command.
 
 use super::support::*;
 use serde_json::{Value, json};
 
-/// What operators type; only host and port are replaced.
+/// The documented command; the tests replace only host and port.
 const CURL_PAIR: &str = r#"unique_id=$RANDOM; curl --fail-with-body -sSX POST --retry-max-time 3600 --retry 3600 --retry-delay 1 'http://[::1]:8002/take/'"$unique_id"'?token='"$(curl --fail-with-body -sSX POST --oauth2-bearer "$SERVO_CI_MONITOR_API_TOKEN" 'http://[::1]:8002/profile/linux/enqueue?unique_id='"$unique_id"'&qualified_repo=delan/servo&run_id=123')""#;
 
 #[actix_web::test]
-async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
+async fn the_runner_of_a_finished_job_is_destroyed_and_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let mut emulator = start(ci_runners_dev("emulator --port 0"));
-    let said = emulator.prints("github_api_url = ").await;
-    let github = said.split('"').nth(1).unwrap().to_owned();
+    let (emulator, github) = start_emulator().await;
     let [monitor_port, queue_port] = free_ports();
     let (monitor_url, queue_url) = (url(monitor_port), url(queue_port));
-    let settings = one_file(&github, monitor_port, queue_port, 1);
+    let settings = settings_of_both(&github, monitor_port, queue_port, 1);
     let monitor = start(daemon("monitor", folder.path(), &settings));
     let queue = start(daemon("queue", folder.path(), &settings));
-    until("the first runner is idle", async || {
+    wait_until("the first runner is idle", async || {
         linux(&queue_url).await["idle"] == 1
     })
     .await;
 
-    let first = take(&queue_url).await;
+    let first = take_with_curl(&queue_url).await;
     let job = queue_workflow_job(&github, &first["label"], "echo it ran; exit 3").await;
-    let replacement = take(&queue_url).await;
+    let replacement = take_with_curl(&queue_url).await;
     assert_eq!(first["server"], format!("{monitor_url}/").as_str());
     assert_ne!(first["label"], replacement["label"]);
     assert!(first["id"].as_u64() < replacement["id"].as_u64());
@@ -38,44 +36,44 @@ async fn a_job_that_curl_sends_runs_on_a_runner_that_is_then_replaced() {
         &json!(3),
         &json!("it ran\n"),
     );
-    let seen = (
+    let actual = (
         &ended["state"],
         &ended["conclusion"],
         &ended["exit_code"],
         &ended["output_tail"],
     );
-    assert_eq!(seen, expected, "{ended}");
+    assert_eq!(actual, expected, "{ended}");
     let dashboard = get(&format!("{monitor_url}/dashboard.json")).await.unwrap();
     let runners = dashboard["runners"].as_array().unwrap();
-    let is_there = |taken: &Value| runners.iter().any(|runner| runner["id"] == taken["id"]);
-    assert!(!is_there(&first), "destroyed: {dashboard}");
-    assert!(is_there(&replacement), "kept for its job: {dashboard}");
+    let exists = |taken: &Value| runners.iter().any(|runner| runner["id"] == taken["id"]);
+    assert!(!exists(&first), "destroyed: {dashboard}");
+    assert!(exists(&replacement), "reserved for its job: {dashboard}");
 
     for (name, daemon) in [("queue", queue), ("monitor", monitor)] {
         daemon.signal("TERM").await;
-        let ended = daemon.end().await;
-        assert_eq!(ended.status, Some(0), "{name}: {}", ended.stderr);
-        assert!(!ended.stderr.contains(API_TOKEN), "{name}");
-        assert!(!ended.stderr.contains("panicked"), "{name}");
+        let finished = daemon.finish().await;
+        finished.assert_status(0);
+        assert!(!finished.stderr.contains(API_TOKEN), "{name}");
+        assert!(!finished.stderr.contains("panicked"), "{name}");
     }
     emulator.signal("INT").await;
-    assert_eq!(emulator.end().await.status, Some(0));
-    until("the agents end without GitHub", async || {
+    emulator.finish().await.assert_status(0);
+    wait_until("the agents exit without GitHub", async || {
         processes_in(folder.path()).is_empty()
     })
     .await;
 }
 
-/// What the queue says of the profile; null as long as it says nothing.
+/// The profile on the queue's dashboard; null until it is there.
 async fn linux(queue_url: &str) -> Value {
     let dashboard = get(&format!("{queue_url}/dashboard.json")).await;
     let dashboard = dashboard.unwrap_or_default();
     dashboard["profiles"][0].clone()
 }
 
-/// The runner that curl gets, with exactly the line that operators type.
-async fn take(queue_url: &str) -> Value {
+/// The runner that the documented command prints.
+async fn take_with_curl(queue_url: &str) -> Value {
     let pair = CURL_PAIR.replace("http://[::1]:8002", queue_url);
     let script = format!("export SERVO_CI_MONITOR_API_TOKEN={API_TOKEN}\n{pair}");
-    serde_json::from_str(&text_of("bash", &["-c", &script]).await).unwrap()
+    serde_json::from_str(&stdout_of("bash", &["-c", &script]).await).unwrap()
 }

@@ -2,46 +2,43 @@
 
 use super::support::*;
 
+const COMMANDS: [&str; 3] = ["demo", "emulator", "agent"];
+
 #[actix_web::test]
-async fn every_help_has_an_example_and_the_meaning_of_every_exit_status() {
-    for command in ["demo", "emulator", "agent"] {
+async fn the_help_of_each_command() {
+    let short = run("-h").await;
+    assert_eq!((short.status, short.stderr.as_str()), (Some(0), ""));
+    insta::assert_snapshot!("short_help", short.stdout);
+    for command in COMMANDS {
         let help = run(&format!("{command} --help")).await;
-        assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""));
+        help.assert_status(0);
+        insta::assert_snapshot!(format!("help_{command}"), help.stdout);
+    }
+}
+
+#[actix_web::test]
+async fn every_help_has_an_example_and_all_exit_statuses() {
+    for command in COMMANDS {
+        let help = run(&format!("{command} --help")).await;
         for part in [
             "Example",
             "Exit status:",
-            "  0  done",
-            "1  failed",
-            "2  the command",
-            "130  ",
-            "143  ",
+            "    0  done",
+            "    1  failed",
+            "    2  the command line is wrong",
+            "  130  ",
+            "  143  ",
         ] {
-            assert!(help.stdout.contains(part), "{part:?} is not in {help:?}");
+            help.assert_stdout_has(part);
         }
     }
 }
 
 #[actix_web::test]
-async fn the_short_help_lists_every_command() {
-    let ended = run("-h").await;
-    assert_eq!(ended.status, Some(0));
-    for command in ["demo", "emulator", "agent"] {
-        let line = format!("\n  {command} ");
-        assert!(
-            ended.stdout.contains(&line),
-            "{command} is not in {ended:?}"
-        );
-    }
-}
-
-#[actix_web::test]
-async fn no_secret_of_the_environment_is_in_a_help() {
+async fn no_help_contains_the_secret_of_the_environment() {
     let mut command = ci_runners_dev("agent --help");
     command.env("CI_RUNNERS_GUEST_SECRET", "swordfish");
-    let ended = end_of(command).await;
-    assert!(
-        ended.stdout.contains("CI_RUNNERS_GUEST_SECRET"),
-        "{ended:?}"
-    );
-    assert!(!ended.stdout.contains("swordfish"), "{ended:?}");
+    let help = finish(command).await;
+    help.assert_stdout_has("CI_RUNNERS_GUEST_SECRET");
+    assert!(!help.stdout.contains("swordfish"), "{help:?}");
 }

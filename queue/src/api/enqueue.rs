@@ -1,97 +1,106 @@
-//! Enqueueing a job: with the API token, or authenticated by an artifact.
+//! Joining the queue: with the API token, or with the proof of an artifact.
 
 use actix_web::{
-    HttpResponse,
-    http::header::{CACHE_CONTROL, ContentType},
+    HttpRequest,
+    http::header::{CacheControl, CacheDirective},
     web::Data,
 };
+use actix_web::{HttpResponse, http::header::ContentType};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::{Path, Query},
+    web::{query, segment},
 };
 use github::artifact_auth::Claim;
+use serde::Deserialize;
 use shared::{
     job_spec::JobSpec,
     values::{Count, ProfileKey},
 };
 
+use super::{Desk, refused, unanswered, unexpected};
 use queue_core::{
     events::{Answer, Input},
     job::JobRequest,
 };
 
-use super::{AppState, extract::JobParameters, refused, unexpected};
+#[derive(Deserialize)]
+struct Parameters {
+    unique_id: String,
+    qualified_repo: String,
+    run_id: String,
+}
 
 /// `POST /profile/<profile_key>/enqueue`
 pub async fn one(
-    state: Data<AppState>,
+    desk: Data<Desk>,
+    request: HttpRequest,
     _: Authorised,
-    Path(profile_key): Path<ProfileKey>,
-    Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    enqueue(&state, parameters, profile_key, None)
+    let profile_key = segment(&request, "profile_key")?;
+    enqueue(&desk, &claim(&request)?, profile_key, None).await
 }
 
 /// `POST /profile/<profile_key>/enqueue/<count>`
 pub async fn several(
-    state: Data<AppState>,
+    desk: Data<Desk>,
+    request: HttpRequest,
     _: Authorised,
-    Path(profile_key): Path<ProfileKey>,
-    Path(count): Path<Count>,
-    Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    enqueue(&state, parameters, profile_key, Some(count))
+    let profile_key = segment(&request, "profile_key")?;
+    let count = segment(&request, "count")?;
+    enqueue(&desk, &claim(&request)?, profile_key, Some(count)).await
 }
 
 /// `POST /enqueue`
-pub async fn with_artifact(
-    state: Data<AppState>,
-    Query(parameters): Query<JobParameters>,
-) -> Result<HttpResponse, ApiError> {
-    let Some(verifier) = &state.artifact_verifier else {
+pub async fn by_proof(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let claim = claim(&request)?;
+    let Some(proofs) = &desk.proofs else {
         return Err(ApiError::new(
             Code::NotAuthorised,
-            "this queue was started without GITHUB_TOKEN, so that it cannot check artifacts; use the API token",
+            "this queue was started without GITHUB_TOKEN, so it can check no artifact; use the API token",
         ));
     };
-    let identity = Claim {
-        unique_id: parameters.unique_id.clone(),
-        qualified_repo: parameters.qualified_repo.clone(),
-        run_id: parameters.run_id,
-    };
-    let verified = verifier.check(identity).await?;
-    enqueue(&state, parameters, verified.profile_key, verified.count)
+    let proof = proofs.check(claim.clone()).await?;
+    enqueue(&desk, &claim, proof.profile_key, proof.count).await
 }
 
-fn enqueue(
-    state: &AppState,
-    parameters: JobParameters,
+fn claim(request: &HttpRequest) -> Result<Claim, ApiError> {
+    let parameters: Parameters = query(request)?;
+    Ok(Claim {
+        unique_id: parameters.unique_id.parse()?,
+        qualified_repo: parameters.qualified_repo.parse()?,
+        run_id: parameters.run_id.parse()?,
+    })
+}
+
+async fn enqueue(
+    desk: &Desk,
+    claim: &Claim,
     profile_key: ProfileKey,
     count: Option<Count>,
 ) -> Result<HttpResponse, ApiError> {
     let request = JobRequest {
         spec: JobSpec {
-            unique_id: parameters.unique_id,
+            unique_id: claim.unique_id.clone(),
             profile_key,
             count: count.unwrap_or(Count::ONE),
-            qualified_repo: parameters.qualified_repo,
-            run_id: parameters.run_id,
+            qualified_repo: claim.qualified_repo.clone(),
+            run_id: claim.run_id,
         },
         is_array: count.is_some(),
     };
-    let nonce = rand::random();
-    let answer = state.event_loop.call(|call| Input::Enqueue {
+    let (_, answer) = desk.driver.call(|call| Input::Enqueue {
         call,
         request,
-        nonce,
+        nonce: rand::random(),
     });
-    match answer {
-        Some(Answer::Enqueued(content)) => Ok(HttpResponse::Ok()
+    match answer.await.map_err(|_| unanswered())? {
+        Answer::Enqueued(claims) => Ok(HttpResponse::Ok()
             .insert_header(ContentType::plaintext())
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .body(state.ticket_key.sign(&content, state.ticket_lifetime))),
-        Some(Answer::Refused(refusal)) => Err(refused(refusal)),
-        answer => Err(unexpected(answer.as_ref())),
+            .insert_header(CacheControl(vec![CacheDirective::NoStore]))
+            .body(desk.ticket_key.sign(&claims, desk.ticket_lifetime))),
+        Answer::Refused(refusal) => Err(refused(refusal)),
+        answer => Err(unexpected(&answer)),
     }
 }

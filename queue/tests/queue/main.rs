@@ -1,13 +1,11 @@
-//! The real queue over real sockets, between clients that speak raw HTTP and monitors whose state
-//! and faults each test chooses. No test sleeps: each waits for something that happens.
+//! The real queue over real sockets, between clients that speak raw HTTP and monitors that do as
+//! each test tells them. No test sleeps: each waits for something that happens.
 
 #[cfg(test)]
 mod support;
 
 #[cfg(test)]
-mod artifact_auth;
-#[cfg(test)]
-mod dashboard;
+mod ending;
 #[cfg(test)]
 mod enqueue;
 #[cfg(test)]
@@ -17,9 +15,11 @@ mod job;
 #[cfg(test)]
 mod older_monitors;
 #[cfg(test)]
-mod rejected_requests;
+mod pages;
 #[cfg(test)]
-mod restart;
+mod proof;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

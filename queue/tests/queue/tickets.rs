@@ -1,13 +1,20 @@
-//! Invalid tickets, and tickets of other jobs.
+//! What is no ticket of a job opens nothing of it.
 
-use super::support::Fixture;
+use super::support::{Daemon, Monitor};
 
 #[test]
-fn a_job_is_accessible_with_its_ticket_only() {
-    let (fixture, ticket) = Fixture::one_server_one_job();
-    let daemon = &fixture.daemon;
+fn without_its_ticket_nobody_takes_a_job() {
+    let monitor = Monitor::start();
+    let daemon = Daemon::before(&[&monitor]);
+    daemon.wait_until_fresh(1);
+    let ticket = daemon.enqueue("job");
     let other = daemon.enqueue("other");
-    daemon.withdraw("other", &other);
+    assert_eq!(
+        daemon
+            .ask("DELETE", &format!("/job/other?token={other}"), &[])
+            .status,
+        204
+    );
     let [head, payload, signature] = ticket.split('.').collect::<Vec<_>>()[..] else {
         panic!("a ticket has three parts");
     };
@@ -18,7 +25,7 @@ fn a_job_is_accessible_with_its_ticket_only() {
         ("DELETE", "/job/job"),
     ] {
         daemon
-            .request(method, path, &[])
+            .ask(method, path, &[])
             .assert_refused(401, "unauthorised");
         for wrong in [
             "",
@@ -33,26 +40,26 @@ fn a_job_is_accessible_with_its_ticket_only() {
             &format!("eyJhbGciOiJub25lIn0.{payload}."),
             &"x".repeat(5000),
         ] {
-            let response = daemon.request(method, &format!("{path}?token={wrong}"), &[]);
-            let message = response.assert_refused(403, "wrong_ticket");
+            let answer = daemon.ask(method, &format!("{path}?token={wrong}"), &[]);
+            let message = answer.assert_refused(403, "wrong_ticket");
             assert!(!message.contains(&ticket), "{message}");
             if !wrong.is_empty() {
                 let bearer = format!("Bearer {wrong}");
-                let response = daemon.request(method, path, &[("authorization", &bearer)]);
-                response.assert_refused(403, "wrong_ticket");
+                let answer = daemon.ask(method, path, &[("authorization", &bearer)]);
+                answer.assert_refused(403, "wrong_ticket");
             }
         }
-        // The header takes precedence, even over a valid ticket in the query.
+        // What is in the header counts: a right ticket in the query does not make up for it.
         let target = format!("{path}?token={ticket}");
         for wrong in ["Bearer wrong", "Bearer", "Basic x"] {
-            let response = daemon.request(method, &target, &[("authorization", wrong)]);
-            response.assert_refused(403, "wrong_ticket");
+            let answer = daemon.ask(method, &target, &[("authorization", wrong)]);
+            answer.assert_refused(403, "wrong_ticket");
         }
     }
     daemon
-        .request_as_operator("POST", "/take/job")
+        .ask_as_operator("POST", "/take/job")
         .assert_refused(403, "wrong_ticket");
-    // None of these requests has changed anything.
-    daemon.assert_waiting_count(1);
-    daemon.assert_waiting("job", &ticket);
+    // Nothing of all this has changed anything.
+    assert_eq!(daemon.view()["waiting_count"], 1);
+    daemon.take("job", &ticket).assert_refused(503, "waiting");
 }

@@ -1,12 +1,12 @@
-//! `ci-runners self-test`: whether a queue does what it should, seen from a client.
+//! `ci-runners self-test`: tests a deployment from a client's point of view.
 //!
-//! - `stage`: the jobs that are tried, each of which is withdrawn at its end
-//! - `scenarios`: what is tried, and what has to come of it
+//! - `test_job`: jobs that are withdrawn after their scenario
+//! - `scenarios`: what is done and what is expected
 //!
-//! This file owns the order, the report, and how the command ends. It never keeps a runner.
+//! Responsible for the order of the scenarios, the report and the exit status.
 
 mod scenarios;
-mod stage;
+mod test_job;
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use serde::Deserialize;
 use shared::{secret::Secret, values::ProfileKey};
 
 use self::{
-    scenarios::try_out,
-    stage::{Stage, Trouble},
+    scenarios::run_scenario,
+    test_job::{ScenarioError, TestContext, timed},
 };
 use crate::{
     args::{Scenario, SelfTest},
-    client::{QueueClient, dashboard},
+    client::{CallError, QueueClient, dashboard},
     exit::Exit,
     failure::Failure,
     format, output,
@@ -30,14 +30,14 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// When the queue's dashboard cannot be had, or nobody reads the report.
+/// When the queue's dashboard cannot be fetched, or the report cannot be printed.
 pub async fn self_test(args: &SelfTest, api_token: &Secret) -> Result<Exit, Failure> {
     let client = Client::new();
     let profile_key = match &args.profile {
         Some(profile_key) => profile_key.clone(),
         None => largest_profile(args, &client).await?,
     };
-    let stage = Stage {
+    let context = TestContext {
         queue: QueueClient::new(client, args.queue.clone()),
         api_token: api_token.clone(),
         profile_key,
@@ -49,38 +49,38 @@ pub async fn self_test(args: &SelfTest, api_token: &Secret) -> Result<Exit, Fail
         [] => Scenario::value_variants(),
         some => some,
     };
-    let mut good_count = 0;
+    let mut passed_count = 0;
     for &scenario in scenarios {
-        let (outcome, took) = stage::timed(try_out(scenario, &stage)).await;
-        match outcome {
-            Ok(seen) => {
-                good_count += 1;
-                output::print(&report("ok", scenario, &seen, took))?;
+        let (result, took) = timed(run_scenario(scenario, &context)).await;
+        match result {
+            Ok(observed) => {
+                passed_count += 1;
+                output::print(&report("ok", scenario, &observed, took))?;
             }
-            Err(Trouble::Problem(problem)) => {
-                output::print(&report("FAILED", scenario, &problem, took))?;
+            Err(ScenarioError::Failed(reason)) => {
+                output::print(&report("FAILED", scenario, &reason, took))?;
             }
-            Err(Trouble::Signal(signal)) => return Ok(Exit::from(signal)),
-            Err(Trouble::NoSignals(error)) => return Err(Failure::Signals(error)),
+            Err(ScenarioError::Interrupted(signal)) => return Ok(Exit::from(signal)),
+            Err(ScenarioError::Signals(error)) => return Err(Failure::Signals(error)),
         }
     }
     let all = format::count(scenarios.len(), "scenario", "scenarios");
-    output::print(&format!("{good_count} of {all} went as they should"))?;
-    Ok(if good_count == scenarios.len() {
+    output::print(&format!("{passed_count} of {all} passed"))?;
+    Ok(if passed_count == scenarios.len() {
         Exit::Done
     } else {
         Exit::Failed
     })
 }
 
-fn report(verdict: &str, scenario: Scenario, what: &str, took: Duration) -> String {
+fn report(verdict: &str, scenario: Scenario, text: &str, took: Duration) -> String {
     let value = scenario.to_possible_value();
     let value = value.expect("no scenario is hidden");
     let took = format::short_duration(took);
-    format!("{verdict:<6}  {:<13}  {what} ({took})", value.get_name())
+    format!("{verdict:<6}  {:<13}  {text} ({took})", value.get_name())
 }
 
-/// The profile that the servers are set up to have the most runners of.
+/// The profile with the highest target over all servers.
 async fn largest_profile(args: &SelfTest, client: &Client) -> Result<ProfileKey, Failure> {
     #[derive(Deserialize)]
     struct Dashboard {
@@ -91,12 +91,15 @@ async fn largest_profile(args: &SelfTest, client: &Client) -> Result<ProfileKey,
         profile_key: ProfileKey,
         target: usize,
     }
-    let answer = dashboard(client, &args.queue).await?;
-    let dashboard: Dashboard = answer.json().map_err(crate::client::CallError::from)?;
+    let response = dashboard(client, &args.queue).await?;
+    let dashboard: Dashboard = response.json().map_err(CallError::from)?;
     let profiles = dashboard.profiles.into_iter();
     let largest = profiles.max_by_key(|profile| profile.target);
     let largest = largest.ok_or_else(|| {
-        Failure::Other("find a profile: the queue knows none yet; name one with --profile".into())
+        Failure::Other(
+            "choose a profile: no server has reported one to the queue yet; name one with --profile"
+                .to_owned(),
+        )
     })?;
     Ok(largest.profile_key)
 }

@@ -1,36 +1,39 @@
-//! What is tried, and what has to come of it. Leaves nothing in line, whatever came.
+//! The scenarios: what each does, and what it expects. Every job is withdrawn, also after a failure.
 
 use std::collections::BTreeSet;
 
 use shared::{secret::Secret, values::Count};
 
-use super::stage::{Stage, Trouble};
+use super::test_job::{ScenarioError, TestContext};
 use crate::{
     args::{Scenario, random_unique_id},
     client::CallError,
 };
 
-/// Tries one scenario; returns what was seen.
-pub(super) async fn try_out(scenario: Scenario, stage: &Stage) -> Result<String, Trouble> {
+/// Runs one scenario; returns what was observed if it passed.
+pub(super) async fn run_scenario(
+    scenario: Scenario,
+    context: &TestContext,
+) -> Result<String, ScenarioError> {
     match scenario {
-        Scenario::One => one(stage).await,
-        Scenario::Again => again(stage).await,
-        Scenario::Several => several(stage).await,
-        Scenario::Unsatisfiable => unsatisfiable(stage).await,
-        Scenario::Unauthorised => unauthorised(stage).await,
+        Scenario::One => one(context).await,
+        Scenario::Again => again(context).await,
+        Scenario::Several => several(context).await,
+        Scenario::Unsatisfiable => unsatisfiable(context).await,
+        Scenario::Unauthorised => unauthorised(context).await,
     }
 }
 
-async fn one(stage: &Stage) -> Result<String, Trouble> {
-    let labels = labels_of_a_job(stage, None, 1).await?;
+async fn one(context: &TestContext) -> Result<String, ScenarioError> {
+    let labels = labels_of_one_job(context, None, 1).await?;
     Ok(labels.join(" "))
 }
 
-async fn again(stage: &Stage) -> Result<String, Trouble> {
-    let first = labels_of_a_job(stage, None, 2).await?;
-    let second = labels_of_a_job(stage, None, 1).await?;
+async fn again(context: &TestContext) -> Result<String, ScenarioError> {
+    let first = labels_of_one_job(context, None, 2).await?;
+    let second = labels_of_one_job(context, None, 1).await?;
     if first == second {
-        return Err(problem(format!(
+        return Err(failed(format!(
             "two jobs got the same runner, {}",
             first.join(" ")
         )));
@@ -38,50 +41,51 @@ async fn again(stage: &Stage) -> Result<String, Trouble> {
     Ok(format!("{}, then {}", first.join(" "), second.join(" ")))
 }
 
-async fn several(stage: &Stage) -> Result<String, Trouble> {
-    let labels = labels_of_a_job(stage, Some(stage.count), 1).await?;
-    let different: BTreeSet<&String> = labels.iter().collect();
-    // Where labels are made for a take, all runners of the job share one.
+async fn several(context: &TestContext) -> Result<String, ScenarioError> {
+    let labels = labels_of_one_job(context, Some(context.count), 1).await?;
+    let distinct: BTreeSet<&String> = labels.iter().collect();
+    // With `reservation_labels = "on_take"`, all runners of a job have the same label.
     let is_shared = labels
         .iter()
         .all(|label| label.starts_with("reserved-for:"));
-    if labels.len() != stage.count.get() || (different.len() != labels.len() && !is_shared) {
-        return Err(problem(format!(
-            "{} runners were asked for, and these came: {}",
-            stage.count,
+    if labels.len() != context.count.get() || (distinct.len() != labels.len() && !is_shared) {
+        return Err(failed(format!(
+            "expected {} runners, got: {}",
+            context.count,
             labels.join(" ")
         )));
     }
     Ok(labels.join(" "))
 }
 
-async fn unsatisfiable(stage: &Stage) -> Result<String, Trouble> {
-    let mut job = stage.job(None);
+async fn unsatisfiable(context: &TestContext) -> Result<String, ScenarioError> {
+    let mut job = context.job(None);
     let name = format!("self-test-{}", random_unique_id());
-    job.profile_key = name.parse().expect("that is a profile's form");
-    let error = stage.refusal_of(&job, &stage.api_token).await?;
-    expect(&error, "unsatisfiable")
+    job.profile_key = name.parse().expect("it has the form of a profile key");
+    let error = context.enqueue_error(&job, &context.api_token).await?;
+    expect_code(&error, "unsatisfiable")
 }
 
-async fn unauthorised(stage: &Stage) -> Result<String, Trouble> {
+async fn unauthorised(context: &TestContext) -> Result<String, ScenarioError> {
     let wrong = Secret::new(format!("self-test-{}", random_unique_id()));
-    let error = stage.refusal_of(&stage.job(None), &wrong).await?;
-    expect(&error, "wrong_token")
+    let error = context.enqueue_error(&context.job(None), &wrong).await?;
+    expect_code(&error, "wrong_token")
 }
 
-/// The labels that a job gets that asks so many times, which must be the same each time.
-async fn labels_of_a_job(
-    stage: &Stage,
+/// The labels of one job that asks for its runners this many times. Fails unless it gets the same
+/// runners each time.
+async fn labels_of_one_job(
+    context: &TestContext,
     count: Option<Count>,
     times: usize,
-) -> Result<Vec<String>, Trouble> {
-    let mut standing = stage.standing(count);
+) -> Result<Vec<String>, ScenarioError> {
+    let mut job = context.test_job(count);
     let labels = async {
-        let labels = standing.labels().await?;
+        let labels = job.labels().await?;
         for _ in 1..times {
-            let repeated = standing.labels().await?;
+            let repeated = job.labels().await?;
             if repeated != labels {
-                return Err(problem(format!(
+                return Err(failed(format!(
                     "the same job got {} and then {}",
                     labels.join(" "),
                     repeated.join(" ")
@@ -91,20 +95,20 @@ async fn labels_of_a_job(
         Ok(labels)
     }
     .await;
-    standing.leave().await;
+    job.withdraw().await;
     labels
 }
 
-fn expect(error: &CallError, code: &str) -> Result<String, Trouble> {
+fn expect_code(error: &CallError, code: &str) -> Result<String, ScenarioError> {
     if error.code() == code {
         Ok(format!("refused as {code}"))
     } else {
-        Err(problem(format!(
-            "it should have been refused as {code}, but: failed to {error}"
+        Err(failed(format!(
+            "expected to be refused as {code}, but failed to {error}"
         )))
     }
 }
 
-fn problem(text: String) -> Trouble {
-    Trouble::Problem(text)
+fn failed(reason: String) -> ScenarioError {
+    ScenarioError::Failed(reason)
 }

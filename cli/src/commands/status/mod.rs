@@ -1,8 +1,6 @@
-//! `ci-runners status`: how a queue or a monitor stands, as tables or as JSON.
+//! `ci-runners status`: the dashboard of a queue or monitor, as tables or as JSON. Read-only.
 //!
-//! - `queue`, `monitor`: how each daemon's dashboard is laid out
-//!
-//! This file owns the command. Nothing in here changes anything.
+//! - `queue`, `monitor`: render the dashboard of each daemon
 
 mod monitor;
 mod queue;
@@ -23,32 +21,35 @@ use crate::{
 /// Runs the command.
 ///
 /// # Errors
-/// When the daemon cannot be asked, or nobody reads the answer.
+/// When the dashboard cannot be fetched, parsed or printed.
 pub async fn status(args: &Status) -> Result<Exit, Failure> {
     let client = Client::new();
-    let (base_url, lay_out): (_, LayOut) = match (&args.daemon.queue, &args.daemon.monitor) {
-        (Some(url), _) => (url, of_queue),
-        (None, Some(url)) => (url, of_monitor),
-        (None, None) => unreachable!("clap takes exactly one of the two"),
+    let (base_url, render): (_, Render) = match (&args.daemon.queue, &args.daemon.monitor) {
+        (Some(url), _) => (url, render_queue),
+        (None, Some(url)) => (url, render_monitor),
+        (None, None) => unreachable!("clap requires one of the two"),
     };
-    let answer = dashboard(&client, base_url).await?;
+    let response = dashboard(&client, base_url).await?;
     let text = if args.json {
-        // Parsed, so that nothing but JSON reaches a terminal.
-        answer.json::<Value>().map_err(CallError::from)?.to_string()
+        // Parsed and printed again, so that only JSON reaches the terminal.
+        response
+            .json::<Value>()
+            .map_err(CallError::from)?
+            .to_string()
     } else {
-        lay_out(&answer).map_err(CallError::from)?
+        render(&response).map_err(CallError::from)?
     };
     output::print(&text)?;
     Ok(Exit::Done)
 }
 
-/// Lays out the dashboard in an answer.
-type LayOut = fn(&Answer) -> Result<String, HttpError>;
+/// Renders the dashboard in a response as text.
+type Render = fn(&Answer) -> Result<String, HttpError>;
 
-fn of_queue(answer: &Answer) -> Result<String, HttpError> {
-    Ok(queue::lay_out(&answer.json::<QueueDashboard>()?))
+fn render_queue(response: &Answer) -> Result<String, HttpError> {
+    Ok(queue::render(&response.json::<QueueDashboard>()?))
 }
 
-fn of_monitor(answer: &Answer) -> Result<String, HttpError> {
-    Ok(monitor::lay_out(&answer.json::<MonitorDashboard>()?))
+fn render_monitor(response: &Answer) -> Result<String, HttpError> {
+    Ok(monitor::render(&response.json::<MonitorDashboard>()?))
 }

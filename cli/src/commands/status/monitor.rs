@@ -1,4 +1,4 @@
-//! A monitor's dashboard in text. Pure.
+//! Renders a monitor's dashboard as text. Pure.
 
 use shared::{
     registration::{Registration, RegistrationStatus},
@@ -7,11 +7,11 @@ use shared::{
 
 use crate::{format, output::printable, table::table};
 
-/// Longest text of a monitor that is shown in a cell, in characters.
+/// The longest text of a cell, in characters.
 const CELL_MAX: usize = 120;
 
-/// The dashboard as text: what there is of each profile, then every runner.
-pub fn lay_out(dashboard: &MonitorDashboard) -> String {
+/// The dashboard as text: the counts of each profile, then every runner.
+pub fn render(dashboard: &MonitorDashboard) -> String {
     let mut parts = vec![profiles(dashboard)];
     if dashboard.runners.is_empty() {
         parts.push("There are no runners.".to_owned());
@@ -48,7 +48,7 @@ fn profiles(dashboard: &MonitorDashboard) -> String {
             "RESERVED",
             "BUSY",
             "STARTING",
-            "WANTED",
+            "TO CREATE",
             "IMAGE AGE",
         ],
         &rows,
@@ -65,7 +65,7 @@ fn runners(runners: &[DashboardRunner]) -> String {
                 registration.map_or_else(|| "-".to_owned(), |it| cell(&it.name)),
                 shown
                     .status
-                    .map_or_else(|| as_github(registration), status)
+                    .map_or_else(|| registration_status(registration), status)
                     .to_owned(),
                 shown
                     .runner
@@ -90,8 +90,8 @@ fn status(status: RunnerStatus) -> &'static str {
     }
 }
 
-/// What older monitors leave to be seen from the registration.
-fn as_github(registration: Option<&Registration>) -> &'static str {
+/// The status of a runner of an older monitor, which does not report one: what GitHub knows.
+fn registration_status(registration: Option<&Registration>) -> &'static str {
     match registration {
         None => "unregistered",
         Some(registration) if registration.busy => "busy",
@@ -119,11 +119,11 @@ mod tests {
     use super::*;
 
     fn text(dashboard: Value) -> String {
-        lay_out(&serde_json::from_value(dashboard).unwrap())
+        render(&serde_json::from_value(dashboard).unwrap())
     }
 
     #[test]
-    fn a_dashboard_shows_profiles_and_runners() {
+    fn the_dashboard_has_a_row_for_each_profile_and_each_runner() {
         let created_time = json!({"secs_since_epoch": 1, "nanos_since_epoch": 2});
         let registration = |name: &str, busy: bool| {
             json!({"id": 70, "name": name, "status": "online", "busy": busy,
@@ -146,9 +146,9 @@ mod tests {
                 {"id": 9, "runner": runner(9, Value::Null, Value::Null)}],
         });
         let expected = "\
-PROFILE  TARGET  IDLE  RESERVED  BUSY  STARTING  WANTED  IMAGE AGE
-linux    2       1     3         4     1         5       2 h
-macos    0       0     0         0     0         0       -
+PROFILE  TARGET  IDLE  RESERVED  BUSY  STARTING  TO CREATE  IMAGE AGE
+linux    2       1     3         4     1         5          2 h
+macos    0       0     0         0     0         0          -
 
 ID  RUNNER               STATUS        GUEST    LABELS
 7   ci-runner-linux.7@a  reserved      guest-7  runner:a, x
@@ -158,7 +158,7 @@ ID  RUNNER               STATUS        GUEST    LABELS
     }
 
     #[test]
-    fn a_monitor_without_runners_says_so() {
+    fn a_monitor_without_runners_has_a_sentence_instead_of_a_table() {
         let dashboard = json!({"profile_runner_counts": {}, "runners": []});
         assert!(text(dashboard).ends_with("\n\nThere are no runners."));
     }

@@ -1,6 +1,6 @@
-//! A queue's dashboard in text. Pure.
+//! Renders a queue's dashboard as text. Pure.
 //!
-//! Owns which of its keys are read; what a queue does not say is left empty.
+//! Responsible for which keys of the dashboard are read. Keys that may be missing have a default.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use shared::wire::Estimate;
 
 use crate::{format, output::printable, table::table};
 
-/// Longest text of a queue that is shown in a cell, in characters.
+/// The longest text of a cell, in characters.
 const CELL_MAX: usize = 120;
 
-/// What is shown of `/dashboard.json` of a queue.
+/// The part of a queue's `/dashboard.json` that is rendered.
 #[derive(Debug, Deserialize)]
 pub struct QueueDashboard {
     #[serde(default)]
@@ -64,8 +64,8 @@ struct ServerProfile {
     idle: usize,
 }
 
-/// The dashboard as text: a summary, the servers, the profiles, and who waits.
-pub fn lay_out(dashboard: &QueueDashboard) -> String {
+/// The dashboard as text: a summary, the servers, the profiles, and the waiting jobs.
+pub fn render(dashboard: &QueueDashboard) -> String {
     let mut parts = vec![summary(dashboard), servers(&dashboard.servers)];
     if !dashboard.profiles.is_empty() {
         parts.push(profiles(&dashboard.profiles));
@@ -79,12 +79,12 @@ fn summary(dashboard: &QueueDashboard) -> String {
     let waiting = dashboard.waiting_count;
     let verb = if waiting == 1 { "waits" } else { "wait" };
     let mut summary = format!(
-        "{} {verb}, {} have their runners.",
+        "{} {verb}, {} assigned.",
         format::count(waiting, "job", "jobs"),
         dashboard.served_count
     );
     if !dashboard.is_settled {
-        summary += " The queue has just started and gives out nothing yet.";
+        summary += " The queue has just started and assigns no runners yet.";
     }
     summary
 }
@@ -111,7 +111,7 @@ fn servers(servers: &[Server]) -> String {
             ]
         })
         .collect();
-    table(["SERVER", "HEALTH", "LAST WORD", "IDLE"], &rows)
+    table(["SERVER", "HEALTH", "LAST SEEN", "IDLE"], &rows)
 }
 
 fn profiles(profiles: &[Profile]) -> String {
@@ -141,8 +141,10 @@ fn jobs(profile: &Profile) -> String {
                 job.count.to_string(),
                 format!("{} {}", cell(&job.qualified_repo), job.run_id),
                 seconds(job.waited_seconds),
-                job.estimate
-                    .map_or_else(|| "?".to_owned(), |estimate| seconds(estimate.p50_seconds)),
+                job.estimate.map_or_else(
+                    || "unknown".to_owned(),
+                    |estimate| seconds(estimate.p50_seconds),
+                ),
                 cell(&job.why),
             ]
         })
@@ -150,7 +152,9 @@ fn jobs(profile: &Profile) -> String {
     let key = cell(&profile.profile_key);
     let mut text = format!("Waiting for {key}:\n");
     text += &table(
-        ["#", "JOB", "RUNNERS", "FOR RUN", "WAITED", "STILL", "WHY"],
+        [
+            "#", "JOB", "RUNNERS", "FOR RUN", "WAITED", "ESTIMATE", "REASON",
+        ],
         &rows,
     );
     let more = profile.waiting_count.saturating_sub(profile.jobs.len());
@@ -175,11 +179,11 @@ mod tests {
     use super::*;
 
     fn text(dashboard: serde_json::Value) -> String {
-        lay_out(&serde_json::from_value(dashboard).unwrap())
+        render(&serde_json::from_value(dashboard).unwrap())
     }
 
     #[test]
-    fn a_dashboard_shows_servers_profiles_and_who_waits() {
+    fn the_dashboard_has_servers_profiles_and_waiting_jobs() {
         let dashboard = json!({
             "is_settled": true, "waiting_count": 3, "served_count": 4,
             "profiles": [{"profile_key": "linux", "target": 5, "idle": 0, "waiting_count": 3, "jobs": [
@@ -196,9 +200,9 @@ mod tests {
                 {"name": "http://ci1/", "health": "down", "age_seconds": null, "profiles": []}],
         });
         let expected = "\
-3 jobs wait, 4 have their runners.
+3 jobs wait, 4 assigned.
 
-SERVER       HEALTH  LAST WORD  IDLE
+SERVER       HEALTH  LAST SEEN  IDLE
 http://ci0/  fresh   2 s ago    linux 0 of 5, macos 1 of 1
 http://ci1/  down    never
 
@@ -207,21 +211,21 @@ linux    0     5       3
 macos    1     1       0
 
 Waiting for linux:
-#  JOB    RUNNERS  FOR RUN          WAITED  STILL  WHY
-1  job-a  1        delan/servo 123  1 min   2 min  it is next; every runner of this profile is in use
-2  b      2        a/b 4            5 s     ?      one job is before it[2J
+#  JOB    RUNNERS  FOR RUN          WAITED  ESTIMATE  REASON
+1  job-a  1        delan/servo 123  1 min   2 min     it is next; every runner of this profile is in use
+2  b      2        a/b 4            5 s     unknown   one job is before it[2J
 and 1 more";
         assert_eq!(text(dashboard), expected);
     }
 
     #[test]
-    fn a_queue_that_has_just_started_says_so() {
+    fn a_queue_in_its_startup_grace_period_is_marked() {
         let dashboard = json!({"is_settled": false, "waiting_count": 1, "served_count": 0,
             "profiles": [], "servers": []});
         assert_eq!(
             text(dashboard),
-            "1 job waits, 0 have their runners. The queue has just started and gives out nothing \
-             yet.\n\nSERVER  HEALTH  LAST WORD  IDLE"
+            "1 job waits, 0 assigned. The queue has just started and assigns no runners yet.\n\n\
+             SERVER  HEALTH  LAST SEEN  IDLE"
         );
     }
 }

@@ -1,15 +1,15 @@
-//! `ci-runners wait`: stands in line for a job until it has its runners.
+//! `ci-runners wait`: enqueues a job and waits until it has its runners.
 //!
-//! - `patience`: what to do after each answer; pure
-//! - `line`: does it
-//! - `progress`: says where the job stands
+//! - `machine`: what to do after each response; pure
+//! - `queued_job`: makes the calls
+//! - `progress`: shows the position on standard error
 //!
-//! This file owns how the wait ends: with runners, because waiting cannot help, because it took
-//! too long, or because somebody said so.
+//! Responsible for how the wait ends: with runners, with an error, at a signal, or after
+//! `--max-wait`.
 
-mod line;
-mod patience;
+mod machine;
 mod progress;
+mod queued_job;
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use http_client::Client;
 use shared::secret::Secret;
 
 pub use self::{
-    line::{Line, Progress},
-    progress::OnStderr,
+    progress::{Progress, StderrProgress},
+    queued_job::QueuedJob,
 };
 use crate::{
     args::Wait,
@@ -29,37 +29,37 @@ use crate::{
     signal::{Signal, next_signal},
 };
 
-/// How often it is looked where the job stands.
-pub const LOOK_PAUSE: Duration = Duration::from_secs(5);
+/// How often the displayed position is updated.
+pub const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///
 /// # Errors
-/// When waiting cannot help, or nobody reads the labels.
+/// When the queue refuses the job, or the labels cannot be printed.
 pub async fn wait(args: &Wait, api_token: &Secret) -> Result<Exit, Failure> {
-    let mut line = Line::new(
+    let mut job = QueuedJob::new(
         QueueClient::new(Client::new(), args.job.queue.clone()),
         args.job.job(),
         api_token.clone(),
-        OnStderr::start(output::is_watched()),
-        LOOK_PAUSE,
+        StderrProgress::start(output::stderr_is_terminal()),
+        STATUS_INTERVAL,
     );
-    // Runners come first: they are never thrown away because time was up in the same moment.
+    // Biased: runners that arrive together with a signal or the end of --max-wait are not lost.
     let outcome = tokio::select! {
         biased;
-        stood = line.stand() => match stood {
-            Ok(taken) => Outcome::Stood(taken),
+        result = job.wait_for_runners() => match result {
+            Ok(taken) => Outcome::Runners(taken),
             Err(error) => Outcome::Failed(error),
         },
         signal = next_signal() => Outcome::Signal(signal.map_err(Failure::Signals)?),
         () = tokio::time::sleep(args.max_wait) => Outcome::TooLong,
     };
     match outcome {
-        Outcome::Stood(taken) => {
-            line.say("the runners are there");
-            let labels = taken.labels(line.unique_id());
-            // The line on the terminal has to go before anything else is printed.
-            drop(line);
+        Outcome::Runners(taken) => {
+            job.print("the job has its runners");
+            let labels = taken.labels(job.unique_id());
+            // Clears the progress bar before the labels are printed to the same terminal.
+            drop(job);
             output::print(&if args.json {
                 taken.json_array().to_string()
             } else {
@@ -68,33 +68,30 @@ pub async fn wait(args: &Wait, api_token: &Secret) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Outcome::Failed(error) => {
-            // A job that was refused is in no line; after any other failure it may be.
-            if error.refusal().is_none() {
-                line.leave().await;
+            // A job that the queue refused is not in it; after any other error it may be.
+            if error.response().is_none() {
+                job.withdraw().await;
             }
             Err(error.into())
         }
         Outcome::Signal(signal) => {
-            line.say(&format!("{signal}: withdrawing the job"));
-            line.leave().await;
+            job.print(&format!("received {signal}: withdrawing the job"));
+            job.withdraw().await;
             Ok(Exit::from(signal))
         }
         Outcome::TooLong => {
             let wait = format::duration(args.max_wait);
-            line.say(&format!("no runners within {wait}: withdrawing the job"));
-            line.leave().await;
+            job.print(&format!("no runners within {wait}: withdrawing the job"));
+            job.withdraw().await;
             Ok(Exit::WaitedTooLong)
         }
     }
 }
 
-/// How a wait comes to its end.
+/// How a wait ends.
 enum Outcome {
-    /// With runners.
-    Stood(Taken),
-    /// Waiting cannot help.
+    Runners(Taken),
     Failed(CallError),
-    /// A signal of this name came.
     Signal(Signal),
     /// `--max-wait` is over.
     TooLong,

@@ -1,40 +1,57 @@
-//! Says where a waiting job stands: in one line that changes, on a terminal; in plain lines, each
-//! said once, anywhere else.
+//! Shows the position of a waiting job on standard error: in one line that changes, on a terminal;
+//! as one plain line for each change, anywhere else.
 
 use std::{cell::RefCell, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::line::Progress;
 use crate::output;
 
-/// How often the line moves, so that it is seen to live.
+/// How often the spinner moves.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Standard error, as a terminal or as anything else.
-pub enum OnStderr {
-    /// A terminal.
+/// Shows the state of a job while it waits.
+pub trait Progress {
+    /// Replaces the state that is shown.
+    fn update(&self, text: &str);
+    /// Prints a line that stays.
+    fn print(&self, text: &str);
+}
+
+impl<P: Progress> Progress for &P {
+    fn update(&self, text: &str) {
+        (**self).update(text);
+    }
+
+    fn print(&self, text: &str) {
+        (**self).print(text);
+    }
+}
+
+/// Progress on standard error.
+pub enum StderrProgress {
+    /// On a terminal.
     Bar(ProgressBar),
-    /// Anything else, with the last line that was said.
+    /// Anywhere else, with the text that was printed last.
     Lines(RefCell<String>),
 }
 
-impl OnStderr {
-    /// Shows nothing yet.
+impl StderrProgress {
+    /// Progress that shows nothing yet.
     pub fn start(is_terminal: bool) -> Self {
         if !is_terminal {
             return Self::Lines(RefCell::default());
         }
         let style = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}")
-            .expect("the template is right");
+            .expect("the template is valid");
         let bar = ProgressBar::new_spinner().with_style(style);
         bar.enable_steady_tick(TICK);
         Self::Bar(bar)
     }
 }
 
-impl Progress for OnStderr {
-    fn show(&self, text: &str) {
+impl Progress for StderrProgress {
+    fn update(&self, text: &str) {
         match self {
             Self::Bar(bar) => bar.set_message(text.to_owned()),
             Self::Lines(last) => {
@@ -46,7 +63,7 @@ impl Progress for OnStderr {
         }
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         match self {
             Self::Bar(bar) => bar.println(text),
             Self::Lines(_) => output::note(text),
@@ -54,7 +71,7 @@ impl Progress for OnStderr {
     }
 }
 
-impl Drop for OnStderr {
+impl Drop for StderrProgress {
     fn drop(&mut self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();

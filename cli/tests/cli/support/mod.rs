@@ -1,6 +1,6 @@
 //! What the tests of this crate share.
 //!
-//! - `monitor`: a monitor of a few lines, whose runners tests make idle
+//! - `monitor`: a test double of a monitor, whose runners tests make idle
 //! - `queue`: a real queue in this process, which can be restarted
 
 mod monitor;
@@ -8,16 +8,38 @@ mod queue;
 
 use tokio::process::Command;
 
-pub use cli::testing::{API_TOKEN, Ended, end_of, start, text_of, until};
-pub use monitor::FakeMonitor;
+pub use cli::testing::{API_TOKEN, Finished, Running, finish, start, stdout_of, wait_until};
+pub use monitor::TestMonitor;
 pub use queue::TestQueue;
+
+/// A queue with one server, which has no idle runner.
+pub async fn one_server() -> (TestMonitor, TestQueue) {
+    let monitor = TestMonitor::start();
+    let queue = TestQueue::start(&monitor).await;
+    (monitor, queue)
+}
 
 /// `ci-runners` with these arguments, which are separated by blanks.
 pub fn ci_runners(arguments: &str) -> Command {
     cli::testing::command(env!("CARGO_BIN_EXE_ci-runners"), arguments)
 }
 
-/// Runs `ci-runners` with these arguments to its end.
-pub async fn run(arguments: &str) -> Ended {
-    end_of(ci_runners(arguments)).await
+/// Runs `ci-runners` with these arguments until it exits.
+pub async fn run(arguments: &str) -> Finished {
+    finish(ci_runners(arguments)).await
+}
+
+/// Runs `command` with a closed pipe as standard output, until it exits; returns its exit status and
+/// standard error.
+pub async fn finish_with_closed_stdout(mut command: Command) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.stdout(writer);
+    let output = command.spawn().unwrap().wait_with_output();
+    let output = tokio::time::timeout(cli::testing::TIMEOUT, output).await;
+    let output = output.expect("the command exits").unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }

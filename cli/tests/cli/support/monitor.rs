@@ -1,4 +1,4 @@
-//! A monitor of a few lines: its runners are numbers, and tests say which of them are idle.
+//! A test double of a monitor: its runners are numbers, and tests decide which are idle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +17,12 @@ use tokio::sync::watch;
 
 /// The one profile it has.
 const PROFILE: &str = "linux";
-/// How many runners it says it is set up to have.
+/// The target of that profile.
 const TARGET: usize = 3;
 
-/// A monitor, for as long as the runtime of its test.
+/// A monitor that runs as long as the runtime of its test.
 #[derive(Clone)]
-pub struct FakeMonitor {
+pub struct TestMonitor {
     /// Its base URL, without a slash at the end.
     pub url: String,
     state: Arc<watch::Sender<State>>,
@@ -38,12 +38,12 @@ struct State {
 #[derive(Clone, Debug)]
 struct Reservation {
     ids: Vec<u64>,
-    /// The number of the latest attempt that asked for it.
+    /// The sequence of the latest fencing token.
     attempt: u64,
 }
 
-impl FakeMonitor {
-    /// A monitor none of whose runners is idle.
+impl TestMonitor {
+    /// Starts a monitor without runners.
     pub fn start() -> Self {
         let state = Arc::new(watch::Sender::new(State::default()));
         let data = Data::new(Arc::clone(&state));
@@ -62,13 +62,13 @@ impl FakeMonitor {
         Self { url, state }
     }
 
-    /// Makes a runner idle.
-    pub fn free(&self, id: u64) {
+    /// Adds an idle runner.
+    pub fn add_idle(&self, id: u64) {
         change(&self.state, |state| state.idle.insert(id));
     }
 
-    /// For whom runners are held.
-    pub fn reserved_for(&self) -> Vec<String> {
+    /// The jobs that have a reservation.
+    pub fn reservations(&self) -> Vec<String> {
         self.state.borrow().reserved.keys().cloned().collect()
     }
 }
@@ -158,7 +158,7 @@ fn take(request: &HttpRequest, state: &watch::Sender<State>, count: usize) -> Op
     let parameter = |name: &str| {
         let mut parameters = request.query_string().split('&');
         let value = parameters.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        value.expect("the queue says it").to_owned()
+        value.expect("the queue sends it").to_owned()
     };
     let (unique_id, attempt) = (parameter("unique_id"), parameter("attempt"));
     let FencingToken {

@@ -1,4 +1,4 @@
-//! A real queue in this process, over real HTTP, which can be restarted at its old address.
+//! A real queue in this process, which can be restarted at the same address.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -8,7 +8,7 @@ use shared::settings::{Environment, Settings};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::{API_TOKEN, FakeMonitor, until};
+use super::{API_TOKEN, TestMonitor, wait_until};
 
 /// A queue in front of one monitor.
 pub struct TestQueue {
@@ -21,8 +21,8 @@ pub struct TestQueue {
 }
 
 impl TestQueue {
-    /// A queue that has heard of `monitor`.
-    pub async fn start(monitor: &FakeMonitor) -> Self {
+    /// Starts a queue in front of `monitor`, and waits until it has the monitor's report.
+    pub async fn start(monitor: &TestMonitor) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path(), &monitor.url);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -38,33 +38,33 @@ impl TestQueue {
         queue
     }
 
-    /// Ends it, as a restart does: what is held is answered, then the port is closed.
+    /// Stops it gracefully: held requests are answered, then the port is closed.
     pub async fn stop(&mut self) {
         let (stop, task) = self.running.take().expect("it runs");
         stop.send(()).unwrap();
         task.await.unwrap();
     }
 
-    /// Starts it again, with what it kept on disk.
+    /// Starts it again with the same data directory.
     pub async fn start_again(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
         self.run(listener).await;
     }
 
-    /// Loses the key that tickets are signed with; makes a difference at the next start.
+    /// Deletes the key that signs tickets. Takes effect at the next start.
     pub fn lose_key(&self) {
         fs::remove_file(self.folder.path().join("queue/ticket-key")).unwrap();
     }
 
-    /// What its dashboard says.
+    /// Its dashboard.
     pub async fn dashboard(&self) -> Value {
         let url = format!("{}/dashboard.json", self.url);
         let answer = Client::new().call(Call::new(Method::GET, &url)).await;
         answer.unwrap().json().unwrap()
     }
 
-    /// The names of the jobs in line.
-    pub async fn jobs_in_line(&self) -> Vec<String> {
+    /// The names of the waiting jobs.
+    pub async fn waiting_jobs(&self) -> Vec<String> {
         let dashboard = self.dashboard().await;
         let profiles = dashboard["profiles"].as_array().unwrap().iter();
         let jobs = profiles.flat_map(|profile| profile["jobs"].as_array().unwrap());
@@ -80,8 +80,8 @@ impl TestQueue {
             app.run_until(stop).await.unwrap();
         });
         self.running = Some((stop, task));
-        until("the queue hears of its monitor", async || {
-            self.dashboard().await["servers"][0]["health"] == "fresh"
+        wait_until("the queue has the monitor's report", async || {
+            self.dashboard().await["servers"][0]["age_seconds"].is_u64()
         })
         .await;
     }

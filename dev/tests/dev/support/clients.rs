@@ -1,4 +1,4 @@
-//! Many clients at once, each a shell script with curl, and what they have told so far.
+//! Many concurrent clients, each a shell script with curl, and their results.
 
 use std::{
     collections::BTreeMap,
@@ -15,25 +15,26 @@ use super::API_TOKEN;
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dev/client.sh");
 
-/// Clients of one queue. They end with this value.
+/// Clients of one queue. Dropping this kills them.
 pub struct Clients {
     queue_url: String,
+    /// The file to which all clients append their results.
     file: PathBuf,
     running: Vec<Child>,
 }
 
-/// What a client has told.
+/// What a client has received so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Told {
-    /// When its job was enqueued, in microseconds, as its ticket says.
+pub struct ClientResult {
+    /// The time of the enqueue in the ticket, in microseconds.
     pub enqueued_at: Option<u64>,
-    /// The runners that it was given.
+    /// The runners of its job.
     pub runners: Option<Vec<Value>>,
 }
 
 impl Clients {
-    /// None yet. What they will tell goes to a file in `folder`.
-    pub fn of(queue_url: &str, folder: &Path) -> Self {
+    /// No clients yet. Their results will be in a file in `folder`.
+    pub fn new(queue_url: &str, folder: &Path) -> Self {
         let file = folder.join("clients");
         fs::write(&file, "").unwrap();
         Self {
@@ -43,7 +44,7 @@ impl Clients {
         }
     }
 
-    /// Starts one. `profile` may have a `/count`; `curl_options` are for its takes.
+    /// Starts a client. `profile` may end with `/<count>`; `curl_options` are for its takes.
     pub fn start(&mut self, unique_id: &str, profile: &str, curl_options: &[&str]) {
         let client = Command::new(CLIENT)
             .args([&self.queue_url, profile])
@@ -60,43 +61,47 @@ impl Clients {
         self.running.push(client);
     }
 
-    /// What everybody has told so far.
+    /// The results so far, by `unique_id`.
     ///
     /// # Panics
-    /// When somebody was refused, or told the same thing twice.
-    pub fn told(&self) -> BTreeMap<String, Told> {
-        let mut told: BTreeMap<String, Told> = BTreeMap::new();
+    /// When a client was refused, or reported the same result twice.
+    pub fn results(&self) -> BTreeMap<String, ClientResult> {
+        let mut results: BTreeMap<String, ClientResult> = BTreeMap::new();
         let text = fs::read_to_string(&self.file).unwrap();
         for line in text.split_inclusive('\n').filter(|l| l.ends_with('\n')) {
-            let mut words = line.trim_end().splitn(3, ' ');
-            let [unique_id, what, answer] = [(); 3].map(|()| words.next().unwrap());
-            let told = told.entry(unique_id.to_owned()).or_default();
-            let before = match what {
-                "enqueued" => told.enqueued_at.replace(enqueued_at(answer)).is_some(),
-                "served" => told.runners.replace(runners(answer)).is_some(),
+            let mut fields = line.trim_end().splitn(3, ' ');
+            let [unique_id, what, response] = [(); 3].map(|()| fields.next().unwrap());
+            let result = results.entry(unique_id.to_owned()).or_default();
+            let is_repeated = match what {
+                "enqueued" => result.enqueued_at.replace(enqueued_at(response)).is_some(),
+                "assigned" => result.runners.replace(runners(response)).is_some(),
                 _ => panic!("{line}"),
             };
-            assert!(!before, "twice: {line}");
+            assert!(!is_repeated, "twice: {line}");
         }
-        told
+        results
     }
 
-    /// How many have been enqueued, and how many served.
-    pub fn counts(&self) -> (usize, usize) {
-        let told = self.told();
-        (
-            told.values().filter(|t| t.enqueued_at.is_some()).count(),
-            told.values().filter(|t| t.runners.is_some()).count(),
-        )
+    /// The number of clients whose job is enqueued.
+    pub fn enqueued_count(&self) -> usize {
+        let results = self.results();
+        let enqueued = results.values().filter(|r| r.enqueued_at.is_some());
+        enqueued.count()
     }
 
-    /// Kills every client that still runs, with its curl: their sockets close, and nobody says why.
+    /// The number of clients whose job has its runners.
+    pub fn assigned_count(&self) -> usize {
+        let results = self.results();
+        results.values().filter(|r| r.runners.is_some()).count()
+    }
+
+    /// Kills every client with its curl, which closes their connections.
     pub async fn kill(&mut self) {
         for client in &mut self.running {
             let Some(pid) = client.id() else { continue };
             let group = format!("-{pid}");
             let mut kill = Command::new("kill");
-            // Those that have ended by themselves cannot be killed, and need not.
+            // Fails for clients that have exited already.
             let _ = kill
                 .args(["-KILL", "--", &group])
                 .stderr(Stdio::null())
@@ -108,15 +113,15 @@ impl Clients {
     }
 }
 
-/// What a ticket says about when its job was enqueued.
+/// The time of the enqueue in a ticket.
 fn enqueued_at(ticket: &str) -> u64 {
     let payload = ticket.split('.').nth(1).expect("a ticket has three parts");
     let payload: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
     payload["enqueued_at_micros"].as_u64().unwrap()
 }
 
-fn runners(answer: &str) -> Vec<Value> {
-    match serde_json::from_str(answer).unwrap() {
+fn runners(response: &str) -> Vec<Value> {
+    match serde_json::from_str(response).unwrap() {
         Value::Array(runners) => runners,
         runner => vec![runner],
     }

@@ -1,22 +1,27 @@
-//! The daemons as processes of their own, and what they say over HTTP.
+//! The daemons as processes, and calls to them and to the emulator with curl.
 
 use std::{fs, path::Path, process::Stdio};
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{API_TOKEN, end_of, executable, text_of};
+use super::{API_TOKEN, executable, finish, stdout_of};
 
-/// The base URL of what listens on `port`, without a slash at the end.
+/// The base URL of a server on `port`, without a slash at the end.
 pub fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// The one file of both daemons. The profile `linux` has `target_count` runners.
-pub fn one_file(github: &str, monitor_port: u16, queue_port: u16, target_count: usize) -> String {
+/// A settings file for both daemons, with a profile `linux` of `target_count` runners.
+pub fn settings_of_both(
+    github: &str,
+    monitor_port: u16,
+    queue_port: u16,
+    target_count: usize,
+) -> String {
     let monitor_url = url(monitor_port);
     let agent = env!("CARGO_BIN_EXE_ci-runners-dev");
-    // An agent outlives the emulator by that long.
+    // How long an agent survives the emulator.
     let command = json!([agent, "agent", "--give-up-after", "2s"]);
     format!(
         r#"
@@ -45,7 +50,7 @@ pub fn one_file(github: &str, monitor_port: u16, queue_port: u16, target_count: 
     )
 }
 
-/// A daemon of the workspace that works in `folder`, where its settings and its data are.
+/// A daemon of the workspace, with its settings and data in `folder`.
 pub fn daemon(name: &str, folder: &Path, settings: &str) -> Command {
     let file = folder.join("monitor.toml");
     fs::write(&file, settings).unwrap();
@@ -65,19 +70,19 @@ pub fn daemon(name: &str, folder: &Path, settings: &str) -> Command {
     command
 }
 
-/// The JSON at `url`; none if nobody is there, or the answer is no success.
+/// The JSON at `url`; `None` if nothing listens there, or the response is not a success.
 pub async fn get(url: &str) -> Option<Value> {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--fail", "--max-time", "10", url]);
-    serde_json::from_str(&end_of(curl).await.stdout).ok()
+    serde_json::from_str(&finish(curl).await.stdout).ok()
 }
 
-/// Queues a workflow job at the emulator that runs on the runner with `label`; returns its number.
+/// Queues a workflow job at the emulator for the runner with `label`; returns its id.
 pub async fn queue_workflow_job(github: &str, label: &Value, command: &str) -> u64 {
     let job = json!({"repo": "delan/servo", "run_id": 123, "labels": [label], "command": command});
     let url = format!("{github}/_emulator/jobs");
     let (json, job) = ("content-type: application/json", job.to_string());
-    let queued = text_of("curl", &["-sSf", "-H", json, "-d", &job, &url]).await;
+    let queued = stdout_of("curl", &["-sSf", "-H", json, "-d", &job, &url]).await;
     let queued: Value = serde_json::from_str(&queued).unwrap();
     queued["id"].as_u64().unwrap()
 }

@@ -1,5 +1,5 @@
-//! A fleet on this machine, each part a process of its own, that can be hurt: the emulator as GitHub,
-//! monitors whose runners are agents, a queue in front of them.
+//! A fleet whose processes can be killed and stopped: the emulator as GitHub, several monitors whose
+//! runners are agents, and a queue in front of them.
 
 use std::{
     fs::{self, File},
@@ -10,19 +10,18 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Started, ci_runners_dev, daemon, free_ports, get, start, until, url};
+use super::{Running, daemon, free_ports, get, start_emulator, url, wait_until, waiting_jobs};
 
-/// What one monitor has.
+/// The pool of one monitor.
 pub struct Pool {
-    /// The monitor's name on disk.
+    /// The name of the monitor and of its directory.
     pub name: &'static str,
-    /// The one profile that it has.
+    /// Its only profile.
     pub profile: &'static str,
-    /// How many runners it keeps.
     pub target: usize,
 }
 
-/// The processes. They end with this value; agents end by themselves, soon after the emulator.
+/// The processes. Dropping this kills them; agents exit by themselves soon after the emulator.
 pub struct Fleet {
     /// The base URL of the emulator, without a slash at the end.
     pub github: String,
@@ -33,19 +32,18 @@ pub struct Fleet {
     monitors: Vec<Child>,
     queue: Child,
     queue_settings: String,
-    /// Ends last of the processes.
-    _emulator: Started,
-    /// Where everybody works; a folder for each daemon.
+    /// Dropped after the daemons.
+    _emulator: Running,
+    /// Has a directory for each daemon.
     pub folder: TempDir,
 }
 
 impl Fleet {
-    /// A fleet all of whose runners are idle, with a queue that settles for `settle` seconds.
+    /// Starts a fleet and waits until all runners are idle. The startup grace period of the queue is
+    /// `settle` seconds.
     pub async fn start(pools: &[Pool], settle: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut emulator = start(ci_runners_dev("emulator --port 0"));
-        let said = emulator.prints("github_api_url = ").await;
-        let github = said.split('"').nth(1).unwrap().to_owned();
+        let (emulator, github) = start_emulator().await;
         let (mut monitors, mut monitor_urls) = (Vec::new(), Vec::new());
         for pool in pools {
             let [port] = free_ports();
@@ -65,14 +63,14 @@ impl Fleet {
             _emulator: emulator,
             folder,
         };
-        fleet.until_all_are_idle(pools).await;
+        fleet.wait_until_all_idle(pools).await;
         fleet
     }
 
-    /// Waits until every pool has as many idle runners as it should, and the queue knows it.
-    pub async fn until_all_are_idle(&self, pools: &[Pool]) {
+    /// Waits until every pool has its target of idle runners, by the queue's dashboard.
+    pub async fn wait_until_all_idle(&self, pools: &[Pool]) {
         let url = format!("{}/dashboard.json", self.queue_url);
-        until("every runner is idle", async || {
+        wait_until("every runner is idle", async || {
             let dashboard = get(&url).await.unwrap_or_default();
             pools.iter().all(|pool| {
                 let all: u64 = pools
@@ -91,7 +89,7 @@ impl Fleet {
         .await;
     }
 
-    /// Kills the queue with -9 and starts another at the same address with the same data.
+    /// Kills the queue with SIGKILL, and starts it again with the same address and data.
     pub async fn kill_and_restart_queue(&mut self) {
         self.queue.kill().await.unwrap();
         self.queue = spawn(&self.folder, "queue", "queue", &self.queue_settings);
@@ -105,27 +103,19 @@ impl Fleet {
         assert!(sent.await.unwrap().success());
     }
 
-    /// What a monitor remembers of reservations, by `unique_id`.
+    /// The reservations on a monitor's dashboard, by `unique_id`.
     pub async fn reservations(&self, index: usize) -> Value {
         let url = format!("{}/dashboard.json", self.monitor_urls[index]);
-        get(&url).await.expect("the monitor answers")["reservations"].clone()
+        get(&url).await.expect("the monitor responds")["reservations"].clone()
     }
 
-    /// The names of the jobs in line, first to last of each profile; none while the queue is down.
-    pub async fn jobs_in_line(&self) -> Vec<String> {
+    /// The names of the waiting jobs; empty while the queue is down.
+    pub async fn waiting_jobs(&self) -> Vec<String> {
         let dashboard = get(&format!("{}/dashboard.json", self.queue_url)).await;
-        let dashboard = dashboard.unwrap_or_default();
-        let profiles = dashboard["profiles"].as_array().cloned();
-        let profiles = profiles.unwrap_or_default();
-        let jobs = profiles
-            .iter()
-            .filter_map(|profile| profile["jobs"].as_array());
-        jobs.flatten()
-            .map(|job| job["unique_id"].as_str().unwrap().to_owned())
-            .collect()
+        waiting_jobs(&dashboard.unwrap_or_default())
     }
 
-    /// Everything that the daemons have said.
+    /// The log of all daemons.
     pub fn logs(&self) -> String {
         let folders = self.folder.path().read_dir().unwrap().flatten();
         folders
@@ -134,7 +124,7 @@ impl Fleet {
     }
 }
 
-/// Starts a daemon in a folder of its own. What it says is added to the file `log` there.
+/// Starts a daemon in a directory of its own, where the file `log` has its log.
 fn spawn(folder: &TempDir, daemon_name: &str, name: &str, settings: &str) -> Child {
     let folder = folder.path().join(name);
     fs::create_dir_all(&folder).unwrap();

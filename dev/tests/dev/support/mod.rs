@@ -1,22 +1,22 @@
 //! What the tests of this crate share.
 //!
-//! - `clients`: many clients made of curl
-//! - `daemons`: the daemons as processes of their own; `fleet`: many of them, for tests that kill
-//!   or stop some
-//! - `processes`: which processes work in a folder, and where the other executables are
+//! - `clients`: many concurrent clients made of curl
+//! - `daemons`: the daemons as processes; `fleet`: several monitors and a queue, to kill and stop
+//! - `processes`: the processes in a directory, and the paths of other executables
 
 mod clients;
 mod daemons;
 mod fleet;
 mod processes;
 
+use serde_json::Value;
 use tokio::process::Command;
 
 pub use cli::testing::{
-    API_TOKEN, Ended, PATIENCE, Started, end_of, free_ports, start, text_of, until,
+    API_TOKEN, Finished, Running, TIMEOUT, finish, free_ports, start, stdout_of, wait_until,
 };
-pub use clients::{Clients, Told};
-pub use daemons::{daemon, get, one_file, queue_workflow_job, url};
+pub use clients::{ClientResult, Clients};
+pub use daemons::{daemon, get, queue_workflow_job, settings_of_both, url};
 pub use fleet::{Fleet, Pool};
 pub use processes::{executable, processes_in};
 
@@ -25,7 +25,24 @@ pub fn ci_runners_dev(arguments: &str) -> Command {
     cli::testing::command(env!("CARGO_BIN_EXE_ci-runners-dev"), arguments)
 }
 
-/// Runs `ci-runners-dev` with these arguments to its end.
-pub async fn run(arguments: &str) -> Ended {
-    end_of(ci_runners_dev(arguments)).await
+/// Runs `ci-runners-dev` with these arguments until it exits.
+pub async fn run(arguments: &str) -> Finished {
+    finish(ci_runners_dev(arguments)).await
+}
+
+/// Starts `ci-runners-dev emulator` on a free port; returns it with its base URL.
+pub async fn start_emulator() -> (Running, String) {
+    let mut emulator = start(ci_runners_dev("emulator --port 0"));
+    let line = emulator.expect_stdout("github_api_url = ").await;
+    let url = line.split('"').nth(1).unwrap().to_owned();
+    (emulator, url)
+}
+
+/// The `unique_id` of every waiting job on a queue's dashboard, in the order of each profile.
+pub fn waiting_jobs(dashboard: &Value) -> Vec<String> {
+    let profiles = dashboard["profiles"].as_array().into_iter().flatten();
+    let jobs = profiles.filter_map(|profile| profile["jobs"].as_array());
+    jobs.flatten()
+        .map(|job| job["unique_id"].as_str().unwrap().to_owned())
+        .collect()
 }

@@ -1,54 +1,46 @@
-//! What the book says to copy works: its workflows are run, but for what they would make.
+//! The workflows in the book work as they are documented.
 
 use std::rc::Rc;
 
 use serde_json::json;
 
 use super::{
+    deployment::Deployment,
     files::{parse, yaml_blocks},
-    run::{RunEnd, run_workflow},
-    site::Site,
+    workflow::{FinishedRun, run_workflow},
 };
 
-/// Runs a workflow of the page, on a site of as many runners as it needs.
-async fn run_block(index: usize, runners: usize) -> RunEnd {
-    let site = Rc::new(Site::start(runners).await);
+/// Executes a YAML block of the page on workflows, at a deployment of this many runners.
+async fn run_block(index: usize, runners: usize) -> FinishedRun {
+    let deployment = Rc::new(Deployment::start(runners).await);
     let block = yaml_blocks("workflows.md").swap_remove(index);
     assert!(block.contains("https://queue.example.org"), "{block}");
     let block = block
-        .replace("https://queue.example.org", &site.queue_url)
-        .replace("run: make", "run: echo it is made");
-    run_workflow(site, parse(&block), json!({})).await
+        .replace("https://queue.example.org", &deployment.queue_url)
+        .replace("run: make", "run: echo built");
+    run_workflow(deployment, parse(&block), json!({})).await
 }
 
 #[actix_web::test]
-async fn the_workflow_for_one_runner_gets_one_and_works_there() {
+async fn the_workflow_for_one_runner_builds_on_it() {
     let end = run_block(1, 1).await;
     assert_eq!(end.jobs.len(), 3);
     for (name, job) in &end.jobs {
-        assert_eq!(job.result, "success", "{name}: {}", job.said);
+        assert_eq!(job.result, "success", "{name}: {}", job.log);
     }
-    assert!(end.jobs["select"].said.contains("Self-hosted (linux, 1)"));
-    assert_eq!(end.jobs["build"].said, "it is made\n");
-    let said = "on 1 labels: 1 started";
-    assert!(
-        end.jobs["timeout"].said.contains(said),
-        "{}",
-        end.jobs["timeout"].said
-    );
+    assert!(end.jobs["select"].log.contains("Self-hosted (linux, 1)"));
+    assert_eq!(end.jobs["build"].log, "built\n");
+    let log = &end.jobs["timeout"].log;
+    assert!(log.contains("jobs: 1 of 1 started"), "{log}");
 }
 
 #[actix_web::test]
-async fn the_workflow_for_several_runners_works_on_each() {
+async fn the_workflow_for_several_runners_tests_on_each() {
     let end = run_block(2, 4).await;
     for (name, job) in &end.jobs {
-        assert_eq!(job.result, "success", "{name}: {}", job.said);
+        assert_eq!(job.result, "success", "{name}: {}", job.log);
     }
-    assert_eq!(end.jobs["test"].said.matches("it is made").count(), 4);
-    let said = "on 4 labels: 4 started";
-    assert!(
-        end.jobs["timeout"].said.contains(said),
-        "{}",
-        end.jobs["timeout"].said
-    );
+    assert_eq!(end.jobs["test"].log.matches("built").count(), 4);
+    let log = &end.jobs["timeout"].log;
+    assert!(log.contains("jobs: 4 of 4 started"), "{log}");
 }

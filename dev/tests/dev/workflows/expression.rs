@@ -1,21 +1,21 @@
-//! The part of GitHub's expression language that our own files use.
+//! Evaluates the part of GitHub's expression language that this repository uses.
 //!
-//! Owns its grammar and what counts as true. A name that nobody has set is null, as at GitHub; what is
-//! not understood ends the test, because then the files say something that is not tested.
+//! An undefined name is null, as at GitHub. Unsupported syntax panics, so that no expression is left
+//! untested.
 //!
 //! Source: <https://docs.github.com/actions/reference/workflows-and-actions/expressions>
 
 use serde_json::Value;
 
-/// What the names in an expression mean.
-pub struct Names<'a> {
+/// Evaluates expressions in some contexts.
+pub struct Evaluator<'a> {
     /// `inputs`, `steps`, `needs` and the like, as one object.
     pub contexts: &'a Value,
-    /// How the job stands: `success`, `failure` or `cancelled`.
+    /// The status of the job: `success`, `failure` or `cancelled`.
     pub status: &'a str,
 }
 
-impl Names<'_> {
+impl Evaluator<'_> {
     /// `text` with each `${{ … }}` in it replaced by its value.
     pub fn fill(&self, text: &str) -> String {
         let mut filled = String::new();
@@ -29,7 +29,7 @@ impl Names<'_> {
         filled + rest
     }
 
-    /// The value of a text that is one expression; of any other, the text.
+    /// The value of a text that is a single expression. For any other text, the filled text.
     pub fn value_of(&self, text: &str) -> Value {
         match bare(text) {
             Some(expression) => self.value(expression),
@@ -37,36 +37,36 @@ impl Names<'_> {
         }
     }
 
-    /// Whether an `if` lets its step or job run.
+    /// Whether a step or job with this `if` is executed.
     pub fn allows(&self, condition: Option<&str>) -> bool {
         let condition = condition.unwrap_or("success()");
         let expression = bare(condition).unwrap_or(condition);
-        let asks_for_status = ["always()", "cancelled()", "success()", "failure()"]
+        let has_status_function = ["always()", "cancelled()", "success()", "failure()"]
             .iter()
             .any(|function| expression.contains(function));
-        // GitHub puts `success() &&` before a condition that does not ask.
-        (asks_for_status || self.status == "success") && is_true(&self.value(expression))
+        // GitHub adds `success() &&` to a condition without a status function.
+        (has_status_function || self.status == "success") && is_true(&self.value(expression))
     }
 
     fn value(&self, expression: &str) -> Value {
         let mut parser = Parser {
-            names: self,
+            evaluator: self,
             rest: expression,
         };
         let value = parser.either();
-        assert_eq!(parser.next(), None, "all of {expression} is understood");
+        assert_eq!(parser.next(), None, "unsupported syntax in {expression}");
         value
     }
 }
 
-/// What stands between the braces, if that is all there is.
+/// The expression, if the whole text is `${{ <expression> }}`.
 fn bare(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("${{")?.strip_suffix("}}")?;
     (!inner.contains("${{")).then_some(inner)
 }
 
 struct Parser<'a> {
-    names: &'a Names<'a>,
+    evaluator: &'a Evaluator<'a>,
     rest: &'a str,
 }
 
@@ -104,7 +104,11 @@ impl<'a> Parser<'a> {
         let mut value = self.primary();
         while self.takes("[") {
             let index = self.either();
-            assert!(self.takes("]"), "closed before {:?}", self.rest);
+            assert!(
+                self.takes("]"),
+                "expected a closing bracket at {:?}",
+                self.rest
+            );
             let index = index.as_u64().expect("lists have numbers") as usize;
             value = value.get(index).cloned().unwrap_or_default();
         }
@@ -117,7 +121,11 @@ impl<'a> Parser<'a> {
         }
         if self.takes("(") {
             let value = self.either();
-            assert!(self.takes(")"), "closed before {:?}", self.rest);
+            assert!(
+                self.takes(")"),
+                "expected a closing bracket at {:?}",
+                self.rest
+            );
             return value;
         }
         if self.takes("'") {
@@ -147,29 +155,33 @@ impl<'a> Parser<'a> {
         if self.takes(")") {
             return Value::Bool(match function {
                 "always" => true,
-                status => self.names.status == status.trim_end_matches("()"),
+                status => self.evaluator.status == status.trim_end_matches("()"),
             });
         }
         let argument = self.either();
-        assert!(self.takes(")"), "closed before {:?}", self.rest);
+        assert!(
+            self.takes(")"),
+            "expected a closing bracket at {:?}",
+            self.rest
+        );
         match function {
             "fromJSON" => serde_json::from_str(&as_text(&argument)).expect("it is JSON"),
             "toJSON" => argument.to_string().into(),
-            unknown => panic!("{unknown} is a function that the tests do not know"),
+            unknown => panic!("the tests do not implement the function {unknown}"),
         }
     }
 
     fn look_up(&self, path: &str) -> Value {
-        assert!(!path.is_empty(), "a name stands at {:?}", self.rest);
+        assert!(!path.is_empty(), "expected a name at {:?}", self.rest);
         let part = |value: &'a Value, key: &str| {
-            // Names of inputs and outputs are the same in any case.
+            // Evaluator of inputs and outputs are case-insensitive.
             let object = value.as_object()?;
             let found = object
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(key));
             found.map(|(_, value)| value)
         };
-        let mut value = Some(self.names.contexts);
+        let mut value = Some(self.evaluator.contexts);
         for key in path.split('.') {
             value = value.and_then(|value| part(value, key));
         }
@@ -199,7 +211,7 @@ fn is_true(value: &Value) -> bool {
     }
 }
 
-/// A value as it appears in a text.
+/// A value as text.
 pub fn as_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -209,13 +221,13 @@ pub fn as_text(value: &Value) -> String {
 }
 
 #[test]
-fn expressions_mean_what_they_mean_at_github() {
+fn expressions_have_the_values_that_github_documents() {
     let contexts = serde_json::json!({
         "strategy": {"job-index": 1},
         "inputs": {"NO_RUNNERS": "", "count": "2", "flag": "false"},
         "steps": {"a-b": {"outputs": {"x": "y", "list": "[1,2]"}}},
     });
-    let names = Names {
+    let evaluator = Evaluator {
         contexts: &contexts,
         status: "cancelled",
     };
@@ -234,10 +246,10 @@ fn expressions_mean_what_they_mean_at_github() {
             "2",
         ),
     ] {
-        assert_eq!(names.fill(text), expected, "{text}");
+        assert_eq!(evaluator.fill(text), expected, "{text}");
     }
-    assert!(names.allows(Some("${{ cancelled() && inputs.count }}")));
-    assert!(names.allows(Some("always()")));
-    assert!(!names.allows(Some("${{ inputs.count == '2' }}")));
-    assert!(!names.allows(None));
+    assert!(evaluator.allows(Some("${{ cancelled() && inputs.count }}")));
+    assert!(evaluator.allows(Some("always()")));
+    assert!(!evaluator.allows(Some("${{ inputs.count == '2' }}")));
+    assert!(!evaluator.allows(None));
 }

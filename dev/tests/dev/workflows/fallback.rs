@@ -1,5 +1,4 @@
-//! `runner-select` where hosted runners are the better choice, for each reason, and where what it
-//! was given makes no sense.
+//! The action `runner-select` with hosted runners, for each fallback reason, and with invalid inputs.
 
 use emulator::{EmulatorSettings, EmulatorThread};
 use serde_json::{Value, json};
@@ -7,14 +6,14 @@ use shared::secret::Secret;
 
 use super::{
     super::support::*,
-    Done, Running,
-    scripted::{Line, ScriptedQueue},
-    site::{GITHUB_TOKEN, Site, artifact_count, job_at},
+    Done, RunningAction,
+    deployment::{Deployment, GITHUB_TOKEN, artifact_count, job_at},
+    job::Job,
+    scripted_queue::{Response, ScriptedQueue},
     start_action,
-    step::Job,
 };
 
-fn select(job: Job, queue_url: &str, more: Value) -> Running {
+fn select(job: Job, queue_url: &str, more: Value) -> RunningAction {
     let mut with = json!({
         "queue-url": queue_url,
         "github-hosted-runner-label": "ubuntu-latest",
@@ -28,12 +27,12 @@ fn select(job: Job, queue_url: &str, more: Value) -> Running {
     start_action(job, "runner-select", with)
 }
 
-/// A GitHub without anything else.
+/// An emulator without a deployment.
 fn github() -> EmulatorThread {
     emulator::spawn(EmulatorSettings::new(Secret::new(GITHUB_TOKEN))).unwrap()
 }
 
-/// Checks that hosted runners were selected, and that log and summary say why.
+/// Asserts that hosted runners were selected for this reason, which log and summary explain.
 fn assert_hosted(done: &Done, reason: &str, text: &str) {
     let expected = json!({
         "status": "success", "is-self-hosted": "false", "fallback-reason": reason,
@@ -42,13 +41,11 @@ fn assert_hosted(done: &Done, reason: &str, text: &str) {
         "selected-runner-count": "2", "selected-runner-indices": "[1,2]",
         "runner-type-label": "ubuntu-latest",
     });
-    assert_eq!(done.seen(), expected, "{}", done.log);
-    for said in [&done.log, &done.ended.summary] {
-        assert!(
-            said.contains("GitHub-hosted (ubuntu-latest) after "),
-            "{said}"
-        );
-        assert!(said.contains(text), "{text:?} is not in {said}");
+    assert_eq!(done.status_and_outputs(), expected, "{}", done.log);
+    for output in [&done.log, &done.ended.summary] {
+        let selected = "GitHub-hosted (ubuntu-latest) after ";
+        assert!(output.contains(selected), "{output}");
+        assert!(output.contains(text), "{text:?} is not in {output}");
     }
     let is_warned = matches!(reason, "unproven" | "refused" | "unreachable");
     assert_eq!(
@@ -60,7 +57,7 @@ fn assert_hosted(done: &Done, reason: &str, text: &str) {
 }
 
 #[actix_web::test]
-async fn where_they_are_not_wanted_nobody_is_asked_for_self_hosted_runners() {
+async fn the_queue_gets_no_request_if_self_hosted_runners_are_disabled() {
     let github = github();
     for (more, text) in [
         (
@@ -74,34 +71,34 @@ async fn where_they_are_not_wanted_nobody_is_asked_for_self_hosted_runners() {
         (json!({"queue-url": ""}), "queue-url is empty"),
     ] {
         let queue = ScriptedQueue::start(Vec::new());
-        let done = select(job_at(&github), &queue.url, more).end().await;
+        let done = select(job_at(&github), &queue.url, more).finish().await;
         assert_hosted(&done, "disabled", text);
-        assert_eq!(queue.asked(), Vec::<String>::new());
+        assert_eq!(queue.requests(), Vec::<String>::new());
     }
     assert_eq!(artifact_count(&github).await, 0);
     assert_eq!(
         github.emulator.requests().all().len(),
         1,
-        "only the line above asked"
+        "only the assertion above made a request"
     );
 }
 
 #[actix_web::test]
-async fn without_a_proof_the_queue_is_not_asked() {
+async fn the_queue_gets_no_request_without_the_run_identity() {
     let (github, queue) = (github(), ScriptedQueue::start(Vec::new()));
     let mut job = job_at(&github);
     job.takes_uploads = false;
-    let done = select(job, &queue.url, json!({})).end().await;
+    let done = select(job, &queue.url, json!({})).finish().await;
     assert_hosted(&done, "unproven", "could not be uploaded");
-    assert_eq!(queue.asked(), Vec::<String>::new());
+    assert_eq!(queue.requests(), Vec::<String>::new());
 }
 
 #[actix_web::test]
-async fn what_the_queue_refuses_is_done_by_hosted_runners() {
-    let site = Site::start(1).await;
-    let mut job = site.job();
+async fn a_refused_job_uses_hosted_runners() {
+    let deployment = Deployment::start(1).await;
+    let mut job = deployment.job();
     job.repo = "strangers/servo".to_owned();
-    let done = select(job, &site.queue_url, json!({})).end().await;
+    let done = select(job, &deployment.queue_url, json!({})).finish().await;
     assert_hosted(
         &done,
         "refused",
@@ -109,100 +106,98 @@ async fn what_the_queue_refuses_is_done_by_hosted_runners() {
     );
 
     let more = json!({"self-hosted-image-name": "amiga"});
-    let done = select(site.job(), &site.queue_url, more).end().await;
+    let done = select(deployment.job(), &deployment.queue_url, more)
+        .finish()
+        .await;
     assert_hosted(
         &done,
         "unsatisfiable",
         "set up for 0 runners of profile amiga",
     );
-    assert_eq!(site.artifact_count().await, 0, "{}", done.log);
+    assert_eq!(deployment.artifact_count().await, 0, "{}", done.log);
 }
 
 #[actix_web::test]
-async fn a_queue_that_gives_no_answer_is_waited_for_only_for_a_while() {
+async fn an_unreachable_queue_is_retried_for_a_limited_time() {
     let [port] = free_ports();
     let more = json!({"unreachable-after": "1s"});
-    let done = select(job_at(&github()), &url(port), more).end().await;
+    let done = select(job_at(&github()), &url(port), more).finish().await;
     assert_hosted(&done, "unreachable", "Failed to connect");
 }
 
 #[actix_web::test]
-async fn a_job_in_line_also_gives_up_a_queue_that_is_gone() {
-    let mut site = Site::start(1).await;
-    site.occupy_one().await;
+async fn a_waiting_job_falls_back_when_the_queue_stays_unreachable() {
+    let mut deployment = Deployment::start(1).await;
+    deployment.occupy_one().await;
     let more = json!({"unreachable-after": "1s"});
-    let mut waiting = select(site.job(), &site.queue_url, more);
-    waiting.says("position 1").await;
-    site.kill_queue().await;
-    let done = waiting.end().await;
+    let mut waiting = select(deployment.job(), &deployment.queue_url, more);
+    waiting.expect_log("position 1").await;
+    deployment.kill_queue().await;
+    let done = waiting.finish().await;
     assert_hosted(&done, "unreachable", "the queue was unreachable for");
-    assert!(done.log.contains("failed to withdraw"), "{}", done.log);
-    site.finish();
+    done.assert_log_has("failed to withdraw");
+    deployment.finish();
 }
 
 #[actix_web::test]
-async fn a_job_that_waited_too_long_leaves_the_line() {
-    let site = Site::start(1).await;
-    site.occupy_one().await;
+async fn a_job_that_waits_longer_than_max_wait_is_withdrawn() {
+    let deployment = Deployment::start(1).await;
+    deployment.occupy_one().await;
     let done = select(
-        site.job(),
-        &site.queue_url,
+        deployment.job(),
+        &deployment.queue_url,
         json!({"max-wait": "2 seconds"}),
     )
-    .end()
+    .finish()
     .await;
     assert_hosted(&done, "too-long", "no runners within 2 s");
-    assert!(
-        done.log.contains("withdrawn from the queue"),
-        "{}",
-        done.log
-    );
-    assert_eq!(site.jobs_in_line().await, Vec::<String>::new());
-    site.finish();
+    done.assert_log_has("withdrew the job from the queue");
+    assert_eq!(deployment.waiting_jobs().await, Vec::<String>::new());
+    deployment.finish();
 }
 
-fn said(status: u16, code: &str, more: Value) -> Line {
-    let mut body = json!({"code": code, "message": format!("so much for {code}")});
+fn error(status: u16, code: &str, more: Value) -> Response {
+    let mut body = json!({"code": code, "message": format!("message of {code}")});
     for (name, value) in more.as_object().unwrap() {
         body[name] = value.clone();
     }
     (status, Some(0), body.to_string())
 }
 
-fn ticket() -> Line {
+fn ticket() -> Response {
     (200, None, "a.b.c".into())
 }
 
-async fn select_by_script(lines: Vec<Line>) -> (Done, Vec<String>) {
-    let (github, queue) = (github(), ScriptedQueue::start(lines));
+async fn select_with_script(responses: Vec<Response>) -> (Done, Vec<String>) {
+    let (github, queue) = (github(), ScriptedQueue::start(responses));
     let done = select(
         job_at(&github),
         &queue.url,
         json!({"unreachable-after": "1s"}),
     );
-    (done.end().await, queue.asked())
+    (done.finish().await, queue.requests())
 }
 
 #[actix_web::test]
-async fn a_job_does_not_wait_for_longer_than_pays() {
+async fn a_job_does_not_wait_if_the_estimate_exceeds_max_wait() {
     let estimate = |seconds: u64| json!({"position": 3, "estimate": {"p50_seconds": seconds, "p90_seconds": 9000}});
-    let lines = vec![
+    let responses = vec![
         ticket(),
-        said(503, "waiting", json!({"estimate": {"p50_seconds": 2}})),
-        said(503, "waiting", estimate(3)),
-        said(503, "waiting", estimate(100)),
+        error(503, "waiting", json!({"estimate": {"p50_seconds": 2}})),
+        error(503, "waiting", estimate(3)),
+        error(503, "waiting", estimate(100)),
     ];
-    let (done, asked) = select_by_script(lines).await;
+    let (done, requests) = select_with_script(responses).await;
     assert_hosted(
         &done,
         "too-long",
         "position 3, about 1 min 40 s to go, which is more than the",
     );
-    for said in [
+    for part in [
         "position unknown, about 2 s to go; waited",
         "position 3, about 3 s to go; waited",
     ] {
-        assert!(done.log.contains(said), "{said:?} is not in {}", done.log);
+        assert!(done.log.contains(part), "{part:?} is not in {}", done.log);
     }
     let expected = [
         "POST enqueue",
@@ -211,24 +206,24 @@ async fn a_job_does_not_wait_for_longer_than_pays() {
         "POST take wait=20",
         "DELETE job",
     ];
-    assert_eq!(asked, expected);
+    assert_eq!(requests, expected);
 }
 
 #[actix_web::test]
-async fn a_full_queue_is_asked_again_and_what_it_cannot_hold_is_answered_at_once() {
-    let lines = vec![
-        said(429, "too_many_jobs", json!({})),
+async fn a_full_queue_is_retried_and_not_asked_to_hold_the_take() {
+    let responses = vec![
+        error(429, "too_many_jobs", json!({})),
         ticket(),
-        said(429, "too_many_jobs", json!({})),
-        said(503, "not_ready", json!({})),
+        error(429, "too_many_jobs", json!({})),
+        error(503, "not_ready", json!({})),
         (200, None, json!([{"id": 1, "runner": {}}]).to_string()),
     ];
-    let (done, asked) = select_by_script(lines).await;
+    let (done, requests) = select_with_script(responses).await;
     assert_eq!(done.outputs["is-self-hosted"], "true", "{}", done.log);
     let label = format!("reserved-for:{}", done.outputs["unique-id"]);
     assert_eq!(
         done.outputs["selected-runner-label"], label,
-        "older servers say none"
+        "older monitors return no label"
     );
     let expected = [
         "POST enqueue",
@@ -237,36 +232,39 @@ async fn a_full_queue_is_asked_again_and_what_it_cannot_hold_is_answered_at_once
         "POST take",
         "POST take wait=20",
     ];
-    assert_eq!(asked, expected);
+    assert_eq!(requests, expected);
 }
 
 #[actix_web::test]
-async fn a_job_that_was_lost_in_a_cut_joins_again_and_one_that_was_withdrawn_does_not() {
+async fn a_job_that_is_unknown_after_an_outage_is_enqueued_again_and_a_withdrawn_job_is_not() {
     for (status, code) in [(404, "unknown_job"), (403, "wrong_ticket")] {
-        let lines = vec![
+        let responses = vec![
             ticket(),
-            said(502, "", json!({})),
-            said(status, code, json!({})),
+            error(502, "", json!({})),
+            error(status, code, json!({})),
             ticket(),
-            said(status, code, json!({})),
+            error(status, code, json!({})),
         ];
-        let (done, asked) = select_by_script(lines).await;
+        let (done, requests) = select_with_script(responses).await;
         assert_hosted(
             &done,
             "refused",
-            &format!("the queue gave the job up: so much for {code}"),
+            &format!("the job was withdrawn: message of {code}"),
         );
         assert_eq!(
-            asked.iter().filter(|call| *call == "POST enqueue").count(),
+            requests
+                .iter()
+                .filter(|call| *call == "POST enqueue")
+                .count(),
             2
         );
     }
 }
 
 #[actix_web::test]
-async fn answers_that_make_no_sense_are_no_runners() {
+async fn malformed_responses_lead_to_hosted_runners() {
     let runners = |json: Value| vec![ticket(), (200, None, json.to_string())];
-    for (lines, reason) in [
+    for (responses, reason) in [
         (
             vec![(200, None, "no ticket\u{7f}".into()); 3],
             "unreachable",
@@ -282,18 +280,18 @@ async fn answers_that_make_no_sense_are_no_runners() {
         ),
         (runners(json!({"label": 7})), "refused"),
     ] {
-        let (done, _) = select_by_script(lines).await;
+        let (done, _) = select_with_script(responses).await;
         assert_eq!(done.outputs["fallback-reason"], reason, "{}", done.log);
     }
-    // What a queue says cannot begin a command of the log.
+    // The message of a queue cannot start a workflow command.
     let message = json!({"message": "no\n::warning::yes"});
-    let (done, _) = select_by_script(vec![said(403, "not_authorised", message)]).await;
+    let (done, _) = select_with_script(vec![error(403, "not_authorised", message)]).await;
     assert_hosted(&done, "refused", "the queue refused: no::warning::yes");
     assert!(!done.log.contains("\n::warning::yes"));
 }
 
 #[actix_web::test]
-async fn what_makes_no_sense_ends_the_job_with_a_clear_error() {
+async fn an_invalid_input_fails_the_job_with_an_error_that_names_it() {
     let github = github();
     for (input, value, text) in [
         (
@@ -334,7 +332,7 @@ async fn what_makes_no_sense_ends_the_job_with_a_clear_error() {
         (
             "max-wait",
             "soon",
-            "max-wait must be a number of seconds, or such as 90s",
+            "max-wait must be a number of seconds, or for example 90s",
         ),
         (
             "max-wait",
@@ -355,7 +353,7 @@ async fn what_makes_no_sense_ends_the_job_with_a_clear_error() {
     ] {
         let queue = ScriptedQueue::start(Vec::new());
         let done = select(job_at(&github), &queue.url, json!({input: value}))
-            .end()
+            .finish()
             .await;
         assert_eq!(done.ended.status, "failure", "{input}: {}", done.log);
         let error = done
@@ -367,6 +365,6 @@ async fn what_makes_no_sense_ends_the_job_with_a_clear_error() {
             "{text:?} is not in {}",
             done.log
         );
-        assert_eq!(queue.asked(), Vec::<String>::new());
+        assert_eq!(queue.requests(), Vec::<String>::new());
     }
 }

@@ -1,4 +1,4 @@
-//! The files below `.github`, and the YAML in the book.
+//! Reads the YAML files below `.github` and the YAML blocks of the book.
 
 use std::{
     fs,
@@ -15,19 +15,19 @@ pub fn repository() -> PathBuf {
         .unwrap()
 }
 
-/// What a YAML file says. Every plain scalar of ours is text, number or boolean as in YAML 1.2.
+/// Parses a YAML file, with plain scalars as in YAML 1.2.
 pub fn read_yaml(path: &Path) -> Value {
     let text = fs::read_to_string(path);
     let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     parse(&text)
 }
 
-/// What a YAML text says.
+/// Parses a YAML text.
 pub fn parse(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-/// The blocks of YAML in a page of the book.
+/// The YAML blocks of a page of the book.
 pub fn yaml_blocks(page: &str) -> Vec<String> {
     let text = fs::read_to_string(repository().join("docs/src").join(page)).unwrap();
     let blocks = text.split("```yaml\n").skip(1);

@@ -1,77 +1,77 @@
-//! The actions and workflows of `.github` and of the book, as they are shipped, against the real
+//! The actions and workflows of `.github` and of the book, executed as GitHub does, against real
 //! daemons and the emulator.
 //!
-//! - `select`, `fallback`, `timeout`: what the actions do; `self_test`: the workflow of that name;
-//!   `book`: what the book says to copy
-//! - `files`, `expression`, `step`, `run`: reads them, and runs them as GitHub does
-//! - `site`: emulator, monitor and queue; `scripted`: a queue that says what a test wants
+//! - `select`, `fallback`, `timeout`: tests of the actions; `self_test`: of the workflow `self-test`;
+//!   `book`: of the workflows in the book
+//! - `files`, `expression`, `job`, `workflow`: read and execute actions and workflows
+//! - `deployment`: emulator, monitor and queue; `scripted_queue`: a queue with prepared responses
 
 mod book;
+pub mod deployment;
 mod expression;
 mod fallback;
 mod files;
-mod run;
-mod scripted;
+mod job;
+mod scripted_queue;
 mod select;
 mod self_test;
-pub mod site;
-mod step;
 mod timeout;
+mod workflow;
 
 use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::step::{Ended, Job, Outputs};
+use self::job::{Job, Outputs, StepsResult};
 use super::support::*;
 
-/// An action of ours that runs in a job.
-struct Running {
+/// An action that runs in a job.
+struct RunningAction {
     job: Rc<Job>,
     log: watch::Receiver<String>,
-    task: JoinHandle<(Ended, Outputs)>,
+    task: JoinHandle<(StepsResult, Outputs)>,
 }
 
-/// How it ended, and all that it said.
+/// An action that has ended.
 struct Done {
     job: Rc<Job>,
-    ended: Ended,
+    ended: StepsResult,
     outputs: Outputs,
     log: String,
 }
 
-/// Starts an action of ours in a job; `with` is what a workflow gives it.
-fn start_action(job: Job, name: &'static str, with: Value) -> Running {
+/// Starts an action in a job, with these inputs.
+fn start_action(job: Job, name: &'static str, with: Value) -> RunningAction {
     let job = Rc::new(job);
     let log = job.log.subscribe();
     let with: Map<String, Value> = with.as_object().unwrap().clone();
     let runs = Rc::clone(&job);
     let task = actix_web::rt::spawn(async move { runs.run_action(name, &with).await });
-    Running { job, log, task }
+    RunningAction { job, log, task }
 }
 
-impl Running {
-    /// Waits until its log has `part`.
-    async fn says(&mut self, part: &str) {
-        let said = self.log.wait_for(|log| log.contains(part));
-        let said = tokio::time::timeout(PATIENCE, said)
+impl RunningAction {
+    /// Waits until its log contains `part`.
+    async fn expect_log(&mut self, part: &str) {
+        let logged = self.log.wait_for(|log| log.contains(part));
+        let logged = tokio::time::timeout(TIMEOUT, logged)
             .await
-            .map(|said| said.map(drop));
+            .map(|logged| logged.map(drop));
         assert!(
-            matches!(said, Ok(Ok(()))),
+            matches!(logged, Ok(Ok(()))),
             "{part:?} is not in {}",
             self.job.log.borrow().as_str()
         );
     }
 
-    /// Cancels its job.
+    /// Cancels the job.
     fn cancel(&self) {
         self.job.cancel.notify_one();
     }
 
-    async fn end(self) -> Done {
-        let ended = tokio::time::timeout(PATIENCE, self.task).await;
+    async fn finish(self) -> Done {
+        let ended = tokio::time::timeout(TIMEOUT, self.task).await;
         let log = self.job.log.borrow().clone();
         let (ended, outputs) = ended.unwrap_or_else(|_| panic!("it ends: {log}")).unwrap();
         Done {
@@ -84,12 +84,18 @@ impl Running {
 }
 
 impl Done {
-    /// The status, and then the outputs but for the unique id.
-    fn seen(&self) -> Value {
-        let mut seen = json!(self.outputs);
-        let id = seen.as_object_mut().unwrap().remove("unique-id");
+    /// The outputs without the random `unique-id`, and the status as `status`.
+    fn status_and_outputs(&self) -> Value {
+        let mut outputs = json!(self.outputs);
+        let id = outputs.as_object_mut().unwrap().remove("unique-id");
         assert!(self.ended.status != "success" || id.unwrap().as_str().unwrap().len() == 36);
-        seen["status"] = self.ended.status.into();
-        seen
+        outputs["status"] = self.ended.status.into();
+        outputs
+    }
+
+    /// Asserts that the log contains `part`.
+    #[track_caller]
+    fn assert_log_has(&self, part: &str) {
+        assert!(self.log.contains(part), "{part:?} is not in {}", self.log);
     }
 }

@@ -1,13 +1,15 @@
-//! `runner-select` where it finds runners, and where it is cancelled.
+//! The action `runner-select` with self-hosted runners, and when it is cancelled.
 
 use emulator::model::Conclusion;
 use serde_json::{Value, json};
 
-use super::{super::support::until, Done, Running, site::Site, start_action, step::Job};
+use super::{
+    super::support::wait_until, Done, RunningAction, deployment::Deployment, job::Job, start_action,
+};
 
-fn select_in(job: Job, site: &Site, more: Value) -> Running {
+fn select_in(job: Job, deployment: &Deployment, more: Value) -> RunningAction {
     let mut with = json!({
-        "queue-url": format!("{}/", site.queue_url),
+        "queue-url": format!("{}/", deployment.queue_url),
         "github-hosted-runner-label": "ubuntu-latest",
         "self-hosted-image-name": "linux",
         "max-wait": "50s",
@@ -18,14 +20,14 @@ fn select_in(job: Job, site: &Site, more: Value) -> Running {
     start_action(job, "runner-select", with)
 }
 
-fn select(site: &Site, more: Value) -> Running {
-    select_in(site.job(), site, more)
+fn select(deployment: &Deployment, more: Value) -> RunningAction {
+    select_in(deployment.job(), deployment, more)
 }
 
-/// The labels that were selected, after everything else was checked.
-fn labels_of(done: &Done, count: usize) -> Vec<String> {
-    let mut seen = done.seen();
-    let labels = seen
+/// Asserts that `count` self-hosted runners were selected; returns their labels.
+fn assert_self_hosted(done: &Done, count: usize) -> Vec<String> {
+    let mut outputs = done.status_and_outputs();
+    let labels = outputs
         .as_object_mut()
         .unwrap()
         .remove("selected-runner-labels");
@@ -42,24 +44,24 @@ fn labels_of(done: &Done, count: usize) -> Vec<String> {
         "selected-runner-indices": json!(indices).to_string(),
         "runner-type-label": "self-hosted-image:linux",
     });
-    assert_eq!(seen, expected, "{}", done.log);
+    assert_eq!(outputs, expected, "{}", done.log);
     labels
 }
 
 #[actix_web::test]
 async fn an_idle_runner_is_taken_and_runs_the_job() {
-    let site = Site::start(1).await;
-    let done = select(&site, json!({})).end().await;
-    let labels = labels_of(&done, 1);
+    let deployment = Deployment::start(1).await;
+    let done = select(&deployment, json!({})).finish().await;
+    let labels = assert_self_hosted(&done, 1);
     let start = "Self-hosted (linux, 1) after ";
     assert!(
         done.ended.summary.starts_with(start),
         "{}",
         done.ended.summary
     );
-    assert_eq!(site.artifact_count().await, 0, "{}", done.log);
+    assert_eq!(deployment.artifact_count().await, 0, "{}", done.log);
 
-    let ran = site.run_job(&labels[0], "true").await;
+    let ran = deployment.run_job(&labels[0], "true").await;
     assert_eq!(ran.conclusion, Some(Conclusion::Success));
 
     let masked = done
@@ -70,108 +72,107 @@ async fn an_idle_runner_is_taken_and_runs_the_job() {
     assert_eq!(
         done.log.matches(ticket).count(),
         1,
-        "and never said: {}",
+        "and not printed otherwise: {}",
         done.log
     );
-    assert!(!site.daemon_logs().contains(ticket));
+    assert!(!deployment.daemon_logs().contains(ticket));
     let left = done.job.folder.path().read_dir().unwrap().next();
     assert!(left.is_none(), "{left:?} is left");
 }
 
-/// Where labels come with the reservation, all runners of a job have the same one.
+/// With this setting all runners of a job have the same label.
 #[actix_web::test]
-async fn labels_can_be_made_for_the_job() {
-    let site = Site::start_with(2, "reservation_labels = \"on_take\"").await;
-    let done = select(&site, json!({"self-hosted-runner-count": "2"}))
-        .end()
+async fn runners_can_be_labelled_when_they_are_taken() {
+    let deployment = Deployment::start_with(2, "reservation_labels = \"on_take\"").await;
+    let done = select(&deployment, json!({"self-hosted-runner-count": "2"}))
+        .finish()
         .await;
-    let mut seen = done.seen();
-    let label = seen["selected-runner-label"].take();
+    let mut outputs = done.status_and_outputs();
+    let label = outputs["selected-runner-label"].take();
     let label = label.as_str().unwrap();
     let unique_id = label.strip_prefix("reserved-for:").unwrap();
     assert!(!unique_id.is_empty());
-    let labels = seen["selected-runner-labels"].as_str().unwrap();
+    let labels = outputs["selected-runner-labels"].as_str().unwrap();
     assert_eq!(labels, json!([label, label]).to_string(), "{}", done.log);
-    // Both are there for jobs that ask for it, and for nobody else's.
+    // Both run jobs with this label.
     for _ in 0..2 {
-        let ran = site.run_job(label, "true").await;
+        let ran = deployment.run_job(label, "true").await;
         assert_eq!(ran.conclusion, Some(Conclusion::Success));
     }
-    until("two others are idle", async || site.idle_count().await == 2).await;
+    wait_until("both are replaced", async || {
+        deployment.idle_count().await == 2
+    })
+    .await;
 }
 
 #[actix_web::test]
-async fn several_runners_have_a_label_each() {
-    let site = Site::start(2).await;
-    let done = select(&site, json!({"self-hosted-runner-count": "2"}))
-        .end()
+async fn several_runners_have_different_labels() {
+    let deployment = Deployment::start(2).await;
+    let done = select(&deployment, json!({"self-hosted-runner-count": "2"}))
+        .finish()
         .await;
-    let labels = labels_of(&done, 2);
+    let labels = assert_self_hosted(&done, 2);
     assert_ne!(labels[0], labels[1]);
 }
 
 #[actix_web::test]
-async fn a_job_waits_says_where_it_stands_and_gets_the_next_runner() {
-    let site = Site::start(1).await;
-    site.occupy_one().await;
-    let mut waiting = select(&site, json!({}));
-    waiting.says("position 1; waited").await;
-    site.finish();
-    labels_of(&waiting.end().await, 1);
+async fn a_waiting_job_logs_its_position_and_gets_the_next_runner() {
+    let deployment = Deployment::start(1).await;
+    deployment.occupy_one().await;
+    let mut waiting = select(&deployment, json!({}));
+    waiting.expect_log("position 1; waited").await;
+    deployment.finish();
+    assert_self_hosted(&waiting.finish().await, 1);
 }
 
 #[actix_web::test]
-async fn a_job_outlives_a_crash_of_the_queue() {
-    let mut site = Site::start(1).await;
-    site.occupy_one().await;
-    let mut waiting = select(&site, json!({}));
-    waiting.says("position 1").await;
-    site.kill_queue().await;
-    waiting.says("the queue cannot be asked").await;
-    site.start_queue();
-    site.finish();
-    let done = waiting.end().await;
-    labels_of(&done, 1);
+async fn a_waiting_job_survives_a_crash_of_the_queue() {
+    let mut deployment = Deployment::start(1).await;
+    deployment.occupy_one().await;
+    let mut waiting = select(&deployment, json!({}));
+    waiting.expect_log("position 1").await;
+    deployment.kill_queue().await;
+    waiting.expect_log("the queue is unavailable").await;
+    deployment.start_queue();
+    deployment.finish();
+    let done = waiting.finish().await;
+    assert_self_hosted(&done, 1);
     assert_eq!(
-        done.log.matches("in line as").count(),
+        done.log.matches("enqueued as").count(),
         1,
-        "its ticket was enough: {}",
+        "its ticket is enough: {}",
         done.log
     );
 }
 
 #[actix_web::test]
-async fn a_job_that_is_cancelled_leaves_the_line() {
-    // Also where the shell had no time to do so: then the step after it does.
-    for (signal, says) in [
+async fn a_cancelled_job_is_withdrawn() {
+    // Also if the script is killed: then the next step withdraws the job.
+    for (signal, part) in [
         ("INT", "cancelled after "),
-        ("KILL", "withdrawn from the queue"),
+        ("KILL", "withdrew the job from the queue"),
     ] {
-        let site = Site::start(1).await;
-        site.occupy_one().await;
-        let mut job = site.job();
+        let deployment = Deployment::start(1).await;
+        deployment.occupy_one().await;
+        let mut job = deployment.job();
         job.signal = signal;
-        let mut waiting = select_in(job, &site, json!({}));
-        waiting.says("position 1").await;
-        assert_eq!(site.jobs_in_line().await.len(), 1);
+        let mut waiting = select_in(job, &deployment, json!({}));
+        waiting.expect_log("position 1").await;
+        assert_eq!(deployment.waiting_jobs().await.len(), 1);
         waiting.cancel();
-        let done = waiting.end().await;
+        let done = waiting.finish().await;
         assert_eq!(done.ended.status, "cancelled");
-        assert!(done.log.contains(says), "{}", done.log);
-        assert!(
-            done.log.contains("withdrawn from the queue"),
-            "{}",
-            done.log
-        );
+        done.assert_log_has(part);
+        done.assert_log_has("withdrew the job from the queue");
         assert!(!done.log.contains("failed to withdraw"), "{}", done.log);
         assert_eq!(done.outputs["selected-runner-label"], "");
         assert_eq!(
-            site.jobs_in_line().await,
+            deployment.waiting_jobs().await,
             Vec::<String>::new(),
             "{}",
             done.log
         );
-        assert_eq!(site.artifact_count().await, 0);
-        site.finish();
+        assert_eq!(deployment.artifact_count().await, 0);
+        deployment.finish();
     }
 }

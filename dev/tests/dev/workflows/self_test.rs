@@ -1,4 +1,4 @@
-//! The workflow `self-test`, whole, against real daemons and the emulator.
+//! The workflow `self-test`.
 
 use std::rc::Rc;
 
@@ -6,60 +6,60 @@ use serde_json::json;
 
 use super::{
     super::support::*,
-    run::{run_workflow, workflow},
-    site::Site,
+    deployment::Deployment,
+    workflow::{run_workflow, workflow},
 };
 
 const SCENARIOS: [&str; 5] = ["again", "one", "several", "unauthorised", "unsatisfiable"];
 
 #[actix_web::test]
-async fn a_deployment_that_works_passes_the_workflow_too() {
-    let site = Rc::new(Site::start(2).await);
-    let end = run_workflow(Rc::clone(&site), workflow("self-test.yml"), json!({})).await;
+async fn a_working_deployment_passes() {
+    let deployment = Rc::new(Deployment::start(2).await);
+    let end = run_workflow(Rc::clone(&deployment), workflow("self-test.yml"), json!({})).await;
     assert!(end.jobs.keys().eq(&SCENARIOS), "{:?}", end.jobs.keys());
     for (name, job) in &end.jobs {
-        assert_eq!(job.result, "success", "{name}: {}", job.said);
+        assert_eq!(job.result, "success", "{name}: {}", job.log);
     }
     for (name, ran_count) in [("one", 1), ("again", 1), ("several", 2)] {
-        let said = &end.jobs[name].said;
-        assert_eq!(said.matches("this is ").count(), ran_count, "{said}");
-        let all_started = format!("on {ran_count} labels: {ran_count} started, 0 waiting");
-        assert!(said.contains(&all_started), "{said}");
+        let log = &end.jobs[name].log;
+        assert_eq!(log.matches("this is ").count(), ran_count, "{log}");
+        let all_started = format!("jobs: {ran_count} of {ran_count} started, 0 waiting");
+        assert!(log.contains(&all_started), "{log}");
     }
     assert_ne!(
         end.jobs["one"].outputs["labels"],
         end.jobs["again"].outputs["labels"]
     );
-    let said = "unsatisfiable: the fallback reason is 'unsatisfiable'";
-    assert!(end.jobs["unsatisfiable"].said.contains(said));
-    let said = "unauthorised: the answer is 403 not_authorised";
-    assert!(end.jobs["unauthorised"].said.contains(said));
+    let part = "unsatisfiable: the fallback reason is 'unsatisfiable'";
+    assert!(end.jobs["unsatisfiable"].log.contains(part));
+    let part = "unauthorised: the answer is 403 not_authorised";
+    assert!(end.jobs["unauthorised"].log.contains(part));
 
-    assert_eq!(site.artifact_count().await, 0);
-    assert_eq!(site.jobs_in_line().await, Vec::<String>::new());
-    until("the runners are replaced", async || {
-        site.idle_count().await == 2
+    assert_eq!(deployment.artifact_count().await, 0);
+    assert_eq!(deployment.waiting_jobs().await, Vec::<String>::new());
+    wait_until("the runners are replaced", async || {
+        deployment.idle_count().await == 2
     })
     .await;
 }
 
 #[actix_web::test]
-async fn one_scenario_runs_alone_and_fails_where_there_are_no_runners() {
-    let site = Rc::new(Site::start(1).await);
+async fn a_scenario_can_run_alone_and_fails_without_enough_runners() {
+    let deployment = Rc::new(Deployment::start(1).await);
     let inputs = json!({"scenario": "several", "count": "2"});
-    let end = run_workflow(Rc::clone(&site), workflow("self-test.yml"), inputs).await;
+    let end = run_workflow(Rc::clone(&deployment), workflow("self-test.yml"), inputs).await;
     for (name, job) in &end.jobs {
         let expected = if name == "several" {
             "failure"
         } else {
             "skipped"
         };
-        assert_eq!(job.result, expected, "{name}: {}", job.said);
+        assert_eq!(job.result, expected, "{name}: {}", job.log);
     }
-    let said = "GitHub-hosted (ubuntu-24.04) after ";
+    let part = "GitHub-hosted (ubuntu-24.04) after ";
     assert!(
-        end.jobs["several"].said.contains(said),
+        end.jobs["several"].log.contains(part),
         "{}",
-        end.jobs["several"].said
+        end.jobs["several"].log
     );
 }

@@ -1,4 +1,4 @@
-//! `runner-timeout`: what becomes of a run whose job does not start.
+//! The action `runner-timeout`.
 
 use emulator::{
     EmulatorSettings, EmulatorThread,
@@ -10,17 +10,17 @@ use shared::{secret::Secret, values::RunId};
 
 use super::{
     Done,
-    site::{GITHUB_TOKEN, REPO, job_at},
+    deployment::{GITHUB_TOKEN, REPO, job_at},
+    job::RUN_ID,
     start_action,
-    step::RUN_ID,
 };
 
 fn github() -> EmulatorThread {
     emulator::spawn(EmulatorSettings::new(Secret::new(GITHUB_TOKEN))).unwrap()
 }
 
-/// Queues a job of the run; nobody will ever run it.
-fn queue(github: &EmulatorThread, label: &str) -> JobId {
+/// Queues a job of the run, which no runner will execute.
+fn queue_job(github: &EmulatorThread, label: &str) -> JobId {
     let new = NewJob {
         repo: REPO.parse().unwrap(),
         run_id: RunId(RUN_ID),
@@ -37,7 +37,7 @@ async fn time_out(github: &EmulatorThread, is_self_hosted: &str, labels: &str) -
     let with = json!({"is-self-hosted": is_self_hosted, "selected-runner-labels": labels,
         "timeout": "1 second"});
     start_action(job_at(github), "runner-timeout", with)
-        .end()
+        .finish()
         .await
 }
 
@@ -52,27 +52,17 @@ fn phase(github: &EmulatorThread, job: JobId) -> (JobPhase, Option<Conclusion>) 
 #[actix_web::test]
 async fn a_run_whose_job_does_not_start_is_cancelled() {
     let github = github();
-    let jobs = ["RUNNER:1", "runner:2"].map(|label| queue(&github, label));
+    let jobs = ["RUNNER:1", "runner:2"].map(|label| queue_job(&github, label));
     github
         .emulator
         .model(|model, now| model.cancel_job(now, jobs[1]))
         .unwrap();
     let done = time_out(&github, "true", r#"["runner:1","runner:2"]"#).await;
     assert_eq!(done.ended.status, "failure", "{}", done.log);
-    assert!(
-        done.log
-            .contains("on 2 labels: 1 started, 1 waiting, 0 not there yet"),
-        "{}",
-        done.log
-    );
-    let said = "1 of 2 self-hosted runners got no job within 1 s";
-    assert!(
-        done.log
-            .contains(&format!("::error title=runner-timeout::{said}")),
-        "{}",
-        done.log
-    );
-    assert_eq!(done.ended.summary, format!("Cancelled: {said}\n\n"));
+    done.assert_log_has("jobs: 1 of 2 started, 1 waiting, 0 not created yet");
+    let reason = "1 of 2 self-hosted runners got no job within 1 s";
+    done.assert_log_has(&format!("::error title=runner-timeout::{reason}"));
+    assert_eq!(done.ended.summary, format!("Cancelled: {reason}\n\n"));
     assert_eq!(
         phase(&github, jobs[0]),
         (JobPhase::Completed, Some(Conclusion::Cancelled))
@@ -80,20 +70,20 @@ async fn a_run_whose_job_does_not_start_is_cancelled() {
 }
 
 #[actix_web::test]
-async fn a_job_that_has_started_needs_nobody_to_watch_it() {
+async fn a_run_whose_job_has_started_is_not_cancelled() {
     let github = github();
-    let job = queue(&github, "runner:1");
+    let job = queue_job(&github, "runner:1");
     github
         .emulator
         .model(|model, now| model.cancel_job(now, job))
         .unwrap();
-    // Somewhere among more jobs than one page holds.
+    // The job is among more jobs than a page of the list holds.
     for _ in 0..150 {
-        queue(&github, "other");
+        queue_job(&github, "other");
     }
     let done = time_out(&github, "true", r#"["runner:1"]"#).await;
     assert_eq!(done.ended.status, "success", "{}", done.log);
-    assert!(done.log.contains("1 started, 0 waiting"), "{}", done.log);
+    done.assert_log_has("1 of 1 started, 0 waiting");
     let cancels = github.emulator.requests().all();
     assert!(
         cancels
@@ -104,7 +94,7 @@ async fn a_job_that_has_started_needs_nobody_to_watch_it() {
 }
 
 #[actix_web::test]
-async fn hosted_runners_are_not_watched() {
+async fn hosted_runners_are_not_observed() {
     let github = github();
     let done = time_out(&github, "false", r#"["ubuntu-latest"]"#).await;
     assert_eq!((done.ended.status, done.log.as_str()), ("success", ""));
@@ -112,43 +102,28 @@ async fn hosted_runners_are_not_watched() {
 }
 
 #[actix_web::test]
-async fn what_nobody_knows_is_no_reason_to_cancel() {
+async fn a_run_is_not_cancelled_if_its_jobs_are_unknown() {
     let github = github();
     let done = time_out(&github, "true", r#"["runner:1"]"#).await;
     assert_eq!(done.ended.status, "success", "{}", done.log);
-    assert!(
-        done.log
-            .contains("no job of this run asks for the selected runners"),
-        "{}",
-        done.log
-    );
+    done.assert_log_has("no job of this run has the labels of the selected runners");
 
-    let job = queue(&github, "runner:1");
+    let job = queue_job(&github, "runner:1");
     let list = PathMatch::Suffix("/jobs".into());
     let rule = FaultRule::on("GET", list, Fault::status(502));
     github.emulator.faults().add(rule).unwrap();
     let done = time_out(&github, "true", r#"["runner:1"]"#).await;
     assert_eq!(done.ended.status, "success", "{}", done.log);
-    assert!(
-        done.log
-            .contains("GitHub does not say whether the job has started"),
-        "{}",
-        done.log
-    );
+    done.assert_log_has("unknown whether the job has started");
     assert_eq!(phase(&github, job), (JobPhase::Queued, None));
 }
 
 #[actix_web::test]
-async fn what_makes_no_sense_ends_the_job() {
+async fn invalid_labels_fail_the_job() {
     let github = github();
     for labels in ["", "runner:1", "[]", "[1]"] {
         let done = time_out(&github, "true", labels).await;
         assert_eq!(done.ended.status, "failure", "{labels}: {}", done.log);
-        assert!(
-            done.log
-                .contains("selected-runner-labels must be a JSON array"),
-            "{}",
-            done.log
-        );
+        done.assert_log_has("selected-runner-labels must be a JSON array");
     }
 }

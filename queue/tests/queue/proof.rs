@@ -1,0 +1,95 @@
+//! Joining the queue with an artifact instead of a token.
+
+use emulator::{EmulatorSettings, EmulatorThread, model::NewArtifact, zip_of_lines};
+use shared::{secret::Secret, values::RunId};
+
+use super::support::{Daemon, Monitor};
+
+const GITHUB_TOKEN: &str = "hunter3-opens-github";
+const ENQUEUE: &str = "/enqueue?unique_id=job&qualified_repo=servo/servo&run_id=7";
+
+fn github() -> EmulatorThread {
+    emulator::spawn(EmulatorSettings::new(Secret::new(GITHUB_TOKEN))).unwrap()
+}
+
+fn daemon_with(github: &EmulatorThread, monitor: &Monitor) -> Daemon {
+    let github = Some((github.base_url.as_str(), GITHUB_TOKEN));
+    let daemon = Daemon::with_github(&[monitor], "settle = 0", github);
+    daemon.wait_until_fresh(1);
+    daemon
+}
+
+fn upload(github: &EmulatorThread, profile_key: &str, more: &[&str]) {
+    let mut lines = vec![
+        "unique_id=job".to_owned(),
+        "qualified_repo=servo/servo".to_owned(),
+        "run_id=7".to_owned(),
+        format!("self_hosted_image_name={profile_key}"),
+    ];
+    lines.extend(more.iter().map(|&line| line.to_owned()));
+    let artifact = NewArtifact {
+        repo: "servo/servo".parse().unwrap(),
+        run_id: RunId(7),
+        name: "servo-ci-runners_job".to_owned(),
+        content: zip_of_lines(lines),
+    };
+    let emulator = &github.emulator;
+    emulator
+        .model(|model, now| model.add_artifact(now, artifact))
+        .unwrap();
+}
+
+#[test]
+fn an_artifact_says_what_is_enqueued() {
+    let (github, monitor) = (github(), Monitor::start());
+    let daemon = daemon_with(&github, &monitor);
+    upload(&github, "linux", &["self_hosted_runner_count=2"]);
+    let ticket = daemon.ask("POST", ENQUEUE, &[]).text_of(200);
+    assert_eq!(daemon.job("job")["count"], 2);
+    daemon.ask("POST", ENQUEUE, &[]).text_of(200);
+    assert_eq!(daemon.view()["waiting_count"], 1);
+    monitor.boot(2);
+    assert_eq!(daemon.runners("job", &ticket).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_artifact_without_a_count_asks_for_one_runner_as_an_object() {
+    let (github, monitor) = (github(), Monitor::start());
+    let daemon = daemon_with(&github, &monitor);
+    upload(&github, "linux", &[]);
+    let ticket = daemon.ask("POST", ENQUEUE, &[]).text_of(200);
+    monitor.boot(1);
+    assert_eq!(daemon.runners("job", &ticket)["id"], 1);
+}
+
+#[test]
+fn without_its_artifact_a_claim_is_refused() {
+    let (github, monitor) = (github(), Monitor::start());
+    let daemon = daemon_with(&github, &monitor);
+    daemon
+        .ask("POST", ENQUEUE, &[])
+        .assert_refused(403, "not_authorised");
+    let elsewhere = ENQUEUE.replace("servo/servo", "other/servo");
+    daemon
+        .ask("POST", &elsewhere, &[])
+        .assert_refused(403, "not_authorised");
+    let malformed = ENQUEUE.replace("servo/servo", "..%2fservo");
+    daemon
+        .ask("POST", &malformed, &[])
+        .assert_refused(400, "bad_request");
+    assert_eq!(daemon.view()["waiting_count"], 0);
+    upload(&github, "windows", &[]);
+    daemon
+        .ask("POST", ENQUEUE, &[])
+        .assert_refused(422, "unsatisfiable");
+}
+
+#[test]
+fn a_queue_without_a_token_for_github_says_so() {
+    let monitor = Monitor::start();
+    let daemon = Daemon::before(&[&monitor]);
+    let message = daemon
+        .ask("POST", ENQUEUE, &[])
+        .assert_refused(403, "not_authorised");
+    assert!(message.contains("GITHUB_TOKEN"), "{message}");
+}
