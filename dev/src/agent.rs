@@ -23,7 +23,7 @@ pub async fn agent(args: &Agent, environment: &Environment) -> Result<Exit, Fail
     let (stop, is_stopped) = StopSignal::pair();
     let settings = AgentSettings {
         stop: is_stopped,
-        credential_timeout: args.give_up_after,
+        jit_config_timeout: args.give_up_after,
         unreachable_timeout: args.give_up_after,
         ..AgentSettings::new(args.monitor_url.as_str(), guest_secret)
     };

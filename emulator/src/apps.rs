@@ -1,6 +1,6 @@
-//! The GitHub Apps that an emulated GitHub knows, and the tokens that it gives their installations.
+//! GitHub Apps: checks their JWTs, and issues tokens for their installations.
 //!
-//! Owns what makes a ticket good, and when a token ends. Reads no clock and makes up no secret.
+//! Pure: the time and the tokens are arguments.
 //! Source: GitHub's documentation, "Generating a JSON Web Token (JWT) for a GitHub App" and
 //! "Authenticating as a GitHub App installation".
 
@@ -12,48 +12,44 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde::{Deserialize, de::DeserializeOwned};
 use shared::{clock::Timestamp, secret::Secret};
 
-/// How far ahead the end of a ticket may lie.
-const TICKET_MAX: Duration = Duration::from_mins(10);
-/// How long a token is good for.
-const TOKEN_TIMEOUT: Duration = Duration::from_hours(1);
-/// The most tokens that are known at once; above it the oldest is forgotten.
+/// How far in the future a JWT may expire.
+const JWT_LIFETIME_MAX: Duration = Duration::from_mins(10);
+/// How long an installation token is valid.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+/// Maximum number of valid tokens. Beyond it the oldest is dropped.
 const TOKEN_COUNT_MAX: usize = 1_000;
 
-/// An App, and where it is installed.
+/// A GitHub App with one installation.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Its number, which its tickets name as their issuer.
+    /// The issuer of its JWTs.
     pub id: u64,
-    /// The number of its one installation.
     pub installation_id: u64,
-    /// What its tickets are checked with: an RSA public key, DER, as in PKCS#1.
+    /// The RSA public key that its JWTs are verified with, as PKCS#1 DER.
     pub public_key: Vec<u8>,
 }
 
-/// Why there is no token for a ticket.
+/// Why a JWT is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadTicket {
-    /// It is not a signed JSON Web Token, or not signed by this App.
+pub enum InvalidJwt {
+    /// It is not a JWT, or not signed by this App.
     #[error("A JSON web token could not be decoded")]
     Undecodable,
-    /// Its `iat` lies ahead.
     #[error("The claim 'iat' of the JSON web token lies in the future")]
-    IssuedAhead,
-    /// Its `exp` has passed.
+    IssuedInFuture,
     #[error("The claim 'exp' of the JSON web token has passed")]
     Expired,
-    /// Its `exp` is more than ten minutes ahead.
     #[error("The claim 'exp' of the JSON web token is too far in the future")]
-    TooLong,
-    /// No App of this number is known, or it is not installed there.
+    LifetimeTooLong,
+    /// The App does not exist, or does not have that installation.
     #[error("Integration not found")]
     UnknownApp,
 }
 
-/// A token that was given out.
+/// An issued installation token.
 #[derive(Debug)]
-struct Granted {
-    /// The place of its App.
+struct Token {
+    /// The index of its App.
     app: usize,
     token: Secret,
     expires_at: Timestamp,
@@ -63,54 +59,54 @@ struct Granted {
 #[derive(Debug)]
 pub(crate) struct Apps {
     apps: Vec<App>,
-    /// Oldest first, which is also the order in which they end.
-    granted: Mutex<VecDeque<Granted>>,
+    /// Oldest first, which is also the order in which they expire.
+    tokens: Mutex<VecDeque<Token>>,
 }
 
 impl Apps {
     pub(crate) fn new(apps: Vec<App>) -> Self {
         Self {
             apps,
-            granted: Mutex::default(),
+            tokens: Mutex::default(),
         }
     }
 
-    /// Checks `ticket` at `now`, the time that answers show.
+    /// Checks a JWT at `now`, which is GitHub's time and may differ from ours.
     pub(crate) fn check(
         &self,
         installation_id: u64,
-        ticket: &str,
+        jwt: &str,
         now: Timestamp,
-    ) -> Result<AppPlace, BadTicket> {
-        let (signed, signature) = ticket.rsplit_once('.').ok_or(BadTicket::Undecodable)?;
-        let (head, payload) = signed.split_once('.').ok_or(BadTicket::Undecodable)?;
-        let head: Head = decode(head)?;
+    ) -> Result<AppIndex, InvalidJwt> {
+        let (signed, signature) = jwt.rsplit_once('.').ok_or(InvalidJwt::Undecodable)?;
+        let (header, payload) = signed.split_once('.').ok_or(InvalidJwt::Undecodable)?;
+        let header: Header = decode(header)?;
         let claims: Claims = decode(payload)?;
         let signature = URL_SAFE_NO_PAD.decode(signature);
-        let signature = signature.map_err(|_| BadTicket::Undecodable)?;
-        let is_issuer = |app: &App| claims.iss.names(app.id);
-        let place = self.apps.iter().position(is_issuer);
-        let place = place.ok_or(BadTicket::UnknownApp)?;
-        let app = &self.apps[place];
+        let signature = signature.map_err(|_| InvalidJwt::Undecodable)?;
+        let is_issuer = |app: &App| claims.iss.matches(app.id);
+        let index = self.apps.iter().position(is_issuer);
+        let index = index.ok_or(InvalidJwt::UnknownApp)?;
+        let app = &self.apps[index];
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &app.public_key);
-        if head.alg != "RS256" || key.verify(signed.as_bytes(), &signature).is_err() {
-            return Err(BadTicket::Undecodable);
+        if header.alg != "RS256" || key.verify(signed.as_bytes(), &signature).is_err() {
+            return Err(InvalidJwt::Undecodable);
         }
         claims.check(now)?;
         if app.installation_id != installation_id {
-            return Err(BadTicket::UnknownApp);
+            return Err(InvalidJwt::UnknownApp);
         }
-        Ok(AppPlace(place))
+        Ok(AppIndex(index))
     }
 
-    /// Makes `token` one of that App's until the moment that is returned.
-    pub(crate) fn grant(&self, app: AppPlace, token: Secret, now: Timestamp) -> Timestamp {
-        let expires_at = now + TOKEN_TIMEOUT;
-        let mut granted = self.granted.lock();
-        while granted.len() >= TOKEN_COUNT_MAX || has_ended(granted.front(), now) {
-            granted.pop_front();
+    /// Makes `token` a valid token of the App; returns when it expires.
+    pub(crate) fn issue(&self, app: AppIndex, token: Secret, now: Timestamp) -> Timestamp {
+        let expires_at = now + TOKEN_LIFETIME;
+        let mut tokens = self.tokens.lock();
+        while tokens.len() >= TOKEN_COUNT_MAX || has_expired(tokens.front(), now) {
+            tokens.pop_front();
         }
-        granted.push_back(Granted {
+        tokens.push_back(Token {
             app: app.0,
             token,
             expires_at,
@@ -118,30 +114,29 @@ impl Apps {
         expires_at
     }
 
-    /// The place of the App that `candidate` is a token of, if it has not ended.
-    pub(crate) fn holder(&self, candidate: &str, now: Timestamp) -> Option<usize> {
-        let granted = self.granted.lock();
-        let mut granted = granted.iter();
-        let is_meant = |one: &&Granted| now < one.expires_at && one.token.matches(candidate);
-        granted.find(is_meant).map(|one| one.app)
+    /// The index of the App that `candidate` is a valid token of.
+    pub(crate) fn owner(&self, candidate: &str, now: Timestamp) -> Option<usize> {
+        let tokens = self.tokens.lock();
+        let is_valid = |it: &&Token| now < it.expires_at && it.token.matches(candidate);
+        tokens.iter().find(is_valid).map(|it| it.app)
     }
 }
 
-fn has_ended(oldest: Option<&Granted>, now: Timestamp) -> bool {
-    oldest.is_some_and(|one| one.expires_at <= now)
+fn has_expired(oldest: Option<&Token>, now: Timestamp) -> bool {
+    oldest.is_some_and(|it| it.expires_at <= now)
 }
 
-/// Proof that a ticket of this App was good.
+/// The index of an App whose JWT was valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AppPlace(usize);
+pub(crate) struct AppIndex(usize);
 
-/// The first part of a ticket.
+/// The header of a JWT.
 #[derive(Deserialize)]
-struct Head {
+struct Header {
     alg: String,
 }
 
-/// What a ticket says.
+/// The payload of a JWT.
 #[derive(Deserialize)]
 struct Claims {
     iss: Issuer,
@@ -149,7 +144,7 @@ struct Claims {
     exp: u64,
 }
 
-/// GitHub takes the App's number either way.
+/// GitHub accepts the App's id as a number and as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Issuer {
@@ -158,7 +153,7 @@ enum Issuer {
 }
 
 impl Issuer {
-    fn names(&self, id: u64) -> bool {
+    fn matches(&self, id: u64) -> bool {
         match self {
             Self::Number(number) => *number == id,
             Self::Text(text) => *text == id.to_string(),
@@ -167,28 +162,28 @@ impl Issuer {
 }
 
 impl Claims {
-    fn check(&self, now: Timestamp) -> Result<(), BadTicket> {
-        let (issued_at, ends_at) = (
+    fn check(&self, now: Timestamp) -> Result<(), InvalidJwt> {
+        let (issued_at, expires_at) = (
             Timestamp::from_seconds(self.iat),
             Timestamp::from_seconds(self.exp),
         );
         if now < issued_at {
-            return Err(BadTicket::IssuedAhead);
+            return Err(InvalidJwt::IssuedInFuture);
         }
-        if ends_at <= now {
-            return Err(BadTicket::Expired);
+        if expires_at <= now {
+            return Err(InvalidJwt::Expired);
         }
-        if now + TICKET_MAX < ends_at {
-            return Err(BadTicket::TooLong);
+        if now + JWT_LIFETIME_MAX < expires_at {
+            return Err(InvalidJwt::LifetimeTooLong);
         }
         Ok(())
     }
 }
 
-fn decode<T: DeserializeOwned>(part: &str) -> Result<T, BadTicket> {
+fn decode<T: DeserializeOwned>(part: &str) -> Result<T, InvalidJwt> {
     let json = URL_SAFE_NO_PAD.decode(part).ok();
     let read = json.and_then(|json| serde_json::from_slice(&json).ok());
-    read.ok_or(BadTicket::Undecodable)
+    read.ok_or(InvalidJwt::Undecodable)
 }
 
 #[cfg(test)]
@@ -205,7 +200,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
-    /// Made for the tests, and known to no GitHub.
+    /// A key that is only used in tests.
     fn key() -> KeyPair {
         let pem = include_bytes!("../../github/src/tests/keys/pkcs8.pem");
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).unwrap();
@@ -220,7 +215,7 @@ mod tests {
         }])
     }
 
-    fn ticket(alg: &str, claims: &Value) -> String {
+    fn jwt(alg: &str, claims: &Value) -> String {
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let signed = format!("{}.{}", encode(&json!({ "alg": alg })), encode(claims));
         let key = key();
@@ -236,52 +231,52 @@ mod tests {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    fn checked(claims: Value) -> Result<AppPlace, BadTicket> {
-        apps().check(9, &ticket("RS256", &claims), NOW)
+    fn check(claims: Value) -> Result<AppIndex, InvalidJwt> {
+        apps().check(9, &jwt("RS256", &claims), NOW)
     }
 
     #[test]
-    fn a_ticket_is_good_for_ten_minutes_at_most_by_githubs_clock() {
+    fn a_jwt_is_valid_for_at_most_ten_minutes_of_githubs_clock() {
         let now = NOW.as_seconds();
         for (iat, exp, expected) in [
-            (now, now + 600, Ok(AppPlace(0))),
-            (now - 60, now + 480, Ok(AppPlace(0))),
-            (now - 9_000, now + 1, Ok(AppPlace(0))),
-            (now + 1, now + 600, Err(BadTicket::IssuedAhead)),
-            (now, now + 601, Err(BadTicket::TooLong)),
-            (now - 60, now, Err(BadTicket::Expired)),
+            (now, now + 600, Ok(AppIndex(0))),
+            (now - 60, now + 480, Ok(AppIndex(0))),
+            (now - 9_000, now + 1, Ok(AppIndex(0))),
+            (now + 1, now + 600, Err(InvalidJwt::IssuedInFuture)),
+            (now, now + 601, Err(InvalidJwt::LifetimeTooLong)),
+            (now - 60, now, Err(InvalidJwt::Expired)),
         ] {
-            let result = checked(json!({"iss": "7", "iat": iat, "exp": exp}));
+            let result = check(json!({"iss": "7", "iat": iat, "exp": exp}));
             assert_eq!(result, expected, "{iat} {exp}");
         }
     }
 
     #[test]
-    fn a_ticket_names_its_app_as_text_or_number() {
+    fn the_issuer_of_a_jwt_is_a_string_or_a_number() {
         let (iat, exp) = (NOW.as_seconds(), NOW.as_seconds() + 60);
         for (iss, expected) in [
-            (json!("7"), Ok(AppPlace(0))),
-            (json!(7), Ok(AppPlace(0))),
-            (json!("8"), Err(BadTicket::UnknownApp)),
-            (json!(""), Err(BadTicket::UnknownApp)),
-            (json!(null), Err(BadTicket::Undecodable)),
+            (json!("7"), Ok(AppIndex(0))),
+            (json!(7), Ok(AppIndex(0))),
+            (json!("8"), Err(InvalidJwt::UnknownApp)),
+            (json!(""), Err(InvalidJwt::UnknownApp)),
+            (json!(null), Err(InvalidJwt::Undecodable)),
         ] {
-            let result = checked(json!({"iss": iss, "iat": iat, "exp": exp}));
+            let result = check(json!({"iss": iss, "iat": iat, "exp": exp}));
             assert_eq!(result, expected, "{iss}");
         }
         let claims = json!({"iss": "7", "iat": iat, "exp": exp});
-        let elsewhere = apps().check(8, &ticket("RS256", &claims), NOW);
-        assert_eq!(elsewhere, Err(BadTicket::UnknownApp));
+        let elsewhere = apps().check(8, &jwt("RS256", &claims), NOW);
+        assert_eq!(elsewhere, Err(InvalidJwt::UnknownApp));
     }
 
     #[test]
-    fn what_the_app_did_not_sign_is_no_ticket() {
+    fn a_jwt_without_a_valid_signature_is_rejected() {
         let claims = json!({"iss": "7", "iat": 1_000_000, "exp": 1_000_060});
-        let good = ticket("RS256", &claims);
-        assert_eq!(apps().check(9, &good, NOW), Ok(AppPlace(0)));
+        let good = jwt("RS256", &claims);
+        assert_eq!(apps().check(9, &good, NOW), Ok(AppIndex(0)));
         let (signed, signature) = good.rsplit_once('.').unwrap();
         let longer = json!({"iss": "7", "iat": 1_000_000, "exp": 1_000_600});
-        let longer = ticket("RS256", &longer);
+        let longer = jwt("RS256", &longer);
         let (other, _) = longer.rsplit_once('.').unwrap();
         for bad in [
             String::new(),
@@ -289,38 +284,38 @@ mod tests {
             signed.to_owned(),
             format!("{signed}."),
             format!("{other}.{signature}"),
-            ticket("none", &claims),
-            ticket("HS256", &claims),
+            jwt("none", &claims),
+            jwt("HS256", &claims),
         ] {
             let result = apps().check(9, &bad, NOW);
-            assert_eq!(result, Err(BadTicket::Undecodable), "{bad}");
+            assert_eq!(result, Err(InvalidJwt::Undecodable), "{bad}");
         }
     }
 
     #[test]
-    fn a_token_is_known_for_an_hour() {
+    fn a_token_is_valid_for_an_hour() {
         let apps = apps();
-        let ends_at = apps.grant(AppPlace(0), Secret::new("first"), NOW);
+        let ends_at = apps.issue(AppIndex(0), Secret::new("first"), NOW);
         assert_eq!(ends_at, NOW + Duration::from_secs(3_600));
         let just_before = Timestamp::from_micros(ends_at.as_micros() - 1);
-        assert_eq!(apps.holder("first", just_before), Some(0));
-        assert_eq!(apps.holder("other", NOW), None);
-        apps.grant(AppPlace(0), Secret::new("second"), just_before);
-        assert_eq!(apps.holder("first", ends_at), None);
-        assert_eq!(apps.holder("second", ends_at), Some(0));
-        apps.grant(AppPlace(0), Secret::new("third"), ends_at);
-        assert_eq!(apps.granted.lock().len(), 2, "what has ended is forgotten");
+        assert_eq!(apps.owner("first", just_before), Some(0));
+        assert_eq!(apps.owner("other", NOW), None);
+        apps.issue(AppIndex(0), Secret::new("second"), just_before);
+        assert_eq!(apps.owner("first", ends_at), None);
+        assert_eq!(apps.owner("second", ends_at), Some(0));
+        apps.issue(AppIndex(0), Secret::new("third"), ends_at);
+        assert_eq!(apps.tokens.lock().len(), 2, "expired tokens are dropped");
     }
 
     #[test]
-    fn tokens_are_bounded_in_number() {
+    fn the_number_of_tokens_is_limited() {
         let apps = apps();
         for number in 0..=TOKEN_COUNT_MAX {
-            apps.grant(AppPlace(0), Secret::new(number.to_string()), NOW);
+            apps.issue(AppIndex(0), Secret::new(number.to_string()), NOW);
         }
-        assert_eq!(apps.granted.lock().len(), TOKEN_COUNT_MAX);
+        assert_eq!(apps.tokens.lock().len(), TOKEN_COUNT_MAX);
         assert_eq!(
-            (apps.holder("0", NOW), apps.holder("1", NOW)),
+            (apps.owner("0", NOW), apps.owner("1", NOW)),
             (None, Some(0))
         );
     }

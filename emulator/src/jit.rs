@@ -1,7 +1,7 @@
-//! The JIT configuration: the one secret a runner is started with.
+//! The JIT configuration: the secret that a runner is started with.
 //!
-//! To everybody but GitHub and its runner software it is an opaque text. Here it is the base64 of a
-//! JSON object that says where the emulator is and which runner this is.
+//! Monitors and guests treat it as opaque text. Here it is the base64 of a JSON object with the
+//! emulator's URL and the runner's credentials.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -9,27 +9,26 @@ use shared::secret::Secret;
 
 use crate::model::RunnerId;
 
-/// Longest encoded configuration, in bytes.
+/// Maximum length of an encoded configuration, in bytes.
 const ENCODED_LENGTH_MAX: usize = 16 * 1024;
 
-/// What a runner has to know to listen for its job.
+/// What a runner needs to listen for its job.
 #[derive(Clone, Debug, Deserialize)]
 pub struct JitConfig {
-    /// The emulator's base address, without a slash at the end.
+    /// The emulator's base URL, without a slash at the end.
     pub url: String,
-    /// Which runner it is.
     pub runner_id: RunnerId,
-    /// What shows that it is this runner.
+    /// Authenticates the runner.
     pub secret: Secret,
 }
 
-/// A text that is no JIT configuration. Does not repeat it, because it is a secret.
+/// The text is not a JIT configuration. It is not repeated here, because it is a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("decode the jit configuration: it is not one of this emulator's")]
+#[error("decode the JIT configuration: it is not one of this emulator's")]
 pub struct NotJitConfig;
 
 impl JitConfig {
-    /// The text that GitHub hands out.
+    /// The text that GitHub returns.
     pub fn encode(&self) -> Secret {
         let json = serde_json::json!({
             "url": self.url, "runner_id": self.runner_id, "secret": self.secret.expose(),
@@ -37,7 +36,7 @@ impl JitConfig {
         Secret::new(STANDARD.encode(json.to_string()))
     }
 
-    /// Reads such a text.
+    /// The inverse of [`encode`](Self::encode).
     pub fn decode(encoded: &Secret) -> Result<Self, NotJitConfig> {
         let encoded = encoded.expose().trim();
         if encoded.len() > ENCODED_LENGTH_MAX {
@@ -53,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn an_encoded_configuration_can_be_decoded() {
         let config = JitConfig {
             url: "http://127.0.0.1:1".into(),
             runner_id: RunnerId(7),
@@ -68,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_without_being_repeated() {
+    fn an_invalid_text_is_rejected_and_not_repeated_in_the_error() {
         let long = STANDARD.encode("x".repeat(ENCODED_LENGTH_MAX));
         for text in ["", "hunter2", "aHVudGVyMg==", &STANDARD.encode("{}"), &long] {
             let error = JitConfig::decode(&Secret::new(text)).unwrap_err();

@@ -1,10 +1,10 @@
-//! A GitHub in memory, for the demo and for every test: what the monitor asks of it, and what the
-//! runners of the demo do.
+//! An emulated GitHub in memory, for the demo and the tests: the parts of GitHub's REST API that
+//! the monitor uses, and the runner software.
 //!
-//! Where to go: [`model`] is GitHub's state, a plain state machine without HTTP; `api` shows it
-//! over GitHub's REST paths and, beside them, lets scripts and runners in; [`faults`] makes it fail
-//! on purpose; [`agent`] plays GitHub's runner software. [`Emulator`] holds it all together,
-//! [`serve`] and [`spawn`] put it on a port.
+//! [`model`] is GitHub's state, a state machine without I/O. `api` serves it over GitHub's REST
+//! paths, and has paths of its own for scripts and for runner agents. [`faults`] injects failures
+//! into requests. [`agent`] emulates GitHub's runner software. [`Emulator`] holds all of them, and
+//! [`serve`] and [`spawn`] listen on a port.
 //!
 //! ```no_run
 //! use emulator::{EmulatorSettings, faults::{Fault, FaultRule, PathMatch}};
@@ -13,28 +13,28 @@
 //! let github = emulator::spawn(EmulatorSettings::new(Secret::new("token")))?;
 //! let list = PathMatch::Exact("/orgs/acme/actions/runners".into());
 //! let rule = FaultRule::on("GET", list, Fault::status(502)).next(1);
-//! github.emulator.faults().add(rule).expect("a rule of the right form");
-//! println!("ask {}", github.base_url);
+//! github.emulator.faults().add(rule).expect("a valid rule");
+//! println!("listening on {}", github.base_url);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
 pub mod agent;
+mod agent_protocol;
 mod api;
 mod apps;
-mod bell;
+mod artifact_zip;
+mod emulator;
 pub mod faults;
-mod handle;
 pub mod jit;
 pub mod model;
+mod notify;
 mod requests;
-mod runner_wire;
 mod server;
 mod thread;
-mod zipped;
 
-pub use apps::{App, BadTicket};
-pub use handle::{Emulator, EmulatorSettings};
+pub use apps::{App, InvalidJwt};
+pub use artifact_zip::zip_of_lines;
+pub use emulator::{Emulator, EmulatorSettings};
 pub use requests::{RequestEntry, RequestLog};
 pub use server::{Running, serve};
 pub use thread::{EmulatorThread, spawn};
-pub use zipped::zip_of_lines;

@@ -1,25 +1,25 @@
-//! Who asked GitHub for what, for tests to read. Holds no header and no body, so no secret.
+//! A log of requests, for tests. Contains no headers and no bodies, and therefore no secrets.
 
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::bell::Bell;
+use crate::notify::Notifier;
 
-/// How many requests are remembered; then the oldest are forgotten.
+/// Maximum number of entries. Beyond it the oldest are dropped.
 const ENTRY_COUNT_MAX: usize = 10_000;
-/// How much of a path is kept, in bytes.
+/// Maximum length of a path, in bytes. Longer paths are cut.
 const PATH_LENGTH_MAX: usize = 2_048;
 
-/// One request to GitHub's API or for an artifact.
+/// A request to GitHub's API, or for the content of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestEntry {
     /// The method, in capitals.
     pub method: String,
-    /// The path with its query; a download's address without the part that permits it.
+    /// The path with its query; of a download URL only the path, because the query has a secret.
     pub path: String,
-    /// The answer's status; none while it is held, or when the connection was dropped instead.
+    /// The status of the response; none while it is held, or if the connection was dropped.
     pub status: Option<u16>,
 }
 
@@ -27,65 +27,64 @@ pub struct RequestEntry {
 #[derive(Debug)]
 pub struct RequestLog {
     entries: Mutex<Entries>,
-    bell: Bell,
+    notifier: Notifier,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// How many requests were forgotten or cleared, which is the number of the first one here.
-    gone_count: u64,
+    /// How many entries were dropped or cleared, which is the number of the first one in `kept`.
+    removed_count: u64,
     kept: VecDeque<RequestEntry>,
 }
 
 impl RequestLog {
-    pub(crate) fn new(bell: Bell) -> Self {
+    pub(crate) fn new(notifier: Notifier) -> Self {
         Self {
             entries: Mutex::default(),
-            bell,
+            notifier,
         }
     }
 
-    /// What was asked, in the order it arrived.
+    /// All entries, in the order in which the requests arrived.
     pub fn all(&self) -> Vec<RequestEntry> {
         self.entries.lock().kept.iter().cloned().collect()
     }
 
-    /// How many requests with that method have a path that begins with `prefix`.
+    /// The number of requests with this method and a path that begins with `prefix`.
     pub fn count(&self, method: &str, prefix: &str) -> usize {
-        let is_meant =
+        let is_counted =
             |entry: &&RequestEntry| entry.method == method && entry.path.starts_with(prefix);
-        self.entries.lock().kept.iter().filter(is_meant).count()
+        self.entries.lock().kept.iter().filter(is_counted).count()
     }
 
-    /// Forgets all of them.
     pub fn clear(&self) {
         let mut entries = self.entries.lock();
-        entries.gone_count += entries.kept.len() as u64;
+        entries.removed_count += entries.kept.len() as u64;
         entries.kept.clear();
     }
 
-    /// Notes a request that has arrived, and gives it a number.
-    pub(crate) fn arrived(&self, method: &str, path: &str) -> u64 {
+    /// Records a request that has arrived; returns its number.
+    pub(crate) fn record_request(&self, method: &str, path: &str) -> u64 {
         let mut entries = self.entries.lock();
         if entries.kept.len() == ENTRY_COUNT_MAX {
             entries.kept.pop_front();
-            entries.gone_count += 1;
+            entries.removed_count += 1;
         }
         entries.kept.push_back(RequestEntry {
             method: method.into(),
             path: path[..path.floor_char_boundary(PATH_LENGTH_MAX)].into(),
             status: None,
         });
-        let number = entries.gone_count + entries.kept.len() as u64 - 1;
+        let number = entries.removed_count + entries.kept.len() as u64 - 1;
         drop(entries);
-        self.bell.ring();
+        self.notifier.notify();
         number
     }
 
-    /// Notes how it was answered, unless it has been forgotten.
-    pub(crate) fn answered(&self, number: u64, status: u16) {
+    /// Records the status of the response, unless the entry was dropped.
+    pub(crate) fn record_response(&self, number: u64, status: u16) {
         let mut entries = self.entries.lock();
-        let position = number.checked_sub(entries.gone_count);
+        let position = number.checked_sub(entries.removed_count);
         let entry = position
             .and_then(|position| usize::try_from(position).ok())
             .and_then(|position| entries.kept.get_mut(position));
@@ -93,7 +92,7 @@ impl RequestLog {
             entry.status = Some(status);
         }
         drop(entries);
-        self.bell.ring();
+        self.notifier.notify();
     }
 }
 
@@ -102,21 +101,21 @@ mod tests {
     use super::*;
 
     fn log() -> RequestLog {
-        RequestLog::new(Bell::new())
+        RequestLog::new(Notifier::new())
     }
 
     #[test]
-    fn an_answer_finds_its_request_and_no_other() {
+    fn a_response_is_recorded_with_its_request() {
         let log = log();
-        let first = log.arrived("GET", "/a");
-        let second = log.arrived("POST", "/b?c=d");
-        log.answered(second, 201);
+        let first = log.record_request("GET", "/a");
+        let second = log.record_request("POST", "/b?c=d");
+        log.record_response(second, 201);
         let statuses: Vec<_> = log.all().into_iter().map(|entry| entry.status).collect();
         assert_eq!(statuses, [None, Some(201)]);
         log.clear();
-        let third = log.arrived("GET", "/c");
-        log.answered(first, 500);
-        log.answered(third, 404);
+        let third = log.record_request("GET", "/c");
+        log.record_response(first, 500);
+        log.record_response(third, 404);
         let entry = RequestEntry {
             method: "GET".into(),
             path: "/c".into(),
@@ -126,10 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_counted_by_method_and_path() {
+    fn requests_are_counted_by_method_and_path_prefix() {
         let log = log();
         for (method, path) in [("GET", "/a/b"), ("GET", "/a?page=2"), ("POST", "/a")] {
-            log.arrived(method, path);
+            log.record_request(method, path);
         }
         assert_eq!(
             (
@@ -142,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_bounded_in_number_and_length() {
+    fn the_number_of_entries_and_the_length_of_paths_are_limited() {
         let log = log();
-        let oldest = log.arrived("GET", "/oldest");
+        let oldest = log.record_request("GET", "/oldest");
         for _ in 0..ENTRY_COUNT_MAX {
-            log.arrived("GET", &"é".repeat(PATH_LENGTH_MAX));
+            log.record_request("GET", &"é".repeat(PATH_LENGTH_MAX));
         }
-        log.answered(oldest, 200);
+        log.record_response(oldest, 200);
         let all = log.all();
         assert_eq!(all.len(), ENTRY_COUNT_MAX);
         assert!(

@@ -1,6 +1,4 @@
-//! The emulator on a port.
-//!
-//! Owns the server and the task that lets the model's time pass.
+//! The HTTP server of an emulator, and the task that applies the model's timeouts.
 
 use std::{
     io,
@@ -19,12 +17,13 @@ use tokio::task::JoinHandle;
 
 use crate::{Emulator, api};
 
-/// Largest body of a request outside the control side, in bytes.
+/// Maximum size of a request body in bytes, except for control requests.
 const BODY_MAX: usize = 1 << 20;
-/// Longer than clients keep a connection for reuse, so that none is closed while it is used again.
+/// Longer than clients keep a connection for reuse. Otherwise a connection could be closed at the
+/// moment at which a client uses it again.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Longest sleep of the timekeeper when nothing is due.
-const NOTHING_DUE: Duration = Duration::from_hours(1);
+/// The timekeeper's sleep when no timeout is set.
+const IDLE_SLEEP: Duration = Duration::from_hours(1);
 
 /// A server that runs until it is stopped or dropped.
 #[derive(Debug)]
@@ -35,12 +34,11 @@ pub struct Running {
     timekeeper: JoinHandle<()>,
 }
 
-/// Serves `emulator` on `listener`. Has to be called inside an actix runtime, from which it uses
-/// the current thread for time and one more for requests; see [`spawn`](crate::spawn) for other
-/// places.
+/// Serves `emulator` on `listener`. Must be called inside an actix runtime, and starts one more
+/// thread for requests. See [`spawn`](crate::spawn) for use outside a runtime.
 ///
 /// # Errors
-/// When the listener's address cannot be read or its socket not be used.
+/// When the listener's address cannot be read, or its socket cannot be used.
 pub fn serve(emulator: Emulator, listener: TcpListener) -> io::Result<Running> {
     let addr = listener.local_addr()?;
     emulator.set_base_url(format!("http://{}", reachable(addr)));
@@ -49,16 +47,16 @@ pub fn serve(emulator: Emulator, listener: TcpListener) -> io::Result<Running> {
         App::new()
             .app_data(data.clone())
             .app_data(PayloadConfig::new(BODY_MAX))
-            .wrap(from_fn(api::gate))
+            .wrap(from_fn(api::fault_middleware))
             .configure(api::routes)
     };
     let server = HttpServer::new(app)
         .workers(1)
         .disable_signals()
         .keep_alive(KEEP_ALIVE)
-        // Otherwise a runner that has hung up goes on listening for a job.
+        // Otherwise the poll of a runner that has disconnected would be held, and keep it online.
         .h1_allow_half_closed(false)
-        .on_connect(api::Socket::keep)
+        .on_connect(api::Socket::store)
         .listen(listener)?
         .run();
     Ok(Running {
@@ -69,7 +67,7 @@ pub fn serve(emulator: Emulator, listener: TcpListener) -> io::Result<Running> {
     })
 }
 
-/// An address that a client on this machine can call.
+/// The address by which a client on this machine reaches the listener.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -79,35 +77,35 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// Lets happen what is due, when it is due.
+/// Applies every timeout of the model when it is due.
 async fn keep_time(emulator: Emulator) {
     let mut changes = emulator.changes();
     loop {
         changes.borrow_and_update();
         let wait = emulator.model(|model, now| {
             model.advance(now);
-            model.next_due_at().map(|at| at.since(now))
+            model.next_deadline().map(|at| at.since(now))
         });
         tokio::select! {
             _ = changes.changed() => {}
-            () = tokio::time::sleep(wait.unwrap_or(NOTHING_DUE)) => {}
+            () = tokio::time::sleep(wait.unwrap_or(IDLE_SLEEP)) => {}
         }
     }
 }
 
 impl Running {
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Stops at once: held requests get no answer, as when a machine goes down.
+    /// Stops at once: held requests get no response, as in a crash.
     pub async fn stop(mut self) {
         self.server.stop(false).await;
         if let Some(serving) = self.serving.take()
             && let Ok(Err(error)) = serving.await
         {
-            log::warn!("the emulator's server ended with an error: {error}");
+            log::warn!("the emulator's HTTP server failed: {error}");
         }
     }
 }
@@ -115,7 +113,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.timekeeper.abort();
-        // The order is sent at once; the future only waits for its execution.
+        // The command is sent at once; the future would only wait for the end.
         drop(self.server.stop(false));
     }
 }
@@ -125,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_for_all_is_called_on_this_machine() {
+    fn an_unspecified_address_is_reached_by_the_loopback_address() {
         for (bound, called) in [
             ("0.0.0.0:80", "127.0.0.1:80"),
             ("[::]:80", "[::1]:80"),

@@ -1,4 +1,4 @@
-//! The emulator on a thread of its own, for tests and programs that have no actix runtime.
+//! An emulator on its own thread, for tests and programs without an actix runtime.
 
 use std::{
     io,
@@ -12,21 +12,20 @@ use tokio::sync::oneshot;
 
 use crate::{Emulator, EmulatorSettings, serve};
 
-/// An emulator that answers until this is dropped.
+/// An emulator that serves requests until this is dropped.
 #[derive(Debug)]
 pub struct EmulatorThread {
-    /// Its base address, without a slash at the end.
+    /// Its base URL, without a slash at the end.
     pub base_url: String,
-    /// The emulator itself.
     pub emulator: Emulator,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts an emulator on a free port of 127.0.0.1. It answers when this returns.
+/// Starts an emulator on a free port of 127.0.0.1. It accepts requests when this returns.
 ///
 /// # Errors
-/// When there is no free port, or the system gives no thread.
+/// When there is no free port, or no thread can be started.
 pub fn spawn(settings: EmulatorSettings) -> io::Result<EmulatorThread> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let base_url = format!("http://{}", listener.local_addr()?);
@@ -40,7 +39,7 @@ pub fn spawn(settings: EmulatorSettings) -> io::Result<EmulatorThread> {
                 Ok(running) => running,
                 Err(error) => return drop(started.send(Err(error))),
             };
-            // An error here or there means that the owner is gone, which is an order to stop too.
+            // An error means that the owner was dropped, which also stops the server.
             let _ = started.send(Ok(()));
             let _ = stopped.await;
             running.stop().await;

@@ -1,9 +1,8 @@
-//! A job's command as a child process, with all that it starts.
+//! A job's command as a child process, with all processes that it starts.
 //!
-//! The command runs in a process group of its own, together with a small watchman that reads from
-//! a pipe whose other end this process holds. When that end goes away, for whatever reason, the
-//! watchman kills the group. So nothing of a job outlives its end, its cancellation, or the
-//! agent, however the agent dies.
+//! The command runs in its own process group, together with a watchdog that reads from a pipe. The
+//! agent holds the other end. When that end is closed, even because the agent was killed, the
+//! watchdog kills the group. So no process outlives the job or the agent.
 
 use std::{collections::VecDeque, io, path::Path, process::Stdio, time::Duration};
 
@@ -13,16 +12,15 @@ use tokio::{
     time::timeout,
 };
 
-/// How much of the output is kept, in bytes; the end of it.
+/// How much of the end of the output is kept, in bytes.
 const OUTPUT_LENGTH_MAX: usize = 64 * 1024;
-/// How long to wait for the end of the output after the group was killed; what has left the group
-/// may hold it open.
+/// How long to wait for the end of the output after the group was killed. A process that has left
+/// the group may keep it open.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Keeps the pipe as descriptor 3 for the watchman alone, then becomes the command. The watchman
-/// inherits that polite signals are ignored: were it to say so itself, a quick command could end it
-/// before it has.
-const WATCHED: &str = r#"
+/// Starts the watchdog, which has the pipe as descriptor 3, then becomes the command. The watchdog
+/// inherits that HUP, INT and TERM are ignored: if it set that itself, a signal could end it before.
+const WATCHDOG_SCRIPT: &str = r#"
 exec 3<&0 </dev/null 2>&1
 trap '' HUP INT TERM
 (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
@@ -31,65 +29,63 @@ exec 3<&-
 exec sh -c "$1"
 "#;
 
-/// What to run, and how.
 #[derive(Debug)]
 pub(super) struct Command<'a> {
     pub(super) shell_text: &'a str,
     pub(super) work_dir: Option<&'a Path>,
     /// Added to the agent's own environment.
     pub(super) variables: Vec<(&'static str, String)>,
-    /// Taken out of it.
-    pub(super) withheld: &'a [String],
+    /// Removed from the agent's own environment.
+    pub(super) removed_variables: &'a [String],
 }
 
-/// A command that runs, until this is dropped.
+/// A running command. Dropping it kills the process group.
 #[derive(Debug)]
 pub(super) struct JobCommand {
     child: Child,
-    /// The group lives as long as this.
-    leash: Option<ChildStdin>,
+    /// The agent's end of the watchdog's pipe.
+    watchdog_pipe: Option<ChildStdin>,
     output: ChildStdout,
     tail: Tail,
 }
 
 impl JobCommand {
-    /// Starts the command.
     pub(super) fn start(command: &Command<'_>) -> io::Result<Self> {
         let mut process = tokio::process::Command::new("sh");
         process
-            .args(["-c", WATCHED, "sh", command.shell_text])
+            .args(["-c", WATCHDOG_SCRIPT, "sh", command.shell_text])
             .envs(command.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true);
-        for name in command.withheld {
+        for name in command.removed_variables {
             process.env_remove(name);
         }
         if let Some(work_dir) = command.work_dir {
             process.current_dir(work_dir);
         }
         let mut child = process.spawn()?;
-        // Taken, because waiting for a child closes the pipe it still has.
-        let leash = child.stdin.take();
+        // Taken, because waiting for a child would close it.
+        let watchdog_pipe = child.stdin.take();
         let output = child.stdout.take().expect("its output is piped");
         Ok(Self {
             child,
-            leash,
+            watchdog_pipe,
             output,
             tail: Tail::default(),
         })
     }
 
-    /// Kills the command and all that it started.
+    /// Kills the process group.
     pub(super) fn kill(&mut self) {
-        self.leash = None;
+        self.watchdog_pipe = None;
     }
 
-    /// Waits for the end of the command, collecting its output; gives its exit code, none if it was
-    /// killed. Nothing that it started is left then. May be dropped and called again.
-    pub(super) async fn finished(&mut self) -> Option<i32> {
+    /// Waits for the end of the command and kills what it has left behind; returns its exit code,
+    /// none if it was killed. May be dropped and called again.
+    pub(super) async fn wait(&mut self) -> Option<i32> {
         let mut buffer = [0; 8 * 1024];
         let mut is_open = true;
         let status = loop {
@@ -108,19 +104,19 @@ impl JobCommand {
             }
         };
         if timeout(DRAIN_TIMEOUT, rest).await.is_err() {
-            log::debug!("the output was still open after the command had ended");
+            log::debug!("a process outside of the group keeps the output of the command open");
         }
         status.ok()?.code()
     }
 
-    /// The end of the output so far, both streams as they came. What is not UTF-8 is replaced.
+    /// The end of the output so far, of both streams. Invalid UTF-8 is replaced.
     pub(super) fn output_tail(&self) -> String {
         let (front, back) = self.tail.0.as_slices();
         String::from_utf8_lossy(&[front, back].concat()).into_owned()
     }
 }
 
-/// The last bytes of what was pushed.
+/// The last [`OUTPUT_LENGTH_MAX`] bytes that were pushed.
 #[derive(Debug, Default)]
 struct Tail(VecDeque<u8>);
 
@@ -141,7 +137,7 @@ mod tests {
             shell_text,
             work_dir: None,
             variables: vec![("GREETING", "hello".into()), ("KEY", "hunter2".into())],
-            withheld: &["KEY".into()],
+            removed_variables: &["KEY".into()],
         };
         JobCommand::start(&command).unwrap()
     }
@@ -151,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_ends_with_its_exit_code_and_its_output() {
+    async fn a_command_returns_its_exit_code_and_its_output() {
         for (shell_text, exit_code, output) in [
             ("echo $GREETING ${KEY-nothing}", Some(0), "hello nothing\n"),
             ("echo a; echo b >&2; exit 7", Some(7), "a\nb\n"),
@@ -161,37 +157,37 @@ mod tests {
             ("kill -TERM 0; true", None, ""),
         ] {
             let mut command = start(shell_text);
-            assert_eq!(within(command.finished()).await, exit_code, "{shell_text}");
+            assert_eq!(within(command.wait()).await, exit_code, "{shell_text}");
             assert_eq!(command.output_tail(), output, "{shell_text}");
         }
     }
 
     #[tokio::test]
-    async fn nothing_is_left_when_a_command_has_finished() {
+    async fn background_processes_are_killed_when_the_command_ends() {
         let mut command = start("sleep 1000 & echo done");
-        assert_eq!(within(command.finished()).await, Some(0));
-        // The output ends when the last process that could write to it is gone.
+        assert_eq!(within(command.wait()).await, Some(0));
+        // The output ends when the last process that can write to it has ended.
         assert_eq!(within(command.output.read(&mut [0])).await.unwrap(), 0);
         assert_eq!(command.output_tail(), "done\n");
     }
 
     #[tokio::test]
-    async fn a_killed_command_takes_all_with_it_even_what_ignores_polite_signals() {
+    async fn killing_a_command_kills_processes_that_ignore_signals() {
         let mut command = start("trap '' HUP INT TERM; sleep 1000 & sleep 1000");
         command.kill();
-        assert_eq!(within(command.finished()).await, None);
+        assert_eq!(within(command.wait()).await, None);
         assert_eq!(within(command.output.read(&mut [0])).await.unwrap(), 0);
     }
 
     #[tokio::test]
-    async fn a_command_that_ends_its_own_group_does_not_end_the_watch() {
+    async fn the_watchdog_survives_signals_to_its_process_group() {
         let mut command = start("trap '' TERM; sleep 1000 & trap - TERM; kill -TERM 0; true");
-        assert_eq!(within(command.finished()).await, None);
+        assert_eq!(within(command.wait()).await, None);
         assert_eq!(within(command.output.read(&mut [0])).await.unwrap(), 0);
     }
 
     #[test]
-    fn only_the_last_bytes_are_kept() {
+    fn only_the_last_bytes_of_the_output_are_kept() {
         let mut tail = Tail::default();
         tail.push(&[b'a'; OUTPUT_LENGTH_MAX]);
         tail.push(b"end");

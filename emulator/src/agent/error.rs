@@ -7,36 +7,34 @@ use crate::jit::NotJitConfig;
 /// Why an agent gave up. Contains no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// There was no answer, or none that could be understood.
+    /// There was no response, or it could not be read.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// There was an answer, but not the one hoped for.
-    #[error("{attempted}: the answer was {status}")]
-    Refused {
-        /// What was to be done.
+    /// The response has an unexpected status.
+    #[error("{attempted}: the status was {status}")]
+    Status {
         attempted: &'static str,
-        /// The answer's status.
         status: StatusCode,
     },
-    /// The monitor handed out something else.
+    /// The monitor returned something else than a JIT configuration.
     #[error(transparent)]
-    Credential(#[from] NotJitConfig),
-    /// GitHub does not know the runner or its session. Turned into
-    /// [`RegistrationGone`](super::AgentOutcome::RegistrationGone) at the end.
+    JitConfig(#[from] NotJitConfig),
+    /// GitHub does not know the runner or its session. Becomes
+    /// [`RegistrationGone`](super::AgentOutcome::RegistrationGone) in the end.
     #[error("find the runner's registration")]
-    Gone,
+    NotFound,
 }
 
 impl AgentError {
-    /// Whether the same may well work later.
+    /// Whether the same request can succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Http(error) => error.is_transient(),
-            Self::Refused { status, .. } => {
+            Self::Status { status, .. } => {
                 status.is_server_error()
                     || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(status)
             }
-            Self::Credential(_) | Self::Gone => false,
+            Self::JitConfig(_) | Self::NotFound => false,
         }
     }
 }
@@ -46,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_pass_is_worth_another_try() {
+    fn only_overload_and_server_errors_are_transient() {
         for (status, is_transient) in [
             (500, true),
             (503, true),
@@ -56,13 +54,13 @@ mod tests {
             (409, false),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = AgentError::Refused {
+            let error = AgentError::Status {
                 attempted: "poll for a job",
                 status,
             };
             assert_eq!(error.is_transient(), is_transient, "{error}");
         }
-        assert!(!AgentError::Gone.is_transient());
+        assert!(!AgentError::NotFound.is_transient());
         assert!(!AgentError::from(NotJitConfig).is_transient());
     }
 }

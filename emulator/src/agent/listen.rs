@@ -1,27 +1,28 @@
-//! Waiting for the one job.
+//! Waits for a job, and runs it.
 
 use super::{
-    AgentError, AgentOutcome, AgentSettings,
+    AgentError, AgentOutcome, AgentSettings, job,
     session::{Session, Start},
-    work,
 };
-/// Listens until there was a job, and does it.
-pub(super) async fn until_done(
+
+/// Polls until a job was offered and started, then runs it to its end.
+pub(super) async fn listen(
     session: &Session,
     settings: &AgentSettings,
 ) -> Result<AgentOutcome, AgentError> {
     loop {
         let offered = tokio::select! {
             offered = session.poll() => offered?,
-            () = settings.stop.given() => break,
+            () = settings.stop.stopped() => break,
         };
-        let Some(job) = offered else { continue };
-        let Some(start) = settings.stop.see_through(session.start(job.job_id)).await else {
+        let Some(offered) = offered else { continue };
+        let start = session.start(offered.job_id);
+        let Some(start) = settings.stop.finish(start).await else {
             break;
         };
-        if start? == Start::Granted {
-            log::info!("running job {} of {}", job.job_id, job.repo);
-            return work::on(&job, session, settings).await;
+        if start? == Start::Accepted {
+            log::info!("running job {} of {}", offered.job_id, offered.repo);
+            return job::run(&offered, session, settings).await;
         }
     }
     session.close().await;

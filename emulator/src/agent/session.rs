@@ -1,6 +1,7 @@
-//! What the agent says to the emulator, as described in [`runner_wire`](crate::runner_wire).
+//! The agent's requests to the emulator, as described in [`agent_protocol`](crate::agent_protocol).
 //!
-//! Every call may be repeated, so each is, until it is answered or the retry budget is used up.
+//! All of them are idempotent, and are retried until there is a response or the retry budget is
+//! used up.
 
 use std::time::Duration;
 
@@ -10,18 +11,18 @@ use tokio::time::timeout;
 
 use super::{
     AgentError, AgentSettings,
-    settings::{PARTING_TIMEOUT, reasonable},
+    settings::{STOP_TIMEOUT, limited},
 };
 use crate::{
+    agent_protocol::{OfferedJob, Opened, Progress, Renewed, Report},
     jit::JitConfig,
     model::{JobId, SessionId},
-    runner_wire::{OfferedJob, Opened, Progress, Renewed, Report},
 };
 
-/// How long one call may take: more than the emulator holds a poll.
-const CALL_TIMEOUT: Duration = Duration::from_secs(40);
+/// The timeout of one request: longer than the emulator holds a poll.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A runner that listens.
+/// An open session, in which the runner is online.
 pub(super) struct Session {
     client: Client,
     config: JitConfig,
@@ -33,13 +34,13 @@ pub(super) struct Session {
 /// Whether an offered job may be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    Granted,
-    /// It went elsewhere meanwhile.
+    Accepted,
+    /// The job is no longer assigned to this runner.
     Refused,
 }
 
 impl Session {
-    /// Goes online. None if the agent was told to stop before that came about.
+    /// Opens a session. None if the agent was stopped meanwhile.
     pub(super) async fn open(
         client: Client,
         config: JitConfig,
@@ -52,28 +53,28 @@ impl Session {
             unreachable_timeout: settings.unreachable_timeout,
             retry_pause: settings.retry_pause,
         };
-        let Some(opened) = settings.stop.see_through(session.opened()).await else {
+        let Some(opened) = settings.stop.finish(session.request_session()).await else {
             return Ok(None);
         };
         session.id = opened?.session_id;
         Ok(Some(session))
     }
 
-    /// A session whose opening got lost stands in the way of another until it is silent for too
-    /// long.
-    async fn opened(&self) -> Result<Opened, AgentError> {
+    /// Retries on a conflict: an earlier request whose response was lost may have opened a session,
+    /// which exists until it has been silent for too long.
+    async fn request_session(&self) -> Result<Opened, AgentError> {
         let attempted = "open a session";
         let mut retry_budget = self.retry_budget();
         loop {
             let answer = self.call(attempted, Method::POST, "", None).await?;
             let is_taken = answer.status == StatusCode::CONFLICT;
             if !is_taken || !retry_budget.wait_for_retry(None).await {
-                return Ok(granted(attempted, answer)?.json()?);
+                return Ok(successful(attempted, answer)?.json()?);
             }
         }
     }
 
-    /// Waits a while for a job.
+    /// Long-polls for a job.
     pub(super) async fn poll(&self) -> Result<Option<OfferedJob>, AgentError> {
         let attempted = "poll for a job";
         let answer = self
@@ -82,10 +83,10 @@ impl Session {
         if answer.status == StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        Ok(Some(granted(attempted, answer)?.json()?))
+        Ok(Some(successful(attempted, answer)?.json()?))
     }
 
-    /// Takes the job on.
+    /// Starts an offered job.
     pub(super) async fn start(&self, job: JobId) -> Result<Start, AgentError> {
         let path = self.path(&format!("/jobs/{job}/start"));
         let answer = self
@@ -94,41 +95,41 @@ impl Session {
         if answer.status == StatusCode::CONFLICT {
             return Ok(Start::Refused);
         }
-        granted("start the job", answer).map(|_| Start::Granted)
+        successful("start the job", answer).map(|_| Start::Accepted)
     }
 
-    /// Shows the output so far, and waits a while for a cancellation; true if there is one.
+    /// Reports the output so far, and long-polls for a cancellation; returns whether there is one.
     pub(super) async fn renew(&self, job: JobId, output_tail: String) -> Result<bool, AgentError> {
         let path = self.path(&format!("/jobs/{job}/renew"));
         let body = json!(Progress { output_tail });
         let answer = self
             .call("renew the job", Method::POST, &path, Some(&body))
             .await?;
-        Ok(granted("renew the job", answer)?
+        Ok(successful("renew the job", answer)?
             .json::<Renewed>()?
             .is_cancelled)
     }
 
-    /// Reports the end of the job, which is also the end of the registration.
+    /// Reports the result of the job. GitHub then removes the registration.
     pub(super) async fn complete(&self, job: JobId, report: Report) -> Result<(), AgentError> {
         let path = self.path(&format!("/jobs/{job}/complete"));
         let body = json!(report);
         let answer = self
             .call("complete the job", Method::POST, &path, Some(&body))
             .await?;
-        match granted("complete the job", answer) {
-            // It was complete before: the answer to the first report was lost.
-            Ok(_) | Err(AgentError::Gone) => Ok(()),
+        match successful("complete the job", answer) {
+            // An earlier report, whose response was lost, has removed the registration.
+            Ok(_) | Err(AgentError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Goes offline, as far as that can be said in a moment.
+    /// Closes the session, without retries beyond [`STOP_TIMEOUT`].
     pub(super) async fn close(&self) {
         let path = self.path("");
-        let goodbye = self.call("close the session", Method::DELETE, &path, None);
-        let said = timeout(PARTING_TIMEOUT, goodbye).await;
-        log::debug!("said goodbye: {}", matches!(said, Ok(Ok(_))));
+        let request = self.call("close the session", Method::DELETE, &path, None);
+        let result = timeout(STOP_TIMEOUT, request).await;
+        log::debug!("closed the session: {}", matches!(result, Ok(Ok(_))));
     }
 
     fn path(&self, rest: &str) -> String {
@@ -139,7 +140,7 @@ impl Session {
         RetryBudget::new(self.unreachable_timeout, self.retry_pause)
     }
 
-    /// Calls until there is an answer other than a failure that may pass.
+    /// Sends a request, and retries it after transient errors.
     async fn call(
         &self,
         attempted: &'static str,
@@ -153,40 +154,40 @@ impl Session {
         loop {
             let mut call = Call {
                 bearer: Some(&self.config.secret),
-                timeout: CALL_TIMEOUT,
+                timeout: REQUEST_TIMEOUT,
                 ..Call::new(method.clone(), &url)
             };
             if let Some(body) = body {
                 call = call.json(body);
             }
-            let (error, asked) = match self.client.call(call).await {
+            let (error, retry_after) = match self.client.call(call).await {
                 Ok(answer) => {
                     let status = answer.status;
-                    let refused = AgentError::Refused { attempted, status };
-                    if !refused.is_transient() {
+                    let error = AgentError::Status { attempted, status };
+                    if !error.is_transient() {
                         return Ok(answer);
                     }
-                    (refused, answer.retry_after())
+                    (error, answer.retry_after())
                 }
                 Err(error) => (error.into(), None),
             };
             if !error.is_transient()
                 || !retry_budget
-                    .wait_for_retry(reasonable(asked, self.retry_pause))
+                    .wait_for_retry(limited(retry_after, self.retry_pause))
                     .await
             {
                 return Err(error);
             }
-            log::debug!("will try again after having failed to {error}");
+            log::debug!("failed to {error}; retrying");
         }
     }
 }
 
-/// The answer, if it is a good one.
-fn granted(attempted: &'static str, answer: Answer) -> Result<Answer, AgentError> {
+/// The response, if its status is a success.
+fn successful(attempted: &'static str, answer: Answer) -> Result<Answer, AgentError> {
     match answer.status {
         status if status.is_success() => Ok(answer),
-        StatusCode::NOT_FOUND => Err(AgentError::Gone),
-        status => Err(AgentError::Refused { attempted, status }),
+        StatusCode::NOT_FOUND => Err(AgentError::NotFound),
+        status => Err(AgentError::Status { attempted, status }),
     }
 }

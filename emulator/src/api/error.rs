@@ -1,4 +1,4 @@
-//! Every refusal, its status and its text. The one place that maps one to the other.
+//! Error responses: the only place that maps errors to status codes.
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -7,16 +7,15 @@ use actix_web::{
 use serde_json::json;
 use shared::{clock::Timestamp, values::InvalidValue};
 
-use crate::{BadTicket, model::Refusal};
+use crate::{InvalidJwt, model::ModelError};
 
-/// Why a request was refused.
+/// Why a request was rejected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
-    /// The model refused.
-    #[error("{refusal}")]
-    Refused {
-        refusal: Refusal,
-        /// How long to wait before the same can be asked again.
+    #[error("{error}")]
+    Model {
+        error: ModelError,
+        /// How long to wait before a retry.
         retry_after_seconds: Option<u64>,
     },
     #[error("Request forbidden by administrative rules: it has no User-Agent header")]
@@ -26,56 +25,56 @@ pub(super) enum ApiError {
     #[error("Bad credentials")]
     BadCredentials,
     #[error(transparent)]
-    BadTicket(#[from] BadTicket),
+    InvalidJwt(#[from] InvalidJwt),
     #[error("API rate limit exceeded")]
     RateLimited,
     #[error("Problems parsing JSON")]
-    NotJson,
+    InvalidJson,
     #[error("Invalid request: {0}")]
-    WrongShape(String),
+    WrongType(String),
     #[error("Server failed to authenticate the request: no Authorization header is allowed here")]
     BlobWithCredentials,
-    #[error("The control side answers only to localhost and to addresses")]
-    ForeignHost,
+    #[error("Control requests need localhost or an IP address as their host")]
+    WrongHost,
 }
 
 impl ApiError {
-    pub(super) const NOT_FOUND: Self = Self::Refused {
-        refusal: Refusal::NotFound,
+    pub(super) const NOT_FOUND: Self = Self::Model {
+        error: ModelError::NotFound,
         retry_after_seconds: None,
     };
 
-    /// A refusal of the model, at `now`.
-    pub(super) fn refused(refusal: Refusal, now: Timestamp) -> Self {
-        let retry_after_seconds = match &refusal {
-            // Rounded up, so that whoever obeys is not refused again.
-            Refusal::TooManyRegistrations { retry_at } => {
+    /// An error of the model, with the time to wait from `now` on.
+    pub(super) fn with_retry_after(error: ModelError, now: Timestamp) -> Self {
+        let retry_after_seconds = match &error {
+            // Rounded up, so that a retry after this time succeeds.
+            ModelError::TooManyRegistrations { retry_at } => {
                 Some(retry_at.since(now).as_micros().div_ceil(1_000_000))
             }
             _ => None,
         };
-        Self::Refused {
-            refusal,
+        Self::Model {
+            error,
             retry_after_seconds: retry_after_seconds.and_then(|wait| u64::try_from(wait).ok()),
         }
     }
 }
 
-/// 400 for what is no JSON, 422 for JSON of another shape, as GitHub does.
+/// 400 for invalid JSON, 422 for JSON of another type, as at GitHub.
 impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
         if error.is_data() {
-            Self::WrongShape(error.to_string())
+            Self::WrongType(error.to_string())
         } else {
-            Self::NotJson
+            Self::InvalidJson
         }
     }
 }
 
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused {
-            refusal,
+impl From<ModelError> for ApiError {
+    fn from(error: ModelError) -> Self {
+        Self::Model {
+            error,
             retry_after_seconds: None,
         }
     }
@@ -83,28 +82,28 @@ impl From<Refusal> for ApiError {
 
 impl From<InvalidValue> for ApiError {
     fn from(invalid: InvalidValue) -> Self {
-        Refusal::from(invalid).into()
+        ModelError::from(invalid).into()
     }
 }
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Refused { refusal, .. } => status_of(refusal),
-            Self::BadTicket(BadTicket::UnknownApp) => StatusCode::NOT_FOUND,
-            Self::NoCredentials | Self::BadCredentials | Self::BadTicket(_) => {
+            Self::Model { error, .. } => status_of(error),
+            Self::InvalidJwt(InvalidJwt::UnknownApp) => StatusCode::NOT_FOUND,
+            Self::NoCredentials | Self::BadCredentials | Self::InvalidJwt(_) => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::NoUserAgent | Self::RateLimited | Self::ForeignHost => StatusCode::FORBIDDEN,
-            Self::NotJson | Self::BlobWithCredentials => StatusCode::BAD_REQUEST,
-            Self::WrongShape(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NoUserAgent | Self::RateLimited | Self::WrongHost => StatusCode::FORBIDDEN,
+            Self::InvalidJson | Self::BlobWithCredentials => StatusCode::BAD_REQUEST,
+            Self::WrongType(_) => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 
     /// GitHub's "basic error".
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if let Self::Refused {
+        if let Self::Model {
             retry_after_seconds: Some(seconds),
             ..
         } = self
@@ -119,21 +118,21 @@ impl ResponseError for ApiError {
     }
 }
 
-fn status_of(refusal: &Refusal) -> StatusCode {
-    match refusal {
-        Refusal::NotFound => StatusCode::NOT_FOUND,
-        Refusal::Invalid(_)
-        | Refusal::RunnerBusy { .. }
-        | Refusal::LabelReadOnly { .. }
-        | Refusal::Full { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::NameTaken { .. }
-        | Refusal::SessionExists
-        | Refusal::JobNotYours
-        | Refusal::ArtifactExists { .. }
-        | Refusal::RunOver => StatusCode::CONFLICT,
-        Refusal::TooManyRegistrations { .. } => StatusCode::FORBIDDEN,
-        Refusal::BadCredential => StatusCode::UNAUTHORIZED,
-        Refusal::ArtifactExpired => StatusCode::GONE,
+fn status_of(error: &ModelError) -> StatusCode {
+    match error {
+        ModelError::NotFound => StatusCode::NOT_FOUND,
+        ModelError::Invalid(_)
+        | ModelError::RunnerBusy { .. }
+        | ModelError::LabelReadOnly { .. }
+        | ModelError::Full { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        ModelError::NameTaken { .. }
+        | ModelError::SessionExists
+        | ModelError::JobNotAssigned
+        | ModelError::ArtifactExists { .. }
+        | ModelError::RunCompleted => StatusCode::CONFLICT,
+        ModelError::TooManyRegistrations { .. } => StatusCode::FORBIDDEN,
+        ModelError::InvalidSecret => StatusCode::UNAUTHORIZED,
+        ModelError::ArtifactExpired => StatusCode::GONE,
     }
 }
 
@@ -142,16 +141,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_told_in_whole_seconds_rounded_up() {
+    fn retry_after_is_rounded_up_to_whole_seconds() {
         let now = Timestamp::from_seconds(100);
         for (micros, header) in [(1, "1"), (1_000_000, "1"), (1_000_001, "2")] {
             let retry_at = Timestamp::from_micros(now.as_micros() + micros);
-            let error = ApiError::refused(Refusal::TooManyRegistrations { retry_at }, now);
+            let error =
+                ApiError::with_retry_after(ModelError::TooManyRegistrations { retry_at }, now);
             let response = error.error_response();
             assert_eq!(response.status(), StatusCode::FORBIDDEN);
             assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), header);
         }
-        let other = ApiError::refused(Refusal::NotFound, now).error_response();
+        let other = ApiError::with_retry_after(ModelError::NotFound, now).error_response();
         assert!(other.headers().get(RETRY_AFTER).is_none());
     }
 }

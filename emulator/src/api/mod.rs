@@ -1,35 +1,40 @@
-//! The model over HTTP: GitHub's REST paths, what artifacts are downloaded from, and beside them
-//! the control side for scripts (`/_emulator`) and the runners' side (`/_runner`).
+//! The model over HTTP: GitHub's REST API, and paths of the emulator's own for scripts
+//! (`/_emulator`) and for runner agents (`/_runner`).
 //!
-//! Owns paths, statuses, headers and JSON. Decides nothing: what happens is up to the model, what
-//! goes wrong to the faults.
+//! Responsible for paths, status codes, headers and JSON. Not responsible for the effects of a
+//! request, see [`model`](crate::model), nor for which fault is injected, see
+//! [`faults`](crate::faults).
 
-mod access;
-mod apps;
-mod artifacts;
+mod agents;
 mod control;
 mod error;
-mod gate;
+mod extract;
+mod fault_middleware;
 mod github;
-mod held;
-mod paging;
-mod request;
-mod runner_side;
-mod runners;
-mod runs;
-mod socket;
+mod long_poll;
 mod time;
 
-use actix_web::web::ServiceConfig;
+use actix_web::{
+    dev::ServiceRequest,
+    web::{Data, PathConfig, ServiceConfig},
+};
 
+use crate::Emulator;
 use error::ApiError;
-pub(crate) use gate::gate;
-pub(crate) use socket::Socket;
+pub(crate) use fault_middleware::{Socket, fault_middleware};
 
-/// All paths. The app around them wraps [`gate`] and holds the [`Emulator`](crate::Emulator).
+/// All routes. The app around them wraps [`fault_middleware()`] and holds the [`Emulator`].
 pub(crate) fn routes(config: &mut ServiceConfig) {
+    // What has the wrong form in a path, such as an id, does not exist.
+    let path_config = PathConfig::default().error_handler(|_, _| ApiError::NOT_FOUND.into());
     config
+        .app_data(path_config)
         .configure(github::routes)
         .configure(control::routes)
-        .configure(runner_side::routes);
+        .configure(agents::routes);
+}
+
+fn emulator_of(request: &ServiceRequest) -> Data<Emulator> {
+    let emulator = request.app_data::<Data<Emulator>>();
+    emulator.expect("the app holds the emulator").clone()
 }

@@ -1,13 +1,12 @@
-//! What goes wrong on purpose: answers that fail, break, hang or get lost, and a clock that is
-//! wrong.
+//! Fault injection: requests that fail, hang or lose their response, and a wrong clock.
 //!
-//! Owns which request is struck by what. Never touches a connection or the model; `api` does what a
-//! fault says. (A list that lags, jobs that are not assigned and runners that vanish are states of
-//! the [`model`](crate::model) itself.)
+//! Responsible for the rules and for which fault is injected into which request. Not responsible for
+//! the effect on the request, see `api::fault_middleware`; nor for outdated lists, blocked assignment
+//! and lost registrations, which are states of the [`model`](crate::model).
 
-mod armed;
+mod injector;
 mod rule;
 
-pub(crate) use armed::Strike;
-pub use armed::{FaultView, Faults};
+pub(crate) use injector::Injection;
+pub use injector::{FaultView, Faults};
 pub use rule::{Fault, FaultId, FaultRule, PathMatch};

@@ -1,4 +1,4 @@
-//! A fault, and the requests it strikes. As JSON, this is also what scripts send.
+//! A fault and the requests it is injected into. Its JSON form is the body of `/_emulator/faults`.
 
 use actix_web::http::{
     StatusCode,
@@ -7,84 +7,68 @@ use actix_web::http::{
 use serde::{Deserialize, Serialize};
 use shared::values::InvalidValue;
 
-/// A rule's number.
+/// Identifies a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FaultId(pub u64);
 
-/// Which requests are struck, by what, and how many of them.
+/// Injects a fault into requests that match a method and a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// The method, in capitals; any if none is given.
+    /// The method in capitals; any method if absent.
     #[serde(default)]
     pub method: Option<String>,
     /// The path, without the query.
     pub path: PathMatch,
-    /// How many requests are struck; all until the rule is cleared if no number is given.
+    /// The number of requests; if absent, all until the rule is cleared.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What happens to them.
     pub fault: Fault,
 }
 
-/// Which paths are meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
-    /// This one.
     Exact(String),
-    /// All that begin so.
     Prefix(String),
-    /// All that end so.
     Suffix(String),
 }
 
-/// What happens to a request or to its answer.
+/// What happens to a request or to its response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// It has no effect and is answered so.
+    /// The request has no effect, and gets this response.
     Answer {
         /// The status, 200 to 599.
         status: u16,
-        /// Names and values of headers.
         #[serde(default)]
         headers: Vec<(String, String)>,
-        /// The body.
         #[serde(default)]
         body: String,
     },
-    /// It has its effect; the answer breaks off after so many bytes of its body, and the connection
-    /// ends. At least one byte is missing.
-    TruncateBody {
-        /// How many bytes arrive.
-        keep: usize,
-    },
-    /// It has its effect; after so many bytes of the answer's body nothing more comes, and the
-    /// connection stays open. At least one byte is missing.
-    StallBody {
-        /// How many bytes arrive.
-        keep: usize,
-    },
-    /// It waits, without effect, until it is released.
+    /// The request has its effect. The connection ends after `keep` bytes of the response's body, and
+    /// at least one byte before its end.
+    TruncateBody { keep: usize },
+    /// The request has its effect. After `keep` bytes of the response's body, and at least one byte
+    /// before its end, nothing more is sent, and the connection stays open.
+    StallBody { keep: usize },
+    /// The request is held until the rule is released, and has its effect after that.
     HoldRequest,
-    /// It has its effect; the answer waits until it is released.
+    /// The request has its effect. Its response is held until the rule is released.
     HoldAnswer,
-    /// It has no effect; the connection ends without an answer.
+    /// The request has no effect. The connection ends without a response.
     DropRequest,
-    /// It has its effect; the connection ends without an answer.
+    /// The request has its effect. The connection ends without a response.
     DropAnswer,
-    /// It has its effect and its answer; then the registrations of that name go away behind
-    /// everybody's back, as between two pages of a list.
-    ThenVanish {
-        /// Their name.
-        name: String,
-    },
+    /// The request has its effect and its response. Then the registrations of that name are lost, for
+    /// example between two pages of a list.
+    ThenVanish { name: String },
 }
 
 impl FaultRule {
-    /// Strikes all requests with that method (any if it is empty) until it is cleared.
+    /// Applies to all requests with that method (any method if it is empty) until it is cleared.
     pub fn on(method: &str, path: PathMatch, fault: Fault) -> Self {
         let method = (!method.is_empty()).then(|| method.to_owned());
         Self {
@@ -103,7 +87,7 @@ impl FaultRule {
         }
     }
 
-    pub(super) fn strikes(&self, method: &str, path: &str) -> bool {
+    pub(super) fn matches(&self, method: &str, path: &str) -> bool {
         let is_method = self.method.as_deref().is_none_or(|own| own == method);
         is_method
             && match &self.path {
@@ -113,7 +97,7 @@ impl FaultRule {
             }
     }
 
-    /// Refuses answers that cannot be given.
+    /// Rejects responses that cannot be sent.
     pub(super) fn check(&self) -> Result<(), InvalidValue> {
         let Fault::Answer {
             status, headers, ..
@@ -136,13 +120,13 @@ impl FaultRule {
             .then_some(())
             .ok_or(InvalidValue {
                 field: "headers",
-                allowed: "names and values that can stand in HTTP",
+                allowed: "valid header names and values",
             })
     }
 }
 
 impl Fault {
-    /// An answer with that status and GitHub's shape of an error.
+    /// An error response with that status, in GitHub's format.
     pub fn status(status: u16) -> Self {
         Self::Answer {
             status,
@@ -156,16 +140,16 @@ impl Fault {
         }
     }
 
-    /// The same answer, saying something else.
-    pub fn saying(mut self, message: &str) -> Self {
+    /// The same response with another message.
+    pub fn with_message(mut self, message: &str) -> Self {
         if let Self::Answer { body, .. } = &mut self {
             *body = serde_json::json!({ "message": message }).to_string();
         }
         self
     }
 
-    /// The same answer with one more header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    /// The same response with one more header.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
         if let Self::Answer { headers, .. } = &mut self {
             headers.push((name.into(), value.into()));
         }
@@ -178,11 +162,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_strikes_by_method_and_path() {
+    fn a_rule_matches_method_and_path() {
         let exact = || PathMatch::Exact("/a".into());
         let prefix = || PathMatch::Prefix("/a".into());
         let suffix = || PathMatch::Suffix("/a".into());
-        for (method, path, request, strikes) in [
+        for (method, path, request, matches) in [
             ("GET", exact(), ("GET", "/a"), true),
             ("GET", exact(), ("POST", "/a"), false),
             ("GET", exact(), ("GET", "/a/b"), false),
@@ -194,15 +178,15 @@ mod tests {
         ] {
             let rule = FaultRule::on(method, path, Fault::DropAnswer);
             assert_eq!(
-                rule.strikes(request.0, request.1),
-                strikes,
+                rule.matches(request.0, request.1),
+                matches,
                 "{rule:?} {request:?}"
             );
         }
     }
 
     #[test]
-    fn answers_that_cannot_be_given_are_refused() {
+    fn responses_that_cannot_be_sent_are_rejected() {
         let answer = |status, name: &str, value: &str| {
             let fault = Fault::Answer {
                 status,
@@ -223,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_written_as_json() {
+    fn rules_are_read_from_json() {
         for (json, rule) in [
             (
                 r#"{"path":{"prefix":"/orgs"},"fault":{"kind":"drop_answer"}}"#,

@@ -1,4 +1,4 @@
-//! Files that workflow runs have uploaded.
+//! Artifacts: files that workflow runs have uploaded.
 
 use std::sync::Arc;
 
@@ -7,69 +7,65 @@ use shared::{
     values::{InvalidValue, QualifiedRepo, RunId},
 };
 
-use super::{ArtifactId, Model, Page, PageRequest, Refusal};
+use super::{ArtifactId, Model, ModelError, Page, PageRequest};
 
-/// The largest artifact, in bytes.
+/// Maximum size of an artifact, in bytes.
 pub const ARTIFACT_BYTES_MAX: usize = 4 << 20;
-/// How much all artifacts together may hold, in bytes.
+/// Maximum size of all artifacts together, in bytes.
 const TOTAL_BYTES_MAX: usize = 256 << 20;
-/// Longest name, in bytes.
+/// Maximum length of a name, in bytes.
 const NAME_LENGTH_MAX: usize = 256;
 
 /// An artifact to upload.
 #[derive(Clone, Debug)]
 pub struct NewArtifact {
-    /// The repository of the run.
     pub repo: QualifiedRepo,
-    /// The workflow run.
     pub run_id: RunId,
-    /// Its name, unique in the run: 1 to 256 bytes without control characters.
+    /// Unique in the run: 1 to 256 bytes without control characters.
     pub name: String,
-    /// The zip file, or anything else a test wants to pass off as one.
+    /// A zip file, or in some tests something else.
     pub content: Vec<u8>,
 }
 
 /// An uploaded artifact. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its number.
     pub id: ArtifactId,
-    /// The repository of the run.
     pub repo: QualifiedRepo,
-    /// The workflow run.
     pub run_id: RunId,
-    /// Its name.
     pub name: Arc<str>,
-    /// Its bytes.
     pub content: Arc<[u8]>,
-    /// The SHA-256 of its bytes, as `sha256:<hex>`.
+    /// The SHA-256 of the content, as `sha256:<hex>`.
     pub digest: Arc<str>,
-    /// When it was uploaded.
     pub created_at: Timestamp,
-    /// When its bytes can no longer be had.
+    /// When its content is deleted.
     pub expires_at: Timestamp,
 }
 
 impl Artifact {
-    /// Whether its bytes can no longer be had.
+    /// Whether its content has been deleted.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at
     }
 }
 
-/// Which end of a list comes first.
+/// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// Oldest first.
     Ascending,
-    /// Newest first, as GitHub shows artifacts unless asked otherwise.
+    /// Newest first, which is GitHub's default for artifacts.
     #[default]
     Descending,
 }
 
 impl Model {
-    /// Uploads an artifact. Unlike runners, artifacts are visible at once.
-    pub fn add_artifact(&mut self, now: Timestamp, new: NewArtifact) -> Result<Artifact, Refusal> {
+    /// Uploads an artifact, which is listed at once.
+    pub fn add_artifact(
+        &mut self,
+        now: Timestamp,
+        new: NewArtifact,
+    ) -> Result<Artifact, ModelError> {
         self.advance(now);
         self.check_artifact(&new)?;
         let id = ArtifactId(self.next_id());
@@ -88,7 +84,7 @@ impl Model {
         Ok(artifact)
     }
 
-    fn check_artifact(&self, new: &NewArtifact) -> Result<(), Refusal> {
+    fn check_artifact(&self, new: &NewArtifact) -> Result<(), ModelError> {
         let name = &new.name;
         if !(1..=NAME_LENGTH_MAX).contains(&name.len()) || name.contains(|c: char| c.is_control()) {
             let allowed = "1 to 256 bytes without control characters";
@@ -107,7 +103,7 @@ impl Model {
         }
         let mut of_run = self.artifacts_of(&new.repo, new.run_id);
         if of_run.any(|artifact| *artifact.name == *new.name) {
-            return Err(Refusal::ArtifactExists { name: name.clone() });
+            return Err(ModelError::ArtifactExists { name: name.clone() });
         }
         let held: usize = self
             .artifacts
@@ -117,14 +113,13 @@ impl Model {
         let is_full = self.artifacts.len() >= self.settings.artifact_count_max
             || held + new.content.len() > TOTAL_BYTES_MAX;
         if is_full {
-            Err(Refusal::Full { what: "artifacts" })
+            Err(ModelError::Full { what: "artifacts" })
         } else {
             Ok(())
         }
     }
 
-    /// One page of a run's artifacts; only the one named `name` if that is given. A run that nobody
-    /// has heard of has none.
+    /// One page of a run's artifacts, optionally only the one with that name. An unknown run has none.
     pub fn artifacts(
         &mut self,
         now: Timestamp,
@@ -146,42 +141,40 @@ impl Model {
         page.cut(wanted.into_iter())
     }
 
-    /// One artifact of a repository.
     pub fn artifact(
         &mut self,
         now: Timestamp,
         repo: &QualifiedRepo,
         id: ArtifactId,
-    ) -> Result<Artifact, Refusal> {
+    ) -> Result<Artifact, ModelError> {
         self.advance(now);
         self.artifacts
             .get(&id)
             .filter(|artifact| is_same(&artifact.repo, repo))
             .cloned()
-            .ok_or(Refusal::NotFound)
+            .ok_or(ModelError::NotFound)
     }
 
-    /// The bytes of an artifact, whoever asks: the address they are at is the permission.
+    /// The content of an artifact. The permission is in the URL and is checked there.
     pub fn artifact_content(
         &mut self,
         now: Timestamp,
         id: ArtifactId,
-    ) -> Result<Arc<[u8]>, Refusal> {
+    ) -> Result<Arc<[u8]>, ModelError> {
         self.advance(now);
-        let artifact = self.artifacts.get(&id).ok_or(Refusal::NotFound)?;
+        let artifact = self.artifacts.get(&id).ok_or(ModelError::NotFound)?;
         if artifact.is_expired(now) {
-            return Err(Refusal::ArtifactExpired);
+            return Err(ModelError::ArtifactExpired);
         }
         Ok(artifact.content.clone())
     }
 
-    /// Removes an artifact.
     pub fn delete_artifact(
         &mut self,
         now: Timestamp,
         repo: &QualifiedRepo,
         id: ArtifactId,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ModelError> {
         self.artifact(now, repo, id)?;
         self.artifacts.remove(&id);
         self.changed();

@@ -1,4 +1,4 @@
-//! The numbers GitHub gives out. All come from one counter, so that no two things ever share one.
+//! Ids. All come from one counter, so that no two objects have the same id.
 
 use std::fmt;
 
@@ -24,8 +24,8 @@ id! {
     RunnerId
     /// A job of a workflow.
     JobId
-    /// One connection of a runner that listens for a job.
+    /// A session in which a runner listens for a job.
     SessionId
-    /// An uploaded file of a workflow run.
+    /// An artifact of a workflow run.
     ArtifactId
 }

@@ -1,4 +1,4 @@
-//! Jobs of workflows: queued, given to the oldest claim first, and how they end.
+//! Jobs of workflows: queueing, assignment in the order of queueing, and completion.
 //!
 //! ```text
 //!  Queued ──(a runner fits)──▶ Assigned ──start──▶ Running ──complete, lost──▶ Completed
@@ -13,68 +13,55 @@ use shared::{
 };
 
 use super::{
-    JobId, Model, Page, PageRequest, Refusal, RunnerId,
+    JobId, Model, ModelError, Page, PageRequest, RunnerId,
     labels::check_names,
     runner::{Runner, Work},
 };
 
-/// Longest shell command of a job, in bytes.
+/// Maximum length of a job's command, in bytes.
 const COMMAND_LENGTH_MAX: usize = 64 * 1024;
-/// How much of a job's output is kept, in bytes; the end of it.
+/// How much of the end of a job's output is kept, in bytes.
 pub(super) const OUTPUT_LENGTH_MAX: usize = 64 * 1024;
 
 /// A job to queue.
 #[derive(Clone, Debug)]
 pub struct NewJob {
-    /// The repository whose workflow it belongs to.
     pub repo: QualifiedRepo,
-    /// The workflow run it belongs to.
     pub run_id: RunId,
-    /// What `runs-on` says: 1 to 100 labels, all of which the runner must have.
+    /// The labels of `runs-on`, 1 to 100. The runner must have all of them.
     pub labels: Vec<String>,
-    /// What the runner does, as shell text.
+    /// A shell command.
     pub command: String,
 }
 
-/// A job as it is shown.
+/// The state of a job, as shown to clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JobView {
-    /// Its number.
     pub id: JobId,
-    /// The repository whose workflow it belongs to.
     pub repo: QualifiedRepo,
-    /// The workflow run it belongs to.
     pub run_id: RunId,
-    /// The labels it asks for.
     pub labels: Vec<String>,
-    /// How far it is.
     #[serde(rename = "state")]
     pub phase: JobPhase,
-    /// The runner that started it.
+    /// The runner that has started it.
     pub runner_name: Option<String>,
-    /// How it ended.
     pub conclusion: Option<Conclusion>,
-    /// The exit code of its command, if that came to an end by itself.
+    /// The exit code of its command; none if it was killed.
     pub exit_code: Option<i32>,
     /// The end of its output.
     pub output_tail: String,
-    /// When it was queued, in microseconds since the epoch, as all moments here.
+    /// In microseconds since the epoch, as all times here.
     pub queued_at: Timestamp,
-    /// When its runner started it.
     pub started_at: Option<Timestamp>,
-    /// When it was over.
     pub completed_at: Option<Timestamp>,
 }
 
-/// How far a job is, as GitHub tells it. A job that a runner has not started yet is queued.
+/// The phase of a job, as shown by GitHub. A job that is assigned but not started is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobPhase {
-    /// It waits.
     Queued,
-    /// A runner works on it.
     InProgress,
-    /// It is over.
     Completed,
 }
 
@@ -82,18 +69,18 @@ pub enum JobPhase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conclusion {
-    /// Its command exited with 0.
+    /// Its command exited with code 0.
     Success,
     /// Its command failed, or its runner was lost.
     Failure,
-    /// Somebody did not want it any more, or it found no runner.
+    /// It was cancelled, or it found no runner in time.
     Cancelled,
 }
 
-/// What a runner reports at the end of a job.
+/// A runner's report at the end of a job.
 #[derive(Clone, Debug)]
 pub struct Completion {
-    /// The command's exit code; none if it was killed.
+    /// None if the command was killed.
     pub exit_code: Option<i32>,
     /// The end of its output.
     pub output_tail: String,
@@ -130,7 +117,7 @@ pub(super) enum JobState {
 }
 
 impl Job {
-    /// Keeps the end of `output`, cut between two characters. Says whether that is anything new.
+    /// Keeps the end of `output`, cut at a character boundary. Returns whether it has changed.
     pub(super) fn set_output(&mut self, mut output: String) -> bool {
         let excess = output.len().saturating_sub(OUTPUT_LENGTH_MAX);
         output.drain(..output.ceil_char_boundary(excess));
@@ -171,8 +158,8 @@ impl Job {
 }
 
 impl Model {
-    /// Queues a job behind all others.
-    pub fn queue_job(&mut self, now: Timestamp, new: NewJob) -> Result<JobId, Refusal> {
+    /// Queues a job at the end of the queue.
+    pub fn queue_job(&mut self, now: Timestamp, new: NewJob) -> Result<JobId, ModelError> {
         self.advance(now);
         check_names(&new.labels, 1)?;
         if new.command.len() > COMMAND_LENGTH_MAX {
@@ -182,7 +169,7 @@ impl Model {
             }
             .into());
         }
-        self.make_room_for_job()?;
+        self.drop_completed_job()?;
         let id = JobId(self.next_id());
         let job = Job {
             repo: new.repo,
@@ -202,33 +189,33 @@ impl Model {
         Ok(id)
     }
 
-    fn make_room_for_job(&mut self) -> Result<(), Refusal> {
+    /// Drops the oldest completed job if there are too many jobs.
+    fn drop_completed_job(&mut self) -> Result<(), ModelError> {
         if self.jobs.len() < self.settings.job_count_max {
             return Ok(());
         }
         let is_completed = |id: &&JobId| !self.open_jobs.contains(id);
         let oldest = self.jobs.keys().find(is_completed).copied();
-        let forgotten = oldest.ok_or(Refusal::Full { what: "jobs" })?;
-        self.jobs.remove(&forgotten);
+        let dropped = oldest.ok_or(ModelError::Full { what: "jobs" })?;
+        self.jobs.remove(&dropped);
         Ok(())
     }
 
-    /// One job.
-    pub fn job(&mut self, now: Timestamp, id: JobId) -> Result<JobView, Refusal> {
+    pub fn job(&mut self, now: Timestamp, id: JobId) -> Result<JobView, ModelError> {
         self.advance(now);
         self.jobs
             .get(&id)
             .map(|job| job.view(id))
-            .ok_or(Refusal::NotFound)
+            .ok_or(ModelError::NotFound)
     }
 
-    /// All jobs that are remembered, oldest first.
+    /// All jobs, oldest first.
     pub fn jobs(&mut self, now: Timestamp) -> Vec<JobView> {
         self.advance(now);
         self.jobs.iter().map(|(&id, job)| job.view(id)).collect()
     }
 
-    /// One page of a run's jobs, oldest first. A run that nobody has heard of has none.
+    /// One page of a run's jobs, oldest first. An unknown run has none.
     pub fn jobs_of_run(
         &mut self,
         now: Timestamp,
@@ -242,11 +229,11 @@ impl Model {
         page.cut(views.into_iter())
     }
 
-    /// Cancels a job: at once if no runner has started it, otherwise as soon as its runner has
-    /// stopped. One that is over stays as it is.
-    pub fn cancel_job(&mut self, now: Timestamp, id: JobId) -> Result<(), Refusal> {
+    /// Cancels a job: at once if no runner has started it, otherwise when its runner has killed the
+    /// command. Does not change a completed job.
+    pub fn cancel_job(&mut self, now: Timestamp, id: JobId) -> Result<(), ModelError> {
         self.advance(now);
-        let job = self.jobs.get_mut(&id).ok_or(Refusal::NotFound)?;
+        let job = self.jobs.get_mut(&id).ok_or(ModelError::NotFound)?;
         match job.state {
             JobState::Completed { .. } => return Ok(()),
             JobState::Running { .. } => {
@@ -268,11 +255,11 @@ impl Model {
         now: Timestamp,
         repo: &QualifiedRepo,
         run_id: RunId,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ModelError> {
         self.advance(now);
         let of_run = |job: &Job| job.is_of(repo, run_id);
         if !self.jobs.values().any(of_run) {
-            return Err(Refusal::NotFound);
+            return Err(ModelError::NotFound);
         }
         let open: Vec<JobId> = self
             .open_jobs
@@ -281,13 +268,13 @@ impl Model {
             .filter(|id| of_run(&self.jobs[id]))
             .collect();
         if open.is_empty() {
-            return Err(Refusal::RunOver);
+            return Err(ModelError::RunCompleted);
         }
         open.into_iter().try_for_each(|id| self.cancel_job(now, id))
     }
 
-    /// Gives each queued job, oldest first, to an idle runner that fits: to the one that missed
-    /// the fewest jobs, then to the oldest.
+    /// Assigns each queued job, oldest first, to an idle runner with its labels: to the one that has
+    /// missed the fewest jobs, then to the oldest.
     pub(super) fn assign_jobs(&mut self, now: Timestamp) {
         if self.is_assignment_blocked {
             return;
@@ -315,7 +302,7 @@ impl Model {
         }
     }
 
-    /// Takes an assigned job back from its runner, which is returned.
+    /// Queues an assigned job again; returns its runner.
     pub(super) fn unassign(&mut self, id: JobId) -> Option<&mut Runner> {
         let job = self.jobs.get_mut(&id)?;
         let JobState::Assigned { runner, .. } = job.state else {
@@ -331,7 +318,7 @@ impl Model {
         Some(runner)
     }
 
-    /// Ends a job that no runner holds any more.
+    /// Completes a job that no runner has.
     pub(super) fn finish_job(
         &mut self,
         now: Timestamp,
@@ -339,7 +326,10 @@ impl Model {
         conclusion: Conclusion,
         exit_code: Option<i32>,
     ) {
-        let job = self.jobs.get_mut(&id).expect("only a job can end");
+        let job = self
+            .jobs
+            .get_mut(&id)
+            .expect("only an existing job can be finished");
         job.state = JobState::Completed {
             at: now,
             conclusion,
@@ -349,8 +339,7 @@ impl Model {
         self.changed();
     }
 
-    /// Removes a registration; a job that was not started there is queued again, one that ran
-    /// there has failed.
+    /// Removes a registration. Its assigned job is queued again, its running job fails.
     pub(super) fn remove_runner(&mut self, now: Timestamp, id: RunnerId) {
         let work = self
             .runners

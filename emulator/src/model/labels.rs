@@ -1,15 +1,15 @@
-//! A runner's labels: compared without regard to case, at most a hundred, and some of them fixed.
+//! The labels of a runner: compared without regard to case, at most 100, some of them read-only.
 
 use serde::Serialize;
 use shared::values::InvalidValue;
 
-use super::Refusal;
+use super::ModelError;
 
-/// The most labels that one runner can have, and that one job can ask for.
+/// The maximum number of labels of a runner, and of labels that a job requires.
 pub const LABEL_COUNT_MAX: usize = 100;
-/// Longest name of a label, in bytes.
+/// Maximum length of a label, in bytes.
 const LABEL_LENGTH_MAX: usize = 256;
-/// What GitHub treats as a description of the machine, in lower case.
+/// The labels that GitHub treats as read-only, in lower case.
 const READ_ONLY: [&str; 8] = [
     "self-hosted",
     "linux",
@@ -21,14 +21,12 @@ const READ_ONLY: [&str; 8] = [
     "arm64",
 ];
 
-/// A label as GitHub shows it.
+/// A label in the format of GitHub's API description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LabelView {
-    /// Its number.
     pub id: u64,
-    /// Its name, in the spelling it was first given.
+    /// In the spelling in which it was added first.
     pub name: String,
-    /// Whether it can be removed.
     #[serde(rename = "type")]
     pub kind: LabelKind,
 }
@@ -37,13 +35,12 @@ pub struct LabelView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelKind {
-    /// It describes the machine, and stays.
+    /// It describes the machine and cannot be removed.
     ReadOnly,
-    /// It was made up by somebody.
     Custom,
 }
 
-/// Refuses names that no label can have.
+/// Rejects invalid label names, and lists with more than 100 or fewer than `count_min` of them.
 pub(super) fn check_names(names: &[String], count_min: usize) -> Result<(), InvalidValue> {
     if !(count_min..=LABEL_COUNT_MAX).contains(&names.len()) {
         return Err(InvalidValue {
@@ -64,7 +61,7 @@ pub(super) fn check_names(names: &[String], count_min: usize) -> Result<(), Inva
     })
 }
 
-/// The labels of one runner, in the order they came.
+/// The labels of a runner, in the order in which they were added.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Labels(Vec<LabelView>);
 
@@ -79,26 +76,26 @@ impl Labels {
             .any(|label| label.name.eq_ignore_ascii_case(name))
     }
 
-    /// Whether a job that asks for `names` may run here.
+    /// Whether a job that requires `names` can run on this runner.
     pub(super) fn has_all(&self, names: &[String]) -> bool {
         names.iter().all(|name| self.has(name))
     }
 
-    /// Adds what is not there yet, or nothing if there would be too many.
+    /// Adds the labels that are missing, or none of them if there would be too many.
     pub(super) fn add(
         &mut self,
         names: Vec<String>,
         mut next_id: impl FnMut() -> u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ModelError> {
         let mut grown = self.clone();
         for name in names {
             if grown.has(&name) {
                 continue;
             }
-            let is_fixed = READ_ONLY
+            let is_read_only = READ_ONLY
                 .iter()
-                .any(|fixed| name.eq_ignore_ascii_case(fixed));
-            let kind = if is_fixed {
+                .any(|read_only| name.eq_ignore_ascii_case(read_only));
+            let kind = if is_read_only {
                 LabelKind::ReadOnly
             } else {
                 LabelKind::Custom
@@ -110,21 +107,20 @@ impl Labels {
             });
         }
         if grown.0.len() > LABEL_COUNT_MAX {
-            return Err(Refusal::Full { what: "labels" });
+            return Err(ModelError::Full { what: "labels" });
         }
         *self = grown;
         Ok(())
     }
 
-    /// Removes one label.
-    pub(super) fn remove(&mut self, name: &str) -> Result<(), Refusal> {
+    pub(super) fn remove(&mut self, name: &str) -> Result<(), ModelError> {
         let position = self
             .0
             .iter()
             .position(|label| label.name.eq_ignore_ascii_case(name))
-            .ok_or(Refusal::NotFound)?;
+            .ok_or(ModelError::NotFound)?;
         if self.0[position].kind == LabelKind::ReadOnly {
-            return Err(Refusal::LabelReadOnly {
+            return Err(ModelError::LabelReadOnly {
                 name: self.0[position].name.clone(),
             });
         }
@@ -132,7 +128,7 @@ impl Labels {
         Ok(())
     }
 
-    /// Removes all labels that somebody made up.
+    /// Removes all labels that are not read-only.
     pub(super) fn remove_custom(&mut self) {
         self.0.retain(|label| label.kind == LabelKind::ReadOnly);
     }
@@ -159,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_needs_all_of_its_labels_in_any_case() {
+    fn a_runner_must_have_all_labels_of_a_job_in_any_case() {
         let runner = labels(&["Linux", "runner:1", "GPU"]);
         for (wanted, fits) in [
             (vec!["linux"], true),
@@ -173,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_there_once_in_its_first_spelling() {
+    fn a_repeated_label_keeps_its_first_spelling() {
         let view = labels(&["Self-Hosted", "self-hosted", "fast", "FAST"]).view();
         let shown: Vec<_> = view
             .iter()
@@ -189,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn only_labels_that_somebody_made_up_can_be_removed() {
+    fn read_only_labels_cannot_be_removed() {
         let mut runner = labels(&["linux", "one", "two", "three"]);
         assert_eq!(runner.remove("ONE"), Ok(()));
-        assert_eq!(runner.remove("one"), Err(Refusal::NotFound));
+        assert_eq!(runner.remove("one"), Err(ModelError::NotFound));
         assert_eq!(
             runner.remove("LINUX"),
-            Err(Refusal::LabelReadOnly {
+            Err(ModelError::LabelReadOnly {
                 name: "linux".into()
             })
         );
@@ -204,26 +200,26 @@ mod tests {
     }
 
     #[test]
-    fn too_many_labels_change_nothing() {
+    fn adding_too_many_labels_changes_nothing() {
         let hundred: Vec<String> = (0..100).map(|n| format!("label-{n}")).collect();
         assert_eq!(check_names(&hundred, 1), Ok(()));
         let mut runner = labels(&["one"]);
         assert_eq!(
             runner.add(hundred.clone(), || 7),
-            Err(Refusal::Full { what: "labels" })
+            Err(ModelError::Full { what: "labels" })
         );
         assert_eq!(runner.view().len(), 1);
         assert!(check_names(&[hundred, names(&["more"])].concat(), 1).is_err());
     }
 
     #[test]
-    fn names_that_no_label_can_have_are_refused() {
+    fn invalid_label_names_are_rejected() {
         assert!(check_names(&[], 1).is_err());
         assert_eq!(check_names(&[], 0), Ok(()));
-        for (name, is_taken) in [("", false), ("a\nb", false), ("a b/c:d@e", true)] {
+        for (name, is_valid) in [("", false), ("a\nb", false), ("a b/c:d@e", true)] {
             assert_eq!(
                 check_names(&names(&[name]), 1).is_ok(),
-                is_taken,
+                is_valid,
                 "{name:?}"
             );
         }

@@ -1,8 +1,8 @@
-//! The list of runners as it is shown, which may lag behind what is.
+//! The list of runners, which can be outdated.
 //!
-//! GitHub's list is not a snapshot of the truth: a new registration, or the busy state of a runner,
-//! may be missing from it for a while. Only the list lags; a single runner is always shown as it
-//! is.
+//! GitHub's list is eventually consistent: it may lack a new registration or the busy state of a
+//! runner for a while. Only the list is outdated; a request for a single runner returns its current
+//! state.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,27 +11,27 @@ use std::{
 
 use shared::clock::Timestamp;
 
-use super::{Model, Page, PageRequest, Refusal, RunnerId, RunnerView, Scope, runner::Runner};
+use super::{Model, ModelError, Page, PageRequest, RunnerId, RunnerView, Scope, runner::Runner};
 
-/// The most changes that a list can lag behind.
+/// The maximum number of changes that a list can lag behind.
 pub const LAG_MAX: usize = 100;
 
-/// How old the list of runners is that GitHub shows.
+/// How outdated the list of runners is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ListMode {
-    /// As it is.
+    /// The current state.
     #[default]
     Live,
-    /// As it was when this was set.
+    /// The state at the time at which this was set.
     Frozen,
-    /// As it was so many changes ago, but never older than when this was set. At most [`LAG_MAX`].
+    /// The state so many changes ago, at most [`LAG_MAX`], but not older than when this was set.
     Lagging(usize),
 }
 
 type Snapshot = Arc<[(Scope, RunnerView)]>;
 
-/// Past states of the list. The front one is shown; there is none when the list is live.
+/// Past states of the list. The first one is returned; there is none when the list is live.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     mode: ListMode,
@@ -66,20 +66,18 @@ fn snapshot(runners: &BTreeMap<RunnerId, Runner>) -> Snapshot {
 }
 
 impl Model {
-    /// Makes the list of runners lag, stand still, or show what is.
+    /// Sets how outdated the list of runners is.
     pub fn set_list_mode(&mut self, now: Timestamp, mode: ListMode) {
         self.advance(now);
         self.listing.set(mode, &self.runners);
         self.changed();
     }
 
-    /// How old the list of runners is that is shown.
     pub fn list_mode(&self) -> ListMode {
         self.listing.mode
     }
 
-    /// One page of the runners of `scope`, oldest first; only the one named `name` if that is
-    /// given.
+    /// One page of the runners of `scope`, oldest first, optionally only the one with that name.
     pub fn runners(
         &mut self,
         now: Timestamp,
@@ -106,13 +104,13 @@ impl Model {
         page.cut(wanted.into_iter())
     }
 
-    /// One runner of `scope`, as it is.
+    /// The current state of a runner of `scope`.
     pub fn runner(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         id: RunnerId,
-    ) -> Result<RunnerView, Refusal> {
+    ) -> Result<RunnerView, ModelError> {
         self.advance(now);
         self.runner_in(scope, id).map(|runner| runner.view())
     }
@@ -151,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_shows_what_it_is_told_to() {
+    fn a_list_is_live_frozen_or_lags_behind() {
         for (mode, expected) in [
             (ListMode::Live, ["a", "ab", "abc", "abcd"]),
             (ListMode::Frozen, ["a", "a", "a", "a"]),
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_can_be_asked_for_one_name() {
+    fn a_list_can_be_filtered_by_name() {
         let mut model = Model::new(ModelSettings::default(), NOW);
         register(&mut model, "a");
         register(&mut model, "ab");

@@ -1,28 +1,36 @@
-//! GitHub's own state, as plain data: runners, the jobs they are given, artifacts, and the limits
-//! on requests.
+//! The state machine of the emulated GitHub: runners, jobs, artifacts and rate limits.
 //!
-//! Deterministic: time comes in as an argument, ids come from a counter, and a secret comes from
-//! whoever registers a runner. No I/O, no clock, no randomness, no waiting. So the same model
-//! stands behind the HTTP server and inside a simulation on virtual time.
+//! Deterministic and without I/O: the time and the secrets are arguments, and ids come from a
+//! counter. So the model serves both the HTTP server and a simulation on virtual time.
 //!
 //! ```text
-//!  registered ──open_session──▶ online ──(a job fits)──▶ assigned ──start──▶ busy ──complete──▶ gone
+//!  registered ──open_session──▶ online ──(a job fits)──▶ assigned ──start──▶ busy ──complete──▶ removed
 //!   (offline) ◀──close_session,    ▲                        │
 //!                or silent         └──not started in time───┘
 //! ```
 //!
-//! Every method that takes `now` first lets happen what was due until then, in order of time (see
-//! [`Model::advance`]); a simulation sleeps until [`Model::next_due_at`].
+//! Every method with a `now` argument first applies all deadlines until then, see
+//! [`Model::advance`]. The next one is at [`Model::next_deadline`].
+//!
+//! | modules | contents |
+//! | --- | --- |
+//! | `state` | [`Model`] and its settings |
+//! | `registry`, `runner`, `labels`, `listing`, `software` | runners: registration, labels, the list, software versions |
+//! | `sessions` | what runners request |
+//! | `jobs` | jobs: queueing, assignment, cancellation |
+//! | `artifacts` | artifacts of workflow runs |
+//! | `deadlines` | what happens when time passes |
+//! | `rate_limit`, `paging`, `scope`, `ids`, `error` | values |
 
 mod artifacts;
-mod due;
+mod deadlines;
+mod error;
 mod ids;
 mod jobs;
 mod labels;
-mod limits;
 mod listing;
 mod paging;
-mod refusal;
+mod rate_limit;
 mod registry;
 mod runner;
 mod scope;
@@ -31,16 +39,16 @@ mod software;
 mod state;
 
 #[cfg(test)]
-mod invariants;
+mod testing;
 
 pub use artifacts::{ARTIFACT_BYTES_MAX, Artifact, Direction, NewArtifact};
+pub use error::ModelError;
 pub use ids::{ArtifactId, JobId, RunnerId, SessionId};
 pub use jobs::{Completion, Conclusion, JobPhase, JobView, NewJob};
 pub use labels::{LABEL_COUNT_MAX, LabelKind, LabelView};
-pub use limits::Allowance;
 pub use listing::{LAG_MAX, ListMode};
 pub use paging::{PER_PAGE_MAX, Page, PageRequest};
-pub use refusal::Refusal;
+pub use rate_limit::RateLimit;
 pub use registry::NewRunner;
 pub use runner::{RunnerStatus, RunnerView};
 pub use scope::Scope;

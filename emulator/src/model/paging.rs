@@ -1,22 +1,22 @@
-//! One page of a list, as GitHub cuts it.
+//! Pagination of lists.
 
-/// What a page holds when nothing is asked for.
+/// The default number of items per page.
 const PER_PAGE_DEFAULT: usize = 30;
-/// The most that one page holds, whatever is asked for.
+/// The maximum number of items per page.
 pub const PER_PAGE_MAX: usize = 100;
 
-/// Which part of a list is asked for.
+/// A request for one page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// The page's number; the first is 1.
+    /// The number of the page, from 1.
     pub number: usize,
-    /// How many items a page holds, 1 to [`PER_PAGE_MAX`].
+    /// The number of items per page, 1 to [`PER_PAGE_MAX`].
     pub per_page: usize,
 }
 
 impl PageRequest {
-    /// What GitHub makes of `page` and `per_page`: absent and zero mean the default, too many mean
-    /// the most there can be.
+    /// Interprets `page` and `per_page` as GitHub does: absent and zero mean the default, and more
+    /// than the maximum means the maximum.
     pub fn new(number: Option<usize>, per_page: Option<usize>) -> Self {
         let per_page = per_page
             .filter(|&count| count > 0)
@@ -39,14 +39,13 @@ impl PageRequest {
     }
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on this page; nothing if it lies beyond the end.
+    /// The items on this page; empty beyond the end of the list.
     pub items: Vec<T>,
-    /// How long the whole list is.
+    /// The length of the whole list.
     pub total_count: usize,
-    /// Which page this is.
     pub request: PageRequest,
 }
 
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_is_brought_into_range() {
+    fn page_requests_are_brought_into_range() {
         for (number, per_page, expected) in [
             (None, None, (1, 30)),
             (Some(0), Some(0), (1, 30)),
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_together_are_the_list_and_beyond_it_is_nothing() {
+    fn pages_cover_the_list_and_are_empty_beyond_it() {
         for (total_count, per_page, number, expected, last) in [
             (5, 2, 1, vec![0, 1], 3),
             (5, 2, 3, vec![4], 3),

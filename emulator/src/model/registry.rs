@@ -1,24 +1,24 @@
-//! Registering runners, changing their labels, and taking them off the list.
+//! Registration of runners, their labels, and their removal.
 
 use shared::{clock::Timestamp, secret::Secret, values::InvalidValue};
 
 use super::{
-    LabelView, Model, Refusal, RunnerId, RunnerView, Scope,
+    LabelView, Model, ModelError, RunnerId, RunnerView, Scope,
     labels::{Labels, check_names},
     runner::{Runner, Work},
 };
 
-/// Longest name of a runner, in bytes. GitHub's own limit is undocumented.
+/// Maximum length of a runner's name, in bytes. GitHub's own limit is undocumented.
 const NAME_LENGTH_MAX: usize = 256;
 
-/// What a runner is registered with.
+/// A runner to register.
 #[derive(Clone, Debug)]
 pub struct NewRunner {
-    /// Its name, unique in its scope: 1 to 256 bytes without control characters.
+    /// Unique in its scope: 1 to 256 bytes without control characters.
     pub name: String,
-    /// Its labels, 1 to 100.
+    /// 1 to 100 labels.
     pub labels: Vec<String>,
-    /// The group it belongs to, at least 1.
+    /// At least 1.
     pub runner_group_id: u64,
 }
 
@@ -43,14 +43,14 @@ impl NewRunner {
 }
 
 impl Model {
-    /// Registers a single-use runner. Who shows `secret` may later open its session.
+    /// Registers a single-use runner, whose sessions are opened with `secret`.
     pub fn register(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         new: NewRunner,
         secret: Secret,
-    ) -> Result<RunnerView, Refusal> {
+    ) -> Result<RunnerView, ModelError> {
         self.advance(now);
         new.check()?;
         let mut in_scope = self
@@ -58,13 +58,13 @@ impl Model {
             .values()
             .filter(|runner| runner.scope == *scope);
         if in_scope.clone().any(|runner| runner.name == new.name) {
-            return Err(Refusal::NameTaken { name: new.name });
+            return Err(ModelError::NameTaken { name: new.name });
         }
         if in_scope.by_ref().count() >= self.settings.runner_count_max {
-            return Err(Refusal::Full { what: "runners" });
+            return Err(ModelError::Full { what: "runners" });
         }
-        if let Err(retry_at) = self.registrations.take(now) {
-            return Err(Refusal::TooManyRegistrations { retry_at });
+        if let Err(retry_at) = self.registrations.count(now) {
+            return Err(ModelError::TooManyRegistrations { retry_at });
         }
         let id = RunnerId(self.next_id());
         let mut labels = Labels::default();
@@ -89,18 +89,18 @@ impl Model {
         Ok(view)
     }
 
-    /// Removes a registration, unless it has a job. A job that was assigned to it but not started
-    /// goes back to its place in the queue.
+    /// Removes a registration, unless the runner runs a job. A job that is assigned but not started is
+    /// queued again at its old position.
     pub fn delete_runner(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         id: RunnerId,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ModelError> {
         self.advance(now);
         let runner = self.runner_in(scope, id)?;
         if runner.is_busy() {
-            return Err(Refusal::RunnerBusy {
+            return Err(ModelError::RunnerBusy {
                 name: runner.name.clone(),
             });
         }
@@ -109,8 +109,8 @@ impl Model {
         Ok(())
     }
 
-    /// Removes registrations by name in all scopes, busy or not, as GitHub has been reported to do;
-    /// a job that ran there has failed. Says how many there were.
+    /// Removes registrations by name in all scopes, even of busy runners, as GitHub has been reported
+    /// to do. Their jobs fail. Returns the number of registrations.
     pub fn vanish(&mut self, now: Timestamp, name: &str) -> usize {
         self.advance(now);
         let named = self.runners.values().filter(|runner| runner.name == name);
@@ -122,37 +122,36 @@ impl Model {
         ids.len()
     }
 
-    /// A runner's labels.
     pub fn labels(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         id: RunnerId,
-    ) -> Result<Vec<LabelView>, Refusal> {
+    ) -> Result<Vec<LabelView>, ModelError> {
         self.advance(now);
         self.runner_in(scope, id).map(|runner| runner.labels.view())
     }
 
-    /// Adds labels, 1 to 100 of them; those it has already stay as they are.
+    /// Adds 1 to 100 labels. Labels that the runner has already do not change.
     pub fn add_labels(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         id: RunnerId,
         names: Vec<String>,
-    ) -> Result<Vec<LabelView>, Refusal> {
+    ) -> Result<Vec<LabelView>, ModelError> {
         check_names(&names, 1)?;
         self.change_labels(now, scope, id, |labels, next_id| labels.add(names, next_id))
     }
 
-    /// Replaces all labels that somebody made up by these, at most 100.
+    /// Replaces all labels that are not read-only by at most 100 others.
     pub fn set_labels(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         id: RunnerId,
         names: Vec<String>,
-    ) -> Result<Vec<LabelView>, Refusal> {
+    ) -> Result<Vec<LabelView>, ModelError> {
         check_names(&names, 0)?;
         self.change_labels(now, scope, id, |labels, next_id| {
             labels.remove_custom();
@@ -160,25 +159,24 @@ impl Model {
         })
     }
 
-    /// Removes one label.
     pub fn remove_label(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         id: RunnerId,
         name: &str,
-    ) -> Result<Vec<LabelView>, Refusal> {
+    ) -> Result<Vec<LabelView>, ModelError> {
         self.change_labels(now, scope, id, |labels, _| labels.remove(name))
     }
 
-    /// Applies `change` to a copy, so that a refusal changes nothing.
+    /// Applies `change` to a copy, so that nothing changes on an error.
     fn change_labels(
         &mut self,
         now: Timestamp,
         scope: &Scope,
         id: RunnerId,
-        change: impl FnOnce(&mut Labels, &mut dyn FnMut() -> u64) -> Result<(), Refusal>,
-    ) -> Result<Vec<LabelView>, Refusal> {
+        change: impl FnOnce(&mut Labels, &mut dyn FnMut() -> u64) -> Result<(), ModelError>,
+    ) -> Result<Vec<LabelView>, ModelError> {
         self.advance(now);
         let mut labels = self.runner_in(scope, id)?.labels.clone();
         change(&mut labels, &mut || self.next_id())?;
@@ -192,11 +190,11 @@ impl Model {
         Ok(view)
     }
 
-    pub(super) fn runner_in(&self, scope: &Scope, id: RunnerId) -> Result<&Runner, Refusal> {
+    pub(super) fn runner_in(&self, scope: &Scope, id: RunnerId) -> Result<&Runner, ModelError> {
         self.runners
             .get(&id)
             .filter(|runner| runner.scope == *scope)
-            .ok_or(Refusal::NotFound)
+            .ok_or(ModelError::NotFound)
     }
 }
 

@@ -1,30 +1,26 @@
-//! One runner: its registration, whether it listens, and what it works on.
+//! A runner: its registration, its session, and its job.
 
 use serde::Serialize;
 use shared::{clock::Timestamp, secret::Secret};
 
 use super::{JobId, LabelView, RunnerId, Scope, SessionId, labels::Labels};
 
-/// A runner as GitHub shows it. Serialises to the shape of GitHub's API description.
+/// A runner in the format of GitHub's API description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunnerView {
-    /// Its number.
     pub id: RunnerId,
-    /// Its name, unique in its scope.
+    /// Unique in its scope.
     pub name: String,
-    /// The operating system, `unknown` until it has listened once.
+    /// The operating system; `unknown` until the runner has been online once.
     pub os: &'static str,
-    /// Whether it listens for jobs.
     pub status: RunnerStatus,
-    /// Whether it has a job.
+    /// Whether it runs a job.
     pub busy: bool,
-    /// Whether it is single-use, which every runner with a JIT configuration is.
+    /// Whether it is single-use, as all runners with a JIT configuration are.
     pub ephemeral: bool,
-    /// The group it was registered into.
     pub runner_group_id: u64,
-    /// Its labels, in the order they came.
     pub labels: Vec<LabelView>,
-    /// The version of its software, once it has listened.
+    /// The version of its software; none until the runner has been online once.
     pub version: Option<String>,
 }
 
@@ -32,13 +28,12 @@ pub struct RunnerView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerStatus {
-    /// Its session was heard of just now.
     Online,
-    /// It has not started, has ended, or is silent.
+    /// It has no session, or its session is silent.
     Offline,
 }
 
-/// A registration and all that hangs on it.
+/// A registration with its session and its job.
 #[derive(Clone, Debug)]
 pub(super) struct Runner {
     pub(super) id: RunnerId,
@@ -46,33 +41,33 @@ pub(super) struct Runner {
     pub(super) name: String,
     pub(super) labels: Labels,
     pub(super) group_id: u64,
-    /// What the holder of its JIT configuration shows when it opens a session.
+    /// The secret in its JIT configuration.
     pub(super) secret: Secret,
     pub(super) registered_at: Timestamp,
-    /// The version of its software; none before it has opened a session.
+    /// The version of its software; none before its first session.
     pub(super) version: Option<String>,
     pub(super) session: Option<Session>,
-    /// Since when it has not been online; without meaning while it is.
+    /// Meaningless while the runner is online.
     pub(super) offline_since: Timestamp,
     pub(super) work: Work,
-    /// How many jobs were assigned to it that it did not start; who has fewer goes first.
+    /// The number of assigned jobs that it did not start. Runners with fewer are preferred.
     pub(super) missed_count: u32,
 }
 
-/// A connection of a runner that listens.
+/// A session in which a runner listens for a job.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    pub(super) heard_at: Timestamp,
-    /// False once it was silent for too long. It may speak again.
+    pub(super) last_request_at: Timestamp,
+    /// False after a silence, until the next request.
     pub(super) is_online: bool,
 }
 
-/// What a runner has to do. Each value but `Idle` has its counterpart in the job's own state.
+/// The job of a runner. The job's state refers back to the runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     Idle,
-    /// A job waits for this runner to start it.
+    /// The job is offered to the runner, which has not started it.
     Assigned(JobId),
     Running(JobId),
 }

@@ -1,10 +1,10 @@
-//! Who a pool of runners belongs to: an organisation, or one repository.
+//! The owner of a pool of runners: an organisation or a repository.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use shared::values::{InvalidValue, QualifiedRepo};
 
-/// A pool of runners, written as in the API's paths: `/orgs/<owner>` or `/repos/<owner>/<repo>`.
+/// A pool of runners, in the form of the API's paths: `/orgs/<owner>` or `/repos/<owner>/<repo>`.
 ///
 /// GitHub compares names of owners and repositories without regard to case; here they are kept in
 /// lower case. Cheap to clone.
@@ -33,25 +33,25 @@ impl FromStr for Scope {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refusal = InvalidValue {
+        let invalid = InvalidValue {
             field: "scope",
             allowed: "/orgs/<owner> or /repos/<owner>/<repo>",
         };
         let lower = text.to_ascii_lowercase();
         if let Some(owner) = lower.strip_prefix("/orgs/") {
-            // An owner's name has the form of a repository's, and that form is checked elsewhere.
+            // The names of owners and repositories have the same form, which is checked there.
             let form = format!("{owner}/{owner}").parse::<QualifiedRepo>();
             return form
                 .map(|_| Self {
                     owner: owner.into(),
                     repo: None,
                 })
-                .map_err(|_| refusal);
+                .map_err(|_| invalid);
         }
         let repo: QualifiedRepo = lower
             .strip_prefix("/repos/")
             .and_then(|repo| repo.parse().ok())
-            .ok_or(refusal)?;
+            .ok_or(invalid)?;
         let (owner, name) = repo
             .as_str()
             .split_once('/')
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_is_written_as_in_the_paths_and_in_lower_case() {
+    fn a_scope_has_the_form_of_the_paths_in_lower_case() {
         for (text, shown) in [
             ("/orgs/acme", "/orgs/acme"),
             ("/orgs/ACME", "/orgs/acme"),

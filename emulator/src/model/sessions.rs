@@ -1,8 +1,8 @@
-//! A runner's side: it listens, starts the job it is offered, keeps it alive, and reports its end.
+//! The requests of runners: open a session, poll for a job, start, renew and complete it.
 //!
-//! Every call may be repeated after its answer was lost: an offer is made again until the job is
-//! started, and starting a job that this runner has started is no error. After
-//! [`Model::complete_job`] the registration is gone, so that a repeated report finds nothing.
+//! All of them are idempotent: an offer is repeated until the job is started, and starting a job
+//! again is not an error. [`Model::complete_job`] removes the registration, so that a repeated report
+//! gets `NotFound`.
 
 use shared::{
     clock::Timestamp,
@@ -10,61 +10,57 @@ use shared::{
 };
 
 use super::{
-    Completion, Conclusion, JobId, Model, Refusal, RunnerId, SessionId,
+    Completion, Conclusion, JobId, Model, ModelError, RunnerId, SessionId,
     jobs::JobState,
     runner::{Runner, Session, Work},
 };
 
-/// The job a runner is to start.
+/// A job for a runner to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// The job.
     pub job_id: JobId,
-    /// The repository whose workflow it belongs to.
     pub repo: QualifiedRepo,
-    /// The workflow run it belongs to.
     pub run_id: RunId,
-    /// What to do, as shell text.
+    /// A shell command.
     pub command: String,
 }
 
-/// What a runner learns when it reports that it still works.
+/// The response to a runner that renews its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobSignal {
-    /// Go on.
     Continue,
-    /// Stop the command and report the end.
+    /// The runner must kill the command and report its end.
     Cancel,
 }
 
 impl Model {
-    /// Whether `secret` is the one that this runner was registered with.
-    pub fn check_secret(&self, id: RunnerId, secret: &str) -> Result<(), Refusal> {
-        let runner = self.runners.get(&id).ok_or(Refusal::NotFound)?;
+    /// Checks the secret of a runner.
+    pub fn check_secret(&self, id: RunnerId, secret: &str) -> Result<(), ModelError> {
+        let runner = self.runners.get(&id).ok_or(ModelError::NotFound)?;
         runner
             .secret
             .matches(secret)
             .then_some(())
-            .ok_or(Refusal::BadCredential)
+            .ok_or(ModelError::InvalidSecret)
     }
 
-    /// Starts to listen for a job; the runner is online from now on. While a session is heard of
-    /// there is no second one. A JIT configuration that was never used is good for an hour.
+    /// Opens a session; the runner is online from now on. There is no second session while the first
+    /// is online. A JIT configuration must be used first within an hour.
     pub fn open_session(
         &mut self,
         now: Timestamp,
         id: RunnerId,
         secret: &str,
-    ) -> Result<SessionId, Refusal> {
+    ) -> Result<SessionId, ModelError> {
         self.advance(now);
         self.check_secret(id, secret)?;
-        let credential_timeout = self.settings.credential_timeout;
+        let jit_config_timeout = self.settings.jit_config_timeout;
         let runner = &self.runners[&id];
         match &runner.session {
-            Some(session) if session.is_online => return Err(Refusal::SessionExists),
+            Some(session) if session.is_online => return Err(ModelError::SessionExists),
             _ if runner.version.is_some() => {}
-            _ if now >= runner.registered_at + credential_timeout => {
-                return Err(Refusal::BadCredential);
+            _ if now >= runner.registered_at + jit_config_timeout => {
+                return Err(ModelError::InvalidSecret);
             }
             _ => {}
         }
@@ -72,7 +68,7 @@ impl Model {
         let runner = self.runners.get_mut(&id).expect("its secret was checked");
         runner.session = Some(Session {
             id: session_id,
-            heard_at: now,
+            last_request_at: now,
             is_online: true,
         });
         runner.version = Some(self.software.current().to_owned());
@@ -81,27 +77,27 @@ impl Model {
         Ok(session_id)
     }
 
-    /// Stops to listen. A job that was assigned but not started waits out its time.
+    /// Closes a session. An assigned job that is not started is queued again after its timeout.
     pub fn close_session(
         &mut self,
         now: Timestamp,
         id: RunnerId,
         session: SessionId,
-    ) -> Result<(), Refusal> {
-        // Forgotten rather than silent, so that a poll still held cannot revive it.
-        self.touch(now, id, session)?.session = None;
+    ) -> Result<(), ModelError> {
+        // Removed rather than offline, so that a poll that is still held cannot revive it.
+        self.record_request(now, id, session)?.session = None;
         self.go_offline(now, id);
         Ok(())
     }
 
-    /// The job this runner is to start, if there is one. Counts as a sign of life.
+    /// The job that is assigned to this runner, if any.
     pub fn poll_job(
         &mut self,
         now: Timestamp,
         id: RunnerId,
         session: SessionId,
-    ) -> Result<Option<Offer>, Refusal> {
-        let Work::Assigned(job_id) = self.touch(now, id, session)?.work else {
+    ) -> Result<Option<Offer>, ModelError> {
+        let Work::Assigned(job_id) = self.record_request(now, id, session)?.work else {
             return Ok(None);
         };
         let job = &self.jobs[&job_id];
@@ -113,20 +109,20 @@ impl Model {
         }))
     }
 
-    /// The runner has started the job it was offered: it is busy.
+    /// Starts the assigned job; the runner is busy from now on.
     pub fn start_job(
         &mut self,
         now: Timestamp,
         id: RunnerId,
         session: SessionId,
         job_id: JobId,
-    ) -> Result<(), Refusal> {
-        let runner = self.touch(now, id, session)?;
+    ) -> Result<(), ModelError> {
+        let runner = self.record_request(now, id, session)?;
         if runner.work == Work::Running(job_id) {
             return Ok(());
         }
         if runner.work != Work::Assigned(job_id) {
-            return Err(Refusal::JobNotYours);
+            return Err(ModelError::JobNotAssigned);
         }
         runner.work = Work::Running(job_id);
         let name = runner.name.clone();
@@ -140,7 +136,7 @@ impl Model {
         Ok(())
     }
 
-    /// The runner still works on the job, and shows the output so far. Counts as a sign of life.
+    /// Keeps a running job alive, and records its output so far.
     pub fn renew_job(
         &mut self,
         now: Timestamp,
@@ -148,9 +144,9 @@ impl Model {
         session: SessionId,
         job_id: JobId,
         output_tail: String,
-    ) -> Result<JobSignal, Refusal> {
-        if self.touch(now, id, session)?.work != Work::Running(job_id) {
-            return Err(Refusal::JobNotYours);
+    ) -> Result<JobSignal, ModelError> {
+        if self.record_request(now, id, session)?.work != Work::Running(job_id) {
+            return Err(ModelError::JobNotAssigned);
         }
         let job = self.jobs.get_mut(&job_id).expect("a running job is a job");
         let is_new = job.set_output(output_tail);
@@ -164,7 +160,7 @@ impl Model {
         Ok(signal)
     }
 
-    /// The runner has done its one job: the job is completed, the registration is removed.
+    /// Completes the job and removes the registration.
     pub fn complete_job(
         &mut self,
         now: Timestamp,
@@ -172,12 +168,12 @@ impl Model {
         session: SessionId,
         job_id: JobId,
         completion: Completion,
-    ) -> Result<(), Refusal> {
-        let runner = self.touch(now, id, session)?;
+    ) -> Result<(), ModelError> {
+        let runner = self.record_request(now, id, session)?;
         if runner.work != Work::Running(job_id) {
-            return Err(Refusal::JobNotYours);
+            return Err(ModelError::JobNotAssigned);
         }
-        // Before the runner is removed, because a runner that goes with its job fails it.
+        // Set first, because removing a runner with a job fails the job.
         runner.work = Work::Idle;
         let job = self.jobs.get_mut(&job_id).expect("a running job is a job");
         job.set_output(completion.output_tail);
@@ -203,23 +199,23 @@ impl Model {
         self.runners_changed();
     }
 
-    /// Notes a sign of life. A runner that was silent and speaks again is online again.
-    fn touch(
+    /// Records a request, which keeps the runner online or brings it back online.
+    fn record_request(
         &mut self,
         now: Timestamp,
         id: RunnerId,
-        session: SessionId,
-    ) -> Result<&mut Runner, Refusal> {
+        session_id: SessionId,
+    ) -> Result<&mut Runner, ModelError> {
         self.advance(now);
-        let heard = self
+        let session = self
             .runners
             .get_mut(&id)
             .and_then(|runner| runner.session.as_mut())
-            .filter(|heard| heard.id == session)
-            .ok_or(Refusal::NotFound)?;
-        heard.heard_at = now;
-        if !heard.is_online {
-            heard.is_online = true;
+            .filter(|it| it.id == session_id)
+            .ok_or(ModelError::NotFound)?;
+        session.last_request_at = now;
+        if !session.is_online {
+            session.is_online = true;
             self.runners_changed();
             self.assign_jobs(now);
         }

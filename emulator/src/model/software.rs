@@ -1,22 +1,21 @@
-//! Versions of the runner software: which one runners have, and until when GitHub supports each.
+//! Versions of the runner software, and the end of their support.
 
 use std::collections::BTreeMap;
 
 use shared::clock::Timestamp;
 
-use super::{Model, Refusal};
+use super::{Model, ModelError};
 
-/// The version of all runners that listen, unless another is set.
+/// The version of runners that listen, unless another one is set.
 const CURRENT: &str = "2.337.0";
-/// The most versions that are known.
+/// Maximum number of known versions.
 const VERSIONS_MAX: usize = 100;
 
-/// What GitHub knows of versions.
 #[derive(Debug)]
 pub(super) struct Software {
-    /// The one that runners have which begin to listen from now on.
+    /// The version of runners that begin to listen from now on.
     current: String,
-    /// Until when each supported version can run jobs; none if no end is planned.
+    /// The end of support of each known version, if one is planned.
     ends: BTreeMap<String, Option<Timestamp>>,
 }
 
@@ -36,8 +35,7 @@ impl Software {
 }
 
 impl Model {
-    /// Gives that version to all runners that begin to listen from now on. GitHub supports it until
-    /// `ends_at`.
+    /// Sets the version of runners that begin to listen from now on, and the end of its support.
     pub fn set_software(&mut self, version: &str, ends_at: Option<Timestamp>) {
         self.software.current = version.to_owned();
         let ends = &mut self.software.ends;
@@ -47,12 +45,12 @@ impl Model {
         self.changed();
     }
 
-    /// Until when runners of that version can run jobs; none if no end is planned.
+    /// The end of support of a version, if one is planned.
     ///
     /// # Errors
-    /// When GitHub does not know the version, or not any more.
-    pub fn software_ends_at(&self, version: &str) -> Result<Option<Timestamp>, Refusal> {
+    /// When GitHub does not know the version.
+    pub fn software_ends_at(&self, version: &str) -> Result<Option<Timestamp>, ModelError> {
         let ends_at = self.software.ends.get(version);
-        ends_at.copied().ok_or(Refusal::NotFound)
+        ends_at.copied().ok_or(ModelError::NotFound)
     }
 }

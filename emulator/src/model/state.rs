@@ -1,7 +1,4 @@
-//! The whole state behind the API, and the numbers that govern it.
-//!
-//! Owns the counter for ids and the count of changes. What each part of the state means and how
-//! it moves stands in the modules beside this one.
+//! [`Model`]: all state, its settings, the counter of ids and the counter of changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,37 +8,37 @@ use std::{
 use shared::clock::Timestamp;
 
 use super::{
-    Allowance, ArtifactId, JobId, RunnerId, artifacts::Artifact, jobs::Job, limits::Window,
-    listing::Listing, runner::Runner, software::Software,
+    ArtifactId, JobId, RateLimit, RunnerId, artifacts::Artifact, jobs::Job, listing::Listing,
+    rate_limit::Window, runner::Runner, software::Software,
 };
 
-/// The limits and waits that GitHub documents or is reported to have.
+/// Limits and timeouts, by default those that GitHub documents or is reported to have.
 #[derive(Clone, Debug)]
 pub struct ModelSettings {
-    /// Requests an hour for each token (default 5,000, as for personal tokens).
+    /// Requests per hour for each token (default 5,000, as for personal tokens).
     pub request_count_max: u64,
-    /// Registrations in five minutes (default 1,500).
+    /// Registrations per five minutes (default 1,500).
     pub registration_count_max: u64,
     /// Runners in one scope (default 10,000, as in one runner group).
     pub runner_count_max: usize,
-    /// Jobs, completed ones included (default 10,000). Above it the oldest completed is forgotten.
+    /// Jobs, including completed ones (default 10,000). Beyond it the oldest completed job is dropped.
     pub job_count_max: usize,
-    /// Artifacts in all (default 2,000).
+    /// Artifacts (default 2,000).
     pub artifact_count_max: usize,
-    /// A session that was not heard of for so long is offline (default 5 s; GitHub's own is longer,
-    /// and undocumented).
+    /// A session without a request for so long is offline (default 5 s; GitHub's own timeout is
+    /// longer, and undocumented).
     pub silence_timeout: Duration,
-    /// An assigned job that was not started for so long is queued again (default 60 s).
+    /// An assigned job that is not started within this time is queued again (default 60 s).
     pub pickup_timeout: Duration,
-    /// A running job whose runner was offline for so long has failed (default 10 min, reported).
+    /// A running job fails if its runner is offline for so long (default 10 min, reported).
     pub lost_timeout: Duration,
-    /// A job that was queued for so long is cancelled (default 24 h).
+    /// A job that is queued for so long is cancelled (default 24 h).
     pub queue_timeout: Duration,
-    /// A runner that was offline for so long is removed (default 24 h).
+    /// A runner that is offline for so long is removed (default 24 h).
     pub offline_timeout: Duration,
-    /// A JIT configuration can open the first session for so long (default 1 h, reported).
-    pub credential_timeout: Duration,
-    /// An artifact is kept for so long (default 90 days).
+    /// A JIT configuration must be used first within this time (default 1 h, reported).
+    pub jit_config_timeout: Duration,
+    /// How long an artifact is kept (default 90 days).
     pub artifact_timeout: Duration,
 }
 
@@ -58,19 +55,19 @@ impl Default for ModelSettings {
             lost_timeout: Duration::from_mins(10),
             queue_timeout: Duration::from_hours(24),
             offline_timeout: Duration::from_hours(24),
-            credential_timeout: Duration::from_hours(1),
+            jit_config_timeout: Duration::from_hours(1),
             artifact_timeout: Duration::from_hours(90 * 24),
         }
     }
 }
 
-/// GitHub, as far as runners see it. Changed only by its methods; each is one moment.
+/// The state of the emulated GitHub.
 #[derive(Debug)]
 pub struct Model {
     pub(super) settings: ModelSettings,
     pub(super) runners: BTreeMap<RunnerId, Runner>,
     pub(super) jobs: BTreeMap<JobId, Job>,
-    /// The jobs that are not completed. Ids grow, so this is also the order they came in.
+    /// The jobs that are not completed, in the order of their ids and therefore of their queueing.
     pub(super) open_jobs: BTreeSet<JobId>,
     pub(super) artifacts: BTreeMap<ArtifactId, Artifact>,
     pub(super) listing: Listing,
@@ -105,17 +102,16 @@ impl Model {
         }
     }
 
-    /// The limits and waits of this GitHub.
     pub fn settings(&self) -> &ModelSettings {
         &self.settings
     }
 
-    /// How often anything changed that somebody may wait for. Only grows.
+    /// The number of changes that a client could wait for.
     pub fn change_count(&self) -> u64 {
         self.change_count
     }
 
-    /// While true, no queued job is given to a runner. Those given already go on.
+    /// While true, queued jobs are not assigned. Assigned ones are not affected.
     pub fn block_assignment(&mut self, now: Timestamp, is_blocked: bool) {
         self.advance(now);
         self.is_assignment_blocked = is_blocked;
@@ -123,17 +119,17 @@ impl Model {
         self.changed();
     }
 
-    /// What is left at `now` of the hourly limit of the holder of token number `caller`.
-    pub fn allowance(&mut self, now: Timestamp, caller: usize) -> Allowance {
-        self.requests_of(now, caller).allowance(now)
+    /// The hourly rate limit of `caller`, which is the number of a token or an App.
+    pub fn rate_limit(&mut self, now: Timestamp, caller: usize) -> RateLimit {
+        self.requests_of(now, caller).state(now)
     }
 
-    /// Counts one request of `caller` against its hourly limit; one too many is not counted.
-    pub fn charge(&mut self, now: Timestamp, caller: usize) -> Allowance {
+    /// Counts a request of `caller` against its hourly rate limit, unless none is left.
+    pub fn count_request(&mut self, now: Timestamp, caller: usize) -> RateLimit {
         let window = self.requests_of(now, caller);
-        // A refusal shows in the allowance, which has nothing left then.
-        let _ = window.take(now);
-        window.allowance(now)
+        // After an error, the returned state has no request left.
+        let _ = window.count(now);
+        window.state(now)
     }
 
     fn requests_of(&mut self, now: Timestamp, caller: usize) -> &mut Window {
@@ -148,12 +144,12 @@ impl Model {
         self.last_id
     }
 
-    /// Notes that something changed that is not a runner.
+    /// Records a change of something else than a runner.
     pub(super) fn changed(&mut self) {
         self.change_count += 1;
     }
 
-    /// Notes that the list of runners changed, for those who see it late.
+    /// Records a change of the list of runners.
     pub(super) fn runners_changed(&mut self) {
         self.change_count += 1;
         self.listing.runners_changed(&self.runners);
@@ -165,20 +161,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_caller_has_an_hourly_limit_of_its_own() {
+    fn each_caller_has_its_own_hourly_rate_limit() {
         let now = Timestamp::from_seconds(1_000);
         let settings = ModelSettings {
             request_count_max: 2,
             ..ModelSettings::default()
         };
         let mut model = Model::new(settings, now);
-        assert_eq!(model.allowance(now, 0).remaining_count(), 2);
-        assert_eq!(model.charge(now, 0).remaining_count(), 1);
-        assert_eq!(model.charge(now, 0).remaining_count(), 0);
-        let spent = model.charge(now, 0);
+        assert_eq!(model.rate_limit(now, 0).remaining_count(), 2);
+        assert_eq!(model.count_request(now, 0).remaining_count(), 1);
+        assert_eq!(model.count_request(now, 0).remaining_count(), 0);
+        let spent = model.count_request(now, 0);
         assert_eq!((spent.used_count, spent.limit), (2, 2));
         assert_eq!(spent.reset_at, now + Duration::from_hours(1));
-        assert_eq!(model.allowance(now, 1).remaining_count(), 2);
-        assert_eq!(model.allowance(spent.reset_at, 0).remaining_count(), 2);
+        assert_eq!(model.rate_limit(now, 1).remaining_count(), 2);
+        assert_eq!(model.rate_limit(spent.reset_at, 0).remaining_count(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! GitHub's paths: access, limits, registrations, labels, pages.
+//! GitHub's API: authentication, rate limits, registrations, labels, pagination.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::support::*;
 
 #[actix_web::test]
-async fn only_known_clients_are_answered() {
-    let stage = Stage::new();
+async fn requests_need_a_token_and_a_user_agent() {
+    let fixture = Fixture::new();
     for (headers, status, message) in [
         (
             "User-Agent: test\nAuthorization: Bearer test-token\n",
@@ -36,7 +36,7 @@ async fn only_known_clients_are_answered() {
         ("Authorization: Bearer test-token\n", 403, "User-Agent"),
     ] {
         let request = format!("GET {RUNNERS} HTTP/1.1\nHost: HOST\nConnection: close\n{headers}\n");
-        let raw = stage.raw(&request).await;
+        let raw = fixture.raw(&request).await;
         assert!(
             raw.head.starts_with(&format!("http/1.1 {status} ")),
             "{headers} {}",
@@ -55,9 +55,9 @@ async fn only_known_clients_are_answered() {
 }
 
 #[actix_web::test]
-async fn what_does_not_exist_is_404_in_githubs_shape() {
-    let stage = Stage::new();
-    let (id, _) = stage.register("a", &["x"]).await;
+async fn unknown_paths_and_ids_are_404_in_githubs_format() {
+    let fixture = Fixture::new();
+    let (id, _) = fixture.register("a", &["x"]).await;
     for path in [
         "/",
         "/orgs/acme",
@@ -68,7 +68,7 @@ async fn what_does_not_exist_is_404_in_githubs_shape() {
         &format!("/repos/acme/widgets/actions/runners/{id}"),
         &format!("/orgs/other/actions/runners/{id}"),
     ] {
-        let (status, body) = stage.get(path).await;
+        let (status, body) = fixture.get(path).await;
         assert_eq!(
             (status, &body["message"]),
             (404, &json!("Not Found")),
@@ -78,10 +78,10 @@ async fn what_does_not_exist_is_404_in_githubs_shape() {
 }
 
 #[actix_web::test]
-async fn a_registration_has_githubs_shape_and_is_listed() {
-    let stage = Stage::new();
+async fn a_registration_has_githubs_format_and_is_listed() {
+    let fixture = Fixture::new();
     let body = registration("a", &["self-hosted", "Fast"]);
-    let (status, created) = stage.json("POST", JIT, Some(body)).await;
+    let (status, created) = fixture.json("POST", JIT_CONFIG, Some(body)).await;
     assert_eq!(status, 201);
     let runner = json!({
         "id": 1, "name": "a", "os": "unknown", "status": "offline", "busy": false,
@@ -92,22 +92,22 @@ async fn a_registration_has_githubs_shape_and_is_listed() {
         ],
     });
     assert_eq!(created["runner"], runner);
-    let (status, listed) = stage.get(RUNNERS).await;
+    let (status, listed) = fixture.get(RUNNERS).await;
     assert_eq!(
         (status, listed),
         (200, json!({ "total_count": 1, "runners": [runner] }))
     );
-    let (status, shown) = stage.get(&format!("{RUNNERS}/1")).await;
+    let (status, shown) = fixture.get(&format!("{RUNNERS}/1")).await;
     assert_eq!((status, shown), (200, runner));
     // An organisation's runners are not those of its repositories.
-    let (_, others) = stage.get("/repos/acme/widgets/actions/runners").await;
+    let (_, others) = fixture.get("/repos/acme/widgets/actions/runners").await;
     assert_eq!(others, json!({ "total_count": 0, "runners": [] }));
 }
 
 #[actix_web::test]
-async fn wrong_registrations_are_refused_as_github_does() {
-    let stage = Stage::new();
-    stage.register("taken", &["x"]).await;
+async fn invalid_registrations_are_rejected_with_githubs_statuses() {
+    let fixture = Fixture::new();
+    fixture.register("taken", &["x"]).await;
     for (body, status) in [
         ("{", 400),
         ("", 400),
@@ -124,30 +124,30 @@ async fn wrong_registrations_are_refused_as_github_does() {
         (r#"{"name":"a","runner_group_id":1,"labels":["x"]}"#, 201),
     ] {
         let request = format!(
-            "POST {JIT} HTTP/1.1\nHost: HOST\nUser-Agent: test\nAuthorization: Bearer {TOKEN}\n\
+            "POST {JIT_CONFIG} HTTP/1.1\nHost: HOST\nUser-Agent: test\nAuthorization: Bearer {TOKEN}\n\
              Connection: close\nContent-Length: {}\n\n{body}",
             body.len()
         );
-        let raw = stage.raw(&request).await;
+        let raw = fixture.raw(&request).await;
         assert!(
             raw.head.starts_with(&format!("http/1.1 {status} ")),
             "{body} {}",
             raw.head
         );
     }
-    assert_eq!(stage.listed().await, ["taken", "a"]);
+    assert_eq!(fixture.listed().await, ["taken", "a"]);
 }
 
 #[actix_web::test]
-async fn too_many_registrations_have_to_wait() {
+async fn too_many_registrations_are_rejected_with_retry_after() {
     let settings = ModelSettings {
         registration_count_max: 1,
         ..ModelSettings::default()
     };
-    let stage = Stage::with(settings);
-    stage.register("a", &["x"]).await;
-    let answer = stage
-        .call("POST", JIT, Some(registration("b", &["x"])))
+    let fixture = Fixture::with(settings);
+    fixture.register("a", &["x"]).await;
+    let answer = fixture
+        .call("POST", JIT_CONFIG, Some(registration("b", &["x"])))
         .await;
     assert_eq!(answer.status, 403);
     let wait = answer.retry_after().unwrap();
@@ -155,24 +155,24 @@ async fn too_many_registrations_have_to_wait() {
         (Duration::from_secs(1)..=Duration::from_mins(5)).contains(&wait),
         "{wait:?}"
     );
-    stage.github.emulator.advance_clock(wait);
-    stage.register("b", &["x"]).await;
+    fixture.emulator().advance_clock(wait);
+    fixture.register("b", &["x"]).await;
 }
 
 #[actix_web::test]
-async fn a_runner_is_deleted_once() {
-    let stage = Stage::new();
-    let (id, _) = stage.register("a", &["x"]).await;
+async fn deleting_a_runner_again_is_404() {
+    let fixture = Fixture::new();
+    let (id, _) = fixture.register("a", &["x"]).await;
     let path = format!("{RUNNERS}/{id}");
-    assert_eq!(stage.call("DELETE", &path, None).await.status, 204);
-    assert_eq!(stage.call("DELETE", &path, None).await.status, 404);
-    assert!(stage.listed().await.is_empty());
+    assert_eq!(fixture.call("DELETE", &path, None).await.status, 204);
+    assert_eq!(fixture.call("DELETE", &path, None).await.status, 404);
+    assert!(fixture.listed().await.is_empty());
 }
 
 #[actix_web::test]
 async fn labels_are_added_replaced_and_removed() {
-    let stage = Stage::new();
-    let (id, _) = stage.register("a", &["linux", "one"]).await;
+    let fixture = Fixture::new();
+    let (id, _) = fixture.register("a", &["linux", "one"]).await;
     let labels = format!("{RUNNERS}/{id}/labels");
     let slashed = "reserved-by:acme/widgets/actions/runs/7";
     let encoded = "/reserved-by%3Aacme%2Fwidgets%2Factions%2Fruns%2F7";
@@ -205,7 +205,9 @@ async fn labels_are_added_replaced_and_removed() {
         ),
         ("DELETE", "", None, Ok("linux")),
     ] {
-        let (status, body) = stage.json(method, &format!("{labels}{below}"), body).await;
+        let (status, body) = fixture
+            .json(method, &format!("{labels}{below}"), body)
+            .await;
         match expected {
             Err(expected) => assert_eq!(status, expected, "{method} {below} {body}"),
             Ok(expected) => {
@@ -222,16 +224,16 @@ async fn labels_are_added_replaced_and_removed() {
 }
 
 #[actix_web::test]
-async fn many_runners_are_listed_over_pages() {
-    let stage = Stage::new();
+async fn many_runners_are_listed_on_several_pages() {
+    let fixture = Fixture::new();
     for n in 0..250 {
-        stage.register(&format!("runner-{n}"), &["x"]).await;
+        fixture.register(&format!("runner-{n}"), &["x"]).await;
     }
     for (per_page, page_count) in [("", 9), ("?per_page=100", 3), ("?per_page=999", 3)] {
-        let mut next = Some(stage.url(&format!("{RUNNERS}{per_page}")));
+        let mut next = Some(fixture.url(&format!("{RUNNERS}{per_page}")));
         let (mut names, mut pages) = (Vec::new(), 0);
         while let Some(url) = next {
-            let answer = stage.call("GET", &url, None).await;
+            let answer = fixture.call("GET", &url, None).await;
             let body: Value = answer.json().unwrap();
             assert_eq!(body["total_count"], 250);
             for runner in body["runners"].as_array().unwrap() {
@@ -252,7 +254,7 @@ async fn many_runners_are_listed_over_pages() {
         );
         assert_eq!(names.len(), 250);
     }
-    let (_, one) = stage.get(&format!("{RUNNERS}?name=runner-77")).await;
+    let (_, one) = fixture.get(&format!("{RUNNERS}?name=runner-77")).await;
     assert_eq!(
         (&one["total_count"], &one["runners"][0]["name"]),
         (&json!(1), &json!("runner-77"))
@@ -274,14 +276,14 @@ fn linked(answer: &Answer, rel: &str) -> Option<String> {
 }
 
 #[actix_web::test]
-async fn what_has_not_changed_is_304_and_free() {
+async fn an_unchanged_list_is_304_and_does_not_count() {
     let settings = ModelSettings {
         request_count_max: 3,
         ..ModelSettings::default()
     };
-    let stage = Stage::with(settings);
+    let fixture = Fixture::with(settings);
     let remaining = |answer: &Answer| answer.header("x-ratelimit-remaining").unwrap().to_owned();
-    let first = stage.call("GET", RUNNERS, None).await;
+    let first = fixture.call("GET", RUNNERS, None).await;
     let etag = first.header("etag").unwrap().to_owned();
     assert_eq!(
         (first.status.as_u16(), remaining(&first).as_str()),
@@ -289,7 +291,7 @@ async fn what_has_not_changed_is_304_and_free() {
     );
     for _ in 0..5 {
         let headers = [("if-none-match", etag.as_str())];
-        let same = stage
+        let same = fixture
             .try_call("GET", RUNNERS, None, &headers)
             .await
             .unwrap();
@@ -300,9 +302,9 @@ async fn what_has_not_changed_is_304_and_free() {
         assert!(same.body.is_empty());
         assert_eq!(same.header("etag"), Some(etag.as_str()));
     }
-    stage.register("a", &["x"]).await;
+    fixture.register("a", &["x"]).await;
     let headers = [("if-none-match", etag.as_str())];
-    let changed = stage
+    let changed = fixture
         .try_call("GET", RUNNERS, None, &headers)
         .await
         .unwrap();
@@ -314,14 +316,14 @@ async fn what_has_not_changed_is_304_and_free() {
 }
 
 #[actix_web::test]
-async fn a_spent_limit_is_403_until_it_is_reset() {
+async fn an_exceeded_rate_limit_is_403_until_its_reset() {
     let settings = ModelSettings {
         request_count_max: 1,
         ..ModelSettings::default()
     };
-    let stage = Stage::with(settings);
-    assert_eq!(stage.call("GET", RUNNERS, None).await.status, 200);
-    let spent = stage.call("GET", RUNNERS, None).await;
+    let fixture = Fixture::with(settings);
+    assert_eq!(fixture.call("GET", RUNNERS, None).await.status, 200);
+    let spent = fixture.call("GET", RUNNERS, None).await;
     assert_eq!(spent.status, 403);
     let reset: u64 = spent.header("x-ratelimit-reset").unwrap().parse().unwrap();
     for (name, value) in [
@@ -332,23 +334,23 @@ async fn a_spent_limit_is_403_until_it_is_reset() {
     ] {
         assert_eq!(spent.header(&format!("x-ratelimit-{name}")), Some(value));
     }
-    // Asking how much is left is always allowed.
+    // A request for the rate limit is always allowed.
     let core = json!({ "limit": 1, "remaining": 0, "used": 1, "reset": reset });
-    let (status, limits) = stage.get("/rate_limit").await;
+    let (status, limits) = fixture.get("/rate_limit").await;
     assert_eq!(
         (status, &limits["resources"]["core"], &limits["rate"]),
         (200, &core, &core)
     );
-    stage.github.emulator.advance_clock(Duration::from_hours(1));
-    assert_eq!(stage.call("GET", RUNNERS, None).await.status, 200);
+    fixture.emulator().advance_clock(Duration::from_hours(1));
+    assert_eq!(fixture.call("GET", RUNNERS, None).await.status, 200);
 }
 
 #[actix_web::test]
-async fn a_dropped_emulator_answers_no_more() {
-    let stage = Stage::new();
-    assert_eq!(stage.call("GET", RUNNERS, None).await.status, 200);
-    let url = stage.url(RUNNERS);
-    drop(stage);
+async fn a_dropped_emulator_stops_serving() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.call("GET", RUNNERS, None).await.status, 200);
+    let url = fixture.url(RUNNERS);
+    drop(fixture);
     let call = http_client::Call::new(http_client::Method::GET, &url);
     let error = within(http_client::Client::new().call(call))
         .await
@@ -357,7 +359,7 @@ async fn a_dropped_emulator_answers_no_more() {
 }
 
 #[actix_web::test]
-async fn an_emulator_can_be_served_on_the_runtime_at_hand() {
+async fn an_emulator_can_be_served_on_an_existing_runtime() {
     let emulator = emulator::Emulator::new(emulator::EmulatorSettings {
         public_url: Some("http://github.example:8003".into()),
         ..emulator::EmulatorSettings::new(shared::secret::Secret::new(TOKEN))

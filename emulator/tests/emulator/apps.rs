@@ -1,4 +1,4 @@
-//! Being a GitHub App here, with the client of the daemons: tickets, tokens, their end.
+//! GitHub Apps, with the client of the daemons: JWTs, installation tokens and their expiry.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -19,9 +19,9 @@ fn key(app_id: u64, installation_id: u64) -> Arc<AppKey> {
     Arc::new(AppKey::load(app_id, installation_id, &keys.join("pkcs1.pem")).unwrap())
 }
 
-/// A GitHub on which App 7 is installed as 9.
-fn stage() -> Stage {
-    Stage::of(EmulatorSettings {
+/// An emulator on which the App 7 has the installation 9.
+fn fixture() -> Fixture {
+    Fixture::of(EmulatorSettings {
         apps: vec![App {
             id: 7,
             installation_id: 9,
@@ -31,48 +31,44 @@ fn stage() -> Stage {
     })
 }
 
-fn token_count(stage: &Stage) -> usize {
-    stage.github.emulator.requests().count("POST", TOKENS)
+fn token_count(fixture: &Fixture) -> usize {
+    fixture.emulator().requests().count("POST", TOKENS)
 }
 
 #[actix_web::test]
-async fn an_app_gets_a_token_and_with_it_all_else() {
-    let stage = stage();
-    let github = stage.daemon_client(Credential::App(key(7, 9)));
+async fn an_app_uses_an_installation_token_for_its_requests() {
+    let fixture = fixture();
+    let github = fixture.daemon_client(Credential::App(key(7, 9)));
     let labels = ["x".to_owned()];
     let registered = github.generate_jitconfig("a", 1, &labels, "_work").await;
     assert_eq!(registered.unwrap().registration.name, "a");
     assert_eq!(github.list_runners().await.unwrap().len(), 1);
-    assert_eq!(token_count(&stage), 1);
+    assert_eq!(token_count(&fixture), 1);
     let standing = github.board().standing();
     assert_eq!(
         standing.permissions["organization_self_hosted_runners"],
         "write"
     );
     let ends_in = standing.expires_at.unwrap();
-    let ends_in = ends_in.since(stage.github.emulator.now()).as_secs();
+    let ends_in = ends_in.since(fixture.emulator().now()).as_secs();
     assert!((3_500..=3_600).contains(&ends_in), "{ends_in}");
-    // The App's limit is its own, and getting the token counts against none.
+    // The App has its own rate limit, and the request for the token counts against none.
     assert_eq!(standing.rate_limit.unwrap().remaining, 4_998);
-    let (_, limit) = stage.get("/rate_limit").await;
+    let (_, limit) = fixture.get("/rate_limit").await;
     assert_eq!(limit["rate"]["remaining"], 5_000);
 }
 
 #[actix_web::test]
-async fn a_token_ends_after_an_hour_and_is_replaced() {
-    let stage = stage();
-    let github = stage.daemon_client(Credential::App(key(7, 9)));
+async fn a_token_expires_after_an_hour_and_is_replaced() {
+    let fixture = fixture();
+    let github = fixture.daemon_client(Credential::App(key(7, 9)));
     github.list_runners().await.unwrap();
-    // What the client does not know yet, it learns from being refused.
-    stage
-        .github
-        .emulator
-        .advance_clock(Duration::from_secs(3_600));
+    // The client does not know that the clock was advanced, and notices it by a 401.
+    fixture.emulator().advance_clock(Duration::from_secs(3_600));
     github.list_runners().await.unwrap();
-    assert_eq!(token_count(&stage), 2);
-    let statuses: Vec<_> = stage
-        .github
-        .emulator
+    assert_eq!(token_count(&fixture), 2);
+    let statuses: Vec<_> = fixture
+        .emulator()
         .requests()
         .all()
         .iter()
@@ -82,44 +78,44 @@ async fn a_token_ends_after_an_hour_and_is_replaced() {
 }
 
 #[actix_web::test]
-async fn a_refusal_in_the_middle_costs_an_app_one_token() {
-    let stage = stage();
-    let github = stage.daemon_client(Credential::App(key(7, 9)));
+async fn an_app_requests_one_new_token_after_a_401() {
+    let fixture = fixture();
+    let github = fixture.daemon_client(Credential::App(key(7, 9)));
     github.list_runners().await.unwrap();
     let list = PathMatch::Exact(RUNNERS.into());
     let rule = FaultRule::on("GET", list, Fault::status(401)).next(1);
-    stage.github.emulator.faults().add(rule).unwrap();
+    fixture.emulator().faults().add(rule).unwrap();
     github.list_runners().await.unwrap();
-    assert_eq!(token_count(&stage), 2);
+    assert_eq!(token_count(&fixture), 2);
 }
 
 #[actix_web::test]
-async fn a_clock_that_is_off_by_more_than_a_ticket_allows_is_learnt() {
+async fn the_client_adapts_to_a_clock_that_differs_by_more_than_a_jwt_allows() {
     for skew in [90, -90, 3_600, -3_600] {
-        let stage = stage();
-        stage.github.emulator.faults().set_clock_skew(skew);
-        let github = stage.daemon_client(Credential::App(key(7, 9)));
+        let fixture = fixture();
+        fixture.emulator().faults().set_clock_skew(skew);
+        let github = fixture.daemon_client(Credential::App(key(7, 9)));
         github.list_runners().await.unwrap();
         let ends_at = github.board().standing().expires_at.unwrap();
-        let now = stage.github.emulator.now().as_seconds();
+        let now = fixture.emulator().now().as_seconds();
         let ends_in = ends_at.as_seconds().cast_signed() - now.cast_signed();
         let expected = 3_600 + skew;
         assert!((expected - 100..=expected).contains(&ends_in), "{skew}");
-        // A minute is allowed for, either way; more is found out by a ticket that is refused.
+        // A JWT tolerates a minute. A larger difference is found by a rejected JWT.
         let refused_count = usize::from(skew != 90);
-        assert_eq!(token_count(&stage), 1 + refused_count, "{skew}");
+        assert_eq!(token_count(&fixture), 1 + refused_count, "{skew}");
     }
 }
 
 #[actix_web::test]
-async fn who_is_not_the_app_gets_no_token() {
-    let stage = stage();
+async fn an_unknown_app_or_installation_gets_no_token() {
+    let fixture = fixture();
     for (key, status) in [(key(8, 9), 404), (key(7, 10), 404)] {
-        let github = stage.daemon_client(Credential::App(key));
+        let github = fixture.daemon_client(Credential::App(key));
         let error = github.list_runners().await.unwrap_err();
         assert_eq!(error.status().unwrap(), status, "{error}");
     }
-    let (status, body) = stage.json("POST", TOKENS, None).await;
+    let (status, body) = fixture.json("POST", TOKENS, None).await;
     assert_eq!(status, 401);
     assert_eq!(
         body,
@@ -132,7 +128,7 @@ async fn who_is_not_the_app_gets_no_token() {
     for (header, status) in [("User-Agent: test", 401), ("Authorization: Bearer x", 403)] {
         let request =
             format!("POST {TOKENS} HTTP/1.1\nHost: HOST\n{header}\nConnection: close\n\n");
-        let head = stage.raw(&request).await.head;
+        let head = fixture.raw(&request).await.head;
         assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
     }
 }

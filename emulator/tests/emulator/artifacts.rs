@@ -1,4 +1,4 @@
-//! Artifacts: listed over pages, downloaded in two steps, expired, deleted.
+//! Artifacts: listing, download in two steps, expiry and deletion.
 
 use std::time::Duration;
 
@@ -12,40 +12,39 @@ use super::support::*;
 
 const ARTIFACTS: &str = "/repos/acme/widgets/actions/runs/7/artifacts";
 
-fn upload(stage: &Stage, name: &str, content: &[u8]) -> u64 {
+fn upload(fixture: &Fixture, name: &str, content: &[u8]) -> u64 {
     let new = NewArtifact {
         repo: "acme/widgets".parse().unwrap(),
         run_id: RunId(7),
         name: name.into(),
         content: content.to_vec(),
     };
-    stage
-        .github
-        .emulator
+    fixture
+        .emulator()
         .model(|model, now| model.add_artifact(now, new))
         .unwrap()
         .id
         .0
 }
 
-/// Fetches an address of the blob storage.
-async fn fetch(stage: &Stage, url: &str, bearer: Option<&Secret>) -> Answer {
+/// Sends a request to the blob storage.
+async fn fetch(fixture: &Fixture, url: &str, bearer: Option<&Secret>) -> Answer {
     let call = Call {
         bearer,
         ..Call::new(Method::GET, url)
     };
-    within(stage.client.call(call)).await.unwrap()
+    within(fixture.client.call(call)).await.unwrap()
 }
 
 #[actix_web::test]
-async fn an_artifact_has_githubs_shape() {
-    let stage = Stage::new();
-    stage.github.emulator.faults().set_clock_skew(0);
-    let id = upload(&stage, "proof", b"abc");
-    let (status, list) = stage.get(ARTIFACTS).await;
+async fn an_artifact_has_githubs_format() {
+    let fixture = Fixture::new();
+    fixture.emulator().faults().set_clock_skew(0);
+    let id = upload(&fixture, "proof", b"abc");
+    let (status, list) = fixture.get(ARTIFACTS).await;
     assert_eq!((status, &list["total_count"]), (200, &json!(1)));
     let artifact = &list["artifacts"][0];
-    let url = stage.url(&format!("/repos/acme/widgets/actions/artifacts/{id}"));
+    let url = fixture.url(&format!("/repos/acme/widgets/actions/artifacts/{id}"));
     for (key, value) in [
         ("id", json!(id)),
         ("node_id", json!(STANDARD.encode(format!("Artifact{id}")))),
@@ -61,7 +60,7 @@ async fn an_artifact_has_githubs_shape() {
     ] {
         assert_eq!(artifact[key], value, "{key}");
     }
-    let (status, shown) = stage.get(&url).await;
+    let (status, shown) = fixture.get(&url).await;
     assert_eq!((status, &shown), (200, artifact));
     for key in ["created_at", "updated_at", "expires_at"] {
         let text = artifact[key].as_str().unwrap();
@@ -70,10 +69,10 @@ async fn an_artifact_has_githubs_shape() {
 }
 
 #[actix_web::test]
-async fn a_run_with_many_artifacts_is_listed_over_pages_and_by_name() {
-    let stage = Stage::new();
+async fn many_artifacts_are_listed_on_several_pages_and_by_name() {
+    let fixture = Fixture::new();
     for n in 0..150 {
-        upload(&stage, &format!("artifact-{n}"), b"");
+        upload(&fixture, &format!("artifact-{n}"), b"");
     }
     let names = |body: &Value| {
         let artifacts = body["artifacts"].as_array().unwrap();
@@ -82,14 +81,16 @@ async fn a_run_with_many_artifacts_is_listed_over_pages_and_by_name() {
             .map(|it| it["name"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let first = stage
+    let first = fixture
         .call("GET", &format!("{ARTIFACTS}?per_page=100"), None)
         .await;
     let link = first.header("link").unwrap();
     assert!(link.contains("page=2>; rel=\"next\"") && link.contains("page=2>; rel=\"last\""));
     let mut all = names(&first.json().unwrap());
     assert_eq!(all.len(), 100);
-    let (_, second) = stage.get(&format!("{ARTIFACTS}?per_page=100&page=2")).await;
+    let (_, second) = fixture
+        .get(&format!("{ARTIFACTS}?per_page=100&page=2"))
+        .await;
     all.extend(names(&second));
     assert_eq!(
         all,
@@ -98,47 +99,47 @@ async fn a_run_with_many_artifacts_is_listed_over_pages_and_by_name() {
             .map(|n| format!("artifact-{n}"))
             .collect::<Vec<_>>()
     );
-    let (_, oldest) = stage
+    let (_, oldest) = fixture
         .get(&format!("{ARTIFACTS}?direction=asc&per_page=1"))
         .await;
     assert_eq!(names(&oldest), ["artifact-0"]);
-    let (_, named) = stage.get(&format!("{ARTIFACTS}?name=artifact-99")).await;
+    let (_, named) = fixture.get(&format!("{ARTIFACTS}?name=artifact-99")).await;
     assert_eq!(
         (names(&named), &named["total_count"]),
         (vec!["artifact-99".into()], &json!(1))
     );
-    let (_, other) = stage
+    let (_, other) = fixture
         .get("/repos/acme/widgets/actions/runs/8/artifacts")
         .await;
     assert_eq!(other, json!({ "total_count": 0, "artifacts": [] }));
 }
 
 #[actix_web::test]
-async fn a_download_is_redirected_to_where_no_credentials_may_go() {
-    let stage = Stage::new();
-    let id = upload(&stage, "proof", b"abc");
+async fn a_download_is_redirected_to_a_url_that_rejects_credentials() {
+    let fixture = Fixture::new();
+    let id = upload(&fixture, "proof", b"abc");
     let zip = format!("/repos/acme/widgets/actions/artifacts/{id}/zip");
-    let redirect = stage.call("GET", &zip, None).await;
+    let redirect = fixture.call("GET", &zip, None).await;
     assert_eq!((redirect.status.as_u16(), redirect.body.len()), (302, 0));
     let location = redirect.header("location").unwrap();
-    let blob = fetch(&stage, location, None).await;
+    let blob = fetch(&fixture, location, None).await;
     assert_eq!((blob.status.as_u16(), &*blob.body), (200, &b"abc"[..]));
     assert_eq!(blob.header("content-type"), Some("application/zip"));
     assert_eq!(
-        fetch(&stage, location, Some(&stage.token)).await.status,
+        fetch(&fixture, location, Some(&fixture.token)).await.status,
         400
     );
     let (unkeyed, _) = location.split_once('?').unwrap();
-    assert_eq!(fetch(&stage, unkeyed, None).await.status, 404);
+    assert_eq!(fetch(&fixture, unkeyed, None).await.status, 404);
     assert_eq!(
-        fetch(&stage, &format!("{unkeyed}?key=wrong"), None)
+        fetch(&fixture, &format!("{unkeyed}?key=wrong"), None)
             .await
             .status,
         404
     );
-    // What permits a download is in no log.
+    // The key in the URL is not logged.
     let key = location.split_once("key=").unwrap().1;
-    let logged = format!("{:?}", stage.github.emulator.requests().all());
+    let logged = format!("{:?}", fixture.emulator().requests().all());
     assert!(
         logged.contains("/_blobs/") && !logged.contains(key),
         "{logged}"
@@ -146,20 +147,19 @@ async fn a_download_is_redirected_to_where_no_credentials_may_go() {
 }
 
 #[actix_web::test]
-async fn an_expired_artifact_is_listed_but_gone() {
-    let stage = Stage::new();
-    let id = upload(&stage, "proof", b"abc");
+async fn an_expired_artifact_is_listed_and_its_content_is_410() {
+    let fixture = Fixture::new();
+    let id = upload(&fixture, "proof", b"abc");
     let zip = format!("/repos/acme/widgets/actions/artifacts/{id}/zip");
-    let redirect = stage.call("GET", &zip, None).await;
-    stage
-        .github
-        .emulator
+    let redirect = fixture.call("GET", &zip, None).await;
+    fixture
+        .emulator()
         .advance_clock(Duration::from_hours(90 * 24));
-    let (_, list) = stage.get(ARTIFACTS).await;
+    let (_, list) = fixture.get(ARTIFACTS).await;
     assert_eq!(list["artifacts"][0]["expired"], true);
-    assert_eq!(stage.call("GET", &zip, None).await.status, 410);
+    assert_eq!(fixture.call("GET", &zip, None).await.status, 410);
     assert_eq!(
-        fetch(&stage, redirect.header("location").unwrap(), None)
+        fetch(&fixture, redirect.header("location").unwrap(), None)
             .await
             .status,
         410
@@ -167,16 +167,16 @@ async fn an_expired_artifact_is_listed_but_gone() {
 }
 
 #[actix_web::test]
-async fn a_deleted_artifact_is_gone() {
-    let stage = Stage::new();
+async fn a_deleted_artifact_is_404() {
+    let fixture = Fixture::new();
     let path = format!(
         "/repos/acme/widgets/actions/artifacts/{}",
-        upload(&stage, "a", b"")
+        upload(&fixture, "a", b"")
     );
-    assert_eq!(stage.call("DELETE", &path, None).await.status, 204);
+    assert_eq!(fixture.call("DELETE", &path, None).await.status, 204);
     for (method, below) in [("DELETE", ""), ("GET", ""), ("GET", "/zip")] {
         assert_eq!(
-            stage
+            fixture
                 .call(method, &format!("{path}{below}"), None)
                 .await
                 .status,

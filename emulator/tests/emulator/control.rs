@@ -1,4 +1,4 @@
-//! The control side, as scripts use it.
+//! Control requests, as scripts send them.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use emulator::zip_of_lines;
@@ -11,9 +11,9 @@ fn job() -> Value {
 }
 
 #[actix_web::test]
-async fn a_job_is_queued_shown_and_cancelled() {
-    let stage = Stage::new();
-    let (status, mut queued) = stage.json("POST", "/_emulator/jobs", Some(job())).await;
+async fn a_job_is_queued_read_and_cancelled() {
+    let fixture = Fixture::new();
+    let (status, mut queued) = fixture.json("POST", "/_emulator/jobs", Some(job())).await;
     let id = queued["id"].as_u64().unwrap();
     assert!(queued["queued_at"].as_u64().is_some());
     queued["queued_at"] = json!(0);
@@ -24,23 +24,26 @@ async fn a_job_is_queued_shown_and_cancelled() {
     });
     assert_eq!((status, queued), (201, expected));
     let path = format!("/_emulator/jobs/{id}");
-    assert_eq!(stage.call("DELETE", &path, None).await.status, 202);
-    let (status, shown) = stage.get(&path).await;
+    assert_eq!(fixture.call("DELETE", &path, None).await.status, 202);
+    let (status, shown) = fixture.get(&path).await;
     assert_eq!((status, &shown["state"]), (200, &json!("completed")));
     assert_eq!(shown["conclusion"], "cancelled");
-    let (_, all) = stage.get("/_emulator/jobs").await;
+    let (_, all) = fixture.get("/_emulator/jobs").await;
     assert_eq!(all, json!({ "jobs": [shown] }));
     for method in ["GET", "DELETE"] {
         assert_eq!(
-            stage.call(method, "/_emulator/jobs/999", None).await.status,
+            fixture
+                .call(method, "/_emulator/jobs/999", None)
+                .await
+                .status,
             404
         );
     }
 }
 
 #[actix_web::test]
-async fn wrong_jobs_are_refused() {
-    let stage = Stage::new();
+async fn invalid_jobs_are_rejected() {
+    let fixture = Fixture::new();
     for (key, value, status) in [
         ("repo", json!("acme"), 422),
         ("run_id", json!("7"), 422),
@@ -51,15 +54,18 @@ async fn wrong_jobs_are_refused() {
     ] {
         let mut body = job();
         body[key] = value;
-        let answer = stage.call("POST", "/_emulator/jobs", Some(body)).await;
+        let answer = fixture.call("POST", "/_emulator/jobs", Some(body)).await;
         assert_eq!(answer.status.as_u16(), status, "{key}");
     }
-    assert_eq!(stage.get("/_emulator/jobs").await.1, json!({ "jobs": [] }));
+    assert_eq!(
+        fixture.get("/_emulator/jobs").await.1,
+        json!({ "jobs": [] })
+    );
 }
 
 #[actix_web::test]
-async fn a_web_page_cannot_use_the_control_side() {
-    let stage = Stage::new();
+async fn a_web_page_cannot_send_control_requests() {
+    let fixture = Fixture::new();
     let body = job().to_string();
     for (host, kind, status) in [
         ("HOST", "text/plain", 400),
@@ -72,7 +78,7 @@ async fn a_web_page_cannot_use_the_control_side() {
              Content-Type: {kind}\nContent-Length: {}\n\n{body}",
             body.len()
         );
-        let raw = stage.raw(&request).await;
+        let raw = fixture.raw(&request).await;
         assert!(
             raw.head.starts_with(&format!("http/1.1 {status} ")),
             "{host} {kind} {}",
@@ -82,12 +88,14 @@ async fn a_web_page_cannot_use_the_control_side() {
 }
 
 #[actix_web::test]
-async fn artifacts_are_uploaded_as_lines_or_as_bytes() {
-    let stage = Stage::new();
+async fn artifacts_are_uploaded_as_lines_or_as_base64() {
+    let fixture = Fixture::new();
     let upload = async |name: &str, key: &str, value: Value| {
         let mut body = json!({ "repo": "acme/widgets", "run_id": 7, "name": name });
         body[key] = value;
-        stage.json("POST", "/_emulator/artifacts", Some(body)).await
+        fixture
+            .json("POST", "/_emulator/artifacts", Some(body))
+            .await
     };
     let lines = zip_of_lines(["unique_id=a"]);
     let (status, shown) = upload("lines", "text_lines", json!(["unique_id=a"])).await;
@@ -108,7 +116,7 @@ async fn artifacts_are_uploaded_as_lines_or_as_bytes() {
         "repo": "acme/widgets", "run_id": 7, "name": "both", "text_lines": [], "zip": "",
     });
     assert_eq!(
-        stage
+        fixture
             .json("POST", "/_emulator/artifacts", Some(both))
             .await
             .0,
@@ -117,23 +125,23 @@ async fn artifacts_are_uploaded_as_lines_or_as_bytes() {
 }
 
 #[actix_web::test]
-async fn faults_are_set_seen_released_and_cleared() {
-    let stage = Stage::new();
+async fn faults_are_added_listed_released_and_cleared() {
+    let fixture = Fixture::new();
     let rule = json!({
         "method": "GET", "path": { "exact": RUNNERS }, "times": 1,
         "fault": { "kind": "answer", "status": 429, "headers": [["retry-after", "9"]], "body": "" },
     });
-    let (status, added) = stage
+    let (status, added) = fixture
         .json("POST", "/_emulator/faults", Some(rule.clone()))
         .await;
     assert_eq!((status, &added), (201, &json!({ "id": 1 })));
-    let struck = stage.call("GET", RUNNERS, None).await;
+    let struck = fixture.call("GET", RUNNERS, None).await;
     assert_eq!(
         (struck.status.as_u16(), struck.header("retry-after")),
         (429, Some("9"))
     );
-    assert_eq!(stage.call("GET", RUNNERS, None).await.status, 200);
-    let (_, seen) = stage.get("/_emulator/faults").await;
+    assert_eq!(fixture.call("GET", RUNNERS, None).await.status, 200);
+    let (_, seen) = fixture.get("/_emulator/faults").await;
     assert_eq!(
         seen,
         json!({ "faults": [{ "id": 1, "rule": rule, "hit_count": 1 }] })
@@ -146,51 +154,51 @@ async fn faults_are_set_seen_released_and_cleared() {
         ("DELETE", "/_emulator/faults", 204),
     ] {
         assert_eq!(
-            stage.call(method, path, None).await.status.as_u16(),
+            fixture.call(method, path, None).await.status.as_u16(),
             status,
             "{method} {path}"
         );
     }
     let bad = json!({ "path": { "prefix": "/" }, "fault": { "kind": "answer", "status": 99 } });
     assert_eq!(
-        stage.json("POST", "/_emulator/faults", Some(bad)).await.0,
+        fixture.json("POST", "/_emulator/faults", Some(bad)).await.0,
         422
     );
 }
 
 #[actix_web::test]
-async fn conditions_are_set_one_by_one() {
-    let stage = Stage::new();
+async fn absent_conditions_do_not_change() {
+    let fixture = Fixture::new();
     let set = async |conditions: Value| {
-        stage
+        fixture
             .call("PUT", "/_emulator/conditions", Some(conditions))
             .await
             .status
             .as_u16()
     };
-    stage.register("a", &["x"]).await;
+    fixture.register("a", &["x"]).await;
     assert_eq!(
         set(json!({ "lists": "frozen", "clock_skew_seconds": -86_400 })).await,
         204
     );
-    stage.register("b", &["x"]).await;
-    assert_eq!(stage.listed().await, ["a"]);
+    fixture.register("b", &["x"]).await;
+    assert_eq!(fixture.listed().await, ["a"]);
     assert_eq!(set(json!({ "is_assignment_blocked": true })).await, 204);
-    assert_eq!(stage.listed().await, ["a"]);
-    let date = stage.call("GET", RUNNERS, None).await.date().unwrap();
-    assert!(date < stage.github.emulator.now());
+    assert_eq!(fixture.listed().await, ["a"]);
+    let date = fixture.call("GET", RUNNERS, None).await.date().unwrap();
+    assert!(date < fixture.emulator().now());
     assert_eq!(set(json!({ "lists": { "lagging": 1 } })).await, 204);
-    assert_eq!(stage.listed().await, ["a", "b"]);
+    assert_eq!(fixture.listed().await, ["a", "b"]);
     assert_eq!(set(json!({ "lists": "live" })).await, 204);
     assert_eq!(set(json!({ "list": "live" })).await, 422);
 }
 
 #[actix_web::test]
-async fn runner_software_has_a_version_and_an_end() {
-    let stage = Stage::new();
+async fn the_end_of_support_of_a_runner_version_can_be_set() {
+    let fixture = Fixture::new();
     let schedule = async |version: &str| {
         let path = format!("{RUNNERS}/deprecations/{version}");
-        stage.get(&path).await
+        fixture.get(&path).await
     };
     let (status, newest) = schedule("2.337.0").await;
     assert_eq!(
@@ -206,7 +214,7 @@ async fn runner_software_has_a_version_and_an_end() {
         (json!({ "version": "2.1.0", "supported": 60 }), 422),
     ] {
         let conditions = json!({ "runner_software": software });
-        let set = stage
+        let set = fixture
             .call("PUT", "/_emulator/conditions", Some(conditions))
             .await;
         assert_eq!(set.status.as_u16(), expected);
@@ -218,37 +226,37 @@ async fn runner_software_has_a_version_and_an_end() {
 }
 
 #[actix_web::test]
-async fn a_runner_vanishes_by_name() {
-    let stage = Stage::new();
+async fn a_registration_is_lost_by_name() {
+    let fixture = Fixture::new();
     let name = "ci-runner-linux.1@host";
-    stage.register(name, &["x"]).await;
+    fixture.register(name, &["x"]).await;
     let path = "/_emulator/runners/ci-runner-linux.1%40host";
-    assert_eq!(stage.call("DELETE", path, None).await.status, 204);
-    assert!(stage.listed().await.is_empty());
-    assert_eq!(stage.call("DELETE", path, None).await.status, 404);
+    assert_eq!(fixture.call("DELETE", path, None).await.status, 204);
+    assert!(fixture.listed().await.is_empty());
+    assert_eq!(fixture.call("DELETE", path, None).await.status, 404);
 }
 
 #[actix_web::test]
-async fn the_log_names_githubs_requests_and_no_secret() {
-    let stage = Stage::new();
-    stage.register("a", &["x"]).await;
-    stage.get(&format!("{RUNNERS}?per_page=5")).await;
-    let (_, log) = stage.get("/_emulator/requests").await;
+async fn the_log_has_githubs_requests_without_secrets() {
+    let fixture = Fixture::new();
+    fixture.register("a", &["x"]).await;
+    fixture.get(&format!("{RUNNERS}?per_page=5")).await;
+    let (_, log) = fixture.get("/_emulator/requests").await;
     let expected = json!({ "requests": [
-        { "method": "POST", "path": JIT, "status": 201 },
+        { "method": "POST", "path": JIT_CONFIG, "status": 201 },
         { "method": "GET", "path": format!("{RUNNERS}?per_page=5"), "status": 200 },
     ]});
     assert_eq!(log, expected);
-    assert_eq!(stage.github.emulator.requests().count("GET", RUNNERS), 1);
+    assert_eq!(fixture.emulator().requests().count("GET", RUNNERS), 1);
     assert_eq!(
-        stage
+        fixture
             .call("DELETE", "/_emulator/requests", None)
             .await
             .status,
         204
     );
     assert_eq!(
-        stage.get("/_emulator/requests").await.1,
+        fixture.get("/_emulator/requests").await.1,
         json!({ "requests": [] })
     );
 }

@@ -1,15 +1,15 @@
-//! The emulator as its users meet it: the real server on a free port, over real connections.
+//! Tests of the emulator over HTTP, on a free port.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agent;
-mod agent_end;
+mod agent_stop;
+mod agent_support;
 mod api;
 mod apps;
 mod artifacts;
-mod client;
 mod control;
 mod faults;
-mod guest;
+mod github_client;
 mod runs;
 mod support;

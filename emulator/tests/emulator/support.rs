@@ -1,10 +1,10 @@
-//! What the tests share: an emulator on a port, a client for it, and a deadline for everything.
+//! The fixture of the tests: an emulator on a port and an HTTP client for it.
 
 use std::{future::Future, io, net::TcpListener, time::Duration};
 
 use actix_web::rt::net::TcpStream;
 use emulator::{
-    EmulatorSettings, EmulatorThread,
+    Emulator, EmulatorSettings, EmulatorThread,
     model::{JobId, ModelSettings, NewJob},
 };
 use github::{Credential, Github, GithubSettings};
@@ -15,16 +15,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub const TOKEN: &str = "test-token";
 pub const RUNNERS: &str = "/orgs/acme/actions/runners";
-pub const JIT: &str = "/orgs/acme/actions/runners/generate-jitconfig";
+pub const JIT_CONFIG: &str = "/orgs/acme/actions/runners/generate-jitconfig";
 
-/// An emulator and a client for it.
-pub struct Stage {
-    pub github: EmulatorThread,
+/// An emulator on a free port, and an HTTP client that has its token.
+pub struct Fixture {
+    thread: EmulatorThread,
     pub client: Client,
     pub token: Secret,
 }
 
-impl Stage {
+impl Fixture {
     pub fn new() -> Self {
         Self::with(ModelSettings::default())
     }
@@ -39,16 +39,20 @@ impl Stage {
     pub fn of(settings: EmulatorSettings) -> Self {
         let token = settings.tokens[0].clone();
         Self {
-            github: emulator::spawn(settings).unwrap(),
+            thread: emulator::spawn(settings).unwrap(),
             client: Client::new(),
             token,
         }
     }
 
-    /// The client of the daemons, for this GitHub.
+    pub fn emulator(&self) -> &Emulator {
+        &self.thread.emulator
+    }
+
+    /// The client that the daemons use.
     pub fn daemon_client(&self, credential: Credential) -> Github {
         let settings = GithubSettings {
-            api_url: self.github.base_url.clone(),
+            api_url: self.thread.base_url.clone(),
             scope_path: "/orgs/acme".into(),
             credential,
             patience: Duration::ZERO,
@@ -57,10 +61,10 @@ impl Stage {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.github.base_url)
+        format!("{}{path}", self.thread.base_url)
     }
 
-    /// Asks as GitHub's clients do.
+    /// Sends a request with the token.
     pub async fn try_call(
         &self,
         method: &str,
@@ -88,7 +92,7 @@ impl Stage {
         self.try_call(method, path, body, &[]).await.unwrap()
     }
 
-    /// The answer's status and JSON.
+    /// Sends a request; returns the status and the JSON body of the response.
     pub async fn json(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let answer = self.call(method, path, body).await;
         (answer.status.as_u16(), answer.json().unwrap())
@@ -98,17 +102,17 @@ impl Stage {
         self.json("GET", path, None).await
     }
 
-    /// Registers a runner with the organisation; gives its id and its JIT configuration.
+    /// Registers a runner with the organisation; returns its id and its JIT configuration.
     pub async fn register(&self, name: &str, labels: &[&str]) -> (u64, Secret) {
         let (status, body) = self
-            .json("POST", JIT, Some(registration(name, labels)))
+            .json("POST", JIT_CONFIG, Some(registration(name, labels)))
             .await;
         assert_eq!(status, 201, "{body}");
         let config = body["encoded_jit_config"].as_str().unwrap();
         (body["runner"]["id"].as_u64().unwrap(), Secret::new(config))
     }
 
-    /// The names in the organisation's list, in its order.
+    /// The names in the organisation's list of runners.
     pub async fn listed(&self) -> Vec<String> {
         let (status, body) = self.get(RUNNERS).await;
         assert_eq!(status, 200);
@@ -126,13 +130,12 @@ impl Stage {
             labels: vec!["x".into()],
             command: command.into(),
         };
-        self.github
-            .emulator
+        self.emulator()
             .model(|model, now| model.queue_job(now, job))
             .unwrap()
     }
 
-    /// What comes back over a connection of its own until it ends.
+    /// Sends a request over a new connection, and reads the response until the connection ends.
     pub async fn raw(&self, request: &str) -> Raw {
         let mut stream = self.connect(request).await;
         let mut received = Vec::new();
@@ -141,20 +144,20 @@ impl Stage {
     }
 
     pub async fn connect(&self, request: &str) -> TcpStream {
-        let host = self.github.base_url.trim_start_matches("http://");
+        let host = self.thread.base_url.trim_start_matches("http://");
         let mut stream = within(TcpStream::connect(host)).await.unwrap();
         let text = request.replace("HOST", host).replace('\n', "\r\n");
         within(stream.write_all(text.as_bytes())).await.unwrap();
         stream
     }
 
-    /// Waits for the emulator to be in some state.
-    pub async fn until(&self, is_met: impl FnMut(&emulator::Emulator) -> bool) {
-        within(self.github.emulator.until(is_met)).await;
+    /// Waits until `is_met`.
+    pub async fn until(&self, is_met: impl FnMut(&Emulator) -> bool) {
+        within(self.emulator().until(is_met)).await;
     }
 }
 
-/// Bytes of an answer, cut into head and body.
+/// A raw response, split into head and body.
 pub struct Raw {
     pub head: String,
     pub body: Vec<u8>,
@@ -181,7 +184,7 @@ impl Raw {
     }
 }
 
-/// A request for the organisation's runners, to be sent as it is.
+/// A raw request for the organisation's runners.
 pub const RAW_LIST: &str = "GET /orgs/acme/actions/runners HTTP/1.1\nHost: HOST\n\
     User-Agent: test\nAuthorization: Bearer test-token\nConnection: close\n\n";
 
@@ -189,14 +192,14 @@ pub fn registration(name: &str, labels: &[&str]) -> Value {
     json!({ "name": name, "runner_group_id": 1, "labels": labels, "work_folder": "_work" })
 }
 
-/// Nothing in these tests takes long; what does is a failure.
+/// Fails the test if the future takes longer than 30 s.
 pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(30), future)
         .await
-        .expect("it took too long")
+        .expect("timeout of the test")
 }
 
-/// An address on which nobody listens.
+/// A URL on which no server listens.
 pub fn closed_port() -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     Ok(format!("http://{}", listener.local_addr()?))

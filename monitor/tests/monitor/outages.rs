@@ -32,10 +32,10 @@ async fn an_answer_that_stalls_holds_up_nothing_else() {
 #[actix_web::test]
 async fn who_is_told_to_wait_does_not_ask() {
     let refusals = [
-        Fault::status(403).saying("You have exceeded a secondary rate limit."),
-        Fault::status(403).header("retry-after", "60"),
+        Fault::status(403).with_message("You have exceeded a secondary rate limit."),
+        Fault::status(403).with_header("retry-after", "60"),
         Fault::status(429),
-        Fault::status(429).header("retry-after", "60"),
+        Fault::status(429).with_header("retry-after", "60"),
     ];
     let mut told = Vec::new();
     for refusal in refusals {

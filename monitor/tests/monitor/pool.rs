@@ -144,8 +144,8 @@ async fn a_github_that_fails_is_waited_for() {
     monitor.until_idle(1).await;
     for fault in [
         Fault::status(401),
-        Fault::status(403).header("retry-after", "1"),
-        Fault::status(429).header("retry-after", "1"),
+        Fault::status(403).with_header("retry-after", "1"),
+        Fault::status(429).with_header("retry-after", "1"),
         Fault::status(500),
         Fault::status(502),
         Fault::DropAnswer,

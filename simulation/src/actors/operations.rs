@@ -3,7 +3,7 @@
 //! An operation runs to its end even if the monitor has been killed meanwhile, because its request
 //! is already under way.
 
-use emulator::model::{NewRunner, Refusal, RunnerId as RegistrationId};
+use emulator::model::{ModelError, NewRunner, RunnerId as RegistrationId};
 use monitor_core::{Creation, Destruction, ObservedGuest, Poll};
 use shared::{clock::Timestamp, registration::Deletion, secret::Secret};
 
@@ -143,7 +143,7 @@ fn unregister(environment: &mut Environment, destruction: Destruction) -> Operat
     let id = RegistrationId(registration_id);
     let deletion = match github.model.delete_runner(context.now, &scope(), id) {
         Ok(()) => Deletion::Deleted,
-        Err(Refusal::RunnerBusy { .. }) => Deletion::Busy,
+        Err(ModelError::RunnerBusy { .. }) => Deletion::Busy,
         Err(_) => Deletion::NotThere,
     };
     match outcome {

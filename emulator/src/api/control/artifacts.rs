@@ -1,4 +1,4 @@
-//! `/_emulator/artifacts`: uploads, which GitHub takes only from its own runners.
+//! `/_emulator/artifacts`: uploads, which GitHub accepts only from its own runners.
 
 use actix_web::{
     HttpResponse,
@@ -10,7 +10,7 @@ use shared::values::{InvalidValue, QualifiedRepo, RunId};
 
 use crate::{
     Emulator,
-    api::{ApiError, artifacts::shown},
+    api::{ApiError, github::artifact_json},
     model::NewArtifact,
     zip_of_lines,
 };
@@ -19,7 +19,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.route("/artifacts", web::post().to(upload));
 }
 
-/// An artifact to upload: lines of text, which are zipped, or any bytes in base64.
+/// An artifact: lines of text, which are zipped here, or any bytes in base64.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Upload {
@@ -32,14 +32,14 @@ struct Upload {
 
 async fn upload(emulator: Data<Emulator>, upload: Json<Upload>) -> Result<HttpResponse, ApiError> {
     let upload = upload.into_inner();
-    let refusal = InvalidValue {
+    let invalid = InvalidValue {
         field: "zip",
-        allowed: "base64, and only where there are no text_lines",
+        allowed: "base64, and only without text_lines",
     };
     let content = match (upload.text_lines, upload.zip) {
         (Some(lines), None) => zip_of_lines(lines),
-        (None, Some(zip)) => STANDARD.decode(zip).map_err(|_| refusal)?,
-        _ => return Err(refusal.into()),
+        (None, Some(zip)) => STANDARD.decode(zip).map_err(|_| invalid)?,
+        _ => return Err(invalid.into()),
     };
     let new = NewArtifact {
         repo: upload.repo,
@@ -48,5 +48,5 @@ async fn upload(emulator: Data<Emulator>, upload: Json<Upload>) -> Result<HttpRe
         content,
     };
     let artifact = emulator.model(|model, now| model.add_artifact(now, new))?;
-    Ok(HttpResponse::Created().json(shown(&emulator, &artifact)))
+    Ok(HttpResponse::Created().json(artifact_json(&emulator, &artifact)))
 }

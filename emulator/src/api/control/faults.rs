@@ -1,14 +1,15 @@
-//! `/_emulator/faults`: what goes wrong on purpose.
+//! `/_emulator/faults`: fault rules.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, Data, Json, ServiceConfig},
+    HttpResponse,
+    web::{self, Data, Json, Path, ServiceConfig},
 };
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     Emulator,
-    api::{ApiError, request::part},
+    api::ApiError,
     faults::{FaultId, FaultRule},
 };
 
@@ -22,6 +23,11 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         )
         .route("/faults/{fault_id}", web::delete().to(clear))
         .route("/faults/{fault_id}/release", web::post().to(release));
+}
+
+#[derive(Deserialize)]
+struct FaultPath {
+    fault_id: FaultId,
 }
 
 async fn add(emulator: Data<Emulator>, rule: Json<FaultRule>) -> Result<HttpResponse, ApiError> {
@@ -38,17 +44,18 @@ async fn clear_all(emulator: Data<Emulator>) -> HttpResponse {
     HttpResponse::NoContent().finish()
 }
 
-async fn clear(emulator: Data<Emulator>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let id = FaultId(part(&request, "fault_id")?);
-    done(emulator.faults().clear(id))
+async fn clear(emulator: Data<Emulator>, path: Path<FaultPath>) -> Result<HttpResponse, ApiError> {
+    no_content(emulator.faults().clear(path.fault_id))
 }
 
-async fn release(emulator: Data<Emulator>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let id = FaultId(part(&request, "fault_id")?);
-    done(emulator.faults().release(id))
+async fn release(
+    emulator: Data<Emulator>,
+    path: Path<FaultPath>,
+) -> Result<HttpResponse, ApiError> {
+    no_content(emulator.faults().release(path.fault_id))
 }
 
-fn done(is_found: bool) -> Result<HttpResponse, ApiError> {
+fn no_content(is_found: bool) -> Result<HttpResponse, ApiError> {
     if !is_found {
         return Err(ApiError::NOT_FOUND);
     }

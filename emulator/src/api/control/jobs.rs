@@ -1,8 +1,8 @@
-//! `/_emulator/jobs`: jobs of workflows that nobody had to write.
+//! `/_emulator/jobs`: workflow jobs without a workflow.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, Data, Json, ServiceConfig},
+    HttpResponse,
+    web::{self, Data, Json, Path, ServiceConfig},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -10,7 +10,7 @@ use shared::values::{QualifiedRepo, RunId};
 
 use crate::{
     Emulator,
-    api::{ApiError, request::part},
+    api::ApiError,
     model::{JobId, NewJob},
 };
 
@@ -28,10 +28,15 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         );
 }
 
+#[derive(Deserialize)]
+struct JobPath {
+    job_id: JobId,
+}
+
 /// A job to queue.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct JobBody {
     repo: QualifiedRepo,
     run_id: RunId,
     labels: Vec<String>,
@@ -39,13 +44,13 @@ struct Wanted {
     command: String,
 }
 
-async fn queue(emulator: Data<Emulator>, wanted: Json<Wanted>) -> Result<HttpResponse, ApiError> {
-    let wanted = wanted.into_inner();
+async fn queue(emulator: Data<Emulator>, body: Json<JobBody>) -> Result<HttpResponse, ApiError> {
+    let body = body.into_inner();
     let new = NewJob {
-        repo: wanted.repo,
-        run_id: wanted.run_id,
-        labels: wanted.labels,
-        command: wanted.command,
+        repo: body.repo,
+        run_id: body.run_id,
+        labels: body.labels,
+        command: body.command,
     };
     let job = emulator.model(|model, now| {
         let id = model.queue_job(now, new)?;
@@ -59,14 +64,12 @@ async fn list(emulator: Data<Emulator>) -> HttpResponse {
     HttpResponse::Ok().json(json!({ "jobs": jobs }))
 }
 
-async fn show(emulator: Data<Emulator>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let id = JobId(part(&request, "job_id")?);
-    let job = emulator.model(|model, now| model.job(now, id))?;
+async fn show(emulator: Data<Emulator>, path: Path<JobPath>) -> Result<HttpResponse, ApiError> {
+    let job = emulator.model(|model, now| model.job(now, path.job_id))?;
     Ok(HttpResponse::Ok().json(job))
 }
 
-async fn cancel(emulator: Data<Emulator>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let id = JobId(part(&request, "job_id")?);
-    emulator.model(|model, now| model.cancel_job(now, id))?;
+async fn cancel(emulator: Data<Emulator>, path: Path<JobPath>) -> Result<HttpResponse, ApiError> {
+    emulator.model(|model, now| model.cancel_job(now, path.job_id))?;
     Ok(HttpResponse::Accepted().json(json!({})))
 }

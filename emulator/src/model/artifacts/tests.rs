@@ -1,4 +1,4 @@
-//! What can be uploaded, how it is listed, and when it is gone.
+//! Upload, listing, expiry and deletion of artifacts.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn names(model: &mut Model, name: Option<&str>, direction: Direction) -> String 
 }
 
 #[test]
-fn an_upload_is_visible_at_once_with_size_digest_and_dates() {
+fn an_uploaded_artifact_is_listed_at_once_with_digest_and_dates() {
     let mut model = Model::new(ModelSettings::default(), NOW);
     let added = model.add_artifact(NOW, new(1, "a")).unwrap();
     // The SHA-256 of "abc", from FIPS 180-2.
@@ -46,7 +46,7 @@ fn an_upload_is_visible_at_once_with_size_digest_and_dates() {
 }
 
 #[test]
-fn a_run_lists_its_own_newest_first_and_by_name() {
+fn the_artifacts_of_a_run_are_listed_newest_first_and_by_name() {
     let mut model = Model::new(ModelSettings::default(), NOW);
     for (run_id, name) in [(1, "a"), (1, "b"), (2, "c"), (1, "d")] {
         model.add_artifact(NOW, new(run_id, name)).unwrap();
@@ -63,7 +63,7 @@ fn a_run_lists_its_own_newest_first_and_by_name() {
 }
 
 #[test]
-fn an_expired_artifact_is_listed_without_its_bytes() {
+fn an_expired_artifact_is_listed_without_its_content() {
     let mut model = Model::new(ModelSettings::default(), NOW);
     let added = model.add_artifact(NOW, new(1, "a")).unwrap();
     let end = added.expires_at;
@@ -76,30 +76,30 @@ fn an_expired_artifact_is_listed_without_its_bytes() {
     );
     assert_eq!(
         model.artifact_content(end, added.id),
-        Err(Refusal::ArtifactExpired)
+        Err(ModelError::ArtifactExpired)
     );
     assert!(model.artifact(end, &repo(), added.id).is_ok());
 }
 
 #[test]
-fn a_deleted_artifact_is_gone() {
+fn a_deleted_artifact_is_not_found() {
     let mut model = Model::new(ModelSettings::default(), NOW);
     let id = model.add_artifact(NOW, new(1, "a")).unwrap().id;
     let elsewhere = "acme/other".parse().unwrap();
     assert_eq!(
         model.delete_artifact(NOW, &elsewhere, id),
-        Err(Refusal::NotFound)
+        Err(ModelError::NotFound)
     );
     assert_eq!(model.delete_artifact(NOW, &repo(), id), Ok(()));
     assert_eq!(
         model.delete_artifact(NOW, &repo(), id),
-        Err(Refusal::NotFound)
+        Err(ModelError::NotFound)
     );
-    assert_eq!(model.artifact_content(NOW, id), Err(Refusal::NotFound));
+    assert_eq!(model.artifact_content(NOW, id), Err(ModelError::NotFound));
 }
 
 #[test]
-fn uploads_have_limits() {
+fn uploads_are_validated_and_limited() {
     let settings = ModelSettings {
         artifact_count_max: 2,
         ..ModelSettings::default()
@@ -116,12 +116,15 @@ fn uploads_have_limits() {
         big(ARTIFACT_BYTES_MAX + 1),
     ] {
         let result = model.add_artifact(NOW, wrong);
-        assert!(matches!(result, Err(Refusal::Invalid(_))), "{result:?}");
+        assert!(matches!(result, Err(ModelError::Invalid(_))), "{result:?}");
     }
     assert!(model.add_artifact(NOW, big(ARTIFACT_BYTES_MAX)).is_ok());
     let again = model.add_artifact(NOW, new(1, "big"));
-    assert_eq!(again, Err(Refusal::ArtifactExists { name: "big".into() }));
+    assert_eq!(
+        again,
+        Err(ModelError::ArtifactExists { name: "big".into() })
+    );
     assert!(model.add_artifact(NOW, new(2, "big")).is_ok());
     let full = model.add_artifact(NOW, new(1, "b"));
-    assert_eq!(full, Err(Refusal::Full { what: "artifacts" }));
+    assert_eq!(full, Err(ModelError::Full { what: "artifacts" }));
 }

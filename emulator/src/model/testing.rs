@@ -1,5 +1,5 @@
-//! What the model's own tests share: a small world that checks, after every step, that the two
-//! sides of each job and runner agree; and a property test that takes random steps in it.
+//! The fixture of the model's tests, which checks after every step that jobs and runners are
+//! consistent, and a property test with random steps.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use shared::{clock::Timestamp, secret::Secret, values::RunId};
 
 use super::{jobs::JobState, runner::Work, *};
 
-/// A model, the time in it, and the scope its runners are registered in.
-pub(super) struct World {
+/// A model with its time, and the scope in which its runners are registered.
+pub(super) struct TestModel {
     pub(super) model: Model,
     pub(super) now: Timestamp,
     pub(super) scope: Scope,
 }
 
-/// A runner that listens.
+/// A runner with a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listener {
     pub(super) id: RunnerId,
     pub(super) session: SessionId,
 }
 
-impl World {
+impl TestModel {
     pub(super) fn new() -> Self {
         Self::with(ModelSettings::default())
     }
@@ -42,7 +42,7 @@ impl World {
         scope: &str,
         name: &str,
         labels: &[&str],
-    ) -> Result<RunnerView, Refusal> {
+    ) -> Result<RunnerView, ModelError> {
         let runner = NewRunner {
             name: name.into(),
             labels: labels.iter().map(ToString::to_string).collect(),
@@ -52,7 +52,7 @@ impl World {
         let result = self
             .model
             .register(self.now, &scope.parse().unwrap(), runner, secret);
-        self.check();
+        self.assert_consistent();
         result
     }
 
@@ -65,7 +65,7 @@ impl World {
         let id = self.register(name, labels).id;
         let secret = format!("secret of {name}");
         let session = self.model.open_session(self.now, id, &secret).unwrap();
-        self.check();
+        self.assert_consistent();
         Listener { id, session }
     }
 
@@ -88,7 +88,7 @@ impl World {
     pub(super) fn queue(&mut self, labels: &[&str]) -> JobId {
         let job = self.new_job(labels);
         let id = self.model.queue_job(self.now, job).unwrap();
-        self.check();
+        self.assert_consistent();
         id
     }
 
@@ -109,15 +109,15 @@ impl World {
             .model
             .poll_job(self.now, runner.id, runner.session)
             .unwrap();
-        self.check();
+        self.assert_consistent();
         offer
     }
 
-    pub(super) fn try_start(&mut self, runner: Listener, job: JobId) -> Result<(), Refusal> {
+    pub(super) fn try_start(&mut self, runner: Listener, job: JobId) -> Result<(), ModelError> {
         let result = self
             .model
             .start_job(self.now, runner.id, runner.session, job);
-        self.check();
+        self.assert_consistent();
         result
     }
 
@@ -137,7 +137,7 @@ impl World {
         runner: Listener,
         job: JobId,
         exit_code: Option<i32>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ModelError> {
         let completion = Completion {
             exit_code,
             output_tail: "bye".into(),
@@ -146,18 +146,18 @@ impl World {
         let result = self
             .model
             .complete_job(self.now, id, session, job, completion);
-        self.check();
+        self.assert_consistent();
         result
     }
 
-    /// Lets time pass in silence.
+    /// Lets time pass without a request.
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.model.advance(self.now);
-        self.check();
+        self.assert_consistent();
     }
 
-    /// Lets time pass while these runners listen.
+    /// Lets time pass while these runners poll.
     pub(super) fn pass_listening(&mut self, time: Duration, runners: &[Listener]) {
         let end = self.now + time;
         while self.now < end {
@@ -166,12 +166,12 @@ impl World {
                 let _ = self.model.poll_job(self.now, runner.id, runner.session);
             }
         }
-        self.check();
+        self.assert_consistent();
     }
 
-    /// A job and its runner name each other; what is open is not completed; nothing is overdue;
-    /// and no job waits that an idle runner could take.
-    fn check(&self) {
+    /// Checks that jobs and runners refer to each other, that open jobs are not completed, that no
+    /// deadline has passed, and that no job waits for which there is an idle runner.
+    fn assert_consistent(&self) {
         let model = &self.model;
         for (id, job) in &model.jobs {
             let is_completed = matches!(job.state, JobState::Completed { .. });
@@ -210,7 +210,7 @@ impl World {
                 }
             }
         }
-        assert!(model.next_due_at().is_none_or(|at| at > self.now));
+        assert!(model.next_deadline().is_none_or(|at| at > self.now));
     }
 
     fn step(&mut self, step: Step, listeners: &mut Vec<Listener>) {
@@ -250,7 +250,7 @@ impl World {
             Step::Block(is_blocked) => model.block_assignment(now, is_blocked),
             Step::Pass(seconds) => self.pass(Duration::from_secs(seconds)),
         }
-        self.check();
+        self.assert_consistent();
     }
 }
 
@@ -287,11 +287,11 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn jobs_and_runners_agree_whatever_happens(steps in prop::collection::vec(any_step(), 1..60)) {
-        let mut world = World::new();
+    fn jobs_and_runners_are_consistent_after_random_steps(steps in prop::collection::vec(any_step(), 1..60)) {
+        let mut github = TestModel::new();
         let mut listeners = Vec::new();
         for step in steps {
-            world.step(step, &mut listeners);
+            github.step(step, &mut listeners);
         }
     }
 }

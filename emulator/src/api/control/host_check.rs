@@ -1,4 +1,4 @@
-//! Refuses requests that came here by a name somebody else chose.
+//! Rejects control requests by host name, which a web page could have pointed at this machine.
 
 use std::net::IpAddr;
 
@@ -10,11 +10,11 @@ use actix_web::{
     middleware::Next,
 };
 
-use crate::api::{ApiError, access::emulator_of};
+use crate::api::{ApiError, emulator_of};
 
-/// Lets through requests to `localhost`, to an address, or to the host of the public URL. A page
-/// on the web can make its own name point at this machine, but not one of these.
-pub(super) async fn only_local_names(
+/// Accepts requests to `localhost`, to an IP address, or to the host of the public URL. DNS rebinding
+/// works with none of these.
+pub(super) async fn only_local_hosts(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -31,7 +31,7 @@ pub(super) async fn only_local_names(
     if is_local(host) || host == public {
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
-    Ok(request.into_response(ApiError::ForeignHost.error_response()))
+    Ok(request.into_response(ApiError::WrongHost.error_response()))
 }
 
 fn is_local(host: &str) -> bool {

@@ -1,6 +1,7 @@
-//! The first thing a request meets: the log, and the faults. The control side is above both.
+//! The outermost middleware: logs requests and injects faults. Control requests bypass it.
 
 mod broken_body;
+mod socket;
 
 use actix_web::{
     Error, HttpResponse,
@@ -13,12 +14,13 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::{access::emulator_of, socket::Socket, time};
-use crate::faults::{Fault, Strike};
+use super::{emulator_of, time};
+use crate::faults::{Fault, Injection};
 use broken_body::{BrokenBody, Ending};
+pub(crate) use socket::Socket;
 
 /// Wraps the whole app.
-pub(crate) async fn gate(
+pub(crate) async fn fault_middleware(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -27,33 +29,33 @@ pub(crate) async fn gate(
     }
     let emulator = emulator_of(&request);
     let method = request.method().as_str();
-    let number = logged_path(&request).map(|path| emulator.requests().arrived(method, path));
-    let strike = emulator.faults().strike(method, request.path());
+    let number = logged_path(&request).map(|path| emulator.requests().record_request(method, path));
+    let injection = emulator.faults().next_injection(method, request.path());
     let socket = Socket::of(&request);
 
-    let (mut response, is_lost) = match strike {
+    let (mut response, is_lost) = match injection {
         None => (next.call(request).await?.map_into_boxed_body(), false),
-        Some(strike) => struck(request, next, strike).await?,
+        Some(injection) => inject(request, next, injection).await?,
     };
     if let (true, Some(socket)) = (is_lost, socket) {
-        // The response goes on to a connection that is closed by now.
-        socket.cut();
+        // Actix sends the response, but the connection is closed by then.
+        socket.close();
         return Ok(response);
     }
     if !response.headers().contains_key(DATE) {
-        let shown = time::in_header(emulator.faults().shown(emulator.now()));
-        let value = HeaderValue::try_from(shown.to_string()).expect("a date can be a header");
+        let date = time::format_header(emulator.faults().with_clock_skew(emulator.now()));
+        let value = HeaderValue::try_from(date.to_string()).expect("a date is a valid header");
         response.headers_mut().insert(DATE, value);
     }
     if let Some(number) = number {
         let status = response.status().as_u16();
-        emulator.requests().answered(number, status);
+        emulator.requests().record_response(number, status);
     }
     Ok(response)
 }
 
-/// What the log says of a request: nothing of the runners', and of a download's address not the
-/// part that permits it.
+/// The path for the log; none for the requests of runner agents. The query of a download URL is
+/// left out, because it has a secret.
 fn logged_path(request: &ServiceRequest) -> Option<&str> {
     let uri = request.uri();
     match request.path() {
@@ -63,50 +65,50 @@ fn logged_path(request: &ServiceRequest) -> Option<&str> {
     }
 }
 
-/// Does what the fault says. The answer is lost if the second value is true.
-async fn struck(
+/// Handles a request with a fault. The response must not be sent if the second value is true.
+async fn inject(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-    strike: Strike,
+    injection: Injection,
 ) -> Result<(ServiceResponse<BoxBody>, bool), Error> {
-    let Strike { fault, release } = strike;
+    let Injection { fault, release } = injection;
     let socket = Socket::of(&request);
-    let pass = async |request| Ok::<_, Error>(next.call(request).await?.map_into_boxed_body());
+    let handle = async |request| Ok::<_, Error>(next.call(request).await?.map_into_boxed_body());
     let response = match fault {
         Fault::Answer {
             status,
             headers,
             body,
-        } => request.into_response(answer(status, &headers, body)),
+        } => request.into_response(response_of(status, &headers, body)),
         Fault::DropRequest => {
-            let nobody_reads_this = HttpResponse::InternalServerError().finish();
-            return Ok((request.into_response(nobody_reads_this), true));
+            let unsent = HttpResponse::InternalServerError().finish();
+            return Ok((request.into_response(unsent), true));
         }
         Fault::HoldRequest => {
             release.wait().await;
-            pass(request).await?
+            handle(request).await?
         }
         Fault::HoldAnswer => {
-            let response = pass(request).await?;
+            let response = handle(request).await?;
             release.wait().await;
             response
         }
-        Fault::DropAnswer => return Ok((pass(request).await?, true)),
+        Fault::DropAnswer => return Ok((handle(request).await?, true)),
         Fault::ThenVanish { name } => {
             let emulator = emulator_of(&request);
-            let response = pass(request).await?;
+            let response = handle(request).await?;
             emulator.model(|model, now| model.vanish(now, &name));
             response
         }
         Fault::TruncateBody { keep } => {
-            broken(pass(request).await?, keep, Ending::Cut(socket)).await?
+            truncate(handle(request).await?, keep, Ending::Close(socket)).await?
         }
-        Fault::StallBody { keep } => broken(pass(request).await?, keep, Ending::Stall).await?,
+        Fault::StallBody { keep } => truncate(handle(request).await?, keep, Ending::Stall).await?,
     };
     Ok((response, false))
 }
 
-fn answer(status: u16, headers: &[(String, String)], body: String) -> HttpResponse {
+fn response_of(status: u16, headers: &[(String, String)], body: String) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("the rule was checked when it was added");
     let mut response = HttpResponse::build(status);
     for (name, value) in headers {
@@ -116,8 +118,8 @@ fn answer(status: u16, headers: &[(String, String)], body: String) -> HttpRespon
     response.body(body)
 }
 
-/// The same response, whose body announces its whole length and then does not keep to it.
-async fn broken(
+/// The same response with a body that ends early.
+async fn truncate(
     response: ServiceResponse<BoxBody>,
     keep: usize,
     ending: Ending,

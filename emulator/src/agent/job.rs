@@ -1,6 +1,5 @@
-//! Doing the job: the command runs, the emulator hears of it, and whichever says so first ends it.
+//! Runs a job: its command, until it ends by itself or is killed.
 
-use shared::values::QualifiedRepo;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -8,16 +7,16 @@ use super::{
     command::{Command, JobCommand},
     session::Session,
 };
-use crate::runner_wire::{OfferedJob, Report};
+use crate::agent_protocol::{OfferedJob, Report};
 
 /// Runs the job's command to its end and reports it.
-pub(super) async fn on(
+pub(super) async fn run(
     job: &OfferedJob,
     session: &Session,
     settings: &AgentSettings,
 ) -> Result<AgentOutcome, AgentError> {
-    let report = match JobCommand::start(&described(job, settings)) {
-        Ok(command) => attended(command, job, session, settings).await?,
+    let report = match JobCommand::start(&command_of(job, settings)) {
+        Ok(command) => supervise(command, job, session, settings).await?,
         Err(error) => Report {
             exit_code: None,
             output_tail: format!("the command could not be started: {error}\n"),
@@ -31,53 +30,52 @@ pub(super) async fn on(
     })
 }
 
-fn described<'a>(job: &'a OfferedJob, settings: &'a AgentSettings) -> Command<'a> {
-    let repo: &QualifiedRepo = &job.repo;
+fn command_of<'a>(job: &'a OfferedJob, settings: &'a AgentSettings) -> Command<'a> {
     Command {
         shell_text: &job.command,
         work_dir: settings.work_dir.as_deref(),
         variables: vec![
             ("CI", "true".into()),
-            ("GITHUB_REPOSITORY", repo.to_string()),
+            ("GITHUB_REPOSITORY", job.repo.to_string()),
             ("GITHUB_RUN_ID", job.run_id.to_string()),
         ],
-        withheld: &settings.withheld_variables,
+        removed_variables: &settings.removed_variables,
     }
 }
 
-/// Why a command is not allowed to go on.
+/// Why a command is killed.
 #[derive(Clone, Copy, Debug)]
-enum Ending {
+enum KillReason {
     Cancelled,
-    Stopped,
-    TooLong,
+    AgentStopped,
+    Timeout,
 }
 
-/// Waits for the command, or for a reason to kill it.
-async fn attended(
+/// Waits for the command to end, or for a reason to kill it.
+async fn supervise(
     mut command: JobCommand,
     job: &OfferedJob,
     session: &Session,
     settings: &AgentSettings,
 ) -> Result<Report, AgentError> {
     let deadline = Instant::now() + settings.job_timeout;
-    let ending = loop {
+    let reason = loop {
         let renewal = session.renew(job.job_id, command.output_tail());
         tokio::select! {
-            exit_code = command.finished() => {
+            exit_code = command.wait() => {
                 return Ok(Report { exit_code, output_tail: command.output_tail() });
             }
-            // An error means that nobody wants the result any more; dropping the command kills it.
+            // After an error the result could not be reported; dropping the command kills it.
             is_cancelled = renewal => if is_cancelled? {
-                break Ending::Cancelled;
+                break KillReason::Cancelled;
             },
-            () = settings.stop.given() => break Ending::Stopped,
-            () = sleep_until(deadline) => break Ending::TooLong,
+            () = settings.stop.stopped() => break KillReason::AgentStopped,
+            () = sleep_until(deadline) => break KillReason::Timeout,
         }
     };
-    log::info!("killing the command of job {}: {ending:?}", job.job_id);
+    log::info!("killing the command of job {}: {reason:?}", job.job_id);
     command.kill();
-    let _ = command.finished().await;
+    let _ = command.wait().await;
     Ok(Report {
         exit_code: None,
         output_tail: command.output_tail(),

@@ -1,5 +1,4 @@
-//! A runner agent in this process, the stand-in for a monitor that hands it its credential, and
-//! what can be seen of both at GitHub.
+//! An agent in this process, and a test double of the monitor that returns its JIT configuration.
 
 use std::time::Duration;
 
@@ -18,27 +17,27 @@ use parking_lot::Mutex;
 use shared::secret::Secret;
 use tokio::task::JoinHandle;
 
-use super::support::{Stage, within};
+use super::support::{Fixture, within};
 
-/// Hands out a JIT configuration, after some other answers.
-pub struct Monitor {
+/// A monitor that returns a JIT configuration after some error responses.
+pub struct FakeMonitor {
     pub url: String,
     server: ServerHandle,
 }
 
-/// The answers to give, the last one first, and the credential for whoever comes after.
-struct Desk {
-    before: Mutex<Vec<u16>>,
-    credential: Secret,
+struct MonitorState {
+    /// The statuses of the next responses, last one first.
+    errors: Mutex<Vec<u16>>,
+    jit_config: Secret,
 }
 
-impl Monitor {
-    pub fn with(before: &[u16], credential: Secret) -> Self {
-        let before = Mutex::new(before.iter().rev().copied().collect());
-        let desk = Data::new(Desk { before, credential });
+impl FakeMonitor {
+    pub fn new(errors: &[u16], jit_config: Secret) -> Self {
+        let errors = Mutex::new(errors.iter().rev().copied().collect());
+        let state = Data::new(MonitorState { errors, jit_config });
         let app = move || {
             App::new()
-                .app_data(desk.clone())
+                .app_data(state.clone())
                 .route("/github-jitconfig", web::get().to(serve))
         };
         let server = HttpServer::new(app).workers(1).disable_signals();
@@ -54,13 +53,13 @@ impl Monitor {
     }
 }
 
-impl Drop for Monitor {
+impl Drop for FakeMonitor {
     fn drop(&mut self) {
         drop(self.server.stop(false));
     }
 }
 
-async fn serve(desk: Data<Desk>, request: HttpRequest) -> HttpResponse {
+async fn serve(state: Data<MonitorState>, request: HttpRequest) -> HttpResponse {
     if request
         .headers()
         .get("authorization")
@@ -68,9 +67,9 @@ async fn serve(desk: Data<Desk>, request: HttpRequest) -> HttpResponse {
     {
         return HttpResponse::Unauthorized().finish();
     }
-    match desk.before.lock().pop() {
+    match state.errors.lock().pop() {
         Some(status) => HttpResponse::build(status.try_into().unwrap()).finish(),
-        None => HttpResponse::Ok().json(desk.credential.expose()),
+        None => HttpResponse::Ok().json(state.jit_config.expose()),
     }
 }
 
@@ -83,10 +82,13 @@ pub fn settings(monitor_url: &str) -> AgentSettings {
 
 pub type Agent = JoinHandle<Result<AgentOutcome, AgentError>>;
 
-/// Registers the runner `a` and starts its agent, and keeps its monitor.
-pub async fn start(stage: &Stage, change: impl FnOnce(&mut AgentSettings)) -> (Agent, Monitor) {
-    let (_, credential) = stage.register("a", &["x"]).await;
-    let monitor = Monitor::with(&[], credential);
+/// Registers the runner `a` and starts its agent; returns the agent and its monitor.
+pub async fn start(
+    fixture: &Fixture,
+    change: impl FnOnce(&mut AgentSettings),
+) -> (Agent, FakeMonitor) {
+    let (_, jit_config) = fixture.register("a", &["x"]).await;
+    let monitor = FakeMonitor::new(&[], jit_config);
     let mut settings = settings(&monitor.url);
     change(&mut settings);
     (rt::spawn(agent::run(settings)), monitor)
@@ -96,14 +98,14 @@ pub fn job(emulator: &Emulator, id: JobId) -> JobView {
     emulator.model(|model, now| model.job(now, id)).unwrap()
 }
 
-pub async fn until_running(stage: &Stage, id: JobId) {
-    stage
+pub async fn wait_until_running(fixture: &Fixture, id: JobId) {
+    fixture
         .until(|emulator| job(emulator, id).phase == JobPhase::InProgress)
         .await;
 }
 
-pub async fn until_shown(stage: &Stage, id: JobId, output: &str) {
-    stage
+pub async fn wait_for_output(fixture: &Fixture, id: JobId, output: &str) {
+    fixture
         .until(|emulator| job(emulator, id).output_tail.contains(output))
         .await;
 }

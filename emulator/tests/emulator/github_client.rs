@@ -1,4 +1,4 @@
-//! The client of the daemons, when GitHub is at its worst.
+//! The client of the daemons, with lists that change between two pages.
 
 use emulator::{
     faults::{Fault, FaultRule, PathMatch},
@@ -8,35 +8,34 @@ use shared::secret::Secret;
 
 use super::support::*;
 
-/// A GitHub with `count` runners, named by their places in the list.
-fn stage(count: usize) -> Stage {
-    let stage = Stage::new();
+/// An emulator with `count` runners, named by their positions in the list.
+fn fixture(count: usize) -> Fixture {
+    let fixture = Fixture::new();
     let scope = "/orgs/acme".parse().unwrap();
-    for place in 1..=count {
+    for position in 1..=count {
         let runner = NewRunner {
-            name: format!("runner-{place}"),
+            name: format!("runner-{position}"),
             labels: vec!["x".into()],
             runner_group_id: 1,
         };
-        stage
-            .github
-            .emulator
+        fixture
+            .emulator()
             .model(|model, now| model.register(now, &scope, runner, Secret::new("s")))
             .unwrap();
     }
-    stage
+    fixture
 }
 
 #[actix_web::test]
-async fn a_runner_that_slips_between_two_of_three_pages_is_listed() {
-    let stage = stage(250);
-    let github = stage.daemon_client(Secret::new(TOKEN).into());
-    // When the first goes away after page 1, the 101st is on no page that is still to come.
+async fn a_runner_that_moves_between_two_pages_is_listed() {
+    let fixture = fixture(250);
+    let github = fixture.daemon_client(Secret::new(TOKEN).into());
+    // If the first runner vanishes after page 1, the 101st moves to page 1.
     let vanish = Fault::ThenVanish {
         name: "runner-1".into(),
     };
     let rule = FaultRule::on("GET", PathMatch::Exact(RUNNERS.into()), vanish).next(1);
-    stage.github.emulator.faults().add(rule).unwrap();
+    fixture.emulator().faults().add(rule).unwrap();
     let mut names: Vec<String> = github
         .list_runners()
         .await
@@ -45,14 +44,16 @@ async fn a_runner_that_slips_between_two_of_three_pages_is_listed() {
         .map(|runner| runner.name)
         .collect();
     names.sort_by_key(|name| name.trim_start_matches("runner-").parse::<usize>().unwrap());
-    let expected: Vec<String> = (2..=250).map(|place| format!("runner-{place}")).collect();
+    let expected: Vec<String> = (2..=250)
+        .map(|position| format!("runner-{position}"))
+        .collect();
     assert_eq!(names, expected);
 }
 
 #[actix_web::test]
-async fn a_list_on_three_pages_that_does_not_change_costs_nothing_the_second_time() {
-    let stage = stage(250);
-    let github = stage.daemon_client(Secret::new(TOKEN).into());
+async fn an_unchanged_list_of_three_pages_does_not_count_again() {
+    let fixture = fixture(250);
+    let github = fixture.daemon_client(Secret::new(TOKEN).into());
     assert_eq!(github.list_runners().await.unwrap().len(), 250);
     let used = || github.board().standing().rate_limit.unwrap().remaining;
     let before = used();

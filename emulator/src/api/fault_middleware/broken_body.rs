@@ -1,4 +1,4 @@
-//! A body that announces its whole length and then does not keep to it.
+//! A response body that ends before its announced length.
 
 use std::{
     convert::Infallible,
@@ -11,14 +11,13 @@ use actix_web::{
     web::Bytes,
 };
 
-use crate::api::socket::Socket;
+use super::socket::Socket;
 
-/// What comes after the last byte that is sent.
+/// What happens after the last byte that is sent.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// The connection ends.
-    Cut(Option<Socket>),
-    /// Nothing, for as long as the client waits.
+    Close(Option<Socket>),
+    /// The connection stays open, and nothing more is sent.
     Stall,
 }
 
@@ -27,12 +26,12 @@ pub(super) struct BrokenBody {
     announced: u64,
     part: Bytes,
     ending: Ending,
-    /// Whether what came before was handed to the network.
+    /// Whether the bytes have been handed to the network.
     is_flushed: bool,
 }
 
 impl BrokenBody {
-    /// Sends the first `keep` bytes of `whole`, but never all of it.
+    /// Sends the first `keep` bytes of `whole`, and at least one byte less than all.
     pub(super) fn new(whole: Bytes, keep: usize, ending: Ending) -> Self {
         let announced = whole.len();
         Self {
@@ -58,14 +57,14 @@ impl MessageBody for BrokenBody {
         if !self.part.is_empty() {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.part))));
         }
-        if let Ending::Cut(socket) = &self.ending {
+        if let Ending::Close(socket) = &self.ending {
             if self.is_flushed {
                 if let Some(socket) = socket {
-                    socket.cut();
+                    socket.close();
                 }
             } else {
-                // Actix sends what it has whenever a body is not ready; the connection is cut
-                // when it asks again.
+                // Actix sends its buffer when a body is not ready. The connection is closed when
+                // actix polls the body again.
                 context.waker().wake_by_ref();
             }
         }
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_sent_of_what_is_announced_and_never_all() {
+    fn less_than_the_announced_length_is_sent() {
         for (whole, keep, part) in [
             ("abcd", 0, ""),
             ("abcd", 2, "ab"),

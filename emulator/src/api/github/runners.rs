@@ -1,4 +1,4 @@
-//! `…/actions/runners`, below an organisation and below a repository alike.
+//! `…/actions/runners`, of organisations and of repositories.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,14 +11,16 @@ use serde_json::json;
 use super::{
     ApiError,
     paging::{ListQuery, link},
-    request::{Pool, json, part},
-    time::in_json,
 };
 use crate::{
     Emulator,
-    handle::random_secret,
+    api::{
+        extract::{Pool, json},
+        time,
+    },
+    emulator::random_secret,
     jit::JitConfig,
-    model::{LabelView, NewRunner, Refusal, RunnerId},
+    model::{LabelView, ModelError, NewRunner, RunnerId},
 };
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -50,6 +52,11 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         );
 }
 
+#[derive(Deserialize)]
+struct RunnerPath {
+    runner_id: RunnerId,
+}
+
 async fn list(
     emulator: Data<Emulator>,
     pool: Pool,
@@ -71,7 +78,7 @@ struct Registration {
     name: String,
     runner_group_id: u64,
     labels: Vec<String>,
-    /// Taken, and of no consequence here.
+    /// Accepted, and without effect here.
     #[serde(default, rename = "work_folder")]
     _work_folder: Option<String>,
 }
@@ -81,16 +88,16 @@ async fn register(
     pool: Pool,
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
-    let wanted: Registration = json(&body)?;
+    let registration: Registration = json(&body)?;
     let new = NewRunner {
-        name: wanted.name,
-        labels: wanted.labels,
-        runner_group_id: wanted.runner_group_id,
+        name: registration.name,
+        labels: registration.labels,
+        runner_group_id: registration.runner_group_id,
     };
     let secret = random_secret();
     let runner = emulator.model(|model, now| {
         let registered = model.register(now, &pool.0, new, secret.clone());
-        registered.map_err(|refusal| ApiError::refused(refusal, now))
+        registered.map_err(|error| ApiError::with_retry_after(error, now))
     })?;
     let config = JitConfig {
         url: emulator.base_url().to_owned(),
@@ -103,15 +110,23 @@ async fn register(
     })))
 }
 
-/// Until when a version of the runner software is supported. As at GitHub, there is no date for
+#[derive(Deserialize)]
+struct VersionPath {
+    version: String,
+}
+
+/// The end of support of a version of the runner software. As at GitHub, without a date for
 /// registration.
 async fn deprecations(
     emulator: Data<Emulator>,
-    request: HttpRequest,
+    path: Path<VersionPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let version: String = part(&request, "version")?;
-    let ends_at = emulator.model(|model, _| model.software_ends_at(&version))?;
-    let ends_at = ends_at.map(|ends_at| in_json(emulator.faults().shown(ends_at)).to_string());
+    let version = &path.version;
+    let ends_at = emulator.model(|model, _| model.software_ends_at(version))?;
+    let ends_at = ends_at.map(|at| {
+        let at = emulator.faults().with_clock_skew(at);
+        time::format_json(at).to_string()
+    });
     Ok(HttpResponse::Ok().json(json!({
         "runner_version": version,
         "runtime_deprecates_at": ends_at,
@@ -121,9 +136,9 @@ async fn deprecations(
 async fn show(
     emulator: Data<Emulator>,
     pool: Pool,
-    request: HttpRequest,
+    path: Path<RunnerPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = RunnerId(part(&request, "runner_id")?);
+    let id = path.runner_id;
     let runner = emulator.model(|model, now| model.runner(now, &pool.0, id))?;
     Ok(HttpResponse::Ok().json(runner))
 }
@@ -131,14 +146,14 @@ async fn show(
 async fn delete(
     emulator: Data<Emulator>,
     pool: Pool,
-    request: HttpRequest,
+    path: Path<RunnerPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = RunnerId(part(&request, "runner_id")?);
+    let id = path.runner_id;
     emulator.model(|model, now| model.delete_runner(now, &pool.0, id))?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The body of a change of labels.
+/// The body of a request that changes labels.
 #[derive(Deserialize)]
 struct LabelNames {
     labels: Vec<String>,
@@ -147,60 +162,59 @@ struct LabelNames {
 async fn labels(
     emulator: Data<Emulator>,
     pool: Pool,
-    request: HttpRequest,
+    path: Path<RunnerPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = RunnerId(part(&request, "runner_id")?);
-    shown(emulator.model(|model, now| model.labels(now, &pool.0, id)))
+    let id = path.runner_id;
+    labels_response(emulator.model(|model, now| model.labels(now, &pool.0, id)))
 }
 
 async fn add_labels(
     emulator: Data<Emulator>,
     pool: Pool,
-    request: HttpRequest,
+    path: Path<RunnerPath>,
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
-    let id = RunnerId(part(&request, "runner_id")?);
+    let id = path.runner_id;
     let names = json::<LabelNames>(&body)?.labels;
-    shown(emulator.model(|model, now| model.add_labels(now, &pool.0, id, names)))
+    labels_response(emulator.model(|model, now| model.add_labels(now, &pool.0, id, names)))
 }
 
 async fn set_labels(
     emulator: Data<Emulator>,
     pool: Pool,
-    request: HttpRequest,
+    path: Path<RunnerPath>,
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
-    let id = RunnerId(part(&request, "runner_id")?);
+    let id = path.runner_id;
     let names = json::<LabelNames>(&body)?.labels;
-    shown(emulator.model(|model, now| model.set_labels(now, &pool.0, id, names)))
+    labels_response(emulator.model(|model, now| model.set_labels(now, &pool.0, id, names)))
 }
 
 async fn clear_labels(
     emulator: Data<Emulator>,
     pool: Pool,
-    request: HttpRequest,
+    path: Path<RunnerPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = RunnerId(part(&request, "runner_id")?);
-    shown(emulator.model(|model, now| model.set_labels(now, &pool.0, id, Vec::new())))
+    let id = path.runner_id;
+    labels_response(emulator.model(|model, now| model.set_labels(now, &pool.0, id, Vec::new())))
 }
 
-/// The last part of the path. Taken as a struct because only so actix decodes `%2F` in it.
 #[derive(Deserialize)]
-struct LabelName {
+struct LabelPath {
+    runner_id: RunnerId,
     name: String,
 }
 
 async fn remove_label(
     emulator: Data<Emulator>,
     pool: Pool,
-    request: HttpRequest,
-    label: Path<LabelName>,
+    path: Path<LabelPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = RunnerId(part(&request, "runner_id")?);
-    shown(emulator.model(|model, now| model.remove_label(now, &pool.0, id, &label.name)))
+    let (id, name) = (path.runner_id, &path.name);
+    labels_response(emulator.model(|model, now| model.remove_label(now, &pool.0, id, name)))
 }
 
-fn shown(labels: Result<Vec<LabelView>, Refusal>) -> Result<HttpResponse, ApiError> {
+fn labels_response(labels: Result<Vec<LabelView>, ModelError>) -> Result<HttpResponse, ApiError> {
     let labels = labels?;
     Ok(HttpResponse::Ok().json(json!({ "total_count": labels.len(), "labels": labels })))
 }

@@ -1,35 +1,35 @@
-//! The control side: `/_emulator`, for the demo and for scripts. Bodies are JSON, and must say so.
+//! `/_emulator`: control requests of the demo and of scripts. Bodies must have the content type JSON.
 //!
-//! Owns no credential check: it is meant for the machine it runs on. As it can make runners execute
-//! commands, a web page in a browser there must not reach it: such a page cannot send JSON to
-//! another origin without being asked first, and a name that it has pointed at this machine is
-//! refused.
+//! There is no authentication, because the emulator is meant for local use. Control requests can make
+//! runners execute commands, so that a web page in a local browser must not be able to send them. The
+//! content type prevents that for other origins, which cannot send JSON without a CORS preflight.
+//! Against DNS rebinding, `host_check` rejects host names.
 
 mod artifacts;
 mod faults;
+mod host_check;
 mod jobs;
-mod local;
 
 use std::time::Duration;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     error::JsonPayloadError,
     middleware::from_fn,
-    web::{self, Data, Json, JsonConfig, ServiceConfig},
+    web::{self, Data, Json, JsonConfig, Path, ServiceConfig},
 };
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ApiError, request::part};
+use super::ApiError;
 use crate::{Emulator, model::ListMode};
 
-/// Largest body, in bytes: an artifact of 4 MiB in base64.
+/// Maximum size of a body in bytes: an artifact of 4 MiB in base64.
 const BODY_MAX: usize = 8 << 20;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     let control = web::scope("/_emulator")
-        .wrap(from_fn(local::only_local_names))
+        .wrap(from_fn(host_check::only_local_hosts))
         .app_data(json_bodies())
         .configure(jobs::routes)
         .configure(artifacts::routes)
@@ -53,7 +53,7 @@ fn json_bodies() -> JsonConfig {
         })
 }
 
-/// What is not as it should be, without any request being struck. What is left out stays.
+/// Changes to the model and the clock. What is absent stays as it is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Conditions {
@@ -64,12 +64,12 @@ struct Conditions {
     runner_software: Option<RunnerSoftware>,
 }
 
-/// The software of the runners that begin to listen from now on.
+/// The software version of runners that begin to listen from now on.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RunnerSoftware {
     version: String,
-    /// For how long GitHub supports it; for ever if nothing is said.
+    /// How long GitHub supports it; without end if absent.
     supported_seconds: Option<u32>,
 }
 
@@ -93,10 +93,17 @@ async fn set_conditions(emulator: Data<Emulator>, conditions: Json<Conditions>) 
     HttpResponse::NoContent().finish()
 }
 
-/// A registration goes away behind everybody's back.
-async fn vanish(emulator: Data<Emulator>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let name: String = part(&request, "name")?;
-    match emulator.model(|model, now| model.vanish(now, &name)) {
+#[derive(Deserialize)]
+struct RunnerPath {
+    name: String,
+}
+
+/// Loses a registration.
+async fn vanish(
+    emulator: Data<Emulator>,
+    path: Path<RunnerPath>,
+) -> Result<HttpResponse, ApiError> {
+    match emulator.model(|model, now| model.vanish(now, &path.name)) {
         0 => Err(ApiError::NOT_FOUND),
         _ => Ok(HttpResponse::NoContent().finish()),
     }

@@ -1,6 +1,6 @@
-//! The emulator as a whole: the model behind its lock, the faults, the log, and the time in it.
+//! The state of an emulated GitHub: model, faults, request log and clock.
 //!
-//! Owns the lock and the clock. Never answers a request itself.
+//! Not responsible for HTTP, see `api` and `server`.
 
 use std::{
     sync::{
@@ -19,29 +19,28 @@ use shared::{
 use tokio::sync::watch;
 
 use crate::{
-    apps::{App, Apps, BadTicket},
-    bell::Bell,
+    apps::{App, Apps, InvalidJwt},
     faults::Faults,
     model::{Model, ModelSettings},
+    notify::Notifier,
     requests::RequestLog,
 };
 
-/// What an emulator is made with.
+/// The settings of an emulated GitHub.
 #[derive(Clone, Debug)]
 pub struct EmulatorSettings {
-    /// The tokens it accepts, each with an hourly limit of its own.
+    /// The tokens it accepts. Each has its own hourly rate limit.
     pub tokens: Vec<Secret>,
-    /// The Apps it knows, each installed once and with an hourly limit of its own.
+    /// The GitHub Apps it knows. Each has one installation with its own hourly rate limit.
     pub apps: Vec<App>,
-    /// The base address that its answers name, without a slash at the end; the one it listens on
-    /// if none is given. Runners in virtual machines need another.
+    /// The base URL in responses, without a slash at the end. By default the address that the
+    /// emulator listens on, which runners in virtual machines cannot reach.
     pub public_url: Option<String>,
-    /// The limits and waits of the model.
     pub model: ModelSettings,
 }
 
 impl EmulatorSettings {
-    /// GitHub's limits, and one token.
+    /// One token, and GitHub's own limits.
     pub fn new(token: Secret) -> Self {
         Self {
             tokens: vec![token],
@@ -52,7 +51,7 @@ impl EmulatorSettings {
     }
 }
 
-/// An emulated GitHub. Cheap to clone; all clones are the same one.
+/// An emulated GitHub. Cheap to clone; all clones share one state.
 #[derive(Clone, Debug)]
 pub struct Emulator(Arc<Inner>);
 
@@ -61,22 +60,22 @@ struct Inner {
     tokens: Vec<Secret>,
     apps: Apps,
     base_url: OnceLock<String>,
-    /// Part of the addresses that artifacts are downloaded from, so that nobody can guess them.
+    /// Part of the URLs that artifacts are downloaded from, so that they cannot be guessed.
     blob_key: Secret,
     clock: Clock,
-    /// How far the clock was moved ahead, in microseconds.
-    ahead: AtomicU64,
+    /// How far the clock was advanced, in microseconds.
+    clock_offset: AtomicU64,
     model: Mutex<Model>,
     faults: Faults,
     requests: RequestLog,
-    bell: Bell,
+    notifier: Notifier,
 }
 
 impl Emulator {
-    /// An empty GitHub that nobody can reach yet.
+    /// An empty GitHub that does not listen yet.
     pub fn new(settings: EmulatorSettings) -> Self {
         let clock = Clock::start();
-        let bell = Bell::new();
+        let notifier = Notifier::new();
         let base_url = OnceLock::new();
         if let Some(url) = settings.public_url {
             base_url.get_or_init(|| url);
@@ -87,17 +86,17 @@ impl Emulator {
             base_url,
             blob_key: random_secret(),
             clock,
-            ahead: AtomicU64::new(0),
+            clock_offset: AtomicU64::new(0),
             model: Mutex::new(Model::new(settings.model, clock.now())),
-            faults: Faults::new(bell.clone()),
-            requests: RequestLog::new(bell.clone()),
-            bell,
+            faults: Faults::new(notifier.clone()),
+            requests: RequestLog::new(notifier.clone()),
+            notifier,
         }))
     }
 
-    /// Looks at the model or changes it, at this moment and in one go.
+    /// Reads or changes the model, at the current time.
     ///
-    /// The lock is held meanwhile: `work` must not wait, nor ask for the model again.
+    /// The model's lock is held meanwhile: `work` must not block, and must not call this again.
     pub fn model<R>(&self, work: impl FnOnce(&mut Model, Timestamp) -> R) -> R {
         let mut model = self.0.model.lock();
         let before = model.change_count();
@@ -106,41 +105,40 @@ impl Emulator {
         let is_changed = model.change_count() != before;
         drop(model);
         if is_changed {
-            self.0.bell.ring();
+            self.0.notifier.notify();
         }
         result
     }
 
-    /// What goes wrong on purpose.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
 
-    /// Who asked GitHub for what.
+    /// The requests so far.
     pub fn requests(&self) -> &RequestLog {
         &self.0.requests
     }
 
-    /// The current moment here.
+    /// The current time of the emulated GitHub.
     pub fn now(&self) -> Timestamp {
-        self.0.clock.now() + Duration::from_micros(self.0.ahead.load(Ordering::Relaxed))
+        self.0.clock.now() + Duration::from_micros(self.0.clock_offset.load(Ordering::Relaxed))
     }
 
-    /// Moves the clock ahead. What was due until then happens at once; runners that listen are
-    /// offline for a moment if the step is longer than they may be silent.
+    /// Advances the clock, and applies all timeouts that are due by then. Runners that listen are
+    /// offline for a moment if the step is longer than the silence timeout.
     pub fn advance_clock(&self, step: Duration) {
         let micros = u64::try_from(step.as_micros()).unwrap_or(u64::MAX);
-        let moved = |ahead: u64| Some(ahead.saturating_add(micros));
+        let moved = |offset: u64| Some(offset.saturating_add(micros));
         let _ = self
             .0
-            .ahead
+            .clock_offset
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
         self.model(|model, now| model.advance(now));
-        self.0.bell.ring();
+        self.0.notifier.notify();
     }
 
-    /// Waits until `is_met`, which is asked again after every change of the model, every request
-    /// and every fault that struck. Has no deadline of its own.
+    /// Waits until `is_met` returns true. It is called again after every change of the model, every
+    /// request and every injected fault. Has no timeout.
     pub async fn until(&self, mut is_met: impl FnMut(&Self) -> bool) {
         let mut changes = self.changes();
         loop {
@@ -148,12 +146,12 @@ impl Emulator {
             if is_met(self) {
                 return;
             }
-            // The bell is part of this emulator, so it cannot go away while we wait.
+            // This emulator owns the sender, so that this cannot fail.
             let _ = changes.changed().await;
         }
     }
 
-    /// The base address that answers name, without a slash at the end; empty before it is served.
+    /// The base URL in responses, without a slash at the end; empty until the emulator is served.
     pub fn base_url(&self) -> &str {
         self.0.base_url.get().map_or("", String::as_str)
     }
@@ -163,32 +161,32 @@ impl Emulator {
     }
 
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.0.bell.listen()
+        self.0.notifier.subscribe()
     }
 
-    /// The number of the hourly limit that `candidate` counts against: a token's own, or that of
-    /// the installation it was given to.
+    /// The number of the rate limit that requests with the token `candidate` count against: the
+    /// token's own, or that of the App installation it was issued to. None for an invalid token.
     pub(crate) fn caller(&self, candidate: &str) -> Option<usize> {
         let tokens = &self.0.tokens;
         let token = tokens.iter().position(|token| token.matches(candidate));
         let installation = || {
-            let app = self.0.apps.holder(candidate, self.now())?;
+            let app = self.0.apps.owner(candidate, self.now())?;
             Some(tokens.len() + app)
         };
         token.or_else(installation)
     }
 
-    /// Gives a token of an installation to whoever has a ticket of its App, and says when it ends.
+    /// Issues a token of an installation for a JWT of its App; returns it with its expiry.
     pub(crate) fn installation_token(
         &self,
         installation_id: u64,
-        ticket: &str,
-    ) -> Result<(Secret, Timestamp), BadTicket> {
+        jwt: &str,
+    ) -> Result<(Secret, Timestamp), InvalidJwt> {
         let now = self.now();
         let apps = &self.0.apps;
-        let app = apps.check(installation_id, ticket, self.faults().shown(now))?;
+        let app = apps.check(installation_id, jwt, self.faults().with_clock_skew(now))?;
         let token = Secret::new(format!("ghs_{}", random_secret().expose()));
-        let expires_at = apps.grant(app, token.clone(), now);
+        let expires_at = apps.issue(app, token.clone(), now);
         Ok((token, expires_at))
     }
 
@@ -197,7 +195,7 @@ impl Emulator {
     }
 }
 
-/// 32 random bytes, as text that can stand anywhere.
+/// 32 random bytes in URL-safe base64.
 pub(crate) fn random_secret() -> Secret {
     Secret::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }

@@ -1,11 +1,11 @@
-//! Pages over HTTP: the query that asks for one, and the `Link` header that leads to the others.
+//! Pagination over HTTP: the query of a list, and the `Link` header with the other pages.
 
 use actix_web::HttpRequest;
 use serde::Deserialize;
 
 use crate::model::{Direction, Page, PageRequest};
 
-/// The query of a list. What is no number counts as absent, as at GitHub.
+/// The query of a list. An invalid number counts as absent, as at GitHub.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ListQuery {
@@ -29,28 +29,28 @@ impl ListQuery {
     }
 }
 
-/// The value of `Link`, for a list that has more than this page.
+/// The `Link` header of a list with more than one page.
 pub(super) fn link<T>(base_url: &str, request: &HttpRequest, page: &Page<T>) -> Option<String> {
     let (number, last) = (page.request.number, page.last_number());
-    let to = |number: usize, rel: &str| {
+    let link_to = |number: usize, rel: &str| {
         let query = with_page(request.query_string(), number);
         format!("<{base_url}{}?{query}>; rel=\"{rel}\"", request.path())
     };
     let mut links = Vec::new();
     if number > 1 {
-        links.push(to(number.min(last + 1) - 1, "prev"));
+        links.push(link_to(number.min(last + 1) - 1, "prev"));
     }
     if number < last {
-        links.push(to(number + 1, "next"));
-        links.push(to(last, "last"));
+        links.push(link_to(number + 1, "next"));
+        links.push(link_to(last, "last"));
     }
     if number > 1 {
-        links.push(to(1, "first"));
+        links.push(link_to(1, "first"));
     }
     (!links.is_empty()).then(|| links.join(", "))
 }
 
-/// The same query for another page.
+/// The query for another page of the same list.
 fn with_page(query: &str, number: usize) -> String {
     let page = format!("page={number}");
     query
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_lead_to_the_other_pages_of_the_same_list() {
+    fn links_keep_the_query_and_name_the_other_pages() {
         for (total, query, expected) in [
             (30, "", vec![]),
             (31, "", vec![("page=2", "next"), ("page=2", "last")]),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_counts_as_absent() {
+    fn an_invalid_number_counts_as_absent() {
         for query in [
             "",
             "page=x&per_page=-1",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_first_unless_asked_otherwise() {
+    fn the_default_direction_is_newest_first() {
         for (query, direction) in [
             ("", Direction::Descending),
             ("direction=desc", Direction::Descending),

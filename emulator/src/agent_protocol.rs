@@ -1,30 +1,28 @@
-//! What a runner and the emulator say to each other below `/_runner/<runner_id>`, as JSON. GitHub's
-//! own words for this are not public.
+//! The protocol between a runner agent and the emulator, below `/_runner/<runner_id>`. Bodies are
+//! JSON. GitHub's own protocol is not public.
 //!
 //! ```text
-//! POST   /session                                201 Opened; 409 while another is heard of
+//! POST   /session                                201 Opened; 409 while another one is online
 //! POST   /session/<session>/poll                 200 OfferedJob, or 204 after a while
-//! POST   /session/<session>/jobs/<job>/start     204; 409 when the job went elsewhere
+//! POST   /session/<session>/jobs/<job>/start     204; 409 if the job is no longer assigned
 //! POST   /session/<session>/jobs/<job>/renew     Progress; 200 Renewed, at once if cancelled
-//! POST   /session/<session>/jobs/<job>/complete  Report; 204, and the runner is gone
+//! POST   /session/<session>/jobs/<job>/complete  Report; 204, and the runner is removed
 //! DELETE /session/<session>                      204
 //! ```
 //!
-//! Each carries `Authorization: Bearer <the runner's secret>`. 404 means that the registration or
-//! the session is gone, 401 that the secret is wrong.
+//! Every request has `Authorization: Bearer <the runner's secret>`. The status is 404 if the
+//! registration or the session does not exist, and 401 if the secret is wrong.
 
 use serde::{Deserialize, Serialize};
 use shared::values::{QualifiedRepo, RunId};
 
 use crate::model::{JobId, SessionId};
 
-/// A session was opened.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Opened {
     pub(crate) session_id: SessionId,
 }
 
-/// A job to start.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OfferedJob {
     pub(crate) job_id: JobId,
@@ -33,22 +31,19 @@ pub(crate) struct OfferedJob {
     pub(crate) command: String,
 }
 
-/// How far a job is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(crate) output_tail: String,
 }
 
-/// Whether to go on.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Renewed {
     pub(crate) is_cancelled: bool,
 }
 
-/// How a job ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// None if the command was killed.
+    /// Null if the command was killed.
     pub(crate) exit_code: Option<i32>,
     pub(crate) output_tail: String,
 }

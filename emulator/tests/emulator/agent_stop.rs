@@ -1,4 +1,4 @@
-//! How an agent's life can be ended from outside, and that nothing of its job outlives it.
+//! Stopping an agent: no process of its job outlives it.
 
 use std::{path::Path, time::Duration};
 
@@ -10,11 +10,11 @@ use emulator::{
 };
 use tokio::{fs::File, io::AsyncReadExt, task::JoinHandle};
 
-use super::{guest::*, support::*};
+use super::{agent_support::*, support::*};
 
-/// A command that starts another one in the background, and ends only by being killed. The pipe
-/// `alive` is open for as long as either lives.
-const LONG: &str = "exec 9<>alive; sleep 1000 & sleep 1000";
+/// A command with a background process, which both run until they are killed. The pipe `alive` is
+/// open as long as one of them runs.
+const LONG_COMMAND: &str = "exec 9<>alive; sleep 1000 & sleep 1000";
 
 /// Makes the pipe `alive` in `dir`.
 async fn make_pipe(dir: &Path) {
@@ -24,51 +24,51 @@ async fn make_pipe(dir: &Path) {
     assert!(within(made).await.unwrap().success());
 }
 
-/// Ends when somebody has the pipe open for writing. To be called before anybody has.
-fn until_alive(dir: &Path) -> JoinHandle<File> {
+/// Returns when a process has opened the pipe for writing. Must be called before that.
+fn wait_until_alive(dir: &Path) -> JoinHandle<File> {
     let path = dir.join("alive");
     rt::spawn(async move { File::open(path).await.unwrap() })
 }
 
-/// Ends when nobody has the pipe open for writing any more.
-async fn until_dead(mut pipe: File) {
+/// Returns when no process has the pipe open for writing.
+async fn wait_until_dead(mut pipe: File) {
     let mut nothing = Vec::new();
     within(pipe.read_to_end(&mut nothing)).await.unwrap();
     assert!(nothing.is_empty());
 }
 
-/// How a running job can be brought to its end from outside.
+/// What ends a running job.
 enum Cause {
     Cancel,
     Stop,
-    TooLong,
+    Timeout,
     Vanish,
     Drop,
 }
 
 #[actix_web::test]
-async fn a_killed_job_leaves_nothing_behind() {
+async fn a_killed_job_leaves_no_process_behind() {
     for (cause, expected) in [
         (Cause::Cancel, Some(Conclusion::Cancelled)),
         (Cause::Stop, Some(Conclusion::Failure)),
-        (Cause::TooLong, Some(Conclusion::Failure)),
+        (Cause::Timeout, Some(Conclusion::Failure)),
         (Cause::Vanish, Some(Conclusion::Failure)),
         (Cause::Drop, None),
     ] {
-        let stage = Stage::new();
+        let fixture = Fixture::new();
         let dir = tempfile::tempdir().unwrap();
         make_pipe(dir.path()).await;
-        let alive = until_alive(dir.path());
-        let (order, stop) = StopSignal::pair();
-        let (agent, _monitor) = start(&stage, |settings| {
+        let alive = wait_until_alive(dir.path());
+        let (sender, stop) = StopSignal::pair();
+        let (agent, _monitor) = start(&fixture, |settings| {
             settings.work_dir = Some(dir.path().into());
             settings.stop = stop;
-            if let Cause::TooLong = cause {
+            if let Cause::Timeout = cause {
                 settings.job_timeout = Duration::from_secs(1);
             }
         })
         .await;
-        let id = stage.queue(LONG);
+        let id = fixture.queue(LONG_COMMAND);
         let pipe = within(alive).await.unwrap();
         let ran = AgentOutcome::RanJob {
             job_id: id,
@@ -76,21 +76,20 @@ async fn a_killed_job_leaves_nothing_behind() {
         };
         match cause {
             Cause::Cancel => {
-                let emulator = &stage.github.emulator;
+                let emulator = fixture.emulator();
                 emulator
                     .model(|model, now| model.cancel_job(now, id))
                     .unwrap();
                 assert_eq!(end(agent).await.unwrap(), ran);
             }
             Cause::Stop => {
-                order.send(true).unwrap();
+                sender.send(true).unwrap();
                 assert_eq!(end(agent).await.unwrap(), ran);
             }
-            Cause::TooLong => assert_eq!(end(agent).await.unwrap(), ran),
+            Cause::Timeout => assert_eq!(end(agent).await.unwrap(), ran),
             Cause::Vanish => {
-                stage
-                    .github
-                    .emulator
+                fixture
+                    .emulator()
                     .model(|model, now| model.vanish(now, "a"));
                 assert_eq!(end(agent).await.unwrap(), AgentOutcome::RegistrationGone);
             }
@@ -99,22 +98,22 @@ async fn a_killed_job_leaves_nothing_behind() {
                 assert!(within(agent).await.unwrap_err().is_cancelled());
             }
         }
-        until_dead(pipe).await;
-        assert_eq!(job(&stage.github.emulator, id).conclusion, expected);
+        wait_until_dead(pipe).await;
+        assert_eq!(job(fixture.emulator(), id).conclusion, expected);
     }
 }
 
 #[actix_web::test]
-async fn what_a_job_leaves_in_the_background_ends_with_it() {
-    let stage = Stage::new();
+async fn background_processes_end_with_the_job() {
+    let fixture = Fixture::new();
     let dir = tempfile::tempdir().unwrap();
     make_pipe(dir.path()).await;
-    let alive = until_alive(dir.path());
-    let (agent, _monitor) = start(&stage, |settings| {
+    let alive = wait_until_alive(dir.path());
+    let (agent, _monitor) = start(&fixture, |settings| {
         settings.work_dir = Some(dir.path().into());
     })
     .await;
-    let id = stage.queue("exec 9<>alive; sleep 1000 & echo done");
+    let id = fixture.queue("exec 9<>alive; sleep 1000 & echo done");
     let outcome = end(agent).await.unwrap();
     assert_eq!(
         outcome,
@@ -123,87 +122,83 @@ async fn what_a_job_leaves_in_the_background_ends_with_it() {
             exit_code: Some(0)
         }
     );
-    until_dead(within(alive).await.unwrap()).await;
+    wait_until_dead(within(alive).await.unwrap()).await;
 }
 
 #[actix_web::test]
-async fn an_idle_agent_that_is_told_to_stop_goes_offline() {
-    let stage = Stage::new();
-    let (order, stop) = StopSignal::pair();
-    let (agent, _monitor) = start(&stage, |settings| settings.stop = stop).await;
-    stage
+async fn an_idle_agent_that_is_stopped_goes_offline() {
+    let fixture = Fixture::new();
+    let (sender, stop) = StopSignal::pair();
+    let (agent, _monitor) = start(&fixture, |settings| settings.stop = stop).await;
+    fixture
         .until(|emulator| runner_status(emulator) == Some(("online", false)))
         .await;
-    order.send(true).unwrap();
+    sender.send(true).unwrap();
     assert_eq!(end(agent).await.unwrap(), AgentOutcome::Stopped);
-    assert_eq!(
-        runner_status(&stage.github.emulator),
-        Some(("offline", false))
-    );
+    assert_eq!(runner_status(fixture.emulator()), Some(("offline", false)));
 }
 
 #[actix_web::test]
-async fn an_order_to_stop_that_crosses_an_answer_leaves_nothing_behind() {
+async fn an_agent_stopped_during_a_request_leaves_no_session_or_job_behind() {
     for (end_of_path, expected) in [("/session", None), ("/start", Some(Conclusion::Failure))] {
-        let stage = Stage::new();
+        let fixture = Fixture::new();
         let hold = PathMatch::Suffix(end_of_path.into());
         let hold = FaultRule::on("", hold, Fault::HoldAnswer);
-        let hold = stage.github.emulator.faults().add(hold).unwrap();
-        let (order, stop) = StopSignal::pair();
-        let (agent, _monitor) = start(&stage, |settings| settings.stop = stop).await;
-        stage
+        let hold = fixture.emulator().faults().add(hold).unwrap();
+        let (sender, stop) = StopSignal::pair();
+        let (agent, _monitor) = start(&fixture, |settings| settings.stop = stop).await;
+        fixture
             .until(|emulator| runner_status(emulator).is_some_and(|it| it.0 == "online"))
             .await;
-        let id = stage.queue("sleep 1000");
+        let id = fixture.queue("sleep 1000");
         if expected.is_some() {
-            until_running(&stage, id).await;
+            wait_until_running(&fixture, id).await;
         }
-        order.send(true).unwrap();
-        assert!(stage.github.emulator.faults().release(hold));
+        sender.send(true).unwrap();
+        assert!(fixture.emulator().faults().release(hold));
         let outcome = end(agent).await.unwrap();
         assert_eq!(
             outcome == AgentOutcome::Stopped,
             expected.is_none(),
             "{outcome:?}"
         );
-        assert_eq!(job(&stage.github.emulator, id).conclusion, expected);
-        assert!(runner_status(&stage.github.emulator).is_none_or(|it| it == ("offline", false)));
+        assert_eq!(job(fixture.emulator(), id).conclusion, expected);
+        assert!(runner_status(fixture.emulator()).is_none_or(|it| it == ("offline", false)));
     }
 }
 
 #[actix_web::test]
-async fn an_agent_that_dies_is_offline_after_a_while() {
+async fn an_agent_that_dies_goes_offline_after_the_silence_timeout() {
     let model = ModelSettings {
         silence_timeout: Duration::from_secs(2),
         ..ModelSettings::default()
     };
-    let stage = Stage::with(model);
-    let (agent, _monitor) = start(&stage, |_| {}).await;
-    stage
+    let fixture = Fixture::with(model);
+    let (agent, _monitor) = start(&fixture, |_| {}).await;
+    fixture
         .until(|emulator| runner_status(emulator) == Some(("online", false)))
         .await;
-    // It is online again after a pause only because a poll has arrived and is being held.
-    stage.github.emulator.advance_clock(Duration::from_secs(2));
-    stage
+    // It is online again only because a poll has arrived and is held.
+    fixture.emulator().advance_clock(Duration::from_secs(2));
+    fixture
         .until(|emulator| runner_status(emulator) == Some(("online", false)))
         .await;
     agent.abort();
-    // A poll that was left behind would be held for 20 s, and be a sign of life until then.
-    let offline = stage.until(|emulator| runner_status(emulator) == Some(("offline", false)));
+    // A poll that outlived the connection would be held for 20 s, and keep the runner online.
+    let offline = fixture.until(|emulator| runner_status(emulator) == Some(("offline", false)));
     let seen = tokio::time::timeout(Duration::from_secs(15), offline).await;
     assert!(seen.is_ok(), "the poll outlived the connection");
 }
 
 #[actix_web::test]
-async fn an_idle_agent_whose_registration_vanishes_ends() {
-    let stage = Stage::new();
-    let (agent, _monitor) = start(&stage, |_| {}).await;
-    stage
+async fn an_idle_agent_ends_when_its_registration_vanishes() {
+    let fixture = Fixture::new();
+    let (agent, _monitor) = start(&fixture, |_| {}).await;
+    fixture
         .until(|emulator| runner_status(emulator) == Some(("online", false)))
         .await;
-    stage
-        .github
-        .emulator
+    fixture
+        .emulator()
         .model(|model, now| model.vanish(now, "a"));
     assert_eq!(end(agent).await.unwrap(), AgentOutcome::RegistrationGone);
 }

@@ -1,19 +1,23 @@
-//! Workflow runs: the jobs of one, and its cancellation.
+//! Workflow runs: their jobs, and their cancellation.
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::LINK,
-    web::{self, Data, Query, ServiceConfig},
+    web::{self, Data, Path, Query, ServiceConfig},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::values::RunId;
 
 use super::{
     ApiError,
     paging::{ListQuery, link},
-    request::{Repo, part},
-    time,
 };
-use crate::{Emulator, model::JobView};
+use crate::{
+    Emulator,
+    api::{extract::Repo, time},
+    model::JobView,
+};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -21,25 +25,36 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/actions/runs/{run_id}/cancel", web::post().to(cancel));
 }
 
+#[derive(Deserialize)]
+pub(super) struct RunPath {
+    pub(super) run_id: RunId,
+}
+
 async fn jobs(
     emulator: Data<Emulator>,
     repo: Repo,
+    path: Path<RunPath>,
     query: Query<ListQuery>,
     request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
-    let run_id = part(&request, "run_id")?;
-    let page = emulator.model(|model, now| model.jobs_of_run(now, &repo.0, run_id, query.page()));
+) -> HttpResponse {
+    let page =
+        emulator.model(|model, now| model.jobs_of_run(now, &repo.0, path.run_id, query.page()));
     let mut response = HttpResponse::Ok();
     if let Some(link) = link(emulator.base_url(), &request, &page) {
         response.insert_header((LINK, link));
     }
-    let jobs: Vec<Value> = page.items.iter().map(|job| shown(&emulator, job)).collect();
-    Ok(response.json(json!({ "total_count": page.total_count, "jobs": jobs })))
+    let jobs: Vec<Value> = page
+        .items
+        .iter()
+        .map(|job| job_json(&emulator, job))
+        .collect();
+    response.json(json!({ "total_count": page.total_count, "jobs": jobs }))
 }
 
-/// A job with those of the keys of GitHub's description that there is something to say to.
-fn shown(emulator: &Emulator, job: &JobView) -> Value {
-    let moment = |at| time::in_json(emulator.faults().shown(at)).to_string();
+/// A job in the format of GitHub's API description, without the keys that the model has no values
+/// for.
+fn job_json(emulator: &Emulator, job: &JobView) -> Value {
+    let moment = |at| time::format_json(emulator.faults().with_clock_skew(at)).to_string();
     let url = format!("{}/repos/{}/actions", emulator.base_url(), job.repo);
     json!({
         "id": job.id,
@@ -51,7 +66,7 @@ fn shown(emulator: &Emulator, job: &JobView) -> Value {
         "status": job.phase,
         "conclusion": job.conclusion,
         "created_at": moment(job.queued_at),
-        // GitHub has no null here: a job that waits was started when it was made.
+        // Not null at GitHub: for a queued job it is the time at which the job was created.
         "started_at": moment(job.started_at.unwrap_or(job.queued_at)),
         "completed_at": job.completed_at.map(moment),
         "labels": job.labels,
@@ -62,9 +77,8 @@ fn shown(emulator: &Emulator, job: &JobView) -> Value {
 async fn cancel(
     emulator: Data<Emulator>,
     repo: Repo,
-    request: HttpRequest,
+    path: Path<RunPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let run_id = part(&request, "run_id")?;
-    emulator.model(|model, now| model.cancel_run(now, &repo.0, run_id))?;
+    emulator.model(|model, now| model.cancel_run(now, &repo.0, path.run_id))?;
     Ok(HttpResponse::Accepted().json(json!({})))
 }

@@ -1,4 +1,4 @@
-//! The connection under a request, for faults that end it without an answer.
+//! The TCP connection of a request, for faults that end it without a response.
 
 use std::{
     any::Any,
@@ -9,29 +9,29 @@ use std::{
 
 use actix_web::dev::{Extensions, ServiceRequest};
 
-/// A second hold on a connection that actix serves. Cheap to clone.
+/// A second handle of a connection that actix serves. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Socket(Rc<TcpStream>);
 
 impl Socket {
-    /// Keeps a hold on each new connection; for `HttpServer::on_connect`.
-    pub(crate) fn keep(connection: &dyn Any, extensions: &mut Extensions) {
+    /// Stores a handle of each new connection; for `HttpServer::on_connect`.
+    pub(crate) fn store(connection: &dyn Any, extensions: &mut Extensions) {
         let stream = connection.downcast_ref::<actix_web::rt::net::TcpStream>();
-        // Without it, only faults that cut the connection do not work, and they say so.
+        // Without it, faults that close the connection have no effect, and their tests fail.
         if let Some(Ok(descriptor)) = stream.map(|it| it.as_fd().try_clone_to_owned()) {
             extensions.insert(Self(Rc::new(TcpStream::from(descriptor))));
         }
     }
 
-    /// The connection that `request` came over; none in tests without a server.
+    /// The connection of a request; none in tests without a server.
     pub(super) fn of(request: &ServiceRequest) -> Option<Self> {
         request.conn_data::<Self>().cloned()
     }
 
-    /// Ends the connection. What was written but not sent yet may be lost.
-    pub(super) fn cut(&self) {
+    /// Closes the connection. Data that is not sent yet may be lost.
+    pub(super) fn close(&self) {
         if let Err(error) = self.0.shutdown(Shutdown::Both) {
-            log::debug!("the connection to be cut was gone already: {error}");
+            log::debug!("failed to close the connection: {error}");
         }
     }
 }

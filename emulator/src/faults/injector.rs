@@ -1,4 +1,5 @@
-//! The rules in force, how often each has struck, and who waits to be released.
+//! Decides which fault is injected into a request: the rules, how often each was applied, and what
+//! they hold.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,141 +9,139 @@ use shared::clock::Timestamp;
 use tokio::sync::watch;
 
 use super::{Fault, FaultId, FaultRule};
-use crate::{bell::Bell, model::Refusal};
+use crate::{model::ModelError, notify::Notifier};
 
-/// The most rules at once, spent ones included.
+/// Maximum number of rules, including those that are used up.
 const RULE_COUNT_MAX: usize = 1_000;
 
-/// The faults of one emulator.
+/// The fault rules of one emulator, and its clock skew.
 #[derive(Debug)]
 pub struct Faults {
     rules: Mutex<Rules>,
-    bell: Bell,
+    notifier: Notifier,
 }
 
 #[derive(Debug, Default)]
 struct Rules {
     last_id: u64,
-    armed: BTreeMap<FaultId, Armed>,
+    active: BTreeMap<FaultId, ActiveRule>,
     clock_skew_seconds: i64,
 }
 
 #[derive(Debug)]
-struct Armed {
+struct ActiveRule {
     rule: FaultRule,
     hit_count: u32,
-    /// Becomes true when the rule is released. Dropped with the rule, which also releases.
+    /// Becomes true when the rule is released. Dropping it with the rule has the same effect.
     released: watch::Sender<bool>,
 }
 
-impl Armed {
-    fn is_spent(&self) -> bool {
+impl ActiveRule {
+    fn is_used_up(&self) -> bool {
         *self.released.borrow() || self.rule.times.is_some_and(|times| self.hit_count >= times)
     }
 }
 
-/// A rule as it stands.
+/// A rule and how often it was applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FaultView {
-    /// Its number.
     pub id: FaultId,
-    /// What was asked for.
     pub rule: FaultRule,
-    /// How many requests it has struck.
+    /// The number of requests it was applied to.
     pub hit_count: u32,
 }
 
-/// What happens to one request.
+/// A fault to inject into one request.
 #[derive(Debug)]
-pub(crate) struct Strike {
+pub(crate) struct Injection {
     pub(crate) fault: Fault,
     pub(crate) release: Release,
 }
 
-/// Where a held request waits.
+/// Waits for the release of a held request.
 #[derive(Debug)]
 pub(crate) struct Release(watch::Receiver<bool>);
 
 impl Release {
-    /// Ends when the rule is released or cleared.
+    /// Returns when the rule is released or cleared.
     pub(crate) async fn wait(mut self) {
         let _ = self.0.wait_for(|&is_released| is_released).await;
     }
 }
 
 impl Faults {
-    pub(crate) fn new(bell: Bell) -> Self {
+    pub(crate) fn new(notifier: Notifier) -> Self {
         Self {
             rules: Mutex::default(),
-            bell,
+            notifier,
         }
     }
 
-    /// Puts a rule in force. Of several that fit a request, the oldest that is not spent strikes.
-    pub fn add(&self, rule: FaultRule) -> Result<FaultId, Refusal> {
+    /// Adds a rule. If several match a request, the oldest that is not used up is applied.
+    pub fn add(&self, rule: FaultRule) -> Result<FaultId, ModelError> {
         rule.check()?;
         let mut rules = self.rules.lock();
-        if rules.armed.len() >= RULE_COUNT_MAX {
-            return Err(Refusal::Full { what: "faults" });
+        if rules.active.len() >= RULE_COUNT_MAX {
+            return Err(ModelError::Full { what: "faults" });
         }
         rules.last_id += 1;
         let id = FaultId(rules.last_id);
-        let armed = Armed {
+        let active = ActiveRule {
             rule,
             hit_count: 0,
             released: watch::Sender::new(false),
         };
-        rules.armed.insert(id, armed);
+        rules.active.insert(id, active);
         Ok(id)
     }
 
-    /// All rules, spent ones included, oldest first.
+    /// All rules, including those that are used up, oldest first.
     pub fn all(&self) -> Vec<FaultView> {
-        let view = |(&id, armed): (&FaultId, &Armed)| FaultView {
+        let view = |(&id, active): (&FaultId, &ActiveRule)| FaultView {
             id,
-            rule: armed.rule.clone(),
-            hit_count: armed.hit_count,
+            rule: active.rule.clone(),
+            hit_count: active.hit_count,
         };
-        self.rules.lock().armed.iter().map(view).collect()
+        self.rules.lock().active.iter().map(view).collect()
     }
 
-    /// How many requests a rule has struck; 0 once it is cleared.
+    /// The number of requests a rule was applied to; 0 after it was cleared.
     pub fn hit_count(&self, id: FaultId) -> u32 {
         self.rules
             .lock()
-            .armed
+            .active
             .get(&id)
-            .map_or(0, |armed| armed.hit_count)
+            .map_or(0, |active| active.hit_count)
     }
 
-    /// Lets go whatever a rule holds, and ends it. Says whether there is such a rule.
+    /// Releases all requests that a rule holds, and ends the rule. Returns whether the rule exists.
     pub fn release(&self, id: FaultId) -> bool {
         let rules = self.rules.lock();
-        let armed = rules.armed.get(&id);
-        armed
-            .map(|armed| armed.released.send_replace(true))
+        let active = rules.active.get(&id);
+        active
+            .map(|active| active.released.send_replace(true))
             .is_some()
     }
 
-    /// Removes a rule, and lets go whatever it holds. Says whether there was such a rule.
+    /// Removes a rule, and releases all requests that it holds. Returns whether the rule existed.
     pub fn clear(&self, id: FaultId) -> bool {
-        self.rules.lock().armed.remove(&id).is_some()
+        self.rules.lock().active.remove(&id).is_some()
     }
 
-    /// Removes all rules, lets go whatever they hold, and sets the clock right.
+    /// Removes all rules, releases all held requests, and resets the clock skew.
     pub fn clear_all(&self) {
         let mut rules = self.rules.lock();
-        rules.armed.clear();
+        rules.active.clear();
         rules.clock_skew_seconds = 0;
     }
 
-    /// How far GitHub's clock, as its answers show it, is ahead of ours; negative if behind.
+    /// Sets how far GitHub's clock, as shown in responses, is ahead of ours; negative if behind.
     pub fn set_clock_skew(&self, seconds: i64) {
         self.rules.lock().clock_skew_seconds = seconds;
     }
 
-    /// `moment` as answers show it.
-    pub(crate) fn shown(&self, moment: Timestamp) -> Timestamp {
+    /// Converts a time to the time that responses show.
+    pub(crate) fn with_clock_skew(&self, moment: Timestamp) -> Timestamp {
         let seconds = self.rules.lock().clock_skew_seconds;
         let skew = Duration::from_secs(seconds.unsigned_abs());
         if seconds < 0 {
@@ -152,19 +151,20 @@ impl Faults {
         }
     }
 
-    /// What happens to a request that has just arrived.
-    pub(crate) fn strike(&self, method: &str, path: &str) -> Option<Strike> {
+    /// The fault to inject into a request that has arrived, if any.
+    pub(crate) fn next_injection(&self, method: &str, path: &str) -> Option<Injection> {
         let mut rules = self.rules.lock();
-        let is_meant = |armed: &&mut Armed| !armed.is_spent() && armed.rule.strikes(method, path);
-        let armed = rules.armed.values_mut().find(is_meant)?;
-        armed.hit_count += 1;
-        let strike = Strike {
-            fault: armed.rule.fault.clone(),
-            release: Release(armed.released.subscribe()),
+        let applies =
+            |active: &&mut ActiveRule| !active.is_used_up() && active.rule.matches(method, path);
+        let active = rules.active.values_mut().find(applies)?;
+        active.hit_count += 1;
+        let injection = Injection {
+            fault: active.rule.fault.clone(),
+            release: Release(active.released.subscribe()),
         };
         drop(rules);
-        self.bell.ring();
-        Some(strike)
+        self.notifier.notify();
+        Some(injection)
     }
 }
 
@@ -174,26 +174,33 @@ mod tests {
     use crate::faults::PathMatch;
 
     fn faults() -> Faults {
-        Faults::new(Bell::new())
+        Faults::new(Notifier::new())
     }
 
     fn rule(fault: Fault) -> FaultRule {
         FaultRule::on("GET", PathMatch::Prefix("/".into()), fault)
     }
 
-    fn struck(faults: &Faults) -> Option<Fault> {
-        faults.strike("GET", "/a").map(|strike| strike.fault)
+    fn injected(faults: &Faults) -> Option<Fault> {
+        faults
+            .next_injection("GET", "/a")
+            .map(|injection| injection.fault)
     }
 
     #[test]
-    fn a_rule_strikes_as_often_as_it_says_and_then_the_next_one() {
+    fn a_rule_is_applied_as_often_as_it_says_then_the_next_one() {
         let faults = faults();
         let once = faults.add(rule(Fault::DropRequest).next(1)).unwrap();
         let always = faults.add(rule(Fault::DropAnswer)).unwrap();
-        assert_eq!(faults.strike("POST", "/a").map(|strike| strike.fault), None);
-        assert_eq!(struck(&faults), Some(Fault::DropRequest));
+        assert_eq!(
+            faults
+                .next_injection("POST", "/a")
+                .map(|injection| injection.fault),
+            None
+        );
+        assert_eq!(injected(&faults), Some(Fault::DropRequest));
         for _ in 0..3 {
-            assert_eq!(struck(&faults), Some(Fault::DropAnswer));
+            assert_eq!(injected(&faults), Some(Fault::DropAnswer));
         }
         assert_eq!((faults.hit_count(once), faults.hit_count(always)), (1, 3));
         let seen: Vec<_> = faults
@@ -203,11 +210,11 @@ mod tests {
             .collect();
         assert_eq!(seen, [(once, 1), (always, 3)]);
         assert!(faults.clear(always) && !faults.clear(always));
-        assert_eq!(struck(&faults), None);
+        assert_eq!(injected(&faults), None);
     }
 
     #[test]
-    fn what_is_held_is_let_go_by_release_and_by_clearing() {
+    fn held_requests_are_released_by_release_and_by_clearing() {
         for release in [
             (|faults, id| assert!(Faults::release(faults, id))) as fn(&Faults, FaultId),
             |faults, id| assert!(faults.clear(id)),
@@ -215,43 +222,43 @@ mod tests {
         ] {
             let faults = faults();
             let id = faults.add(rule(Fault::HoldAnswer)).unwrap();
-            let mut held = faults.strike("GET", "/a").unwrap().release.0;
+            let mut held = faults.next_injection("GET", "/a").unwrap().release.0;
             assert!(matches!(held.has_changed(), Ok(false)));
             release(&faults, id);
             assert!(!matches!(held.has_changed(), Ok(false)));
-            assert_eq!(struck(&faults), None);
+            assert_eq!(injected(&faults), None);
             let _ = held.borrow_and_update();
         }
         assert!(!faults().release(FaultId(1)));
     }
 
     #[test]
-    fn the_clock_can_be_wrong_either_way_until_all_is_cleared() {
+    fn the_clock_skew_lasts_until_all_is_cleared() {
         let faults = faults();
         let moment = Timestamp::from_seconds(1_000);
         for (skew, shown) in [(0, 1_000), (30, 1_030), (-30, 970), (i64::MIN, 0)] {
             faults.set_clock_skew(skew);
             assert_eq!(
-                faults.shown(moment),
+                faults.with_clock_skew(moment),
                 Timestamp::from_seconds(shown),
                 "{skew}"
             );
         }
         faults.clear_all();
-        assert_eq!(faults.shown(moment), moment);
+        assert_eq!(faults.with_clock_skew(moment), moment);
     }
 
     #[test]
-    fn rules_are_bounded_and_checked() {
+    fn rules_are_validated_and_limited_in_number() {
         let faults = faults();
         assert!(matches!(
             faults.add(rule(Fault::status(99))),
-            Err(Refusal::Invalid(_))
+            Err(ModelError::Invalid(_))
         ));
         for _ in 0..RULE_COUNT_MAX {
             faults.add(rule(Fault::DropAnswer)).unwrap();
         }
         let refusal = faults.add(rule(Fault::DropAnswer));
-        assert_eq!(refusal, Err(Refusal::Full { what: "faults" }));
+        assert_eq!(refusal, Err(ModelError::Full { what: "faults" }));
     }
 }

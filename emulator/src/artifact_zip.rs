@@ -4,7 +4,7 @@ use std::io::{Cursor, Write};
 
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-/// A zip with one text file, `artifact.txt`, made of these lines.
+/// A zip file with one text file, `artifact.txt`, that consists of these lines.
 pub fn zip_of_lines<L: AsRef<str>>(lines: impl IntoIterator<Item = L>) -> Vec<u8> {
     let mut text = String::new();
     for line in lines {
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_come_out_as_they_went_in() {
+    fn the_zip_contains_the_lines_as_one_file() {
         let zip = zip_of_lines(["unique_id=a", "run_id=7"]);
         let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
         assert_eq!(archive.len(), 1);

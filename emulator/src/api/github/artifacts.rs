@@ -1,12 +1,12 @@
 //! Artifacts of workflow runs.
 //!
-//! A download takes two steps, as at GitHub: the API answers with an address of the blob storage,
-//! which is itself the permission and refuses whoever sends credentials there.
+//! A download takes two steps, as at GitHub: the API redirects to a URL of the blob storage. The URL
+//! contains the permission, and the blob storage rejects requests with credentials.
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{AUTHORIZATION, LINK, LOCATION},
-    web::{self, Data, Query, ServiceConfig},
+    web::{self, Data, Path, Query, ServiceConfig},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use super::{
     ApiError,
     paging::{ListQuery, link},
-    request::{Repo, part},
-    time,
+    runs::RunPath,
 };
 use crate::{
     Emulator,
-    model::{Artifact, ArtifactId, Refusal},
+    api::{extract::Repo, time},
+    model::{Artifact, ArtifactId, ModelError},
 };
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -37,21 +37,27 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         );
 }
 
-/// The other host of a download, which at GitHub is none of the API's.
+/// The blob storage, which at GitHub is another host.
 pub(super) fn blob_routes(config: &mut ServiceConfig) {
     config.route("/_blobs/{artifact_id}.zip", web::get().to(blob));
+}
+
+#[derive(Deserialize)]
+struct ArtifactPath {
+    artifact_id: ArtifactId,
 }
 
 async fn list(
     emulator: Data<Emulator>,
     repo: Repo,
+    path: Path<RunPath>,
     query: Query<ListQuery>,
     request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
-    let run_id = part(&request, "run_id")?;
+) -> HttpResponse {
     let (name, direction) = (query.name.as_deref(), query.direction());
-    let page = emulator
-        .model(|model, now| model.artifacts(now, &repo.0, run_id, name, direction, query.page()));
+    let page = emulator.model(|model, now| {
+        model.artifacts(now, &repo.0, path.run_id, name, direction, query.page())
+    });
     let mut response = HttpResponse::Ok();
     if let Some(link) = link(emulator.base_url(), &request, &page) {
         response.insert_header((LINK, link));
@@ -59,33 +65,28 @@ async fn list(
     let artifacts: Vec<Value> = page
         .items
         .iter()
-        .map(|artifact| shown(&emulator, artifact))
+        .map(|artifact| artifact_json(&emulator, artifact))
         .collect();
-    Ok(response.json(json!({ "total_count": page.total_count, "artifacts": artifacts })))
+    response.json(json!({ "total_count": page.total_count, "artifacts": artifacts }))
 }
 
 async fn show(
     emulator: Data<Emulator>,
     repo: Repo,
-    request: HttpRequest,
+    path: Path<ArtifactPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let artifact = find(&emulator, &repo, &request)?;
-    Ok(HttpResponse::Ok().json(shown(&emulator, &artifact)))
+    let artifact = emulator.model(|model, now| model.artifact(now, &repo.0, path.artifact_id))?;
+    Ok(HttpResponse::Ok().json(artifact_json(&emulator, &artifact)))
 }
 
-fn find(emulator: &Emulator, repo: &Repo, request: &HttpRequest) -> Result<Artifact, ApiError> {
-    let id = ArtifactId(part(request, "artifact_id")?);
-    Ok(emulator.model(|model, now| model.artifact(now, &repo.0, id))?)
-}
-
-/// An artifact as GitHub's description has it.
-pub(super) fn shown(emulator: &Emulator, artifact: &Artifact) -> Value {
+/// An artifact in the format of GitHub's API description.
+pub(in crate::api) fn artifact_json(emulator: &Emulator, artifact: &Artifact) -> Value {
     let base_url = emulator.base_url();
     let url = format!(
         "{base_url}/repos/{}/actions/artifacts/{}",
         artifact.repo, artifact.id
     );
-    let moment = |at| time::in_json(emulator.faults().shown(at)).to_string();
+    let moment = |at| time::format_json(emulator.faults().with_clock_skew(at)).to_string();
     json!({
         "id": artifact.id,
         "node_id": STANDARD.encode(format!("Artifact{}", artifact.id)),
@@ -104,53 +105,52 @@ pub(super) fn shown(emulator: &Emulator, artifact: &Artifact) -> Value {
 async fn delete(
     emulator: Data<Emulator>,
     repo: Repo,
-    request: HttpRequest,
+    path: Path<ArtifactPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = ArtifactId(part(&request, "artifact_id")?);
-    emulator.model(|model, now| model.delete_artifact(now, &repo.0, id))?;
+    emulator.model(|model, now| model.delete_artifact(now, &repo.0, path.artifact_id))?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 async fn download(
     emulator: Data<Emulator>,
     repo: Repo,
-    request: HttpRequest,
+    path: Path<ArtifactPath>,
 ) -> Result<HttpResponse, ApiError> {
-    let artifact = find(&emulator, &repo, &request)?;
+    let artifact = emulator.model(|model, now| model.artifact(now, &repo.0, path.artifact_id))?;
     if artifact.is_expired(emulator.now()) {
-        return Err(Refusal::ArtifactExpired.into());
+        return Err(ModelError::ArtifactExpired.into());
     }
     let key = emulator.blob_key().expose();
-    let address = format!(
+    let url = format!(
         "{}/_blobs/{}.zip?key={key}",
         emulator.base_url(),
         artifact.id
     );
     Ok(HttpResponse::Found()
-        .insert_header((LOCATION, address))
+        .insert_header((LOCATION, url))
         .finish())
 }
 
-/// What permits a download.
+/// The permission to download an artifact.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Permission {
+struct BlobQuery {
     key: String,
 }
 
 async fn blob(
     emulator: Data<Emulator>,
-    permission: Query<Permission>,
+    path: Path<ArtifactPath>,
+    query: Query<BlobQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     if request.headers().contains_key(AUTHORIZATION) {
         return Err(ApiError::BlobWithCredentials);
     }
-    if !emulator.blob_key().matches(&permission.key) {
+    if !emulator.blob_key().matches(&query.key) {
         return Err(ApiError::NOT_FOUND);
     }
-    let id = ArtifactId(part(&request, "artifact_id")?);
-    let content = emulator.model(|model, now| model.artifact_content(now, id))?;
+    let content = emulator.model(|model, now| model.artifact_content(now, path.artifact_id))?;
     Ok(HttpResponse::Ok()
         .content_type("application/zip")
         .body(content.to_vec()))

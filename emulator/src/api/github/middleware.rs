@@ -1,10 +1,12 @@
-//! What all of GitHub's paths have in common: who may ask, how often, and the headers of every
-//! answer.
+//! Middleware of GitHub's paths: authentication, rate limit, ETags, and the headers of every
+//! response.
+
+use std::future::{Ready, ready};
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse, ResponseError,
+    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{self, BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{Payload, ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
         header::{
@@ -13,49 +15,63 @@ use actix_web::{
         },
     },
     middleware::Next,
-    web::{Bytes, Data},
+    web::Bytes,
 };
 
-use super::{ApiError, request::Caller};
-use crate::{Emulator, model::Allowance};
+use super::ApiError;
+use crate::{
+    Emulator,
+    api::{emulator_of, extract::bearer},
+    model::RateLimit,
+};
+
+/// The number of the rate limit that a request counts against. Only available behind
+/// [`github_middleware`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller(pub(super) usize);
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = request.extensions().get::<Self>().copied();
+        ready(caller.ok_or(ApiError::NoCredentials))
+    }
+}
 
 /// Wraps every path of GitHub's.
-pub(super) async fn github(
+pub(super) async fn github_middleware(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let emulator = emulator_of(&request);
-    let caller = match admit(&emulator, request.headers()) {
+    let caller = match authenticate(&emulator, request.headers()) {
         Ok(caller) => caller,
-        Err(error) => return Ok(refused(request, &error)),
+        Err(error) => return Ok(error_response(request, &error)),
     };
-    let allowance = emulator.model(|model, now| model.allowance(now, caller.0));
-    if allowance.remaining_count() == 0 && request.path() != "/rate_limit" {
-        let mut response = refused(request, &ApiError::RateLimited);
-        add_allowance(response.headers_mut(), &emulator, allowance);
+    let rate_limit = emulator.model(|model, now| model.rate_limit(now, caller.0));
+    if rate_limit.remaining_count() == 0 && request.path() != "/rate_limit" {
+        let mut response = error_response(request, &ApiError::RateLimited);
+        add_rate_limit(response.headers_mut(), &emulator, rate_limit);
         return Ok(response);
     }
     request.extensions_mut().insert(caller);
     let response = next.call(request).await?;
-    let mut response = conditional(response).await?;
+    let mut response = with_etag(response).await?;
 
-    // An answer of 304 is free, which is what makes asking often affordable.
+    // GitHub does not count responses with status 304, so that clients can poll often.
     let is_free =
         response.status() == StatusCode::NOT_MODIFIED || response.request().path() == "/rate_limit";
-    let allowance = emulator.model(|model, now| match is_free {
-        true => model.allowance(now, caller.0),
-        false => model.charge(now, caller.0),
+    let rate_limit = emulator.model(|model, now| match is_free {
+        true => model.rate_limit(now, caller.0),
+        false => model.count_request(now, caller.0),
     });
-    add_allowance(response.headers_mut(), &emulator, allowance);
+    add_rate_limit(response.headers_mut(), &emulator, rate_limit);
     Ok(response)
 }
 
-pub(super) fn emulator_of(request: &ServiceRequest) -> Data<Emulator> {
-    let emulator = request.app_data::<Data<Emulator>>();
-    emulator.expect("the app holds the emulator").clone()
-}
-
-fn admit(emulator: &Emulator, headers: &HeaderMap) -> Result<Caller, ApiError> {
+fn authenticate(emulator: &Emulator, headers: &HeaderMap) -> Result<Caller, ApiError> {
     check_user_agent(headers)?;
     let value = headers.get(AUTHORIZATION).ok_or(ApiError::NoCredentials)?;
     let token = bearer(value).ok_or(ApiError::BadCredentials)?;
@@ -65,7 +81,7 @@ fn admit(emulator: &Emulator, headers: &HeaderMap) -> Result<Caller, ApiError> {
         .ok_or(ApiError::BadCredentials)
 }
 
-/// Refuses who does not say what it is.
+/// GitHub rejects requests without a `User-Agent`.
 pub(super) fn check_user_agent(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(USER_AGENT).is_none_or(HeaderValue::is_empty) {
         true => Err(ApiError::NoUserAgent),
@@ -73,25 +89,19 @@ pub(super) fn check_user_agent(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// The token of an `Authorization` header; GitHub takes `Bearer` and the older `token`.
-pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let is_known = ["bearer", "token"]
-        .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known));
-    is_known.then(|| token.trim())
-}
-
-fn refused(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
+fn error_response(request: ServiceRequest, error: &ApiError) -> ServiceResponse<BoxBody> {
     request.into_response(error.error_response())
 }
 
-fn add_allowance(headers: &mut HeaderMap, emulator: &Emulator, allowance: Allowance) {
-    let reset = emulator.faults().shown(allowance.reset_at).as_seconds();
+fn add_rate_limit(headers: &mut HeaderMap, emulator: &Emulator, rate_limit: RateLimit) {
+    let reset = emulator
+        .faults()
+        .with_clock_skew(rate_limit.reset_at)
+        .as_seconds();
     for (name, value) in [
-        ("x-ratelimit-limit", allowance.limit),
-        ("x-ratelimit-remaining", allowance.remaining_count()),
-        ("x-ratelimit-used", allowance.used_count),
+        ("x-ratelimit-limit", rate_limit.limit),
+        ("x-ratelimit-remaining", rate_limit.remaining_count()),
+        ("x-ratelimit-used", rate_limit.used_count),
         ("x-ratelimit-reset", reset),
     ] {
         headers.insert(HeaderName::from_static(name), value.into());
@@ -100,8 +110,8 @@ fn add_allowance(headers: &mut HeaderMap, emulator: &Emulator, allowance: Allowa
     headers.insert(HeaderName::from_static("x-ratelimit-resource"), core);
 }
 
-/// Gives the answer to a GET its ETag, and answers 304 to whoever has that one already.
-async fn conditional(
+/// Adds an ETag to the response to a GET, or replaces it by 304 if the client has that ETag.
+async fn with_etag(
     response: ServiceResponse<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let is_tagged =
@@ -116,7 +126,7 @@ async fn conditional(
     let (response, body) = response.into_parts();
     let body = body::to_bytes(body).await.map_err(Into::into)?;
     let etag = etag(&body);
-    if has_already(request.headers(), &etag) {
+    if client_has(request.headers(), &etag) {
         let response = HttpResponse::NotModified()
             .insert_header((ETAG, etag))
             .finish();
@@ -132,18 +142,18 @@ async fn conditional(
     Ok(ServiceResponse::new(request, response))
 }
 
-/// A weak tag made from the body alone, as GitHub's are.
+/// A weak ETag that depends only on the body, as at GitHub.
 fn etag(body: &Bytes) -> HeaderValue {
     let digest = ring::digest::digest(&ring::digest::SHA256, body);
     let hex: String = digest.as_ref()[..16]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    HeaderValue::try_from(format!("W/\"{hex}\"")).expect("hex in quotes can stand in a header")
+    HeaderValue::try_from(format!("W/\"{hex}\"")).expect("quoted hex digits are a valid header")
 }
 
-fn has_already(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    // Weak comparison (RFC 9110, section 8.8.3.2): the mark of weakness does not count.
+fn client_has(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    // Weak comparison (RFC 9110, section 8.8.3.2), which ignores the prefix.
     let strip = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let ours = etag.to_str().map(strip).unwrap_or_default();
     headers
@@ -158,23 +168,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_from_both_schemes_in_any_case() {
-        for (value, token) in [
-            ("Bearer abc", Some("abc")),
-            ("bearer abc", Some("abc")),
-            ("token abc", Some("abc")),
-            ("Basic abc", None),
-            ("abc", None),
-            ("", None),
-        ] {
-            assert_eq!(bearer(&HeaderValue::from_static(value)), token, "{value}");
-        }
-    }
-
-    #[test]
-    fn a_tag_is_known_among_several_weak_or_not() {
+    fn an_etag_matches_one_of_several_weak_or_strong_etags() {
         let etag = HeaderValue::from_static("W/\"a\"");
-        for (value, known) in [
+        for (value, matches) in [
             ("W/\"a\"", true),
             ("\"a\"", true),
             ("\"b\", W/\"a\"", true),
@@ -183,13 +179,13 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static(value));
-            assert_eq!(has_already(&headers, &etag), known, "{value}");
+            assert_eq!(client_has(&headers, &etag), matches, "{value}");
         }
-        assert!(!has_already(&HeaderMap::new(), &etag));
+        assert!(!client_has(&HeaderMap::new(), &etag));
     }
 
     #[test]
-    fn bodies_that_differ_have_tags_that_differ() {
+    fn different_bodies_have_different_etags() {
         let tag = |text: &'static str| etag(&Bytes::from_static(text.as_bytes()));
         assert_eq!(tag("a"), tag("a"));
         assert_ne!(tag("a"), tag("b"));

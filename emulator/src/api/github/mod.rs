@@ -1,4 +1,11 @@
-//! GitHub's paths, and what stands in front of all of them.
+//! GitHub's REST API.
+
+mod apps;
+mod artifacts;
+mod middleware;
+mod paging;
+mod runners;
+mod runs;
 
 use actix_web::{
     HttpResponse,
@@ -7,20 +14,22 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{ApiError, access, apps, artifacts, request::Caller, runners, runs};
+use super::ApiError;
 use crate::Emulator;
+pub(super) use artifacts::artifact_json;
+use middleware::{Caller, github_middleware};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     let organisation = web::scope("/orgs/{org}")
-        .wrap(from_fn(access::github))
+        .wrap(from_fn(github_middleware))
         .configure(runners::routes);
     let repository = web::scope("/repos/{owner}/{repo}")
-        .wrap(from_fn(access::github))
+        .wrap(from_fn(github_middleware))
         .configure(runners::routes)
         .configure(artifacts::routes)
         .configure(runs::routes);
     let rate_limit = web::resource("/rate_limit")
-        .wrap(from_fn(access::github))
+        .wrap(from_fn(github_middleware))
         .route(web::get().to(rate_limit));
     config
         .service(organisation)
@@ -35,14 +44,14 @@ async fn not_found() -> Result<HttpResponse, ApiError> {
     Err(ApiError::NOT_FOUND)
 }
 
-/// Asking how much is left costs nothing, as at GitHub.
+/// Does not count against the rate limit, as at GitHub.
 async fn rate_limit(emulator: Data<Emulator>, caller: Caller) -> HttpResponse {
-    let allowance = emulator.model(|model, now| model.allowance(now, caller.0));
+    let rate_limit = emulator.model(|model, now| model.rate_limit(now, caller.0));
     let core = json!({
-        "limit": allowance.limit,
-        "used": allowance.used_count,
-        "remaining": allowance.remaining_count(),
-        "reset": emulator.faults().shown(allowance.reset_at).as_seconds(),
+        "limit": rate_limit.limit,
+        "used": rate_limit.used_count,
+        "remaining": rate_limit.remaining_count(),
+        "reset": emulator.faults().with_clock_skew(rate_limit.reset_at).as_seconds(),
     });
     HttpResponse::Ok().json(json!({
         "resources": { "core": core, "search": core },
