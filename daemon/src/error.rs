@@ -11,7 +11,7 @@ use actix_web::{
         header::{RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
-use github::artifact_auth::ProofError;
+use github::artifact_auth::VerifyError;
 use serde_json::{Map, Value, json};
 pub use shared::error::Code;
 
@@ -68,17 +68,19 @@ impl From<InvalidValue> for ApiError {
     }
 }
 
-impl From<ProofError> for ApiError {
-    fn from(error: ProofError) -> Self {
+impl From<VerifyError> for ApiError {
+    fn from(error: VerifyError) -> Self {
         let retry_after = error.retry_after().unwrap_or(CHECK_RETRY);
         match error {
-            ProofError::Refused(refusal) => Self::new(Code::NotAuthorised, refusal.to_string()),
-            ProofError::Busy => Self::new(
+            VerifyError::Rejected(rejection) => {
+                Self::new(Code::NotAuthorised, rejection.to_string())
+            }
+            VerifyError::Busy => Self::new(
                 Code::NotReady,
                 "too many requests are being checked against GitHub; ask again",
             )
             .retry_after(CHECK_RETRY.as_secs()),
-            ProofError::Unavailable(_) => Self::new(
+            VerifyError::Unavailable(_) => Self::new(
                 Code::NotReady,
                 "GitHub could not be asked whether this run may have a runner; ask again",
             )

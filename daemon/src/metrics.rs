@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use github::GithubStanding;
+use github::ApiStatus;
 use shared::clock::Timestamp;
 
 /// What this is, for whoever reads it.
@@ -62,8 +62,8 @@ impl Metrics {
     }
 
     /// How we stand with GitHub.
-    pub fn github(&mut self, standing: &GithubStanding, now: Timestamp) {
-        let asks_as = vec![("asks_as", standing.asks_as.clone())];
+    pub fn github(&mut self, standing: &ApiStatus, now: Timestamp) {
+        let asks_as = vec![("asks_as", standing.authenticated_with.clone())];
         self.gauges(
             "github_credential",
             "1 for what GitHub is asked as",
@@ -89,13 +89,13 @@ impl Metrics {
                 all,
             );
         }
-        if let Some(expires_at) = standing.expires_at {
+        if let Some(expires_at) = standing.token_expires_at {
             let seconds = expires_at.since(now).as_secs() as f64;
             let help = "Time until the token ends, by GitHub's clock; an App's is renewed";
             self.gauge("github_token_seconds", help, seconds);
         }
         let answers = Family::<Labels, Counter>::default();
-        for (status, count) in &standing.answers {
+        for (status, count) in &standing.responses {
             let labels = vec![("status", status.to_string())];
             answers.get_or_create(&labels).inc_by(*count);
         }
@@ -104,12 +104,12 @@ impl Metrics {
         self.counter(
             "github_unanswered",
             "Requests to GitHub without an answer",
-            standing.unanswered_count,
+            standing.failed_request_count,
         );
         self.counter(
             "github_held_back",
             "Requests that were not sent because little was left of the limit",
-            standing.held_back_count,
+            standing.deferred_request_count,
         );
     }
 
@@ -160,20 +160,20 @@ mod tests {
 
     #[test]
     fn how_we_stand_with_github_is_among_them() {
-        let standing = GithubStanding {
-            asks_as: "a token".into(),
-            is_renewed: false,
+        let standing = ApiStatus {
+            authenticated_with: "a token".into(),
+            renews_automatically: false,
             permissions: BTreeMap::from([("administration".into(), "write".into())]),
-            expires_at: Some(Timestamp::from_seconds(1060)),
+            token_expires_at: Some(Timestamp::from_seconds(1060)),
             rate_limit: Some(RateLimit {
                 limit: 5000,
                 remaining: 4990,
                 reset_at: Timestamp::from_seconds(2000),
                 resource: "core".into(),
             }),
-            answers: BTreeMap::from([(200, 9), (304, 40)]),
-            unanswered_count: 2,
-            held_back_count: 1,
+            responses: BTreeMap::from([(200, 9), (304, 40)]),
+            failed_request_count: 2,
+            deferred_request_count: 1,
         };
         let mut metrics = Metrics::of("monitor");
         metrics.github(&standing, Timestamp::from_seconds(1000));

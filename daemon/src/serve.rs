@@ -160,7 +160,7 @@ mod tests {
     use actix_web::HttpResponse;
 
     use super::*;
-    use http_client::{Call, Client, Method, install_tls};
+    use http_client::{Client, Method, Request, install_tls};
 
     fn listener() -> (Vec<TcpListener>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -189,7 +189,7 @@ mod tests {
         let stop = async move { arrival.recv().await.unwrap() };
         let daemon = actix_web::rt::spawn(serve(listeners, routes, drain, Vec::new(), stop));
         let answer = Client::new()
-            .call(Call::new(Method::GET, &url))
+            .send(Request::new(Method::GET, &url))
             .await
             .unwrap();
         assert_eq!(answer.text().unwrap(), "last word");

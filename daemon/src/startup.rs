@@ -17,7 +17,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
-use github::{AppKeyError, Credential, CredentialError};
+use github::{AppKeyError, Credentials, CredentialsError};
 use shared::settings::{Environment, Settings, SettingsError};
 
 /// Which of the two daemons this process is.
@@ -134,11 +134,11 @@ pub enum Stop {
     },
 }
 
-impl From<CredentialError> for Stop {
-    fn from(error: CredentialError) -> Self {
+impl From<CredentialsError> for Stop {
+    fn from(error: CredentialsError) -> Self {
         match error {
-            CredentialError::Key(error) => Self::AppKey(error),
-            CredentialError::Settings(error) => Self::Settings(error),
+            CredentialsError::Key(error) => Self::AppKey(error),
+            CredentialsError::Settings(error) => Self::Settings(error),
         }
     }
 }
@@ -268,11 +268,11 @@ impl Daemon {
     fn port(self, settings: &Settings) -> Result<u16, Stop> {
         match self {
             Self::Monitor => {
-                Credential::required(settings)?;
+                Credentials::required(settings)?;
                 Ok(settings.network.port)
             }
             Self::Queue => {
-                Credential::of(settings)?;
+                Credentials::of(settings)?;
                 Ok(settings.require_queue()?.port)
             }
         }

@@ -5,10 +5,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use github::artifact_auth::{check_artifact, check_statement, Claim};
+use github::artifact_auth::{check_artifact, check_content, UnverifiedIdentity};
 use shared::values::RunId;
 
-static CLAIM: LazyLock<Claim> = LazyLock::new(|| Claim {
+static CLAIM: LazyLock<UnverifiedIdentity> = LazyLock::new(|| UnverifiedIdentity {
     unique_id: "job".parse().expect("this is a unique_id"),
     qualified_repo: "a/b".parse().expect("this is a repository"),
     run_id: RunId(1),
@@ -17,7 +17,7 @@ static CLAIM: LazyLock<Claim> = LazyLock::new(|| Claim {
 fuzz_target!(|data: &[u8]| {
     let _ = check_artifact(data, &CLAIM);
     if let Ok(text) = std::str::from_utf8(data)
-        && let Ok(proof) = check_statement(text, &CLAIM)
+        && let Ok(proof) = check_content(text, &CLAIM)
     {
         assert_eq!(proof.unique_id, CLAIM.unique_id);
     }

@@ -1,7 +1,7 @@
-//! The key of a GitHub App, and the tickets of a few minutes that it signs: with one of them GitHub
-//! gives out an installation token, which everything else is asked with.
+//! The key of a GitHub App, and the short-lived JWTs that it signs. GitHub exchanges a JWT for an
+//! installation token, with which all other requests are authenticated.
 //!
-//! Owns the form of that ticket, a JSON Web Token (RFC 7519) with RS256. Sends nothing.
+//! Responsible for the claims of the JWT. Sends nothing.
 //! Source: GitHub's documentation, "Generating a JSON Web Token (JWT) for a GitHub App".
 
 use std::{
@@ -10,37 +10,34 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{
-    rand::SystemRandom,
-    rsa::KeyPair,
-    signature::{KeyPair as _, RSA_PKCS1_SHA256},
-};
+use jwt::{Algorithm, EncodingKey, Header};
+use ring::{rsa::KeyPair, signature::KeyPair as _};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
-use serde_json::json;
+use serde::Serialize;
 
 use shared::{clock::Timestamp, secret::Secret};
 
-/// How long before now a ticket says it was made: clocks differ.
+/// How far a JWT is dated back, because clocks differ.
 const BACKDATED: Duration = Duration::from_secs(60);
-/// How long after now it is valid. GitHub takes ten minutes at most, by its own clock.
+/// How long a JWT is valid. GitHub accepts at most ten minutes, by its own clock.
 const VALID: Duration = Duration::from_secs(8 * 60);
-/// The largest key file that is read, in bytes; a key of 4096 bits has 3,300.
+/// The largest key file that is read, in bytes; one of a 4096-bit key has 3,300.
 const FILE_MAX: u64 = 64 * 1024;
 
-/// The key of one App, for one of its installations. Never shown.
+/// The private key of a GitHub App, for one of its installations. `Debug` does not show it.
 pub struct AppKey {
     app_id: u64,
     installation_id: u64,
-    key: KeyPair,
+    key: EncodingKey,
+    public_key: Vec<u8>,
 }
 
 impl AppKey {
-    /// Reads the file that GitHub lets one download, a PEM with a PKCS#1 key, or one converted to
+    /// Reads the key file that GitHub generates, a PEM with a PKCS#1 key, or one converted to
     /// PKCS#8.
     ///
     /// # Errors
-    /// When the file cannot be read, or holds no RSA key.
+    /// When the file cannot be read, or does not contain an RSA key.
     pub fn load(app_id: u64, installation_id: u64, file: &Path) -> Result<Self, AppKeyError> {
         let error = |problem| AppKeyError {
             file: file.to_owned(),
@@ -51,57 +48,57 @@ impl AppKey {
             return Err(error(Problem::NoKey));
         }
         let pem = fs::read(file).map_err(|cause| error(Problem::Unreadable(cause)))?;
-        let key = match PrivateKeyDer::from_pem_slice(&pem) {
-            Ok(PrivateKeyDer::Pkcs1(der)) => KeyPair::from_der(der.secret_pkcs1_der()),
-            Ok(PrivateKeyDer::Pkcs8(der)) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| error(Problem::NoKey))?;
+        let pair = match &der {
+            PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
+            PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
             _ => return Err(error(Problem::NoKey)),
         };
+        let pair = pair.map_err(|cause| error(Problem::Rejected(cause.to_string())))?;
         Ok(Self {
             app_id,
             installation_id,
-            key: key.map_err(|cause| error(Problem::Rejected(cause.to_string())))?,
+            key: EncodingKey::from_rsa_der(der.secret_der()),
+            public_key: pair.public_key().as_ref().to_vec(),
         })
     }
 
-    /// Which App it is.
+    /// The id of the App.
     pub fn app_id(&self) -> u64 {
         self.app_id
     }
 
-    /// Which of its installations is meant.
+    /// The id of the installation.
     pub fn installation_id(&self) -> u64 {
         self.installation_id
     }
 
-    /// What others check its signatures with: an RSA public key, DER, as in PKCS#1.
+    /// The public key, with which JWTs are verified: DER in the form of PKCS#1.
     pub fn public_key(&self) -> &[u8] {
-        self.key.public_key().as_ref()
+        &self.public_key
     }
 
-    /// A ticket for the next minutes. `now` is by GitHub's clock, as far as that is known.
+    /// A JWT for the next minutes. `now` is by GitHub's clock, as far as it is known.
     pub(super) fn sign(&self, now: Timestamp) -> Secret {
-        let payload = json!({
-            "iat": (now - BACKDATED).as_seconds(),
-            "exp": (now + VALID).as_seconds(),
-            "iss": self.app_id.to_string(),
-        });
-        let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
-        let signed = format!(
-            "{}.{}",
-            encode(br#"{"alg":"RS256","typ":"JWT"}"#),
-            encode(payload.to_string().as_bytes())
-        );
-        let mut signature = vec![0; self.key.public().modulus_len()];
-        self.key
-            .sign(
-                &RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                signed.as_bytes(),
-                &mut signature,
-            )
-            .expect("the buffer is as long as the modulus");
-        Secret::new(format!("{signed}.{}", encode(&signature)))
+        let claims = Claims {
+            iat: (now - BACKDATED).as_seconds(),
+            exp: (now + VALID).as_seconds(),
+            iss: self.app_id.to_string(),
+        };
+        let jwt = jwt::encode(&Header::new(Algorithm::RS256), &claims, &self.key);
+        Secret::new(jwt.expect("the key was accepted when it was loaded"))
     }
+}
+
+/// The claims that GitHub requires.
+#[derive(Serialize)]
+struct Claims {
+    /// When the JWT was issued, in seconds since the Unix epoch.
+    iat: u64,
+    /// When it expires.
+    exp: u64,
+    /// The issuer: the id of the App.
+    iss: String,
 }
 
 impl std::fmt::Debug for AppKey {
@@ -110,7 +107,7 @@ impl std::fmt::Debug for AppKey {
     }
 }
 
-/// Why there is no key.
+/// Why the key of an App cannot be used. The text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
 #[error("use the key of the GitHub App in {}: {problem}", file.display())]
 pub struct AppKeyError {
@@ -123,44 +120,36 @@ enum Problem {
     #[error("{0}")]
     Unreadable(io::Error),
     #[error(
-        "it is not a PEM file with a private key; give the .pem file that GitHub made for the App"
+        "it is not a PEM file with a private key; use the .pem file that GitHub generated for the App"
     )]
     NoKey,
-    #[error("its key cannot be used ({0}); give the .pem file that GitHub made for the App")]
+    #[error("the key cannot be used ({0}); use the .pem file that GitHub generated for the App")]
     Rejected(String),
 }
 
 #[cfg(test)]
 mod tests {
-    use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-    use serde_json::Value;
+    use jwt::DecodingKey;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    /// Where the keys of these tests are: made for them, and known to no GitHub.
+    /// A key that was generated for these tests.
     fn key_file(name: &str) -> PathBuf {
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/keys");
         keys.join(name)
     }
 
     #[test]
-    fn a_ticket_is_signed_by_a_key_of_either_form() {
+    fn a_jwt_is_signed_by_a_key_of_either_form() {
         let now = Timestamp::from_seconds(1_000_000);
         for file in ["pkcs1.pem", "pkcs8.pem"] {
             let key = AppKey::load(7, 9, &key_file(file)).unwrap();
-            let ticket = key.sign(now);
-            let (signed, signature) = ticket.expose().rsplit_once('.').unwrap();
-            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-            UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key())
-                .verify(signed.as_bytes(), &signature)
-                .unwrap();
-            let parts: Vec<Value> = signed
-                .split('.')
-                .map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
-                .collect();
-            assert_eq!(parts[0], json!({"alg": "RS256", "typ": "JWT"}));
+            let public = DecodingKey::from_rsa_der(key.public_key());
+            let validation = jwt::signature_only(Algorithm::RS256);
+            let claims: Value = jwt::decode(key.sign(now).expose(), &public, &validation).unwrap();
             assert_eq!(
-                parts[1],
+                claims,
                 json!({"iat": 999_940, "exp": 1_000_480, "iss": "7"})
             );
             assert_eq!(format!("{key:?}"), "AppKey(app 7)");

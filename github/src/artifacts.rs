@@ -1,7 +1,7 @@
-//! Artifacts of workflow runs: finding one by its name, and fetching it.
+//! Requests for artifacts of workflow runs: find by name, download.
 //!
-//! Owns the check that what was fetched is what GitHub described. Never sends the token to the
-//! place where artifacts are stored, and never fetches one over an open line.
+//! Responsible for checking that a download is what GitHub described. Never sends the token to the
+//! artifact store, and never downloads without TLS.
 
 use actix_web::web::Bytes;
 use percent_encoding::utf8_percent_encode;
@@ -10,44 +10,45 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Github, GithubError,
-    budget::Purpose,
     client::{PER_PAGE, UNRESERVED, body},
+    priority::Priority,
 };
-use http_client::{Call, Method, Retry, StatusCode, timestamp};
+use http_client::{Method, Request, Retry, StatusCode, timestamp};
 use shared::{
     clock::Timestamp,
     values::{QualifiedRepo, RunId},
 };
 
-/// The most pages of artifacts that are read. GitHub is asked for one name only, so there is
-/// more than one page only where it does not go by that.
+/// The most pages of artifacts that are read. The request contains a name, so there is more than
+/// one page only where GitHub ignores it.
 const PAGES_MAX: usize = 10;
 
 /// An artifact as GitHub describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Artifact {
-    /// GitHub's id of it.
+    /// GitHub's id of the artifact.
     pub id: u64,
-    /// The name its uploader chose.
+    /// The name that the uploader chose.
     pub name: String,
     /// Length of the zip, in bytes.
     pub size_in_bytes: Option<u64>,
-    /// Digest of the zip, `sha256:<hex>`. Not known for artifacts uploaded in the older way.
+    /// Digest of the zip, `sha256:<hex>`. `None` for artifacts of older versions of the upload
+    /// action.
     pub digest: Option<String>,
     /// When it was uploaded, by GitHub's clock.
     #[serde(default, deserialize_with = "moment")]
     pub created_at: Option<Timestamp>,
-    /// Whether its content is gone.
+    /// Whether the content has been deleted.
     #[serde(default)]
     pub expired: bool,
 }
 
-/// The artifacts of one name in one run. There are several if its job ran several times.
+/// The artifacts of one name in one run. There are several if the job was repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedArtifacts {
     /// The artifacts, in GitHub's order.
     pub artifacts: Vec<Artifact>,
-    /// When GitHub said so, by GitHub's clock, to the second.
+    /// When GitHub listed them, by its clock, to the second.
     pub listed_at: Timestamp,
 }
 
@@ -57,8 +58,8 @@ struct ArtifactsPage {
     artifacts: Vec<Artifact>,
 }
 
-/// A moment such as `2020-01-10T14:59:22Z`. One that cannot be read is not known: it must not
-/// make the other artifacts of the page unreadable.
+/// Reads a time such as `2020-01-10T14:59:22Z`. An invalid one becomes `None`: it must not make the
+/// other artifacts of the page unreadable.
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     let time = text.and_then(|text| humantime::parse_rfc3339(&text).ok());
@@ -66,20 +67,22 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp
 }
 
 impl Github {
-    /// Finds the artifacts of a run that are named exactly `name`. A run or repository that is
-    /// not there, or that the token may not see, is an error of status 404.
+    /// Finds the artifacts of a run with exactly the name `name`.
+    ///
+    /// # Errors
+    /// With status 404 when there is no such run or repository, or the token has no access to it.
     pub async fn list_run_artifacts(
         &self,
         repo: &QualifiedRepo,
         run_id: RunId,
         name: &str,
     ) -> Result<NamedArtifacts, GithubError> {
-        let attempt = format!("list artifacts of run {run_id}");
+        let operation = format!("list artifacts of run {run_id}");
         let unexpected = |what| GithubError::Unexpected {
-            attempt: attempt.clone(),
+            operation: operation.clone(),
             what,
         };
-        self.afford(&attempt, Purpose::Proof)?;
+        self.admit(&operation, Priority::Authentication)?;
         let in_query = utf8_percent_encode(name, UNRESERVED);
         let mut named = Vec::new();
         let mut read_count = 0;
@@ -88,55 +91,62 @@ impl Github {
                 "/repos/{repo}/actions/runs/{run_id}/artifacts\
                  ?name={in_query}&per_page={PER_PAGE}&page={number}"
             ));
-            let call = self.call(Method::GET, &url);
-            let answer = self.ask_for(&attempt, call, &[StatusCode::OK]).await?;
-            let page: ArtifactsPage = body(&attempt, &answer)?;
+            let request = self.request(Method::GET, &url);
+            let response = self
+                .send_with_retries(&operation, request, &[StatusCode::OK])
+                .await?;
+            let page: ArtifactsPage = body(&operation, &response)?;
             read_count += page.artifacts.len();
             let is_end = page.artifacts.is_empty() || read_count >= page.total_count;
             let page = page.artifacts.into_iter();
             named.extend(page.filter(|artifact| artifact.name == name));
             if is_end {
-                let listed_at = answer.date();
+                let listed_at = response.date();
                 return Ok(NamedArtifacts {
                     artifacts: named,
-                    listed_at: listed_at.ok_or_else(|| unexpected("the answer has no date"))?,
+                    listed_at: listed_at.ok_or_else(|| unexpected("the response has no date"))?,
                 });
             }
         }
-        Err(unexpected("the list does not end"))
+        Err(unexpected("the list has too many pages"))
     }
 
-    /// Fetches the zip of an artifact, of `bytes_max` bytes at most.
+    /// Downloads the zip of an artifact, of at most `bytes_max` bytes.
     pub async fn download_artifact(
         &self,
         repo: &QualifiedRepo,
         artifact: &Artifact,
         bytes_max: usize,
     ) -> Result<Bytes, GithubError> {
-        let attempt = format!("download artifact {}", artifact.id);
+        let operation = format!("download artifact {}", artifact.id);
         let unexpected = |what| GithubError::Unexpected {
-            attempt: attempt.clone(),
+            operation: operation.clone(),
             what,
         };
         if artifact.size_in_bytes > Some(bytes_max as u64) {
-            return Err(GithubError::TooLarge { attempt, bytes_max });
+            return Err(GithubError::TooLarge {
+                operation,
+                bytes_max,
+            });
         }
         let id = artifact.id;
         let url = self.api_url(&format!("/repos/{repo}/actions/artifacts/{id}/zip"));
-        let call = self.call(Method::GET, &url);
-        let answer = self.ask_for(&attempt, call, &[StatusCode::FOUND]).await?;
-        let location = answer.header("location");
-        let location = location.ok_or_else(|| unexpected("the answer does not say where"))?;
-        if !self.may_fetch_from(location) {
-            return Err(unexpected("it is stored where the line is open"));
+        let request = self.request(Method::GET, &url);
+        let response = self
+            .send_with_retries(&operation, request, &[StatusCode::FOUND])
+            .await?;
+        let location = response.header("location");
+        let location = location.ok_or_else(|| unexpected("the response contains no location"))?;
+        if !self.may_download_from(location) {
+            return Err(unexpected("its location is not an https URL"));
         }
-        let zip = self.fetch(&attempt, location, bytes_max).await?;
+        let zip = self.download(&operation, location, bytes_max).await?;
         check(artifact, &zip).map_err(unexpected)?;
         Ok(zip)
     }
 
-    /// Plain HTTP is for tests and demos, in which GitHub itself is reached by it.
-    fn may_fetch_from(&self, location: &str) -> bool {
+    /// Without TLS only if the API itself is used without it: in tests and demos.
+    fn may_download_from(&self, location: &str) -> bool {
         let is_https = |url: &str| {
             let scheme = url.as_bytes().get(.."https://".len());
             scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https://"))
@@ -144,36 +154,37 @@ impl Github {
         is_https(location) || !is_https(&self.api_url(""))
     }
 
-    /// Fetches from the store: another host, which gets neither our token nor GitHub's headers.
-    async fn fetch(
+    /// Downloads from the artifact store: another host, which gets neither our token nor GitHub's
+    /// headers.
+    async fn download(
         &self,
-        attempt: &str,
+        operation: &str,
         location: &str,
         bytes_max: usize,
     ) -> Result<Bytes, GithubError> {
-        let call = Call {
+        let request = Request {
             body_max: bytes_max,
             retry: Retry::Once,
-            ..Call::new(Method::GET, location)
+            ..Request::new(Method::GET, location)
         };
-        let fetched = self.client.call(call).await;
-        let answer = fetched.map_err(|cause| GithubError::of_call(attempt, cause))?;
-        if answer.status == StatusCode::OK {
-            Ok(answer.body)
+        let fetched = self.client.send(request).await;
+        let response = fetched.map_err(|cause| GithubError::of_request(operation, cause))?;
+        if response.status == StatusCode::OK {
+            Ok(response.body)
         } else {
-            // It was not shown our token, so it cannot repeat it.
-            Err(GithubError::of_answer(attempt, &answer, None))
+            // The store did not get our token, so its message cannot contain it.
+            Err(GithubError::of_response(operation, &response, None))
         }
     }
 }
 
-/// Whether `zip` is the artifact, as far as GitHub described it.
+/// Compares the length and digest of `zip` with those that GitHub reported.
 fn check(artifact: &Artifact, zip: &[u8]) -> Result<(), &'static str> {
     if artifact
         .size_in_bytes
         .is_some_and(|size| size != zip.len() as u64)
     {
-        return Err("its length is not what github said");
+        return Err("its length differs from the one that GitHub reported");
     }
     let Some(expected) = artifact.digest.as_deref() else {
         return Ok(());
@@ -185,20 +196,20 @@ fn check(artifact: &Artifact, zip: &[u8]) -> Result<(), &'static str> {
         .collect();
     match expected.strip_prefix("sha256:") {
         Some(expected) if expected.eq_ignore_ascii_case(&hex) => Ok(()),
-        Some(_) => Err("its digest is not what github said"),
-        // A digest of another kind cannot be checked; the length was.
+        Some(_) => Err("its digest differs from the one that GitHub reported"),
+        // An unknown kind of digest cannot be checked; the length has been.
         None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::GithubSettings, *};
+    use super::{super::GithubConfig, *};
     use http_client::Client;
     use shared::secret::Secret;
 
     #[test]
-    fn an_open_line_is_used_only_where_github_itself_is_reached_by_one() {
+    fn artifacts_are_downloaded_without_tls_only_if_the_api_is_used_without_it() {
         let secure = "https://store/blob";
         for (api_url, location, expected) in [
             ("https://api.github.com", secure, true),
@@ -210,15 +221,15 @@ mod tests {
             ("http://127.0.0.1:1", "http://store/blob", true),
             ("http://127.0.0.1:1", secure, true),
         ] {
-            let settings = GithubSettings {
+            let config = GithubConfig {
                 api_url: api_url.into(),
                 scope_path: String::new(),
-                credential: Secret::new("").into(),
-                patience: std::time::Duration::ZERO,
+                credentials: Secret::new("").into(),
+                retry_timeout: std::time::Duration::ZERO,
             };
-            let github = Github::new(Client::new(), settings);
-            let said = github.may_fetch_from(location);
-            assert_eq!(said, expected, "{api_url} {location}");
+            let github = Github::new(Client::new(), config);
+            let allowed = github.may_download_from(location);
+            assert_eq!(allowed, expected, "{api_url} {location}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! How a question is put to GitHub: address, headers, token, limits.
+//! How a request is sent to GitHub: URL, headers, token, limits.
 //!
-//! Owns the one place through which all of them go. Never sends the token anywhere but to the
-//! API's own address.
+//! Responsible for the one path that all requests take. Never sends the token to another host than
+//! the API's.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,106 +13,103 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{
-    Credential, GithubBoard, GithubError,
-    budget::{ClaimPace, Purpose},
-    credential::Renewals,
+    ApiStatusCell, Credentials, GithubError,
+    credentials::Renewals,
+    priority::{AuthenticationRate, Priority},
     runner_list::Pages,
 };
-use http_client::{Answer, Call, Client, Method, Retry, RetryBudget, StatusCode};
+use http_client::{Client, Method, Request, Response, Retry, RetryBudget, StatusCode};
 use shared::{
     clock::{Clock, Timestamp},
     secret::Secret,
 };
 
-/// How long one question may take, and how long it is put again for somebody who waits.
+/// How long one request may take, and how long one is retried while a client waits.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// The first pause before a question is put again; GitHub's label calls fail one moment and work
-/// the next.
+/// The first pause before a retry is short: GitHub's label requests fail one moment and work the
+/// next.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Longest answer that is read, in bytes; a full page of runners has some 100 kB.
+/// Longest response that is read, in bytes; a full page of runners has about 100 kB.
 const BODY_MAX: usize = 4 << 20;
-/// The most entries that GitHub puts on one page.
+/// The largest page that GitHub offers, in entries.
 pub(super) const PER_PAGE: usize = 100;
-/// What stands for itself in a path or query (RFC 3986, section 2.3).
+/// All characters but those that are never escaped in a URL (RFC 3986, section 2.3).
 pub(super) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Where GitHub is, and as whom it is asked.
+/// Configuration of a [`Github`] client.
 #[derive(Clone, Debug)]
-pub struct GithubSettings {
-    /// Base address of the API, such as `https://api.github.com`.
+pub struct GithubConfig {
+    /// Base URL of the API, such as `https://api.github.com`.
     pub api_url: String,
-    /// Where the runners belong: `/orgs/<owner>` or `/repos/<owner>/<repo>`.
+    /// Where runners are registered: `/orgs/<owner>` or `/repos/<owner>/<repo>`.
     pub scope_path: String,
-    /// Something with the right to manage runners there.
-    pub credential: Credential,
-    /// How long to go on asking on behalf of somebody who waits for the outcome.
-    pub patience: Duration,
+    /// Credentials with the right to manage runners there.
+    pub credentials: Credentials,
+    /// How long requests for which a client waits are retried.
+    pub retry_timeout: Duration,
 }
 
-impl GithubSettings {
-    /// What the settings of a daemon say.
-    pub fn of(settings: &shared::settings::GithubSettings, credential: Credential) -> Self {
+impl GithubConfig {
+    /// The configuration that follows from the settings of a daemon.
+    pub fn of(settings: &shared::settings::GithubSettings, credentials: Credentials) -> Self {
         Self {
             api_url: settings.github_api_url.to_string(),
             scope_path: settings.github_api_scope.to_string(),
-            credential,
-            patience: TIMEOUT,
+            credentials,
+            retry_timeout: TIMEOUT,
         }
     }
 }
 
-/// GitHub, as far as it concerns us. Not `Send`: make it where it is used, as its client.
+/// Client for GitHub's API. Not `Send`: create it in the thread that uses it.
 pub struct Github {
     pub(super) client: Client,
-    pub(super) settings: GithubSettings,
+    pub(super) config: GithubConfig,
     pub(super) seen_pages: RefCell<Pages>,
-    /// The token in use, where we are an App.
+    /// The installation token, if the credentials are an App's.
     pub(super) renewals: tokio::sync::Mutex<Renewals>,
-    pub(super) board: GithubBoard,
+    pub(super) api_status: ApiStatusCell,
     clock: Clock,
-    /// GitHub's time and ours at the same moment, as of the last answer.
+    /// GitHub's time and ours at the last response.
     clocks: Cell<Option<(Timestamp, Timestamp)>>,
-    /// When all runners were last asked for, by GitHub's clock.
-    looked_at: Cell<Option<Timestamp>>,
-    claim_pace: RefCell<ClaimPace>,
+    /// When the runners were last listed, by GitHub's clock.
+    listed_at: Cell<Option<Timestamp>>,
+    authentication_rate: RefCell<AuthenticationRate>,
 }
 
 impl Github {
-    /// Asks nothing yet.
-    pub fn new(client: Client, settings: GithubSettings) -> Self {
-        let api_url = settings.api_url.trim_end_matches('/').to_owned();
+    /// A client that has not sent anything yet.
+    pub fn new(client: Client, config: GithubConfig) -> Self {
+        let api_url = config.api_url.trim_end_matches('/').to_owned();
         Self {
             client,
-            board: GithubBoard::new(&settings.credential),
-            settings: GithubSettings {
-                api_url,
-                ..settings
-            },
+            api_status: ApiStatusCell::new(&config.credentials),
+            config: GithubConfig { api_url, ..config },
             seen_pages: RefCell::new(Pages::new()),
             renewals: tokio::sync::Mutex::default(),
             clock: Clock::start(),
             clocks: Cell::new(None),
-            looked_at: Cell::new(None),
-            claim_pace: RefCell::default(),
+            listed_at: Cell::new(None),
+            authentication_rate: RefCell::default(),
         }
     }
 
-    /// The same, keeping `board` up to date: for several that ask as the same.
-    pub fn with_board(self, board: &GithubBoard) -> Self {
-        let board = board.clone();
-        Self { board, ..self }
+    /// Makes several clients with the same credentials update one `api_status`.
+    pub fn with_api_status(self, api_status: &ApiStatusCell) -> Self {
+        let api_status = api_status.clone();
+        Self { api_status, ..self }
     }
 
-    /// How we stand with GitHub, kept up to date.
-    pub fn board(&self) -> &GithubBoard {
-        &self.board
+    /// The status that this client updates.
+    pub fn api_status(&self) -> &ApiStatusCell {
+        &self.api_status
     }
 
-    /// The time at GitHub, or ours as long as GitHub has not told any.
+    /// GitHub's time, or ours before GitHub's first response.
     pub(super) fn now_at_github(&self) -> Timestamp {
         let now = self.clock.now();
         match self.clocks.get() {
@@ -121,122 +118,127 @@ impl Github {
         }
     }
 
-    /// The address of something in the API.
+    /// The URL of `path` in the API.
     pub(super) fn api_url(&self, path: &str) -> String {
-        format!("{}{path}", self.settings.api_url)
+        format!("{}{path}", self.config.api_url)
     }
 
-    /// The address of something that belongs to the scope of our runners.
+    /// The URL of `path` below the organisation or repository of the runners.
     pub(super) fn scope_url(&self, path: &str) -> String {
-        self.api_url(&format!("{}{path}", self.settings.scope_path))
+        self.api_url(&format!("{}{path}", self.config.scope_path))
     }
 
-    /// A question with all that GitHub wants to see on it, but for the token. Asked a second time
-    /// if a connection breaks, unless that would do more than asking once.
-    pub(super) fn call<'a>(&self, method: Method, url: &'a str) -> Call<'a> {
-        Call {
+    /// A request with all headers that GitHub expects, but without the token. It is retried once if
+    /// the connection breaks, so it has to be idempotent unless `retry` is changed.
+    pub(super) fn request<'a>(&self, method: Method, url: &'a str) -> Request<'a> {
+        Request {
             timeout: TIMEOUT,
             body_max: BODY_MAX,
             retry: Retry::Once,
-            ..Call::new(method, url)
+            ..Request::new(method, url)
                 .header("accept", "application/vnd.github+json")
                 .header("x-github-api-version", "2022-11-28")
         }
     }
 
-    /// Refuses what has to wait, so that enough is left of GitHub's limits for what cannot.
-    pub(super) fn afford(&self, attempt: &str, purpose: Purpose) -> Result<(), GithubError> {
+    /// Defers a request that can wait when little is left of GitHub's rate limit.
+    pub(super) fn admit(&self, operation: &str, priority: Priority) -> Result<(), GithubError> {
         let now = self.now_at_github();
-        let standing = self.board.standing();
-        let held = |retry_after| {
-            self.board.note_held_back();
-            GithubError::HeldBack {
-                attempt: attempt.to_owned(),
+        let status = self.api_status.read();
+        let admitted = priority.admit(&status, self.listed_at.get(), now);
+        let admitted = admitted.and_then(|()| match priority {
+            Priority::Authentication => self.authentication_rate.borrow_mut().admit(now),
+            Priority::ListRunners | Priority::SoftwareSupport => Ok(()),
+        });
+        if let Err(retry_after) = admitted {
+            self.api_status.record_deferral();
+            return Err(GithubError::Deferred {
+                operation: operation.to_owned(),
                 retry_after,
-            }
-        };
-        if let Some(retry_after) = purpose.held_back(&standing, self.looked_at.get(), now) {
-            return Err(held(retry_after));
+            });
         }
-        match purpose {
-            Purpose::Look => self.looked_at.set(Some(now)),
-            Purpose::Proof => {
-                let held_back = self.claim_pace.borrow_mut().held_back(now);
-                return held_back.map_or(Ok(()), |retry_after| Err(held(retry_after)));
-            }
-            Purpose::Support => {}
+        if priority == Priority::ListRunners {
+            self.listed_at.set(Some(now));
         }
         Ok(())
     }
 
-    /// Asks with our token; any status that is not `expected` is an error. A token that GitHub no
-    /// longer takes is replaced, once, where it can be: a question that was refused for it has
-    /// done nothing.
-    pub(super) async fn ask(
+    /// Sends `request` with our token. A status that is not `expected` is an error.
+    ///
+    /// A token that GitHub rejects is replaced once, if possible, and the request is sent again:
+    /// GitHub checks the token before it does anything.
+    pub(super) async fn send(
         &self,
-        attempt: &str,
-        call: Call<'_>,
+        operation: &str,
+        request: Request<'_>,
         expected: &[StatusCode],
-    ) -> Result<Answer, GithubError> {
-        let mut has_another_try = true;
-        let deadline = Instant::now() + call.timeout;
-        let left = || deadline.saturating_duration_since(Instant::now());
+    ) -> Result<Response, GithubError> {
+        let mut may_replace_token = true;
+        let deadline = Instant::now() + request.timeout;
+        let remaining = || deadline.saturating_duration_since(Instant::now());
         loop {
-            if let Some(retry_after) = self.board.quiet(self.now_at_github()) {
-                let attempt = attempt.to_owned();
-                return Err(GithubError::Quiet {
-                    attempt,
+            if let Some(retry_after) = self.api_status.rate_limited_for(self.now_at_github()) {
+                let operation = operation.to_owned();
+                return Err(GithubError::RateLimited {
+                    operation,
                     retry_after,
                 });
             }
-            let token = self.token(left()).await?;
-            let call = Call {
+            let token = self.token(remaining()).await?;
+            let request = Request {
                 bearer: Some(&token),
-                timeout: left(),
-                ..call.clone()
+                timeout: remaining(),
+                ..request.clone()
             };
-            let answer = self.send(attempt, call).await?;
-            if expected.contains(&answer.status) {
-                return Ok(answer);
+            let response = self.send_as_is(operation, request).await?;
+            if expected.contains(&response.status) {
+                return Ok(response);
             }
-            let is_token_refused = answer.status == StatusCode::UNAUTHORIZED;
-            if !is_token_refused || !has_another_try || !self.discard(&token).await {
-                return Err(self.refused(attempt, &answer, &token));
+            let is_token_rejected = response.status == StatusCode::UNAUTHORIZED;
+            if !is_token_rejected || !may_replace_token || !self.discard(&token).await {
+                return Err(self.refused(operation, &response, &token));
             }
-            has_another_try = false;
+            may_replace_token = false;
         }
     }
 
-    /// What a refusal means; if it means a limit, nothing more is asked for a while.
-    pub(super) fn refused(&self, attempt: &str, answer: &Answer, token: &Secret) -> GithubError {
-        let error = GithubError::of_answer(attempt, answer, Some(token));
-        if let Some(quiet) = error.quiet() {
-            self.board.note_quiet(self.now_at_github() + quiet);
+    /// The error for an unexpected response. If it reports a rate limit, no further requests are
+    /// sent for a while.
+    pub(super) fn refused(
+        &self,
+        operation: &str,
+        response: &Response,
+        token: &Secret,
+    ) -> GithubError {
+        let error = GithubError::of_response(operation, response, Some(token));
+        if let Some(pause) = error.rate_limited_for() {
+            self.api_status
+                .record_rate_limit(self.now_at_github() + pause);
         }
         error
     }
 
-    /// The same for somebody who waits for the outcome: what may pass is tried again while
-    /// patience lasts. Only for questions that may be asked twice.
-    pub(super) async fn ask_for(
+    /// Like [`send`](Self::send), while a client waits for the outcome: transient errors are
+    /// retried within `retry_timeout`. Only for idempotent requests.
+    pub(super) async fn send_with_retries(
         &self,
-        attempt: &str,
-        call: Call<'_>,
+        operation: &str,
+        request: Request<'_>,
         expected: &[StatusCode],
-    ) -> Result<Answer, GithubError> {
-        let mut retry_budget = RetryBudget::new(self.settings.patience, FIRST_PAUSE);
+    ) -> Result<Response, GithubError> {
+        let mut retry_budget = RetryBudget::new(self.config.retry_timeout, FIRST_PAUSE);
         let mut timeout = TIMEOUT;
         loop {
-            let call = Call {
+            let request = Request {
                 timeout,
-                ..call.clone()
+                ..request.clone()
             };
-            match self.ask(attempt, call, expected).await {
+            match self.send(operation, request, expected).await {
                 Err(error)
                     if error.is_transient()
                         && retry_budget.wait_for_retry(error.retry_after()).await =>
                 {
-                    log::debug!("will ask again after having failed to {error}");
+                    log::debug!("retrying: failed to {error}");
                     timeout = retry_budget.remaining();
                 }
                 outcome => return outcome,
@@ -244,25 +246,33 @@ impl Github {
         }
     }
 
-    /// Sends a question as it is, and notes what the answer says besides.
-    pub(super) async fn send(&self, attempt: &str, call: Call<'_>) -> Result<Answer, GithubError> {
-        let answer = match self.client.call(call).await {
-            Ok(answer) => answer,
+    /// Sends `request` without adding a token, and records what the response reports about limits
+    /// and time.
+    pub(super) async fn send_as_is(
+        &self,
+        operation: &str,
+        request: Request<'_>,
+    ) -> Result<Response, GithubError> {
+        let response = match self.client.send(request).await {
+            Ok(response) => response,
             Err(cause) => {
-                self.board.note_silence();
-                return Err(GithubError::of_call(attempt, cause));
+                self.api_status.record_failed_request();
+                return Err(GithubError::of_request(operation, cause));
             }
         };
-        if let Some(date) = answer.date() {
+        if let Some(date) = response.date() {
             self.clocks.set(Some((date, self.clock.now())));
         }
-        self.board.note_answer(&answer);
-        Ok(answer)
+        self.api_status.record_response(&response);
+        Ok(response)
     }
 }
 
-/// The body of an answer that was expected.
-pub(super) fn body<T: DeserializeOwned>(attempt: &str, answer: &Answer) -> Result<T, GithubError> {
-    let read = answer.json();
-    read.map_err(|cause| GithubError::of_call(attempt, cause))
+/// The body of an expected response.
+pub(super) fn body<T: DeserializeOwned>(
+    operation: &str,
+    response: &Response,
+) -> Result<T, GithubError> {
+    let parsed = response.json();
+    parsed.map_err(|cause| GithubError::of_request(operation, cause))
 }

@@ -1,114 +1,104 @@
-//! How GitHub, or the way to it, can fail.
+//! How a request to GitHub can fail.
 //!
-//! Owns what each failure means for whoever asked. Its texts contain neither the token nor
-//! anything that was downloaded.
+//! Responsible for what each failure means to the caller. The texts contain neither the token nor
+//! any downloaded content.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::limits;
-use http_client::{Answer, HttpError, StatusCode};
+use http_client::{HttpError, Response, StatusCode};
 use shared::secret::Secret;
 
-/// Longest part of GitHub's own words that is repeated, in characters.
+/// Longest part of a message of GitHub that is repeated, in characters.
 const MESSAGE_MAX: usize = 200;
 
-/// Why GitHub did not do it. Each text is a fragment that follows "failed to".
+/// Why GitHub did not do what was requested. Each text is a fragment that follows "failed to".
 ///
-/// `attempt` is what was attempted, such as `delete registration 7`.
+/// `operation` is what was requested, such as `delete registration 7`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "`operation` is explained above")]
 pub enum GithubError {
-    /// There is no answer, or it cannot be understood.
-    #[error("{attempt}: failed to {cause}")]
-    Http {
-        /// What was attempted.
-        attempt: String,
-        /// What became of the call.
-        cause: HttpError,
-    },
-    /// GitHub answered, and said no.
-    #[error("{attempt}: github answered {status}: {message}")]
-    Answered {
-        /// What was attempted.
-        attempt: String,
-        /// GitHub's status.
+    /// There is no response, or it cannot be understood.
+    #[error("{operation}: failed to {cause}")]
+    Http { operation: String, cause: HttpError },
+    /// GitHub responded with an error.
+    #[error("{operation}: GitHub responded with {status}: {message}")]
+    Refused {
+        operation: String,
         status: StatusCode,
-        /// GitHub's own words, cut, and the permission that it says is missing; may be empty.
+        /// The message of the response, cut, and the missing permission if GitHub names it; may be
+        /// empty.
         message: String,
-        /// How long GitHub wants to be left alone.
+        /// How long GitHub asks us to send nothing.
         retry_after: Option<Duration>,
     },
-    /// This can wait, so that enough is left of GitHub's limits for what cannot; it was not sent.
-    #[error("{attempt}: it has to wait, so that enough is left of github's limits for what cannot")]
-    HeldBack {
-        /// What was attempted.
-        attempt: String,
-        /// How long it can wait.
+    /// The request was not sent, because little is left of the rate limit and it can wait.
+    #[error("{operation}: deferred, because little is left of GitHub's rate limit")]
+    Deferred {
+        operation: String,
         retry_after: Duration,
     },
-    /// GitHub wants to be left alone, as it has said in answer to something else; this was not sent.
-    #[error("{attempt}: github wants to be left alone for {} s", .retry_after.as_secs())]
-    Quiet {
-        /// What was attempted.
-        attempt: String,
-        /// For how long.
+    /// The request was not sent, because the response to an earlier one reported a rate limit.
+    #[error("{operation}: GitHub rate limit reached; retrying in {} s", .retry_after.as_secs())]
+    RateLimited {
+        operation: String,
         retry_after: Duration,
     },
-    /// What GitHub has is longer than the caller takes.
-    #[error("{attempt}: longer than {bytes_max} bytes")]
-    TooLarge {
-        /// What was attempted.
-        attempt: String,
-        /// How many bytes were allowed.
-        bytes_max: usize,
-    },
-    /// The answer contradicts GitHub's documentation, or another answer of GitHub's.
-    #[error("{attempt}: {what}")]
+    /// The response is longer than the caller accepts.
+    #[error("{operation}: longer than {bytes_max} bytes")]
+    TooLarge { operation: String, bytes_max: usize },
+    /// The response contradicts GitHub's documentation or another response.
+    #[error("{operation}: {what}")]
     Unexpected {
-        /// What was attempted.
-        attempt: String,
-        /// What is wrong with the answer.
+        operation: String,
+        /// What is wrong with the response.
         what: &'static str,
     },
 }
 
 impl GithubError {
-    /// Gives a failed call its purpose.
-    pub(super) fn of_call(attempt: &str, cause: HttpError) -> Self {
-        let attempt = attempt.into();
+    /// The error for a request that failed with `cause`.
+    pub(super) fn of_request(operation: &str, cause: HttpError) -> Self {
+        let operation = operation.into();
         match cause {
             HttpError::TooLarge { body_max, .. } => Self::TooLarge {
-                attempt,
+                operation,
                 bytes_max: body_max,
             },
-            cause => Self::Http { attempt, cause },
+            cause => Self::Http { operation, cause },
         }
     }
 
-    /// Makes an error of an answer that was not hoped for.
-    pub(super) fn of_answer(attempt: &str, answer: &Answer, token: Option<&Secret>) -> Self {
-        let message = message_of(answer, token);
-        let retry_after = limits::retry_after(answer, &message);
-        let is_missing_permission = answer.status == StatusCode::FORBIDDEN && retry_after.is_none();
-        let message = match answer.header("x-accepted-github-permissions") {
+    /// The error for a response with an unexpected status. `token` is left out of its message.
+    pub(super) fn of_response(
+        operation: &str,
+        response: &Response,
+        token: Option<&Secret>,
+    ) -> Self {
+        let message = message_of(response, token);
+        let retry_after = limits::retry_after(response, &message);
+        let is_missing_permission =
+            response.status == StatusCode::FORBIDDEN && retry_after.is_none();
+        let message = match response.header("x-accepted-github-permissions") {
             Some(permissions) if is_missing_permission => {
-                format!("{message} (it takes {})", shown(permissions, token))
+                format!("{message} (requires {})", shown(permissions, token))
             }
             _ => message,
         };
-        Self::Answered {
-            attempt: attempt.into(),
-            status: answer.status,
+        Self::Refused {
+            operation: operation.into(),
+            status: response.status,
             message,
             retry_after,
         }
     }
 
-    /// How long everything else has to wait, too: GitHub has refused because of a limit.
-    pub(super) fn quiet(&self) -> Option<Duration> {
+    /// How long all other requests have to wait, too: GitHub reported a rate limit.
+    pub(super) fn rate_limited_for(&self) -> Option<Duration> {
         match self {
-            Self::Answered {
+            Self::Refused {
                 status: StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS,
                 retry_after,
                 ..
@@ -117,11 +107,11 @@ impl GithubError {
         }
     }
 
-    /// Whether the same may well work later, with nothing changed on our side.
+    /// Whether the same request may succeed later, without a change on our side.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Http { cause, .. } => cause.is_transient(),
-            Self::Answered {
+            Self::Refused {
                 status,
                 retry_after,
                 ..
@@ -131,61 +121,62 @@ impl GithubError {
                     || retry_after.is_some()
             }
             Self::TooLarge { .. } => false,
-            Self::HeldBack { .. } | Self::Quiet { .. } | Self::Unexpected { .. } => true,
+            Self::Deferred { .. } | Self::RateLimited { .. } | Self::Unexpected { .. } => true,
         }
     }
 
-    /// Whether GitHub may have done it all the same.
+    /// Whether the request may have taken effect nevertheless.
     pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::Http { cause, .. } => cause.is_ambiguous(),
-            Self::Answered { status, .. } => status.is_server_error(),
-            Self::HeldBack { .. } | Self::Quiet { .. } => false,
+            Self::Refused { status, .. } => status.is_server_error(),
+            Self::Deferred { .. } | Self::RateLimited { .. } => false,
             Self::TooLarge { .. } | Self::Unexpected { .. } => true,
         }
     }
 
-    /// How long GitHub wants to be left alone, with this and everything else.
+    /// How long to wait before the next request, if GitHub or a limit demands it.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Answered { retry_after, .. } => *retry_after,
-            Self::HeldBack { retry_after, .. } | Self::Quiet { retry_after, .. } => {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Deferred { retry_after, .. } | Self::RateLimited { retry_after, .. } => {
                 Some(*retry_after)
             }
             Self::Http { .. } | Self::TooLarge { .. } | Self::Unexpected { .. } => None,
         }
     }
 
-    /// The status of GitHub's refusal, if it is one.
+    /// The status of GitHub's response, if there is one.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Answered { status, .. } => Some(*status),
+            Self::Refused { status, .. } => Some(*status),
             Self::Http { .. }
-            | Self::HeldBack { .. }
-            | Self::Quiet { .. }
+            | Self::Deferred { .. }
+            | Self::RateLimited { .. }
             | Self::TooLarge { .. }
             | Self::Unexpected { .. } => None,
         }
     }
 }
 
-/// The body of GitHub's refusals, as far as it is read.
+/// The body of GitHub's error responses, as far as it is read.
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorBody {
     message: String,
 }
 
-fn message_of(answer: &Answer, token: Option<&Secret>) -> String {
-    let said = answer.json::<Refusal>().map(|refusal| refusal.message);
-    shown(&said.unwrap_or_default(), token)
+fn message_of(response: &Response, token: Option<&Secret>) -> String {
+    let message = response.json::<ErrorBody>().map(|body| body.message);
+    shown(&message.unwrap_or_default(), token)
 }
 
-/// `words` as they may be repeated. Whatever stands between us and GitHub may repeat what we sent.
-fn shown(words: &str, token: Option<&Secret>) -> String {
-    let words = match token {
-        Some(token) => words.replace(token.expose(), "[secret]"),
-        None => words.to_owned(),
+/// `text` without the token, control characters and everything beyond [`MESSAGE_MAX`]. A proxy in
+/// front of GitHub may repeat what we sent.
+fn shown(text: &str, token: Option<&Secret>) -> String {
+    let text = match token {
+        Some(token) => text.replace(token.expose(), "[secret]"),
+        None => text.to_owned(),
     };
-    let characters = words.chars().filter(|character| !character.is_control());
+    let characters = text.chars().filter(|character| !character.is_control());
     characters.take(MESSAGE_MAX).collect()
 }

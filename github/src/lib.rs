@@ -1,35 +1,41 @@
-//! All that GitHub is asked or told, by either daemon.
+//! Client for GitHub's REST API, for both daemons.
 //!
-//! Owns the shapes of GitHub's REST API as far as they are used, its paging, its limits and how
-//! it says no. Decides nothing: what to register or to delete, and when to ask again, is the
-//! caller's. No token, credential or signed address ever stands in an error.
+//! Responsible for credentials, paging, rate limits, the shapes of GitHub's requests and responses
+//! as far as they are used, and the meaning of its errors. Not responsible for what to register or
+//! delete, nor for when to retry. No token, credential or signed URL is ever part of an error.
 //!
-//! Read in this order: `client` (how a question is put), `credential` and `app_key` (as whom),
-//! `runner_list`, `runners`, `software` and `artifacts` (the questions), `limits`, `budget`, `board` and
-//! `error` (what GitHub says besides), `registration` and `runner_name` (the words).
+//! | module | contents |
+//! | --- | --- |
+//! | `client` | how a request is sent: URL, headers, token, limits |
+//! | `credentials`, `app_key` | personal access tokens and GitHub Apps |
+//! | `runner_list`, `runners`, `software`, `artifacts` | the requests |
+//! | `limits`, `priority` | rate limits, and which requests are deferred when little is left |
+//! | `api_status` | rate limit, token expiry and permissions, for dashboards and metrics |
+//! | `error` | how a request can fail |
+//! | [`artifact_auth`] | authentication of workflow runs without a token |
 
 #![warn(missing_docs)]
 
+mod api_status;
 mod app_key;
 pub mod artifact_auth;
 mod artifacts;
-mod board;
-mod budget;
 mod client;
-mod credential;
+mod credentials;
 mod error;
 mod limits;
+mod priority;
 mod runner_list;
 mod runners;
 mod software;
 #[cfg(test)]
 mod tests;
 
+pub use api_status::{ApiStatus, ApiStatusCell};
 pub use app_key::{AppKey, AppKeyError};
 pub use artifacts::{Artifact, NamedArtifacts};
-pub use board::{GithubBoard, GithubStanding};
-pub use client::{Github, GithubSettings};
-pub use credential::{Credential, CredentialError};
+pub use client::{Github, GithubConfig};
+pub use credentials::{Credentials, CredentialsError};
 pub use error::GithubError;
 pub use limits::RateLimit;
 pub use runners::JitRunner;

@@ -1,14 +1,13 @@
-//! The list of runners at GitHub, which comes in pages that are read one after the other.
+//! The list of runners at GitHub, which is read page by page.
 //!
-//! Owns the paging, and the copy of each page that GitHub can confirm for free. Believes GitHub:
-//! what a page says is neither added to nor taken from.
+//! Responsible for paging, and for the copy of each page that GitHub can confirm with 304.
 //!
-//! A runner that goes away between two pages moves the others up, and one of them slips from the
-//! page that comes to the page that is done. It would be missing from the list, and a runner that
-//! is missing may be destroyed. So a list of several pages counts only when two readings, one
-//! after the other, show the same: then, between them, it stood like that all at once. Unchanged
-//! pages are confirmed with 304, which does not count against GitHub's primary limit; so the
-//! second reading is mostly free, and the first is too while nothing happens.
+//! When a runner is removed between the requests of two pages, all later runners move up, and one of
+//! them moves from a page that is still to be read to one that has been read. It would be missing
+//! from the list, and a runner that is missing may be destroyed. So a list of several pages counts
+//! only when two consecutive readings are equal: between them, the list was in that state at one
+//! moment. A 304 does not count against GitHub's primary rate limit, so the second reading is
+//! mostly free, and so is the first while nothing changes.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -16,20 +15,20 @@ use serde::Deserialize;
 
 use super::{
     Github, GithubError,
-    budget::Purpose,
     client::{PER_PAGE, body},
+    priority::Priority,
 };
-use http_client::{Answer, Method, StatusCode};
+use http_client::{Method, Response, StatusCode};
 use shared::registration::Registration;
 
-/// What fails when a page cannot be had.
-const ATTEMPT: &str = "list runners";
-/// The most pages that are read: 10,000 runners, the most of one group.
+/// The operation that errors name.
+const OPERATION: &str = "list runners";
+/// The most pages that are read: 10,000 runners, GitHub's limit for one group.
 const PAGES_MAX: usize = 100;
-/// The most readings, however often the list changes meanwhile.
+/// The most readings while the list keeps changing.
 const READINGS_MAX: usize = 3;
 
-/// One page, and by what GitHub recognises it.
+/// One page, and its `ETag`.
 #[derive(Deserialize)]
 pub(super) struct Page {
     total_count: usize,
@@ -42,24 +41,25 @@ pub(super) struct Page {
 pub(super) type Pages = Vec<Rc<Page>>;
 
 impl Github {
-    /// Every runner of the scope, foreign ones too, each once, by id.
+    /// All runners of the organisation or repository, including those of other servers, sorted by
+    /// id, without duplicates.
     ///
-    /// If the list never stands still, it is rather too long than too short: whatever any of the
-    /// readings showed is in it, as it was seen last.
+    /// If the list keeps changing, it contains all runners of all readings, as they were in the
+    /// last reading that contained them: an entry too many is harmless, a missing one is not.
     pub async fn list_runners(&self) -> Result<Vec<Registration>, GithubError> {
-        self.afford(ATTEMPT, Purpose::Look)?;
+        self.admit(OPERATION, Priority::ListRunners)?;
         let mut pages = self.seen_pages.borrow().clone();
         let mut found = BTreeMap::new();
         for _ in 0..READINGS_MAX {
             let reading = self.read_pages(&pages).await?;
-            let is_settled = reading.len() == 1 || is_same(&reading, &pages);
-            if is_settled {
+            let is_consistent = reading.len() == 1 || is_same(&reading, &pages);
+            if is_consistent {
                 found.clear();
             }
             let runners = reading.iter().flat_map(|page| &page.runners);
             found.extend(runners.map(|runner| (runner.id, runner.clone())));
             pages = reading;
-            if is_settled {
+            if is_consistent {
                 break;
             }
         }
@@ -67,7 +67,7 @@ impl Github {
         Ok(found.into_values().collect())
     }
 
-    /// Reads all pages once. `before` are those of the reading before.
+    /// Reads all pages once. `before` is the previous reading.
     async fn read_pages(&self, before: &Pages) -> Result<Pages, GithubError> {
         let mut pages = Pages::new();
         let mut runner_count = 0;
@@ -81,8 +81,8 @@ impl Github {
             }
         }
         Err(GithubError::Unexpected {
-            attempt: ATTEMPT.into(),
-            what: "the list does not end",
+            operation: OPERATION.into(),
+            what: "the list has more pages than GitHub allows",
         })
     }
 
@@ -94,29 +94,29 @@ impl Github {
         let url = self.scope_url(&format!(
             "/actions/runners?per_page={PER_PAGE}&page={number}"
         ));
-        let call = self.call(Method::GET, &url);
+        let request = self.request(Method::GET, &url);
         let known = before.and_then(|page| Some((page, page.etag.as_deref()?)));
         let Some((page, etag)) = known else {
-            let answer = self.ask(ATTEMPT, call, &[StatusCode::OK]).await?;
-            return read(&answer);
+            let response = self.send(OPERATION, request, &[StatusCode::OK]).await?;
+            return read(&response);
         };
-        let call = call.header("if-none-match", etag);
+        let request = request.header("if-none-match", etag);
         let expected = [StatusCode::OK, StatusCode::NOT_MODIFIED];
-        let answer = self.ask(ATTEMPT, call, &expected).await?;
-        match answer.status {
+        let response = self.send(OPERATION, request, &expected).await?;
+        match response.status {
             StatusCode::NOT_MODIFIED => Ok(Rc::clone(page)),
-            _ => read(&answer),
+            _ => read(&response),
         }
     }
 }
 
-fn read(answer: &Answer) -> Result<Rc<Page>, GithubError> {
-    let page: Page = body(ATTEMPT, answer)?;
-    let etag = answer.header("etag").map(str::to_owned);
+fn read(response: &Response) -> Result<Rc<Page>, GithubError> {
+    let page: Page = body(OPERATION, response)?;
+    let etag = response.header("etag").map(str::to_owned);
     Ok(Rc::new(Page { etag, ..page }))
 }
 
-/// Whether two readings show the same, be it confirmed or sent again.
+/// Whether two readings contain the same runners.
 fn is_same(reading: &[Rc<Page>], before: &[Rc<Page>]) -> bool {
     let reading = reading.iter().map(|page| &page.runners);
     reading.eq(before.iter().map(|page| &page.runners))

@@ -1,6 +1,7 @@
-//! Registering, deleting and labelling runners at GitHub.
+//! Requests that register, delete and label runners.
 //!
-//! Owns what each of GitHub's answers to that means. Never repeats what must not be done twice.
+//! Responsible for the meaning of GitHub's responses. Never repeats a request that is not
+//! idempotent.
 
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
@@ -10,18 +11,18 @@ use super::{
     Github, GithubError,
     client::{UNRESERVED, body},
 };
-use http_client::{Call, Method, Retry, StatusCode};
+use http_client::{Method, Request, Retry, StatusCode};
 use shared::{
     registration::{Deletion, Registration},
     secret::Secret,
 };
 
-/// A new registration and the secret that starts its runner.
+/// A new registration, and the secret with which its runner starts.
 #[derive(Debug)]
 pub struct JitRunner {
     /// GitHub's record, offline until the runner connects.
     pub registration: Registration,
-    /// The JIT configuration, for the guest of this runner and nobody else.
+    /// The JIT configuration. Only the guest of this runner may receive it.
     pub jit_config: Secret,
 }
 
@@ -32,10 +33,10 @@ struct Registered {
 }
 
 impl Github {
-    /// Registers a runner that will take one job.
+    /// Registers a runner that will run one job.
     ///
-    /// Never sent twice: after an ambiguous failure the list tells whether it was done, and its
-    /// secret is then lost.
+    /// Never sent twice. After an ambiguous failure, the list of runners shows whether there is a
+    /// registration; its secret is lost.
     pub async fn generate_jitconfig(
         &self,
         name: &str,
@@ -43,62 +44,66 @@ impl Github {
         labels: &[String],
         work_folder: &str,
     ) -> Result<JitRunner, GithubError> {
-        let attempt = format!("register runner {name}");
+        let operation = format!("register runner {name}");
         let url = self.scope_url("/actions/runners/generate-jitconfig");
-        let call = Call {
+        let request = Request {
             retry: Retry::Never,
-            ..self.call(Method::POST, &url).json(&json!({
+            ..self.request(Method::POST, &url).json(&json!({
                 "name": name,
                 "runner_group_id": runner_group_id,
                 "labels": labels,
                 "work_folder": work_folder,
             }))
         };
-        let answer = self.ask(&attempt, call, &[StatusCode::CREATED]).await?;
-        let registered: Registered = body(&attempt, &answer)?;
+        let response = self
+            .send(&operation, request, &[StatusCode::CREATED])
+            .await?;
+        let registered: Registered = body(&operation, &response)?;
         Ok(JitRunner {
             registration: registered.runner,
             jit_config: registered.encoded_jit_config,
         })
     }
 
-    /// Deletes a registration, unless its runner is busy.
+    /// Deletes a registration; GitHub refuses that while its runner is busy.
     pub async fn delete_runner(&self, id: u64) -> Result<Deletion, GithubError> {
         let url = self.scope_url(&format!("/actions/runners/{id}"));
-        let call = self.call(Method::DELETE, &url);
+        let request = self.request(Method::DELETE, &url);
         let expected = [
             StatusCode::NO_CONTENT,
             StatusCode::NOT_FOUND,
             StatusCode::UNPROCESSABLE_ENTITY,
         ];
-        let attempt = format!("delete registration {id}");
-        let answer = self.ask(&attempt, call, &expected).await?;
-        Ok(match answer.status {
+        let operation = format!("delete registration {id}");
+        let response = self.send(&operation, request, &expected).await?;
+        Ok(match response.status {
             StatusCode::NO_CONTENT => Deletion::Deleted,
             StatusCode::NOT_FOUND => Deletion::NotThere,
             _ => Deletion::Busy,
         })
     }
 
-    /// Adds labels to those a runner has.
+    /// Adds labels to a runner. Labels that it has already are no error.
     pub async fn add_labels(&self, id: u64, labels: &[String]) -> Result<(), GithubError> {
         let url = self.scope_url(&format!("/actions/runners/{id}/labels"));
-        // Adding a label that is there changes nothing, so this call may be sent twice.
-        let call = self.call(Method::POST, &url);
-        let call = call.json(&json!({ "labels": labels }));
-        let attempt = format!("add labels to registration {id}");
-        self.ask_for(&attempt, call, &[StatusCode::OK]).await?;
+        // Adding a label twice changes nothing, so the request is idempotent.
+        let request = self.request(Method::POST, &url);
+        let request = request.json(&json!({ "labels": labels }));
+        let operation = format!("add labels to registration {id}");
+        self.send_with_retries(&operation, request, &[StatusCode::OK])
+            .await?;
         Ok(())
     }
 
-    /// Takes a label from a runner; one that is not there is no error.
+    /// Removes a label from a runner. A label that it does not have is no error.
     pub async fn remove_label(&self, id: u64, name: &str) -> Result<(), GithubError> {
         let in_path = utf8_percent_encode(name, UNRESERVED);
         let url = self.scope_url(&format!("/actions/runners/{id}/labels/{in_path}"));
-        let call = self.call(Method::DELETE, &url);
-        let attempt = format!("remove label {name} from registration {id}");
+        let request = self.request(Method::DELETE, &url);
+        let operation = format!("remove label {name} from registration {id}");
         let expected = [StatusCode::OK, StatusCode::NOT_FOUND];
-        self.ask_for(&attempt, call, &expected).await?;
+        self.send_with_retries(&operation, request, &expected)
+            .await?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! Sends a call over `awc` and reads its answer to the end.
+//! Sends a request with `awc` and reads the response to its end.
 //!
-//! Owns the traps of `awc` 3.11, each named where it is stepped around. Never repeats a call
-//! that its sender did not declare harmless.
+//! Responsible for working around the pitfalls of `awc` 3.11, each named where it is avoided. Never
+//! repeats a request that its sender did not declare idempotent.
 
 use actix_web::{error::ParseError, web::Bytes};
 use awc::{
@@ -13,25 +13,26 @@ use awc::{
     },
 };
 
-use super::{Answer, Call, HttpError, Retry, error::shown};
+use super::{HttpError, Request, Response, Retry, error::shown};
 
-/// Most connections at once, per scheme: every held request keeps one.
+/// Most connections at once, per scheme; every long poll occupies one.
 const CONNECTIONS_MAX: usize = 1024;
-/// Who we say we are.
-const OUR_NAME: &str = concat!("ci-runners/", env!("CARGO_PKG_VERSION"));
+/// The header `User-Agent`.
+const AGENT: &str = concat!("ci-runners/", env!("CARGO_PKG_VERSION"));
 
-/// Chooses the cryptography of TLS, once per process; later calls do nothing.
+/// Installs the cryptography of TLS (`ring`), once per process; later calls do nothing.
 ///
-/// [`Client::new`] does it too. What else builds on `rustls` has to call it first.
+/// [`Client::new`] calls it. Other users of `rustls` have to call it first.
 pub fn install_tls() {
-    // An error says that a provider is there already, which is all that is wanted.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Sends calls, and keeps connections open for the next ones. A clone is cheap and shares them.
+/// Sends requests, and keeps connections open for later ones. Cheap to clone; clones share the
+/// connections.
 ///
-/// Not `Send`: make it inside the task, or the server worker, that uses it. Making one reads the
-/// host's root certificates (some 2 ms).
+/// Not `Send`: create it inside the task or the server worker that uses it. Creating one reads the
+/// root certificates of the host (about 2 ms).
 #[derive(Clone)]
 pub struct Client(awc::Client);
 
@@ -42,14 +43,14 @@ impl Default for Client {
 }
 
 impl Client {
-    /// A client with connections of its own.
+    /// A client with its own connections.
     ///
     /// # Panics
-    /// When a file of the host's root certificates cannot be read; none at all is no panic.
+    /// When a file of root certificates cannot be read. A host without any is accepted.
     pub fn new() -> Self {
         install_tls();
-        // With HTTP/2 a hanging connection is shared by the calls after the one that timed out;
-        // with HTTP/1.1 it goes with that one.
+        // With HTTP/2, requests after a timeout would share the connection that hangs; with
+        // HTTP/1.1 it is closed together with the request that timed out.
         let connector = awc::Connector::new()
             .max_http_version(Version::HTTP_11)
             .limit(CONNECTIONS_MAX);
@@ -57,75 +58,78 @@ impl Client {
         Self(client.disable_timeout().disable_redirects().finish())
     }
 
-    /// A client over `client`, whose connector may lead anywhere. It must neither follow
-    /// redirects nor have a timeout of its own.
+    /// Wraps `client`, which may use any connector but must neither follow redirects nor have a
+    /// timeout.
     pub fn over(client: awc::Client) -> Self {
         Self(client)
     }
 
-    /// Sends `call` and reads the whole answer. Any status is an answer.
+    /// Sends `request` and reads the complete response, whatever its status.
     ///
-    /// Dropping the future drops the connection; the call may have had its effect by then.
-    pub async fn call(&self, call: Call<'_>) -> Result<Answer, HttpError> {
-        let target = shown(call.url);
-        match tokio::time::timeout(call.timeout, self.exchange(&call, &target)).await {
+    /// Dropping the future closes the connection; the request may have taken effect by then.
+    ///
+    /// # Errors
+    /// When there is no complete response within the limits of the request.
+    pub async fn send(&self, request: Request<'_>) -> Result<Response, HttpError> {
+        let target = shown(request.url);
+        match tokio::time::timeout(request.timeout, self.exchange(&request, &target)).await {
             Ok(result) => result,
             Err(_) => Err(HttpError::TimedOut {
                 target,
-                timeout: call.timeout,
+                timeout: request.timeout,
             }),
         }
     }
 
-    async fn exchange(&self, call: &Call<'_>, target: &str) -> Result<Answer, HttpError> {
-        let uri = parse_url(call.url).ok_or_else(|| HttpError::BadUrl {
+    async fn exchange(&self, request: &Request<'_>, target: &str) -> Result<Response, HttpError> {
+        let uri = parse_url(request.url).ok_or_else(|| HttpError::BadUrl {
             target: target.into(),
         })?;
-        let headers = headers(call, target)?;
-        let mut sent = self.send(call, &uri, &headers, target).await;
-        // `send` ends with the head of an answer: what broke in it broke before any.
-        if call.retry == Retry::Once && matches!(sent, Err(HttpError::Broken { .. })) {
-            sent = self.send(call, &uri, &headers, target).await;
+        let headers = headers(request, target)?;
+        let mut sent = self.send_once(request, &uri, &headers, target).await;
+        // `send_once` ends with the head of the response: an error of it precedes any response.
+        if request.retry == Retry::Once && matches!(sent, Err(HttpError::Broken { .. })) {
+            sent = self.send_once(request, &uri, &headers, target).await;
         }
-        read(sent?, call, target).await
+        read(sent?, request, target).await
     }
 
-    async fn send(
+    async fn send_once(
         &self,
-        call: &Call<'_>,
+        request: &Request<'_>,
         uri: &Uri,
         headers: &HeaderMap,
         target: &str,
     ) -> Result<ClientResponse, HttpError> {
-        let mut request = self.0.request(call.method.clone(), uri);
+        let mut outgoing = self.0.request(request.method.clone(), uri);
         for (name, value) in headers {
-            request.headers_mut().insert(name.clone(), value.clone());
+            outgoing.headers_mut().insert(name.clone(), value.clone());
         }
-        let sent = request.send_body(call.body.clone()).await;
-        sent.map_err(|error| send_error(error, call, target))
+        let sent = outgoing.send_body(request.body.clone()).await;
+        sent.map_err(|error| send_error(error, request, target))
     }
 }
 
-/// Reads an address of the two kinds that are spoken here; `awc` also takes those of web sockets.
+/// Parses an `http` or `https` URL; `awc` would also accept those of web sockets.
 fn parse_url(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
     matches!(uri.scheme_str(), Some("http" | "https")).then_some(uri)
 }
 
-fn headers(call: &Call<'_>, target: &str) -> Result<HeaderMap, HttpError> {
+fn headers(request: &Request<'_>, target: &str) -> Result<HeaderMap, HttpError> {
     let bad_header = |name| HttpError::BadHeader {
         target: target.into(),
         name,
     };
     let mut headers = HeaderMap::new();
-    headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
-    if let Some(secret) = call.bearer {
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(secret) = request.bearer {
         let value = HeaderValue::try_from(format!("Bearer {}", secret.expose()));
         let mut value = value.map_err(|_| bad_header("authorization"))?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    for (name, value) in &call.headers {
+    for (name, value) in &request.headers {
         let header = HeaderName::try_from(*name).map_err(|_| bad_header(name))?;
         let value = HeaderValue::try_from(value).map_err(|_| bad_header(name))?;
         headers.insert(header, value);
@@ -133,21 +137,21 @@ fn headers(call: &Call<'_>, target: &str) -> Result<HeaderMap, HttpError> {
     Ok(headers)
 }
 
-/// What it means that `awc` has no head of an answer.
-fn send_error(error: SendRequestError, call: &Call<'_>, target: &str) -> HttpError {
+/// The error for a request to which `awc` received no head of a response.
+fn send_error(error: SendRequestError, request: &Request<'_>, target: &str) -> HttpError {
     let target = String::from(target);
     let cause = error.to_string();
     match error {
         SendRequestError::Url(_) => HttpError::BadUrl { target },
         SendRequestError::Timeout => HttpError::TimedOut {
             target,
-            timeout: call.timeout,
+            timeout: request.timeout,
         },
-        // This one says that the server hung up after the request had gone out, not that there
-        // never was a connection.
+        // Despite its name it means that the server closed the connection after the request was
+        // sent, not that there was no connection.
         SendRequestError::Connect(ConnectError::Disconnected) => HttpError::Broken {
             target,
-            cause: "the connection was closed before an answer".into(),
+            cause: "the connection was closed before a response".into(),
         },
         SendRequestError::Connect(error) => HttpError::Unreachable {
             target,
@@ -161,7 +165,7 @@ fn send_error(error: SendRequestError, call: &Call<'_>, target: &str) -> HttpErr
     }
 }
 
-/// Whether a head is unreadable because it ended, not because of what it says.
+/// Whether a head is unreadable because it ended early, not because of its content.
 fn is_cut(error: &ParseError) -> bool {
     matches!(
         error,
@@ -171,20 +175,20 @@ fn is_cut(error: &ParseError) -> bool {
 
 async fn read(
     mut response: ClientResponse,
-    call: &Call<'_>,
+    request: &Request<'_>,
     target: &str,
-) -> Result<Answer, HttpError> {
+) -> Result<Response, HttpError> {
     let status = response.status();
     let headers = response.headers().clone();
-    let body = if has_body(&call.method, status) {
-        let body = response.body().limit(call.body_max).await;
-        let body = body.map_err(|error| body_error(error, call, target))?;
+    let body = if has_body(&request.method, status) {
+        let body = response.body().limit(request.body_max).await;
+        let body = body.map_err(|error| body_error(error, request, target))?;
         check_length(&headers, &body, target)?;
         body
     } else {
         Bytes::new()
     };
-    Ok(Answer {
+    Ok(Response {
         status,
         headers,
         body,
@@ -192,16 +196,16 @@ async fn read(
     })
 }
 
-/// Whether a body follows at all (RFC 9112, section 6.3). A 304 may carry the length of the body
-/// it stands for; `awc` would wait for that body.
+/// Whether a body follows (RFC 9112, section 6.3). A 304 may carry the length of the body that it
+/// replaces; `awc` would wait for that body.
 fn has_body(method: &Method, status: StatusCode) -> bool {
     method != Method::HEAD && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// A body that was cut off ends like any other for `awc`; only the announced length tells.
+/// Checks `Content-Length`: for `awc`, a body that was cut off ends like any other.
 fn check_length(headers: &HeaderMap, body: &Bytes, target: &str) -> Result<(), HttpError> {
     let announced = headers.get("content-length").filter(|_| {
-        // Chunks have their own end, and then the length means nothing.
+        // With chunks the length is meaningless (RFC 9112, section 6.3).
         !headers.contains_key("transfer-encoding")
     });
     let Some(announced) = announced else {
@@ -217,12 +221,12 @@ fn check_length(headers: &HeaderMap, body: &Bytes, target: &str) -> Result<(), H
     })
 }
 
-fn body_error(error: PayloadError, call: &Call<'_>, target: &str) -> HttpError {
+fn body_error(error: PayloadError, request: &Request<'_>, target: &str) -> HttpError {
     let target = target.into();
     match error {
         PayloadError::Overflow => HttpError::TooLarge {
             target,
-            body_max: call.body_max,
+            body_max: request.body_max,
         },
         error => HttpError::Broken {
             target,

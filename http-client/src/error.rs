@@ -1,76 +1,70 @@
-//! How a call can fail, and what that means for whoever sent it.
+//! Failures of requests, and what they mean to the sender.
 //!
-//! Owns the two questions that decide what to do next: may it have had an effect, and may it
-//! work later. Its texts never contain a query, a user, a header's value or a body.
+//! Responsible for the two questions that decide what to do next: may the request have taken
+//! effect, and may it succeed later. The texts never contain a query string, a user, the value of
+//! a header or a body.
 
 use std::time::Duration;
 
-/// Longest address in an error, in characters.
+/// Longest URL in an error, in characters.
 const SHOWN_MAX: usize = 200;
 
-/// Why there is no answer. Each text is a fragment that follows "failed to".
+/// Why there is no response. Each text is a fragment that follows "failed to".
 ///
-/// `target` is the address without its query and user.
+/// `target` is the URL without user and query string.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "`target` is explained above")]
 pub enum HttpError {
-    /// The address cannot be called: no scheme, no host, or not `http` or `https`.
-    #[error("call {target}: not an http or https address")]
-    BadUrl {
-        /// What was to be called.
-        target: String,
-    },
-    /// A header or bearer contains what cannot stand in a header, such as a line break.
-    #[error("call {target}: header {name} has an unusable value")]
+    /// The URL has no scheme, no host, or another scheme than `http` and `https`.
+    #[error("send a request to {target}: not an http or https URL")]
+    BadUrl { target: String },
+    /// A header or the bearer token contains a character that headers must not contain, such as a
+    /// line break.
+    #[error("send a request to {target}: the header {name} has an invalid value")]
     BadHeader {
-        /// What was to be called.
         target: String,
-        /// The header.
+        /// Name of the header.
         name: &'static str,
     },
-    /// No connection came about: name, network, refusal or TLS.
+    /// No connection: name resolution, network, refused connection or TLS.
     #[error("reach {target}: {cause}")]
     Unreachable {
-        /// What was called.
         target: String,
-        /// What the connector said.
+        /// The error of the connector.
         cause: String,
     },
-    /// The connection ended before a whole answer was there.
-    #[error("get a whole answer from {target}: {cause}")]
+    /// The connection ended before the response was complete.
+    #[error("receive the complete response of {target}: {cause}")]
     Broken {
-        /// What was called.
         target: String,
-        /// How far it got.
+        /// Where it ended.
         cause: String,
     },
-    /// There was no whole answer in time.
-    #[error("get an answer from {target} within {timeout:?}")]
+    /// The response was not complete in time.
+    #[error("receive the response of {target} within {}", seconds(*timeout))]
     TimedOut {
-        /// What was called.
         target: String,
-        /// How long the call was allowed to take.
+        /// The limit of the request.
         timeout: Duration,
     },
-    /// The body is longer than the call allows.
-    #[error("read the answer of {target}: longer than {body_max} bytes")]
+    /// The body is longer than the request allows.
+    #[error("read the response of {target}: it is longer than {body_max} bytes")]
     TooLarge {
-        /// What was called.
         target: String,
-        /// How many bytes were allowed.
+        /// The limit of the request.
         body_max: usize,
     },
-    /// What came back is not HTTP, or its body is not what was agreed.
-    #[error("understand the answer of {target}: {cause}")]
+    /// The response is not HTTP, or its body has an unexpected form.
+    #[error("understand the response of {target}: {cause}")]
     Malformed {
-        /// What was called.
         target: String,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         cause: String,
     },
 }
 
 impl HttpError {
-    /// Whether the same call may well work later.
+    /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => true,
@@ -81,7 +75,7 @@ impl HttpError {
         }
     }
 
-    /// Whether the call may have had its effect although there is no answer.
+    /// Whether the request may have taken effect although there is no response.
     pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::Broken { .. }
@@ -93,7 +87,17 @@ impl HttpError {
     }
 }
 
-/// The part of `url` that may be shown: neither user nor query, no control characters, not long.
+/// `timeout` for people: to the second, or to the millisecond below one. What remains of a longer
+/// deadline would print as 19.999997279s.
+fn seconds(timeout: Duration) -> String {
+    match timeout.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis => format!("{} s", (millis + 500) / 1000),
+    }
+}
+
+/// The part of `url` that may be shown: no user, no query string, no control characters, limited
+/// length.
 pub(super) fn shown(url: &str) -> String {
     let path_end = url.find(['?', '#']).unwrap_or(url.len());
     let address = &url[..path_end];
@@ -117,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_shown_without_user_and_query() {
+    fn a_url_is_shown_without_user_and_query_string() {
         for (url, expected) in [
             (
                 "http://host:80/take/a?token=hunter2",
@@ -129,7 +133,7 @@ mod tests {
             ("https://host/#hunter2", "https://host/"),
             ("https://host/a@b", "https://host/a@b"),
             ("user:hunter2@host/a?b", "host/a"),
-            ("no address\n\x1b[31m", "no address[31m"),
+            ("no url\n\x1b[31m", "no url[31m"),
             ("?hunter2", ""),
             ("", ""),
         ] {
@@ -139,7 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_says_whether_to_ask_again_and_whether_it_may_have_been_done() {
+    fn a_timeout_is_shown_in_round_numbers() {
+        for (micros, expected) in [
+            (19_999_997, "20 s"),
+            (10_000_000, "10 s"),
+            (1_499_000, "1 s"),
+            (50_000, "50 ms"),
+            (0, "0 ms"),
+        ] {
+            assert_eq!(seconds(Duration::from_micros(micros)), expected);
+        }
+    }
+
+    #[test]
+    fn every_failure_states_whether_to_retry_and_whether_it_may_have_taken_effect() {
         let target = String::new;
         let (cause, timeout) = (String::new(), Duration::from_secs(1));
         let expected = [

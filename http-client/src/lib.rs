@@ -1,26 +1,27 @@
-//! Every call that leaves a daemon or the command line: one small wrapper over `awc`.
+//! HTTP client for all outgoing requests of the daemons and the command line: a small wrapper
+//! around `awc`.
 //!
-//! Owns what `awc` leaves open: one deadline over connection, head *and* body, a limit on the
-//! body, the check that a body is whole, the one repetition that is safe, and errors that say
-//! whether the call may have had an effect. Never follows a redirect, and never shows a query,
-//! because tickets travel there, or the value of a header.
+//! Responsible for what `awc` leaves open: one deadline for connection, head *and* body, a limit
+//! on the body's size, the check that a body is complete, one retry where that is safe, and errors
+//! that state whether the request may have taken effect. Redirects are never followed. Errors
+//! never contain a query string, which may hold a ticket, or the value of a header.
+//! Not responsible for what any server means by its responses.
 
 #![warn(missing_docs)]
 
-mod answer;
-mod call;
 mod client;
 mod error;
+mod request;
+mod response;
 mod retry_budget;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use answer::Answer;
-pub use answer::timestamp;
 pub use awc::http::{Method, StatusCode};
-pub use call::{Call, Retry};
 pub use client::{Client, install_tls};
 pub use error::HttpError;
+pub use request::{Request, Retry};
+pub use response::{Response, timestamp};
 pub use retry_budget::RetryBudget;

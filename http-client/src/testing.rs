@@ -1,6 +1,6 @@
-//! Servers for tests: one that answers as a closure says, and one that breaks the rules of HTTP.
+//! Servers for tests: one whose responses come from a closure, and one that violates HTTP.
 //!
-//! Compiled for tests only. Owns sockets on port 0; never waits for time to pass.
+//! Compiled for tests only. They listen on port 0, and never wait for time to pass.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,13 +19,13 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use parking_lot::Mutex;
 
-/// A request as it arrived.
+/// A request as the server received it.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// `<method> <path>?<query>`
     pub line: String,
     headers: Vec<(String, String)>,
-    /// Its body, as text.
+    /// The body, as text.
     pub body: String,
 }
 
@@ -38,7 +38,7 @@ impl Received {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A parameter of the query, as it stands there.
+    /// A parameter of the query string, not decoded.
     pub fn query(&self, name: &str) -> Option<&str> {
         let (_, query) = self.line.split_once('?')?;
         query
@@ -49,15 +49,15 @@ impl Received {
 
 type Script = Arc<dyn Fn(&Received) -> HttpResponse + Send + Sync>;
 
-/// A well-behaved server, for as long as the runtime of its test.
+/// A correct server; it lives as long as the runtime of its test.
 pub struct Server {
-    /// Base address, without a slash at its end.
+    /// Base URL without trailing slash.
     pub url: String,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Server {
-    /// Answers every request as `script` says.
+    /// Starts a server that responds to every request with what `script` returns.
     pub fn start(script: impl Fn(&Received) -> HttpResponse + Send + Sync + 'static) -> Self {
         let script: Script = Arc::new(script);
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -67,8 +67,8 @@ impl Server {
             App::new().default_service(web::to(move |request: HttpRequest, body: String| {
                 let arrived = arrived(&request, body);
                 seen.lock().push(arrived.clone());
-                let answer = script(&arrived);
-                async move { answer }
+                let response = script(&arrived);
+                async move { response }
             }))
         });
         let server = server
@@ -81,12 +81,12 @@ impl Server {
         Self { url, received }
     }
 
-    /// Everything that was asked so far.
+    /// All requests so far.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().clone()
     }
 
-    /// The first lines of everything that was asked so far.
+    /// The first lines of all requests so far.
     pub fn lines(&self) -> Vec<String> {
         let received = self.received.lock();
         received
@@ -108,24 +108,24 @@ fn arrived(request: &HttpRequest, body: String) -> Received {
     }
 }
 
-/// What happens to one connection, once its request has arrived.
+/// What [`RawServer`] does on a connection after it received the request.
 pub enum Raw {
-    /// These bytes are sent, then the connection is closed.
+    /// Sends these bytes, then closes the connection.
     Close(&'static str),
-    /// These bytes are sent, then nothing more.
+    /// Sends these bytes, then nothing more.
     Stall(&'static str),
 }
 
-/// A server that sends bytes as they are, one entry of its script a connection; none of them may
-/// be left open by its client while the next is awaited.
+/// A server that sends bytes as they are. It handles one connection after the other, so a client
+/// must not keep one open while it opens the next.
 pub struct RawServer {
-    /// Base address, without a slash at its end.
+    /// Base URL without trailing slash.
     pub url: String,
     connection_count: Arc<AtomicUsize>,
 }
 
 impl RawServer {
-    /// Answers one connection with each item of `script`, in order.
+    /// Starts a server that handles one connection with each item of `script`, in order.
     pub fn start(script: impl IntoIterator<Item = Raw>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -146,7 +146,7 @@ impl RawServer {
                     }
                 }
             }
-            // Holds what stalls until their clients have gone.
+            // Keeps the stalled connections open until their clients close them.
             for mut stream in stalled {
                 let _ = stream.read_to_end(&mut Vec::new());
             }
@@ -157,7 +157,7 @@ impl RawServer {
         }
     }
 
-    /// How many connections there have been.
+    /// The number of connections so far.
     pub fn connection_count(&self) -> usize {
         self.connection_count.load(Ordering::SeqCst)
     }
@@ -171,7 +171,7 @@ fn read_head(stream: &mut TcpStream) {
     }
 }
 
-/// An address at which nobody listens.
+/// A base URL at which nothing listens.
 pub fn dead_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())

@@ -1,4 +1,4 @@
-//! The wrapper against real sockets, well-behaved and not.
+//! The client against real sockets, correct servers and others.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use shared::secret::Secret;
 
 const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole";
 
-fn get(url: &str) -> Call<'_> {
-    Call::new(Method::GET, url)
+fn get(url: &str) -> Request<'_> {
+    Request::new(Method::GET, url)
 }
 
-async fn fail(call: Call<'_>) -> HttpError {
-    Client::new().call(call).await.unwrap_err()
+async fn fail(request: Request<'_>) -> HttpError {
+    Client::new().send(request).await.unwrap_err()
 }
 
 #[actix_web::test]
-async fn a_call_arrives_and_its_answer_comes_back_whole() {
+async fn a_request_arrives_and_its_response_comes_back_complete() {
     let server = Server::start(|_| {
         HttpResponse::Conflict()
             .insert_header(("etag", "\"1\""))
             .body("taken")
     });
     let (url, token) = (format!("{}/a?b=c", server.url), Secret::new("hunter2"));
-    let call = Call {
+    let request = Request {
         bearer: Some(&token),
-        ..Call::new(Method::POST, &url)
+        ..Request::new(Method::POST, &url)
             .header("prefer", "wait=5")
             .json(&serde_json::json!({"key": 1}))
     };
-    let answer = Client::new().call(call).await.unwrap();
+    let response = Client::new().send(request).await.unwrap();
     assert_eq!(
         (
-            answer.status.as_u16(),
-            answer.header("etag"),
-            &answer.body[..]
+            response.status.as_u16(),
+            response.header("etag"),
+            &response.body[..]
         ),
         (409, Some("\"1\""), &b"taken"[..])
     );
@@ -62,7 +62,7 @@ async fn a_call_arrives_and_its_answer_comes_back_whole() {
 }
 
 #[actix_web::test]
-async fn a_body_that_was_cut_off_is_not_taken_for_a_whole_one() {
+async fn a_body_that_was_cut_off_is_an_error() {
     let server = RawServer::start([Raw::Close(
         "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345",
     )]);
@@ -80,13 +80,13 @@ async fn the_timeout_covers_connection_head_and_body() {
     let timeout = Duration::from_millis(50);
     for stalled in ["", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345"] {
         let server = RawServer::start([Raw::Stall(stalled)]);
-        let call = Call {
+        let request = Request {
             timeout,
             ..get(&server.url)
         };
         let target = server.url.clone();
         assert_eq!(
-            fail(call).await,
+            fail(request).await,
             HttpError::TimedOut { target, timeout },
             "{stalled}"
         );
@@ -94,24 +94,24 @@ async fn the_timeout_covers_connection_head_and_body() {
 }
 
 #[actix_web::test]
-async fn the_timeout_covers_the_repetition_too() {
+async fn the_timeout_includes_the_retry() {
     let server = RawServer::start([Raw::Close(""), Raw::Stall("")]);
-    let call = Call {
+    let request = Request {
         timeout: Duration::from_millis(50),
         retry: Retry::Once,
         ..get(&server.url)
     };
-    assert!(matches!(fail(call).await, HttpError::TimedOut { .. }));
+    assert!(matches!(fail(request).await, HttpError::TimedOut { .. }));
 }
 
 #[actix_web::test]
-async fn a_body_beyond_the_limit_is_refused_announced_or_not() {
+async fn a_body_beyond_the_limit_is_refused_with_and_without_content_length() {
     let announced = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n123456";
     let in_chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
                      3\r\n123\r\n3\r\n456\r\n0\r\n\r\n";
     for bytes in [announced, in_chunks] {
         let server = RawServer::start([Raw::Close(bytes), Raw::Close(bytes)]);
-        let limited = |body_max| Call {
+        let limited = |body_max| Request {
             body_max,
             ..get(&server.url)
         };
@@ -123,24 +123,24 @@ async fn a_body_beyond_the_limit_is_refused_announced_or_not() {
                 body_max: 5
             }
         );
-        let answer = Client::new().call(limited(6)).await.unwrap();
-        assert_eq!(answer.text().unwrap(), "123456");
+        let response = Client::new().send(limited(6)).await.unwrap();
+        assert_eq!(response.text().unwrap(), "123456");
     }
 }
 
 #[actix_web::test]
-async fn a_dead_port_was_certainly_not_reached() {
+async fn a_refused_connection_is_not_ambiguous() {
     let url = dead_url();
-    let call = Call {
+    let request = Request {
         retry: Retry::Once,
         ..get(&url)
     };
-    let error = fail(call).await;
+    let error = fail(request).await;
     assert!(matches!(error, HttpError::Unreachable { .. }), "{error}");
 }
 
 #[actix_web::test]
-async fn a_connection_closed_before_the_answer_may_have_had_an_effect() {
+async fn a_connection_closed_before_the_response_is_ambiguous() {
     for cut in ["", "HTTP/1.1 200 OK\r\ncontent-len"] {
         let server = RawServer::start([Raw::Close(cut)]);
         let error = fail(get(&server.url)).await;
@@ -152,15 +152,15 @@ async fn a_connection_closed_before_the_answer_may_have_had_an_effect() {
 }
 
 #[actix_web::test]
-async fn a_call_is_repeated_once_and_only_if_that_is_harmless() {
-    let harmless = |url| Call {
+async fn only_an_idempotent_request_is_retried_and_only_once() {
+    let harmless = |url| Request {
         retry: Retry::Once,
         ..get(url)
     };
     let server = RawServer::start([Raw::Close(""), Raw::Close(WHOLE)]);
-    let answer = Client::new().call(harmless(&server.url)).await.unwrap();
+    let response = Client::new().send(harmless(&server.url)).await.unwrap();
     assert_eq!(
-        (answer.text().unwrap(), server.connection_count()),
+        (response.text().unwrap(), server.connection_count()),
         ("whole", 2)
     );
 
@@ -176,20 +176,20 @@ async fn a_call_is_repeated_once_and_only_if_that_is_harmless() {
 }
 
 #[actix_web::test]
-async fn what_broke_after_its_head_is_not_asked_again() {
+async fn a_response_that_breaks_after_its_head_is_not_retried() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345";
     let server = RawServer::start([Raw::Close(cut), Raw::Close(WHOLE)]);
-    let call = Call {
+    let request = Request {
         retry: Retry::Once,
         ..get(&server.url)
     };
-    let error = fail(call).await;
+    let error = fail(request).await;
     assert!(matches!(error, HttpError::Broken { .. }), "{error}");
     assert_eq!(server.connection_count(), 1);
 }
 
 #[actix_web::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
+async fn a_redirect_is_a_response_and_is_not_followed() {
     let server = Server::start(|request| match request.line.as_str() {
         "GET /old" => HttpResponse::Found()
             .insert_header(("location", "/new"))
@@ -197,33 +197,33 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
         _ => HttpResponse::Ok().finish(),
     });
     let url = format!("{}/old", server.url);
-    let answer = Client::new().call(get(&url)).await.unwrap();
+    let response = Client::new().send(get(&url)).await.unwrap();
     assert_eq!(
-        (answer.status, answer.header("location")),
+        (response.status, response.header("location")),
         (StatusCode::FOUND, Some("/new"))
     );
     assert_eq!(server.lines(), ["GET /old"]);
 }
 
 #[actix_web::test]
-async fn an_answer_without_a_body_is_not_waited_for() {
+async fn no_body_is_awaited_where_http_allows_none() {
     for head in ["304 Not Modified", "204 No Content"] {
         let bytes = format!("HTTP/1.1 {head}\r\ncontent-length: 10\r\n\r\n").leak();
         let server = RawServer::start([Raw::Stall(bytes)]);
-        let answer = Client::new().call(get(&server.url)).await.unwrap();
-        assert!(answer.body.is_empty(), "{head}");
+        let response = Client::new().send(get(&server.url)).await.unwrap();
+        assert!(response.body.is_empty(), "{head}");
     }
 }
 
 #[actix_web::test]
-async fn what_does_not_speak_http_is_malformed() {
+async fn another_protocol_than_http_is_malformed() {
     let server = RawServer::start([Raw::Close("SSH-2.0-OpenSSH_9.2\r\n\r\n")]);
     let error = fail(get(&server.url)).await;
     assert!(matches!(error, HttpError::Malformed { .. }), "{error}");
 }
 
 #[actix_web::test]
-async fn what_cannot_be_called_is_not_sent() {
+async fn a_request_to_an_unusable_url_is_not_sent() {
     for url in [
         "",
         "/a",
@@ -241,23 +241,23 @@ async fn what_cannot_be_called_is_not_sent() {
 }
 
 #[actix_web::test]
-async fn a_header_cannot_bring_in_a_second_one() {
+async fn a_header_cannot_contain_a_second_one() {
     let server = Server::start(|_| HttpResponse::Ok().finish());
     let token = Secret::new("a\r\nx: y");
-    let with_token = Call {
+    let with_token = Request {
         bearer: Some(&token),
         ..get(&server.url)
     };
     let with_header = get(&server.url).header("prefer", "a\r\nx: y");
-    for (call, name) in [(with_token, "authorization"), (with_header, "prefer")] {
+    for (request, name) in [(with_token, "authorization"), (with_header, "prefer")] {
         let target = server.url.clone();
-        assert_eq!(fail(call).await, HttpError::BadHeader { target, name });
+        assert_eq!(fail(request).await, HttpError::BadHeader { target, name });
     }
     assert!(server.received().is_empty());
 }
 
 #[actix_web::test]
-async fn no_failure_shows_the_query_or_a_header() {
+async fn no_error_contains_the_query_string_or_a_header() {
     let token = Secret::new("hunter2");
     let dead = dead_url();
     let scripts = [
@@ -271,12 +271,12 @@ async fn no_failure_shows_the_query_or_a_header() {
     let urls = scripts.map(|script| RawServer::start([script]).url);
     for base in urls.iter().chain([&dead, &"ftp://a:hunter2@host".into()]) {
         let url = format!("{base}/take/1?token=hunter2");
-        let call = Call {
+        let request = Request {
             bearer: Some(&token),
             timeout: Duration::from_millis(50),
             ..get(&url)
         };
-        errors.push(fail(call).await);
+        errors.push(fail(request).await);
     }
     for error in errors {
         let texts = format!("{error} {error:?}");
@@ -289,10 +289,10 @@ async fn no_failure_shows_the_query_or_a_header() {
 }
 
 #[actix_web::test]
-async fn a_client_can_be_laid_over_another_connector() {
+async fn a_client_can_wrap_another_connector() {
     install_tls();
     let server = Server::start(|_| HttpResponse::Ok().body("here"));
     let client = Client::over(awc::Client::builder().disable_redirects().finish());
-    let answer = client.call(get(&server.url)).await.unwrap();
-    assert_eq!(answer.text().unwrap(), "here");
+    let response = client.send(get(&server.url)).await.unwrap();
+    assert_eq!(response.text().unwrap(), "here");
 }

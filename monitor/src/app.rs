@@ -16,8 +16,8 @@ use daemon::{
     startup::{Start, until_told_to_stop},
 };
 use github::{
-    Credential, CredentialError, Github, GithubSettings,
-    artifact_auth::{ClosedDesk, ProofDesk, ProofSettings},
+    Credentials, CredentialsError, Github, GithubConfig,
+    artifact_auth::{ArtifactVerifier, VerifierSettings, VerifierWorker},
 };
 use http_client::Client;
 use shared::{
@@ -46,7 +46,7 @@ pub enum AppError {
     Settings(#[from] SettingsError),
     /// There is nothing to ask GitHub with.
     #[error("{0}")]
-    Credential(#[from] CredentialError),
+    Credentials(#[from] CredentialsError),
     /// A profile cannot be carried out.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -81,8 +81,8 @@ pub struct App {
     drain: Drain,
     outside: Outside,
     events: Events,
-    proofs: ClosedDesk,
-    credential: Credential,
+    proofs: VerifierWorker,
+    credential: Credentials,
 }
 
 /// Runs a monitor until the process is asked to end.
@@ -104,7 +104,7 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     let addresses = addresses
         .collect::<Result<_, _>>()
         .map_err(AppError::Address)?;
-    let credential = Credential::required(&settings)?;
+    let credential = Credentials::required(&settings)?;
 
     let clock = Clock::start();
     let (store, snapshot) = Store::open(&settings.data_path)?;
@@ -122,9 +122,9 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     let pool = Arc::new(Pool::new(core, clock, store));
 
     let (drain, draining) = drain();
-    let (proof_desk, proofs) = ProofDesk::new();
+    let (proof_desk, proofs) = ArtifactVerifier::new();
     let github = Rc::new(github(&settings, credential.clone()));
-    let board = github.board().clone();
+    let board = github.api_status().clone();
     let desk = Desk::new(
         pool.clone(),
         hypervisor.clone(),
@@ -167,8 +167,8 @@ fn hypervisor(
     })
 }
 
-fn github(settings: &Settings, credential: Credential) -> Github {
-    let settings = GithubSettings::of(&settings.github, credential);
+fn github(settings: &Settings, credential: Credentials) -> Github {
+    let settings = GithubConfig::of(&settings.github, credential);
     Github::new(Client::new(), settings)
 }
 
@@ -198,12 +198,12 @@ impl App {
             ..
         } = self;
         let (pool, settings) = (outside.pool.clone(), outside.settings.clone());
-        let proof_settings = ProofSettings {
+        let proof_settings = VerifierSettings {
             allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
             artifact_max_age: settings.github.tokenless_select_artifact_max_age,
         };
-        let github = github(&settings, credential).with_board(outside.github.board());
-        let proofs = proofs.open(github, proof_settings);
+        let github = github(&settings, credential).with_api_status(outside.github.api_status());
+        let proofs = proofs.run(github, proof_settings);
         let background = vec![
             Background {
                 name: "the loop that keeps the pool",

@@ -10,8 +10,8 @@ use daemon::{
     serve::{Background, Drain, ServeError, drain, serve},
 };
 use github::{
-    Credential, CredentialError, Github, GithubBoard, GithubSettings,
-    artifact_auth::{ProofDesk, ProofSettings},
+    ApiStatusCell, Credentials, CredentialsError, Github, GithubConfig,
+    artifact_auth::{ArtifactVerifier, VerifierSettings},
 };
 use http_client::Client;
 use shared::{
@@ -36,7 +36,7 @@ pub enum AppError {
     Settings(#[from] SettingsError),
     /// The key of the GitHub App cannot be used.
     #[error("{0}")]
-    Credential(#[from] CredentialError),
+    Credentials(#[from] CredentialsError),
     /// There is no key for tickets.
     #[error("{0}")]
     Key(#[from] KeyError),
@@ -174,18 +174,18 @@ fn open_proof_desk(
     settings: &Settings,
     client: Client,
     background: &mut Vec<Background>,
-) -> Result<Option<(ProofDesk, GithubBoard)>, CredentialError> {
-    let Some(credential) = Credential::of(settings)? else {
+) -> Result<Option<(ArtifactVerifier, ApiStatusCell)>, CredentialsError> {
+    let Some(credential) = Credentials::of(settings)? else {
         return Ok(None);
     };
-    let (proofs, desk) = ProofDesk::new();
-    let github = Github::new(client, GithubSettings::of(&settings.github, credential));
-    let board = github.board().clone();
-    let proof_settings = ProofSettings {
+    let (proofs, desk) = ArtifactVerifier::new();
+    let github = Github::new(client, GithubConfig::of(&settings.github, credential));
+    let board = github.api_status().clone();
+    let proof_settings = VerifierSettings {
         allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
         artifact_max_age: settings.github.tokenless_select_artifact_max_age,
     };
-    let task = actix_web::rt::spawn(desk.open(github, proof_settings));
+    let task = actix_web::rt::spawn(desk.run(github, proof_settings));
     background.push(Background {
         name: "the check of artifacts",
         task,

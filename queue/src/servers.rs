@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http_client::{Answer, Call, Client, HttpError, Method, Retry, StatusCode};
+use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCode};
 use serde::Deserialize;
 use shared::{
     clock::Timestamp,
@@ -142,7 +142,7 @@ enum NotHeard {
 
 async fn ask(server: &Server, etag: Option<&str>, asked_at: Timestamp) -> Result<Heard, NotHeard> {
     let url = server.base_url.join("dashboard.json");
-    let mut call = Call::new(Method::GET, &url);
+    let mut call = Request::new(Method::GET, &url);
     call.timeout = WATCH_HOLD + WATCH_GRACE;
     call.body_max = DASHBOARD_BYTES_MAX;
     call.retry = Retry::Once;
@@ -151,7 +151,7 @@ async fn ask(server: &Server, etag: Option<&str>, asked_at: Timestamp) -> Result
             .header("if-none-match", etag)
             .header("prefer", format!("wait={}", WATCH_HOLD.as_secs()));
     }
-    let answer = server.client.call(call).await?;
+    let answer = server.client.send(call).await?;
     match answer.status {
         StatusCode::OK => {
             let dashboard: MonitorDashboard = answer.json()?;
@@ -201,7 +201,7 @@ async fn take(server: &Server, forward: Forward) {
     });
 }
 
-async fn ask_for_runners(server: &Server, forward: &Forward) -> Result<Answer, HttpError> {
+async fn ask_for_runners(server: &Server, forward: &Forward) -> Result<Response, HttpError> {
     let job = &forward.request.spec;
     let count = if forward.request.is_array {
         format!("/{}", forward.count)
@@ -218,14 +218,14 @@ async fn ask_for_runners(server: &Server, forward: &Forward) -> Result<Answer, H
         server.attempt(forward.attempt),
         forward.enqueued_at.as_micros(),
     ));
-    let mut call = Call::new(Method::POST, &url).header("accept", "application/json");
+    let mut call = Request::new(Method::POST, &url).header("accept", "application/json");
     call.bearer = Some(&server.api_token);
     call.timeout = forward.deadline_at.since(server.driver.now());
     call.body_max = TAKE_BYTES_MAX;
-    server.client.call(call).await
+    server.client.send(call).await
 }
 
-fn outcome_of(server: &Server, forward: &Forward, answer: &Answer) -> ForwardOutcome {
+fn outcome_of(server: &Server, forward: &Forward, answer: &Response) -> ForwardOutcome {
     let what = format_args!("{} for {}", server.base_url, forward.request.spec.unique_id);
     if answer.status == StatusCode::OK {
         return match answer.json::<TakeAnswer>().map(TakeAnswer::into_runners) {
@@ -265,7 +265,7 @@ fn complete(server: &Server, forward: &Forward, runners: Vec<TakenRunner>) -> Ve
 /// Whether a refusal says for sure that nothing was reserved: a 4xx, or a 503 with the monitor's
 /// own word that there is nothing. Any other 503 may be that of a monitor about to end, or of
 /// something in front of it.
-fn is_certain(answer: &Answer) -> bool {
+fn is_certain(answer: &Response) -> bool {
     #[derive(Deserialize)]
     struct Body {
         code: String,
@@ -294,11 +294,11 @@ async fn give_back(server: &Server, release: Release) {
         server.attempt(release.attempt)
     );
     let url = server.base_url.join(&path);
-    let mut call = Call::new(Method::DELETE, &url);
+    let mut call = Request::new(Method::DELETE, &url);
     call.bearer = Some(&server.api_token);
     call.timeout = RELEASE_TIMEOUT;
     call.retry = Retry::Once;
-    let is_settled = match server.client.call(call).await {
+    let is_settled = match server.client.send(call).await {
         // An older monitor knows no releases: its reservations end by their deadline.
         Ok(answer) => {
             answer.status.is_success()

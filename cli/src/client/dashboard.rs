@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http_client::{Answer, Call, Client, Method, Retry, StatusCode};
+use http_client::{Client, Method, Request, Response, Retry, StatusCode};
 use shared::settings::BaseUrl;
 
 use super::{CallError, ErrorResponse};
@@ -15,13 +15,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// See [`CallError`].
-pub async fn dashboard(client: &Client, base_url: &BaseUrl) -> Result<Answer, CallError> {
+pub async fn dashboard(client: &Client, base_url: &BaseUrl) -> Result<Response, CallError> {
     let url = base_url.join("dashboard.json");
-    let mut call = Call::new(Method::GET, &url).header("accept", "application/json");
+    let mut call = Request::new(Method::GET, &url).header("accept", "application/json");
     call.timeout = TIMEOUT;
     call.body_max = BODY_MAX;
     call.retry = Retry::Once;
-    let response = client.call(call).await?;
+    let response = client.send(call).await?;
     match response.status {
         StatusCode::OK => Ok(response),
         _ => Err(CallError::Refused(ErrorResponse::parse(

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http_client::{Answer, HttpError, StatusCode};
+use http_client::{HttpError, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::output::printable;
@@ -74,7 +74,7 @@ impl CallError {
 
 impl ErrorResponse {
     /// Parses a response that is not a success.
-    pub fn parse(call: &'static str, response: &Answer) -> Self {
+    pub fn parse(call: &'static str, response: &Response) -> Self {
         #[derive(Deserialize)]
         struct Body {
             code: String,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http_client::{Answer, Call, Client, HttpError, Method, Retry, StatusCode};
+use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCode};
 use shared::{
     secret::Secret,
     settings::BaseUrl,
@@ -60,7 +60,7 @@ impl QueueClient {
             "profile/{}/enqueue{count}?unique_id={}&qualified_repo={}&run_id={}",
             job.profile_key, job.unique_id, job.qualified_repo, job.run_id,
         ));
-        let mut call = Call::new(Method::POST, &url);
+        let mut call = Request::new(Method::POST, &url);
         call.body_max = TICKET_LENGTH_MAX;
         let response = self.call(call, api_token).await?;
         match response.status {
@@ -83,7 +83,7 @@ impl QueueClient {
         hold: Duration,
     ) -> Result<Take, CallError> {
         let url = self.base_url.join(&format!("take/{unique_id}"));
-        let mut call = Call::new(Method::POST, &url);
+        let mut call = Request::new(Method::POST, &url);
         call.timeout = hold + HOLD_GRACE;
         if !hold.is_zero() {
             call = call.header("prefer", format!("wait={}", hold.as_secs()));
@@ -109,7 +109,7 @@ impl QueueClient {
         bearer: &Secret,
     ) -> Result<JobStatus, CallError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
-        let response = self.call(Call::new(Method::GET, &url), bearer).await?;
+        let response = self.call(Request::new(Method::GET, &url), bearer).await?;
         match response.status {
             StatusCode::OK => Ok(response.json()?),
             _ => Err(CallError::Refused(ErrorResponse::parse(
@@ -126,7 +126,7 @@ impl QueueClient {
     /// See [`CallError`].
     pub async fn withdraw(&self, unique_id: &UniqueId, bearer: &Secret) -> Result<(), CallError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
-        let mut call = Call::new(Method::DELETE, &url);
+        let mut call = Request::new(Method::DELETE, &url);
         call.timeout = Duration::from_secs(3);
         let response = self.call(call, bearer).await?;
         if response.status.is_success() {
@@ -141,16 +141,16 @@ impl QueueClient {
 
     /// Sends a call with what all calls have in common: one retry, because they are idempotent, and
     /// `Accept`, because without it some error responses of the queue have no body.
-    async fn call(&self, mut call: Call<'_>, bearer: &Secret) -> Result<Answer, HttpError> {
+    async fn call(&self, mut call: Request<'_>, bearer: &Secret) -> Result<Response, HttpError> {
         call.bearer = Some(bearer);
         call.retry = Retry::Once;
         let accepting = call.header("accept", "application/json");
-        self.client.call(accepting).await
+        self.client.send(accepting).await
     }
 }
 
 /// The ticket in a response. A text that cannot be sent in a header is not a ticket.
-fn ticket(response: &Answer) -> Result<Secret, HttpError> {
+fn ticket(response: &Response) -> Result<Secret, HttpError> {
     let text = response.text()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(Secret::new(text));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http_client::{Answer, HttpError};
+use http_client::{HttpError, Response};
 use serde_json::Value;
 use shared::{
     values::UniqueId,
@@ -50,7 +50,7 @@ impl Taken {
     ///
     /// # Errors
     /// When it has no runner.
-    pub(super) fn parse(response: &Answer) -> Result<Self, HttpError> {
+    pub(super) fn parse(response: &Response) -> Result<Self, HttpError> {
         let json: Value = response.json()?;
         let runners = response.json::<TakeAnswer>()?.into_runners();
         if runners.is_empty() {
@@ -83,7 +83,7 @@ impl Taken {
 
 impl Waiting {
     /// Parses the response to a take of a job that waits.
-    pub(super) fn parse(response: &Answer) -> Self {
+    pub(super) fn parse(response: &Response) -> Self {
         let body = response.json::<WaitingBody>().ok();
         Self {
             position: body.as_ref().map(|body| body.position),

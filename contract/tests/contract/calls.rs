@@ -63,7 +63,7 @@ async fn a_list_of_three_pages_is_read_and_confirmed() {
         for _ in 0..2 {
             assert_eq!(github.list_runners().await.unwrap().len(), 250);
         }
-        assert_eq!(github.board().standing().answers[&304], 6);
+        assert_eq!(github.api_status().read().responses[&304], 6);
     }
     let confirmed = SCOPES.into_iter().flat_map(|scope_path| {
         let request =

@@ -15,8 +15,8 @@ use std::{
 
 use contract::{Finding, Proxy, Severity};
 use emulator::{App, EmulatorSettings, EmulatorThread};
-use github::{AppKey, Credential, Github, GithubSettings};
-use http_client::{Answer, Call, Client, Method};
+use github::{AppKey, Credentials, Github, GithubConfig};
+use http_client::{Client, Method, Request, Response};
 use shared::{
     secret::Secret,
     wire::{MonitorDashboard, RunnerStatus},
@@ -56,12 +56,12 @@ impl Stage {
     }
 
     /// The client of the daemons, which sees the proxy alone.
-    pub fn client(&self, scope_path: &str, credential: impl Into<Credential>) -> Github {
-        let settings = GithubSettings {
+    pub fn client(&self, scope_path: &str, credentials: impl Into<Credentials>) -> Github {
+        let settings = GithubConfig {
             api_url: self.proxy.url.clone(),
             scope_path: scope_path.into(),
-            credential: credential.into(),
-            patience: Duration::ZERO,
+            credentials: credentials.into(),
+            retry_timeout: Duration::ZERO,
         };
         Github::new(Client::new(), settings)
     }
@@ -168,25 +168,25 @@ impl Monitor {
     }
 
     /// An answer to somebody who has the API token.
-    pub async fn call(&self, method: Method, path: &str) -> Answer {
+    pub async fn call(&self, method: Method, path: &str) -> Response {
         let (url, token) = (format!("{}{path}", self.url), Secret::new(API_TOKEN));
-        let call = Call {
+        let call = Request {
             bearer: Some(&token),
             timeout: DEADLINE,
-            ..Call::new(method, &url)
+            ..Request::new(method, &url)
         };
-        self.client.call(call).await.unwrap()
+        self.client.send(call).await.unwrap()
     }
 
     /// An answer to something signed by GitHub.
-    pub async fn post_webhook(&self, event: &str, signature: &str, payload: Vec<u8>) -> Answer {
+    pub async fn post_webhook(&self, event: &str, signature: &str, payload: Vec<u8>) -> Response {
         let url = format!("{}webhook", self.url);
-        let call = Call::new(Method::POST, &url)
+        let call = Request::new(Method::POST, &url)
             .header("content-type", "application/json")
             .header("x-github-event", event)
             .header("x-hub-signature-256", signature);
         let body = payload.into();
-        self.client.call(Call { body, ..call }).await.unwrap()
+        self.client.send(Request { body, ..call }).await.unwrap()
     }
 
     /// Waits until so many runners are idle, and nothing else is there.
@@ -196,15 +196,15 @@ impl Monitor {
             loop {
                 // Held until it changes.
                 let url = format!("{}dashboard.json", self.url);
-                let call = Call::new(Method::GET, &url)
+                let call = Request::new(Method::GET, &url)
                     .header("if-none-match", etag.as_str())
                     .header("prefer", "wait=30");
-                let call = Call {
+                let call = Request {
                     timeout: DEADLINE,
                     ..call
                 };
                 // It may not listen yet, or not have looked.
-                let Ok(answer) = self.client.call(call).await else {
+                let Ok(answer) = self.client.send(call).await else {
                     tokio::task::yield_now().await;
                     continue;
                 };

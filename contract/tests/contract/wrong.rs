@@ -23,7 +23,7 @@ async fn a_wrong_question_does_not_get_through() {
         "question.body.labels: Request body property labels must NOT have fewer than 1 items";
     assert_eq!(
         refused.unwrap_err().to_string(),
-        format!("register runner a: github answered 500 Internal Server Error: {what}")
+        format!("register runner a: GitHub responded with 500 Internal Server Error: {what}")
     );
     assert_eq!(stage.github.emulator.requests().all(), []);
     let request = "POST /orgs/acme/actions/runners/generate-jitconfig";

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http_client::{Answer, Call, Client, HttpError, Method, StatusCode};
+use http_client::{Client, HttpError, Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -69,8 +69,8 @@ pub async fn run(
     }
     let url = format!("{base_url}/_emulator/jobs");
     let job = json!({"repo": REPO, "run_id": run_id, "labels": [label], "command": command});
-    let call = Call::new(Method::POST, &url).json(&job);
-    let response = success("queue a workflow job", client.call(call).await?)?;
+    let call = Request::new(Method::POST, &url).json(&job);
+    let response = success("queue a workflow job", client.send(call).await?)?;
     let url = format!("{url}/{}", response.json::<Queued>()?.id);
     loop {
         match status(client, &url).await {
@@ -84,12 +84,12 @@ pub async fn run(
     }
 }
 
-async fn status(client: &Client, url: &str) -> Result<Answer, WorkflowJobError> {
-    let call = Call::new(Method::GET, url);
-    success("poll a workflow job", client.call(call).await?)
+async fn status(client: &Client, url: &str) -> Result<Response, WorkflowJobError> {
+    let call = Request::new(Method::GET, url);
+    success("poll a workflow job", client.send(call).await?)
 }
 
-fn success(call: &'static str, response: Answer) -> Result<Answer, WorkflowJobError> {
+fn success(call: &'static str, response: Response) -> Result<Response, WorkflowJobError> {
     let status = response.status;
     if status.is_success() {
         Ok(response)

@@ -1,6 +1,6 @@
 //! Fetches the JIT configuration from the monitor.
 
-use http_client::{Answer, Call, Client, Method, RetryBudget, StatusCode};
+use http_client::{Client, Method, Request, Response, RetryBudget, StatusCode};
 use shared::secret::Secret;
 
 use super::{AgentError, AgentSettings, settings::limited};
@@ -20,11 +20,11 @@ pub(super) async fn fetch(
     );
     let mut retry_budget = RetryBudget::new(settings.jit_config_timeout, settings.retry_pause);
     loop {
-        let call = Call {
+        let call = Request {
             bearer: Some(&settings.guest_secret),
-            ..Call::new(Method::GET, &url)
+            ..Request::new(Method::GET, &url)
         };
-        let (error, retry_after) = match client.call(call).await {
+        let (error, retry_after) = match client.send(call).await {
             Ok(answer) if answer.status == StatusCode::OK => return decode(&answer),
             Ok(answer) => {
                 let error = AgentError::Status {
@@ -51,7 +51,7 @@ pub(super) async fn fetch(
     }
 }
 
-fn decode(answer: &Answer) -> Result<JitConfig, AgentError> {
+fn decode(answer: &Response) -> Result<JitConfig, AgentError> {
     let encoded: Secret = answer.json()?;
     Ok(JitConfig::decode(&encoded)?)
 }

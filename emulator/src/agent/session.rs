@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http_client::{Answer, Call, Client, Method, RetryBudget, StatusCode};
+use http_client::{Client, Method, Request, Response, RetryBudget, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -147,20 +147,20 @@ impl Session {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, AgentError> {
+    ) -> Result<Response, AgentError> {
         let base_url = &self.config.url;
         let url = format!("{base_url}/_runner/{}/session{path}", self.config.runner_id);
         let mut retry_budget = self.retry_budget();
         loop {
-            let mut call = Call {
+            let mut call = Request {
                 bearer: Some(&self.config.secret),
                 timeout: REQUEST_TIMEOUT,
-                ..Call::new(method.clone(), &url)
+                ..Request::new(method.clone(), &url)
             };
             if let Some(body) = body {
                 call = call.json(body);
             }
-            let (error, retry_after) = match self.client.call(call).await {
+            let (error, retry_after) = match self.client.send(call).await {
                 Ok(answer) => {
                     let status = answer.status;
                     let error = AgentError::Status { attempted, status };
@@ -184,7 +184,7 @@ impl Session {
 }
 
 /// The response, if its status is a success.
-fn successful(attempted: &'static str, answer: Answer) -> Result<Answer, AgentError> {
+fn successful(attempted: &'static str, answer: Response) -> Result<Response, AgentError> {
     match answer.status {
         status if status.is_success() => Ok(answer),
         StatusCode::NOT_FOUND => Err(AgentError::NotFound),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use emulator::model::ModelSettings;
-use http_client::Answer;
+use http_client::Response;
 use serde_json::{Value, json};
 
 use super::support::*;
@@ -261,7 +261,7 @@ async fn many_runners_are_listed_on_several_pages() {
     );
 }
 
-fn linked(answer: &Answer, rel: &str) -> Option<String> {
+fn linked(answer: &Response, rel: &str) -> Option<String> {
     let links = answer.header("link")?;
     let link = links
         .split(", ")
@@ -282,7 +282,7 @@ async fn an_unchanged_list_is_304_and_does_not_count() {
         ..ModelSettings::default()
     };
     let fixture = Fixture::with(settings);
-    let remaining = |answer: &Answer| answer.header("x-ratelimit-remaining").unwrap().to_owned();
+    let remaining = |answer: &Response| answer.header("x-ratelimit-remaining").unwrap().to_owned();
     let first = fixture.call("GET", RUNNERS, None).await;
     let etag = first.header("etag").unwrap().to_owned();
     assert_eq!(
@@ -351,8 +351,8 @@ async fn a_dropped_emulator_stops_serving() {
     assert_eq!(fixture.call("GET", RUNNERS, None).await.status, 200);
     let url = fixture.url(RUNNERS);
     drop(fixture);
-    let call = http_client::Call::new(http_client::Method::GET, &url);
-    let error = within(http_client::Client::new().call(call))
+    let call = http_client::Request::new(http_client::Method::GET, &url);
+    let error = within(http_client::Client::new().send(call))
         .await
         .unwrap_err();
     assert!(error.is_transient(), "{error}");
@@ -368,12 +368,12 @@ async fn an_emulator_can_be_served_on_an_existing_runtime() {
     let running = emulator::serve(emulator.clone(), listener).unwrap();
     assert_eq!(emulator.base_url(), "http://github.example:8003");
     let url = format!("http://{}/rate_limit", running.addr());
-    let call = || http_client::Call::new(http_client::Method::GET, &url);
+    let call = || http_client::Request::new(http_client::Method::GET, &url);
     let client = http_client::Client::new();
-    assert_eq!(within(client.call(call())).await.unwrap().status, 401);
+    assert_eq!(within(client.send(call())).await.unwrap().status, 401);
     within(running.stop()).await;
     assert!(
-        within(http_client::Client::new().call(call()))
+        within(http_client::Client::new().send(call()))
             .await
             .is_err()
     );

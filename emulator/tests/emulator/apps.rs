@@ -6,7 +6,7 @@ use emulator::{
     App, EmulatorSettings,
     faults::{Fault, FaultRule, PathMatch},
 };
-use github::{AppKey, Credential};
+use github::{AppKey, Credentials};
 use serde_json::json;
 use shared::secret::Secret;
 
@@ -38,18 +38,18 @@ fn token_count(fixture: &Fixture) -> usize {
 #[actix_web::test]
 async fn an_app_uses_an_installation_token_for_its_requests() {
     let fixture = fixture();
-    let github = fixture.daemon_client(Credential::App(key(7, 9)));
+    let github = fixture.daemon_client(Credentials::App(key(7, 9)));
     let labels = ["x".to_owned()];
     let registered = github.generate_jitconfig("a", 1, &labels, "_work").await;
     assert_eq!(registered.unwrap().registration.name, "a");
     assert_eq!(github.list_runners().await.unwrap().len(), 1);
     assert_eq!(token_count(&fixture), 1);
-    let standing = github.board().standing();
+    let standing = github.api_status().read();
     assert_eq!(
         standing.permissions["organization_self_hosted_runners"],
         "write"
     );
-    let ends_in = standing.expires_at.unwrap();
+    let ends_in = standing.token_expires_at.unwrap();
     let ends_in = ends_in.since(fixture.emulator().now()).as_secs();
     assert!((3_500..=3_600).contains(&ends_in), "{ends_in}");
     // The App has its own rate limit, and the request for the token counts against none.
@@ -61,7 +61,7 @@ async fn an_app_uses_an_installation_token_for_its_requests() {
 #[actix_web::test]
 async fn a_token_expires_after_an_hour_and_is_replaced() {
     let fixture = fixture();
-    let github = fixture.daemon_client(Credential::App(key(7, 9)));
+    let github = fixture.daemon_client(Credentials::App(key(7, 9)));
     github.list_runners().await.unwrap();
     // The client does not know that the clock was advanced, and notices it by a 401.
     fixture.emulator().advance_clock(Duration::from_secs(3_600));
@@ -80,7 +80,7 @@ async fn a_token_expires_after_an_hour_and_is_replaced() {
 #[actix_web::test]
 async fn an_app_requests_one_new_token_after_a_401() {
     let fixture = fixture();
-    let github = fixture.daemon_client(Credential::App(key(7, 9)));
+    let github = fixture.daemon_client(Credentials::App(key(7, 9)));
     github.list_runners().await.unwrap();
     let list = PathMatch::Exact(RUNNERS.into());
     let rule = FaultRule::on("GET", list, Fault::status(401)).next(1);
@@ -94,9 +94,9 @@ async fn the_client_adapts_to_a_clock_that_differs_by_more_than_a_jwt_allows() {
     for skew in [90, -90, 3_600, -3_600] {
         let fixture = fixture();
         fixture.emulator().faults().set_clock_skew(skew);
-        let github = fixture.daemon_client(Credential::App(key(7, 9)));
+        let github = fixture.daemon_client(Credentials::App(key(7, 9)));
         github.list_runners().await.unwrap();
-        let ends_at = github.board().standing().expires_at.unwrap();
+        let ends_at = github.api_status().read().token_expires_at.unwrap();
         let now = fixture.emulator().now().as_seconds();
         let ends_in = ends_at.as_seconds().cast_signed() - now.cast_signed();
         let expected = 3_600 + skew;
@@ -111,7 +111,7 @@ async fn the_client_adapts_to_a_clock_that_differs_by_more_than_a_jwt_allows() {
 async fn an_unknown_app_or_installation_gets_no_token() {
     let fixture = fixture();
     for (key, status) in [(key(8, 9), 404), (key(7, 10), 404)] {
-        let github = fixture.daemon_client(Credential::App(key));
+        let github = fixture.daemon_client(Credentials::App(key));
         let error = github.list_runners().await.unwrap_err();
         assert_eq!(error.status().unwrap(), status, "{error}");
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use emulator::model::NewArtifact;
-use http_client::{Answer, Call, Method};
+use http_client::{Method, Request, Response};
 use serde_json::{Value, json};
 use shared::{secret::Secret, values::RunId};
 
@@ -28,12 +28,12 @@ fn upload(fixture: &Fixture, name: &str, content: &[u8]) -> u64 {
 }
 
 /// Sends a request to the blob storage.
-async fn fetch(fixture: &Fixture, url: &str, bearer: Option<&Secret>) -> Answer {
-    let call = Call {
+async fn fetch(fixture: &Fixture, url: &str, bearer: Option<&Secret>) -> Response {
+    let call = Request {
         bearer,
-        ..Call::new(Method::GET, url)
+        ..Request::new(Method::GET, url)
     };
-    within(fixture.client.call(call)).await.unwrap()
+    within(fixture.client.send(call)).await.unwrap()
 }
 
 #[actix_web::test]

@@ -55,7 +55,7 @@ async fn an_unchanged_list_of_three_pages_does_not_count_again() {
     let fixture = fixture(250);
     let github = fixture.daemon_client(Secret::new(TOKEN).into());
     assert_eq!(github.list_runners().await.unwrap().len(), 250);
-    let used = || github.board().standing().rate_limit.unwrap().remaining;
+    let used = || github.api_status().read().rate_limit.unwrap().remaining;
     let before = used();
     assert_eq!(github.list_runners().await.unwrap().len(), 250);
     assert_eq!(used(), before);

@@ -7,8 +7,8 @@ use emulator::{
     Emulator, EmulatorSettings, EmulatorThread,
     model::{JobId, ModelSettings, NewJob},
 };
-use github::{Credential, Github, GithubSettings};
-use http_client::{Answer, Call, Client, HttpError, Method};
+use github::{Credentials, Github, GithubConfig};
+use http_client::{Client, HttpError, Method, Request, Response};
 use serde_json::{Value, json};
 use shared::{secret::Secret, values::RunId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,12 +50,12 @@ impl Fixture {
     }
 
     /// The client that the daemons use.
-    pub fn daemon_client(&self, credential: Credential) -> Github {
-        let settings = GithubSettings {
+    pub fn daemon_client(&self, credentials: Credentials) -> Github {
+        let settings = GithubConfig {
             api_url: self.thread.base_url.clone(),
             scope_path: "/orgs/acme".into(),
-            credential,
-            patience: Duration::ZERO,
+            credentials,
+            retry_timeout: Duration::ZERO,
         };
         Github::new(Client::new(), settings)
     }
@@ -71,13 +71,13 @@ impl Fixture {
         path: &str,
         body: Option<Value>,
         headers: &[(&'static str, &str)],
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<Response, HttpError> {
         let url = if path.starts_with("http") {
             path.to_owned()
         } else {
             self.url(path)
         };
-        let mut call = Call::new(Method::from_bytes(method.as_bytes()).unwrap(), &url);
+        let mut call = Request::new(Method::from_bytes(method.as_bytes()).unwrap(), &url);
         call.bearer = Some(&self.token);
         if let Some(body) = &body {
             call = call.json(body);
@@ -85,10 +85,10 @@ impl Fixture {
         for (name, value) in headers {
             call = call.header(name, *value);
         }
-        within(self.client.call(call)).await
+        within(self.client.send(call)).await
     }
 
-    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Response {
         self.try_call(method, path, body, &[]).await.unwrap()
     }
 

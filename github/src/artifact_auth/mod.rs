@@ -1,68 +1,67 @@
-//! The tokenless proof: a workflow run shows that it is itself by uploading an artifact, which
-//! only a job of that run can do.
+//! Artifact authentication: a workflow run proves its identity by uploading an artifact, which only
+//! a job of that run can do. So workflows need no token for the queue.
 //!
-//! Owns every check between a claim from anyone on the network and the right to a runner. Costs
-//! GitHub two requests, fewer where an early check fails, and none for a repository that we do
-//! not work for. `prove` checks one claim; how many are checked at once is up to `desk`.
+//! Responsible for every check between the claims of an unauthenticated client and the right to a
+//! runner. It costs GitHub two requests; fewer if an early check fails, and none for a repository
+//! that is not allowed.
 //!
 //! ```text
-//! claim ── repository ── list ── age, size ── download ── one small text file ── same values ── proof
-//!              │           │         │            │                │                  │
-//!              └───────────┴─────────┴─ refused, or GitHub unavailable ───────────────┘
+//! claims ── repository ── list ── age, size ── download ── one small text file ── same values ── RunIdentity
+//!               │           │         │            │                │                  │
+//!               └───────────┴─────────┴─ rejected, or GitHub unavailable ──────────────┘
 //! ```
+//!
+//! `verifier` limits how many are checked at once, `verify` checks one, `archive` reads the zip,
+//! `content` the text file in it.
 
 mod archive;
-mod desk;
-mod prove;
-mod refusal;
-mod statement;
+mod content;
+mod rejection;
 #[cfg(test)]
 mod tests;
+mod verifier;
+mod verify;
 
 use std::time::Duration;
 
 pub use archive::ZIP_LENGTH_MAX;
-pub use desk::{ClosedDesk, ProofDesk};
-pub use prove::{check_artifact, prove};
-pub use refusal::{ProofError, ProofRefusal};
-pub use statement::check as check_statement;
+pub use content::check as check_content;
+pub use rejection::{Rejection, VerifyError};
+pub use verifier::{ArtifactVerifier, VerifierWorker};
+pub use verify::{check_artifact, verify};
 
 use shared::values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId};
 
-/// What the artifact of a job is called: this and its `unique_id`.
+/// The artifact of a job is named by this prefix and the job's `unique_id`.
 pub const ARTIFACT_NAME_PREFIX: &str = "servo-ci-runners_";
 
-/// Whose claims are heard, and for how long their proof counts.
+/// What is accepted.
 #[derive(Clone, Debug)]
-pub struct ProofSettings {
-    /// What the names of our repositories begin with, such as `servo/`.
+pub struct VerifierSettings {
+    /// The prefix of allowed repositories, such as `servo/`.
     pub allowed_qualified_repo_prefix: String,
-    /// How old an artifact may be.
+    /// The highest age of an artifact.
     pub artifact_max_age: Duration,
 }
 
-/// What a client without a token says of itself.
+/// What an unauthenticated client claims about itself in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The job.
+#[expect(missing_docs, reason = "the types say it")]
+pub struct UnverifiedIdentity {
     pub unique_id: UniqueId,
-    /// The repository whose workflow it belongs to.
     pub qualified_repo: QualifiedRepo,
-    /// The run of that workflow.
     pub run_id: RunId,
 }
 
-/// A claim that holds, and what its job asks for.
+/// The verified identity of a workflow run, and the runners that its artifact requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// The job.
+#[expect(missing_docs, reason = "the types say it")]
+pub struct RunIdentity {
     pub unique_id: UniqueId,
-    /// Its repository.
     pub qualified_repo: QualifiedRepo,
-    /// Its run.
     pub run_id: RunId,
-    /// The kind of runner it wants.
     pub profile_key: ProfileKey,
-    /// How many; none if the artifact does not say, which means one, answered as a single object.
+    /// `None` if the artifact contains no count: one runner, and the response is a single object
+    /// instead of an array.
     pub count: Option<Count>,
 }

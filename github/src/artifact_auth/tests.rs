@@ -1,4 +1,4 @@
-//! Claims against a small stand-in for GitHub, over real HTTP.
+//! The verification against a test server with GitHub's paths, over real HTTP.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, http::StatusCode};
 use serde_json::{Value, json};
 
 use super::{archive::tests::zip_of, *};
-use crate::{Github, GithubError, GithubSettings};
+use crate::{Github, GithubConfig, GithubError};
 use http_client::{
     Client,
     testing::{Received, Server, dead_url},
@@ -17,8 +17,8 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const TEXT: &str = "unique_id=job-1\nqualified_repo=servo/servo\nrun_id=5\n\
                     self_hosted_image_name=linux\nself_hosted_runner_count=3\n";
 
-fn claim() -> Claim {
-    Claim {
+fn identity() -> UnverifiedIdentity {
+    UnverifiedIdentity {
         unique_id: "job-1".parse().unwrap(),
         qualified_repo: "servo/servo".parse().unwrap(),
         run_id: RunId(5),
@@ -29,7 +29,7 @@ fn zip(text: &str) -> Vec<u8> {
     zip_of(&[("artifact.txt", text.as_bytes())])
 }
 
-/// The artifact of the claim, a minute old when it is listed.
+/// The artifact of the identity; one minute old when it is listed.
 fn artifact(id: u64) -> Value {
     json!({
         "id": id, "name": "servo-ci-runners_job-1", "size_in_bytes": null, "expired": false,
@@ -37,7 +37,7 @@ fn artifact(id: u64) -> Value {
     })
 }
 
-/// GitHub and its store in one, at midnight: these artifacts, and what is in each.
+/// The response of GitHub, or of its artifact store, at midnight, with these artifacts and contents.
 fn answer(
     request: &Received,
     artifacts: &[Value],
@@ -67,40 +67,40 @@ fn server(artifacts: Vec<Value>, content: fn(u64) -> Vec<u8>) -> Server {
     Server::start(move |request| answer(request, &artifacts, content))
 }
 
-async fn check(url: &str, claim: &Claim) -> Result<Proof, ProofError> {
-    let settings = GithubSettings {
+async fn check(url: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, VerifyError> {
+    let settings = GithubConfig {
         api_url: url.into(),
         scope_path: "/orgs/servo".into(),
-        credential: Secret::new("hunter2").into(),
-        patience: Duration::ZERO,
+        credentials: Secret::new("hunter2").into(),
+        retry_timeout: Duration::ZERO,
     };
-    let proof_settings = ProofSettings {
+    let verifier_settings = VerifierSettings {
         allowed_qualified_repo_prefix: "servo/".into(),
         artifact_max_age: MAX_AGE,
     };
     let github = Github::new(Client::new(), settings);
-    prove(&github, &proof_settings, claim).await
+    verify(&github, &verifier_settings, identity).await
 }
 
-async fn refusal(server: &Server) -> ProofRefusal {
-    match check(&server.url, &claim()).await {
-        Err(ProofError::Refused(refusal)) => refusal,
-        other => panic!("expected a refusal, not {other:?}"),
+async fn expect_rejection(server: &Server) -> Rejection {
+    match check(&server.url, &identity()).await {
+        Err(VerifyError::Rejected(rejection)) => rejection,
+        other => panic!("expected a rejection, not {other:?}"),
     }
 }
 
 #[actix_web::test]
-async fn a_claim_that_holds_is_proved() {
+async fn a_matching_artifact_yields_the_identity() {
     let server = server(vec![artifact(7)], |_| zip(TEXT));
-    let proof = check(&server.url, &claim()).await.unwrap();
-    let expected = Proof {
+    let verified = check(&server.url, &identity()).await.unwrap();
+    let expected = RunIdentity {
         unique_id: "job-1".parse().unwrap(),
         qualified_repo: "servo/servo".parse().unwrap(),
         run_id: RunId(5),
         profile_key: "linux".parse().unwrap(),
         count: Some("3".parse().unwrap()),
     };
-    assert_eq!(proof, expected);
+    assert_eq!(verified, expected);
     assert_eq!(
         server.lines(),
         [
@@ -113,36 +113,36 @@ async fn a_claim_that_holds_is_proved() {
 }
 
 #[actix_web::test]
-async fn a_foreign_repository_costs_github_nothing() {
+async fn a_repository_that_is_not_allowed_causes_no_request() {
     let server = server(vec![artifact(7)], |_| zip(TEXT));
     for repo in ["other/servo", "Servo/servo", "servo2/servo", "xservo/servo"] {
-        let claim = Claim {
+        let identity = UnverifiedIdentity {
             qualified_repo: repo.parse().unwrap(),
-            ..claim()
+            ..identity()
         };
-        let result = check(&server.url, &claim).await;
-        let expected = ProofError::Refused(ProofRefusal::ForeignRepo);
+        let result = check(&server.url, &identity).await;
+        let expected = VerifyError::Rejected(Rejection::ForeignRepo);
         assert_eq!(result, Err(expected), "{repo}");
     }
     assert!(server.received().is_empty());
 }
 
 #[actix_web::test]
-async fn a_run_that_github_does_not_show_is_unknown() {
+async fn a_run_that_github_does_not_know_is_rejected() {
     let server = Server::start(|_| HttpResponse::NotFound().finish());
-    assert_eq!(refusal(&server).await, ProofRefusal::UnknownRun);
+    assert_eq!(expect_rejection(&server).await, Rejection::UnknownRun);
     assert_eq!(server.received().len(), 1);
 }
 
 #[actix_web::test]
-async fn a_run_must_have_the_artifact_and_its_content() {
+async fn the_run_must_have_the_artifact_and_its_content() {
     let mut expired = artifact(7);
     expired["expired"] = true.into();
     let mut other = artifact(7);
     other["name"] = "servo-ci-runners_job-12".into();
     for artifacts in [vec![], vec![expired], vec![other]] {
         let server = server(artifacts, |_| zip(TEXT));
-        assert_eq!(refusal(&server).await, ProofRefusal::NoArtifact);
+        assert_eq!(expect_rejection(&server).await, Rejection::NoArtifact);
         assert_eq!(server.received().len(), 1);
     }
     for status in [StatusCode::NOT_FOUND, StatusCode::GONE] {
@@ -152,84 +152,78 @@ async fn a_run_must_have_the_artifact_and_its_content() {
             }
             answer(request, &[artifact(7)], |_| zip(TEXT))
         });
-        assert_eq!(refusal(&server).await, ProofRefusal::NoArtifact);
+        assert_eq!(expect_rejection(&server).await, Rejection::NoArtifact);
     }
 }
 
 #[actix_web::test]
-async fn the_age_of_an_artifact_is_told_by_githubs_clock_alone() {
-    let too_old = || Err(ProofRefusal::TooOld { max_age: MAX_AGE });
+async fn the_age_of_an_artifact_is_measured_by_githubs_clock_alone() {
+    let too_old = || Err(Rejection::TooOld { max_age: MAX_AGE });
     for (created_at, expected) in [
         (json!("2026-01-01T00:00:00Z"), Ok(())),
         (json!("2025-12-31T23:55:00Z"), Ok(())),
         (json!("2025-12-31T23:54:59Z"), too_old()),
         (json!("2000-01-01T00:00:00Z"), too_old()),
         (json!("2026-01-01T00:01:00Z"), Ok(())),
-        (
-            json!("2026-01-01T00:01:01Z"),
-            Err(ProofRefusal::FromTheFuture),
-        ),
-        (
-            json!("9999-01-01T00:00:00Z"),
-            Err(ProofRefusal::FromTheFuture),
-        ),
+        (json!("2026-01-01T00:01:01Z"), Err(Rejection::FromTheFuture)),
+        (json!("9999-01-01T00:00:00Z"), Err(Rejection::FromTheFuture)),
         (json!(null), too_old()),
         (json!("today"), too_old()),
     ] {
         let mut artifact = artifact(7);
         artifact["created_at"] = created_at.clone();
         let server = server(vec![artifact], |_| zip(TEXT));
-        let result = check(&server.url, &claim()).await.map(|_| ());
-        assert_eq!(result, expected.map_err(ProofError::from), "{created_at}");
+        let result = check(&server.url, &identity()).await.map(|_| ());
+        assert_eq!(result, expected.map_err(VerifyError::from), "{created_at}");
     }
 }
 
 #[actix_web::test]
-async fn of_several_artifacts_the_newest_counts() {
-    let made_at = |id: u64, created_at: &str| {
+async fn of_several_artifacts_the_newest_is_checked() {
+    let uploaded_at = |id: u64, created_at: &str| {
         let mut artifact = artifact(id);
         artifact["created_at"] = created_at.into();
         artifact
     };
     let artifacts = vec![
-        made_at(9, "2025-12-31T23:58:00Z"),
-        made_at(8, "2025-12-31T23:59:30Z"),
-        made_at(7, "2025-12-31T23:59:30Z"),
-        made_at(6, "2000-01-01T00:00:00Z"),
+        uploaded_at(9, "2025-12-31T23:58:00Z"),
+        uploaded_at(8, "2025-12-31T23:59:30Z"),
+        uploaded_at(7, "2025-12-31T23:59:30Z"),
+        uploaded_at(6, "2000-01-01T00:00:00Z"),
     ];
     let server = server(artifacts, |id| {
         zip(&TEXT.replace("linux", &format!("linux-{id}")))
     });
-    let proof = check(&server.url, &claim()).await.unwrap();
-    assert_eq!(proof.profile_key.as_str(), "linux-8");
+    let verified = check(&server.url, &identity()).await.unwrap();
+    assert_eq!(verified.profile_key.as_str(), "linux-8");
 }
 
 #[actix_web::test]
-async fn a_large_artifact_is_refused_announced_or_not() {
+async fn a_large_artifact_is_rejected_before_or_during_the_download() {
     let mut announced = artifact(7);
     announced["size_in_bytes"] = (ZIP_LENGTH_MAX + 1).into();
     for (artifact, request_count) in [(announced, 1), (artifact(7), 3)] {
         let server = server(vec![artifact], |_| vec![0; ZIP_LENGTH_MAX + 1]);
-        assert_eq!(refusal(&server).await, ProofRefusal::ZipTooLarge);
+        assert_eq!(expect_rejection(&server).await, Rejection::ZipTooLarge);
         assert_eq!(server.received().len(), request_count);
     }
 }
 
 #[actix_web::test]
-async fn what_is_in_the_artifact_must_agree() {
+async fn the_content_of_the_artifact_must_match_the_request() {
     let server = server(vec![artifact(7)], |_| zip(&TEXT.replace("job-1", "job-2")));
-    let expected = ProofRefusal::Mismatch { key: "unique_id" };
-    assert_eq!(refusal(&server).await, expected);
+    let expected = Rejection::Mismatch { key: "unique_id" };
+    assert_eq!(expect_rejection(&server).await, expected);
 }
 
 #[actix_web::test]
-async fn a_hostile_zip_is_refused() {
+async fn a_zip_bomb_is_rejected() {
     let server = server(vec![artifact(7)], |_| zip_of(&[("a", &[0; 1 << 20])]));
-    assert_eq!(refusal(&server).await, ProofRefusal::FileTooLarge);
+    assert_eq!(expect_rejection(&server).await, Rejection::FileTooLarge);
 }
 
 #[actix_web::test]
-async fn what_github_cannot_tell_is_not_held_against_the_claim() {
+async fn an_error_of_github_is_no_rejection() {
     for (status, retry_after) in [(401, None), (403, None), (422, None), (429, Some(60))] {
         let status = StatusCode::from_u16(status).unwrap();
         for failing in ["/artifacts?", "/zip"] {
@@ -239,18 +233,18 @@ async fn what_github_cannot_tell_is_not_held_against_the_claim() {
                 }
                 answer(request, &[artifact(7)], |_| zip(TEXT))
             });
-            let error = check(&server.url, &claim()).await.unwrap_err();
-            assert!(matches!(error, ProofError::Unavailable(_)), "{error}");
+            let error = check(&server.url, &identity()).await.unwrap_err();
+            assert!(matches!(error, VerifyError::Unavailable(_)), "{error}");
             let expected = retry_after.map(Duration::from_secs);
             assert_eq!(error.retry_after(), expected, "{status} {failing}");
         }
     }
     let endless = Server::start(|_| HttpResponse::Ok().body(vec![b' '; 5 << 20]));
-    let error = check(&endless.url, &claim()).await.unwrap_err();
-    assert!(matches!(error, ProofError::Unavailable(_)), "{error}");
+    let error = check(&endless.url, &identity()).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Unavailable(_)), "{error}");
 
-    let error = check(&dead_url(), &claim()).await.unwrap_err();
-    assert!(matches!(error, ProofError::Unavailable(_)), "{error}");
+    let error = check(&dead_url(), &identity()).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Unavailable(_)), "{error}");
     assert!(
         error
             .to_string()
@@ -259,37 +253,37 @@ async fn what_github_cannot_tell_is_not_held_against_the_claim() {
 }
 
 #[actix_web::test]
-async fn a_damaged_download_is_not_held_against_the_claim() {
+async fn a_damaged_download_is_no_rejection() {
     let mut described = artifact(7);
     described["digest"] = format!("sha256:{}", "0".repeat(64)).into();
     let server = server(vec![described], |_| zip(TEXT));
-    let error = check(&server.url, &claim()).await.unwrap_err();
+    let error = check(&server.url, &identity()).await.unwrap_err();
     assert_eq!(
         error,
-        ProofError::Unavailable(GithubError::Unexpected {
-            attempt: "download artifact 7".into(),
-            what: "its digest is not what github said"
+        VerifyError::Unavailable(GithubError::Unexpected {
+            operation: "download artifact 7".into(),
+            what: "its digest differs from the one that GitHub reported"
         })
     );
     assert_eq!(error.retry_after(), None);
 }
 
 #[test]
-fn a_refusal_says_which_check_failed() {
-    for (refusal, expected) in [
+fn a_rejection_names_the_check_that_failed() {
+    for (rejection, expected) in [
         (
-            ProofRefusal::TooOld { max_age: MAX_AGE },
+            Rejection::TooOld { max_age: MAX_AGE },
             "the artifact is older than 300 s",
         ),
         (
-            ProofRefusal::ZipTooLarge,
+            Rejection::ZipTooLarge,
             "the artifact is longer than 65536 bytes",
         ),
         (
-            ProofRefusal::FileTooLarge,
+            Rejection::FileTooLarge,
             "the file in the artifact is longer than 16384 bytes",
         ),
     ] {
-        assert_eq!(ProofError::from(refusal).to_string(), expected);
+        assert_eq!(VerifyError::from(rejection).to_string(), expected);
     }
 }

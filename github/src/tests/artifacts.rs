@@ -1,4 +1,4 @@
-//! Finding artifacts, and fetching them from where they are stored.
+//! Finding artifacts, and downloading them from the artifact store.
 
 use actix_web::HttpResponse;
 use ring::digest::{SHA256, digest};
@@ -23,7 +23,7 @@ fn artifact(id: u64, name: &str) -> Value {
     })
 }
 
-/// What GitHub would say of an artifact that consists of `ZIP`.
+/// GitHub's description of the artifact `ZIP`.
 fn described() -> Artifact {
     let hex = digest(&SHA256, ZIP);
     let hex: String = hex
@@ -41,7 +41,7 @@ fn described() -> Artifact {
     }
 }
 
-/// GitHub, sending whoever asks for an artifact to `location`.
+/// A GitHub that redirects downloads to `location`.
 fn redirecting(location: String) -> Server {
     Server::start(move |_| {
         let mut found = HttpResponse::Found();
@@ -90,7 +90,7 @@ async fn an_artifact_beyond_the_first_hundred_is_found() {
 }
 
 #[actix_web::test]
-async fn a_name_stays_in_its_parameter() {
+async fn a_name_cannot_add_a_parameter() {
     let server = Server::start(|request| page("artifacts", &[], request));
     let github = github(&server.url);
     let name = "a b&per_page=1";
@@ -102,7 +102,7 @@ async fn a_name_stays_in_its_parameter() {
 }
 
 #[actix_web::test]
-async fn a_list_says_when_it_was_made() {
+async fn a_list_has_the_date_of_its_response() {
     let server = Server::start(|_| {
         HttpResponse::Ok()
             .insert_header(("date", "Thu, 01 Jan 1970 00:01:40 GMT"))
@@ -119,12 +119,12 @@ async fn a_list_says_when_it_was_made() {
     let listed = github.list_run_artifacts(&repo(), RunId(5), "wanted").await;
     assert_eq!(
         listed.unwrap_err().to_string(),
-        "list artifacts of run 5: the answer has no date"
+        "list artifacts of run 5: the response has no date"
     );
 }
 
 #[actix_web::test]
-async fn an_unreadable_moment_does_not_hide_the_artifact() {
+async fn an_invalid_time_does_not_hide_the_artifact() {
     let server = Server::start(|request| {
         let moments = [
             json!("1970-01-01T00:01:40Z"),
@@ -152,20 +152,20 @@ async fn an_unreadable_moment_does_not_hide_the_artifact() {
 }
 
 #[actix_web::test]
-async fn a_list_without_end_is_given_up() {
+async fn a_list_with_too_many_pages_is_an_error() {
     let server = Server::start(|_| {
         HttpResponse::Ok().json(json!({"total_count": 9999, "artifacts": [artifact(1, "other")]}))
     });
     let error = list(&server).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "list artifacts of run 5: the list does not end"
+        "list artifacts of run 5: the list has too many pages"
     );
     assert_eq!(server.received().len(), 10);
 }
 
 #[actix_web::test]
-async fn the_store_is_not_told_who_we_are() {
+async fn the_store_gets_no_token() {
     let store = Server::start(|_| HttpResponse::Ok().body(ZIP));
     let server = redirecting(format!("{}/blob?sig=abc", store.url));
     assert_eq!(download(&server.url, &described()).await.unwrap(), ZIP);
@@ -184,21 +184,25 @@ async fn the_store_is_not_told_who_we_are() {
 }
 
 #[actix_web::test]
-async fn what_is_not_the_artifact_is_not_taken_for_it() {
+async fn a_download_that_differs_from_its_description_is_an_error() {
     let store = Server::start(|_| HttpResponse::Ok().body(ZIP));
     let server = redirecting(store.url.clone());
     let other_digest = Some(format!("sha256:{}", "0".repeat(64)));
     for (size_in_bytes, digest, expected) in [
-        (Some(3), None, Err("its length is not what github said")),
+        (
+            Some(3),
+            None,
+            Err("its length differs from the one that GitHub reported"),
+        ),
         (
             None,
             other_digest,
-            Err("its digest is not what github said"),
+            Err("its digest differs from the one that GitHub reported"),
         ),
         (
             None,
             Some("sha256:".into()),
-            Err("its digest is not what github said"),
+            Err("its digest differs from the one that GitHub reported"),
         ),
         (None, Some("blake3:abc".into()), Ok(ZIP.to_vec())),
         (None, None, Ok(ZIP.to_vec())),
@@ -209,7 +213,7 @@ async fn what_is_not_the_artifact_is_not_taken_for_it() {
             ..described()
         };
         let expected = expected.map_err(|what| GithubError::Unexpected {
-            attempt: "download artifact 7".into(),
+            operation: "download artifact 7".into(),
             what,
         });
         assert_eq!(
@@ -221,11 +225,11 @@ async fn what_is_not_the_artifact_is_not_taken_for_it() {
 }
 
 #[actix_web::test]
-async fn a_large_artifact_is_refused_whatever_github_says_of_it() {
+async fn a_large_artifact_is_refused_whatever_its_description() {
     let store = Server::start(|_| HttpResponse::Ok().body([ZIP, b"!"].concat()));
     let server = redirecting(store.url.clone());
     let expected = GithubError::TooLarge {
-        attempt: "download artifact 7".into(),
+        operation: "download artifact 7".into(),
         bytes_max: ZIP.len(),
     };
     let announced = Artifact {
@@ -241,7 +245,7 @@ async fn a_large_artifact_is_refused_whatever_github_says_of_it() {
 }
 
 #[actix_web::test]
-async fn a_failing_store_does_not_give_the_signature_away() {
+async fn an_error_of_the_store_does_not_contain_the_signature() {
     let refusing = Server::start(|_| HttpResponse::Forbidden().body("sig=hunter3"));
     let cut = RawServer::start([Raw::Close(
         "HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\nnot a zip",
@@ -260,17 +264,17 @@ async fn a_failing_store_does_not_give_the_signature_away() {
 }
 
 #[actix_web::test]
-async fn a_redirect_to_nowhere_is_an_error() {
+async fn a_redirect_without_location_is_an_error() {
     let server = Server::start(|_| HttpResponse::Found().finish());
     let error = download(&server.url, &described()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "download artifact 7: the answer does not say where"
+        "download artifact 7: the response contains no location"
     );
 }
 
 #[actix_web::test]
-async fn an_artifact_that_is_gone_says_so() {
+async fn a_deleted_artifact_is_reported_as_gone() {
     let server = Server::start(|_| HttpResponse::Gone().finish());
     let error = download(&server.url, &described()).await.unwrap_err();
     assert_eq!(error.status().unwrap(), 410);

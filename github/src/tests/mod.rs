@@ -1,4 +1,4 @@
-//! The client against a small stand-in for GitHub, over real HTTP.
+//! The client against a test server with GitHub's paths, over real HTTP.
 
 mod apps;
 mod artifacts;
@@ -15,16 +15,16 @@ use http_client::{Client, testing::Received};
 use shared::secret::Secret;
 
 fn github(url: &str) -> Github {
-    let settings = GithubSettings {
+    let settings = GithubConfig {
         api_url: format!("{url}/"),
         scope_path: "/orgs/o".into(),
-        credential: Secret::new("hunter2").into(),
-        patience: std::time::Duration::ZERO,
+        credentials: Secret::new("hunter2").into(),
+        retry_timeout: std::time::Duration::ZERO,
     };
     Github::new(Client::new(), settings)
 }
 
-/// A runner as GitHub sends it.
+/// A runner in the form in which GitHub sends it.
 fn runner(id: u64) -> Value {
     json!({
         "id": id, "name": format!("runner-{id}"), "os": "linux", "status": "online", "busy": false,
@@ -32,7 +32,7 @@ fn runner(id: u64) -> Value {
     })
 }
 
-/// The part of `entries` that `request` asks for, in a list of that name.
+/// The page of `entries` that `request` asks for, in a list of that name.
 fn page(name: &str, entries: &[Value], request: &Received) -> HttpResponse {
     let number = |name| -> usize { request.query(name).unwrap().parse().unwrap() };
     let (per_page, page) = (number("per_page"), number("page"));

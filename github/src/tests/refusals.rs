@@ -1,4 +1,4 @@
-//! What each way of saying no means, and what is remembered of GitHub's limits.
+//! The meaning of GitHub's error responses, and what is remembered of its rate limits.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -14,7 +14,7 @@ use http_client::{
 };
 use shared::clock::Timestamp;
 
-/// The moment at which the stand-in says it answers, in seconds since 1970.
+/// The date of the responses of the test servers, in seconds since 1970.
 const NOW: u64 = 1_767_225_600;
 const NOW_DATE: (&str, &str) = ("date", "Thu, 01 Jan 2026 00:00:00 GMT");
 
@@ -30,10 +30,10 @@ fn refuse(status: u16, headers: Headers, message: &str) -> HttpResponse {
 }
 
 async fn refused(status: u16, headers: Headers) -> GithubError {
-    refused_saying(status, headers, "no\u{1b}[31m").await
+    refused_with(status, headers, "no\u{1b}[31m").await
 }
 
-async fn refused_saying(status: u16, headers: Headers, message: &'static str) -> GithubError {
+async fn refused_with(status: u16, headers: Headers, message: &'static str) -> GithubError {
     let server = Server::start(move |_| refuse(status, headers, message));
     let registered = github(&server.url)
         .generate_jitconfig("r", 1, &[], "_work")
@@ -42,7 +42,7 @@ async fn refused_saying(status: u16, headers: Headers, message: &'static str) ->
 }
 
 #[actix_web::test]
-async fn github_says_how_long_it_wants_to_be_left_alone() {
+async fn every_form_of_rate_limit_is_recognised_with_its_pause() {
     const USED_UP: (&str, &str) = ("x-ratelimit-remaining", "0");
     const LEFT: (&str, &str) = ("x-ratelimit-remaining", "3");
     const LIMIT: (&str, &str) = ("x-ratelimit-limit", "5000");
@@ -82,7 +82,7 @@ async fn github_says_how_long_it_wants_to_be_left_alone() {
                 5,
             ),
         ] {
-            let error = refused_saying(status, headers, message).await;
+            let error = refused_with(status, headers, message).await;
             let expected = Some(Duration::from_secs(seconds));
             assert_eq!(error.retry_after(), expected, "{status} {headers:?}");
             assert!(error.is_transient() && !error.is_ambiguous(), "{error}");
@@ -94,25 +94,25 @@ async fn github_says_how_long_it_wants_to_be_left_alone() {
     );
 }
 
-/// What GitHub writes where an App or a token may not do something.
+/// The messages are those of GitHub.
 #[actix_web::test]
-async fn a_missing_permission_is_not_a_limit_and_is_named() {
+async fn a_missing_permission_is_no_rate_limit_and_is_named() {
     let message = "Resource not accessible by integration";
     let headers = &[("x-accepted-github-permissions", "administration=write")];
-    let error = refused_saying(403, headers, message).await;
+    let error = refused_with(403, headers, message).await;
     assert_eq!(error.retry_after(), None);
     assert!(!error.is_transient() && !error.is_ambiguous());
     assert_eq!(
         error.to_string(),
-        "register runner r: github answered 403 Forbidden: Resource not accessible by \
-         integration (it takes administration=write)"
+        "register runner r: GitHub responded with 403 Forbidden: Resource not accessible by \
+         integration (requires administration=write)"
     );
-    let error = refused_saying(403, &[], "Must have admin rights to Repository.").await;
+    let error = refused_with(403, &[], "Must have admin rights to Repository.").await;
     assert_eq!((error.retry_after(), error.is_transient()), (None, false));
 }
 
 #[actix_web::test]
-async fn only_what_may_pass_is_transient() {
+async fn only_errors_that_may_disappear_are_transient() {
     for (status, is_transient, is_ambiguous) in [
         (301, false, false),
         (400, false, false),
@@ -127,69 +127,69 @@ async fn only_what_may_pass_is_transient() {
     ] {
         let error = refused(status, &[]).await;
         assert_eq!(error.status().map(|status| status.as_u16()), Some(status));
-        let said = (error.is_transient(), error.is_ambiguous());
-        assert_eq!(said, (is_transient, is_ambiguous), "{status}");
+        let found = (error.is_transient(), error.is_ambiguous());
+        assert_eq!(found, (is_transient, is_ambiguous), "{status}");
         assert_eq!(error.retry_after(), None, "{status}");
     }
     let error = refused(503, &[("retry-after", "9")]).await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
 }
 
-/// A job hung when the one call that labels its runner was answered with 500.
+/// A job never started after the one request that labels its runner had got a 500.
 #[actix_web::test]
-async fn what_somebody_waits_for_is_tried_again_while_there_is_time() {
+async fn a_request_for_which_a_client_waits_is_retried_while_there_is_time() {
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => refuse(500, &[], "no"),
         1 => refuse(429, &[("retry-after", "1")], "no"),
         _ => HttpResponse::Ok().json(json!({"total_count": 0, "labels": []})),
     });
-    let patient = |url: &str| {
+    let retrying = |url: &str| {
         let mut github = github(url);
-        github.settings.patience = Duration::from_secs(20);
+        github.config.retry_timeout = Duration::from_secs(20);
         github
     };
-    patient(&server.url).add_labels(7, &[]).await.unwrap();
+    retrying(&server.url).add_labels(7, &[]).await.unwrap();
     assert_eq!(server.received().len(), 3);
-    // Nobody waits for longer than there is patience for; what can never work is not repeated.
+    // No retry after the deadline, and none of a request that cannot succeed.
     for (status, headers) in [(503, &[("retry-after", "21")][..]), (422, &[]), (403, &[])] {
         let server = Server::start(move |_| refuse(status, headers, "no"));
-        let error = patient(&server.url).add_labels(7, &[]).await.unwrap_err();
+        let error = retrying(&server.url).add_labels(7, &[]).await.unwrap_err();
         assert_eq!(error.status().map(|it| it.as_u16()), Some(status));
         assert_eq!(server.received().len(), 1, "{status}");
     }
 }
 
 #[actix_web::test]
-async fn a_refusal_says_what_was_attempted_and_what_github_said() {
+async fn an_error_names_the_operation_and_the_message_of_github() {
     let error = refused(422, &[]).await;
     assert_eq!(
         error.to_string(),
-        "register runner r: github answered 422 Unprocessable Entity: no[31m"
+        "register runner r: GitHub responded with 422 Unprocessable Entity: no[31m"
     );
 }
 
 #[actix_web::test]
-async fn of_a_long_refusal_the_beginning_is_repeated() {
+async fn a_long_message_is_cut() {
     let server =
         Server::start(|_| HttpResponse::BadRequest().json(json!({ "message": "é".repeat(9999) })));
     let error = github(&server.url).delete_runner(1).await.unwrap_err();
-    let said = error.to_string().chars().filter(|&one| one == 'é').count();
-    assert_eq!(said, 200);
+    let length = error.to_string().chars().filter(|&one| one == 'é').count();
+    assert_eq!(length, 200);
 }
 
 #[actix_web::test]
-async fn a_refusal_that_is_not_json_has_no_words() {
+async fn an_error_response_that_is_not_json_has_no_message() {
     let server = Server::start(|_| HttpResponse::BadGateway().body("<html>"));
     let error = github(&server.url).delete_runner(1).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "delete registration 1: github answered 502 Bad Gateway: "
+        "delete registration 1: GitHub responded with 502 Bad Gateway: "
     );
 }
 
 #[actix_web::test]
-async fn a_failed_call_keeps_its_meaning() {
+async fn an_http_error_keeps_its_meaning() {
     let error = github(&dead_url()).list_runners().await.unwrap_err();
     let is_unreachable = matches!(
         &error,
@@ -212,7 +212,7 @@ async fn a_failed_call_keeps_its_meaning() {
 }
 
 #[actix_web::test]
-async fn the_token_is_never_repeated() {
+async fn an_error_never_contains_the_token() {
     let server = Server::start(|request| {
         let echo = request.header("authorization").unwrap();
         HttpResponse::Forbidden()
@@ -220,13 +220,13 @@ async fn the_token_is_never_repeated() {
             .json(json!({ "message": echo }))
     });
     let error = github(&server.url).list_runners().await.unwrap_err();
-    let expected = ": Bearer [secret] (it takes Bearer [secret])";
+    let expected = ": Bearer [secret] (requires Bearer [secret])";
     assert!(error.to_string().ends_with(expected), "{error}");
     assert!(!format!("{error:?}").contains("hunter2"));
 }
 
 #[actix_web::test]
-async fn with_little_left_of_the_limit_only_what_cannot_wait_is_asked() {
+async fn with_little_left_of_the_limit_requests_that_can_wait_are_deferred() {
     let server = Server::start(|request| {
         let mut response = match request.line.starts_with("GET") {
             true => HttpResponse::Ok(),
@@ -241,10 +241,10 @@ async fn with_little_left_of_the_limit_only_what_cannot_wait_is_asked() {
             .json(json!({"total_count": 0, "runners": []}))
     });
     let github = github(&server.url);
-    // The first answer says how little is left.
+    // The first response reports how little is left.
     github.list_runners().await.unwrap();
     let error = github.list_runners().await.unwrap_err();
-    assert!(matches!(error, GithubError::HeldBack { .. }), "{error}");
+    assert!(matches!(error, GithubError::Deferred { .. }), "{error}");
     assert!(error.is_transient() && !error.is_ambiguous());
     assert!(error.retry_after() <= Some(Duration::from_secs(60)));
     let repo = "o/r".parse().unwrap();
@@ -252,18 +252,18 @@ async fn with_little_left_of_the_limit_only_what_cannot_wait_is_asked() {
     let error = artifacts.await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
     github.delete_runner(1).await.unwrap();
-    assert_eq!(github.board().standing().held_back_count, 2);
+    assert_eq!(github.api_status().read().deferred_request_count, 2);
     assert_eq!(server.received().len(), 2);
 }
 
 #[actix_web::test]
-async fn who_is_told_to_wait_asks_nothing_at_all() {
+async fn after_a_rate_limit_nothing_is_sent_until_it_is_over() {
     let server = Server::start(|request| match request.line.contains("/labels") {
         true => refuse(429, &[("retry-after", "60")], "no"),
         false => refuse(500, &[], "no"),
     });
     let github = github(&server.url);
-    // A failure is no reason to leave it alone, a limit is.
+    // An error is no reason to stop, a rate limit is.
     for _ in 0..2 {
         let error = github.delete_runner(1).await.unwrap_err();
         assert_eq!(error.status().map(|it| it.as_u16()), Some(500));
@@ -286,17 +286,14 @@ async fn who_is_told_to_wait_asks_nothing_at_all() {
         let wait = error.retry_after().unwrap();
         assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&wait));
         assert!(error.is_transient() && !error.is_ambiguous(), "{error}");
-        let said = error.to_string();
-        assert!(
-            said.contains(": github wants to be left alone for "),
-            "{said}"
-        );
+        let text = error.to_string();
+        assert!(text.contains(": GitHub rate limit reached; "), "{text}");
     }
     assert_eq!(server.received().len(), 3);
 }
 
 #[actix_web::test]
-async fn claims_are_looked_into_sixty_times_a_minute_and_all_else_goes_on() {
+async fn at_most_sixty_authentications_a_minute_are_sent_and_other_requests_continue() {
     let server = Server::start(|request| {
         let mut response = match request.line.starts_with("GET") {
             true => HttpResponse::Ok(),
@@ -307,19 +304,19 @@ async fn claims_are_looked_into_sixty_times_a_minute_and_all_else_goes_on() {
     });
     let github = github(&server.url);
     let repo = "o/r".parse().unwrap();
-    let claim = || github.list_run_artifacts(&repo, shared::values::RunId(1), "a");
+    let list = || github.list_run_artifacts(&repo, shared::values::RunId(1), "a");
     for _ in 0..60 {
-        claim().await.unwrap();
+        list().await.unwrap();
     }
-    let error = claim().await.unwrap_err();
-    assert!(matches!(error, GithubError::HeldBack { .. }), "{error}");
+    let error = list().await.unwrap_err();
+    assert!(matches!(error, GithubError::Deferred { .. }), "{error}");
     github.list_runners().await.unwrap();
     github.delete_runner(1).await.unwrap();
     assert_eq!(server.received().len(), 62);
 }
 
 #[actix_web::test]
-async fn the_last_word_about_the_primary_limit_is_remembered() {
+async fn the_last_report_of_the_primary_limit_is_remembered() {
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| {
         let mut response = match count.fetch_add(1, Ordering::SeqCst) {
@@ -337,11 +334,11 @@ async fn the_last_word_about_the_primary_limit_is_remembered() {
         response.finish()
     });
     let github = github(&server.url);
-    assert_eq!(github.board().standing().rate_limit, None);
+    assert_eq!(github.api_status().read().rate_limit, None);
     for (is_refused, remaining) in [(false, 1), (true, 0), (true, 0)] {
         assert_eq!(github.delete_runner(1).await.is_err(), is_refused);
         assert_eq!(
-            github.board().standing().rate_limit,
+            github.api_status().read().rate_limit,
             Some(RateLimit {
                 limit: 5000,
                 remaining,
@@ -353,7 +350,7 @@ async fn the_last_word_about_the_primary_limit_is_remembered() {
 }
 
 #[actix_web::test]
-async fn another_of_githubs_budgets_is_not_taken_for_the_one_that_runs_low() {
+async fn another_limit_of_github_does_not_replace_the_primary_one() {
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| {
         let (resource, remaining) = match count.fetch_add(1, Ordering::SeqCst) {
@@ -371,11 +368,11 @@ async fn another_of_githubs_budgets_is_not_taken_for_the_one_that_runs_low() {
     let github = github(&server.url);
     for _ in 0..2 {
         github.delete_runner(1).await.unwrap();
-        let standing = github.board().standing();
-        assert_eq!(standing.rate_limit.unwrap().remaining, 100);
+        let status = github.api_status().read();
+        assert_eq!(status.rate_limit.unwrap().remaining, 100);
     }
     let repo = "o/r".parse().unwrap();
     let artifacts = github.list_run_artifacts(&repo, shared::values::RunId(1), "a");
     let error = artifacts.await.unwrap_err();
-    assert!(matches!(error, GithubError::HeldBack { .. }), "{error}");
+    assert!(matches!(error, GithubError::Deferred { .. }), "{error}");
 }

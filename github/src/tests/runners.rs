@@ -16,35 +16,35 @@ fn ids(registrations: &[Registration]) -> Vec<u64> {
     registrations.iter().map(|runner| runner.id).collect()
 }
 
-fn with_etag(mut answer: HttpResponse, etag: &str) -> HttpResponse {
+fn with_etag(mut response: HttpResponse, etag: &str) -> HttpResponse {
     let etag = etag.parse().unwrap();
-    answer.headers_mut().insert(ETAG, etag);
-    answer
+    response.headers_mut().insert(ETAG, etag);
+    response
 }
 
-/// A server of runners 1 to 250, to which `change` happens once, after the first page.
+/// A server with runners 1 to 250, changed by `change` once, after the first page.
 fn changing_list(change: fn(&mut Vec<Value>)) -> Server {
     changing_lists(1, change)
 }
 
-/// The same; `change` happens after each of the first `change_count` times of the first page.
+/// The same, changed after each of the first `change_count` requests for the first page.
 fn changing_lists(change_count: usize, change: fn(&mut Vec<Value>)) -> Server {
     let runners = Mutex::new((1..=250).map(runner).collect::<Vec<_>>());
     let first_page_count = AtomicUsize::new(0);
     Server::start(move |request| {
         let mut runners = runners.lock();
-        let answer = page("runners", &runners, request);
+        let response = page("runners", &runners, request);
         if request.query("page") == Some("1")
             && first_page_count.fetch_add(1, Ordering::SeqCst) < change_count
         {
             change(&mut runners);
         }
-        answer
+        response
     })
 }
 
 #[actix_web::test]
-async fn the_list_is_asked_for_as_github_wants_it() {
+async fn a_request_has_the_headers_that_github_expects() {
     let server = Server::start(|request| page("runners", &[runner(7)], request));
     let list = github(&server.url).list_runners().await.unwrap();
     let expected: Registration = serde_json::from_value(runner(7)).unwrap();
@@ -75,7 +75,7 @@ async fn an_empty_list_is_no_error() {
 }
 
 #[actix_web::test]
-async fn several_pages_count_when_two_readings_agree() {
+async fn several_pages_are_read_until_two_readings_agree() {
     let server = changing_list(|_| ());
     let github = github(&server.url);
     for request_count in [6, 9] {
@@ -93,8 +93,8 @@ async fn a_runner_repeated_on_the_next_page_is_listed_once() {
 }
 
 #[actix_web::test]
-async fn a_runner_that_slipped_between_pages_is_found_by_reading_again() {
-    // Runner 101 moves to the page that was read already, and the count does not change.
+async fn a_runner_that_moved_between_pages_is_found_by_reading_again() {
+    // Runner 101 moves to a page that has been read, and the count does not change.
     let server = changing_list(|runners| {
         runners.remove(0);
         runners.push(runner(251));
@@ -104,7 +104,7 @@ async fn a_runner_that_slipped_between_pages_is_found_by_reading_again() {
 }
 
 #[actix_web::test]
-async fn a_list_that_never_stands_still_is_rather_too_long() {
+async fn a_list_that_keeps_changing_contains_the_runners_of_all_readings() {
     let server = changing_lists(99, |runners| drop(runners.remove(0)));
     let list = github(&server.url).list_runners().await.unwrap();
     assert_eq!(ids(&list), (1..=250).collect::<Vec<_>>());
@@ -122,7 +122,7 @@ async fn a_later_reading_of_a_runner_replaces_an_earlier_one() {
 }
 
 #[actix_web::test]
-async fn a_page_without_runners_is_the_last_whatever_the_count_says() {
+async fn an_empty_page_is_the_last_whatever_the_count() {
     let server = Server::start(|request| {
         let runners = match request.query("page") {
             Some("1") => vec![runner(1)],
@@ -135,13 +135,16 @@ async fn a_page_without_runners_is_the_last_whatever_the_count_says() {
 }
 
 #[actix_web::test]
-async fn a_list_without_end_is_given_up() {
+async fn a_list_with_too_many_pages_is_an_error() {
     let server = Server::start(|_| {
         let runners: Vec<Value> = (1..=2).map(runner).collect();
         HttpResponse::Ok().json(json!({"total_count": 1_000_000, "runners": runners}))
     });
     let error = github(&server.url).list_runners().await.unwrap_err();
-    assert_eq!(error.to_string(), "list runners: the list does not end");
+    assert_eq!(
+        error.to_string(),
+        "list runners: the list has more pages than GitHub allows"
+    );
     assert!(server.received().len() <= 101);
 }
 
@@ -172,7 +175,7 @@ async fn an_unchanged_page_is_confirmed_and_a_changed_one_read() {
 }
 
 #[actix_web::test]
-async fn of_several_pages_only_the_changed_are_sent() {
+async fn only_changed_pages_are_sent_again() {
     let busy_count = Arc::new(AtomicUsize::new(0));
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (changes, log) = (Arc::clone(&busy_count), Arc::clone(&sent));
@@ -203,14 +206,14 @@ async fn of_several_pages_only_the_changed_are_sent() {
 }
 
 #[actix_web::test]
-async fn nothing_can_be_confirmed_before_it_was_read() {
+async fn a_304_for_an_unknown_page_is_an_error() {
     let server = Server::start(|_| HttpResponse::NotModified().finish());
     let error = github(&server.url).list_runners().await.unwrap_err();
     assert_eq!(error.status().unwrap(), 304);
 }
 
 #[actix_web::test]
-async fn a_runner_is_registered_with_what_it_needs() {
+async fn a_registration_contains_group_labels_and_folder() {
     let server = Server::start(|_| {
         HttpResponse::Created().json(json!({"runner": runner(7), "encoded_jit_config": "c2VjcmV0"}))
     });
@@ -250,7 +253,7 @@ async fn a_registration_is_never_sent_twice() {
 }
 
 #[actix_web::test]
-async fn a_deletion_says_what_became_of_the_registration() {
+async fn a_deletion_reports_its_outcome() {
     let server = Server::start(|request| match request.line.as_str() {
         "DELETE /orgs/o/actions/runners/1" => HttpResponse::NoContent().finish(),
         "DELETE /orgs/o/actions/runners/2" => HttpResponse::NotFound().finish(),
@@ -294,7 +297,7 @@ async fn labels_are_added_and_removed() {
 }
 
 #[actix_web::test]
-async fn what_does_no_harm_twice_survives_a_broken_connection() {
+async fn an_idempotent_request_survives_a_broken_connection() {
     let whole = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
     let server = RawServer::start([Raw::Close(""), Raw::Close(whole)]);
     let labels = ["a".to_owned()];

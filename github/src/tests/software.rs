@@ -1,4 +1,4 @@
-//! Until when a version of the runner software is supported, as GitHub says it.
+//! The support period of a version of the runner software.
 
 use actix_web::HttpResponse;
 use shared::software::Support;
@@ -7,13 +7,13 @@ use super::*;
 use http_client::testing::Server;
 use shared::clock::Timestamp;
 
-async fn support(answer: Value) -> Result<Support, GithubError> {
-    let server = Server::start(move |_| HttpResponse::Ok().json(&answer));
+async fn support(response: Value) -> Result<Support, GithubError> {
+    let server = Server::start(move |_| HttpResponse::Ok().json(&response));
     github(&server.url).runner_support("2.336.0").await
 }
 
 #[actix_web::test]
-async fn the_earlier_of_both_ends_counts() {
+async fn the_earlier_of_both_dates_counts() {
     let (early, late) = ("2026-11-05T08:04:55Z", "2026-12-24T10:00:00Z");
     let early_end = Support::Until(Timestamp::from_seconds(1_793_865_895));
     let late_end = Support::Until(Timestamp::from_seconds(1_798_106_400));
@@ -24,16 +24,16 @@ async fn the_earlier_of_both_ends_counts() {
         (Some(late), Some(early), early_end),
         (None, None, Support::Open),
     ] {
-        let answer = json!({
+        let response = json!({
             "runner_version": "2.336.0",
             "runtime_deprecates_at": runtime,
             "registration_deprecates_at": registration,
         });
-        assert_eq!(support(answer).await, Ok(expected));
+        assert_eq!(support(response).await, Ok(expected));
     }
-    // As GitHub itself leaves it out.
-    let answer = json!({"runner_version": "2.336.0", "runtime_deprecates_at": early});
-    assert_eq!(support(answer).await, Ok(early_end));
+    // GitHub may leave a date out.
+    let response = json!({"runner_version": "2.336.0", "runtime_deprecates_at": early});
+    assert_eq!(support(response).await, Ok(early_end));
 }
 
 #[actix_web::test]
@@ -41,15 +41,15 @@ async fn a_version_that_github_does_not_know_is_unknown() {
     let server = Server::start(|_| HttpResponse::NotFound().finish());
     let support = github(&server.url).runner_support("2 1/..").await;
     assert_eq!(support, Ok(Support::Unknown));
-    let asked = "GET /orgs/o/actions/runners/deprecations/2%201%2F..";
-    assert_eq!(server.lines(), [asked]);
+    let expected = "GET /orgs/o/actions/runners/deprecations/2%201%2F..";
+    assert_eq!(server.lines(), [expected]);
 }
 
 #[actix_web::test]
-async fn a_date_that_is_none_is_an_error() {
-    let answer = json!({"runner_version": "2.336.0", "runtime_deprecates_at": "soon"});
+async fn an_invalid_date_is_an_error() {
+    let response = json!({"runner_version": "2.336.0", "runtime_deprecates_at": "soon"});
     assert_eq!(
-        support(answer).await.unwrap_err().to_string(),
-        "learn until when runner software 2.336.0 is supported: the answer has a date that cannot be read"
+        support(response).await.unwrap_err().to_string(),
+        "get the support period of runner software 2.336.0: the response contains an invalid date"
     );
 }

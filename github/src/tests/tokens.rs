@@ -1,4 +1,4 @@
-//! What is known of a personal token, and when its end is warned of.
+//! What is known of a personal access token, and the warning before it expires.
 
 use actix_web::HttpResponse;
 
@@ -11,7 +11,7 @@ const DAY: u64 = 24 * 3600;
 const END: u64 = 1_798_106_400;
 
 #[actix_web::test]
-async fn a_token_is_warned_of_two_weeks_before_its_end() {
+async fn there_is_a_warning_two_weeks_before_a_token_expires() {
     let server = Server::start(|_| {
         HttpResponse::NoContent()
             .insert_header((
@@ -23,24 +23,24 @@ async fn a_token_is_warned_of_two_weeks_before_its_end() {
     });
     let github = github(&server.url);
     assert_eq!(
-        github.board().standing().warning(Timestamp::default()),
+        github.api_status().read().warning(Timestamp::default()),
         None
     );
     github.delete_runner(1).await.unwrap();
-    let standing = github.board().standing();
-    assert_eq!(standing.asks_as, "a token");
-    assert_eq!(standing.expires_at, Some(Timestamp::from_seconds(END)));
-    let scopes: Vec<&String> = standing.permissions.keys().collect();
+    let status = github.api_status().read();
+    assert_eq!(status.authenticated_with, "a token");
+    assert_eq!(status.token_expires_at, Some(Timestamp::from_seconds(END)));
+    let scopes: Vec<&String> = status.permissions.keys().collect();
     assert_eq!(scopes, ["admin:org", "repo"]);
-    assert_eq!(standing.answers[&204], 1);
+    assert_eq!(status.responses[&204], 1);
     for (before, expected) in [
         (15 * DAY, None),
         (14 * DAY, Some("expires in 14 days")),
-        (DAY + 5, Some("expires in a day")),
+        (DAY + 5, Some("expires in 1 day")),
         (5, Some("expires within a day")),
         (0, Some("has expired")),
     ] {
-        let warning = standing.warning(Timestamp::from_seconds(END - before));
+        let warning = status.warning(Timestamp::from_seconds(END - before));
         match expected {
             None => assert_eq!(warning, None),
             Some(expected) => assert!(warning.unwrap().contains(expected), "{expected}"),
@@ -49,7 +49,7 @@ async fn a_token_is_warned_of_two_weeks_before_its_end() {
 }
 
 #[actix_web::test]
-async fn a_token_of_which_nothing_is_said_is_not_warned_of() {
+async fn without_a_valid_expiry_there_is_no_warning() {
     for expiry in ["soon", "", "2026", "2026-99-99 10:00:00 UTC"] {
         let server = Server::start(move |_| {
             HttpResponse::NoContent()
@@ -58,6 +58,10 @@ async fn a_token_of_which_nothing_is_said_is_not_warned_of() {
         });
         let github = github(&server.url);
         github.delete_runner(1).await.unwrap();
-        assert_eq!(github.board().standing().expires_at, None, "{expiry:?}");
+        assert_eq!(
+            github.api_status().read().token_expires_at,
+            None,
+            "{expiry:?}"
+        );
     }
 }

@@ -80,6 +80,6 @@ pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
             ends,
         );
     }
-    metrics.github(&desk.github.standing(), desk.pool.now());
+    metrics.github(&desk.github.read(), desk.pool.now());
     metrics.answer()
 }

@@ -30,7 +30,7 @@ use daemon::{
     serve::Draining,
     web::method_not_allowed,
 };
-use github::{GithubBoard, artifact_auth::ProofDesk};
+use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 use shared::settings::Settings;
 use tokio::sync::Semaphore;
 
@@ -49,7 +49,7 @@ const NOT_READY_RETRY_SECONDS: u64 = 1;
 pub struct Desk {
     pool: Arc<Pool>,
     api_token: ApiToken,
-    proofs: ProofDesk,
+    proofs: ArtifactVerifier,
     draining: Draining,
     /// Places for held requests.
     places: Arc<Semaphore>,
@@ -60,7 +60,7 @@ pub struct Desk {
     trusted_proxies: Arc<[IpAddr]>,
     lib_monitor_dir: Option<PathBuf>,
     webhook_key: Option<webhook::Key>,
-    github: GithubBoard,
+    github: ApiStatusCell,
     image_deps_dir: Option<PathBuf>,
     /// Asked for the addresses of guests, and for nothing else.
     hypervisor: Hypervisor,
@@ -72,9 +72,9 @@ impl Desk {
         pool: Arc<Pool>,
         hypervisor: Hypervisor,
         settings: &Settings,
-        proofs: ProofDesk,
+        proofs: ArtifactVerifier,
         draining: Draining,
-        github: GithubBoard,
+        github: ApiStatusCell,
     ) -> Self {
         Self {
             pool,

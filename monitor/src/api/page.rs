@@ -8,7 +8,7 @@ use actix_web::{
     http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType},
     web::Data,
 };
-use github::GithubStanding;
+use github::ApiStatus;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use shared::{
     clock::Timestamp,
@@ -94,7 +94,7 @@ fn live(desk: &Desk) -> Markup {
             None => p { "The monitor has just started and has not seen its runners yet." },
         }
         // Also before the first look: a token that is not taken may be why there is none.
-        (render_github(&desk.github.standing(), now))
+        (render_github(&desk.github.read(), now))
     }
 }
 
@@ -115,13 +115,13 @@ fn render(view: &View, now: Timestamp) -> Markup {
     }
 }
 
-fn render_github(standing: &GithubStanding, now: Timestamp) -> Markup {
+fn render_github(standing: &ApiStatus, now: Timestamp) -> Markup {
     html! {
         h2 { "GitHub" }
         @if let Some(warning) = standing.warning(now) { p.invalid { (warning) } }
         p {
-            "Asked as " (standing.asks_as)
-            @if let Some(expires_at) = standing.expires_at.filter(|_| !standing.is_renewed) {
+            "Asked as " (standing.authenticated_with)
+            @if let Some(expires_at) = standing.token_expires_at.filter(|_| !standing.renews_automatically) {
                 ", until " (expires_at.date())
             }
             "."
@@ -289,20 +289,20 @@ fn age(since: Option<Timestamp>, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use github::GithubBoard;
+    use github::ApiStatusCell;
     use shared::secret::Secret;
 
     use super::*;
 
     #[test]
     fn the_end_of_a_token_is_shown_however_far_it_is_and_that_of_one_that_renews_itself_is_not() {
-        let mut standing = GithubBoard::new(&Secret::new("token").into()).standing();
+        let mut standing = ApiStatusCell::new(&Secret::new("token").into()).read();
         let shown =
-            |standing: &GithubStanding| render_github(standing, Timestamp::default()).into_string();
+            |standing: &ApiStatus| render_github(standing, Timestamp::default()).into_string();
         assert!(shown(&standing).contains("Asked as a token."));
-        standing.expires_at = Some(Timestamp::from_seconds(1_798_106_400));
+        standing.token_expires_at = Some(Timestamp::from_seconds(1_798_106_400));
         assert!(shown(&standing).contains("Asked as a token, until 2026-12-24."));
-        standing.is_renewed = true;
+        standing.renews_automatically = true;
         assert!(shown(&standing).contains("Asked as a token."));
     }
 }

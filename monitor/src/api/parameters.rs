@@ -7,7 +7,7 @@ use daemon::{
     error::{ApiError, Code},
     web::query,
 };
-use github::artifact_auth::Claim;
+use github::artifact_auth::UnverifiedIdentity;
 use serde::Deserialize;
 use shared::{clock::Timestamp, values::FencingToken};
 
@@ -26,7 +26,7 @@ struct Asked {
 #[derive(Debug)]
 pub struct TakeParameters {
     /// Which job.
-    pub claim: Claim,
+    pub claim: UnverifiedIdentity,
     /// Orders this take among those of the same queue.
     pub attempt: Option<FencingToken>,
     /// When the queue enqueued the job; older queues do not send it.
@@ -39,7 +39,7 @@ pub struct TakeParameters {
 /// 400 `bad_request` naming the parameter.
 pub fn asked(request: &HttpRequest) -> Result<TakeParameters, ApiError> {
     let asked: Asked = query(request)?;
-    let claim = Claim {
+    let claim = UnverifiedIdentity {
         unique_id: asked.unique_id.parse()?,
         qualified_repo: asked.qualified_repo.parse()?,
         run_id: asked.run_id.parse()?,

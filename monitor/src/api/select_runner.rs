@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use daemon::error::{ApiError, Code};
-use github::artifact_auth::Proof;
+use github::artifact_auth::RunIdentity;
 use shared::{job_spec::JobSpec, values::Count};
 
 use super::{Desk, grant::grant, parameters::asked};
@@ -20,13 +20,13 @@ pub async fn select_runner(
         ));
     }
     let claim = asked(&request)?.claim;
-    let Proof {
+    let RunIdentity {
         unique_id,
         qualified_repo,
         run_id,
         profile_key,
         count,
-    } = desk.proofs.check(claim).await?;
+    } = desk.proofs.verify(claim).await?;
     let job = JobSpec {
         unique_id,
         profile_key,

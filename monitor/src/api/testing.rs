@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use daemon::{auth::ApiToken, serve::Draining};
-use github::{GithubBoard, artifact_auth::ProofDesk};
+use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 use shared::{clock::Clock, secret::Secret};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -35,7 +35,7 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
     let desk = Desk {
         pool: Arc::new(pool),
         api_token: ApiToken(Secret::new("token")),
-        proofs: ProofDesk::new().0,
+        proofs: ArtifactVerifier::new().0,
         draining,
         places: Arc::new(Semaphore::new(HELD_MAX)),
         is_queue_member: false,
@@ -44,7 +44,7 @@ pub fn desk(draining: Draining) -> (Desk, TempDir) {
         trusted_proxies: Arc::new([]),
         lib_monitor_dir: None,
         webhook_key: None,
-        github: GithubBoard::new(&Secret::new("token").into()),
+        github: ApiStatusCell::new(&Secret::new("token").into()),
         image_deps_dir: Some(folder.path().join("deps")),
         hypervisor,
     };

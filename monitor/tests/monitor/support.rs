@@ -16,7 +16,7 @@ use emulator::{
     faults::{Fault, FaultId, FaultRule, PathMatch},
     model::{JobId, JobPhase, NewJob},
 };
-use http_client::{Answer, Call, Client, Method};
+use http_client::{Client, Method, Request, Response};
 use monitor::AppError;
 use serde_json::Value;
 use shared::{
@@ -201,7 +201,7 @@ impl Running {
             .unwrap();
     }
 
-    pub async fn call(&self, method: Method, path: &str) -> Answer {
+    pub async fn call(&self, method: Method, path: &str) -> Response {
         self.call_with(method, path, &[("authorization", &bearer(API_TOKEN))])
             .await
     }
@@ -211,23 +211,23 @@ impl Running {
         method: Method,
         path: &str,
         headers: &[(&'static str, &str)],
-    ) -> Answer {
+    ) -> Response {
         let url = format!("{}{path}", self.url);
-        let mut call = Call {
+        let mut call = Request {
             timeout: DEADLINE,
-            ..Call::new(method, &url)
+            ..Request::new(method, &url)
         };
         for (name, value) in headers {
             call = call.header(name, *value);
         }
-        self.client.call(call).await.unwrap()
+        self.client.send(call).await.unwrap()
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         self.call_with(Method::GET, path, &[]).await
     }
 
-    pub async fn take(&self, unique_id: &str) -> Answer {
+    pub async fn take(&self, unique_id: &str) -> Response {
         let path = format!("profile/linux/take?unique_id={unique_id}&{WHO}");
         self.call(Method::POST, &path).await
     }
@@ -293,7 +293,7 @@ pub fn ids(dashboard: &MonitorDashboard) -> Vec<u64> {
 }
 
 /// The code of a refusal whose body was asked for.
-pub fn code(answer: &Answer) -> String {
+pub fn code(answer: &Response) -> String {
     let body: Value = answer.json().unwrap();
     body["code"].as_str().unwrap().to_owned()
 }

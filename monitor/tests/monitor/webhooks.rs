@@ -1,6 +1,6 @@
 //! Webhooks make the monitor look at once, and nothing else.
 
-use http_client::{Answer, Call, Client, Method};
+use http_client::{Client, Method, Request, Response};
 use ring::hmac;
 use serde_json::{Value, json};
 use shared::{settings::Settings, wire::RunnerStatus};
@@ -23,15 +23,15 @@ fn signature(payload: &str) -> String {
     format!("sha256={hex}")
 }
 
-async fn post(monitor: &Running, event: &str, payload: &str, signature: Option<&str>) -> Answer {
+async fn post(monitor: &Running, event: &str, payload: &str, signature: Option<&str>) -> Response {
     let url = format!("{}webhook", monitor.url);
-    let mut call = Call::new(Method::POST, &url).header("x-github-event", event);
+    let mut call = Request::new(Method::POST, &url).header("x-github-event", event);
     call = call.header("accept", "application/json");
     if let Some(signature) = signature {
         call = call.header("x-hub-signature-256", signature);
     }
     call.body = payload.to_owned().into();
-    Client::new().call(call).await.unwrap()
+    Client::new().send(call).await.unwrap()
 }
 
 fn workflow_job(action: &str, runner_name: &Value) -> String {

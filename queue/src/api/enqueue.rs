@@ -11,7 +11,7 @@ use daemon::{
     error::{ApiError, Code},
     web::{query, segment},
 };
-use github::artifact_auth::Claim;
+use github::artifact_auth::UnverifiedIdentity;
 use serde::Deserialize;
 use shared::{
     job_spec::JobSpec,
@@ -61,13 +61,13 @@ pub async fn by_proof(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResp
             "this queue was started without GITHUB_TOKEN, so it can check no artifact; use the API token",
         ));
     };
-    let proof = proofs.check(claim.clone()).await?;
+    let proof = proofs.verify(claim.clone()).await?;
     enqueue(&desk, &claim, proof.profile_key, proof.count).await
 }
 
-fn claim(request: &HttpRequest) -> Result<Claim, ApiError> {
+fn claim(request: &HttpRequest) -> Result<UnverifiedIdentity, ApiError> {
     let parameters: Parameters = query(request)?;
-    Ok(Claim {
+    Ok(UnverifiedIdentity {
         unique_id: parameters.unique_id.parse()?,
         qualified_repo: parameters.qualified_repo.parse()?,
         run_id: parameters.run_id.parse()?,
@@ -76,7 +76,7 @@ fn claim(request: &HttpRequest) -> Result<Claim, ApiError> {
 
 async fn enqueue(
     desk: &Desk,
-    claim: &Claim,
+    claim: &UnverifiedIdentity,
     profile_key: ProfileKey,
     count: Option<Count>,
 ) -> Result<HttpResponse, ApiError> {

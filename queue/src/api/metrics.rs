@@ -12,7 +12,7 @@ pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
     let mut metrics = Metrics::of("queue");
     describe(&view, &mut metrics);
     if let Some(github) = &desk.github {
-        metrics.github(&github.standing(), now);
+        metrics.github(&github.read(), now);
     }
     metrics.answer()
 }

@@ -16,7 +16,7 @@ use daemon::{
     serve::Draining,
     web::method_not_allowed,
 };
-use github::{GithubBoard, artifact_auth::ProofDesk};
+use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 
 use crate::{driver::Driver, ticket::TicketKey};
 use queue_core::{
@@ -36,9 +36,9 @@ pub struct Desk {
     /// What opens the calls of operators.
     pub api_token: ApiToken,
     /// Where claims without a token are checked; none without a token for GitHub.
-    pub proofs: Option<ProofDesk>,
+    pub proofs: Option<ArtifactVerifier>,
     /// How we stand with GitHub, where it is asked.
-    pub github: Option<GithubBoard>,
+    pub github: Option<ApiStatusCell>,
     /// When held requests are to be answered.
     pub draining: Draining,
 }

@@ -5,7 +5,7 @@
 mod monitor;
 mod queue;
 
-use http_client::{Answer, Client, HttpError};
+use http_client::{Client, HttpError, Response};
 use serde_json::Value;
 use shared::wire::MonitorDashboard;
 
@@ -44,12 +44,12 @@ pub async fn status(args: &Status) -> Result<Exit, Failure> {
 }
 
 /// Renders the dashboard in a response as text.
-type Render = fn(&Answer) -> Result<String, HttpError>;
+type Render = fn(&Response) -> Result<String, HttpError>;
 
-fn render_queue(response: &Answer) -> Result<String, HttpError> {
+fn render_queue(response: &Response) -> Result<String, HttpError> {
     Ok(queue::render(&response.json::<QueueDashboard>()?))
 }
 
-fn render_monitor(response: &Answer) -> Result<String, HttpError> {
+fn render_monitor(response: &Response) -> Result<String, HttpError> {
     Ok(monitor::render(&response.json::<MonitorDashboard>()?))
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use http_client::{Call, Client, Method};
+use http_client::{Client, Method, Request};
 use serde_json::Value;
 use shared::settings::{Environment, Settings};
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ impl TestQueue {
     /// Its dashboard.
     pub async fn dashboard(&self) -> Value {
         let url = format!("{}/dashboard.json", self.url);
-        let answer = Client::new().call(Call::new(Method::GET, &url)).await;
+        let answer = Client::new().send(Request::new(Method::GET, &url)).await;
         answer.unwrap().json().unwrap()
     }
 

@@ -7,7 +7,7 @@ use emulator::{
     EmulatorSettings, EmulatorThread,
     model::{JobPhase, JobView, NewJob},
 };
-use http_client::{Call, Client, Method};
+use http_client::{Client, Method, Request};
 use serde_json::Value;
 use shared::{secret::Secret, values::RunId};
 use tempfile::TempDir;
@@ -175,7 +175,7 @@ impl Deployment {
     /// The queue's dashboard; null while the queue does not respond.
     async fn dashboard(&self) -> Value {
         let url = format!("{}/dashboard.json", self.queue_url);
-        let response = Client::new().call(Call::new(Method::GET, &url)).await;
+        let response = Client::new().send(Request::new(Method::GET, &url)).await;
         let dashboard = response.ok().and_then(|response| response.json().ok());
         dashboard.unwrap_or_default()
     }
@@ -188,9 +188,9 @@ pub async fn artifact_count(github: &EmulatorThread) -> Value {
         github.base_url
     );
     let token = Secret::new(GITHUB_TOKEN);
-    let mut call = Call::new(Method::GET, &url);
+    let mut call = Request::new(Method::GET, &url);
     call.bearer = Some(&token);
-    let list: Value = Client::new().call(call).await.unwrap().json().unwrap();
+    let list: Value = Client::new().send(call).await.unwrap().json().unwrap();
     list["total_count"].clone()
 }
 

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command},
 };
 
-use http_client::{Answer, Call, Client, Method};
+use http_client::{Client, Method, Request, Response};
 use shared::wire::{MonitorDashboard, RunnerStatus, TakenRunner};
 
 use super::{
@@ -78,13 +78,13 @@ impl Daemon {
     }
 
     /// Asks until there is an answer: it may just be starting.
-    pub async fn call(&self, method: Method, path: &str) -> Answer {
+    pub async fn call(&self, method: Method, path: &str) -> Response {
         let url = format!("{}{path}", self.url);
         let answered = async {
             loop {
-                let call = Call::new(method.clone(), &url)
+                let call = Request::new(method.clone(), &url)
                     .header("authorization", format!("Bearer {}", Self::API_TOKEN));
-                match self.client.call(call).await {
+                match self.client.send(call).await {
                     Ok(answer) => return answer,
                     Err(_) => tokio::time::sleep(super::PAUSE).await,
                 }
@@ -121,18 +121,18 @@ impl Daemon {
     }
 
     /// Asks for what is for guests, with a secret.
-    pub async fn ask_as_guest(&self, secret: &str, path: &str) -> Answer {
+    pub async fn ask_as_guest(&self, secret: &str, path: &str) -> Response {
         let url = format!("{}{path}", self.url);
-        let call = Call::new(Method::GET, &url);
+        let call = Request::new(Method::GET, &url);
         let call = call.header("authorization", format!("Bearer {secret}"));
-        self.client.call(call).await.unwrap()
+        self.client.send(call).await.unwrap()
     }
 
     /// Asks for what is for guests, without one.
-    pub async fn ask_as_nobody(&self, path: &str) -> Answer {
+    pub async fn ask_as_nobody(&self, path: &str) -> Response {
         let url = format!("{}{path}", self.url);
         self.client
-            .call(Call::new(Method::GET, &url))
+            .send(Request::new(Method::GET, &url))
             .await
             .unwrap()
     }

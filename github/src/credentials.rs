@@ -1,13 +1,14 @@
-//! As whom GitHub is asked: with a token, or as a GitHub App that gets itself tokens of an hour.
+//! GitHub credentials: a personal access token, or a GitHub App with hourly installation tokens.
 //!
-//! Owns when an installation token is renewed, and what is known of GitHub's clock meanwhile.
+//! Responsible for when an installation token is renewed. Not responsible for the App's key and
+//! JWTs (`app_key`).
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
 use super::{AppKey, AppKeyError, Github, GithubError, client::body};
-use http_client::{Call, Method, Retry, StatusCode, timestamp};
+use http_client::{Method, Request, Retry, StatusCode, timestamp};
 use shared::{
     backoff::{Backoff, Failures},
     clock::Timestamp,
@@ -25,32 +26,32 @@ const RENEWAL_BACKOFF: Backoff = Backoff {
     jitter_percent: 50,
 };
 
-/// As whom GitHub is asked.
+/// What requests to GitHub are authenticated with.
 #[derive(Clone, Debug)]
-pub enum Credential {
-    /// A personal access token, or any other that does not change.
+pub enum Credentials {
+    /// A personal access token, or any other that is not renewed by us.
     Token(Secret),
-    /// An installation of a GitHub App.
+    /// A GitHub App and its installation.
     App(Arc<AppKey>),
 }
 
-/// Why there is nothing to ask GitHub with. The text follows "failed to".
+/// Why there are no usable credentials. The text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
-pub enum CredentialError {
+pub enum CredentialsError {
     /// The App's key cannot be used.
     #[error("{0}")]
     Key(#[from] AppKeyError),
-    /// There is neither an App nor a token in the settings.
+    /// The settings contain neither an App nor a token.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
 }
 
-impl Credential {
-    /// What the settings say: the App before the token; none if they have neither.
+impl Credentials {
+    /// The credentials of the settings: the App if there is one, otherwise the token, if any.
     ///
     /// # Errors
-    /// When there is an App, and its key cannot be used.
-    pub fn of(settings: &Settings) -> Result<Option<Self>, CredentialError> {
+    /// When there is an App and its key cannot be used; the token does not replace it silently.
+    pub fn of(settings: &Settings) -> Result<Option<Self>, CredentialsError> {
         if let Some(app) = &settings.github.github_app {
             let key = AppKey::load(app.id, app.installation_id, &app.key_file)?;
             return Ok(Some(Self::App(Arc::new(key))));
@@ -58,25 +59,25 @@ impl Credential {
         Ok(settings.secrets.github_token.clone().map(Self::Token))
     }
 
-    /// The same, for a daemon that cannot do without.
+    /// The credentials of the settings, for a daemon that requires them.
     ///
     /// # Errors
-    /// As [`of`](Self::of), and when the settings have neither.
-    pub fn required(settings: &Settings) -> Result<Self, CredentialError> {
+    /// Like [`of`](Self::of), and when the settings contain neither.
+    pub fn required(settings: &Settings) -> Result<Self, CredentialsError> {
         match Self::of(settings)? {
-            Some(credential) => Ok(credential),
+            Some(credentials) => Ok(credentials),
             None => Ok(settings.secrets.require_github_token()?.clone().into()),
         }
     }
 }
 
-impl From<Secret> for Credential {
+impl From<Secret> for Credentials {
     fn from(token: Secret) -> Self {
         Self::Token(token)
     }
 }
 
-/// The tokens of an installation: the last one, and how the last try to get one ended.
+/// The installation token, and how the last try to get one ended.
 #[derive(Debug, Default)]
 pub(super) struct Renewals {
     current: Option<InstallationToken>,
@@ -103,7 +104,7 @@ impl Renewals {
     }
 }
 
-/// An installation token. Its times are by GitHub's clock.
+/// A token that acts for an installation of the App. Its times are by GitHub's clock.
 #[derive(Clone, Debug)]
 pub(super) struct InstallationToken {
     token: Secret,
@@ -111,8 +112,9 @@ pub(super) struct InstallationToken {
     renew_at: Timestamp,
 }
 
+/// The body of GitHub's response.
 #[derive(Deserialize)]
-struct Created {
+struct CreatedToken {
     token: Secret,
     expires_at: String,
     #[serde(default)]
@@ -120,13 +122,13 @@ struct Created {
 }
 
 impl Github {
-    /// The token of this moment. Fetching one may take as long as `timeout`.
+    /// The current token. If one has to be fetched, that takes at most `timeout`.
     pub(super) async fn token(&self, timeout: Duration) -> Result<Secret, GithubError> {
-        let key = match &self.settings.credential {
-            Credential::Token(token) => return Ok(token.clone()),
-            Credential::App(key) => key,
+        let key = match &self.config.credentials {
+            Credentials::Token(token) => return Ok(token.clone()),
+            Credentials::App(key) => key,
         };
-        // Held while one is fetched, so that a burst of questions fetches it once.
+        // The lock is held meanwhile, so that a burst of requests fetches one token.
         let mut renewals = self.renewals.lock().await;
         if let Some(available) = renewals.available(self.now_at_github()) {
             return available;
@@ -146,15 +148,15 @@ impl Github {
                 let current = renewals.current.as_ref();
                 let current = current.filter(|current| now < current.expires_at);
                 let current = current.ok_or_else(|| error.clone())?;
-                log::warn!("failed to {error}; the last token is used until it expires");
+                log::warn!("failed to {error}; using the current token until it expires");
                 Ok(current.token.clone())
             }
         }
     }
 
-    /// GitHub does not take `token`. Whether there may be another one to try.
+    /// Forgets `token`, which GitHub rejected. Returns whether another one can be fetched.
     pub(super) async fn discard(&self, token: &Secret) -> bool {
-        if let Credential::Token(_) = self.settings.credential {
+        if let Credentials::Token(_) = self.config.credentials {
             return false;
         }
         let mut renewals = self.renewals.lock().await;
@@ -170,30 +172,30 @@ impl Github {
         key: &AppKey,
         timeout: Duration,
     ) -> Result<InstallationToken, GithubError> {
-        let attempt = format!("get a token for GitHub App {}", key.app_id());
+        let operation = format!("get a token for GitHub App {}", key.app_id());
         let path = format!("/app/installations/{}/access_tokens", key.installation_id());
         let url = self.api_url(&path);
-        let mut has_learnt_the_time = false;
+        let mut has_learned_time = false;
         loop {
-            let ticket = key.sign(self.now_at_github());
-            let call = Call {
-                bearer: Some(&ticket),
-                // Done twice, there are two tokens, and no harm.
+            let jwt = key.sign(self.now_at_github());
+            let request = Request {
+                bearer: Some(&jwt),
+                // Idempotent enough: a second token does no harm.
                 retry: Retry::Once,
                 timeout,
-                ..self.call(Method::POST, &url)
+                ..self.request(Method::POST, &url)
             };
-            let answer = self.send(&attempt, call).await?;
-            if answer.status == StatusCode::CREATED {
-                let created: Created = body(&attempt, &answer)?;
+            let response = self.send_as_is(&operation, request).await?;
+            if response.status == StatusCode::CREATED {
+                let created: CreatedToken = body(&operation, &response)?;
                 let expires_at = humantime::parse_rfc3339(&created.expires_at);
                 let expires_at = expires_at.ok().and_then(timestamp);
                 let expires_at = expires_at.ok_or(GithubError::Unexpected {
-                    attempt,
-                    what: "the answer does not say when the token expires",
+                    operation,
+                    what: "the response does not contain when the token expires",
                 })?;
-                self.board
-                    .note_installation(created.permissions, expires_at);
+                self.api_status
+                    .record_installation(created.permissions, expires_at);
                 let now = self.now_at_github();
                 return Ok(InstallationToken {
                     token: created.token,
@@ -203,11 +205,12 @@ impl Github {
                     renew_at: (expires_at - RENEWED_BEFORE).max(now + RENEWAL_BACKOFF.first),
                 });
             }
-            // A ticket from the future or the past is refused. By now its Date is known.
-            if answer.status != StatusCode::UNAUTHORIZED || has_learnt_the_time {
-                return Err(self.refused(&attempt, &answer, &ticket));
+            // GitHub rejects a JWT that its clock puts in the future or the past. The response has
+            // told GitHub's time.
+            if response.status != StatusCode::UNAUTHORIZED || has_learned_time {
+                return Err(self.refused(&operation, &response, &jwt));
             }
-            has_learnt_the_time = true;
+            has_learned_time = true;
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What the text of an artifact states, and whether that is what was claimed.
+//! The text in an artifact: its format, and the comparison with the identity that the client claims.
 //!
-//! Owns its form: lines of `key=value`. Keys that we do not know may stand there, for clients
-//! newer than we are; those we know may not stand there twice. Pure.
+//! The format is lines of `key=value`. Unknown keys are ignored, for clients that are newer than we
+//! are; known keys must not be repeated. Pure.
 
 use std::str::FromStr;
 
-use super::{Claim, Proof, ProofRefusal};
+use super::{Rejection, RunIdentity, UnverifiedIdentity};
 use shared::values::InvalidValue;
 
 const UNIQUE_ID: &str = "unique_id";
@@ -14,35 +14,35 @@ const RUN_ID: &str = "run_id";
 const PROFILE_KEY: &str = "self_hosted_image_name";
 const COUNT: &str = "self_hosted_runner_count";
 
-/// The keys we know, each with its value once it was met.
-struct Statement<'a>([(&'static str, Option<&'a str>); 5]);
+/// The known keys, each with its value if the text contains it.
+struct Content<'a>([(&'static str, Option<&'a str>); 5]);
 
-/// Compares `text` with `claim`.
+/// Compares `text` with `identity`.
 ///
 /// # Errors
-/// The first line or value that is wrong.
-pub fn check(text: &str, claim: &Claim) -> Result<Proof, ProofRefusal> {
-    let statement = read(text)?;
-    statement.agree(UNIQUE_ID, &claim.unique_id)?;
-    statement.agree(QUALIFIED_REPO, &claim.qualified_repo)?;
-    statement.agree(RUN_ID, &claim.run_id)?;
-    let Claim {
+/// The first line or value that is wrong, or differs.
+pub fn check(text: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, Rejection> {
+    let content = read(text)?;
+    content.compare(UNIQUE_ID, &identity.unique_id)?;
+    content.compare(QUALIFIED_REPO, &identity.qualified_repo)?;
+    content.compare(RUN_ID, &identity.run_id)?;
+    let UnverifiedIdentity {
         unique_id,
         qualified_repo,
         run_id,
-    } = claim.clone();
-    Ok(Proof {
+    } = identity.clone();
+    Ok(RunIdentity {
         unique_id,
         qualified_repo,
         run_id,
-        profile_key: statement.need(PROFILE_KEY)?,
-        count: statement.find(COUNT)?,
+        profile_key: content.require(PROFILE_KEY)?,
+        count: content.find(COUNT)?,
     })
 }
 
-fn read(text: &str) -> Result<Statement<'_>, ProofRefusal> {
+fn read(text: &str) -> Result<Content<'_>, Rejection> {
     let keys = [UNIQUE_ID, QUALIFIED_REPO, RUN_ID, PROFILE_KEY, COUNT];
-    let mut statement = Statement(keys.map(|key| (key, None)));
+    let mut content = Content(keys.map(|key| (key, None)));
     for (index, line) in text.lines().enumerate() {
         if line.is_empty() {
             continue;
@@ -50,44 +50,44 @@ fn read(text: &str) -> Result<Statement<'_>, ProofRefusal> {
         let number = index + 1;
         let (key, value) = line
             .split_once('=')
-            .ok_or(ProofRefusal::NotKeyValue { number })?;
-        let known = statement.0.iter_mut().find(|(known, _)| *known == key);
+            .ok_or(Rejection::NotKeyValue { number })?;
+        let known = content.0.iter_mut().find(|(known, _)| *known == key);
         if let Some(&mut (key, ref mut known)) = known
             && known.replace(value).is_some()
         {
-            return Err(ProofRefusal::Repeated { key });
+            return Err(Rejection::Repeated { key });
         }
     }
-    Ok(statement)
+    Ok(content)
 }
 
-impl Statement<'_> {
-    fn find<T>(&self, key: &'static str) -> Result<Option<T>, ProofRefusal>
+impl Content<'_> {
+    fn find<T>(&self, key: &'static str) -> Result<Option<T>, Rejection>
     where
         T: FromStr<Err = InvalidValue>,
     {
         let value = self.0.iter().find(|(known, _)| *known == key);
         let value = value.and_then(|(_, value)| *value);
         let parsed = value.map(str::parse).transpose();
-        parsed.map_err(|invalid| ProofRefusal::Invalid { key, invalid })
+        parsed.map_err(|invalid| Rejection::Invalid { key, invalid })
     }
 
-    fn need<T>(&self, key: &'static str) -> Result<T, ProofRefusal>
+    fn require<T>(&self, key: &'static str) -> Result<T, Rejection>
     where
         T: FromStr<Err = InvalidValue>,
     {
-        self.find(key)?.ok_or(ProofRefusal::Missing { key })
+        self.find(key)?.ok_or(Rejection::Missing { key })
     }
 
-    fn agree<T>(&self, key: &'static str, claimed: &T) -> Result<(), ProofRefusal>
+    fn compare<T>(&self, key: &'static str, claimed: &T) -> Result<(), Rejection>
     where
         T: FromStr<Err = InvalidValue> + PartialEq,
     {
-        let stated: T = self.need(key)?;
-        if stated == *claimed {
+        let found: T = self.require(key)?;
+        if found == *claimed {
             Ok(())
         } else {
-            Err(ProofRefusal::Mismatch { key })
+            Err(Rejection::Mismatch { key })
         }
     }
 }
@@ -99,21 +99,21 @@ mod tests {
 
     const TEXT: &str = "unique_id=a\nqualified_repo=o/r\nrun_id=5\nself_hosted_image_name=linux\n";
 
-    fn claim() -> Claim {
-        Claim {
+    fn identity() -> UnverifiedIdentity {
+        UnverifiedIdentity {
             unique_id: "a".parse().unwrap(),
             qualified_repo: "o/r".parse().unwrap(),
             run_id: RunId(5),
         }
     }
 
-    fn refused(text: &str) -> String {
-        check(text, &claim()).unwrap_err().to_string()
+    fn rejection(text: &str) -> String {
+        check(text, &identity()).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_statement_that_agrees_is_a_proof() {
-        let expected = |count| Proof {
+    fn matching_content_yields_the_identity() {
+        let expected = |count| RunIdentity {
             unique_id: "a".parse().unwrap(),
             qualified_repo: "o/r".parse().unwrap(),
             run_id: RunId(5),
@@ -131,54 +131,54 @@ mod tests {
             (TEXT.replace('\n', "\r\n"), None),
             (TEXT.replace('\n', "\n\n"), None),
             (TEXT.trim_end().to_owned(), None),
-            // Keys of clients newer than we are, which may stand there twice and hold anything.
+            // Unknown keys may be repeated and have any value.
             (
                 format!("new=\n=\n{TEXT}new=a=b\nnew=c\nUnique_id=b\n"),
                 None,
             ),
         ] {
-            assert_eq!(check(&text, &claim()), Ok(expected(count)), "{text}");
+            assert_eq!(check(&text, &identity()), Ok(expected(count)), "{text}");
         }
     }
 
     #[test]
-    fn every_value_must_be_the_one_of_the_claim() {
+    fn every_value_must_be_the_one_in_the_request() {
         for (from, to, key) in [
             ("unique_id=a", "unique_id=b", "unique_id"),
             ("unique_id=a", "unique_id=A", "unique_id"),
             ("o/r", "o/r2", "qualified_repo"),
             ("run_id=5", "run_id=6", "run_id"),
         ] {
-            let refusal = refused(&TEXT.replace(from, to));
-            let expected = format!("{key} in the artifact is not the one of this request");
-            assert_eq!(refusal, expected, "{to}");
+            let rejection = rejection(&TEXT.replace(from, to));
+            let expected = format!("{key} in the artifact differs from the one in this request");
+            assert_eq!(rejection, expected, "{to}");
         }
     }
 
     #[test]
-    fn every_key_but_the_count_must_be_there() {
+    fn every_key_except_the_count_is_required() {
         for line in TEXT.lines() {
             let key = line.split('=').next().unwrap();
-            let refusal = refused(&TEXT.replace(line, ""));
-            assert_eq!(refusal, format!("{key} is not in the artifact"));
+            let rejection = rejection(&TEXT.replace(line, ""));
+            assert_eq!(rejection, format!("{key} is not in the artifact"));
         }
-        assert_eq!(refused(""), "unique_id is not in the artifact");
+        assert_eq!(rejection(""), "unique_id is not in the artifact");
     }
 
     #[test]
-    fn no_key_may_be_there_twice_even_if_its_values_agree() {
+    fn no_known_key_may_be_repeated_even_with_the_same_value() {
         for line in TEXT.lines().chain(["self_hosted_runner_count=1"]) {
             let key = line.split('=').next().unwrap();
             let twice = format!("{TEXT}self_hosted_runner_count=1\n{line}\n");
             assert_eq!(
-                refused(&twice),
+                rejection(&twice),
                 format!("{key} is in the artifact more than once")
             );
         }
     }
 
     #[test]
-    fn every_value_must_be_of_its_form() {
+    fn every_value_must_have_a_valid_form() {
         for (from, to, expected) in [
             (
                 "linux",
@@ -197,12 +197,12 @@ mod tests {
                 "run_id in the artifact must be a decimal number that fits 64 bits",
             ),
         ] {
-            assert_eq!(refused(&TEXT.replace(from, to)), expected);
+            assert_eq!(rejection(&TEXT.replace(from, to)), expected);
         }
         for count in ["", "0", "65", "-1", "1.0", "18446744073709551615"] {
-            let refusal = refused(&format!("{TEXT}self_hosted_runner_count={count}\n"));
+            let rejection = rejection(&format!("{TEXT}self_hosted_runner_count={count}\n"));
             assert_eq!(
-                refusal,
+                rejection,
                 "self_hosted_runner_count in the artifact must be a decimal number from 1 to 64",
                 "{count}"
             );
@@ -210,9 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_says_nothing_is_pointed_at() {
-        let refusal = refused(&format!("{TEXT}hunter2\n"));
+    fn a_line_that_is_no_assignment_is_reported_by_its_number() {
+        let rejection = rejection(&format!("{TEXT}hunter2\n"));
         let expected = "line 5 of the artifact's file is not of the form key=value";
-        assert_eq!(refusal, expected);
+        assert_eq!(rejection, expected);
     }
 }

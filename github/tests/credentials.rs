@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use github::{Credential, CredentialError};
+use github::{Credentials, CredentialsError};
 use shared::settings::{Environment, Settings};
 
 /// The shortest file there can be.
@@ -15,7 +15,7 @@ allowed_qualified_repo_prefix = "servo/"
 available_normal_memory = "16G"
 "#;
 
-fn credential(text: &str) -> Result<Option<Credential>, CredentialError> {
+fn credential(text: &str) -> Result<Option<Credentials>, CredentialsError> {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("monitor.toml");
     fs::write(&file, text).expect("the file can be written");
@@ -24,7 +24,7 @@ fn credential(text: &str) -> Result<Option<Credential>, CredentialError> {
         ("GITHUB_TOKEN", "hunter3"),
     ];
     let environment = secrets.into_iter().collect::<Environment>();
-    Credential::of(&Settings::load(&file, &environment).expect("the settings are valid"))
+    Credentials::of(&Settings::load(&file, &environment).expect("the settings are valid"))
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn an_app_goes_before_a_token() {
         let text = format!("{SHORTEST}{table} = \"{folder}/{key_file}\"\n");
         credential(&text)
     };
-    let Ok(Some(Credential::App(key))) = app("pkcs1.pem") else {
+    let Ok(Some(Credentials::App(key))) = app("pkcs1.pem") else {
         panic!("there is an App");
     };
     assert_eq!((key.app_id(), key.installation_id()), (7, 9));
@@ -46,7 +46,7 @@ fn an_app_goes_before_a_token() {
         "{error}"
     );
     let token = credential(SHORTEST);
-    let Ok(Some(Credential::Token(token))) = token else {
+    let Ok(Some(Credentials::Token(token))) = token else {
         panic!("there is a token");
     };
     assert!(token.matches("hunter3"));

@@ -1,7 +1,7 @@
-//! What came back, whole: status, headers and body.
+//! A complete response: status, headers and body.
 //!
-//! Owns how the few headers are read that both daemons and the command line go by. Never shows
-//! a body: tickets and credentials stand in some.
+//! Responsible for reading the few headers that the daemons and the command line use. Never shows
+//! a body, which may contain a ticket or a credential.
 
 use std::{
     fmt,
@@ -18,33 +18,35 @@ use serde::de::DeserializeOwned;
 use super::HttpError;
 use shared::clock::Timestamp;
 
-/// A complete answer, of whatever status.
+/// A complete response of any status.
 #[derive(Clone)]
-pub struct Answer {
-    /// The status; redirects and errors arrive here like everything else.
+pub struct Response {
+    /// The status; redirects and errors are responses like any other.
     pub status: StatusCode,
-    /// The headers.
+    /// All headers, as they were received.
     pub headers: HeaderMap,
-    /// The body, as long as `Content-Length` said, if it said anything.
+    /// The body; its length agrees with `Content-Length`, if there is one.
     pub body: Bytes,
-    /// Who answered, as it may be shown.
+    /// The URL without user and query string.
     pub(super) target: String,
 }
 
-impl Answer {
-    /// The first header of that name, if it is text.
+impl Response {
+    /// The value of the first header of that name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as JSON.
+    /// The body, parsed as JSON.
     ///
-    /// A body that ends in the middle is [`HttpError::Broken`]: `awc` takes a chunked body whose
-    /// connection was cut for a whole one, and only its content can tell.
+    /// # Errors
+    /// [`HttpError::Malformed`] for another shape. A body that ends early is
+    /// [`HttpError::Broken`]: `awc` takes a chunked body whose connection was cut for a complete
+    /// one, so only the JSON shows that something is missing.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let target = self.target.clone();
-            // The text of `error` may repeat a part of the body, so only its place is told.
+            // The text of `error` may repeat a part of the body; its position does not.
             let cause = format!("line {} column {}", error.line(), error.column());
             if error.is_eof() {
                 let cause = format!("the JSON ends at {cause}");
@@ -57,6 +59,9 @@ impl Answer {
     }
 
     /// The body as text.
+    ///
+    /// # Errors
+    /// [`HttpError::Malformed`] if it is not UTF-8.
     pub fn text(&self) -> Result<&str, HttpError> {
         std::str::from_utf8(&self.body).map_err(|_| HttpError::Malformed {
             target: self.target.clone(),
@@ -64,27 +69,27 @@ impl Answer {
         })
     }
 
-    /// How long to wait before asking again: `Retry-After` in its form of seconds.
+    /// The header `Retry-After`, in its form of seconds; dates are ignored.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.header("retry-after")?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds))
     }
 
-    /// When the answer was made, by the clock of who made it: `Date`, to the second.
+    /// The header `Date`: when the response was made, by the clock of the server, to the second.
     pub fn date(&self) -> Option<Timestamp> {
         let date: HttpDate = self.header("date")?.parse().ok()?;
         timestamp(date.into())
     }
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Response {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (target, status, length) = (&self.target, self.status, self.body.len());
         write!(formatter, "{status} from {target}, {length} bytes")
     }
 }
 
-/// `time` as we count it; none before 1970.
+/// `time` as a [`Timestamp`]; `None` before 1970.
 pub fn timestamp(time: SystemTime) -> Option<Timestamp> {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(Timestamp::default() + since_epoch)
@@ -96,12 +101,12 @@ mod tests {
 
     use super::*;
 
-    fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+    fn response(headers: &[(&'static str, &'static str)], body: &'static str) -> Response {
         let headers = headers.iter().map(|(name, value)| {
             let name = HeaderName::from_static(name);
             (name, HeaderValue::from_static(value))
         });
-        Answer {
+        Response {
             status: StatusCode::OK,
             headers: headers.collect(),
             body: Bytes::from_static(body.as_bytes()),
@@ -110,34 +115,37 @@ mod tests {
     }
 
     #[test]
-    fn json_that_ends_early_is_a_broken_answer() {
+    fn json_that_ends_early_is_a_broken_response() {
         for body in ["", "[1, 2", "[\"a"] {
-            let error = answer(&[], body).json::<Vec<u8>>().unwrap_err();
+            let error = response(&[], body).json::<Vec<u8>>().unwrap_err();
             assert!(matches!(error, HttpError::Broken { .. }), "{body}: {error}");
         }
-        assert_eq!(answer(&[], "[1, 2]").json::<Vec<u8>>().unwrap(), vec![1, 2]);
+        assert_eq!(
+            response(&[], "[1, 2]").json::<Vec<u8>>().unwrap(),
+            vec![1, 2]
+        );
     }
 
     #[test]
     fn json_of_another_shape_is_refused_without_repeating_it() {
-        let error = answer(&[], r#""hunter2""#).json::<u8>().unwrap_err();
+        let error = response(&[], r#""hunter2""#).json::<u8>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "understand the answer of http://host/path: not the expected JSON at line 1 column 9"
+            "understand the response of http://host/path: not the expected JSON at line 1 column 9"
         );
     }
 
     #[test]
     fn only_utf8_is_text() {
-        assert_eq!(answer(&[], "ticket").text().unwrap(), "ticket");
-        let mut garbled = answer(&[], "");
+        assert_eq!(response(&[], "ticket").text().unwrap(), "ticket");
+        let mut garbled = response(&[], "");
         garbled.body = Bytes::from_static(b"\xff");
         assert!(matches!(garbled.text(), Err(HttpError::Malformed { .. })));
     }
 
     #[test]
-    fn waiting_time_and_date_are_read_from_their_headers() {
-        let dated = answer(
+    fn retry_after_and_date_are_read_from_their_headers() {
+        let dated = response(
             &[
                 ("retry-after", "7"),
                 ("date", "Thu, 01 Jan 1970 00:01:40 GMT"),
@@ -147,7 +155,7 @@ mod tests {
         assert_eq!(dated.retry_after(), Some(Duration::from_secs(7)));
         assert_eq!(dated.date(), Some(Timestamp::from_seconds(100)));
 
-        let other_forms = answer(
+        let other_forms = response(
             &[
                 ("retry-after", "Thu, 01 Jan 1970 00:01:40 GMT"),
                 ("date", "yesterday"),
@@ -161,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_prints_neither_headers_nor_body() {
-        let secret = answer(&[("etag", "hunter2")], "hunter2");
+    fn a_response_prints_neither_headers_nor_body() {
+        let secret = response(&[("etag", "hunter2")], "hunter2");
         assert_eq!(
             format!("{secret:?}"),
             "200 OK from http://host/path, 7 bytes"

@@ -1,0 +1,98 @@
+//! The entrance to artifact authentication: a few artifacts are checked at a time, a few requests
+//! wait, further ones are refused.
+//!
+//! Responsible for these limits, which keep unauthenticated clients from using up GitHub's rate
+//! limit. The worker runs in the thread that owns the connections to GitHub; handles to it can be
+//! sent to any thread.
+
+use std::{rc::Rc, sync::Arc};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{RunIdentity, UnverifiedIdentity, VerifierSettings, VerifyError, verify};
+use crate::Github;
+
+/// How many artifacts are checked at once.
+const CHECKED_MAX: usize = 4;
+/// How many more requests may wait.
+const WAITING_MAX: usize = 32;
+
+type Request = (
+    UnverifiedIdentity,
+    oneshot::Sender<Result<RunIdentity, VerifyError>>,
+);
+
+/// Verifies identities by means of its [`VerifierWorker`]. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ArtifactVerifier(mpsc::Sender<Request>);
+
+/// The worker of an [`ArtifactVerifier`], before it runs.
+#[derive(Debug)]
+pub struct VerifierWorker(mpsc::Receiver<Request>);
+
+impl ArtifactVerifier {
+    /// A verifier, and the worker that has to be run for it.
+    pub fn new() -> (Self, VerifierWorker) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Self(sender), VerifierWorker(receiver))
+    }
+
+    /// Verifies `identity` against the artifact that its run has uploaded.
+    ///
+    /// # Errors
+    /// When a check fails, when GitHub is unavailable, or when too many others are being verified.
+    pub async fn verify(&self, identity: UnverifiedIdentity) -> Result<RunIdentity, VerifyError> {
+        let (respond, response) = oneshot::channel();
+        self.0
+            .try_send((identity.clone(), respond))
+            .map_err(|_| VerifyError::Busy)?;
+        let outcome = response.await.unwrap_or(Err(VerifyError::Busy));
+        if let Err(error) = &outcome {
+            log_failure(&identity, error);
+        }
+        outcome
+    }
+}
+
+impl VerifierWorker {
+    /// Verifies identities until the last [`ArtifactVerifier`] has been dropped.
+    pub async fn run(mut self, github: Github, settings: VerifierSettings) {
+        let (github, settings) = (Rc::new(github), Rc::new(settings));
+        let permits = Arc::new(Semaphore::new(CHECKED_MAX));
+        loop {
+            let Ok(permit) = permits.clone().acquire_owned().await else {
+                return;
+            };
+            let Some((identity, respond)) = self.0.recv().await else {
+                return;
+            };
+            let (github, settings) = (github.clone(), settings.clone());
+            actix_web::rt::spawn(async move {
+                // The client may have disconnected while its request was waiting.
+                if !respond.is_closed() {
+                    let _ = respond.send(verify(&github, &settings, &identity).await);
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+fn log_failure(identity: &UnverifiedIdentity, error: &VerifyError) {
+    let UnverifiedIdentity {
+        unique_id,
+        qualified_repo,
+        ..
+    } = identity;
+    match error {
+        VerifyError::Rejected(rejection) => {
+            log::info!("rejected job {unique_id} of {qualified_repo}: {rejection}");
+        }
+        VerifyError::Busy => {}
+        VerifyError::Unavailable(cause) => {
+            log::warn!(
+                "failed to check the artifact of job {unique_id} of {qualified_repo}: {cause}"
+            );
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The checks of one identity, cheapest first, and the requests to GitHub that they need.
+//!
+//! Responsible for their order and for the age of the artifact. Both times in that comparison are by
+//! GitHub's clock; our own is not involved.
+
+use std::time::Duration;
+
+use super::{
+    ARTIFACT_NAME_PREFIX, Rejection, RunIdentity, UnverifiedIdentity, VerifierSettings,
+    VerifyError, ZIP_LENGTH_MAX, archive::only_text, content,
+};
+use crate::{Artifact, Github, GithubError};
+use http_client::StatusCode;
+use shared::clock::Timestamp;
+
+/// How far the clocks of GitHub's machines may differ.
+const SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// Verifies `identity` against the artifact that its run has uploaded.
+///
+/// # Errors
+/// When a check fails, or GitHub is unavailable.
+pub async fn verify(
+    github: &Github,
+    settings: &VerifierSettings,
+    identity: &UnverifiedIdentity,
+) -> Result<RunIdentity, VerifyError> {
+    let (repo, run_id) = (&identity.qualified_repo, identity.run_id);
+    let prefix = &settings.allowed_qualified_repo_prefix;
+    if !repo.as_str().starts_with(prefix.as_str()) {
+        return Err(Rejection::ForeignRepo.into());
+    }
+
+    let name = format!("{ARTIFACT_NAME_PREFIX}{}", identity.unique_id);
+    let listed = github.list_run_artifacts(repo, run_id, &name).await;
+    let listed = listed.map_err(|error| rejected_or_unavailable(error, Rejection::UnknownRun))?;
+    let artifact = newest(listed.artifacts).ok_or(Rejection::NoArtifact)?;
+    check_age(&artifact, listed.listed_at, settings.artifact_max_age)?;
+
+    let zip = github
+        .download_artifact(repo, &artifact, ZIP_LENGTH_MAX)
+        .await;
+    let zip = zip.map_err(|error| match error {
+        GithubError::TooLarge { .. } => Rejection::ZipTooLarge.into(),
+        error => rejected_or_unavailable(error, Rejection::NoArtifact),
+    })?;
+    Ok(check_artifact(&zip, identity)?)
+}
+
+/// Verifies `identity` against a downloaded artifact.
+///
+/// # Errors
+/// The first check that fails.
+pub fn check_artifact(zip: &[u8], identity: &UnverifiedIdentity) -> Result<RunIdentity, Rejection> {
+    content::check(&only_text(zip)?, identity)
+}
+
+/// The newest artifact: a job that was repeated has uploaded several.
+fn newest(artifacts: Vec<Artifact>) -> Option<Artifact> {
+    let artifacts = artifacts.into_iter().filter(|artifact| !artifact.expired);
+    artifacts.max_by_key(|artifact| (artifact.created_at, artifact.id))
+}
+
+fn check_age(artifact: &Artifact, now: Timestamp, max_age: Duration) -> Result<(), Rejection> {
+    let too_old = Rejection::TooOld { max_age };
+    let created_at = artifact.created_at.ok_or(too_old.clone())?;
+    if created_at > now + SKEW_MAX {
+        return Err(Rejection::FromTheFuture);
+    }
+    if now.since(created_at) > max_age {
+        return Err(too_old);
+    }
+    Ok(())
+}
+
+/// `rejection` if GitHub responded that there is no such run or artifact; for other errors the check
+/// could not be made.
+fn rejected_or_unavailable(error: GithubError, rejection: Rejection) -> VerifyError {
+    match error.status() {
+        Some(StatusCode::NOT_FOUND | StatusCode::GONE) => rejection.into(),
+        _ => VerifyError::Unavailable(error),
+    }
+}

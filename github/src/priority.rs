@@ -1,0 +1,182 @@
+//! Which requests are deferred when little is left of the hourly rate limit.
+//!
+//! Responsible for those shares. Other requests, such as registering or deleting a runner, are
+//! never deferred.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{ApiStatus, RateLimit};
+use shared::clock::Timestamp;
+
+/// How long a deferred request waits, and the interval of the runner lists when little is left.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The most artifacts that are checked within [`AUTHENTICATION_WINDOW`]. Each takes two requests;
+/// GitHub allows 900 requests in a minute, and unauthenticated clients must not use them up.
+const AUTHENTICATIONS_MAX: usize = 60;
+const AUTHENTICATION_WINDOW: Duration = Duration::from_secs(60);
+
+/// The times of the last artifact authentications.
+#[derive(Debug, Default)]
+pub(super) struct AuthenticationRate(VecDeque<Timestamp>);
+
+impl AuthenticationRate {
+    /// Counts one more authentication, or returns how long it has to wait if there were too many.
+    pub(super) fn admit(&mut self, now: Timestamp) -> Result<(), Duration> {
+        while self
+            .0
+            .front()
+            .is_some_and(|at| *at + AUTHENTICATION_WINDOW <= now)
+        {
+            self.0.pop_front();
+        }
+        match self.0.front() {
+            Some(first) if self.0.len() >= AUTHENTICATIONS_MAX => {
+                Err((*first + AUTHENTICATION_WINDOW).since(now))
+            }
+            _ => {
+                self.0.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The priority of a request that can be deferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// The list of all runners. When little is left it is requested once a minute, which is enough
+    /// to notice idle runners and takes 60 of an hour's thousands of requests.
+    ListRunners,
+    /// Artifact authentication, which any client may ask for as often as it likes.
+    Authentication,
+    /// The support period of runner software, which ends in weeks.
+    SoftwareSupport,
+}
+
+impl Priority {
+    /// The share of the limit, in percent, that is kept for more urgent requests.
+    fn reserve(self) -> u64 {
+        match self {
+            Self::ListRunners => 10,
+            Self::Authentication | Self::SoftwareSupport => 20,
+        }
+    }
+
+    /// Returns how long a request has to wait if too little is left. `listed_at` is when the runners
+    /// were last listed. All times are by GitHub's clock.
+    pub(super) fn admit(
+        self,
+        status: &ApiStatus,
+        listed_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        let Some(limit) = &status.rate_limit else {
+            return Ok(());
+        };
+        if now >= limit.reset_at || has_left(limit, self.reserve()) {
+            return Ok(());
+        }
+        let wait = limit.reset_at.since(now).min(PAUSE);
+        match self {
+            Self::Authentication | Self::SoftwareSupport => Err(wait),
+            Self::ListRunners => match listed_at.map(|listed_at| listed_at + PAUSE) {
+                Some(next_at) if now < next_at => Err(next_at.since(now).min(wait)),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// Whether more than `percent` of the limit is left.
+fn has_left(limit: &RateLimit, percent: u64) -> bool {
+    u128::from(limit.remaining) * 100 > u128::from(limit.limit) * u128::from(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ApiStatusCell, Credentials};
+    use shared::secret::Secret;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn status_with(remaining: u64) -> ApiStatus {
+        let credentials = Credentials::Token(Secret::new("token"));
+        let mut status = ApiStatusCell::new(&credentials).read();
+        status.rate_limit = Some(RateLimit {
+            limit: 1000,
+            remaining,
+            reset_at: at(3600),
+            resource: "core".into(),
+        });
+        status
+    }
+
+    #[test]
+    fn the_less_is_left_the_more_is_deferred() {
+        const WAIT: Result<(), Duration> = Err(PAUSE);
+        for (remaining, list, authentication) in [
+            (1000, Ok(()), Ok(())),
+            (201, Ok(()), Ok(())),
+            (200, Ok(()), WAIT),
+            (101, Ok(()), WAIT),
+            (100, WAIT, WAIT),
+            (0, WAIT, WAIT),
+        ] {
+            let status = status_with(remaining);
+            let admit = |priority: Priority| priority.admit(&status, Some(at(1000)), at(1000));
+            assert_eq!(admit(Priority::ListRunners), list, "{remaining}");
+            assert_eq!(
+                admit(Priority::Authentication),
+                authentication,
+                "{remaining}"
+            );
+        }
+    }
+
+    #[test]
+    fn sixty_authentications_a_minute_are_admitted_however_they_are_distributed() {
+        let mut rate = AuthenticationRate::default();
+        for number in 0..60 {
+            assert_eq!(rate.admit(at(1000 + number / 2)), Ok(()));
+        }
+        assert_eq!(rate.admit(at(1030)), Err(Duration::from_secs(30)));
+        // The two of the first second are a minute old.
+        for expected in [Ok(()), Ok(()), Err(Duration::from_secs(1))] {
+            assert_eq!(rate.admit(at(1060)), expected);
+        }
+    }
+
+    #[test]
+    fn with_little_left_runners_are_listed_once_a_minute() {
+        let list =
+            |listed_at, now| Priority::ListRunners.admit(&status_with(1), listed_at, at(now));
+        assert_eq!(list(None, 1000), Ok(()));
+        assert_eq!(list(Some(at(1000)), 1059), Err(Duration::from_secs(1)));
+        assert_eq!(list(Some(at(1000)), 1060), Ok(()));
+    }
+
+    #[test]
+    fn the_share_of_an_enormous_limit_does_not_overflow() {
+        let mut status = status_with(0);
+        let limit = status.rate_limit.as_mut().unwrap();
+        (limit.limit, limit.remaining) = (u64::MAX, u64::MAX - 1);
+        let admitted = Priority::Authentication.admit(&status, None, at(1000));
+        assert_eq!(admitted, Ok(()));
+    }
+
+    #[test]
+    fn nothing_is_deferred_after_the_reset_or_while_the_limit_is_unknown() {
+        let admit = |status: &ApiStatus, now| {
+            Priority::Authentication.admit(status, Some(at(now)), at(now))
+        };
+        assert_eq!(admit(&status_with(0), 3590), Err(Duration::from_secs(10)));
+        assert_eq!(admit(&status_with(0), 3600), Ok(()));
+        let mut unknown = status_with(0);
+        unknown.rate_limit = None;
+        assert_eq!(admit(&unknown, 0), Ok(()));
+    }
+}
