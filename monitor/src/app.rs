@@ -1,7 +1,7 @@
-//! The daemon put together: settings in, addresses out, and an orderly end.
+//! Builds the daemon from its settings, runs it, and shuts it down.
 //!
-//! Owns the start and what runs beside the HTTP server. Guests are left alone at the end; the next
-//! start finds them.
+//! Responsible for the start and for the background tasks beside the HTTP server. Guests are left
+//! running at the end; the next start finds them.
 
 use std::{
     io,
@@ -26,85 +26,75 @@ use shared::{
 };
 
 use crate::{
-    api::{Desk, routes},
-    driver,
-    executor::Outside,
+    api::{AppState, routes},
+    control_loop,
+    core_policy::policy_of,
+    executor::Adapters,
     hypervisor::{Events, Hypervisor, HypervisorError, HypervisorSettings},
-    policy::policy_of,
-    pool::Pool,
     profiles::{Images, ProfileError, profiles_path, read_images},
+    shared_core::SharedCore,
     store::{Store, StoreError},
 };
 use monitor_core::{Monitor, SnapshotError};
 
-/// Why the monitor could not be started, or did not go on. Each text is a fragment that follows
-/// "failed to".
+/// Why the monitor could not start, or ended. Each text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// What it needs is not in the settings.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
-    /// There is nothing to ask GitHub with.
     #[error("{0}")]
     Credentials(#[from] CredentialsError),
-    /// A profile cannot be carried out.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// The data directory cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// What is in the data directory cannot be used. It is not put aside by itself: without it,
-    /// ids that were given out could be given out again.
+    /// The saved state is unusable. It is not moved away automatically: without it, ids could be assigned
+    /// a second time.
     #[error("{source} in {}; to start with an empty pool, move it away", .data_path.display())]
     Snapshot {
-        /// What is wrong with it.
         source: SnapshotError,
-        /// The data directory.
         data_path: PathBuf,
     },
-    /// Guests cannot be made.
     #[error("{0}")]
     Hypervisor(#[from] HypervisorError),
-    /// A listener was not one.
-    #[error("learn the address it listens on: {0}")]
+    #[error("read the address of a listener: {0}")]
     Address(#[source] io::Error),
-    /// It ended without having been asked to.
     #[error("{0}")]
     Serve(#[from] ServeError),
 }
 
-/// A monitor that listens, and neither answers nor does anything yet.
+/// A monitor that listens, but neither serves requests nor does anything else yet.
 pub struct App {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    desk: Desk,
+    state: AppState,
     drain: Drain,
-    outside: Outside,
+    adapters: Adapters,
     events: Events,
-    proofs: VerifierWorker,
-    credential: Credentials,
+    verifier_worker: VerifierWorker,
+    credentials: Credentials,
 }
 
-/// Runs a monitor until the process is asked to end.
+/// Runs a monitor until the process receives a signal to end.
 ///
 /// # Errors
-/// When it cannot start, or ends without having been asked to.
+/// If it cannot start, or ends without a signal.
 pub async fn run(start: Start) -> Result<(), AppError> {
     let app = build(start.settings, start.listeners).await?;
     app.run_until(until_told_to_stop()).await
 }
 
-/// Opens the data directory and gets everything ready. Must be called on the thread that will run
-/// the app, on an actix runtime.
+/// Opens the data directory and builds the app. Must be called on the thread that will run the app, on
+/// an actix runtime.
 ///
 /// # Errors
-/// When the settings cannot be carried out, or the data directory cannot be used.
+/// If the settings or the data directory are unusable.
 pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
     let addresses = listeners.iter().map(TcpListener::local_addr);
     let addresses = addresses
         .collect::<Result<_, _>>()
         .map_err(AppError::Address)?;
-    let credential = Credentials::required(&settings)?;
+    let credentials = Credentials::required(&settings)?;
 
     let clock = Clock::start();
     let (store, snapshot) = Store::open(&settings.data_path)?;
@@ -119,22 +109,22 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         data_path: settings.data_path.clone(),
     })?;
     let (hypervisor, events) = hypervisor(&settings, &images)?;
-    let pool = Arc::new(Pool::new(core, clock, store));
+    let core = Arc::new(SharedCore::new(core, clock, store));
 
     let (drain, draining) = drain();
-    let (proof_desk, proofs) = ArtifactVerifier::new();
-    let github = Rc::new(github(&settings, credential.clone()));
-    let board = github.api_status().clone();
-    let desk = Desk::new(
-        pool.clone(),
+    let (artifact_verifier, verifier_worker) = ArtifactVerifier::new();
+    let github = Rc::new(github(&settings, credentials.clone()));
+    let api_status = github.api_status().clone();
+    let state = AppState::new(
+        core.clone(),
         hypervisor.clone(),
         &settings,
-        proof_desk,
+        artifact_verifier,
         draining,
-        board,
+        api_status,
     );
-    let outside = Outside {
-        pool,
+    let adapters = Adapters {
+        core,
         hypervisor,
         github,
         settings: Rc::new(settings),
@@ -143,16 +133,15 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     Ok(App {
         listeners,
         addresses,
-        desk,
+        state,
         drain,
-        outside,
+        adapters,
         events,
-        proofs,
-        credential,
+        verifier_worker,
+        credentials,
     })
 }
 
-/// What makes the guests.
 fn hypervisor(
     settings: &Settings,
     images: &Images,
@@ -167,55 +156,54 @@ fn hypervisor(
     })
 }
 
-fn github(settings: &Settings, credential: Credentials) -> Github {
-    let settings = GithubConfig::of(&settings.github, credential);
+fn github(settings: &Settings, credentials: Credentials) -> Github {
+    let settings = GithubConfig::of(&settings.github, credentials);
     Github::new(Client::new(), settings)
 }
 
 impl App {
-    /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Keeps the pool and answers until `stop` resolves; held requests are answered before it
+    /// Keeps the pool and serves requests until `stop` resolves. Held requests are answered before this
     /// returns.
     ///
     /// # Errors
-    /// When it ends without having been asked to.
+    /// If it ends before `stop` resolves.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         for address in &self.addresses {
-            log::info!("the monitor listens on http://{address}/");
+            log::info!("monitor listens on http://{address}/");
         }
         let Self {
             listeners,
-            desk,
+            state,
             drain,
-            outside,
+            adapters,
             events,
-            proofs,
-            credential,
+            verifier_worker,
+            credentials,
             ..
         } = self;
-        let (pool, settings) = (outside.pool.clone(), outside.settings.clone());
-        let proof_settings = VerifierSettings {
+        let (core, settings) = (adapters.core.clone(), adapters.settings.clone());
+        let verifier_settings = VerifierSettings {
             allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
             artifact_max_age: settings.github.tokenless_select_artifact_max_age,
         };
-        let github = github(&settings, credential).with_api_status(outside.github.api_status());
-        let proofs = proofs.run(github, proof_settings);
+        let github = github(&settings, credentials).with_api_status(adapters.github.api_status());
+        let verifier_worker = verifier_worker.run(github, verifier_settings);
         let background = vec![
             Background {
-                name: "the loop that keeps the pool",
-                task: actix_web::rt::spawn(driver::drive(outside, events)),
+                name: "the control loop",
+                task: actix_web::rt::spawn(control_loop::run(adapters, events)),
             },
             Background {
-                name: "the desk that checks claims",
-                task: actix_web::rt::spawn(proofs),
+                name: "the artifact verifier",
+                task: actix_web::rt::spawn(verifier_worker),
             },
         ];
-        let served = serve(listeners, routes(desk), drain, background, stop).await;
-        pool.close().await;
+        let served = serve(listeners, routes(state), drain, background, stop).await;
+        core.close().await;
         Ok(served?)
     }
 }

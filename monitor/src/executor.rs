@@ -1,8 +1,8 @@
-//! Does what was planned, and tells the core how it went.
+//! Performs polls and effects, and reports their outcome to the core.
 //!
-//! Owns the order of the effects of one task: nothing happens before it is on disk, no guest is
-//! made before its registration, and none destroyed before GitHub has let go of it. Has no choice
-//! in anything else.
+//! Responsible for the order of the steps of an effect: nothing happens before it is on disk, no guest
+//! is created before its registration, and none is destroyed before GitHub has removed its registration.
+//! Has no choice in anything else.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
@@ -16,101 +16,95 @@ use shared::{
 
 use crate::{
     hypervisor::{BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, warn},
-    pool::Pool,
     profiles::Images,
+    shared_core::SharedCore,
 };
 use monitor_core::{
     Creation, Destruction, Effect, HostCapacity, ObservedGuest, Poll, Rebuild, RunnerId,
 };
 
-/// The core and all that its tasks act upon. Cheap to clone; stays on its thread.
+/// The core, and the adapters by which its effects are performed. Cheap to clone; stays on its thread.
 #[derive(Clone)]
-pub struct Outside {
-    /// Whom to tell how it went.
-    pub pool: Arc<Pool>,
-    /// Where guests are.
+pub struct Adapters {
+    pub core: Arc<SharedCore>,
     pub hypervisor: Hypervisor,
-    /// Where registrations are.
     pub github: Rc<Github>,
-    /// What runners are made of.
     pub settings: Rc<Settings>,
-    /// What virtual machines begin with.
     pub images: Rc<Images>,
 }
 
-/// Asks the world a question.
-pub async fn look(outside: Outside, look: Poll) {
-    let Outside {
-        pool,
+/// Polls the host or GitHub.
+pub async fn poll(adapters: Adapters, poll: Poll) {
+    let Adapters {
+        core,
         hypervisor,
         github,
         images,
         ..
-    } = outside;
-    let asked_at = pool.now();
-    match look {
+    } = adapters;
+    let started_at = core.now();
+    match poll {
         Poll::Guests => match hypervisor.list().await {
             Ok(guests) => {
-                let guests = guests.into_iter().map(seen).collect();
-                look_at_images(&pool, &hypervisor, &images).await;
-                pool.change(|core, now| core.handle_guests(guests, asked_at, now));
+                let guests = guests.into_iter().map(observed).collect();
+                poll_images(&core, &hypervisor, &images).await;
+                core.change(|core, now| core.handle_guests(guests, started_at, now));
             }
             Err(error) => {
                 warn(&error);
-                pool.change(|core, now| core.handle_poll_failed(look, None, now));
+                core.change(|core, now| core.handle_poll_failed(poll, None, now));
             }
         },
         Poll::Registrations => match github.list_runners().await {
-            Ok(registrations) => pool.change(|core, now| {
-                core.handle_registrations(registrations, asked_at, now);
+            Ok(registrations) => core.change(|core, now| {
+                core.handle_registrations(registrations, started_at, now);
             }),
             Err(error) => {
                 log::warn!("failed to {error}");
                 let retry_after = error.retry_after();
-                pool.change(|core, now| core.handle_poll_failed(look, retry_after, now));
+                core.change(|core, now| core.handle_poll_failed(poll, retry_after, now));
             }
         },
         Poll::Host => match hypervisor.host_memory().await {
             Ok(memory) => {
-                let broken = pool.change(|core, _| core.handle_host(host(memory)));
-                for broken in broken {
-                    log::warn!("{broken}");
+                let warnings = core.change(|core, _| core.handle_host(host(memory)));
+                for warning in warnings {
+                    log::warn!("{warning}");
                 }
             }
             Err(error) => {
                 warn(&error);
-                pool.change(|core, now| core.handle_poll_failed(look, None, now));
+                core.change(|core, now| core.handle_poll_failed(poll, None, now));
             }
         },
     }
 }
 
-/// Learns how old the images are. What cannot be learnt stays as it was.
-async fn look_at_images(pool: &Pool, hypervisor: &Hypervisor, images: &Images) {
+/// Reads when the images were built. After an error the former times stay.
+async fn poll_images(core: &SharedCore, hypervisor: &Hypervisor, images: &Images) {
     let mut built_at = BTreeMap::new();
     for (profile_key, image) in images {
         match hypervisor.image_built_at(profile_key, image.disks).await {
-            Ok(Some(moment)) => {
-                let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-                let moment = Timestamp::default() + since_epoch;
-                built_at.insert(profile_key.clone(), moment);
+            Ok(Some(time)) => {
+                let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+                built_at.insert(profile_key.clone(), Timestamp::default() + since_epoch);
             }
             Ok(None) => {}
             Err(error) => return warn(&error),
         }
     }
-    pool.change(|core, _| core.handle_images(built_at));
+    core.change(|core, _| core.handle_images(built_at));
 }
 
-/// Asks GitHub until when a version of the runner software is supported.
-pub async fn ask_about_software(outside: Outside, version: String) {
-    let answer = outside.github.runner_support(&version).await;
+/// Queries from GitHub how long a version of the runner software is supported.
+pub async fn query_software_support(adapters: Adapters, version: String) {
+    let answer = adapters.github.runner_support(&version).await;
     let answer = answer.map_err(|error| {
         log::warn!("failed to {error}");
         error.retry_after()
     });
-    let warnings = outside
-        .pool
+    let warnings = adapters
+        .core
         .change(|core, now| core.handle_software_support(&version, answer, now));
     for warning in warnings {
         log::warn!("{warning}");
@@ -128,17 +122,17 @@ fn host(memory: HostMemory) -> HostCapacity {
     }
 }
 
-fn seen(guest: Guest) -> ObservedGuest {
+fn observed(guest: Guest) -> ObservedGuest {
     let Guest { name, ipv4_address } = guest;
     ObservedGuest { name, ipv4_address }
 }
 
-/// Carries out a task.
-pub async fn perform(outside: Outside, task: Effect) {
-    match task {
-        Effect::Create(creation) => create(&outside, creation).await,
-        Effect::Destroy(destruction) => destroy(&outside, destruction).await,
-        Effect::Rebuild(order) => rebuild(&outside, order).await,
+/// Performs an effect.
+pub async fn perform(adapters: Adapters, effect: Effect) {
+    match effect {
+        Effect::Create(creation) => create(&adapters, creation).await,
+        Effect::Destroy(destruction) => destroy(&adapters, destruction).await,
+        Effect::Rebuild(order) => rebuild(&adapters, order).await,
         Effect::AddLabels {
             unique_id,
             ids,
@@ -146,10 +140,10 @@ pub async fn perform(outside: Outside, task: Effect) {
             labels,
             revision,
         } => {
-            let is_done = outside.pool.saved(revision).await.is_ok()
-                && add_labels(&outside.github, &registration_ids, &labels).await;
-            outside
-                .pool
+            let is_done = adapters.core.saved(revision).await.is_ok()
+                && add_labels(&adapters.github, &registration_ids, &labels).await;
+            adapters
+                .core
                 .change(|core, _| core.handle_labels_added(&unique_id, &ids, is_done));
         }
         Effect::RemoveLabels {
@@ -159,33 +153,33 @@ pub async fn perform(outside: Outside, task: Effect) {
         } => {
             let is_done = match registration_id {
                 Some(registration_id) => {
-                    remove_labels(&outside.github, registration_id, &labels).await
+                    remove_labels(&adapters.github, registration_id, &labels).await
                 }
                 None => true,
             };
-            outside
-                .pool
+            adapters
+                .core
                 .change(|core, _| core.handle_labels_removed(id, is_done));
         }
     }
 }
 
-async fn create(outside: &Outside, creation: Creation) {
-    let Outside {
-        pool,
+async fn create(adapters: &Adapters, creation: Creation) {
+    let Adapters {
+        core,
         github,
         hypervisor,
         settings,
         images,
-    } = outside;
+    } = adapters;
     let id = creation.id;
-    // The error is in the log already.
-    if pool.saved(creation.revision).await.is_err() {
-        return pool.change(|core, now| core.handle_creation_failed(id, None, now));
+    // `saved` has logged the error.
+    if core.saved(creation.revision).await.is_err() {
+        return core.change(|core, now| core.handle_creation_failed(id, None, now));
     }
-    // The plan knows the profiles of the settings only.
+    // Cannot happen: plans contain only profiles of the settings.
     let Some(profile) = settings.profiles.get(&creation.profile_key) else {
-        return pool.change(|core, now| core.handle_creation_failed(id, None, now));
+        return core.change(|core, now| core.handle_creation_failed(id, None, now));
     };
     let registered = github.generate_jitconfig(
         &creation.runner_name,
@@ -194,13 +188,13 @@ async fn create(outside: &Outside, creation: Creation) {
         &profile.work_folder,
     );
     match registered.await {
-        Ok(runner) => pool.change(|core, _| {
+        Ok(runner) => core.change(|core, _| {
             core.handle_registered(id, runner.registration.id, runner.jit_config);
         }),
         Err(error) => {
             log::warn!("failed to {error}");
             let retry_after = error.retry_after();
-            return pool.change(|core, now| core.handle_creation_failed(id, retry_after, now));
+            return core.change(|core, now| core.handle_creation_failed(id, retry_after, now));
         }
     }
     let created = match kind_of(&creation.profile_key, profile, images) {
@@ -216,10 +210,10 @@ async fn create(outside: &Outside, creation: Creation) {
             };
             hypervisor.create(&spec).await.map_err(|error| warn(&error))
         }
-        // Every profile of virtual machines has an image.
+        // Cannot happen: every profile of virtual machines has image settings.
         None => Err(()),
     };
-    pool.change(|core, now| match created {
+    core.change(|core, now| match created {
         Ok(()) => core.handle_created(id, now),
         Err(()) => core.handle_creation_failed(id, None, now),
     });
@@ -240,51 +234,51 @@ fn kind_of(
     }
 }
 
-async fn rebuild(outside: &Outside, order: Rebuild) {
-    let Outside {
-        pool,
+async fn rebuild(adapters: &Adapters, order: Rebuild) {
+    let Adapters {
+        core,
         hypervisor,
         settings,
         images,
         ..
-    } = outside;
+    } = adapters;
     let profile_key = order.profile_key.clone();
     let outcome = match build_spec(order, settings, images) {
         Some(spec) => hypervisor.rebuild(&spec).await.map_err(|error| {
             warn(&error);
             error.to_string()
         }),
-        // The plan knows the profiles of the settings only.
+        // Cannot happen: plans contain only profiles of the settings.
         None => Err("the profile has no image settings".to_owned()),
     };
-    pool.change(|core, now| {
+    core.change(|core, now| {
         core.handle_rebuilt(&profile_key, outcome.map(|()| now), now);
     });
 }
 
-fn build_spec(order: Rebuild, settings: &Settings, images: &Images) -> Option<BuildSpec> {
-    let profile = settings.profiles.get(&order.profile_key)?;
-    let image = images.get(&order.profile_key)?;
+fn build_spec(rebuild: Rebuild, settings: &Settings, images: &Images) -> Option<BuildSpec> {
+    let profile = settings.profiles.get(&rebuild.profile_key)?;
+    let image = images.get(&rebuild.profile_key)?;
     Some(BuildSpec {
-        guest_name: order.guest_name,
-        profile_key: order.profile_key,
+        guest_name: rebuild.guest_name,
+        profile_key: rebuild.profile_key,
         proof: image.proof,
         disks: image.disks,
         build: image.build.clone()?,
         memory_max: profile.memory(),
         image_deps_dir: settings.image_deps_dir.clone(),
         monitor_url: settings.network.guest_base_url.to_string(),
-        secret: order.guest_secret,
+        secret: rebuild.guest_secret,
     })
 }
 
-async fn destroy(outside: &Outside, destruction: Destruction) {
-    let Outside {
-        pool,
+async fn destroy(adapters: &Adapters, destruction: Destruction) {
+    let Adapters {
+        core,
         github,
         hypervisor,
         ..
-    } = outside;
+    } = adapters;
     let Destruction {
         id,
         guest_name,
@@ -293,32 +287,33 @@ async fn destroy(outside: &Outside, destruction: Destruction) {
     if let Some(registration_id) = registration_id {
         match github.delete_runner(registration_id).await {
             Ok(deletion) => {
-                let goes_on = pool.change(|core, now| core.handle_unregistered(id, deletion, now));
-                if !goes_on {
-                    return log::info!("runner {id} is busy, so it stays");
+                let is_removed =
+                    core.change(|core, now| core.handle_unregistered(id, deletion, now));
+                if !is_removed {
+                    return log::info!("runner {id} is not destroyed: it has become busy");
                 }
             }
-            Err(error) => return destruction_failed(pool, id, &error),
+            Err(error) => return destruction_failed(core, id, &error),
         }
     }
     match hypervisor.destroy(&guest_name).await {
-        Ok(()) => pool.change(|core, now| core.handle_destroyed(id, now)),
+        Ok(()) => core.change(|core, now| core.handle_destroyed(id, now)),
         Err(error) => {
             warn(&error);
-            pool.change(|core, now| core.handle_destruction_failed(id, None, now));
+            core.change(|core, now| core.handle_destruction_failed(id, None, now));
         }
     }
 }
 
-fn destruction_failed(pool: &Pool, id: RunnerId, error: &GithubError) {
+fn destruction_failed(core: &SharedCore, id: RunnerId, error: &GithubError) {
     log::warn!("failed to {error}");
     let retry_after = error.retry_after();
-    pool.change(|core, now| core.handle_destruction_failed(id, retry_after, now));
+    core.change(|core, now| core.handle_destruction_failed(id, retry_after, now));
 }
 
-/// To all runners at the same time, because a job waits for the last of them. It is over when the
-/// last call is, also when another one has failed: a label that arrives after its reservation has been
-/// given up would never be removed.
+/// Adds the labels to all runners concurrently, because a job waits for the last of them. Returns after
+/// the last call, even if another one has failed: a label that arrives after the end of its reservation
+/// would never be removed.
 async fn add_labels(github: &Github, registration_ids: &[u64], labels: &[String]) -> bool {
     let registration_ids = registration_ids.iter();
     let added = registration_ids.map(|id| github.add_labels(*id, labels));

@@ -1,19 +1,19 @@
 //! The daemon that keeps one server's pool of single-use GitHub Actions runners.
 //!
-//! The crate `monitor-core` knows and decides. `pool` is the one lock around it; `driver` turns it: looks at the
-//! world, plans, and lets `executor` do what was planned through the adapters `hypervisor`,
-//! `store` and GitHub's client. `api` lets clients in, `app` puts all of it together, and `policy`
-//! translates the settings for the core.
-//! `profiles` reads what the folders of the profiles say.
+//! The crate `monitor-core` knows and decides. `shared_core` is the one lock around it; `control_loop`
+//! drives it: polls the host and GitHub, plans, and has `executor` perform the planned effects by the
+//! adapters `hypervisor`, `store` and the GitHub client. `api` serves HTTP requests, and `app` builds and
+//! runs all of it. `core_policy` translates the settings for the core; `profiles` reads the folders of
+//! the profiles.
 
 mod api;
 mod app;
-mod driver;
+mod control_loop;
+mod core_policy;
 mod executor;
 pub mod hypervisor;
-mod policy;
-mod pool;
 mod profiles;
+mod shared_core;
 pub mod store;
 
 pub use app::{App, AppError, build, run};

@@ -1,4 +1,4 @@
-//! The monitor's executable. Everything it does stands in the library.
+//! Executable of the monitor, a thin wrapper around the library.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! The profiles whose guests are virtual machines: what their folders say beside the settings.
+//! Image settings of the profiles of virtual machines, read from their folders.
 //!
-//! Owns the reading of it at the start, and what is refused then, so that a profile which can make no
-//! guests is known before one is asked for. What a boot script does is not looked at.
+//! Responsible for their validation at the start, so that an unusable profile is refused before a job
+//! needs a runner. Not responsible for the content of boot scripts, which is not validated.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -12,64 +12,56 @@ use shared::{
 
 use crate::hypervisor::{self, HypervisorError};
 
-/// What the image is of each profile whose guests are virtual machines.
+/// The image settings of each profile of virtual machines.
 pub type Images = BTreeMap<ProfileKey, ImageSettings>;
 
-/// Why a profile cannot be carried out on this host. Each text is a fragment that follows
-/// "failed to".
+/// Why a profile is unusable on this host. Each text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// It wants virtual machines, and it is not said where their definitions are.
     #[error(
-        "make guests of profile {0}: virtual machines need LIB_MONITOR_DIR, below which \
-         profiles/{0}/guest.xml says what they are like; processes need [profiles.{0}.guest] with \
+        "create guests of profile {0}: virtual machines need LIB_MONITOR_DIR, whose file \
+         profiles/{0}/guest.xml defines them; processes need [profiles.{0}.guest] with \
          driver = \"command\""
     )]
     NoFolder(ProfileKey),
-    /// What its folder says of its image cannot be understood.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
-    /// Its image is built from a file, and it is not said where such files are.
     #[error(
         "build the image of profile {0}: its base or its CD-ROMs need IMAGE_DEPS_DIR, \
          which is not set"
     )]
     NoImageDeps(ProfileKey),
-    /// A file that its build needs is not in its folder.
     #[error("build the image of profile {profile_key}: there is no file {}", .path.display())]
     NoConfigFile {
-        /// The profile.
         profile_key: ProfileKey,
-        /// The file.
         path: PathBuf,
     },
-    /// No guest could be made of it.
     #[error(transparent)]
     Unusable(#[from] HypervisorError),
 }
 
-/// Says what is wrong with the profiles of these settings, without touching anything.
+/// Validates the profiles of the settings, without any side effect.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first problem.
 pub fn check(settings: &Settings) -> Result<(), ProfileError> {
     read_images(settings).map(drop)
 }
 
-/// The folder of the profiles' folders, if there is one.
+/// The folder with the folders of all profiles. None without `LIB_MONITOR_DIR`.
 pub fn profiles_path(settings: &Settings) -> Option<PathBuf> {
     let lib_monitor_dir = settings.lib_monitor_dir.as_ref()?;
     Some(lib_monitor_dir.join("profiles"))
 }
 
-/// Reads what the folder of each profile of virtual machines says, once each is known to be usable.
+/// Reads and validates the image settings of all profiles of virtual machines.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first problem.
 pub fn read_images(settings: &Settings) -> Result<Images, ProfileError> {
     let profiles = settings.profiles.iter();
-    let machines = profiles.filter(|(_, profile)| profile.guest == GuestDriver::Libvirt);
-    let read = machines.map(|(profile_key, profile)| {
+    let virtual_machines = profiles.filter(|(_, profile)| profile.guest == GuestDriver::Libvirt);
+    let images = virtual_machines.map(|(profile_key, profile)| {
         let image = read_image(settings, profile_key)?;
         let profiles = profiles_path(settings).unwrap_or_default();
         hypervisor::check(&profiles, profile_key, &image, profile.memory())?;
@@ -78,7 +70,7 @@ pub fn read_images(settings: &Settings) -> Result<Images, ProfileError> {
         }
         Ok((profile_key.clone(), image))
     });
-    read.collect()
+    images.collect()
 }
 
 fn read_image(

@@ -1,6 +1,6 @@
-//! From a take to its answer: reserved, on disk, labelled, shown; only then told.
+//! From a take to its response: the runners are reserved, saved and labelled, and only then granted.
 //!
-//! Owns that order, and how the core's refusals look on the wire.
+//! Responsible for that order, and for the error responses to refused takes.
 
 use actix_web::HttpResponse;
 use daemon::error::{ApiError, Code};
@@ -10,64 +10,67 @@ use shared::{
     wire::TakenRunner,
 };
 
-use super::{Desk, not_looked, not_saved};
+use super::{AppState, state::not_ready};
 use monitor_core::{Take, TakeOutcome, TakeRefusal};
 
-/// When it is worth asking again for a runner, in seconds.
+/// `Retry-After` of a take that no runner is idle for, in seconds.
 const NO_CAPACITY_RETRY_SECONDS: u64 = 5;
 
-/// Runners that may be told.
+/// Reserved runners, ready for the job.
 pub struct Granted(Vec<TakenRunner>);
 
 impl Granted {
-    /// The answer to those who asked without a count: one object.
+    /// The response to a take without a count: one object.
     pub fn single(&self) -> HttpResponse {
         HttpResponse::Ok().json(self.0.first())
     }
 
-    /// The answer to those who asked with a count: an array.
+    /// The response to a take with a count: an array.
     pub fn several(&self) -> HttpResponse {
         HttpResponse::Ok().json(&self.0)
     }
 }
 
-/// Takes runners. When this returns they are on disk and on the dashboard as reserved; if the
-/// client is gone by then, asking again gives the same.
+/// Takes runners. When this returns they are reserved on disk and on the dashboard. If the client is
+/// gone by then, a repeated take returns the same runners.
 ///
 /// # Errors
-/// See the refusals below; except for `not_ready`, nothing is held for the job after one.
-pub async fn grant(desk: &Desk, take: Take) -> Result<Granted, ApiError> {
+/// `not_ready` if the reservation exists but is not complete; a repeated take finds it. After other
+/// errors nothing is reserved for the job.
+pub async fn grant(state: &AppState, take: Take) -> Result<Granted, ApiError> {
     let JobSpec {
         unique_id,
         profile_key,
         count,
         ..
     } = take.job.clone();
-    let revision = desk.pool.change(|core, now| core.take(take, now));
+    let revision = state.core.change(|core, now| core.take(take, now));
     let revision = revision.map_err(|refusal| refused(refusal, &profile_key, count))?;
-    desk.pool.saved(revision).await.map_err(not_saved)?;
-    let taken = tokio::select! {
-        taken = prepared(desk, &unique_id) => taken,
-        () = desk.draining.begins() => return Err(still_held("the monitor is being restarted")),
-        () = tokio::time::sleep(desk.answer_timeout) => {
-            return Err(still_held("GitHub has not answered yet"));
+    state.saved(revision).await?;
+    let granted = tokio::select! {
+        granted = labelled(state, &unique_id) => granted,
+        () = state.draining.begins() => return Err(still_reserved("the monitor is being restarted")),
+        () = tokio::time::sleep(state.answer_timeout) => {
+            return Err(still_reserved("GitHub has not confirmed the labels yet"));
         }
     };
-    taken.ok_or_else(|| {
+    // Before the response: what the client reads afterwards contains its reservation.
+    state.snapshots.invalidate();
+    granted.ok_or_else(|| {
         ApiError::new(
             Code::NoCapacity,
-            "the runner could not be made ready for the job; ask again",
+            "GitHub has not added the labels to the runner, so its reservation has ended; ask again",
         )
         .retry_after(NO_CAPACITY_RETRY_SECONDS)
     })
 }
 
-/// Waits until the reservation's labels are at GitHub, or it has come to nothing.
-async fn prepared(desk: &Desk, unique_id: &UniqueId) -> Option<Granted> {
-    let mut changes = desk.pool.listen();
+/// Waits until GitHub has the labels of the reservation. None if the reservation has ended instead.
+async fn labelled(state: &AppState, unique_id: &UniqueId) -> Option<Granted> {
+    let mut changes = state.core.subscribe();
     loop {
         changes.borrow_and_update();
-        match desk.pool.read(|core| core.take_outcome(unique_id)) {
+        match state.core.read(|core| core.take_outcome(unique_id)) {
             TakeOutcome::Runners(runners) => return Some(Granted(runners)),
             TakeOutcome::Ended => return None,
             TakeOutcome::AwaitingLabels => changes.changed().await.ok()?,
@@ -75,14 +78,14 @@ async fn prepared(desk: &Desk, unique_id: &UniqueId) -> Option<Granted> {
     }
 }
 
-/// What was reserved stays so, and is found again by asking again.
-fn still_held(why: &str) -> ApiError {
+/// The runners stay reserved, and a repeated take returns them.
+fn still_reserved(why: &str) -> ApiError {
     ApiError::new(Code::NotReady, format!("{why}; ask again")).retry_after(1)
 }
 
 fn refused(refusal: TakeRefusal, profile_key: &ProfileKey, count: Count) -> ApiError {
     match refusal {
-        TakeRefusal::NotReady => not_looked(),
+        TakeRefusal::NotReady => not_ready(),
         TakeRefusal::NoCapacity => ApiError::new(
             Code::NoCapacity,
             format!("there are no {count} idle runners of profile {profile_key}; ask again"),
@@ -94,7 +97,7 @@ fn refused(refusal: TakeRefusal, profile_key: &ProfileKey, count: Count) -> ApiE
         ),
         TakeRefusal::StaleAttempt => ApiError::new(
             Code::StaleAttempt,
-            "this job was given up in this attempt or a later one",
+            "this job was released by this or a later attempt",
         ),
         TakeRefusal::OtherParameters => ApiError::new(
             Code::AlreadyReserved,

@@ -1,42 +1,43 @@
-//! What a guest asks for when it boots: the credential of its runner, and what to do with it.
+//! What a guest fetches when it boots: the credential of its runner, and its script.
 //!
-//! Owns that a credential is handed once. That only its own guest asks is owned by `caller`.
+//! Guarantees that a credential is handed over once. `guest_auth` guarantees that only the runner's own
+//! guest gets it.
 
 use std::path::Path;
 
-use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web::Data};
+use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use daemon::error::{ApiError, Code};
 use shared::values::ProfileKey;
 use tokio::io::AsyncReadExt;
 
 use super::{
-    Desk, NOT_READY_RETRY_SECONDS,
-    caller::{Caller, Whose, guest_of},
+    AppState,
+    guest_auth::{AuthenticatedGuest, GuestPurpose},
+    state::NOT_READY_RETRY_SECONDS,
 };
 use monitor_core::{CredentialHandover, RunnerId};
 
-/// The longest boot script, in bytes.
+/// Maximum size of a script, in bytes.
 const SCRIPT_LENGTH_MAX: u64 = 1 << 20;
 
 /// `GET /github-jitconfig`: the credential as a JSON string, once.
 pub async fn github_jitconfig(
-    desk: Data<Desk>,
-    request: HttpRequest,
+    guest: AuthenticatedGuest,
+    state: Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    // Strangers come no further: a change would have the driver plan anew for each of them.
-    let Caller { whose, address } = guest_of(&desk, &request).await?;
-    let Whose::Runner(id) = whose else {
+    let AuthenticatedGuest { purpose, address } = guest;
+    let GuestPurpose::Runner(id) = purpose else {
         return Err(ApiError::new(
             Code::NotYours,
             "a guest that builds an image has no credential",
         ));
     };
-    match desk
-        .pool
+    match state
+        .core
         .change(|core, _| core.credentials.hand_over_to(id))
     {
         CredentialHandover::Granted(id, jit_config) => {
-            log::info!("runner {id} has fetched its credential, from {address}");
+            log::info!("runner {id} fetched its credential from {address}");
             Ok(HttpResponse::Ok().json(jit_config.expose()))
         }
         CredentialHandover::NotYet(id) => Err(ApiError::new(
@@ -45,27 +46,33 @@ pub async fn github_jitconfig(
         )
         .retry_after(NOT_READY_RETRY_SECONDS)),
         CredentialHandover::AlreadyHandedOver(id) => {
-            log::error!("alarm: {address} asks for the credential of runner {id} a second time");
+            log::error!(
+                "alarm: rejected a second request for the credential of runner {id}, from {address}; \
+                 the guest's secret may be stolen"
+            );
             Err(ApiError::new(
                 Code::NotYours,
-                "this credential has been handed out, and never is a second time",
+                "this credential was handed over already, which happens only once",
             ))
         }
         CredentialHandover::Unknown => Err(gone(id)),
     }
 }
 
-/// `GET /boot`: what the guest is to run. For a runner the `boot-script` of its profile, for a guest
-/// that builds an image the `build-script`.
-pub async fn boot(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let (profile_key, file_name) = match guest_of(&desk, &request).await?.whose {
-        Whose::Runner(id) => {
-            let profile_key = desk.pool.read(|core| core.profile_of(id));
+/// `GET /boot`: the script that the guest runs. For a runner the `boot-script` of its profile, for a
+/// guest that builds an image the `build-script`.
+pub async fn boot(
+    guest: AuthenticatedGuest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let (profile_key, file_name) = match guest.purpose {
+        GuestPurpose::Runner(id) => {
+            let profile_key = state.core.read(|core| core.profile_of(id));
             (profile_key.ok_or_else(|| gone(id))?, "boot-script")
         }
-        Whose::Builder(profile_key) => (profile_key, "build-script"),
+        GuestPurpose::Builder(profile_key) => (profile_key, "build-script"),
     };
-    let script = match &desk.lib_monitor_dir {
+    let script = match &state.lib_monitor_dir {
         Some(lib_monitor_dir) => read_script(lib_monitor_dir, &profile_key, file_name).await,
         None => None,
     };
@@ -80,7 +87,7 @@ pub async fn boot(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse
         .body(script))
 }
 
-/// The script of a profile, if it has one that can be read. What the disk said is in the log.
+/// The script of a profile, if it has one that is readable. Errors are logged.
 async fn read_script(
     lib_monitor_dir: &Path,
     profile_key: &ProfileKey,
@@ -102,7 +109,7 @@ async fn read_script(
         Ok(script) if script.len() as u64 <= SCRIPT_LENGTH_MAX => Some(script),
         Ok(_) => {
             log::error!(
-                "failed to read {}: longer than {SCRIPT_LENGTH_MAX} bytes",
+                "failed to read {}: it is longer than {SCRIPT_LENGTH_MAX} bytes",
                 path.display()
             );
             None
@@ -114,7 +121,7 @@ async fn read_script(
     }
 }
 
-/// It was there a moment ago.
+/// The guest was authenticated, but its runner is gone since.
 fn gone(id: RunnerId) -> ApiError {
     ApiError::new(Code::NotYours, format!("runner {id} is being destroyed"))
 }

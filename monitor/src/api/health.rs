@@ -1,25 +1,27 @@
-//! Whether the monitor lives, and whether it can be of use.
+//! Health checks: whether the monitor is alive, and whether it is ready.
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::error::{ApiError, Code};
 
-use super::{Desk, not_looked};
+use super::{AppState, state::not_ready};
 
-/// `GET /healthz`: 200 for as long as the driver turns.
-pub async fn alive(desk: Data<Desk>) -> Result<HttpResponse, ApiError> {
-    let silence = desk.pool.since_last_turn();
-    if silence > desk.silence_max {
-        let seconds = silence.as_secs();
-        let message = format!("the loop that keeps the pool has not turned for {seconds} s");
+/// `GET /healthz`: 200 while the control loop makes iterations.
+pub async fn alive(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+    let gap = state.core.since_last_iteration();
+    if gap > state.iteration_gap_max {
+        let seconds = gap.as_secs();
+        let message = format!(
+            "the control loop has been stuck for {seconds} s; restart the monitor, and see its log"
+        );
         return Err(ApiError::new(Code::Internal, message));
     }
     Ok(HttpResponse::Ok().body("alive\n"))
 }
 
-/// `GET /readyz`: 200 once the world has been looked at.
-pub async fn ready(desk: Data<Desk>) -> Result<HttpResponse, ApiError> {
-    match desk.pool.read(|core| core.is_ready()) {
+/// `GET /readyz`: 200 once the first poll of the host and of GitHub has succeeded.
+pub async fn ready(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+    match state.core.read(|core| core.is_ready()) {
         true => Ok(HttpResponse::Ok().body("ready\n")),
-        false => Err(not_looked()),
+        false => Err(not_ready()),
     }
 }

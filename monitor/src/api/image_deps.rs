@@ -5,7 +5,6 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::IpAddr,
     path::{Component, Path, PathBuf},
 };
 
@@ -17,24 +16,16 @@ use actix_web::{
 };
 use daemon::error::{ApiError, Code};
 
-use super::{
-    Desk,
-    caller::{address_of, guest_of},
-};
+use super::{AppState, guest_auth::AnyGuest};
 
 /// `GET /image-deps/{path}`: a file, or the range of it that is asked for.
 pub async fn file(
-    desk: Data<Desk>,
+    _: AnyGuest,
+    state: Data<AppState>,
     path: web::Path<PathBuf>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    // Whatever its proof, a guest that is there may have these: they are no secret among guests.
-    let address = address_of(&request, &desk.trusted_proxies);
-    let is_guest = |address: IpAddr| desk.pool.read(|core| core.has_guest_at(address));
-    if !address.is_some_and(is_guest) {
-        guest_of(&desk, &request).await?;
-    }
-    let root = desk.image_deps_dir.clone();
+    let root = state.image_deps_dir.clone();
     let found = web::block(move || find(root.as_deref(), &path)).await;
     match found {
         Ok(Ok(file)) => Ok(file.into_response(&request)),
@@ -42,7 +33,7 @@ pub async fn file(
             log::debug!("failed to open {}: {error}", request.path());
             Err(ApiError::new(
                 Code::NotFound,
-                "there is no such file for guests",
+                "there is no such file below IMAGE_DEPS_DIR",
             ))
         }
         Err(_) => Err(ApiError::new(
@@ -52,7 +43,7 @@ pub async fn file(
     }
 }
 
-/// Opens a file that is below `root` also after all links have been followed.
+/// Opens a file that is below `root`, also after symbolic links are resolved.
 fn find(root: Option<&Path>, path: &Path) -> io::Result<NamedFile> {
     let missing = || io::Error::from(ErrorKind::NotFound);
     let root = root.ok_or_else(missing)?.canonicalize()?;
@@ -65,7 +56,7 @@ fn find(root: Option<&Path>, path: &Path) -> io::Result<NamedFile> {
         return Err(missing());
     }
     let file = NamedFile::open(found)?;
-    // A guest saves what it fetches under a name of its own.
+    // As a download without a name: the guest chooses the file name.
     Ok(file.set_content_disposition(ContentDisposition {
         disposition: DispositionType::Attachment,
         parameters: Vec::new(),
@@ -79,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_path_and_no_link_leads_out_of_the_folder() {
+    fn no_path_or_symbolic_link_leads_out_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("deps");
         fs::create_dir_all(root.join("more")).unwrap();

@@ -1,21 +1,22 @@
-//! What the monitor measures, for Prometheus. Open to all: nothing secret is in it.
+//! The metrics of the monitor, for Prometheus. Public: they contain no secret.
 
 use actix_web::{HttpResponse, web::Data};
-use daemon::metrics::Metrics;
+use daemon::metrics::{Metrics, response};
 use shared::{software::Support, wire::RunnerCounts};
 
-use super::Desk;
+use super::{AppState, snapshot::Snapshot};
+use crate::shared_core::PublishedView;
 
-/// The numbers of a profile: name, meaning, where they come from.
+/// A metric with a value for each profile: name, help text, value.
 type Count = (&'static str, &'static str, fn(&RunnerCounts) -> usize);
 
 const COUNTS: [Count; 6] = [
-    ("runners_target", "Runners that are wanted", |counts| {
+    ("runners_target", "Target number of runners", |counts| {
         counts.target
     }),
     (
         "runners_healthy",
-        "Runners that are as they should be",
+        "Runners that start, are idle, reserved or busy",
         |counts| counts.healthy,
     ),
     (
@@ -28,7 +29,7 @@ const COUNTS: [Count; 6] = [
     }),
     (
         "runners_reserved",
-        "Runners that are held for a job",
+        "Runners that are reserved for a job",
         |counts| counts.reserved,
     ),
     ("runners_busy", "Runners that run a job", |counts| {
@@ -37,49 +38,53 @@ const COUNTS: [Count; 6] = [
 ];
 
 /// `GET /metrics`
-pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
+pub async fn metrics(state: Data<AppState>) -> HttpResponse {
+    response(state.snapshot().metrics())
+}
+
+pub fn render(snapshot: &Snapshot) -> String {
     let mut metrics = Metrics::of("monitor");
-    let shown = desk.pool.listen().borrow().clone();
     metrics.gauge(
-        "has_looked",
-        "1 once the world has been looked at",
-        f64::from(u8::from(shown.is_some())),
+        "ready",
+        "1 once the first poll of the host and of GitHub has succeeded",
+        f64::from(u8::from(snapshot.published.is_some())),
     );
-    if let Some(shown) = &shown {
-        let now = desk.pool.now();
-        let dashboard = shown.view.dashboard_at(now);
-        let profiles = &dashboard.profile_runner_counts;
-        for (name, help, count) in COUNTS {
-            let values = profiles.iter().map(|(profile_key, counts)| {
-                (
-                    vec![("profile", profile_key.to_string())],
-                    count(counts) as f64,
-                )
-            });
-            metrics.gauges(name, help, values);
-        }
-        let ages = profiles.iter().filter_map(|(profile_key, counts)| {
-            let seconds = counts.image_age?.as_secs_f64();
-            Some((vec![("profile", profile_key.to_string())], seconds))
-        });
-        metrics.gauges("image_age_seconds", "Age of the image of a profile", ages);
-        let ends = shown.view.software.iter().filter_map(|(profile_key, it)| {
-            let Some(Support::Until(ends_at)) = it.support else {
-                return None;
-            };
-            let labels = vec![
-                ("profile", profile_key.to_string()),
-                ("version", it.version.clone()),
-            ];
-            let seconds = ends_at.since(now).as_secs_f64() - now.since(ends_at).as_secs_f64();
-            Some((labels, seconds))
-        });
-        metrics.gauges(
-            "runner_software_seconds",
-            "Time until GitHub ends its support of the runner software, if an end is planned",
-            ends,
-        );
+    if let Some(published) = &snapshot.published {
+        render_profiles(&mut metrics, published, snapshot);
     }
-    metrics.github(&desk.github.read(), desk.pool.now());
-    metrics.answer()
+    metrics.github(&snapshot.github, snapshot.now);
+    metrics.text()
+}
+
+fn render_profiles(metrics: &mut Metrics, published: &PublishedView, snapshot: &Snapshot) {
+    let dashboard = published.view.dashboard_at(snapshot.now);
+    let profiles = &dashboard.profile_runner_counts;
+    for (name, help, count) in COUNTS {
+        let values = profiles.iter().map(|(profile_key, counts)| {
+            let labels = vec![("profile", profile_key.to_string())];
+            (labels, count(counts) as f64)
+        });
+        metrics.gauges(name, help, values);
+    }
+    let ages = profiles.iter().filter_map(|(profile_key, counts)| {
+        let seconds = counts.image_age?.as_secs_f64();
+        Some((vec![("profile", profile_key.to_string())], seconds))
+    });
+    metrics.gauges("image_age_seconds", "Age of the image of a profile", ages);
+    let software = published.view.software.iter();
+    let ends = software.filter_map(|(profile_key, software)| {
+        let Some(Support::Until(ends_at)) = software.support else {
+            return None;
+        };
+        let labels = vec![
+            ("profile", profile_key.to_string()),
+            ("version", software.version.clone()),
+        ];
+        Some((labels, ends_at.as_seconds() as f64))
+    });
+    metrics.gauges(
+        "runner_software_support_end_timestamp_seconds",
+        "When GitHub ends its support of the runner software, in seconds since 1970, if that is planned",
+        ends,
+    );
 }

@@ -1,12 +1,11 @@
-//! The state of this server for people. Open to all: nothing secret is in it.
+//! The state of this server as a page for people. Public: it contains no secret.
 //!
-//! Owns the page and its live part, which a few lines in the page fetch again and again. Nothing
-//! is loaded from elsewhere.
+//! A script in the page reloads its live part. Nothing is loaded from other servers.
 
 use actix_web::{
     HttpResponse,
     http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType},
-    web::Data,
+    web::{Bytes, Data},
 };
 use github::ApiStatus;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -16,7 +15,7 @@ use shared::{
     wire::{DashboardRunner, RunnerStatus},
 };
 
-use super::Desk;
+use super::{AppState, snapshot::Snapshot};
 use monitor_core::View;
 
 const STYLE: &str = "\
@@ -27,28 +26,45 @@ th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #88
 .number{text-align:right}.idle{color:#2a8a2a}.invalid,.done{color:#b00020}small{opacity:.7}\
 #live.lost{opacity:.4}";
 
-/// Fetches the live part every two seconds while somebody looks at the page.
+/// Reloads the live part every two seconds while the page is visible.
 const SCRIPT: &str = "\
 const live = document.getElementById('live');\
 async function reload() {\
   if (!document.hidden) {\
     try {\
-      const answer = await fetch('dashboard.html');\
-      live.innerHTML = await answer.text();\
-      live.className = answer.ok ? '' : 'lost';\
+      const response = await fetch('dashboard.html');\
+      live.innerHTML = await response.text();\
+      live.className = response.ok ? '' : 'lost';\
     } catch { live.className = 'lost'; }\
   }\
   setTimeout(reload, 2000);\
 }\
 setTimeout(reload, 2000);";
 
-/// What the page may do: show itself, and ask this server.
-const RULES: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+/// Content security policy: the page may display itself, and send requests to this server.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                      connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// `GET /`
-pub async fn whole(desk: Data<Desk>) -> HttpResponse {
-    answer(&html! {
+pub async fn whole(state: Data<AppState>) -> HttpResponse {
+    response(state.snapshot().page())
+}
+
+/// `GET /dashboard.html`
+pub async fn live_part(state: Data<AppState>) -> HttpResponse {
+    response(state.snapshot().live_part())
+}
+
+fn response(html: Bytes) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(ContentType::html())
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
+        .body(html)
+}
+
+pub fn render_page(snapshot: &Snapshot) -> Markup {
+    html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -59,7 +75,7 @@ pub async fn whole(desk: Data<Desk>) -> HttpResponse {
             }
             body {
                 h1 { "CI runners" }
-                div id="live" { (live(&desk)) }
+                div id="live" { (render_live_part(snapshot)) }
                 p {
                     small {
                         "For programs: " a href="dashboard.json" { "dashboard.json" } ", "
@@ -69,39 +85,25 @@ pub async fn whole(desk: Data<Desk>) -> HttpResponse {
                 script { (PreEscaped(SCRIPT)) }
             }
         }
-    })
-}
-
-/// `GET /dashboard.html`
-pub async fn live_part(desk: Data<Desk>) -> HttpResponse {
-    answer(&live(&desk))
-}
-
-fn answer(markup: &Markup) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(ContentType::html())
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((CONTENT_SECURITY_POLICY, RULES))
-        .body(markup.0.clone())
-}
-
-fn live(desk: &Desk) -> Markup {
-    let shown = desk.pool.listen().borrow().clone();
-    let now = desk.pool.now();
-    html! {
-        @match shown {
-            Some(shown) => (render(&shown.view, now)),
-            None => p { "The monitor has just started and has not seen its runners yet." },
-        }
-        // Also before the first look: a token that is not taken may be why there is none.
-        (render_github(&desk.github.read(), now))
     }
 }
 
-fn render(view: &View, now: Timestamp) -> Markup {
+pub fn render_live_part(snapshot: &Snapshot) -> Markup {
+    let now = snapshot.now;
+    html! {
+        @match &snapshot.published {
+            Some(published) => (render_view(&published.view, now)),
+            None => p { "The monitor has just started and does not know its runners yet." },
+        }
+        // Also before the first poll has succeeded: a rejected token may be the reason.
+        (render_github(&snapshot.github, now))
+    }
+}
+
+fn render_view(view: &View, now: Timestamp) -> Markup {
     html! {
         (render_counts(view))
-        @for broken in &view.capacity_warnings { p.invalid { (broken) } }
+        @for warning in &view.capacity_warnings { p.invalid { (warning) } }
         @if let Some(counts) = &view.target_override {
             p {
                 "Temporary targets: "
@@ -111,30 +113,30 @@ fn render(view: &View, now: Timestamp) -> Markup {
         (render_images(view, now))
         (render_software(view, now))
         (render_runners(view, now))
-        (render_recent(view, now))
+        (render_action_log(view, now))
     }
 }
 
-fn render_github(standing: &ApiStatus, now: Timestamp) -> Markup {
+fn render_github(status: &ApiStatus, now: Timestamp) -> Markup {
     html! {
         h2 { "GitHub" }
-        @if let Some(warning) = standing.warning(now) { p.invalid { (warning) } }
+        @if let Some(warning) = status.warning(now) { p.invalid { (warning) } }
         p {
-            "Asked as " (standing.authenticated_with)
-            @if let Some(expires_at) = standing.token_expires_at.filter(|_| !standing.renews_automatically) {
+            "Authenticated with " (status.authenticated_with)
+            @if let Some(expires_at) = status.token_expires_at.filter(|_| !status.renews_automatically) {
                 ", until " (expires_at.date())
             }
             "."
-            @if !standing.permissions.is_empty() {
-                " May: "
-                @for (index, (name, level)) in standing.permissions.iter().enumerate() {
+            @if !status.permissions.is_empty() {
+                " Permissions: "
+                @for (index, (name, level)) in status.permissions.iter().enumerate() {
                     @if index > 0 { ", " }
                     (name) " (" (level) ")"
                 }
                 "."
             }
-            @if let Some(limit) = &standing.rate_limit {
-                " " (limit.remaining) " of " (limit.limit) " requests are left this hour."
+            @if let Some(limit) = &status.rate_limit {
+                " " (limit.remaining) " of " (limit.limit) " requests of the hourly rate limit remain."
             }
         }
     }
@@ -146,7 +148,7 @@ fn render_counts(view: &View) -> Markup {
         table {
             tr {
                 th { "Profile" }
-                @for title in ["Target", "Healthy", "Starting", "Idle", "Reserved", "Busy", "Too many", "Wanted"] {
+                @for title in ["Target", "Healthy", "Starting", "Idle", "Reserved", "Busy", "Surplus", "To create"] {
                     th.number { (title) }
                 }
             }
@@ -170,7 +172,7 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
         @if !view.images.is_empty() {
             h2 { "Images" }
             table {
-                tr { th { "Profile" } th { "Age" } th { "Rebuilt for" } th { "Last failure" } }
+                tr { th { "Profile" } th { "Age" } th { "Rebuilding for" } th { "Last failure" } }
                 @for (profile_key, image) in &view.images {
                     tr {
                         td { (profile_key) }
@@ -179,7 +181,7 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
                             @if image.rebuilt_since.is_some() || image.failure.is_some() {
                                 a href={ "profile/" (profile_key) "/screenshot.png" } {
                                     @if image.rebuilt_since.is_some() { (age(image.rebuilt_since, now)) }
-                                    @else { "last seen" }
+                                    @else { "last screenshot" }
                                 }
                             }
                         }
@@ -208,7 +210,7 @@ fn render_software(view: &View, now: Timestamp) -> Markup {
                         td { (software.version) }
                         td {
                             @match software.support {
-                                Some(Support::Open) => "no end is planned",
+                                Some(Support::Open) => "without a planned end",
                                 Some(Support::Until(ends_at)) => { "until " (ends_at.date()) },
                                 Some(Support::Unknown) | None => "unknown",
                             }
@@ -247,14 +249,14 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
     }
 }
 
-fn render_recent(view: &View, now: Timestamp) -> Markup {
+fn render_action_log(view: &View, now: Timestamp) -> Markup {
     html! {
         @if !view.action_log.shortfalls.is_empty() {
-            h2 { "Wanted, but not possible now" }
-            ul { @for refusal in &view.action_log.shortfalls { li { (refusal) } } }
+            h2 { "Not possible now" }
+            ul { @for shortfall in &view.action_log.shortfalls { li { (shortfall) } } }
         }
         @if !view.action_log.steps.is_empty() {
-            h2 { "Done lately" }
+            h2 { "Recent actions" }
             table {
                 @for (begun_at, step) in &view.action_log.steps {
                     tr { td { (age(Some(*begun_at), now)) " ago" } td { (step) } }
@@ -295,14 +297,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_token_is_shown_however_far_it_is_and_that_of_one_that_renews_itself_is_not() {
-        let mut standing = ApiStatusCell::new(&Secret::new("token").into()).read();
-        let shown =
-            |standing: &ApiStatus| render_github(standing, Timestamp::default()).into_string();
-        assert!(shown(&standing).contains("Asked as a token."));
-        standing.token_expires_at = Some(Timestamp::from_seconds(1_798_106_400));
-        assert!(shown(&standing).contains("Asked as a token, until 2026-12-24."));
-        standing.renews_automatically = true;
-        assert!(shown(&standing).contains("Asked as a token."));
+    fn the_expiry_of_a_token_is_shown_unless_the_token_is_renewed() {
+        let mut status = ApiStatusCell::new(&Secret::new("token").into()).read();
+        let shown = |status: &ApiStatus| render_github(status, Timestamp::default()).into_string();
+        assert!(shown(&status).contains("Authenticated with a token."));
+        status.token_expires_at = Some(Timestamp::from_seconds(1_798_106_400));
+        assert!(shown(&status).contains("Authenticated with a token, until 2026-12-24."));
+        status.renews_automatically = true;
+        assert!(shown(&status).contains("Authenticated with a token."));
     }
 }

@@ -1,79 +1,107 @@
-//! What is on the screens of virtual machines, and what the last build that failed has said. Open to
-//! all, like the dashboard.
+//! Screenshots of virtual machines, and the console of the last failed build. Public, like the dashboard.
 //!
-//! Owns which guest is meant. How often a picture is taken is limited by the hypervisor.
+//! Responsible for the choice of the guest. The hypervisor limits how often a screenshot is taken.
+
+use std::future::{Ready, ready};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
     http::header::{CACHE_CONTROL, ContentType, X_CONTENT_TYPE_OPTIONS},
-    web::{Data, Path},
+    web::Data,
 };
 use daemon::{
     error::{ApiError, Code},
-    web::segment,
+    web::Path,
 };
 use shared::values::ProfileKey;
 
-use super::Desk;
+use super::AppState;
 use crate::hypervisor::{Freshness, warn};
 use monitor_core::RunnerId;
 
-/// `GET /runner/{id}/screenshot.png`: a picture that is some seconds old at most.
-pub async fn of_runner(desk: Data<Desk>, id: Path<String>) -> Result<HttpResponse, ApiError> {
-    runner(&desk, &id, Freshness::Recent).await
-}
+/// Extracts the runner in the path. Anything else than a number is a runner that does not exist.
+pub struct RunnerPath(RunnerId);
 
-/// `GET /runner/{id}/screenshot/now`: a picture of this moment.
-pub async fn of_runner_now(desk: Data<Desk>, id: Path<String>) -> Result<HttpResponse, ApiError> {
-    runner(&desk, &id, Freshness::Now).await
-}
+impl FromRequest for RunnerPath {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
 
-/// `GET /profile/{profile_key}/screenshot.png`: the guest that builds its image, or else what was
-/// last seen of the last one that failed.
-pub async fn of_profile(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let profile_key: ProfileKey = segment(&request, "profile_key")?;
-    let name = desk.pool.read(|core| core.builder_name(&profile_key));
-    if let Some(name) = name
-        && let Some(png) = picture(&desk, &name, Freshness::Recent).await
-    {
-        return Ok(answer(png));
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request
+            .match_info()
+            .get("id")
+            .and_then(|id| id.parse().ok());
+        ready(id.map(RunnerId).map(Self).ok_or_else(no_screen))
     }
-    let last = desk.hypervisor.last_screenshot(&profile_key).await;
-    last.map(answer).ok_or_else(none)
 }
 
-/// `GET /profile/{profile_key}/console.log`: the end of the console of the last build of its image that
-/// failed.
-pub async fn last_console(
-    desk: Data<Desk>,
-    request: HttpRequest,
+/// `GET /runner/{id}/screenshot.png`: at most some seconds old.
+pub async fn of_runner(
+    state: Data<AppState>,
+    RunnerPath(id): RunnerPath,
 ) -> Result<HttpResponse, ApiError> {
-    let profile_key: ProfileKey = segment(&request, "profile_key")?;
-    let said = desk.hypervisor.last_console(&profile_key).await;
-    let said = said.ok_or_else(|| {
+    runner(&state, id, Freshness::Recent).await
+}
+
+/// `GET /runner/{id}/screenshot/now`: as recent as possible.
+pub async fn of_runner_now(
+    state: Data<AppState>,
+    RunnerPath(id): RunnerPath,
+) -> Result<HttpResponse, ApiError> {
+    runner(&state, id, Freshness::Now).await
+}
+
+/// `GET /profile/{profile_key}/screenshot.png`: the guest that builds the profile's image, or else the
+/// last screenshot of the last failed build.
+pub async fn of_profile(
+    state: Data<AppState>,
+    Path(profile_key): Path<ProfileKey>,
+) -> Result<HttpResponse, ApiError> {
+    let name = state.core.read(|core| core.builder_name(&profile_key));
+    if let Some(name) = name
+        && let Some(png) = screenshot(&state, &name, Freshness::Recent).await
+    {
+        return Ok(response(png));
+    }
+    let last = state.hypervisor.last_screenshot(&profile_key).await;
+    last.map(response).ok_or_else(no_screen)
+}
+
+/// `GET /profile/{profile_key}/console.log`: the end of the console of the last failed build of the
+/// profile's image.
+pub async fn last_console(
+    state: Data<AppState>,
+    Path(profile_key): Path<ProfileKey>,
+) -> Result<HttpResponse, ApiError> {
+    let console = state.hypervisor.last_console(&profile_key).await;
+    let console = console.ok_or_else(|| {
         ApiError::new(
             Code::NotFound,
             "no build of that profile's image has failed",
         )
     })?;
-    // It is what a guest has written: nothing that a browser should take for a page.
+    // A guest has written this; `nosniff` keeps a browser from interpreting it as a page.
     Ok(HttpResponse::Ok()
         .insert_header(ContentType::plaintext())
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .body(said))
+        .body(console))
 }
 
-async fn runner(desk: &Desk, id: &str, freshness: Freshness) -> Result<HttpResponse, ApiError> {
-    let id: u64 = id.parse().map_err(|_| none())?;
-    let name = desk.pool.read(|core| core.guest_name_of(RunnerId(id)));
-    let name = name.ok_or_else(none)?;
-    let png = picture(desk, &name, freshness).await;
-    png.map(answer).ok_or_else(none)
+async fn runner(
+    state: &AppState,
+    id: RunnerId,
+    freshness: Freshness,
+) -> Result<HttpResponse, ApiError> {
+    let name = state.core.read(|core| core.guest_name_of(id));
+    let name = name.ok_or_else(no_screen)?;
+    let png = screenshot(state, &name, freshness).await;
+    png.map(response).ok_or_else(no_screen)
 }
 
-async fn picture(desk: &Desk, name: &str, freshness: Freshness) -> Option<Vec<u8>> {
-    match desk.hypervisor.screenshot(name, freshness).await {
+async fn screenshot(state: &AppState, name: &str, freshness: Freshness) -> Option<Vec<u8>> {
+    match state.hypervisor.screenshot(name, freshness).await {
         Ok(png) => png.map(|png| png.to_vec()),
         Err(error) => {
             warn(&error);
@@ -82,13 +110,16 @@ async fn picture(desk: &Desk, name: &str, freshness: Freshness) -> Option<Vec<u8
     }
 }
 
-fn answer(png: Vec<u8>) -> HttpResponse {
+fn response(png: Vec<u8>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(ContentType::png())
         .insert_header((CACHE_CONTROL, "no-store"))
         .body(png)
 }
 
-fn none() -> ApiError {
-    ApiError::new(Code::NotFound, "there is no screen to be seen of that")
+fn no_screen() -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        "there is no such guest, or it has no screen",
+    )
 }

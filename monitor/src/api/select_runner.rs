@@ -1,45 +1,53 @@
-//! Taking a runner without a token: the job proves by an artifact which run it is part of.
+//! Takes without a token: an artifact shows which workflow run the job belongs to.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
-use daemon::error::{ApiError, Code};
-use github::artifact_auth::RunIdentity;
+use actix_web::{HttpResponse, web::Data};
+use daemon::{
+    error::{ApiError, Code},
+    web::Query,
+};
+use github::artifact_auth::{RunIdentity, UnverifiedIdentity};
 use shared::{job_spec::JobSpec, values::Count};
 
-use super::{Desk, grant::grant, parameters::asked};
+use super::{AppState, grant::grant, take::TakeParameters};
 use monitor_core::Take;
 
 /// `POST /select-runner?unique_id&qualified_repo&run_id`
 pub async fn select_runner(
-    desk: Data<Desk>,
-    request: HttpRequest,
+    state: Data<AppState>,
+    parameters: Result<Query<TakeParameters>, ApiError>,
 ) -> Result<HttpResponse, ApiError> {
-    if desk.is_queue_member {
+    // Before the parameters: a client that is at the wrong address should learn that first.
+    if state.is_queue_member {
         return Err(ApiError::new(
             Code::QueueMember,
-            "this server belongs to a queue, where all jobs stand in one line; ask there",
+            "this server belongs to a queue, which assigns all its runners; enqueue the job there",
         ));
     }
-    let claim = asked(&request)?.claim;
+    let Query(parameters) = parameters?;
+    let identity = UnverifiedIdentity {
+        unique_id: parameters.unique_id,
+        qualified_repo: parameters.qualified_repo,
+        run_id: parameters.run_id,
+    };
     let RunIdentity {
         unique_id,
         qualified_repo,
         run_id,
         profile_key,
         count,
-    } = desk.proofs.verify(claim).await?;
-    let job = JobSpec {
-        unique_id,
-        profile_key,
-        count: count.unwrap_or(Count::ONE),
-        qualified_repo,
-        run_id,
-    };
+    } = state.artifact_verifier.verify(identity).await?;
     let take = Take {
-        job,
+        job: JobSpec {
+            unique_id,
+            profile_key,
+            count: count.unwrap_or(Count::ONE),
+            qualified_repo,
+            run_id,
+        },
         attempt: None,
         enqueued_at: None,
     };
-    let granted = grant(&desk, take).await?;
+    let granted = grant(&state, take).await?;
     Ok(match count {
         Some(_) => granted.several(),
         None => granted.single(),

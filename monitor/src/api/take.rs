@@ -1,56 +1,138 @@
-//! Taking runners with the API token.
+//! Takes with the API token, as the queue sends them.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
-use daemon::{auth::Authorised, error::ApiError, web::segment};
+use actix_web::{HttpResponse, web::Data};
+use daemon::{
+    auth::Authorised,
+    error::ApiError,
+    web::{Path, Query, from_optional_text, from_text},
+};
+use serde::Deserialize;
 use shared::{
+    clock::Timestamp,
     job_spec::JobSpec,
-    values::{Count, ProfileKey},
+    values::{Count, FencingToken, ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
 
-use super::{
-    Desk,
-    grant::{Granted, grant},
-    parameters::{TakeParameters, asked},
-};
+use super::{AppState, grant::grant};
 use monitor_core::Take;
+
+/// Query parameters of a take.
+#[derive(Debug, Deserialize)]
+pub struct TakeParameters {
+    #[serde(deserialize_with = "from_text")]
+    pub unique_id: UniqueId,
+    #[serde(deserialize_with = "from_text")]
+    pub qualified_repo: QualifiedRepo,
+    #[serde(deserialize_with = "from_text")]
+    pub run_id: RunId,
+    /// Orders this take among those of the same queue.
+    #[serde(default, deserialize_with = "from_optional_text")]
+    attempt: Option<FencingToken>,
+    /// When the queue enqueued the job; older queues do not send it.
+    #[serde(default, deserialize_with = "from_optional_text")]
+    enqueued_at: Option<Timestamp>,
+}
+
+impl TakeParameters {
+    fn take(self, profile_key: ProfileKey, count: Count) -> Take {
+        Take {
+            job: JobSpec {
+                unique_id: self.unique_id,
+                profile_key,
+                count,
+                qualified_repo: self.qualified_repo,
+                run_id: self.run_id,
+            },
+            attempt: self.attempt,
+            enqueued_at: self.enqueued_at,
+        }
+    }
+}
 
 /// `POST /profile/<profile_key>/take?unique_id&qualified_repo&run_id[&attempt&enqueued_at]`
 pub async fn one(
     _: Authorised,
-    desk: Data<Desk>,
-    request: HttpRequest,
+    state: Data<AppState>,
+    Path(profile_key): Path<ProfileKey>,
+    Query(parameters): Query<TakeParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    Ok(take(&desk, &request, Count::ONE).await?.single())
+    let take = parameters.take(profile_key, Count::ONE);
+    Ok(grant(&state, take).await?.single())
 }
 
 /// `POST /profile/<profile_key>/take/<count>?…`
 pub async fn several(
     _: Authorised,
-    desk: Data<Desk>,
-    request: HttpRequest,
+    state: Data<AppState>,
+    Path(profile_key): Path<ProfileKey>,
+    Path(count): Path<Count>,
+    Query(parameters): Query<TakeParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    let count = segment(&request, "count")?;
-    Ok(take(&desk, &request, count).await?.several())
+    let take = parameters.take(profile_key, count);
+    Ok(grant(&state, take).await?.several())
 }
 
-async fn take(desk: &Desk, request: &HttpRequest, count: Count) -> Result<Granted, ApiError> {
-    let profile_key: ProfileKey = segment(request, "profile_key")?;
-    let TakeParameters {
-        claim,
-        attempt,
-        enqueued_at,
-    } = asked(request)?;
-    let job = JobSpec {
-        unique_id: claim.unique_id,
-        profile_key,
-        count,
-        qualified_repo: claim.qualified_repo,
-        run_id: claim.run_id,
-    };
-    let take = Take {
-        job,
-        attempt,
-        enqueued_at,
-    };
-    grant(desk, take).await
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{expect_bad_request, parse_query};
+
+    const REQUIRED: &str = "unique_id=a&qualified_repo=b/c&run_id=1";
+
+    #[test]
+    fn the_parameters_of_a_take_are_read() {
+        let parameters = parse_query::<TakeParameters>(REQUIRED).unwrap();
+        assert_eq!(
+            (parameters.unique_id.as_str(), parameters.run_id),
+            ("a", RunId(1))
+        );
+        assert_eq!((parameters.attempt, parameters.enqueued_at), (None, None));
+        let query = format!("{REQUIRED}&attempt=0000000000000001-7&enqueued_at=5&later=x");
+        let parameters = parse_query::<TakeParameters>(&query).unwrap();
+        assert_eq!(parameters.qualified_repo.as_str(), "b/c");
+        assert_eq!(
+            (parameters.attempt, parameters.enqueued_at),
+            (
+                Some(FencingToken {
+                    instance: 1,
+                    sequence: 7
+                }),
+                Some(Timestamp::from_micros(5))
+            )
+        );
+    }
+
+    #[test]
+    fn a_missing_or_invalid_parameter_is_named() {
+        for (query, parameter) in [
+            ("", "unique_id"),
+            ("unique_id=a&qualified_repo=b/c", "run_id"),
+            (
+                "unique_id=a&unique_id=a&qualified_repo=b/c&run_id=1",
+                "unique_id",
+            ),
+            ("unique_id=../a&qualified_repo=b/c&run_id=1", "unique_id"),
+            ("unique_id=a&qualified_repo=../c&run_id=1", "qualified_repo"),
+            ("unique_id=a&qualified_repo=b/c&run_id=-1", "run_id"),
+            ("unique_id=a&qualified_repo=b/c&run_id=%2B1", "run_id"),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&attempt=",
+                "attempt",
+            ),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&attempt=x",
+                "attempt",
+            ),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&enqueued_at=-1",
+                "enqueued_at",
+            ),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&attempt=18446744073709551616",
+                "attempt",
+            ),
+        ] {
+            expect_bad_request(parse_query::<TakeParameters>(query), parameter);
+        }
+    }
 }

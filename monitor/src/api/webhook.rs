@@ -1,13 +1,17 @@
-//! GitHub's word that a job has begun or ended on one of our runners, so that we look at once.
+//! GitHub webhooks about jobs that start or end on a runner, which trigger a poll at once.
 //!
-//! Owns the check of its signature. Believes nothing of what it says: all that it does is make the
-//! next look happen sooner, and polling finds everything that no webhook told.
+//! Responsible for the signature. The content is not trusted: a webhook only makes the next poll happen
+//! sooner, and polls find whatever no webhook reported.
 //! Source: GitHub's documentation, "Validating webhook deliveries" and "Webhook events and payloads".
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    FromRequest, HttpRequest, HttpResponse, dev,
     web::{Data, Payload},
 };
 use daemon::error::{ApiError, Code};
@@ -15,26 +19,26 @@ use ring::hmac;
 use serde::Deserialize;
 use shared::secret::Secret;
 
-use super::Desk;
+use super::AppState;
 
-/// The largest payload that is read. GitHub's own limit is 25 MB, but what it says of a job has
-/// some twenty kilobytes, and grows with the number of the job's steps.
+/// Maximum size of a payload, in bytes. GitHub's own limit is 25 MB, but the payload of a job has some
+/// 20 kB, depending on the number of the job's steps.
 const PAYLOAD_MAX: usize = 1024 * 1024;
-/// How long a payload may take to arrive; GitHub itself gives up after ten seconds. What has arrived
-/// of it is kept meanwhile, and anybody may send one.
+/// Timeout of the payload; GitHub's own is ten seconds. What has arrived is kept in memory meanwhile, and
+/// any client may send a payload.
 const PAYLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What GitHub signs with.
+/// The key with which GitHub signs webhooks.
 #[derive(Clone, Debug)]
-pub(super) struct Key(hmac::Key);
+pub struct Key(hmac::Key);
 
 impl Key {
-    pub(super) fn of(secret: &Secret) -> Self {
+    pub fn new(secret: &Secret) -> Self {
         let secret = secret.expose().as_bytes();
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// Whether `signature`, as in `sha256=<hex>`, is ours over `payload`; compared in constant time.
+    /// Verifies a `signature` of the form `sha256=<hex>` in constant time.
     fn has_signed(&self, payload: &[u8], signature: &str) -> bool {
         let bytes = signature.strip_prefix("sha256=").and_then(from_hex);
         bytes.is_some_and(|bytes| hmac::verify(&self.0, payload, &bytes).is_ok())
@@ -53,7 +57,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     bytes.collect()
 }
 
-/// A `workflow_job` event, as far as it is read.
+/// The fields of a `workflow_job` event that are used.
 #[derive(Deserialize)]
 struct Event {
     action: String,
@@ -62,24 +66,42 @@ struct Event {
 
 #[derive(Deserialize)]
 struct WorkflowJob {
-    /// None, or nothing, as long as the job has no runner.
+    /// None or null while the job has no runner.
     runner_name: Option<String>,
+}
+
+/// Extracts the headers of a webhook.
+pub struct WebhookHeaders {
+    signature: Option<String>,
+    event: Option<String>,
+}
+
+impl FromRequest for WebhookHeaders {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let header = |name| Some(request.headers().get(name)?.to_str().ok()?.to_owned());
+        ready(Ok(Self {
+            signature: header("x-hub-signature-256"),
+            event: header("x-github-event"),
+        }))
+    }
 }
 
 /// `POST /webhook`
 pub async fn webhook(
-    desk: Data<Desk>,
-    request: HttpRequest,
+    state: Data<AppState>,
+    headers: WebhookHeaders,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let Some(key) = &desk.webhook_key else {
-        let message = "this monitor takes no webhooks; set GITHUB_WEBHOOK_SECRET to the secret that \
-                       GitHub signs them with";
+    let Some(key) = &state.webhook_key else {
+        let message = "this monitor accepts no webhooks; set GITHUB_WEBHOOK_SECRET to the secret with \
+                       which GitHub signs them";
         return Err(ApiError::new(Code::NotFound, message));
     };
-    let header = |name| request.headers().get(name)?.to_str().ok();
-    let Some(signature) = header("x-hub-signature-256") else {
-        let message = "a webhook needs the header X-Hub-Signature-256; set a secret at GitHub";
+    let Some(signature) = &headers.signature else {
+        let message = "a webhook needs the header X-Hub-Signature-256; set its secret at GitHub";
         return Err(ApiError::new(Code::Unauthorised, message));
     };
     let payload = tokio::time::timeout(PAYLOAD_TIMEOUT, payload.to_bytes_limited(PAYLOAD_MAX));
@@ -87,21 +109,27 @@ pub async fn webhook(
         .await
         .map_err(|_| ApiError::new(Code::BadRequest, "the payload took too long to arrive"))?;
     let payload = payload.map_err(|_| {
-        let message = format!("a webhook may have {PAYLOAD_MAX} bytes");
+        let message = format!("a payload may have at most {PAYLOAD_MAX} bytes");
         ApiError::new(Code::TooLarge, message)
     })?;
-    let payload = payload.map_err(|_| ApiError::new(Code::BadRequest, "the payload broke off"))?;
+    let payload =
+        payload.map_err(|_| ApiError::new(Code::BadRequest, "the payload is incomplete"))?;
     if !key.has_signed(&payload, signature) {
-        let message = "this webhook was not signed with our GITHUB_WEBHOOK_SECRET";
+        let message = "this webhook is not signed with the monitor's GITHUB_WEBHOOK_SECRET";
         return Err(ApiError::new(Code::WrongSignature, message));
     }
-    // Others, such as the `ping` after it was set up, are taken and need nothing to be done.
-    if header("x-github-event") == Some("workflow_job") {
-        let event: Event = serde_json::from_slice(&payload)
-            .map_err(|_| ApiError::new(Code::BadRequest, "that is no `workflow_job` event"))?;
-        let is_news = matches!(event.action.as_str(), "in_progress" | "completed");
-        if let Some(runner_name) = event.workflow_job.runner_name.filter(|_| is_news) {
-            desk.pool
+    // Other events, such as the `ping` after the setup, are accepted and ignored.
+    if headers.event.as_deref() == Some("workflow_job") {
+        let event: Event = serde_json::from_slice(&payload).map_err(|_| {
+            ApiError::new(
+                Code::BadRequest,
+                "the payload is not a `workflow_job` event",
+            )
+        })?;
+        let is_relevant = matches!(event.action.as_str(), "in_progress" | "completed");
+        if let Some(runner_name) = event.workflow_job.runner_name.filter(|_| is_relevant) {
+            state
+                .core
                 .change(|core, _| core.handle_webhook(&runner_name));
         }
     }
@@ -110,17 +138,16 @@ pub async fn webhook(
 
 #[cfg(test)]
 mod tests {
-    use actix_web::{FromRequest, dev, test::TestRequest};
-    use daemon::serve::drain;
+    use actix_web::test::TestRequest;
     use futures_util::{StreamExt, stream};
 
     use super::*;
-    use crate::api::testing::desk;
+    use crate::api::testing::Fixture;
 
     /// The example in GitHub's documentation.
     #[test]
-    fn the_signature_of_githubs_own_example_is_right() {
-        let key = Key::of(&Secret::new("It's a Secret to Everybody"));
+    fn the_signature_in_githubs_documentation_is_valid() {
+        let key = Key::new(&Secret::new("It's a Secret to Everybody"));
         let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         assert!(key.has_signed(b"Hello, World!", signature));
         assert!(key.has_signed(b"Hello, World!", &signature.replace("eb", "EB")));
@@ -140,16 +167,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_payload_that_does_not_end_is_not_waited_for() {
-        let (mut desk, _folder) = desk(drain().1);
-        desk.webhook_key = Some(Key::of(&Secret::new("secret")));
-        let request = TestRequest::post().insert_header(("x-hub-signature-256", "sha256=00"));
-        let request = request.to_http_request();
+    async fn a_payload_that_exceeds_the_timeout_is_refused() {
+        let mut state = Fixture::new().state;
+        state.webhook_key = Some(Key::new(&Secret::new("secret")));
+        let headers = WebhookHeaders {
+            signature: Some("sha256=00".to_owned()),
+            event: None,
+        };
+        let request = TestRequest::post().to_http_request();
         let mut payload = dev::Payload::Stream {
             payload: stream::pending().boxed_local(),
         };
         let payload = Payload::from_request(&request, &mut payload).await.unwrap();
-        let refusal = webhook(Data::new(desk), request, payload)
+        let refusal = webhook(Data::new(state), headers, payload)
             .await
             .unwrap_err();
         assert_eq!(

@@ -1,7 +1,7 @@
-//! The data directory itself: its lock, and the one file that is replaced as a whole.
+//! The data directory: its lock, and the state file that is replaced atomically.
 //!
-//! Owns the order of write, flush and rename on which everything that survives a crash depends.
-//! Blocks; called by the writer's thread and while the monitor starts.
+//! Responsible for the order of write, flush and rename, on which crash safety depends. All functions
+//! block; they are called by the writer thread and during the start.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -10,22 +10,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::error::StoreError;
+use super::{error::StoreError, limits::SNAPSHOT_SIZE_MAX};
 
-/// Largest snapshot, in bytes. A monitor's is some kilobytes.
-pub const SNAPSHOT_SIZE_MAX: u64 = 64 << 20;
-
-/// The data directory while this monitor has it to itself.
+/// The data directory, locked by this monitor.
 pub struct Directory {
     path: PathBuf,
-    /// Locked; after a crash the system unlocks it.
+    /// The system unlocks it after a crash.
     lock: File,
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Closing would do, were it not that a child being started at this moment may hold a copy
-        // of the file for an instant longer.
+        // To close the file is not enough: a child that is being started at this moment may have a
+        // copy of the descriptor for a little longer.
         if let Err(error) = self.lock.unlock() {
             log::warn!("failed to unlock the data directory: {error}");
         }
@@ -33,14 +30,14 @@ impl Drop for Directory {
 }
 
 impl Directory {
-    /// Makes the directory if need be, and locks it.
+    /// Creates the directory if necessary, and locks it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
-            // Virtual machines run as another user, and pass through to their disks.
+            // Virtual machines run as another user, which has to reach their disks.
             .mode(0o711)
             .create(path)
-            .map_err(|source| StoreError::io("make the data directory", path, source))?;
+            .map_err(|source| StoreError::io("create the data directory", path, source))?;
         let lock_path = path.join("monitor.lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -59,7 +56,7 @@ impl Directory {
         }
     }
 
-    /// The last snapshot that is whole, if there is one.
+    /// The last complete snapshot, if there is one.
     pub fn read(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.state_path();
         let failed = |source| StoreError::io("read", &path, source);
@@ -78,19 +75,18 @@ impl Directory {
         Ok(Some(snapshot))
     }
 
-    /// Replaces the snapshot. After a crash at any moment of this, the old one or the new one is
-    /// there, and whole.
+    /// Replaces the snapshot atomically: after a crash at any point, the old or the new one is complete.
     pub fn write(&self, snapshot: &[u8]) -> Result<(), StoreError> {
         let path = self.state_path();
         let temporary_path = self.path.join("monitor.state.new");
         write_through(&temporary_path, snapshot).map_err(|source| {
-            // A disk that is full should not stay so on our account.
+            // If the disk is full, this frees some of it.
             let _ = fs::remove_file(&temporary_path);
             StoreError::io("write", &temporary_path, source)
         })?;
         fs::rename(&temporary_path, &path)
             .map_err(|source| StoreError::io("replace", &path, source))?;
-        // The rename itself is on disk only when the directory is.
+        // The rename is on disk only once the directory is flushed.
         File::open(&self.path)
             .and_then(|directory| directory.sync_all())
             .map_err(|source| StoreError::io("flush", &self.path, source))
@@ -101,8 +97,8 @@ impl Directory {
     }
 }
 
-/// Writes a file and waits until the disk has it. It must be there before it is renamed, or a
-/// crash could leave the new name with nothing behind it.
+/// Writes a file and flushes it. This comes before the rename, because otherwise a crash could leave the
+/// new name with an empty file.
 fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .create(true)
@@ -119,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_of_the_lock_in_a_child_that_is_being_started_does_not_keep_it() {
+    fn a_child_that_inherited_the_lock_file_does_not_keep_the_lock() {
         let data = tempfile::tempdir().unwrap();
         let directory = Directory::open(data.path()).unwrap();
         let copy = directory.lock.try_clone().unwrap();

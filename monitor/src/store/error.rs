@@ -1,6 +1,4 @@
-//! What can go wrong between the monitor and its data directory.
-//!
-//! Owns the texts, which are fragments that fit after "failed to".
+//! Errors of the store. Their texts are fragments that follow "failed to".
 
 use std::{
     io,
@@ -8,53 +6,43 @@ use std::{
     sync::Arc,
 };
 
-use super::{disk::SNAPSHOT_SIZE_MAX, queue::WAITER_COUNT_MAX};
+use super::limits::{SNAPSHOT_SIZE_MAX, WAITER_COUNT_MAX};
 
-/// Why the data directory could not be opened, or a snapshot not be kept.
+/// Why the data directory could not be opened, or a snapshot not be saved.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Two monitors over one directory would undo each other's work.
+    /// Two monitors with the same directory would overwrite each other's state.
     #[error("lock {path}: another monitor is using this data directory")]
-    InUse {
-        /// The file that is locked.
-        path: PathBuf,
-    },
-    /// The disk refused.
-    #[error("{attempt} {path}")]
+    InUse { path: PathBuf },
+    #[error("{action} {path}")]
     Io {
-        /// What was being done, as a verb that takes the path.
-        attempt: &'static str,
-        /// The file or directory.
+        /// A verb that takes the path.
+        action: &'static str,
         path: PathBuf,
-        /// What the system said.
         #[source]
         source: Arc<io::Error>,
     },
-    /// A snapshot far beyond what a monitor has to remember.
-    #[error("keep a snapshot of {size} bytes: at most {SNAPSHOT_SIZE_MAX} are allowed")]
-    TooLarge {
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// The disk has been silent for so long that the line behind it is full.
-    #[error("keep a snapshot: {WAITER_COUNT_MAX} are waiting for the disk already")]
+    #[error("save a snapshot of {size} bytes: at most {SNAPSHOT_SIZE_MAX} are allowed")]
+    TooLarge { size: u64 },
+    /// The disk has not finished a write for so long that the queue is full.
+    #[error("save a snapshot: {WAITER_COUNT_MAX} callers wait for the disk already")]
     Overloaded,
-    /// The writer's thread is gone, which only a bug can cause.
-    #[error("keep a snapshot: the thread that writes has ended")]
+    /// The store is closed, or the writer thread has panicked.
+    #[error("save a snapshot: the writer thread has ended")]
     WriterEnded,
 }
 
 impl StoreError {
-    pub(super) fn io(attempt: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
-            attempt,
+            action,
             path: path.to_owned(),
             source: Arc::new(source),
         }
     }
 
-    /// Whether the same call may succeed later, with nobody having changed the program or its
-    /// settings: a disk can get space or come back.
+    /// Whether the same call may succeed later without a change to the program or its settings: disk
+    /// space can become free.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Overloaded => true,

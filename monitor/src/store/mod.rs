@@ -1,31 +1,32 @@
-//! The monitor's memory across restarts: one snapshot of its intent, on disk.
+//! Persistence across restarts: one snapshot of the core's durable state, on disk.
 //!
-//! Owns the data directory's lock and how a snapshot gets onto the disk whole, or not at all. Never
-//! knows what is in a snapshot, and never decides what to do when the disk fails: it says so.
+//! Responsible for the lock on the data directory, and that snapshots are written atomically. Not
+//! responsible for the content of a snapshot, nor for what happens if the disk fails: that is an error.
 //!
 //! ```text
 //! <data directory>/monitor.lock        held for as long as a `Store` lives: one monitor at a time
-//!                  monitor.state       the last snapshot that is whole
-//!                  monitor.state.new   the one being written; without a meaning after a crash
+//!                  monitor.state       the last complete snapshot
+//!                  monitor.state.new   the one being written; ignored after a crash
 //! ```
 
 mod disk;
 mod error;
-mod queue;
+mod limits;
 #[cfg(test)]
 mod tests;
+mod write_queue;
 
 use std::{path::Path, sync::Arc, thread};
 
 use tokio::sync::oneshot;
 
 use disk::Directory;
-pub use disk::SNAPSHOT_SIZE_MAX;
 pub use error::StoreError;
-use queue::Queue;
+pub use limits::SNAPSHOT_SIZE_MAX;
+use write_queue::WriteQueue;
 
-/// A handle to the thread that writes. Cheap to clone; when the last one is dropped, what was
-/// handed over is written, and only then is the directory unlocked.
+/// A handle to the writer thread. Cheap to clone. When the last one is dropped, pending snapshots are
+/// written, and then the directory is unlocked.
 #[derive(Clone)]
 pub struct Store {
     writer: Arc<Writer>,
@@ -34,16 +35,16 @@ pub struct Store {
 impl Store {
     /// Opens the data directory and returns the last snapshot, if there is one.
     ///
-    /// A directory that does not exist is made, for its owner alone (0700); one that exists keeps
-    /// its mode, as other programs may have been given access to it on purpose.
+    /// A directory that does not exist is created, with the mode 0711; one that exists keeps its mode,
+    /// because other programs may have been given access to it on purpose.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another monitor has it open; otherwise what the disk said, or
-    /// that the snapshot is too large to be one.
+    /// [`StoreError::InUse`] if another monitor has it open; otherwise that the disk failed, or that the
+    /// snapshot is too large.
     pub fn open(data_path: &Path) -> Result<(Self, Option<Vec<u8>>), StoreError> {
         let directory = Directory::open(data_path)?;
         let snapshot = directory.read()?;
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(WriteQueue::default());
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn({
@@ -58,15 +59,15 @@ impl Store {
         Ok((Self { writer }, snapshot))
     }
 
-    /// Hands a snapshot over; the future resolves when this or a later one is on disk. Snapshots
-    /// that arrive while one is being written are written as one: the latest.
+    /// Saves a snapshot. The future resolves when this or a later one is on disk: of the snapshots that
+    /// arrive during a write, only the latest is written.
     ///
-    /// The snapshot has its place in line **when this function returns**, not when the future is
-    /// first polled. So call it under the lock that the snapshot was made under, and await after
-    /// letting go of the lock: otherwise an older snapshot could replace a newer one.
+    /// The order of snapshots is that of the **calls of this function**, not of the first polls of the
+    /// futures. So call it under the lock under which the snapshot was taken, and await after the lock
+    /// is released: otherwise an older snapshot could replace a newer one.
     ///
     /// # Errors
-    /// Whatever kept the snapshot from the disk. Everybody who waits for the same write gets it.
+    /// If the disk fails. All callers that wait for the same write get the same error.
     pub fn save(
         &self,
         snapshot: Vec<u8>,
@@ -80,10 +81,10 @@ impl Store {
     }
 }
 
-/// The thread and the way to it. There is one per open directory.
+/// The writer thread and its queue, of which each open directory has one.
 struct Writer {
-    queue: Arc<Queue>,
-    /// Always there, until it is joined.
+    queue: Arc<WriteQueue>,
+    /// None only while it is joined.
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -93,16 +94,16 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            log::error!("the thread that writes the monitor's state has panicked");
+            log::error!("the thread that writes the monitor's state panicked");
         }
     }
 }
 
-fn write_until_closed(queue: &Queue, directory: &Directory) {
+fn write_until_closed(queue: &WriteQueue, directory: &Directory) {
     while let Some(batch) = queue.next() {
         let outcome = directory.write(&batch.snapshot);
         for waiter in batch.waiters {
-            // Whoever asked may have given up; what it asked for has been done all the same.
+            // The caller may be gone, as when its client closed the connection.
             let _ = waiter.send(outcome.clone());
         }
     }

@@ -1,4 +1,4 @@
-//! The store as the monitor uses it, over a real directory.
+//! Tests of the store with a real directory.
 
 use std::{error::Error as _, fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -12,7 +12,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_saved_snapshot_is_there_after_a_restart() {
+async fn a_saved_snapshot_is_read_after_a_restart() {
     let data = tempdir().unwrap();
     let (store, snapshot) = Store::open(data.path()).unwrap();
     assert_eq!(snapshot, None);
@@ -25,7 +25,7 @@ async fn a_saved_snapshot_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn what_was_handed_over_is_written_even_if_nobody_waits_for_it() {
+async fn a_snapshot_is_written_even_if_no_caller_waits_for_it() {
     let data = tempdir().unwrap();
     let (store, _) = Store::open(data.path()).unwrap();
     drop(store.save(b"unwatched".to_vec()));
@@ -36,7 +36,7 @@ async fn what_was_handed_over_is_written_even_if_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn the_order_of_the_calls_decides_and_not_that_of_the_polls() {
+async fn snapshots_are_ordered_by_the_calls_and_not_by_the_polls() {
     let data = tempdir().unwrap();
     let (store, _) = Store::open(data.path()).unwrap();
     let older = store.save(b"older".to_vec());
@@ -50,7 +50,7 @@ async fn the_order_of_the_calls_decides_and_not_that_of_the_polls() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn many_saves_at_once_all_succeed_and_end_with_the_latest() {
+async fn concurrent_saves_all_succeed_and_the_latest_is_kept() {
     let data = tempdir().unwrap();
     let (store, _) = Store::open(data.path()).unwrap();
     let saves: Vec<_> = (0..1_000)
@@ -66,15 +66,15 @@ async fn many_saves_at_once_all_succeed_and_end_with_the_latest() {
 }
 
 #[tokio::test]
-async fn a_torn_write_leaves_the_last_whole_snapshot() {
+async fn an_interrupted_write_leaves_the_last_complete_snapshot() {
     let data = tempdir().unwrap();
     let (store, _) = Store::open(data.path()).unwrap();
-    store.save(b"whole".to_vec()).await.unwrap();
+    store.save(b"complete".to_vec()).await.unwrap();
     drop(store);
     fs::write(data.path().join("monitor.state.new"), "tor").unwrap();
 
     let (store, snapshot) = Store::open(data.path()).unwrap();
-    assert_eq!(snapshot.as_deref(), Some(&b"whole"[..]));
+    assert_eq!(snapshot.as_deref(), Some(&b"complete"[..]));
     store.save(b"next".to_vec()).await.unwrap();
     assert!(!data.path().join("monitor.state.new").exists());
 }
@@ -101,7 +101,7 @@ async fn a_directory_in_use_is_refused_and_named() {
 }
 
 #[tokio::test]
-async fn a_failing_disk_is_an_error_for_everybody_who_waits_until_it_works_again() {
+async fn a_disk_failure_is_an_error_for_all_waiting_calls_until_the_disk_works_again() {
     let data = tempdir().unwrap();
     let path = data.path().join("data");
     let (store, _) = Store::open(&path).unwrap();
@@ -115,7 +115,7 @@ async fn a_failing_disk_is_an_error_for_everybody_who_waits_until_it_works_again
             format!("write {}", path.join("monitor.state.new").display())
         );
         assert!(failure.is_transient());
-        assert!(failure.source().is_some(), "the system's own words");
+        assert!(failure.source().is_some(), "the error of the system");
     }
 
     fs::create_dir(&path).unwrap();
@@ -124,7 +124,7 @@ async fn a_failing_disk_is_an_error_for_everybody_who_waits_until_it_works_again
 }
 
 #[tokio::test]
-async fn a_snapshot_that_cannot_take_its_place_is_an_error() {
+async fn a_state_file_that_cannot_be_replaced_is_an_error() {
     let data = tempdir().unwrap();
     let (store, _) = Store::open(data.path()).unwrap();
     fs::create_dir_all(data.path().join("monitor.state/in-the-way")).unwrap();
@@ -136,7 +136,7 @@ async fn a_snapshot_that_cannot_take_its_place_is_an_error() {
 }
 
 #[tokio::test]
-async fn only_the_owner_may_look() {
+async fn only_the_owner_can_read_the_state() {
     let data = tempdir().unwrap();
     let path = data.path().join("new/data");
     let (store, _) = Store::open(&path).unwrap();
@@ -154,18 +154,18 @@ fn a_data_directory_that_is_a_file_stops_the_start() {
     let failure = Store::open(&path).map(drop).unwrap_err();
     assert_eq!(
         failure.to_string(),
-        format!("make the data directory {}", path.display())
+        format!("create the data directory {}", path.display())
     );
 }
 
 #[test]
-fn a_snapshot_too_large_to_be_one_stops_the_start() {
+fn a_snapshot_above_the_size_limit_stops_the_start() {
     let data = tempdir().unwrap();
     let file = fs::File::create(data.path().join("monitor.state")).unwrap();
     file.set_len(SNAPSHOT_SIZE_MAX + 1).unwrap();
     let failure = Store::open(data.path()).map(drop).unwrap_err();
     assert_eq!(
         failure.to_string(),
-        "keep a snapshot of 67108865 bytes: at most 67108864 are allowed"
+        "save a snapshot of 67108865 bytes: at most 67108864 are allowed"
     );
 }

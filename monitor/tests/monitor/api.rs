@@ -1,20 +1,20 @@
-//! The rest of the API: dashboard, pages, health, and what is not there.
+//! Tests of the dashboard, pages, health checks and methods.
 
 use std::time::Duration;
 
 use emulator::faults::Fault;
 use http_client::Method;
-use shared::wire::RunnerStatus;
+use shared::{clock::Timestamp, wire::RunnerStatus};
 
 use crate::support::{Host, RUNNERS, code, in_time, statuses};
 
 #[actix_web::test]
-async fn before_the_first_look_the_monitor_lives_but_is_not_ready() {
+async fn before_the_first_poll_the_monitor_is_alive_but_not_ready() {
     let host = Host::new();
     let held = host.break_github("GET", RUNNERS, Fault::HoldAnswer);
     let monitor = host.start(host.settings(1, "")).await;
     in_time(
-        "the list to be asked for",
+        "the request for the list of runners",
         host.emulator().until(|it| it.faults().hit_count(held) > 0),
     )
     .await;
@@ -33,7 +33,10 @@ async fn before_the_first_look_the_monitor_lives_but_is_not_ready() {
     assert_eq!(monitor.get("healthz").await.status, 200);
     let page = monitor.get("").await;
     let page = page.text().unwrap();
-    for part in ["has not seen its runners yet", "Asked as a token."] {
+    for part in [
+        "does not know its runners yet",
+        "Authenticated with a token.",
+    ] {
         assert!(page.contains(part), "{part}: {page}");
     }
     host.emulator().faults().clear_all();
@@ -43,7 +46,7 @@ async fn before_the_first_look_the_monitor_lives_but_is_not_ready() {
 }
 
 #[actix_web::test]
-async fn the_dashboard_is_held_until_something_changes() {
+async fn a_long_poll_of_the_dashboard_is_held_until_it_changes() {
     let host = Host::new();
     let monitor = host
         .start(host.settings(1, "api_cache_timeout = 3600"))
@@ -82,7 +85,7 @@ async fn the_dashboard_is_held_until_something_changes() {
 }
 
 #[actix_web::test]
-async fn the_pages_show_profiles_and_runners_and_load_nothing_from_elsewhere() {
+async fn the_pages_show_profiles_and_runners_and_load_nothing_from_other_servers() {
     let host = Host::new();
     let monitor = host.start(host.settings(1, "")).await;
     monitor.until_idle(1).await;
@@ -117,18 +120,18 @@ async fn the_pages_show_profiles_and_runners_and_load_nothing_from_elsewhere() {
 }
 
 #[actix_web::test]
-async fn other_paths_and_methods_are_refused() {
+async fn unknown_paths_and_methods_are_refused() {
     let host = Host::new();
     let monitor = host.start(host.settings(0, "")).await;
     for (method, path, status, allow) in [
         (Method::GET, "nothing", 404, None),
         (Method::GET, "profile/linux/take", 405, Some("POST")),
-        (Method::POST, "dashboard.json", 405, Some("GET")),
+        (Method::POST, "dashboard.json", 405, Some("GET, HEAD")),
         (
             Method::PUT,
             "policy/override",
             405,
-            Some("GET, POST, DELETE"),
+            Some("GET, HEAD, POST, DELETE"),
         ),
         (Method::GET, "reservation/a", 405, Some("DELETE")),
     ] {
@@ -161,17 +164,20 @@ async fn other_paths_and_methods_are_refused() {
 }
 
 #[actix_web::test]
-async fn runner_software_whose_support_ends_is_warned_of() {
+async fn the_page_warns_of_runner_software_whose_support_ends() {
     let host = Host::new();
-    host.emulator().model(|model, now| {
-        model.set_software("2.1.0", Some(now + Duration::from_hours(24)));
+    let ends_at = host.emulator().model(|model, now| {
+        // Whole seconds, as in GitHub's responses.
+        let ends_at = Timestamp::from_seconds(now.as_seconds()) + Duration::from_hours(24);
+        model.set_software("2.1.0", Some(ends_at));
+        ends_at
     });
     let monitor = host.start(host.settings(1, "")).await;
     let dashboard = monitor.until_idle(1).await;
     let registration = dashboard.runners[0].runner.registration.as_ref().unwrap();
     assert_eq!(registration.version.as_deref(), Some("2.1.0"));
-    // The question goes out as soon as the version is known; no change of the dashboard tells of
-    // the answer.
+    // The support is queried as soon as the version is known; the response does not change the
+    // dashboard, so there is no event to wait for.
     let warned = async {
         loop {
             let page = monitor
@@ -187,25 +193,25 @@ async fn runner_software_whose_support_ends_is_warned_of() {
     };
     in_time("the warning on the page", warned).await;
     let metrics = monitor.get("metrics").await;
-    let name = r#"ci_runners_monitor_runner_software_seconds{profile="linux",version="2.1.0"} "#;
-    let mut lines = metrics.text().unwrap().lines();
-    let seconds = lines.find_map(|line| line.strip_prefix(name)).unwrap();
-    assert!(
-        (0.0..=86_400.0).contains(&seconds.parse::<f64>().unwrap()),
-        "{seconds}"
+    let metric = format!(
+        "ci_runners_monitor_runner_software_support_end_timestamp_seconds\
+         {{profile=\"linux\",version=\"2.1.0\"}} {}.0",
+        ends_at.as_seconds()
     );
+    let metrics = metrics.text().unwrap();
+    assert!(metrics.lines().any(|line| line == metric), "{metrics}");
     monitor.stop().await;
 }
 
 #[actix_web::test]
-async fn the_metrics_and_the_page_say_how_it_stands_with_runners_and_github() {
+async fn the_metrics_and_the_page_show_runners_and_the_api_status() {
     let host = Host::new();
     let monitor = host.start(host.settings(2, "")).await;
     monitor.until_idle(2).await;
     let answer = monitor.get("metrics").await;
     let metrics = answer.text().unwrap();
     for line in [
-        "ci_runners_monitor_has_looked 1.0",
+        "ci_runners_monitor_ready 1.0",
         r#"ci_runners_monitor_runners_target{profile="linux"} 2.0"#,
         r#"ci_runners_monitor_runners_idle{profile="linux"} 2.0"#,
         "ci_runners_monitor_github_requests_limit 5000.0",
@@ -220,9 +226,64 @@ async fn the_metrics_and_the_page_say_how_it_stands_with_runners_and_github() {
     let page = monitor.get("").await;
     let page = page.text().unwrap();
     assert!(
-        page.contains("Asked as a token.") && page.contains(" of 5000 requests are left"),
+        page.contains("Authenticated with a token.") && page.contains(" of 5000 requests "),
         "{page}"
     );
     assert!(!page.contains("github-token-of-the-tests"));
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(1, "")).await;
+    monitor.until_idle(1).await;
+    for path in [
+        "",
+        "dashboard.html",
+        "dashboard.json",
+        "metrics",
+        "healthz",
+        "readyz",
+        "policy/override",
+        "runner/0/screenshot.png",
+        "profile/linux/screenshot.png",
+        "profile/linux/console.log",
+        "github-jitconfig",
+        "boot",
+        "image-deps/missing",
+    ] {
+        let get = monitor.get(path).await;
+        let head = monitor.call_with(Method::HEAD, path, &[]).await;
+        assert_eq!(head.status, get.status, "{path}");
+        for header in ["content-type", "etag", "cache-control"] {
+            assert_eq!(head.header(header), get.header(header), "{path} {header}");
+        }
+        assert!(head.body.is_empty(), "{path}");
+    }
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn pages_and_metrics_show_a_take_as_soon_as_it_is_answered() {
+    let host = Host::new();
+    let monitor = host.start(host.settings(2, "")).await;
+    monitor.until_idle(2).await;
+    let reserved = |count: usize| {
+        format!("ci_runners_monitor_runners_reserved{{profile=\"linux\"}} {count}.0")
+    };
+    for (count, unique_id) in ["job-a1", "job-b2"].into_iter().enumerate() {
+        // Both are cached now.
+        for path in ["", "metrics"] {
+            let before = monitor.get(path).await;
+            assert!(!before.text().unwrap().contains(unique_id));
+        }
+        monitor.taken(unique_id).await;
+        let page = monitor.get("dashboard.html").await;
+        assert!(page.text().unwrap().contains(unique_id), "{unique_id}");
+        let metrics = monitor.get("metrics").await;
+        let metrics = metrics.text().unwrap();
+        assert!(metrics.contains(&reserved(count + 1)), "{metrics}");
+    }
     monitor.stop().await;
 }

@@ -157,7 +157,7 @@ async fn virtual_machines_need_to_be_told_what_they_are_like() {
     assert!(
         refusal
             .to_string()
-            .starts_with("make guests of profile linux: virtual machines need LIB_MONITOR_DIR"),
+            .starts_with("create guests of profile linux: virtual machines need LIB_MONITOR_DIR"),
         "{refusal}"
     );
 }
@@ -257,7 +257,7 @@ async fn raw_disks_are_refused_where_files_cannot_share_blocks() {
     let refusal = monitor::check(&settings).unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "make raw disks in /dev/shm: its file system cannot share blocks between files; use one \
+        "create raw disks in /dev/shm: its file system cannot share blocks between files; use one \
          that can, such as XFS or btrfs, or disks = \"qcow2\" in image.toml"
     );
     fs::write(folder.join("image.toml"), "").unwrap();

@@ -1,43 +1,43 @@
-//! The line before the writer: the latest snapshot, and everybody who waits for it.
+//! The queue of the writer thread: the latest snapshot, and the callers that wait for its write.
 //!
-//! Owns the order in which snapshots replace each other. Never touches the disk. However many
-//! snapshots are handed over during one write, only the latest is kept in memory.
+//! Responsible for the order in which snapshots replace each other: of all that arrive during one
+//! write, only the latest is kept. Does not touch the disk.
 
 use std::mem;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::{disk::SNAPSHOT_SIZE_MAX, error::StoreError};
+use super::{
+    error::StoreError,
+    limits::{SNAPSHOT_SIZE_MAX, WAITER_COUNT_MAX},
+};
 
-/// Most callers that may wait at once. Reached only when the disk hangs.
-pub const WAITER_COUNT_MAX: usize = 10_000;
-
-/// Who waits, and where the outcome goes.
+/// A caller that waits for the outcome of a write.
 pub type Waiter = oneshot::Sender<Result<(), StoreError>>;
 
-/// One write: the snapshot, and all who are satisfied by it.
+/// One write: the snapshot, and all callers that wait for it.
 pub struct Batch {
     pub snapshot: Vec<u8>,
     pub waiters: Vec<Waiter>,
 }
 
 #[derive(Default)]
-pub struct Queue {
+pub struct WriteQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// The latest snapshot that nobody has begun to write.
+    /// The latest snapshot whose write has not begun.
     snapshot: Option<Vec<u8>>,
     waiters: Vec<Waiter>,
     is_closed: bool,
 }
 
-impl Queue {
-    /// Puts a snapshot in the place of the one that waits, if one does.
+impl WriteQueue {
+    /// Replaces the waiting snapshot, if there is one.
     pub fn push(&self, snapshot: Vec<u8>, waiter: Waiter) -> Result<(), StoreError> {
         let size = snapshot.len() as u64;
         if size > SNAPSHOT_SIZE_MAX {
@@ -53,7 +53,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Blocks until there is something to write. None once the queue is closed and empty.
+    /// Blocks until there is a snapshot to write. None once the queue is closed and empty.
     pub fn next(&self) -> Option<Batch> {
         let mut state = self.state.lock();
         loop {
@@ -68,7 +68,7 @@ impl Queue {
         }
     }
 
-    /// Lets `next` end once everything has been taken.
+    /// Makes `next` return None once the queue is empty.
     pub fn close(&self) {
         self.state.lock().is_closed = true;
         self.changed.notify_all();
@@ -80,8 +80,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_snapshot_answers_everybody_who_waits() {
-        let queue = Queue::default();
+    fn one_write_of_the_latest_snapshot_completes_all_waiting_calls() {
+        let queue = WriteQueue::default();
         for snapshot in ["first", "second", "third"] {
             let pushed = queue.push(snapshot.into(), oneshot::channel().0);
             assert!(pushed.is_ok(), "{snapshot}");
@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_queue_first_gives_out_what_it_holds() {
-        let queue = Queue::default();
+    fn a_closed_queue_still_returns_its_snapshot() {
+        let queue = WriteQueue::default();
         queue.push(b"last".into(), oneshot::channel().0).unwrap();
         queue.close();
         assert_eq!(queue.next().unwrap().snapshot, b"last");
@@ -101,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_full_refuses_and_keeps_what_it_has() {
-        let queue = Queue::default();
+    fn a_full_queue_refuses_snapshots_and_keeps_the_earlier_one() {
+        let queue = WriteQueue::default();
         for _ in 0..WAITER_COUNT_MAX {
             queue.push(b"kept".into(), oneshot::channel().0).unwrap();
         }
@@ -111,7 +111,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "keep a snapshot: 10000 are waiting for the disk already"
+            "save a snapshot: 10000 callers wait for the disk already"
         );
         assert!(refusal.is_transient());
         assert_eq!(queue.next().unwrap().snapshot, b"kept");
@@ -120,12 +120,12 @@ mod tests {
     #[test]
     fn a_snapshot_beyond_the_limit_is_refused() {
         let size = SNAPSHOT_SIZE_MAX + 1;
-        let refusal = Queue::default()
+        let refusal = WriteQueue::default()
             .push(vec![0; size as usize], oneshot::channel().0)
             .unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "keep a snapshot of 67108865 bytes: at most 67108864 are allowed"
+            "save a snapshot of 67108865 bytes: at most 67108864 are allowed"
         );
         assert!(!refusal.is_transient());
     }

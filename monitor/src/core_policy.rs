@@ -1,6 +1,4 @@
-//! The settings in the words of the core.
-//!
-//! Owns that translation, and decides nothing.
+//! Translates the settings into the policy of the core.
 
 use shared::{
     runner_name::RunnerNames,
@@ -10,7 +8,7 @@ use shared::{
 use crate::profiles::Images;
 use monitor_core::{GuestAuth, LabelPolicy, Policy, ProfilePolicy, Resources};
 
-/// What the settings want of the pool, and the folders of its profiles.
+/// The policy that follows from the settings and the image settings of the profiles.
 pub fn policy_of(settings: &Settings, images: &Images) -> Policy {
     let Settings {
         github,
@@ -49,7 +47,7 @@ pub fn policy_of(settings: &Settings, images: &Images) -> Policy {
     }
 }
 
-/// What GitHub calls the processor of this host, in the label that it gives runners itself.
+/// The label that GitHub itself gives to runners on this architecture.
 const ARCHITECTURE_LABEL: &str = match cfg!(target_arch = "aarch64") {
     true => "ARM64",
     false => "X64",
@@ -65,7 +63,7 @@ fn idle_labels(profile: &ProfileSettings) -> Vec<String> {
     own.chain(profile.extra_labels.iter().cloned()).collect()
 }
 
-/// `image` is that of a profile of virtual machines.
+/// `image` is None for a profile of processes.
 fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> ProfilePolicy {
     ProfilePolicy {
         target_count: profile.target_count,

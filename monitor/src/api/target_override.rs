@@ -1,45 +1,45 @@
-//! Temporary targets: showing, setting and cancelling them.
+//! Temporary targets: show, set and cancel them.
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::query,
+    web::Query,
 };
 use shared::values::{InvalidValue, ProfileKey};
 
-use super::{Desk, not_saved};
+use super::AppState;
 use monitor_core::OverrideRefusal;
 
-/// The most profiles that one override can name.
+/// Maximum number of profiles in one override.
 const PROFILES_MAX: usize = 200;
 
 /// `GET /policy/override`: the current temporary targets, or `null`.
-pub async fn show(desk: Data<Desk>) -> HttpResponse {
-    HttpResponse::Ok().json(desk.pool.read(|core| core.target_override().cloned()))
+pub async fn show(state: Data<AppState>) -> HttpResponse {
+    HttpResponse::Ok().json(state.core.read(|core| core.target_override().cloned()))
 }
 
 /// `POST /policy/override?<profile_key>=<count>…`: the new temporary targets.
 pub async fn set(
     _: Authorised,
-    desk: Data<Desk>,
-    request: HttpRequest,
+    state: Data<AppState>,
+    Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
-    let counts = parse(&query::<Vec<(String, String)>>(&request)?)?;
-    let set = desk
-        .pool
+    let counts = parse(&parameters)?;
+    let set = state
+        .core
         .change(|core, now| core.set_override(counts.clone(), now));
     let revision = set.map_err(refused)?;
-    desk.pool.saved(revision).await.map_err(not_saved)?;
+    state.saved(revision).await?;
     Ok(HttpResponse::Ok().json(counts))
 }
 
-/// `DELETE /policy/override`: the temporary targets that ended by this, or `null`.
-pub async fn cancel(_: Authorised, desk: Data<Desk>) -> Result<HttpResponse, ApiError> {
-    let (cancelled, revision) = desk.pool.change(|core, _| core.cancel_override());
-    desk.pool.saved(revision).await.map_err(not_saved)?;
+/// `DELETE /policy/override`: the temporary targets that this cancelled, or `null`.
+pub async fn cancel(_: Authorised, state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+    let (cancelled, revision) = state.core.change(|core, _| core.cancel_override());
+    state.saved(revision).await?;
     Ok(HttpResponse::Ok().json(cancelled))
 }
 
@@ -57,16 +57,13 @@ fn parse(pairs: &[(String, String)]) -> Result<BTreeMap<ProfileKey, usize>, ApiE
                 allowed: "a decimal number from 0 to 9999",
             })?;
         if counts.insert(profile_key, count).is_some() {
-            return Err(ApiError::new(
-                Code::BadRequest,
-                "each profile_key may be named once",
-            ));
+            return Err(ApiError::new(Code::BadRequest, "a profile_key is repeated"));
         }
     }
     if counts.len() > PROFILES_MAX {
         return Err(ApiError::new(
             Code::BadRequest,
-            format!("at most {PROFILES_MAX} profiles can be named"),
+            format!("at most {PROFILES_MAX} profiles are allowed"),
         ));
     }
     Ok(counts)
@@ -85,7 +82,7 @@ fn refused(refusal: OverrideRefusal) -> ApiError {
         OverrideRefusal::BeyondCapacity { needs, capacity } => ApiError::new(
             Code::Unsatisfiable,
             format!(
-                "so many runners need {needs}, and this server has {capacity} for at most 1000 of a profile"
+                "these runners need {needs}, but this server has {capacity}, and allows at most 1000 runners of a profile"
             ),
         ),
     }
@@ -103,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_read_for_each_profile() {
+    fn the_count_of_each_profile_is_read() {
         let counts = parse(&pairs(&[("linux", "3"), ("windows", "0")])).unwrap();
         assert_eq!(counts.into_values().collect::<Vec<_>>(), [3, 0]);
     }
 
     #[test]
-    fn whatever_is_no_count_of_a_profile_is_refused() {
+    fn invalid_counts_are_refused() {
         for wrong in [
             &[("linux", "")][..],
             &[("linux", "-1")],

@@ -1,0 +1,216 @@
+//! Guest authentication: which guest has sent a request.
+//!
+//! Responsible for the address of the client, for which only a proxy in the settings is trusted, and for
+//! what a guest's profile requires: its secret, the address that the host has assigned to it, or both.
+
+use std::{fmt, net::IpAddr};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
+use daemon::{
+    auth::Bearer,
+    error::{ApiError, Code},
+};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use shared::{secret::Secret, values::ProfileKey};
+
+use super::{AppState, state::NOT_READY_RETRY_SECONDS};
+use monitor_core::{GuestIdentity, RunnerId};
+
+/// Extracts the guest that has sent a request. A handler that takes one is closed to other clients.
+pub struct AuthenticatedGuest {
+    pub purpose: GuestPurpose,
+    pub address: ClientAddress,
+}
+
+/// Extracts whether a request is from a guest, with less than [`AuthenticatedGuest`] requires: an address
+/// that the host has assigned to a guest suffices.
+pub struct AnyGuest;
+
+/// What a guest was created for.
+#[derive(Clone, Debug)]
+pub enum GuestPurpose {
+    Runner(RunnerId),
+    /// Builds the image of this profile.
+    Builder(ProfileKey),
+}
+
+impl fmt::Display for GuestPurpose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Runner(id) => write!(formatter, "runner {id}"),
+            Self::Builder(profile_key) => write!(formatter, "the rebuild of {profile_key}"),
+        }
+    }
+}
+
+/// The address of a client, for log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(formatter),
+            None => formatter.write_str("an unknown address"),
+        }
+    }
+}
+
+impl FromRequest for AuthenticatedGuest {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        async move { authenticate(state_of(&request), &request).await }.boxed_local()
+    }
+}
+
+impl FromRequest for AnyGuest {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        async move {
+            let state = state_of(&request);
+            let address = address_of(&request, &state.trusted_proxies);
+            let is_guest = |address: IpAddr| state.core.read(|core| core.has_guest_at(address));
+            if !address.0.is_some_and(is_guest) {
+                authenticate(state, &request).await?;
+            }
+            Ok(Self)
+        }
+        .boxed_local()
+    }
+}
+
+fn state_of(request: &HttpRequest) -> &AppState {
+    let state = request.app_data::<Data<AppState>>();
+    state.expect("`routes` registers the state")
+}
+
+/// # Errors
+/// 401 or 403 for clients that are no guest, 503 if the guest's address is not known yet.
+async fn authenticate(
+    state: &AppState,
+    request: &HttpRequest,
+) -> Result<AuthenticatedGuest, ApiError> {
+    let guest_secret = match Bearer::of(request) {
+        Bearer::Token(guest_secret) => Some(guest_secret),
+        Bearer::Missing => None,
+        Bearer::Garbled => return Err(not_a_guest()),
+    };
+    let address = address_of(request, &state.trusted_proxies);
+    let identity = state
+        .core
+        .read(|core| core.identify_guest(guest_secret.as_ref().map(Secret::expose), address.0));
+    let (purpose, guest_name) = match identity {
+        GuestIdentity::Guest(id) => {
+            let purpose = GuestPurpose::Runner(id);
+            return Ok(AuthenticatedGuest { purpose, address });
+        }
+        GuestIdentity::GuestIfAt { id, guest_name } => (GuestPurpose::Runner(id), guest_name),
+        GuestIdentity::BuilderIfAt {
+            profile_key,
+            guest_name,
+        } => (GuestPurpose::Builder(profile_key), guest_name),
+        GuestIdentity::NotYet => return Err(address_unknown()),
+        GuestIdentity::Unknown => {
+            log::debug!("rejected guest request from {address}: not a known guest");
+            return Err(match guest_secret {
+                Some(_) => not_a_guest(),
+                None => no_secret(),
+            });
+        }
+    };
+    match state.hypervisor.address(&guest_name).await {
+        Some(assigned) if Some(IpAddr::V4(assigned)) == address.0 => {
+            Ok(AuthenticatedGuest { purpose, address })
+        }
+        Some(assigned) => {
+            log::error!(
+                "alarm: rejected guest request from {address}: it has the secret of the guest of \
+                 {purpose}, whose address is {assigned}; the secret may be stolen"
+            );
+            Err(not_a_guest())
+        }
+        None => Err(address_unknown()),
+    }
+}
+
+fn no_secret() -> ApiError {
+    ApiError::new(
+        Code::Unauthorised,
+        "this path is for guests and needs the header `Authorization: Bearer <secret of the guest>`",
+    )
+}
+
+fn not_a_guest() -> ApiError {
+    ApiError::new(
+        Code::NotYours,
+        "that is not the secret of a guest of this server, or not sent from the address of that guest",
+    )
+}
+
+fn address_unknown() -> ApiError {
+    ApiError::new(
+        Code::NotReady,
+        "the address of the guest is not known yet; ask again",
+    )
+    .retry_after(NOT_READY_RETRY_SECONDS)
+}
+
+/// The address of the client: the peer of the connection, or, if that is a trusted proxy, the address in
+/// `X-Real-IP` or else the last one in `X-Forwarded-For`.
+fn address_of(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> ClientAddress {
+    let Some(peer) = request.peer_addr().map(|peer| peer.ip().to_canonical()) else {
+        return ClientAddress(None);
+    };
+    if !trusted_proxies
+        .iter()
+        .any(|proxy| proxy.to_canonical() == peer)
+    {
+        return ClientAddress(Some(peer));
+    }
+    let header = |name| {
+        let header = request.headers().get_all(name).last()?;
+        let last = header.to_str().ok()?.rsplit(',').next()?;
+        last.trim().parse::<IpAddr>().ok()
+    };
+    let forwarded = header("x-real-ip").or_else(|| header("x-forwarded-for"));
+    ClientAddress(Some(forwarded.unwrap_or(peer).to_canonical()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn address(peer: &str, headers: &[(&'static str, &str)]) -> String {
+        let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
+        for (name, value) in headers {
+            request = request.append_header((*name, *value));
+        }
+        let proxies = ["10.0.0.1".parse().unwrap()];
+        address_of(&request.to_http_request(), &proxies).to_string()
+    }
+
+    /// Otherwise any client could claim the address of a guest.
+    #[test]
+    fn the_address_in_a_header_counts_only_from_a_trusted_proxy() {
+        let real = ("x-real-ip", "192.0.2.7");
+        let forwarded = ("x-forwarded-for", "192.0.2.9, 192.0.2.8");
+        for (peer, headers, expected) in [
+            ("10.0.0.2", &[real, forwarded][..], "10.0.0.2"),
+            ("10.0.0.1", &[real, forwarded], "192.0.2.7"),
+            ("[::ffff:10.0.0.1]", &[real], "192.0.2.7"),
+            ("10.0.0.1", &[forwarded], "192.0.2.8"),
+            ("10.0.0.1", &[("x-real-ip", "unknown")], "10.0.0.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+        ] {
+            assert_eq!(address(peer, headers), expected, "{peer} {headers:?}");
+        }
+    }
+}

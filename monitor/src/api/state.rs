@@ -1,0 +1,118 @@
+//! What the handlers of all routes share, and the errors that several of them return.
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use daemon::{
+    auth::ApiToken,
+    error::{ApiError, Code},
+    serve::Draining,
+    snapshot::SnapshotCache,
+};
+use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
+use shared::settings::Settings;
+use tokio::sync::Semaphore;
+
+use super::{snapshot::Snapshot, webhook};
+use crate::{hypervisor::Hypervisor, shared_core::SharedCore, store::StoreError};
+
+/// Maximum number of dashboard requests that are held at a time. Others are answered at once.
+pub const HELD_MAX: usize = 1000;
+/// How long the control loop may make no iteration, in addition to the poll interval, before the health
+/// check fails.
+const ITERATION_GAP_MAX: Duration = Duration::from_secs(30);
+/// `Retry-After` while the monitor is not ready, in seconds.
+pub const NOT_READY_RETRY_SECONDS: u64 = 1;
+
+/// State of the HTTP handlers. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    pub core: Arc<SharedCore>,
+    /// The copy of the core that pages and metrics are rendered from.
+    pub snapshots: Arc<SnapshotCache<Snapshot>>,
+    pub api_token: ApiToken,
+    pub artifact_verifier: ArtifactVerifier,
+    pub draining: Draining,
+    /// One permit for each held request.
+    pub hold_permits: Arc<Semaphore>,
+    pub is_queue_member: bool,
+    pub iteration_gap_max: Duration,
+    /// How long a take waits until GitHub has the labels of its reservation.
+    pub answer_timeout: Duration,
+    pub trusted_proxies: Arc<[IpAddr]>,
+    pub lib_monitor_dir: Option<PathBuf>,
+    pub webhook_key: Option<webhook::Key>,
+    pub github: ApiStatusCell,
+    pub image_deps_dir: Option<PathBuf>,
+    /// For the addresses and the screenshots of guests only.
+    pub hypervisor: Hypervisor,
+}
+
+impl AppState {
+    pub fn new(
+        core: Arc<SharedCore>,
+        hypervisor: Hypervisor,
+        settings: &Settings,
+        artifact_verifier: ArtifactVerifier,
+        draining: Draining,
+        github: ApiStatusCell,
+    ) -> Self {
+        let webhook_secret = settings.secrets.github_webhook_secret.as_ref();
+        Self {
+            core,
+            snapshots: Arc::default(),
+            api_token: ApiToken(settings.secrets.api_token.clone()),
+            artifact_verifier,
+            draining,
+            hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
+            is_queue_member: settings.pool.queue_member,
+            iteration_gap_max: ITERATION_GAP_MAX + settings.pool.monitor_poll_interval,
+            answer_timeout: settings.pool.monitor_thread_recv_timeout,
+            trusted_proxies: settings.network.trusted_proxies.clone().into(),
+            lib_monitor_dir: settings.lib_monitor_dir.clone(),
+            webhook_key: webhook_secret.map(webhook::Key::new),
+            github,
+            image_deps_dir: settings.image_deps_dir.clone(),
+            hypervisor,
+        }
+    }
+
+    /// What pages and metrics are rendered from: a copy that is a quarter of a second old at most, and
+    /// contains every change that was answered before this call.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let now = self.core.now();
+        self.snapshots.get(now, || Snapshot {
+            now,
+            published: self.core.published(),
+            github: self.github.read(),
+            rendered: Default::default(),
+        })
+    }
+
+    /// Waits until the durable state is on disk up to `revision`. Pages and metrics show it then.
+    ///
+    /// # Errors
+    /// 503 `not_ready` if the disk fails.
+    pub async fn saved(&self, revision: u64) -> Result<(), ApiError> {
+        let saved = self.core.saved(revision).await;
+        self.snapshots.invalidate();
+        saved.map_err(not_saved)
+    }
+}
+
+/// No poll of the host and of GitHub has succeeded yet.
+pub fn not_ready() -> ApiError {
+    ApiError::new(
+        Code::NotReady,
+        "the monitor has just started and does not know its runners yet; ask again",
+    )
+    .retry_after(NOT_READY_RETRY_SECONDS)
+}
+
+/// The log has the error of the disk.
+fn not_saved(_: StoreError) -> ApiError {
+    ApiError::new(
+        Code::NotReady,
+        "the monitor cannot save its state at the moment, so nothing was changed; ask again",
+    )
+    .retry_after(NOT_READY_RETRY_SECONDS)
+}

@@ -1,0 +1,282 @@
+//! The one lock around the core, and what has to happen atomically with every change.
+//!
+//! Responsible for these orders: the published view changes under the same lock as the core, so that
+//! it is never older; and a snapshot is handed to the store under the lock under which it was taken,
+//! so that an older one never replaces a newer one. Decides nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use shared::clock::{Clock, Timestamp};
+use tokio::sync::{Notify, watch};
+
+use crate::store::{Store, StoreError};
+use monitor_core::{Monitor, View};
+
+/// The core, shared by the control loop, its tasks and all HTTP workers.
+pub struct SharedCore {
+    inner: Mutex<Inner>,
+    clock: Clock,
+    published: watch::Sender<Option<Arc<PublishedView>>>,
+    /// Notified if a change may need a new plan.
+    changed: Notify,
+    /// Part of every ETag, so that none is equal to one of an earlier process.
+    process_id: String,
+}
+
+struct Inner {
+    core: Monitor,
+    last_iteration_at: Timestamp,
+    /// None after [`SharedCore::close`].
+    store: Option<Store>,
+}
+
+/// What clients see of the core.
+pub struct PublishedView {
+    /// Changes exactly when `/dashboard.json` changes, except for the age of images, which grows by
+    /// itself. So it is weak (RFC 9110, section 8.8.1).
+    pub etag: String,
+    pub view: View,
+    revision: u64,
+}
+
+impl SharedCore {
+    pub fn new(core: Monitor, clock: Clock, store: Store) -> Self {
+        let last_iteration_at = clock.now();
+        Self {
+            inner: Mutex::new(Inner {
+                core,
+                last_iteration_at,
+                store: Some(store),
+            }),
+            clock,
+            published: watch::Sender::new(None),
+            changed: Notify::new(),
+            process_id: uuid::Uuid::new_v4().simple().to_string(),
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Reads the core. `work` runs under the lock, so it must be short.
+    pub fn read<R>(&self, work: impl FnOnce(&Monitor) -> R) -> R {
+        work(&self.inner.lock().core)
+    }
+
+    /// Changes the core, publishes the change, and wakes the control loop for a new plan.
+    pub fn change<R>(&self, work: impl FnOnce(&mut Monitor, Timestamp) -> R) -> R {
+        let result = self.update(work);
+        self.changed.notify_one();
+        result
+    }
+
+    /// One iteration of the control loop: changes the core without waking the loop.
+    pub fn iterate<R>(&self, work: impl FnOnce(&mut Monitor, Timestamp) -> R) -> R {
+        let result = self.update(work);
+        self.inner.lock().last_iteration_at = self.clock.now();
+        result
+    }
+
+    fn update<R>(&self, work: impl FnOnce(&mut Monitor, Timestamp) -> R) -> R {
+        let mut inner = self.inner.lock();
+        // Read under the lock, so that time never runs backwards for the core.
+        let now = self.clock.now();
+        let result = work(&mut inner.core, now);
+        self.publish(&inner.core);
+        result
+    }
+
+    fn publish(&self, core: &Monitor) {
+        let Some(view) = core.view() else {
+            return;
+        };
+        self.published.send_modify(|last| {
+            let next = match last.as_deref() {
+                Some(last) if last.view.has_same_dashboard_as(&view) => PublishedView {
+                    etag: last.etag.clone(),
+                    revision: last.revision,
+                    view,
+                },
+                last => self.published_as(last.map_or(1, |last| last.revision + 1), view),
+            };
+            *last = Some(Arc::new(next));
+        });
+    }
+
+    fn published_as(&self, revision: u64, view: View) -> PublishedView {
+        PublishedView {
+            etag: format!("W/\"{}-{revision}\"", self.process_id),
+            view,
+            revision,
+        }
+    }
+
+    /// The published view; none before the first poll has succeeded.
+    pub fn published(&self) -> Option<Arc<PublishedView>> {
+        self.published.borrow().clone()
+    }
+
+    /// The published view and its changes. Every change of the core counts as one, even if the view
+    /// stays the same.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<PublishedView>>> {
+        self.published.subscribe()
+    }
+
+    /// Waits for a change that may need a new plan.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// How long ago the last iteration of the control loop was.
+    pub fn since_last_iteration(&self) -> Duration {
+        let last_iteration_at = self.inner.lock().last_iteration_at;
+        self.clock.now().since(last_iteration_at)
+    }
+
+    /// Waits until the durable state is on disk up to `revision`.
+    ///
+    /// # Errors
+    /// If it could not be written. Reservations that are not on disk have been ended then.
+    pub async fn saved(&self, revision: u64) -> Result<(), StoreError> {
+        let (contained, write) = {
+            let inner = self.inner.lock();
+            if inner.core.saved_revision() >= revision {
+                return Ok(());
+            }
+            let store = inner.store.as_ref().ok_or(StoreError::WriterEnded)?;
+            (inner.core.revision(), store.save(inner.core.snapshot()))
+        };
+        let outcome = write.await;
+        match &outcome {
+            Ok(()) => self.update(|core, _| core.handle_saved(contained)),
+            Err(error) => {
+                log::error!("failed to {error}; reservations that are not on disk are ended");
+                self.change(|core, _| core.handle_save_failed());
+            }
+        }
+        outcome
+    }
+
+    /// Saves for the last time and unlocks the data directory for the next monitor, even while there
+    /// are other references to this core.
+    pub async fn close(&self) {
+        // `saved` logs an error; the next start reconciles with the host and GitHub.
+        let _ = self.saved(self.read(Monitor::revision)).await;
+        let store = self.inner.lock().store.take();
+        drop(store);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use shared::wire::RunnerStatus;
+    use tempfile::TempDir;
+
+    use super::*;
+    use monitor_core::testing::{TestPool, take_of_one, unique_id};
+
+    /// A core with two idle runners, and its data directory.
+    struct Fixture {
+        core: SharedCore,
+        data: TempDir,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let data = tempfile::tempdir().unwrap();
+            let core = TestPool::with_idle(&[("linux", 2)]).monitor;
+            let (store, _) = Store::open(data.path()).unwrap();
+            let core = SharedCore::new(core, Clock::start(), store);
+            core.change(|_, _| ());
+            Self { core, data }
+        }
+
+        fn etag(&self) -> String {
+            self.core.published().unwrap().etag.clone()
+        }
+
+        /// Takes a runner, and returns the revision that has the reservation.
+        fn take(&self, unique_id: &str) -> u64 {
+            let take = take_of_one(unique_id);
+            self.core.change(|core, now| core.take(take, now)).unwrap()
+        }
+
+        fn state_path(&self) -> PathBuf {
+            self.data.path().join("monitor.state")
+        }
+    }
+
+    #[tokio::test]
+    async fn the_etag_changes_exactly_when_the_dashboard_does() {
+        let fixture = Fixture::new();
+        let before = fixture.etag();
+        let unknown = unique_id("unknown");
+        fixture
+            .core
+            .change(|core, now| core.release(&unknown, None, false, now));
+        assert_eq!(fixture.etag(), before);
+        fixture.take("job");
+        assert_ne!(fixture.etag(), before);
+        let published = fixture.core.published().unwrap();
+        let dashboard = published.view.dashboard_at(fixture.core.now());
+        assert_eq!(dashboard.runners[0].status, Some(RunnerStatus::Reserved));
+    }
+
+    #[tokio::test]
+    async fn the_etag_depends_on_the_build_time_of_an_image_and_not_on_its_age() {
+        let fixture = Fixture::new();
+        let observe = |built_at: u64| {
+            let images = [("linux".parse().unwrap(), Timestamp::from_seconds(built_at))];
+            fixture
+                .core
+                .change(|core, _| core.handle_images(images.into()));
+            fixture.etag()
+        };
+        let none = fixture.etag();
+        let first = observe(100);
+        assert_ne!(first, none);
+        assert_eq!(observe(100), first);
+        assert_ne!(observe(200), first);
+    }
+
+    #[tokio::test]
+    async fn a_saved_revision_is_on_disk_and_not_written_again() {
+        let fixture = Fixture::new();
+        let revision = fixture.take("job");
+        fixture.core.saved(revision).await.unwrap();
+        let state = fs::read_to_string(fixture.state_path()).unwrap();
+        assert!(state.contains("\"job\""));
+        fs::remove_file(fixture.state_path()).unwrap();
+        fixture.core.saved(revision).await.unwrap();
+        assert!(!fixture.state_path().exists());
+    }
+
+    #[tokio::test]
+    async fn a_closed_core_is_saved_and_the_next_monitor_can_start() {
+        let fixture = Fixture::new();
+        fixture.take("job");
+        fixture.core.close().await;
+        let (_store, snapshot) = Store::open(fixture.data.path()).unwrap();
+        let snapshot = String::from_utf8(snapshot.unwrap()).unwrap();
+        assert!(snapshot.contains("\"job\""));
+        let revision = fixture.take("late");
+        assert!(fixture.core.saved(revision).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_reservation_that_cannot_be_saved_is_ended() {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.data.path().join("monitor.state.new")).unwrap();
+        let before = fixture.etag();
+        let revision = fixture.take("job");
+        assert!(fixture.core.saved(revision).await.is_err());
+        assert_ne!(fixture.etag(), before, "it was published for a moment");
+        let published = fixture.core.published().unwrap();
+        let reservations = published.view.dashboard.reservations.as_ref();
+        assert_eq!(reservations.map(|it| it.len()), Some(0));
+    }
+}
