@@ -1,4 +1,4 @@
-//! The queue as a whole: built from its settings, run until it is told to stop.
+//! Builds the daemon from its settings and runs it until it is asked to stop.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -20,47 +20,50 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-use crate::{
-    api::{Desk, routes},
-    driver::Driver,
-    servers::{Server, obey, watch},
-    ticket::{KeyError, TicketKey},
-};
 use queue_core::queue::{Queue, Rules};
 
-/// Why the queue could not be started, or did not go on.
+use crate::{
+    api::{AppState, routes},
+    commands::execute_commands,
+    event_loop::EventLoop,
+    monitor_client::MonitorClient,
+    poll::poll_forever,
+    ticket::{KeyError, TicketKey},
+};
+
+/// Why the queue could not be started, or stopped unexpectedly.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// What it needs is not in the settings.
+    /// The settings lack what a queue needs.
     #[error("read the settings: {0}")]
     Settings(#[from] SettingsError),
     /// The key of the GitHub App cannot be used.
     #[error("{0}")]
     Credentials(#[from] CredentialsError),
-    /// There is no key for tickets.
+    /// The key that signs tickets can be neither read nor created.
     #[error("{0}")]
     Key(#[from] KeyError),
-    /// A listener was not one.
-    #[error("learn the address it listens on: {0}")]
+    /// A socket has no local address.
+    #[error("read the address of a listening socket: {0}")]
     Address(#[source] std::io::Error),
-    /// It ended without having been asked to.
+    /// The server or a background task ended.
     #[error("{0}")]
     Serve(#[from] ServeError),
 }
 
-/// A queue that listens, and does not answer yet.
+/// A queue that listens but does not answer yet.
 pub struct App {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    desk: Desk,
+    state: AppState,
     drain: Drain,
     background: Vec<Background>,
 }
 
-/// Builds the queue. Must be called on the thread that will run it: the servers' tasks start here.
+/// Builds the queue. Must be called on the thread that will run it: background tasks start here.
 ///
 /// # Errors
-/// When the settings lack what a queue needs, or its key can be neither read nor made.
+/// When the settings lack what a queue needs, or its key can be neither read nor created.
 pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
     let queue_settings = settings.require_queue()?;
     let ticket_key = match &queue_settings.ticket_key {
@@ -83,71 +86,70 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let queue = Queue::new(rules(queue_settings), &names, clock.now());
     let (senders, receivers): (Vec<_>, Vec<_>) =
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
-    let driver = Driver::new(queue, clock, senders);
+    let event_loop = EventLoop::new(queue, clock, senders);
 
     let client = Client::new();
     let mut background = vec![Background {
-        name: "the core's clock",
-        task: actix_web::rt::spawn(driver.clone().run()),
+        name: "the timers of the core",
+        task: actix_web::rt::spawn(event_loop.clone().run_timers()),
     }];
-    let identity = rand::random();
-    for (id, (base_url, orders)) in base_urls.into_iter().zip(receivers).enumerate() {
-        let api_token = settings.secrets.api_token.clone();
-        let server = Server {
-            id,
+    // A restarted queue must not pass for its predecessor, whose messages may still be under way.
+    let queue_instance = rand::random();
+    for (server, (base_url, commands)) in base_urls.into_iter().zip(receivers).enumerate() {
+        let monitor = MonitorClient {
+            server,
             base_url,
-            queue: identity,
-            api_token,
+            queue_instance,
+            api_token: settings.secrets.api_token.clone(),
             client: client.clone(),
-            driver: driver.clone(),
         };
-        let watching = actix_web::rt::spawn(watch(server.clone()));
         background.push(Background {
-            name: "the watch on a server",
-            task: watching,
+            name: "the polls of a monitor",
+            task: actix_web::rt::spawn(poll_forever(monitor.clone(), event_loop.clone())),
         });
         background.push(Background {
-            name: "the orders for a server",
-            task: actix_web::rt::spawn(obey(server, orders)),
+            name: "the commands for a monitor",
+            task: actix_web::rt::spawn(execute_commands(monitor, event_loop.clone(), commands)),
         });
     }
     let (drain, draining) = drain();
-    let (proofs, github) = open_proof_desk(settings, client, &mut background)?.unzip();
-    let desk = Desk {
-        driver,
+    let (artifact_verifier, github_status) =
+        start_artifact_verifier(settings, client, &mut background)?.unzip();
+    let state = AppState {
+        event_loop,
         ticket_key: Arc::new(ticket_key),
         ticket_lifetime: queue_settings.ticket_lifetime,
         api_token: ApiToken(settings.secrets.api_token.clone()),
-        proofs,
-        github,
+        artifact_verifier,
+        github_status,
         draining,
     };
     Ok(App {
         listeners,
         addresses,
-        desk,
+        state,
         drain,
         background,
     })
 }
 
 impl App {
-    /// Where it listens.
+    /// The addresses it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Answers until `stop` resolves; held requests are answered before it returns.
+    /// Serves until `stop` resolves; held requests are answered before it returns.
     ///
     /// # Errors
-    /// When it ends without having been asked to.
+    /// When the server or a background task ends before `stop` resolves.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         for address in &self.addresses {
-            log::info!("the queue listens on http://{address}/");
+            log::info!("listening on http://{address}/");
         }
         serve(
             self.listeners,
-            routes(self.desk),
+            routes(self.state),
             self.drain,
             self.background,
             stop,
@@ -170,7 +172,7 @@ fn rules(settings: &shared::settings::QueueSettings) -> Rules {
     }
 }
 
-fn open_proof_desk(
+fn start_artifact_verifier(
     settings: &Settings,
     client: Client,
     background: &mut Vec<Background>,
@@ -178,17 +180,17 @@ fn open_proof_desk(
     let Some(credential) = Credentials::of(settings)? else {
         return Ok(None);
     };
-    let (proofs, desk) = ArtifactVerifier::new();
+    let (verifier, worker) = ArtifactVerifier::new();
     let github = Github::new(client, GithubConfig::of(&settings.github, credential));
-    let board = github.api_status().clone();
-    let proof_settings = VerifierSettings {
+    let api_status = github.api_status().clone();
+    let verifier_settings = VerifierSettings {
         allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
         artifact_max_age: settings.github.tokenless_select_artifact_max_age,
     };
-    let task = actix_web::rt::spawn(desk.run(github, proof_settings));
+    let task = actix_web::rt::spawn(worker.run(github, verifier_settings));
     background.push(Background {
-        name: "the check of artifacts",
+        name: "the artifact verifier",
         task,
     });
-    Ok(Some((proofs, board)))
+    Ok(Some((verifier, api_status)))
 }

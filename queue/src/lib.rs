@@ -1,11 +1,13 @@
-//! The one line in front of all servers: jobs wait here for the next free runner.
+//! The queue's daemon: jobs wait here for the next free runner of any server.
 //!
-//! The crate `queue-core` decides; [`driver`] holds it and performs what it wants; [`servers`] talks to
-//! the monitors; [`api`] is what clients see; [`ticket`] makes and checks their tickets; [`app`]
-//! puts it all together.
+//! The crate `queue-core` decides. Here [`event_loop`] runs it, [`poll`] and [`commands`] connect it
+//! to the monitors through a [`monitor_client`], [`api`] connects it to clients, [`ticket`] signs
+//! and verifies their tickets, and [`app`] puts all of it together.
 
 pub mod api;
 pub mod app;
-pub mod driver;
-pub mod servers;
+pub mod commands;
+pub mod event_loop;
+pub mod monitor_client;
+pub mod poll;
 pub mod ticket;

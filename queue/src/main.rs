@@ -1,4 +1,4 @@
-//! The queue's daemon.
+//! The executable `queue`.
 
 use std::{convert::Infallible, process::ExitCode};
 
@@ -7,7 +7,7 @@ use queue::app::build;
 use shared::settings::Settings;
 
 fn main() -> ExitCode {
-    // What it needs of the settings, `shared` knows.
+    // `shared` has checked all settings of the queue; nothing is left to check here.
     let check = |_: &Settings| Ok::<_, Infallible>(());
     run(Daemon::Queue, check, |start: Start| async move {
         build(&start.settings, start.listeners)?

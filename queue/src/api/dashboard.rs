@@ -1,4 +1,4 @@
-//! Everything at a glance, as a page, as text and as JSON. Open to all: nothing secret is in it.
+//! The dashboard as a page, as text and as JSON. Needs no token, because it contains no secret.
 
 use std::fmt::Write;
 
@@ -6,35 +6,45 @@ use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use maud::{DOCTYPE, Markup, html};
 use shared::wire::Estimate;
 
-use super::Desk;
-use queue_core::view::{ProfileView, ServerView, View};
+use queue_core::view::{JobView, ProfileView, ServerView, View};
+
+use super::{
+    AppState,
+    snapshot::{Snapshot, Snapshots},
+};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
     table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
     th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
     .down,.stale{color:#b00020;font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
-/// How often the page loads itself again, in seconds.
+/// How often the page reloads itself, in seconds.
 const REFRESH_SECONDS: u32 = 5;
 
 /// `GET /`
-pub async fn page(desk: Data<Desk>) -> HttpResponse {
-    let view = desk.driver.look(|queue, now| queue.view(now));
+pub async fn page(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+    let snapshot = Snapshot::latest(&snapshots, &state);
+    let render = || render_page(&snapshot.view).into_string().into();
     HttpResponse::Ok()
         .insert_header(ContentType::html())
-        .body(render_page(&view).into_string())
+        .body(snapshot.page.get_or_init(render).clone())
 }
 
 /// `GET /dashboard.txt`
-pub async fn text(desk: Data<Desk>) -> HttpResponse {
-    let view = desk.driver.look(|queue, now| queue.view(now));
+pub async fn text(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+    let snapshot = Snapshot::latest(&snapshots, &state);
+    let render = || render_text(&snapshot.view).into();
     HttpResponse::Ok()
         .insert_header(ContentType::plaintext())
-        .body(render_text(&view))
+        .body(snapshot.text.get_or_init(render).clone())
 }
 
 /// `GET /dashboard.json`
-pub async fn json(desk: Data<Desk>) -> HttpResponse {
-    HttpResponse::Ok().json(desk.driver.look(|queue, now| queue.view(now)))
+pub async fn json(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+    let snapshot = Snapshot::latest(&snapshots, &state);
+    let render = || snapshot.to_json().into();
+    HttpResponse::Ok()
+        .insert_header(ContentType::json())
+        .body(snapshot.json.get_or_init(render).clone())
 }
 
 fn render_page(view: &View) -> Markup {
@@ -51,19 +61,19 @@ fn render_page(view: &View) -> Markup {
             body {
                 h1 { "CI queue" }
                 p {
-                    (view.waiting_count) " jobs wait, " (view.served_count) " have their runners."
-                    @if !view.is_settled { " The queue has just started and gives out nothing yet." }
+                    (summary(view)) "."
+                    @if !view.is_settled { " " (GRACE_PERIOD) "." }
                     small { " Also as " a href="/dashboard.txt" { "text" } " and " a href="/dashboard.json" { "JSON" } "." }
                 }
                 @for profile in &view.profiles { (render_profile(profile)) }
                 h2 { "Servers" }
                 table {
-                    tr { th { "Server" } th { "Health" } th { "Last word" } th { "Idle of target" } }
+                    tr { th { "Server" } th { "Health" } th { "Last seen" } th { "Idle of target" } }
                     @for server in &view.servers {
                         tr {
                             td { a href=(server.name) { (server.name) } }
-                            td class=(server.health) { (server.health) }
-                            td { (age(server)) }
+                            td class=(server.health) { (health(server)) }
+                            td { (last_seen(server)) }
                             td {
                                 @for profile in &server.profiles {
                                     div { (profile.profile_key) ": " (profile.idle) " of " (profile.target) }
@@ -79,18 +89,21 @@ fn render_page(view: &View) -> Markup {
 
 fn render_profile(profile: &ProfileView) -> Markup {
     html! {
-        h2 { (profile.profile_key) small { " " (profile.idle) " idle of " (profile.target) ", " (profile.waiting_count) " waiting" } }
+        h2 { (profile.profile_key) small { " " (profile_summary(profile)) } }
         @if !profile.jobs.is_empty() {
             table {
-                tr { th { "#" } th { "Job" } th { "Runners" } th { "For" } th { "Waited" } th { "Still" } th { "Why" } }
+                tr {
+                    th { "Position" } th { "Job" } th { "Runners" } th { "Workflow run" }
+                    th { "Waited" } th { "Estimated wait" } th { "Why it waits" }
+                }
                 @for (index, job) in profile.jobs.iter().enumerate() {
                     tr {
                         td { (index + 1) }
                         td { (job.unique_id) }
                         td { (job.count) }
                         td { (job.qualified_repo) " run " (job.run_id) }
-                        td { (seconds(job.waited_seconds)) }
-                        td { (still(job.estimate)) }
+                        td { (duration(job.waited_seconds)) }
+                        td { (estimated_wait(job.estimate)) }
                         td { (job.why) }
                     }
                 }
@@ -103,79 +116,104 @@ fn render_profile(profile: &ProfileView) -> Markup {
 }
 
 fn render_text(view: &View) -> String {
-    let mut text = format!(
-        "{} jobs wait, {} have their runners\n",
-        view.waiting_count, view.served_count
-    );
+    let mut text = summary(view) + "\n";
     let mut line = |line: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{line}");
     };
     if !view.is_settled {
-        line(format_args!(
-            "the queue has just started and gives out nothing yet"
-        ));
+        line(format_args!("{GRACE_PERIOD}"));
     }
     for profile in &view.profiles {
-        let (key, idle, target, waiting) = (
-            &profile.profile_key,
-            profile.idle,
-            profile.target,
-            profile.waiting_count,
-        );
         line(format_args!(
-            "\n{key}: {idle} idle of {target}, {waiting} waiting"
+            "\n{}: {}",
+            profile.profile_key,
+            profile_summary(profile)
         ));
         for (index, job) in profile.jobs.iter().enumerate() {
-            line(format_args!(
-                "{:>5}. {} x{} for {} run {}, waited {}, still {}: {}",
-                index + 1,
-                job.unique_id,
-                job.count,
-                job.qualified_repo,
-                job.run_id,
-                seconds(job.waited_seconds),
-                still(job.estimate),
-                job.why,
-            ));
+            line(format_args!("{:>5}. {}", index + 1, job_line(job)));
         }
     }
-    line(format_args!("\nservers:"));
+    line(format_args!("\nServers:"));
     for server in &view.servers {
         line(format_args!(
-            "  {} {} ({})",
+            "  {} {} (last seen: {})",
             server.name,
-            server.health,
-            age(server)
+            health(server),
+            last_seen(server)
         ));
     }
     text
 }
 
-fn age(server: &ServerView) -> String {
-    server.age_seconds.map_or_else(
-        || "never heard of".to_owned(),
-        |age| format!("{} ago", seconds(age)),
+/// Shown during the startup grace period (setting `settle`).
+const GRACE_PERIOD: &str = "The queue has just started and assigns no runners yet";
+
+fn summary(view: &View) -> String {
+    let (waiting, assigned) = (view.waiting_count, view.served_count);
+    let wait = if waiting == 1 {
+        "job waits"
+    } else {
+        "jobs wait"
+    };
+    let have = if assigned == 1 { "has" } else { "have" };
+    format!("{waiting} {wait}, {assigned} {have} runners")
+}
+
+fn profile_summary(profile: &ProfileView) -> String {
+    format!(
+        "{} idle of {}, {} waiting",
+        profile.idle, profile.target, profile.waiting_count
     )
 }
 
-fn still(estimate: Option<Estimate>) -> String {
+fn job_line(job: &JobView) -> String {
+    format!(
+        "{} x{} for {} run {}, waited {}, estimated wait {}: {}",
+        job.unique_id,
+        job.count,
+        job.qualified_repo,
+        job.run_id,
+        duration(job.waited_seconds),
+        estimated_wait(job.estimate),
+        job.why,
+    )
+}
+
+fn health(server: &ServerView) -> &'static str {
+    match server.health {
+        "fresh" => "OK",
+        other => other,
+    }
+}
+
+fn last_seen(server: &ServerView) -> String {
+    server.age_seconds.map_or_else(
+        || "never".to_owned(),
+        |age| format!("{} ago", duration(age)),
+    )
+}
+
+fn estimated_wait(estimate: Option<Estimate>) -> String {
     estimate.map_or_else(
         || "unknown".to_owned(),
         |estimate| {
-            format!(
-                "{}, at worst {}",
-                seconds(estimate.p50_seconds),
-                seconds(estimate.p90_seconds)
-            )
+            let (p50, p90) = (
+                duration(estimate.p50_seconds),
+                duration(estimate.p90_seconds),
+            );
+            format!("{p50}, 90 % within {p90}")
         },
     )
 }
 
-fn seconds(seconds: u64) -> String {
+fn duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
         _ => format!("{} h", seconds / 3600),
     }
 }
+
+#[cfg(test)]
+mod tests;

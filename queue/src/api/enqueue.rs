@@ -1,106 +1,97 @@
-//! Joining the queue: with the API token, or with the proof of an artifact.
+//! Enqueueing a job: with the API token, or authenticated by an artifact.
 
 use actix_web::{
-    HttpRequest,
-    http::header::{CacheControl, CacheDirective},
+    HttpResponse,
+    http::header::{CACHE_CONTROL, ContentType},
     web::Data,
 };
-use actix_web::{HttpResponse, http::header::ContentType};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::{query, segment},
+    web::{Path, Query},
 };
 use github::artifact_auth::UnverifiedIdentity;
-use serde::Deserialize;
 use shared::{
     job_spec::JobSpec,
     values::{Count, ProfileKey},
 };
 
-use super::{Desk, refused, unanswered, unexpected};
 use queue_core::{
     events::{Answer, Input},
     job::JobRequest,
 };
 
-#[derive(Deserialize)]
-struct Parameters {
-    unique_id: String,
-    qualified_repo: String,
-    run_id: String,
-}
+use super::{AppState, extract::JobParameters, refused, unexpected};
 
 /// `POST /profile/<profile_key>/enqueue`
 pub async fn one(
-    desk: Data<Desk>,
-    request: HttpRequest,
+    state: Data<AppState>,
     _: Authorised,
+    Path(profile_key): Path<ProfileKey>,
+    Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    let profile_key = segment(&request, "profile_key")?;
-    enqueue(&desk, &claim(&request)?, profile_key, None).await
+    enqueue(&state, parameters, profile_key, None)
 }
 
 /// `POST /profile/<profile_key>/enqueue/<count>`
 pub async fn several(
-    desk: Data<Desk>,
-    request: HttpRequest,
+    state: Data<AppState>,
     _: Authorised,
+    Path(profile_key): Path<ProfileKey>,
+    Path(count): Path<Count>,
+    Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    let profile_key = segment(&request, "profile_key")?;
-    let count = segment(&request, "count")?;
-    enqueue(&desk, &claim(&request)?, profile_key, Some(count)).await
+    enqueue(&state, parameters, profile_key, Some(count))
 }
 
 /// `POST /enqueue`
-pub async fn by_proof(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let claim = claim(&request)?;
-    let Some(proofs) = &desk.proofs else {
+pub async fn with_artifact(
+    state: Data<AppState>,
+    Query(parameters): Query<JobParameters>,
+) -> Result<HttpResponse, ApiError> {
+    let Some(verifier) = &state.artifact_verifier else {
         return Err(ApiError::new(
             Code::NotAuthorised,
-            "this queue was started without GITHUB_TOKEN, so it can check no artifact; use the API token",
+            "this queue was started without GITHUB_TOKEN, so that it cannot check artifacts; use the API token",
         ));
     };
-    let proof = proofs.verify(claim.clone()).await?;
-    enqueue(&desk, &claim, proof.profile_key, proof.count).await
+    let identity = UnverifiedIdentity {
+        unique_id: parameters.unique_id.clone(),
+        qualified_repo: parameters.qualified_repo.clone(),
+        run_id: parameters.run_id,
+    };
+    let verified = verifier.verify(identity).await?;
+    enqueue(&state, parameters, verified.profile_key, verified.count)
 }
 
-fn claim(request: &HttpRequest) -> Result<UnverifiedIdentity, ApiError> {
-    let parameters: Parameters = query(request)?;
-    Ok(UnverifiedIdentity {
-        unique_id: parameters.unique_id.parse()?,
-        qualified_repo: parameters.qualified_repo.parse()?,
-        run_id: parameters.run_id.parse()?,
-    })
-}
-
-async fn enqueue(
-    desk: &Desk,
-    claim: &UnverifiedIdentity,
+fn enqueue(
+    state: &AppState,
+    parameters: JobParameters,
     profile_key: ProfileKey,
     count: Option<Count>,
 ) -> Result<HttpResponse, ApiError> {
     let request = JobRequest {
         spec: JobSpec {
-            unique_id: claim.unique_id.clone(),
+            unique_id: parameters.unique_id,
             profile_key,
             count: count.unwrap_or(Count::ONE),
-            qualified_repo: claim.qualified_repo.clone(),
-            run_id: claim.run_id,
+            qualified_repo: parameters.qualified_repo,
+            run_id: parameters.run_id,
         },
         is_array: count.is_some(),
     };
-    let (_, answer) = desk.driver.call(|call| Input::Enqueue {
+    let nonce = rand::random();
+    let answer = state.event_loop.call(|call| Input::Enqueue {
         call,
         request,
-        nonce: rand::random(),
+        nonce,
     });
-    match answer.await.map_err(|_| unanswered())? {
-        Answer::Enqueued(claims) => Ok(HttpResponse::Ok()
+    match answer {
+        Some(Answer::Enqueued(content)) => Ok(HttpResponse::Ok()
             .insert_header(ContentType::plaintext())
-            .insert_header(CacheControl(vec![CacheDirective::NoStore]))
-            .body(desk.ticket_key.sign(&claims, desk.ticket_lifetime))),
-        Answer::Refused(refusal) => Err(refused(refusal)),
-        answer => Err(unexpected(&answer)),
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .body(state.ticket_key.sign(&content, state.ticket_lifetime))),
+        Some(Answer::Refused(refusal)) => Err(refused(refusal)),
+        answer => Err(unexpected(answer.as_ref())),
     }
 }

@@ -1,20 +1,23 @@
-//! Whether the queue lives, and whether it can be of use.
+//! Health checks: whether the process works, and whether it is of use.
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::error::{ApiError, Code};
 
-use super::Desk;
 use queue_core::fleet::Health;
 
-/// `GET /healthz`: 200 for as long as the core can be asked. When it cannot, nothing is answered.
-pub async fn alive(desk: Data<Desk>) -> HttpResponse {
-    desk.driver.look(|_, _| ());
+use super::AppState;
+
+/// `GET /healthz`: 200 while the core can be read. A core that is stuck holds its lock, and then
+/// there is no response at all.
+pub async fn alive(state: Data<AppState>) -> HttpResponse {
+    state.event_loop.read(|_, _| ());
     HttpResponse::Ok().body("alive\n")
 }
 
-/// `GET /readyz`: 200 once runners are given out and at least one server answers.
-pub async fn ready(desk: Data<Desk>) -> Result<HttpResponse, ApiError> {
-    let (is_settled, is_any_fresh) = desk.driver.look(|queue, now| {
+/// `GET /readyz`: 200 once the startup grace period is over and at least one server has a fresh
+/// report.
+pub async fn ready(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+    let (is_settled, is_any_fresh) = state.event_loop.read(|queue, now| {
         let fleet = queue.fleet();
         let is_any_fresh = fleet
             .ids()
@@ -24,7 +27,7 @@ pub async fn ready(desk: Data<Desk>) -> Result<HttpResponse, ApiError> {
     match (is_settled, is_any_fresh) {
         (true, true) => Ok(HttpResponse::Ok().body("ready\n")),
         (false, _) => Err(not_ready("the queue has just started")),
-        (true, false) => Err(not_ready("no server answers; see the dashboard")),
+        (true, false) => Err(not_ready("no server answers; the dashboard shows them")),
     }
 }
 

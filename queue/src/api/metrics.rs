@@ -1,36 +1,40 @@
-//! What the queue measures, for Prometheus. Open to all: nothing secret is in it.
+//! `GET /metrics`: the queue's metrics for Prometheus. Needs no token, because they contain no secret.
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::metrics::{Labels, Metrics};
 
-use super::Desk;
-use queue_core::view::View;
+use queue_core::view::{ProfileView, View};
+
+use super::{
+    AppState,
+    snapshot::{Snapshot, Snapshots},
+};
 
 /// `GET /metrics`
-pub async fn metrics(desk: Data<Desk>) -> HttpResponse {
-    let (view, now) = desk.driver.look(|queue, now| (queue.view(now), now));
+pub async fn metrics(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+    let snapshot = Snapshot::latest(&snapshots, &state);
     let mut metrics = Metrics::of("queue");
-    describe(&view, &mut metrics);
-    if let Some(github) = &desk.github {
-        metrics.github(&github.read(), now);
+    describe(&snapshot.view, &mut metrics);
+    if let Some(github) = &state.github_status {
+        metrics.github(&github.read(), snapshot.captured_at);
     }
     metrics.answer()
 }
 
 fn describe(view: &View, metrics: &mut Metrics) {
     metrics.gauge(
-        "is_settled",
-        "1 once runners are given out after a start",
+        "ready",
+        "1 once the startup grace period is over and runners are assigned",
         f64::from(u8::from(view.is_settled)),
     );
     metrics.gauge(
-        "jobs_served",
-        "Jobs that have their runners",
+        "jobs_assigned",
+        "Jobs that hold runners",
         view.served_count as f64,
     );
-    let by_profile = |count: fn(&queue_core::view::ProfileView) -> f64| {
+    let by_profile = |value: fn(&ProfileView) -> f64| {
         let profiles = view.profiles.iter();
-        profiles.map(move |profile| (label("profile", &profile.profile_key), count(profile)))
+        profiles.map(move |profile| (label("profile", &profile.profile_key), value(profile)))
     };
     metrics.gauges(
         "jobs_waiting",
@@ -39,37 +43,35 @@ fn describe(view: &View, metrics: &mut Metrics) {
     );
     metrics.gauges(
         "longest_wait_seconds",
-        "How long the first job in line has waited",
+        "How long the job at the head of the queue has waited",
         by_profile(|profile| {
-            profile
-                .jobs
-                .first()
-                .map_or(0.0, |job| job.waited_seconds as f64)
+            let first = profile.jobs.first();
+            first.map_or(0.0, |job| job.waited_seconds as f64)
         }),
     );
     metrics.gauges(
         "runners_idle",
-        "Idle runners of the servers that answer",
+        "Idle runners of the servers whose health is OK",
         by_profile(|profile| profile.idle as f64),
     );
     metrics.gauges(
         "runners_target",
-        "Runners that the servers that answer are set up to have",
+        "Runners that the servers whose health is OK are configured for",
         by_profile(|profile| profile.target as f64),
     );
-    let servers = view.servers.iter();
+    let servers = || view.servers.iter();
     metrics.gauges(
-        "server_is_fresh",
-        "1 if what a server said last may be relied on",
-        servers.clone().map(|server| {
-            let is_fresh = server.health == "fresh";
-            (label("server", &server.name), f64::from(u8::from(is_fresh)))
+        "server_up",
+        "1 if the server's last report is recent enough to be used",
+        servers().map(|server| {
+            let is_up = server.health == "fresh";
+            (label("server", &server.name), f64::from(u8::from(is_up)))
         }),
     );
     metrics.gauges(
-        "server_age_seconds",
-        "How old the last word of a server is",
-        servers
+        "server_report_age_seconds",
+        "Age of the server's last report",
+        servers()
             .filter_map(|server| Some((label("server", &server.name), server.age_seconds? as f64))),
     );
 }
@@ -77,3 +79,6 @@ fn describe(view: &View, metrics: &mut Metrics) {
 fn label(name: &'static str, value: &impl ToString) -> Labels {
     vec![(name, value.to_string())]
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,204 +1,117 @@
-//! The queue over HTTP: the tree of routes is the tree of URLs.
+//! The queue's HTTP API: the routes and what their handlers share.
 
 mod dashboard;
 mod enqueue;
+mod extract;
 mod health;
 mod job;
 mod metrics;
+mod snapshot;
 mod take;
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::web::{Data, ServiceConfig, get, post, resource};
+use actix_web::web::{Data, ServiceConfig};
 use daemon::{
-    auth::{ApiToken, Bearer},
+    auth::ApiToken,
     error::{ApiError, Code},
     serve::Draining,
-    web::method_not_allowed,
+    web::route,
 };
 use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 
-use crate::{driver::Driver, ticket::TicketKey};
-use queue_core::{
-    events::{Answer, Refusal},
-    job::Claims,
-};
+use queue_core::events::{Answer, Refusal};
 
-/// What the handlers work with. Cheap to clone.
+use crate::{event_loop::EventLoop, ticket::TicketKey};
+use snapshot::Snapshots;
+
+/// What the handlers share. Cheap to clone.
 #[derive(Clone)]
-pub struct Desk {
+pub struct AppState {
     /// The core.
-    pub driver: Driver,
-    /// What signs tickets.
+    pub event_loop: EventLoop,
+    /// Signs and verifies tickets.
     pub ticket_key: Arc<TicketKey>,
     /// How long a ticket is valid.
     pub ticket_lifetime: Duration,
-    /// What opens the calls of operators.
+    /// The token of operators and of clients that enqueue with it.
     pub api_token: ApiToken,
-    /// Where claims without a token are checked; none without a token for GitHub.
-    pub proofs: Option<ArtifactVerifier>,
-    /// How we stand with GitHub, where it is asked.
-    pub github: Option<ApiStatusCell>,
-    /// When held requests are to be answered.
+    /// Authenticates jobs by artifact; `None` without GitHub credentials.
+    pub artifact_verifier: Option<ArtifactVerifier>,
+    /// Rate limit and permissions at GitHub; `None` without GitHub credentials.
+    pub github_status: Option<ApiStatusCell>,
+    /// Resolves when held requests must be answered because the daemon stops.
     pub draining: Draining,
 }
 
 /// All routes of the queue.
-pub fn routes(desk: Desk) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+    let snapshots = Data::new(Snapshots::default());
     move |config| {
+        // Routes are tried in this order, so the frequent requests come first.
         config
-            .app_data(Data::new(desk.api_token.clone()))
-            .app_data(Data::new(desk.clone()))
+            .app_data(Data::new(state.api_token.clone()))
+            .app_data(Data::new(state.clone()))
+            .app_data(snapshots.clone())
+            .service(route("/take/{unique_id}").post(take::take))
+            .service(route("/profile/{profile_key}/enqueue").post(enqueue::one))
+            .service(route("/profile/{profile_key}/enqueue/{count}").post(enqueue::several))
+            .service(route("/enqueue").post(enqueue::with_artifact))
             .service(
-                resource("/")
-                    .route(get().to(dashboard::page))
-                    .default_service(method_not_allowed("GET")),
+                route("/job/{unique_id}")
+                    .get(job::show)
+                    .delete(job::withdraw),
             )
-            .service(
-                resource("/dashboard.txt")
-                    .route(get().to(dashboard::text))
-                    .default_service(method_not_allowed("GET")),
-            )
-            .service(
-                resource("/dashboard.json")
-                    .route(get().to(dashboard::json))
-                    .default_service(method_not_allowed("GET")),
-            )
-            .service(
-                resource("/enqueue")
-                    .route(post().to(enqueue::by_proof))
-                    .default_service(method_not_allowed("POST")),
-            )
-            .service(
-                resource("/profile/{profile_key}/enqueue")
-                    .route(post().to(enqueue::one))
-                    .default_service(method_not_allowed("POST")),
-            )
-            .service(
-                resource("/profile/{profile_key}/enqueue/{count}")
-                    .route(post().to(enqueue::several))
-                    .default_service(method_not_allowed("POST")),
-            )
-            .service(
-                resource("/take/{unique_id}")
-                    .route(post().to(take::take))
-                    .default_service(method_not_allowed("POST")),
-            )
-            .service(
-                resource("/job/{unique_id}")
-                    .route(get().to(job::show))
-                    .route(actix_web::web::delete().to(job::withdraw))
-                    .default_service(method_not_allowed("GET, DELETE")),
-            )
-            .service(
-                resource("/metrics")
-                    .route(get().to(metrics::metrics))
-                    .default_service(method_not_allowed("GET")),
-            )
-            .service(
-                resource("/healthz")
-                    .route(get().to(health::alive))
-                    .default_service(method_not_allowed("GET")),
-            )
-            .service(
-                resource("/readyz")
-                    .route(get().to(health::ready))
-                    .default_service(method_not_allowed("GET")),
-            );
+            .service(route("/").get(dashboard::page))
+            .service(route("/dashboard.txt").get(dashboard::text))
+            .service(route("/dashboard.json").get(dashboard::json))
+            .service(route("/metrics").get(metrics::metrics))
+            .service(route("/healthz").get(health::alive))
+            .service(route("/readyz").get(health::ready));
     }
 }
 
-impl Desk {
-    /// What the ticket in a request says: from `Authorization`, else from the query.
-    ///
-    /// # Errors
-    /// 401 without a ticket, 403 for one that is not ours or is another job's.
-    fn claims(
-        &self,
-        bearer: &Bearer,
-        in_query: Option<&str>,
-        unique_id: &shared::values::UniqueId,
-    ) -> Result<Claims, ApiError> {
-        let wrong = |message| ApiError::new(Code::WrongTicket, message);
-        let verified = match (bearer, in_query) {
-            (Bearer::Token(ticket), _) => self.ticket_key.verify(ticket.expose()),
-            (Bearer::Garbled, _) => {
-                return Err(wrong(
-                    "the Authorization header must be one `Bearer <ticket>`",
-                ));
-            }
-            (Bearer::Missing, Some(ticket)) => self.ticket_key.verify(ticket),
-            (Bearer::Missing, None) => {
-                return Err(ApiError::new(
-                    Code::Unauthorised,
-                    "this call needs the job's ticket, as `?token=<ticket>` or `Authorization: Bearer <ticket>`",
-                ));
-            }
-        };
-        let claims = verified.map_err(|_| {
-            wrong(
-                "that is not a ticket of this queue; if the queue's key has changed, enqueue again",
-            )
-        })?;
-        if claims.request.spec.unique_id != *unique_id {
-            return Err(wrong("that ticket is for another job"));
-        }
-        Ok(claims)
-    }
-}
+/// `Retry-After` while the reports of some servers are missing, in seconds.
+const NOT_READY_RETRY_SECONDS: u64 = 2;
+/// `Retry-After` when a limit on the number of jobs is reached, in seconds.
+const TOO_MANY_RETRY_SECONDS: u64 = 5;
 
-/// A refusal of the core, for the wire.
+/// A refusal of the core as an error response.
 fn refused(refusal: Refusal) -> ApiError {
+    let too_many =
+        |message| ApiError::new(Code::TooManyJobs, message).retry_after(TOO_MANY_RETRY_SECONDS);
     match refusal {
         Refusal::AlreadyEnqueued => ApiError::new(
             Code::AlreadyEnqueued,
-            "that unique_id belongs to a job with other parameters; choose another, best a UUID",
+            "this unique_id belongs to a job with other parameters; choose another, preferably a UUID",
         ),
         Refusal::Unsatisfiable { profile_key, target } => ApiError::new(
             Code::Unsatisfiable,
-            format!("all servers together are set up for {target} runners of profile {profile_key}: waiting cannot help"),
+            format!("all servers together are configured for {target} runners of profile {profile_key}, so that this job would wait forever"),
         ),
         Refusal::NotReady => ApiError::new(
             Code::NotReady,
-            "not all servers have been heard of yet, and those that have do not have enough such runners; ask again",
+            "not all servers have reported yet, and those that have do not have enough runners of this profile; try again",
         )
         .retry_after(NOT_READY_RETRY_SECONDS),
-        Refusal::TooManyJobs { jobs_max } => {
-            too_many(format!("{jobs_max} jobs are in the queue already, the most that [queue] jobs_max allows"))
-        }
+        Refusal::TooManyJobs { jobs_max } => too_many(format!(
+            "the queue already has {jobs_max} jobs, the maximum that [queue] jobs_max allows; try again later"
+        )),
         Refusal::TooManyJobsOfRepository { jobs_max } => too_many(format!(
-            "{jobs_max} jobs of this repository are in the queue already, the most that [queue] jobs_per_repo_max allows"
+            "this repository already has {jobs_max} jobs in the queue, the maximum that [queue] jobs_per_repo_max allows; try again later"
         )),
         Refusal::UnknownJob => ApiError::new(
             Code::UnknownJob,
-            "no such job: its ticket has expired, it was withdrawn or abandoned, or its runner is long gone",
+            "no such job: its ticket has expired, it was withdrawn or abandoned, or its runners are gone",
         ),
     }
 }
 
-/// When it is worth asking again whether servers have been heard of.
-const NOT_READY_RETRY_SECONDS: u64 = 2;
-/// When it is worth asking again whether there is room.
-const TOO_MANY_RETRY_SECONDS: u64 = 5;
-
-fn too_many(message: String) -> ApiError {
-    ApiError::new(Code::TooManyJobs, message).retry_after(TOO_MANY_RETRY_SECONDS)
-}
-
-/// An answer that does not belong to the question.
-fn unexpected(answer: &Answer) -> ApiError {
-    log::error!("the core gave an answer that does not belong to the question: {answer:?}");
+/// The core broke its contract: no answer, or one that does not fit the call.
+fn unexpected(answer: Option<&Answer>) -> ApiError {
+    log::error!("internal error: the core answered a call with {answer:?}; please report this");
     ApiError::new(
         Code::Internal,
-        "the queue has made a mistake; its log says which",
-    )
-}
-
-/// The core dropped a call without an answer.
-fn unanswered() -> ApiError {
-    log::error!("the core dropped a call without an answer");
-    ApiError::new(
-        Code::Internal,
-        "the queue has made a mistake; its log says which",
+        "internal error of the queue; its log has the details",
     )
 }

@@ -1,104 +1,77 @@
-//! Claiming runners: at once, or held until there are some.
+//! `POST /take/<unique_id>`: a job's runners, at once or as soon as there are some.
 
-use actix_web::{HttpRequest, HttpResponse, web::Data};
+use actix_web::{HttpResponse, http::header::RETRY_AFTER, web::Data};
 use daemon::{
-    auth::Bearer,
     error::{ApiError, Code},
-    web::{preferred_wait, query, segment},
+    web::PreferredWait,
 };
-use serde::Deserialize;
-use shared::{values::UniqueId, wire::WaitingBody};
-use tokio::sync::oneshot;
+use shared::wire::WaitingBody;
 
-use super::{Desk, refused, unanswered, unexpected};
-use crate::driver::Driver;
-use queue_core::events::{Answer, CallId, Input, WaitingAnswer};
+use queue_core::events::{Answer, WaitingAnswer};
 
-#[derive(Deserialize)]
-pub(super) struct TicketParameter {
-    pub(super) token: Option<String>,
-}
+use super::{
+    AppState,
+    extract::{AcceptsJson, JobTicket},
+    refused, unexpected,
+};
+use crate::event_loop::TakeReply;
 
 /// `POST /take/<unique_id>`
-pub async fn take(desk: Data<Desk>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let unique_id: UniqueId = segment(&request, "unique_id")?;
-    let parameters: TicketParameter = query(&request)?;
-    let claims = desk.claims(
-        &Bearer::of(&request),
-        parameters.token.as_deref(),
-        &unique_id,
-    )?;
-    let hold = preferred_wait(request.headers());
-    let (call, answer) = desk.driver.call(|call| Input::Take { call, claims, hold });
-    let mut presence = Presence {
-        driver: &desk.driver,
-        call,
-        unique_id: &unique_id,
-        answer,
-        is_over: false,
+pub async fn take(
+    state: Data<AppState>,
+    JobTicket(ticket): JobTicket,
+    PreferredWait(hold): PreferredWait,
+    AcceptsJson(accepts_json): AcceptsJson,
+) -> Result<HttpResponse, ApiError> {
+    let answer = match state.event_loop.take(ticket, hold) {
+        TakeReply::Ready(answer) => Some(answer),
+        TakeReply::Held(mut held) => tokio::select! {
+            answer = held.answer() => answer,
+            () = state.draining.begins() => return Err(stopping()),
+        },
     };
-    let answer = tokio::select! {
-        answer = &mut presence.answer => answer.map_err(|_| unanswered()),
-        () = desk.draining.begins() => return Err(ending()),
-    };
-    presence.is_over = true;
-    match answer? {
-        Answer::Runners {
-            runners,
-            is_array: true,
-            ..
-        } => Ok(HttpResponse::Ok().json(&*runners)),
-        Answer::Runners {
-            runners,
-            is_array: false,
-            ..
-        } => Ok(HttpResponse::Ok().json(runners.first())),
-        Answer::Waiting(waiting) => Err(not_yet(&waiting)),
-        Answer::Refused(refusal) => Err(refused(refusal)),
-        answer => Err(unexpected(&answer)),
+    match answer {
+        Some(Answer::Runners {
+            runners, is_array, ..
+        }) => Ok(if is_array {
+            HttpResponse::Ok().json(&*runners)
+        } else {
+            HttpResponse::Ok().json(runners.first())
+        }),
+        Some(Answer::Waiting(waiting)) => waiting_response(&waiting, accepts_json),
+        Some(Answer::Refused(refusal)) => Err(refused(refusal)),
+        answer => Err(unexpected(answer.as_ref())),
     }
 }
 
-fn not_yet(waiting: &WaitingAnswer) -> ApiError {
+/// The job waits. Nearly all responses of a busy queue are this one without a body, so that one is
+/// not made by way of an error with a body that would be dropped.
+fn waiting_response(waiting: &WaitingAnswer, accepts_json: bool) -> Result<HttpResponse, ApiError> {
+    if !accepts_json {
+        return Ok(HttpResponse::ServiceUnavailable()
+            .insert_header((RETRY_AFTER, waiting.retry_after_seconds))
+            .finish());
+    }
     let message = match waiting.ahead {
         0 => "this job is next; ask again".to_owned(),
-        1 => "one job is before this one; ask again".to_owned(),
-        ahead => format!("{ahead} jobs are before this one; ask again"),
+        1 => "1 job is ahead of this one; ask again".to_owned(),
+        ahead => format!("{ahead} jobs are ahead of this one; ask again"),
     };
     let ahead = waiting.ahead as u64;
-    ApiError::new(Code::Waiting, message.clone())
-        .with(WaitingBody {
-            code: Code::Waiting.as_str().to_owned(),
-            message,
-            position: ahead + 1,
-            ahead,
-            estimate: waiting.estimate,
-        })
-        .retry_after(waiting.retry_after_seconds)
+    let error = ApiError::new(Code::Waiting, message.clone()).with(WaitingBody {
+        code: Code::Waiting.as_str().to_owned(),
+        message,
+        position: ahead + 1,
+        ahead,
+        estimate: waiting.estimate,
+    });
+    Err(error.retry_after(waiting.retry_after_seconds))
 }
 
-fn ending() -> ApiError {
+fn stopping() -> ApiError {
     ApiError::new(
         Code::NotReady,
-        "the queue is being restarted; ask again with the same ticket",
+        "the queue is restarting; ask again with the same ticket",
     )
     .retry_after(1)
-}
-
-/// Says that the client hung up, when the handler is dropped before its answer came.
-struct Presence<'a> {
-    driver: &'a Driver,
-    call: CallId,
-    unique_id: &'a UniqueId,
-    answer: oneshot::Receiver<Answer>,
-    is_over: bool,
-}
-
-impl Drop for Presence<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.driver
-                .hang_up(self.call, self.unique_id, &mut self.answer);
-        }
-    }
 }

@@ -1,51 +1,48 @@
-//! Joining the queue with the API token.
+//! Enqueueing with the API token.
 
-use super::support::{Daemon, Fault, Monitor, until};
+use super::support::{API_TOKEN, Daemon, FakeMonitor, Fault, Fixture};
 
 const ENQUEUE: &str = "/profile/linux/enqueue?unique_id=job&qualified_repo=servo/servo&run_id=7";
 
 #[test]
 fn an_enqueue_is_answered_with_a_ticket_as_plain_text() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
-    let answer = daemon.ask_as_operator("POST", ENQUEUE);
+    let Fixture { daemon, .. } = &Fixture::one_server();
+    let response = daemon.request_as_operator("POST", ENQUEUE);
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/plain; charset=utf-8")
     );
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let ticket = answer.text_of(200);
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    let ticket = response.expect_text(200);
     assert!(
         ticket.len() < 1000 && ticket.split('.').count() == 3,
         "{ticket}"
     );
-    daemon.take("job", &ticket).assert_refused(503, "waiting");
+    daemon.assert_waiting("job", &ticket);
 }
 
 #[test]
-fn the_same_enqueue_again_gives_a_ticket_that_is_as_good_and_changes_nothing() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
+fn a_repeated_enqueue_returns_an_equally_valid_ticket_and_changes_nothing() {
+    let fixture = Fixture::one_server();
+    let daemon = &fixture.daemon;
     let tickets = [daemon.enqueue("job"), daemon.enqueue("job")];
     daemon.enqueue("other");
-    assert_eq!(daemon.view()["waiting_count"], 2);
-    monitor.boot(1);
+    daemon.assert_waiting_count(2);
+    fixture.monitor().boot(1);
     for ticket in &tickets {
-        assert_eq!(daemon.runners("job", ticket)["id"], 1);
+        assert_eq!(daemon.expect_runners("job", ticket)["id"], 1);
     }
     let late = daemon.enqueue("job");
-    assert_eq!(daemon.runners("job", &late)["id"], 1);
+    assert_eq!(daemon.expect_runners("job", &late)["id"], 1);
 }
 
 #[test]
-fn a_name_that_another_job_has_is_refused() {
-    let monitor = Monitor::start();
-    monitor.change(|state| state.target.insert("windows".to_owned(), 3));
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
-    let ticket = daemon.enqueue("job");
+fn the_unique_id_of_a_job_with_other_parameters_is_refused() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    fixture
+        .monitor()
+        .change(|state| state.target.insert("windows".to_owned(), 3));
+    let daemon = &fixture.daemon;
     for target in [
         "/profile/windows/enqueue?unique_id=job&qualified_repo=servo/servo&run_id=7",
         "/profile/linux/enqueue/1?unique_id=job&qualified_repo=servo/servo&run_id=7",
@@ -54,44 +51,45 @@ fn a_name_that_another_job_has_is_refused() {
         "/profile/linux/enqueue?unique_id=job&qualified_repo=servo/servo&run_id=8",
     ] {
         daemon
-            .ask_as_operator("POST", target)
+            .request_as_operator("POST", target)
             .assert_refused(409, "already_enqueued");
     }
-    assert_eq!(daemon.view()["waiting_count"], 1);
-    daemon.take("job", &ticket).assert_refused(503, "waiting");
+    daemon.assert_waiting_count(1);
+    daemon.assert_waiting("job", &ticket);
 }
 
 #[test]
-fn what_no_server_is_set_up_for_is_refused_at_once_and_for_good() {
-    let monitors = Monitor::two();
-    let daemon = Daemon::before(&[&monitors[0], &monitors[1]]);
-    daemon.wait_until_fresh(2);
+fn a_job_that_exceeds_the_targets_of_all_servers_is_refused_for_good() {
+    let Fixture {
+        daemon,
+        monitors: _monitors,
+    } = &Fixture::two_servers();
     for (target, in_message) in [
         ("/profile/windows/enqueue", "0 runners of profile windows"),
         ("/profile/linux/enqueue/7", "6 runners of profile linux"),
     ] {
         let target = format!("{target}?unique_id=job&qualified_repo=servo/servo&run_id=7");
-        let answer = daemon.ask_as_operator("POST", &target);
-        let message = answer.assert_refused(422, "unsatisfiable");
+        let response = daemon.request_as_operator("POST", &target);
+        let message = response.assert_refused(422, "unsatisfiable");
         assert!(message.contains(in_message), "{message}");
     }
     daemon.enqueue_several("job", 6);
 }
 
 #[test]
-fn what_a_server_that_is_silent_might_have_is_not_refused_for_good() {
-    let monitors = Monitor::two();
+fn a_job_that_a_silent_server_might_satisfy_is_refused_only_for_now() {
+    let monitors = FakeMonitor::start_several::<2>();
     monitors[1].freeze(true);
-    let daemon = Daemon::before(&[&monitors[0], &monitors[1]]);
+    let daemon = Daemon::start(&monitors.each_ref());
     daemon.wait_until_fresh(1);
     let target = "/profile/linux/enqueue/4?unique_id=job&qualified_repo=servo/servo&run_id=7";
-    let answer = daemon.ask_as_operator("POST", target);
-    let retry_after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    let response = daemon.request_as_operator("POST", target);
+    let retry_after: u64 = response.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=5).contains(&retry_after));
     assert_eq!(
-        answer.text_of(503),
+        response.expect_text(503),
         "",
-        "curl repeats this, and keeps what every answer says"
+        "curl repeats such a request and outputs the body of every response"
     );
     monitors[1].freeze(false);
     daemon.wait_until_fresh(2);
@@ -99,22 +97,16 @@ fn what_a_server_that_is_silent_might_have_is_not_refused_for_good() {
 }
 
 #[test]
-fn a_dashboard_that_fails_for_a_moment_makes_nothing_unsatisfiable() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
-    let unavailable = "HTTP/1.1 503 Not Now\r\ncontent-length: 0\r\n\r\n";
-    monitor.change(|state| {
-        state
-            .dashboard_faults
-            .push_back(Fault::Say(unavailable.to_owned()));
-    });
-    until("that the server counts as down", || {
-        (daemon.health(0) == "down").then_some(())
-    });
-    let answer = daemon.try_enqueue("job");
+fn a_failed_poll_makes_no_job_unsatisfiable() {
+    let fixture = Fixture::one_server();
+    let daemon = &fixture.daemon;
+    fixture
+        .monitor()
+        .fail_dashboard(Fault::respond("503 Service Unavailable", ""));
+    daemon.wait_until_down(0);
+    let response = daemon.try_enqueue("job");
     assert_eq!(
-        (answer.status, answer.header("retry-after")),
+        (response.status, response.header("retry-after")),
         (503, Some("2"))
     );
     daemon.wait_until_fresh(1);
@@ -122,31 +114,22 @@ fn a_dashboard_that_fails_for_a_moment_makes_nothing_unsatisfiable() {
 }
 
 #[test]
-fn a_configured_limit_is_told_with_when_to_come_back() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::with(&[&monitor], "settle = 0\njobs_max = 1");
-    daemon.wait_until_fresh(1);
+fn above_jobs_max_an_enqueue_is_refused_with_retry_after() {
+    let Fixture {
+        daemon,
+        monitors: _monitors,
+    } = &Fixture::<1>::start("settle = 0\njobs_max = 1");
     let ticket = daemon.enqueue("job");
-    let answer = daemon.try_enqueue("other");
-    assert_eq!(answer.header("retry-after"), Some("5"));
-    assert_eq!(answer.text_of(429), "");
-    let headers = [
-        (
-            "authorization",
-            &*format!("Bearer {}", super::support::API_TOKEN),
-        ),
-        ("accept", "application/json"),
-    ];
+    let response = daemon.try_enqueue("other");
+    assert_eq!(response.header("retry-after"), Some("5"));
+    assert_eq!(response.expect_text(429), "");
+    let bearer = format!("Bearer {API_TOKEN}");
+    let headers = [("authorization", &*bearer), ("accept", "application/json")];
     let target = ENQUEUE.replace("=job", "=other");
     daemon
-        .ask("POST", &target, &headers)
+        .request("POST", &target, &headers)
         .assert_refused(429, "too_many_jobs");
     daemon.enqueue("job");
-    assert_eq!(
-        daemon
-            .ask("DELETE", &format!("/job/job?token={ticket}"), &[])
-            .status,
-        204
-    );
+    daemon.withdraw("job", &ticket);
     daemon.enqueue("other");
 }

@@ -1,226 +1,246 @@
-//! Monitors that refuse, lie, garble, cut off, hang: the job keeps its place, and others go on.
+//! Monitors that refuse, send invalid or incomplete responses, or hang: the job keeps its position,
+//! and other jobs and servers are not affected.
 
-use super::support::{Daemon, Fault, Monitor, until};
+use super::support::{Daemon, FakeMonitor, Fault, Fixture, log, wait_until};
 
-/// Two monitors of which the first, that is asked first, has one idle runner, and the second none.
-fn stage() -> ([Monitor; 2], Daemon) {
-    let monitors = Monitor::two();
-    let daemon = Daemon::before(&[&monitors[0], &monitors[1]]);
-    daemon.wait_until_fresh(2);
-    (monitors, daemon)
+/// A take at the first monitor, which is chosen first, fails like this; the second monitor then
+/// serves the job.
+fn assert_other_server_is_used_after(fault: Fault) -> Fixture<2> {
+    let fixture = Fixture::two_servers();
+    let [first, second] = &fixture.monitors;
+    let ticket = fixture.daemon.enqueue("job");
+    first.fail_take(fault);
+    first.boot(1);
+    first.wait_for_requests("POST", 1);
+    second.boot(1);
+    fixture.daemon.expect_runners("job", &ticket);
+    fixture
 }
 
-fn say(status: &str, body: &str) -> Fault {
-    let length = body.len();
-    Fault::Say(format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}"
-    ))
-}
-
-/// A take of the first monitor fails so; the job is served by the second.
-fn serve_in_spite_of(fault: Fault) -> ([Monitor; 2], Daemon) {
-    let (monitors, daemon) = stage();
-    let ticket = daemon.enqueue("job");
-    monitors[0].fail_take(fault);
-    monitors[0].boot(1);
-    monitors[0].wait_until_asked("POST", 1);
-    monitors[1].boot(1);
-    daemon.runners("job", &ticket);
-    (monitors, daemon)
+fn no_capacity() -> Fault {
+    Fault::respond(
+        "503 Service Unavailable",
+        r#"{"code": "no_capacity", "message": "none"}"#,
+    )
 }
 
 #[test]
-fn a_job_that_is_refused_waits_on_and_is_served_elsewhere() {
+fn after_a_refusal_another_server_is_used_and_nothing_is_released() {
     for fault in [
-        say("503 No", r#"{"code": "no_capacity", "message": "none"}"#),
-        say(
-            "404 No",
+        no_capacity(),
+        Fault::respond(
+            "404 Not Found",
             r#"{"code": "unknown_profile", "message": "none"}"#,
         ),
-        say(
-            "409 No",
+        Fault::respond(
+            "409 Conflict",
             r#"{"code": "already_reserved", "message": "none"}"#,
         ),
-        say("401 No", ""),
-        say("200 Ok", "null"),
-        say("200 Ok", "[]"),
+        Fault::respond("401 Unauthorized", ""),
+        Fault::respond("200 OK", "null"),
+        Fault::respond("200 OK", "[]"),
     ] {
-        let (monitors, _daemon) = serve_in_spite_of(fault.clone());
-        // There is nothing to be given back.
-        assert_eq!(monitors[0].asked_count("DELETE"), 0, "{fault:?}");
+        let fixture = assert_other_server_is_used_after(fault.clone());
+        assert_eq!(fixture.monitors[0].request_count("DELETE"), 0, "{fault:?}");
     }
 }
 
 #[test]
-fn what_may_have_been_given_all_the_same_is_given_back() {
+fn what_an_ambiguous_response_may_have_reserved_is_released() {
     let runner = r#"{"id": 1, "runner": {}}"#;
     for fault in [
-        say("500 No", ""),
-        say("502 No", "<html>proxy</html>"),
-        say("503 No", r#"{"code": "not_ready"}"#),
-        say("429 No", ""),
-        say("200 Ok", ""),
-        say("200 Ok", "garbage"),
-        say("200 Ok", r#"{"id": "one"}"#),
-        say("200 Ok", &format!("[{runner}, {runner}]")),
-        say("302 Elsewhere", ""),
-        Fault::Say("garbage\r\n\r\n".to_owned()),
+        Fault::respond("500 Internal Server Error", ""),
+        Fault::respond("502 Bad Gateway", "<html>proxy</html>"),
+        Fault::respond("503 Service Unavailable", r#"{"code": "not_ready"}"#),
+        Fault::respond("429 Too Many Requests", ""),
+        Fault::respond("200 OK", ""),
+        Fault::respond("200 OK", "garbage"),
+        Fault::respond("200 OK", r#"{"id": "one"}"#),
+        Fault::respond("200 OK", &format!("[{runner}, {runner}]")),
+        Fault::respond("302 Found", ""),
+        Fault::respond_garbage(),
         Fault::CutBefore,
         Fault::CutAfter,
         Fault::CutWithin,
     ] {
-        let (monitors, daemon) = serve_in_spite_of(fault);
-        monitors[0].wait_until_asked("DELETE /reservation/job?attempt=", 1);
-        // Wherever the job was served in the end: it is reserved there and nowhere else.
-        let asked =
-            |monitor: &Monitor| monitor.look(|state| state.reservations.contains_key("job"));
-        until("that one reservation stands", || {
-            (asked(&monitors[0]) != asked(&monitors[1])).then_some(())
+        let fixture = assert_other_server_is_used_after(fault);
+        let [first, second] = &fixture.monitors;
+        first.wait_for_requests("DELETE /reservation/job?attempt=", 1);
+        // In the end exactly one server holds a reservation for the job.
+        let has_reservation =
+            |monitor: &FakeMonitor| monitor.read(|state| state.reservations.contains_key("job"));
+        wait_until("one reservation", || {
+            (has_reservation(first) != has_reservation(second)).then_some(())
         });
-        drop(daemon);
     }
 }
 
 #[test]
-fn a_job_that_a_monitor_would_not_have_does_not_keep_its_runners_from_others() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
-    monitor.fail_take(say(
-        "409 No",
+fn runners_that_a_monitor_refuses_to_one_job_are_available_to_others() {
+    let fixture = Fixture::one_server();
+    let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
+    monitor.fail_take(Fault::respond(
+        "409 Conflict",
         r#"{"code": "already_reserved", "message": "no"}"#,
     ));
-    let unwanted = daemon.enqueue("unwanted");
+    let refused = daemon.enqueue("refused");
     monitor.boot(1);
-    monitor.wait_until_asked("POST", 1);
+    monitor.wait_for_requests("POST", 1);
     let other = daemon.enqueue("other");
-    assert_eq!(daemon.runners("other", &other)["id"], 1);
-    daemon
-        .take("unwanted", &unwanted)
-        .assert_refused(503, "waiting");
+    assert_eq!(daemon.expect_runners("other", &other)["id"], 1);
+    daemon.assert_waiting("refused", &refused);
 }
 
 #[test]
-fn a_gang_of_which_one_part_fails_gives_the_others_back() {
-    for fault in [
-        say("503 No", r#"{"code": "no_capacity", "message": "none"}"#),
-        Fault::CutAfter,
-    ] {
-        let (monitors, daemon) = stage();
-        monitors[1].change(|state| {
+fn when_one_part_of_a_gang_fails_the_other_parts_are_released() {
+    for fault in [no_capacity(), Fault::CutAfter] {
+        let fixture = Fixture::two_servers();
+        let (daemon, [first, second]) = (&fixture.daemon, &fixture.monitors);
+        second.change(|state| {
             state.target.insert("linux".to_owned(), 1);
             state.take_faults.push_back(fault.clone());
         });
-        monitors[0].boot(2);
-        monitors[1].boot(1);
-        until("that all are seen", || {
-            let view = daemon.view();
-            (view["profiles"][0]["idle"] == 3).then_some(())
+        first.boot(2);
+        second.boot(1);
+        wait_until("three idle runners", || {
+            (daemon.dashboard()["profiles"][0]["idle"] == 3).then_some(())
         });
         let ticket = daemon.enqueue_several("gang", 3);
-        monitors[1].wait_until_asked("POST", 1);
-        monitors[0].wait_until_asked("DELETE /reservation/gang", 1);
-        // In the end it gets all of them after all.
-        let runners = daemon.runners("gang", &ticket);
+        second.wait_for_requests("POST", 1);
+        first.wait_for_requests("DELETE /reservation/gang", 1);
+        // In the end the job gets all its runners.
+        let runners = daemon.expect_runners("gang", &ticket);
         assert_eq!(runners.as_array().unwrap().len(), 3, "{runners}");
     }
 }
 
 #[test]
-fn a_runner_that_is_shown_and_never_given_costs_nobody_the_place() {
-    let (monitors, daemon) = stage();
-    let liar = &monitors[0];
-    liar.change(|state| {
+fn a_runner_that_is_reported_and_never_granted_costs_no_job_its_position() {
+    let fixture = Fixture::two_servers();
+    let (daemon, [refusing, granting]) = (&fixture.daemon, &fixture.monitors);
+    refusing.change(|state| {
         state.boot(1);
-        let none = say("503 No", r#"{"code": "no_capacity", "message": "none"}"#);
-        state.take_faults.extend(vec![none; 1000]);
+        state.take_faults.extend(vec![no_capacity(); 1000]);
     });
     let jobs: Vec<String> = (0..5).map(|job| format!("job-{job}")).collect();
     let tickets: Vec<String> = jobs.iter().map(|job| daemon.enqueue(job)).collect();
-    liar.wait_until_asked("POST", 1);
+    refusing.wait_for_requests("POST", 1);
     for (runner, (job, ticket)) in (1..).zip(jobs.iter().zip(&tickets)) {
         for (job, ticket) in jobs.iter().zip(&tickets).skip(runner - 1) {
-            let answer = daemon.take(job, ticket);
-            assert!(answer.status == 503, "{answer:?}");
+            let response = daemon.take(job, ticket);
+            assert!(response.status == 503, "{response:?}");
         }
-        monitors[1].boot(1);
-        assert_eq!(daemon.runners(job, ticket)["id"], runner);
+        granting.boot(1);
+        assert_eq!(daemon.expect_runners(job, ticket)["id"], runner);
     }
-    // It was asked again only now and then.
-    assert!(
-        liar.asked_count("POST") < 10,
-        "{}",
-        liar.asked_count("POST")
-    );
+    // The pauses between two takes at the refusing server grow.
+    let takes = refusing.request_count("POST");
+    assert!(takes < 10, "{takes}");
 }
 
 #[test]
-fn a_monitor_that_hangs_delays_nobody_else() {
-    let (monitors, daemon) = stage();
-    monitors[0].freeze(true);
+fn a_monitor_that_hangs_delays_no_other() {
+    let fixture = Fixture::two_servers();
+    let (daemon, [hanging, working]) = (&fixture.daemon, &fixture.monitors);
+    hanging.freeze(true);
     for job in 0..20 {
         let job = format!("job-{job}");
         let ticket = daemon.enqueue(&job);
-        monitors[1].boot(1);
-        let runner = daemon.runners(&job, &ticket);
-        assert_eq!(runner["server"], monitors[1].url.as_str());
+        working.boot(1);
+        let runner = daemon.expect_runners(&job, &ticket);
+        assert_eq!(runner["server"], working.url.as_str());
     }
-    assert_eq!(monitors[0].asked_count("POST"), 0);
+    assert_eq!(hanging.request_count("POST"), 0);
 }
 
 #[test]
-fn a_monitor_that_hangs_in_a_take_is_given_up_in_time() {
-    let monitors = Monitor::two();
-    let settings = "settle = 0\nforward_timeout = 1";
-    let daemon = Daemon::with(&[&monitors[0], &monitors[1]], settings);
-    daemon.wait_until_fresh(2);
-    monitors[0].fail_take(Fault::Hang);
+fn a_take_that_hangs_ends_after_the_forward_timeout() {
+    let fixture = Fixture::<2>::start("settle = 0\nforward_timeout = 1");
+    let (daemon, [hanging, working]) = (&fixture.daemon, &fixture.monitors);
+    hanging.fail_take(Fault::Hang);
     let ticket = daemon.enqueue("job");
-    monitors[0].boot(1);
-    monitors[0].wait_until_asked("POST", 1);
-    // Meanwhile the job has its place, and others are served.
+    hanging.boot(1);
+    hanging.wait_for_requests("POST", 1);
+    // Meanwhile the job keeps its position, and other jobs get runners.
     assert_eq!(daemon.job("job")["position"], 1);
-    monitors[1].boot(1);
+    working.boot(1);
     let other = daemon.enqueue("other");
     assert_eq!(
-        daemon.runners("other", &other)["server"],
-        monitors[1].url.as_str()
+        daemon.expect_runners("other", &other)["server"],
+        working.url.as_str()
     );
-    monitors[0].wait_until_asked("DELETE /reservation/job?attempt=", 1);
-    monitors[1].boot(1);
-    daemon.runners("job", &ticket);
+    hanging.wait_for_requests("DELETE /reservation/job?attempt=", 1);
+    working.boot(1);
+    daemon.expect_runners("job", &ticket);
 }
 
 #[test]
-fn a_monitor_that_talks_nonsense_is_down_until_it_makes_sense_again() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
-    let ticket = daemon.enqueue("job");
-    for nonsense in [
-        say("200 Ok", "garbage"),
-        Fault::Say("garbage\r\n\r\n".to_owned()),
+fn a_monitor_with_invalid_responses_is_down_until_they_are_valid_again() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
+    for invalid in [
+        Fault::respond("200 OK", "garbage"),
+        Fault::respond_garbage(),
         Fault::CutWithin,
     ] {
-        monitor.change(|state| state.dashboard_faults.push_back(nonsense.clone()));
-        until("that it is down", || {
-            (daemon.health(0) == "down").then_some(())
-        });
-        daemon.take("job", &ticket).assert_refused(503, "waiting");
+        monitor.fail_dashboard(invalid);
+        daemon.wait_until_down(0);
+        daemon.assert_waiting("job", &ticket);
         daemon.wait_until_fresh(1);
     }
     monitor.boot(1);
-    assert_eq!(daemon.runners("job", &ticket)["id"], 1);
+    assert_eq!(daemon.expect_runners("job", &ticket)["id"], 1);
 }
 
 #[test]
-fn a_monitor_that_is_not_there_yet_is_heard_of_when_it_is() {
-    let monitor = Monitor::start();
-    let unavailable = "HTTP/1.1 503 Not Yet\r\ncontent-length: 0\r\n\r\n".to_owned();
-    monitor.change(|state| state.dashboard_faults.push_back(Fault::Say(unavailable)));
-    let daemon = Daemon::before(&[&monitor]);
+fn a_monitor_that_starts_later_is_used_once_it_answers() {
+    let monitor = FakeMonitor::start();
+    monitor.fail_dashboard(Fault::respond("503 Service Unavailable", ""));
+    let daemon = Daemon::start(&[&monitor]);
     assert_eq!(daemon.health(0), "down");
     assert_eq!(daemon.try_enqueue("job").status, 503);
     daemon.wait_until_fresh(1);
     daemon.enqueue("job");
+}
+
+/// The log lines about this monitor, with its address and job replaced.
+fn log_lines(monitor: &FakeMonitor) -> String {
+    let lines = log::lines_with(&monitor.url);
+    let lines = lines.iter().map(|line| {
+        let line = line.replace(&monitor.url, "http://monitor/");
+        // The random instance of the queue.
+        match line.split_once("attempt=") {
+            Some((before, _)) => format!("{before}attempt=…"),
+            None => line,
+        }
+    });
+    lines
+        .filter(|line| line.contains(" queue"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_log_explains_failures_of_monitors_and_what_is_done_about_them() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
+    monitor.fail_dashboard(Fault::respond("503 Service Unavailable", ""));
+    daemon.wait_until_down(0);
+    daemon.wait_until_fresh(1);
+    for fault in [
+        Fault::respond("500 Internal Server Error", ""),
+        Fault::respond(
+            "409 Conflict",
+            r#"{"code": "already_reserved", "message": "no"}"#,
+        ),
+    ] {
+        monitor.fail_take(fault);
+    }
+    monitor.boot(1);
+    monitor.wait_for_requests("POST", 2);
+    daemon.withdraw("job", &ticket);
+    wait_until("the last line", || {
+        log_lines(monitor).contains("409").then_some(())
+    });
+    insta::assert_snapshot!(log_lines(monitor));
 }

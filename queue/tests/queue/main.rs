@@ -1,11 +1,13 @@
-//! The real queue over real sockets, between clients that speak raw HTTP and monitors that do as
-//! each test tells them. No test sleeps: each waits for something that happens.
+//! The real queue over real sockets, between clients that speak raw HTTP and monitors whose state
+//! and faults each test chooses. No test sleeps: each waits for something that happens.
 
 #[cfg(test)]
 mod support;
 
 #[cfg(test)]
-mod ending;
+mod artifact_auth;
+#[cfg(test)]
+mod dashboard;
 #[cfg(test)]
 mod enqueue;
 #[cfg(test)]
@@ -15,11 +17,9 @@ mod job;
 #[cfg(test)]
 mod older_monitors;
 #[cfg(test)]
-mod pages;
+mod rejected_requests;
 #[cfg(test)]
-mod proof;
-#[cfg(test)]
-mod refusals;
+mod restart;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

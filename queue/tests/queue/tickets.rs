@@ -1,20 +1,13 @@
-//! What is no ticket of a job opens nothing of it.
+//! Invalid tickets, and tickets of other jobs.
 
-use super::support::{Daemon, Monitor};
+use super::support::Fixture;
 
 #[test]
-fn without_its_ticket_nobody_takes_a_job() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
-    let ticket = daemon.enqueue("job");
+fn a_job_is_accessible_with_its_ticket_only() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let daemon = &fixture.daemon;
     let other = daemon.enqueue("other");
-    assert_eq!(
-        daemon
-            .ask("DELETE", &format!("/job/other?token={other}"), &[])
-            .status,
-        204
-    );
+    daemon.withdraw("other", &other);
     let [head, payload, signature] = ticket.split('.').collect::<Vec<_>>()[..] else {
         panic!("a ticket has three parts");
     };
@@ -25,7 +18,7 @@ fn without_its_ticket_nobody_takes_a_job() {
         ("DELETE", "/job/job"),
     ] {
         daemon
-            .ask(method, path, &[])
+            .request(method, path, &[])
             .assert_refused(401, "unauthorised");
         for wrong in [
             "",
@@ -40,26 +33,26 @@ fn without_its_ticket_nobody_takes_a_job() {
             &format!("eyJhbGciOiJub25lIn0.{payload}."),
             &"x".repeat(5000),
         ] {
-            let answer = daemon.ask(method, &format!("{path}?token={wrong}"), &[]);
-            let message = answer.assert_refused(403, "wrong_ticket");
+            let response = daemon.request(method, &format!("{path}?token={wrong}"), &[]);
+            let message = response.assert_refused(403, "wrong_ticket");
             assert!(!message.contains(&ticket), "{message}");
             if !wrong.is_empty() {
                 let bearer = format!("Bearer {wrong}");
-                let answer = daemon.ask(method, path, &[("authorization", &bearer)]);
-                answer.assert_refused(403, "wrong_ticket");
+                let response = daemon.request(method, path, &[("authorization", &bearer)]);
+                response.assert_refused(403, "wrong_ticket");
             }
         }
-        // What is in the header counts: a right ticket in the query does not make up for it.
+        // The header takes precedence, even over a valid ticket in the query.
         let target = format!("{path}?token={ticket}");
         for wrong in ["Bearer wrong", "Bearer", "Basic x"] {
-            let answer = daemon.ask(method, &target, &[("authorization", wrong)]);
-            answer.assert_refused(403, "wrong_ticket");
+            let response = daemon.request(method, &target, &[("authorization", wrong)]);
+            response.assert_refused(403, "wrong_ticket");
         }
     }
     daemon
-        .ask_as_operator("POST", "/take/job")
+        .request_as_operator("POST", "/take/job")
         .assert_refused(403, "wrong_ticket");
-    // Nothing of all this has changed anything.
-    assert_eq!(daemon.view()["waiting_count"], 1);
-    daemon.take("job", &ticket).assert_refused(503, "waiting");
+    // None of these requests has changed anything.
+    daemon.assert_waiting_count(1);
+    daemon.assert_waiting("job", &ticket);
 }

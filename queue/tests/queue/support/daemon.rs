@@ -8,14 +8,14 @@ use std::{
 
 use queue::app::build;
 use serde_json::Value;
-use shared::settings::{Environment, Settings};
+use shared::{
+    clock::Clock,
+    settings::{Environment, Settings},
+};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::{Answer, Monitor, Open, http, log, until};
-
-/// What opens the calls of the API, at the queue and at its monitors.
-pub const API_TOKEN: &str = "hunter2-opens-the-api";
+use super::{API_TOKEN, FakeMonitor, PendingRequest, Response, http, log, wait_until};
 
 /// A queue that runs until this is dropped.
 pub struct Daemon {
@@ -27,19 +27,19 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// A queue in front of these monitors that gives runners out at once.
-    pub fn before(monitors: &[&Monitor]) -> Self {
-        Self::with(monitors, "settle = 0")
+    /// A queue in front of these monitors, without a startup grace period.
+    pub fn start(monitors: &[&FakeMonitor]) -> Self {
+        Self::start_with(monitors, "settle = 0")
     }
 
     /// The same, with other settings of `[queue]`.
-    pub fn with(monitors: &[&Monitor], queue_settings: &str) -> Self {
-        Self::with_github(monitors, queue_settings, None)
+    pub fn start_with(monitors: &[&FakeMonitor], queue_settings: &str) -> Self {
+        Self::start_with_github(monitors, queue_settings, None)
     }
 
-    /// The same, with a GitHub and a token for it.
-    pub fn with_github(
-        monitors: &[&Monitor],
+    /// The same, with the URL of a GitHub and a token for it.
+    pub fn start_with_github(
+        monitors: &[&FakeMonitor],
         queue_settings: &str,
         github: Option<(&str, &str)>,
     ) -> Self {
@@ -66,10 +66,10 @@ impl Daemon {
             ("SERVO_CI_MONITOR_DATA_PATH", data),
         ];
         environment.extend(github.map(|(_, token)| ("GITHUB_TOKEN", token.to_owned())));
-        Self::start(folder, environment)
+        Self::start_in(folder, environment)
     }
 
-    fn start(folder: TempDir, environment: Vec<(&'static str, String)>) -> Self {
+    fn start_in(folder: TempDir, environment: Vec<(&'static str, String)>) -> Self {
         log::capture();
         let variables = environment
             .iter()
@@ -102,129 +102,235 @@ impl Daemon {
         }
     }
 
-    /// Asks the queue to end, as a signal would.
+    /// Asks the queue to stop, as a signal would.
     pub fn ask_to_stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             stop.send(()).expect("the queue still runs");
         }
     }
 
-    /// Waits for the end of a queue that was asked for it.
+    /// Waits until a queue that was asked to stop has stopped.
     pub fn wait_for_end(&mut self) {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the queue ends without a panic");
         }
     }
 
-    /// Ends the queue and starts it again, with the same settings and data, at another port.
+    /// Stops the queue and starts it again with the same settings and data, on another port.
     pub fn restart(mut self) -> Self {
         self.ask_to_stop();
         self.wait_for_end();
         let empty = tempfile::tempdir().unwrap();
         let folder = std::mem::replace(&mut self.folder, empty);
-        Self::start(folder, std::mem::take(&mut self.environment))
+        Self::start_in(folder, std::mem::take(&mut self.environment))
     }
 
-    /// Sends a request and does not wait for its answer.
-    pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Open {
+    /// Sends a request and does not wait for its response.
+    pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> PendingRequest {
         http::send(self.address, method, target, headers)
     }
 
-    /// Sends these bytes and does not wait for an answer.
-    pub fn send_bytes(&self, bytes: &[u8]) -> Open {
+    /// Sends these bytes and does not wait for a response.
+    pub fn send_bytes(&self, bytes: &[u8]) -> PendingRequest {
         http::send_bytes(self.address, bytes)
     }
 
-    /// A request and its answer.
-    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
-        self.send(method, target, headers).answer()
+    /// Sends a request and waits for its response.
+    pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+        self.send(method, target, headers).response()
     }
 
     /// The same, with the API token.
-    pub fn ask_as_operator(&self, method: &str, target: &str) -> Answer {
+    pub fn request_as_operator(&self, method: &str, target: &str) -> Response {
         let bearer = format!("Bearer {API_TOKEN}");
-        self.ask(method, target, &[("authorization", &bearer)])
+        self.request(method, target, &[("authorization", &bearer)])
     }
 
-    /// Asks to enqueue a job for one runner of `linux`.
-    pub fn try_enqueue(&self, job: &str) -> Answer {
-        self.ask_as_operator(
+    /// Tries to enqueue a job for one runner of `linux`.
+    pub fn try_enqueue(&self, job: &str) -> Response {
+        self.request_as_operator(
             "POST",
             &format!("/profile/linux/enqueue?{}", parameters(job)),
         )
     }
 
-    /// Enqueues a job for one runner of `linux`; its ticket.
+    /// Enqueues a job for one runner of `linux`; returns its ticket.
     #[track_caller]
     pub fn enqueue(&self, job: &str) -> String {
-        self.try_enqueue(job).text_of(200)
+        self.try_enqueue(job).expect_text(200)
     }
 
-    /// Enqueues a job for several runners of `linux`; its ticket.
+    /// Enqueues a job for several runners of `linux`; returns its ticket.
     #[track_caller]
     pub fn enqueue_several(&self, job: &str, count: usize) -> String {
         let target = format!("/profile/linux/enqueue/{count}?{}", parameters(job));
-        self.ask_as_operator("POST", &target).text_of(200)
+        self.request_as_operator("POST", &target).expect_text(200)
     }
 
-    /// Asks for a job's runners, without waiting.
-    pub fn take(&self, job: &str, ticket: &str) -> Answer {
+    /// Takes a job's runners without waiting for them.
+    pub fn take(&self, job: &str, ticket: &str) -> Response {
         let json = ("accept", "application/json");
-        self.ask("POST", &format!("/take/{job}?token={ticket}"), &[json])
+        self.request("POST", &format!("/take/{job}?token={ticket}"), &[json])
     }
 
-    /// Asks for a job's runners, ready to wait; the queue holds the request.
-    pub fn take_held(&self, job: &str, ticket: &str) -> Open {
+    /// Takes a job's runners; the queue holds the request until there are some.
+    pub fn take_held(&self, job: &str, ticket: &str) -> PendingRequest {
         let headers = [("prefer", "wait=25"), ("accept", "application/json")];
         self.send("POST", &format!("/take/{job}?token={ticket}"), &headers)
     }
 
-    /// The runners of a job, once it has them.
+    /// Takes a job's runners and waits for them.
     #[track_caller]
-    pub fn runners(&self, job: &str, ticket: &str) -> Value {
-        self.take_held(job, ticket).answer().json_of(200)
+    pub fn expect_runners(&self, job: &str, ticket: &str) -> Value {
+        self.take_held(job, ticket).response().expect_json(200)
     }
 
-    /// Everything that the dashboard shows.
-    pub fn view(&self) -> Value {
-        self.ask("GET", "/dashboard.json", &[]).json_of(200)
+    /// The dashboard as JSON, not older than this call.
+    pub fn dashboard(&self) -> Value {
+        let called_at = Clock::start().now().as_micros();
+        wait_until("a new snapshot", || {
+            let dashboard = self.request("GET", "/dashboard.json", &[]).expect_json(200);
+            let captured_at = dashboard["captured_at_micros"].as_u64();
+            captured_at
+                .is_some_and(|at| called_at <= at)
+                .then_some(dashboard)
+        })
     }
 
-    /// How the server of this number looks from the queue.
-    pub fn health(&self, server: usize) -> String {
-        self.view()["servers"][server]["health"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+    /// Asserts how many jobs wait.
+    #[track_caller]
+    pub fn assert_waiting_count(&self, count: usize) {
+        let dashboard = self.dashboard();
+        assert_eq!(dashboard["waiting_count"], count, "{dashboard}");
     }
 
-    /// How a job stands; null if there is none of that name.
+    /// Asserts that a job keeps its place: it waits, and its ticket is valid.
+    #[track_caller]
+    pub fn assert_waiting(&self, job: &str, ticket: &str) {
+        self.take(job, ticket).assert_refused(503, "waiting");
+    }
+
+    /// Asserts that there is no such job any more.
+    #[track_caller]
+    pub fn assert_unknown(&self, job: &str, ticket: &str) {
+        self.take(job, ticket).assert_refused(404, "unknown_job");
+    }
+
+    /// Withdraws a job with its ticket.
+    #[track_caller]
+    pub fn withdraw(&self, job: &str, ticket: &str) {
+        let response = self.request("DELETE", &format!("/job/{job}?token={ticket}"), &[]);
+        assert_eq!(response.status, 204, "{response:?}");
+        assert_eq!(response.body, "");
+    }
+
+    /// The status of a job; null if there is none of that name.
     pub fn job(&self, job: &str) -> Value {
-        let answer = self.ask_as_operator("GET", &format!("/job/{job}"));
-        if answer.status == 404 {
+        let response = self.request_as_operator("GET", &format!("/job/{job}"));
+        if response.status == 404 {
             Value::Null
         } else {
-            answer.json_of(200)
+            response.expect_json(200)
         }
     }
 
-    /// Waits until the queue has heard of as many servers as it can.
+    /// The health of the server of this number, as on the dashboard.
+    pub fn health(&self, server: usize) -> String {
+        let health = &self.dashboard()["servers"][server]["health"];
+        health.as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the server of this number is down.
+    pub fn wait_until_down(&self, server: usize) {
+        wait_until("a server to be down", || {
+            (self.health(server) == "down").then_some(())
+        });
+    }
+
+    /// Waits until exactly so many servers have a fresh report.
     pub fn wait_until_fresh(&self, count: usize) {
-        until("that servers are fresh", || {
-            let view = self.view();
-            let servers = view["servers"].as_array().unwrap();
-            let fresh = servers.iter().filter(|server| server["health"] == "fresh");
+        wait_until("fresh reports", || {
+            let dashboard = self.request("GET", "/dashboard.json", &[]).expect_json(200);
+            let servers = dashboard["servers"].as_array().unwrap().iter();
+            let fresh = servers.filter(|server| server["health"] == "fresh");
             (fresh.count() == count).then_some(())
         });
     }
 
     /// Waits until a job is in this state.
     pub fn wait_until_job_is(&self, job: &str, state: &str) {
-        until(state, || (self.job(job)["state"] == state).then_some(()));
+        wait_until(state, || (self.job(job)["state"] == state).then_some(()));
+    }
+
+    /// Waits until a job is no longer known.
+    pub fn wait_until_job_is_gone(&self, job: &str) {
+        wait_until("the end of the job", || {
+            self.job(job).is_null().then_some(())
+        });
     }
 }
 
-/// The parameters of a job that have nothing to do with what is tested.
+/// A queue in front of monitors that have reported.
+pub struct Fixture<const N: usize> {
+    pub daemon: Daemon,
+    /// In the order in which the queue numbers them.
+    pub monitors: [FakeMonitor; N],
+}
+
+impl Fixture<1> {
+    /// One server without runners, and no jobs.
+    pub fn one_server() -> Self {
+        Self::start("settle = 0")
+    }
+
+    /// One server without runners, and one waiting job, `job`, of which this returns the ticket.
+    pub fn one_server_one_job() -> (Self, String) {
+        let fixture = Self::one_server();
+        let ticket = fixture.daemon.enqueue("job");
+        (fixture, ticket)
+    }
+
+    /// One server, one job, `job`, and the one runner that the job has received; returns the ticket.
+    pub fn one_delivered_job() -> (Self, String) {
+        let (fixture, ticket) = Self::one_server_one_job();
+        fixture.monitor().boot(1);
+        let runner = fixture.daemon.expect_runners("job", &ticket);
+        assert_eq!(runner["id"], 1);
+        (fixture, ticket)
+    }
+
+    /// The monitor.
+    pub fn monitor(&self) -> &FakeMonitor {
+        &self.monitors[0]
+    }
+}
+
+impl Fixture<2> {
+    /// Two servers without runners, and no jobs.
+    pub fn two_servers() -> Self {
+        Self::start("settle = 0")
+    }
+}
+
+impl<const N: usize> Fixture<N> {
+    /// Servers without runners, no jobs, and these settings of `[queue]`.
+    pub fn start(queue_settings: &str) -> Self {
+        let monitors = FakeMonitor::start_several::<N>();
+        let daemon = Daemon::start_with(&monitors.each_ref(), queue_settings);
+        daemon.wait_until_fresh(N);
+        Self { daemon, monitors }
+    }
+
+    /// Restarts the queue; the monitors keep running.
+    pub fn restart(self) -> Self {
+        Self {
+            daemon: self.daemon.restart(),
+            monitors: self.monitors,
+        }
+    }
+}
+
+/// The parameters of an enqueue.
 pub fn parameters(job: &str) -> String {
     format!("unique_id={job}&qualified_repo=servo/servo&run_id=7")
 }

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as bytes on a socket: so that nothing between a test and the queue is kinder than the
-//! network, and a client can hang up at any moment.
+//! HTTP/1.1 as bytes on a socket, without a client library that would hide what the queue sends,
+//! and with clients that can hang up at any moment.
 
 use std::{
     io::{Read, Write},
@@ -8,24 +8,27 @@ use std::{
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
-/// A request that was sent and not answered yet. Dropping it hangs up.
-pub struct Open(TcpStream);
+/// A request that was sent and has not been answered. Dropping it hangs up.
+pub struct PendingRequest(TcpStream);
 
-/// An answer, whole.
+/// A whole response.
 #[derive(Debug)]
-pub struct Answer {
-    /// The status.
+pub struct Response {
     pub status: u16,
-    /// The headers, names in lower case.
+    /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: String,
 }
 
 /// Sends a request.
-pub fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Open {
+pub fn send(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> PendingRequest {
     let mut request = format!("{method} {target} HTTP/1.1\r\nhost: queue\r\nconnection: close\r\n");
     if method == "POST" {
         request.push_str("content-length: 0\r\n");
@@ -38,37 +41,37 @@ pub fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &
 }
 
 /// Sends these bytes.
-pub fn send_bytes(address: SocketAddr, bytes: &[u8]) -> Open {
+pub fn send_bytes(address: SocketAddr, bytes: &[u8]) -> PendingRequest {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     // A queue that has seen enough may close before it has read everything.
     let _ = stream.write_all(bytes);
-    Open(stream)
+    PendingRequest(stream)
 }
 
-impl Open {
-    /// Hangs up, and waits until the queue has noticed; it has nothing more to say then.
+impl PendingRequest {
+    /// Hangs up, and waits until the queue has noticed: it closes the connection without a response.
     #[track_caller]
     pub fn hang_up(self) {
         self.0.shutdown(Shutdown::Write).unwrap();
-        assert!(self.answer_or_end().is_none());
+        assert!(self.response_or_end().is_none());
     }
 
-    /// Waits for the answer.
+    /// Waits for the response.
     #[track_caller]
-    pub fn answer(self) -> Answer {
-        self.answer_or_end().expect("there is an answer")
+    pub fn response(self) -> Response {
+        self.response_or_end().expect("there is a response")
     }
 
-    /// Waits for the answer; none if the connection ends without one.
+    /// Waits for the response; `None` if the connection ends without one.
     #[track_caller]
-    pub fn answer_or_end(mut self) -> Option<Answer> {
+    pub fn response_or_end(mut self) -> Option<Response> {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                panic!("no answer within {PATIENCE:?}, only {bytes:?}")
+                panic!("no response within {TIMEOUT:?}, only {bytes:?}")
             }
-            // Whatever came before the connection was reset counts.
+            // A reset connection counts with what came before it.
             _ => {}
         }
         if bytes.is_empty() {
@@ -85,7 +88,7 @@ impl Open {
             let (name, value) = line.split_once(':').unwrap();
             (name.to_ascii_lowercase(), value.trim().to_owned())
         });
-        Some(Answer {
+        Some(Response {
             status,
             headers: headers.collect(),
             body: body.to_owned(),
@@ -93,7 +96,7 @@ impl Open {
     }
 }
 
-impl Answer {
+impl Response {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
@@ -101,16 +104,16 @@ impl Answer {
         header.map(|(_, value)| value.as_str())
     }
 
-    /// The body, if the status is this.
+    /// Asserts the status and returns the body.
     #[track_caller]
-    pub fn text_of(self, status: u16) -> String {
+    pub fn expect_text(self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
         self.body
     }
 
-    /// The body as JSON, if the status is this.
+    /// Asserts the status and returns the body as JSON.
     #[track_caller]
-    pub fn json_of(self, status: u16) -> Value {
+    pub fn expect_json(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(
             self.header("content-type"),
@@ -120,11 +123,11 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// Asserts that this is a refusal with this status and code, and a sentence.
+    /// Asserts that this is an error response with this status and code; returns its message.
     #[track_caller]
     pub fn assert_refused(self, status: u16, code: &str) -> String {
         let retry_after = self.header("retry-after").map(str::to_owned);
-        let body = self.json_of(status);
+        let body = self.expect_json(status);
         assert_eq!(body["code"], code, "{body}");
         let is_retried = matches!(status, 408 | 429 | 500..);
         assert_eq!(retry_after.is_some(), is_retried, "Retry-After of {body}");

@@ -1,22 +1,22 @@
-//! A sink for everything that is logged in this process, by whatever crate, at whatever level.
+//! Captures everything that is logged in this process, by any crate, at any level.
 
 use log::{LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 
-struct Sink(Mutex<Vec<String>>);
+struct Capture(Mutex<Vec<String>>);
 
-static SINK: Sink = Sink(Mutex::new(Vec::new()));
+static CAPTURE: Capture = Capture(Mutex::new(Vec::new()));
 
 /// Captures what is logged from now on. Harmless when repeated.
 pub fn capture() {
-    if log::set_logger(&SINK).is_ok() {
+    if log::set_logger(&CAPTURE).is_ok() {
         log::set_max_level(LevelFilter::Trace);
     }
 }
 
 /// All lines so far that contain `part`.
 pub fn lines_with(part: &str) -> Vec<String> {
-    let lines = SINK.0.lock();
+    let lines = CAPTURE.0.lock();
     lines
         .iter()
         .filter(|line| line.contains(part))
@@ -24,7 +24,7 @@ pub fn lines_with(part: &str) -> Vec<String> {
         .collect()
 }
 
-impl Log for Sink {
+impl Log for Capture {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }

@@ -1,42 +1,42 @@
 //! What the tests of this crate share.
 //!
-//! - `daemon`: the real queue in a thread of its own, which can be restarted
-//! - `http`: requests and answers, byte by byte
-//! - `monitor`: a monitor whose state is the test's; `monitor_http` shows it over HTTP
+//! - `daemon`: the real queue in a thread of its own, which can be restarted, and fixtures with one
+//! - `fake_monitor`: a monitor whose state the tests change
+//! - `http`: requests and responses, byte by byte
 //! - `log`: everything that was logged in this process
 
 pub mod daemon;
+#[path = "../../fake_monitor/mod.rs"]
+pub mod fake_monitor;
 pub mod http;
 pub mod log;
-pub mod monitor;
-mod monitor_http;
 
 use std::time::Duration;
 
 use shared::clock::Clock;
 
-pub use daemon::{API_TOKEN, Daemon};
-pub use http::{Answer, Open};
-pub use monitor::{Dialect, Fault, Monitor};
+pub use daemon::{Daemon, Fixture};
+pub use fake_monitor::{API_TOKEN, Dialect, FakeMonitor, Fault};
+pub use http::{PendingRequest, Response};
 
-/// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take before a test fails.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits until `look` sees what it wants to see, and returns that.
+/// Waits until `check` returns a value, and returns it.
 ///
 /// # Panics
 /// When it never does.
 #[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let clock = Clock::start();
     let started_at = clock.now();
     loop {
-        if let Some(seen) = look() {
-            return seen;
+        if let Some(value) = check() {
+            return value;
         }
         assert!(
-            clock.now().since(started_at) < PATIENCE,
-            "{what} never came to pass"
+            clock.now().since(started_at) < TIMEOUT,
+            "waited {TIMEOUT:?} for {what}"
         );
         std::thread::yield_now();
     }

@@ -1,9 +1,9 @@
-//! Joining the queue with an artifact instead of a token.
+//! Enqueueing with an artifact instead of a token.
 
 use emulator::{EmulatorSettings, EmulatorThread, model::NewArtifact, zip_of_lines};
 use shared::{secret::Secret, values::RunId};
 
-use super::support::{Daemon, Monitor};
+use super::support::{Daemon, FakeMonitor};
 
 const GITHUB_TOKEN: &str = "hunter3-opens-github";
 const ENQUEUE: &str = "/enqueue?unique_id=job&qualified_repo=servo/servo&run_id=7";
@@ -12,9 +12,9 @@ fn github() -> EmulatorThread {
     emulator::spawn(EmulatorSettings::new(Secret::new(GITHUB_TOKEN))).unwrap()
 }
 
-fn daemon_with(github: &EmulatorThread, monitor: &Monitor) -> Daemon {
+fn daemon_with(github: &EmulatorThread, monitor: &FakeMonitor) -> Daemon {
     let github = Some((github.base_url.as_str(), GITHUB_TOKEN));
-    let daemon = Daemon::with_github(&[monitor], "settle = 0", github);
+    let daemon = Daemon::start_with_github(&[monitor], "settle = 0", github);
     daemon.wait_until_fresh(1);
     daemon
 }
@@ -40,56 +40,63 @@ fn upload(github: &EmulatorThread, profile_key: &str, more: &[&str]) {
 }
 
 #[test]
-fn an_artifact_says_what_is_enqueued() {
-    let (github, monitor) = (github(), Monitor::start());
+fn an_artifact_determines_what_is_enqueued() {
+    let (github, monitor) = (github(), FakeMonitor::start());
     let daemon = daemon_with(&github, &monitor);
     upload(&github, "linux", &["self_hosted_runner_count=2"]);
-    let ticket = daemon.ask("POST", ENQUEUE, &[]).text_of(200);
+    let ticket = daemon.request("POST", ENQUEUE, &[]).expect_text(200);
     assert_eq!(daemon.job("job")["count"], 2);
-    daemon.ask("POST", ENQUEUE, &[]).text_of(200);
-    assert_eq!(daemon.view()["waiting_count"], 1);
+    daemon.request("POST", ENQUEUE, &[]).expect_text(200);
+    daemon.assert_waiting_count(1);
     monitor.boot(2);
-    assert_eq!(daemon.runners("job", &ticket).as_array().unwrap().len(), 2);
+    assert_eq!(
+        daemon
+            .expect_runners("job", &ticket)
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[test]
-fn an_artifact_without_a_count_asks_for_one_runner_as_an_object() {
-    let (github, monitor) = (github(), Monitor::start());
+fn an_artifact_without_a_count_requests_one_runner_as_an_object() {
+    let (github, monitor) = (github(), FakeMonitor::start());
     let daemon = daemon_with(&github, &monitor);
     upload(&github, "linux", &[]);
-    let ticket = daemon.ask("POST", ENQUEUE, &[]).text_of(200);
+    let ticket = daemon.request("POST", ENQUEUE, &[]).expect_text(200);
     monitor.boot(1);
-    assert_eq!(daemon.runners("job", &ticket)["id"], 1);
+    assert_eq!(daemon.expect_runners("job", &ticket)["id"], 1);
 }
 
 #[test]
-fn without_its_artifact_a_claim_is_refused() {
-    let (github, monitor) = (github(), Monitor::start());
+fn without_its_artifact_a_run_is_refused() {
+    let (github, monitor) = (github(), FakeMonitor::start());
     let daemon = daemon_with(&github, &monitor);
     daemon
-        .ask("POST", ENQUEUE, &[])
+        .request("POST", ENQUEUE, &[])
         .assert_refused(403, "not_authorised");
     let elsewhere = ENQUEUE.replace("servo/servo", "other/servo");
     daemon
-        .ask("POST", &elsewhere, &[])
+        .request("POST", &elsewhere, &[])
         .assert_refused(403, "not_authorised");
     let malformed = ENQUEUE.replace("servo/servo", "..%2fservo");
     daemon
-        .ask("POST", &malformed, &[])
+        .request("POST", &malformed, &[])
         .assert_refused(400, "bad_request");
-    assert_eq!(daemon.view()["waiting_count"], 0);
+    daemon.assert_waiting_count(0);
     upload(&github, "windows", &[]);
     daemon
-        .ask("POST", ENQUEUE, &[])
+        .request("POST", ENQUEUE, &[])
         .assert_refused(422, "unsatisfiable");
 }
 
 #[test]
-fn a_queue_without_a_token_for_github_says_so() {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
+fn a_queue_without_github_credentials_refuses_artifacts() {
+    let monitor = FakeMonitor::start();
+    let daemon = Daemon::start(&[&monitor]);
     let message = daemon
-        .ask("POST", ENQUEUE, &[])
+        .request("POST", ENQUEUE, &[])
         .assert_refused(403, "not_authorised");
     assert!(message.contains("GITHUB_TOKEN"), "{message}");
 }

@@ -1,4 +1,5 @@
-//! A monitor's state over HTTP, in its dialect, and its faults.
+//! Serves the state of a [`FakeMonitor`](super::FakeMonitor) over HTTP, in its dialect and with its
+//! faults. Written by hand on a socket, so that every byte can be wrong.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -8,25 +9,23 @@ use std::{
 
 use parking_lot::MutexGuard;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 
-use super::{
-    API_TOKEN,
-    monitor::{Dialect, Fault, NotTaken, Shared, State},
-};
+use super::{API_TOKEN, Dialect, Fault, Shared, State, TakeRefusal};
 
-/// A request, as far as a monitor looks at it.
+/// The parts of a request that a monitor reads.
 struct Request {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
 }
 
-/// Answers one connection to its end.
-pub fn serve(stream: TcpStream, shared: &Shared) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+/// Serves one connection until it ends.
+pub(super) fn serve(stream: TcpStream, shared: &Shared) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
     let mut stream = stream;
     while let Some(request) = read(&mut reader) {
-        let bytes = answer(&request, shared);
+        let bytes = response_or_fault(&request, shared);
         let is_whole = bytes.as_ref().is_some_and(|(_, is_whole)| *is_whole);
         let written = bytes.map(|(bytes, _)| stream.write_all(bytes.as_bytes()));
         if !is_whole || !matches!(written, Some(Ok(()))) {
@@ -38,8 +37,8 @@ pub fn serve(stream: TcpStream, shared: &Shared) {
 fn read(reader: &mut impl BufRead) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut parts = line.split_whitespace();
+    let (method, target) = (parts.next()?.to_owned(), parts.next()?.to_owned());
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -76,22 +75,22 @@ impl Request {
             .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// The number of the queue's attempt.
-    fn attempt(&self) -> u64 {
-        let attempt = self
+    /// The sequence of the fencing token, which is `<queue instance>-<sequence>`.
+    fn sequence(&self) -> u64 {
+        let sequence = self
             .parameter("attempt")
-            .and_then(|attempt| attempt.rsplit('-').next());
-        attempt
-            .and_then(|number| number.parse().ok())
+            .and_then(|token| token.rsplit('-').next());
+        sequence
+            .and_then(|sequence| sequence.parse().ok())
             .unwrap_or_default()
     }
 }
 
-/// The bytes of an answer, and whether the connection goes on after them; nothing if it is cut.
-fn answer(request: &Request, shared: &Shared) -> Option<(String, bool)> {
+/// The bytes of a response, and whether the connection stays open after them; `None` if it is cut.
+fn response_or_fault(request: &Request, shared: &Shared) -> Option<(String, bool)> {
     let mut state = shared.state.lock();
     state
-        .asked
+        .requests
         .push(format!("{} {}", request.method, request.target));
     shared.changed.notify_all();
     let faults = match request.path()[..] {
@@ -106,20 +105,20 @@ fn answer(request: &Request, shared: &Shared) -> Option<(String, bool)> {
     };
     let fault = faults.pop_front();
     match &fault {
-        Some(Fault::Say(bytes)) => return Some((bytes.clone(), false)),
+        Some(Fault::Respond(bytes)) => return Some((bytes.clone(), false)),
         Some(Fault::CutBefore) => return None,
         Some(Fault::Hang) => {
-            while !state.is_over {
+            while !state.is_stopped {
                 shared.changed.wait(&mut state);
             }
             return None;
         }
         _ => {}
     }
-    while state.is_frozen && !state.is_over {
+    while state.is_frozen && !state.is_stopped {
         shared.changed.wait(&mut state);
     }
-    let whole = reply(request, shared, &mut state);
+    let whole = respond(request, shared, &mut state);
     match fault {
         Some(Fault::CutAfter) => None,
         Some(Fault::CutWithin) => Some((whole[..whole.len() - 3].to_owned(), false)),
@@ -127,9 +126,9 @@ fn answer(request: &Request, shared: &Shared) -> Option<(String, bool)> {
     }
 }
 
-fn reply(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, State>) -> String {
+fn respond(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, State>) -> String {
     let is_authorised = request.header("authorization") == Some(&format!("Bearer {API_TOKEN}"));
-    let is_older = state.dialect != Dialect::Ours;
+    let is_older = state.dialect != Dialect::Current;
     match (request.method.as_str(), &request.path()[..]) {
         ("GET", ["dashboard.json"]) => dashboard(request, shared, state),
         (_, ["dashboard.json"]) => response(405, "", &Value::Null),
@@ -138,12 +137,12 @@ fn reply(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, State>) 
             take(request, shared, state, profile_key, None)
         }
         ("POST", ["profile", profile_key, "take", count]) => {
-            let count = count.parse().unwrap();
+            let count = count.parse().expect("a count is a number");
             take(request, shared, state, profile_key, Some(count))
         }
         ("DELETE", ["reservation", job]) if !is_older => {
             let destroys = request.parameter("destroy") == Some("true");
-            state.release(job, request.attempt(), destroys);
+            state.release(job, request.sequence(), destroys);
             state.revision += 1;
             shared.changed.notify_all();
             "HTTP/1.1 204 No Content\r\n\r\n".to_owned()
@@ -159,26 +158,29 @@ fn take(
     profile_key: &str,
     count: Option<usize>,
 ) -> String {
-    let job = request.parameter("unique_id").unwrap().to_owned();
-    let taken = state.take(profile_key, &job, count.unwrap_or(1), request.attempt());
+    let job = request
+        .parameter("unique_id")
+        .expect("a take names its job");
+    let job = job.to_owned();
+    let taken = state.take(profile_key, &job, count.unwrap_or(1), request.sequence());
     state.revision += 1;
     shared.changed.notify_all();
-    let is_ours = state.dialect == Dialect::Ours;
+    let is_current = state.dialect == Dialect::Current;
     let runners = match taken {
         Ok(runners) => runners,
-        Err(_) if !is_ours => return response(200, "", &Value::Null),
-        Err(NotTaken::NoCapacity) => {
+        Err(_) if !is_current => return response(200, "", &Value::Null),
+        Err(TakeRefusal::NoCapacity) => {
             let body = json!({"code": "no_capacity", "message": "none is idle"});
             return response(503, "retry-after: 5\r\n", &body);
         }
-        Err(NotTaken::StaleAttempt) => {
-            let body = json!({"code": "stale_attempt", "message": "it comes too late"});
+        Err(TakeRefusal::StaleAttempt) => {
+            let body = json!({"code": "stale_attempt", "message": "a later release has cancelled this take"});
             return response(409, "", &body);
         }
     };
     let mut runners = runners.iter().map(|id| {
         let mut runner = json!({"id": id, "runner": runner(*id, profile_key)});
-        if is_ours {
+        if is_current {
             runner["label"] = json!(format!("runner:{id}"));
         }
         runner
@@ -187,13 +189,13 @@ fn take(
     let body = if is_array {
         runners.collect()
     } else {
-        runners.next().unwrap()
+        runners.next().unwrap_or(Value::Null)
     };
     response(200, "", &body)
 }
 
 fn dashboard(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, State>) -> String {
-    if state.dialect != Dialect::Ours {
+    if state.dialect != Dialect::Current {
         return response(200, "", &dashboard_of(state));
     }
     let etag = |state: &State| format!("\"{}\"", state.revision);
@@ -202,11 +204,16 @@ fn dashboard(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, Stat
         .header("prefer")
         .and_then(|prefer| prefer.strip_prefix("wait="));
     if let (Some(known), Some(wait)) = (known, wait) {
-        let wait = Duration::from_secs(wait.parse().unwrap());
-        while known == etag(state) && !state.is_over {
-            if shared.changed.wait_for(state, wait).timed_out() {
+        let wait = Duration::from_secs(wait.parse().expect("a wait is in seconds"));
+        let clock = Clock::start();
+        let until = clock.now() + wait;
+        while known == etag(state) && !state.is_stopped {
+            // Every request wakes this thread, so the time that is left is computed again.
+            let left = until.since(clock.now());
+            if left.is_zero() {
                 return "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned();
             }
+            shared.changed.wait_for(state, left);
         }
     }
     let header = format!("etag: {}\r\n", etag(state));
@@ -214,7 +221,7 @@ fn dashboard(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, Stat
 }
 
 fn dashboard_of(state: &State) -> Value {
-    let is_ours = state.dialect == Dialect::Ours;
+    let is_current = state.dialect == Dialect::Current;
     let counts = state.target.iter().map(|(key, target)| {
         let idle = state.idle.get(key).map_or(0, Vec::len);
         let counts = json!({"target": target, "healthy": idle, "started_or_crashed": 0, "idle": idle,
@@ -223,11 +230,11 @@ fn dashboard_of(state: &State) -> Value {
     });
     let shown = |id: u64, key: &str, status: &str| {
         let mut shown = json!({"id": id, "screenshot_url": null, "runner": runner(id, key)});
-        if is_ours {
+        if is_current {
             shown["status"] = json!(status);
             shown["profile_key"] = json!(key);
         } else if status == "reserved" {
-            shown["runner"]["registration"]["labels"] = json!([{"name": "reserved-for:somebody"}]);
+            shown["runner"]["registration"]["labels"] = json!([{"name": "reserved-for:job"}]);
         }
         shown
     };
@@ -236,21 +243,22 @@ fn dashboard_of(state: &State) -> Value {
     let present = state
         .reservations
         .values()
-        .filter(|held| held.state != "served");
-    let reserved = present.flat_map(|held| {
-        held.runners
+        .filter(|reservation| reservation.state != "served");
+    let reserved = present.flat_map(|reservation| {
+        reservation
+            .runners
             .iter()
-            .map(|id| shown(*id, &held.profile_key, "reserved"))
+            .map(|id| shown(*id, &reservation.profile_key, "reserved"))
     });
     let runners: Vec<Value> = idle.chain(reserved).collect();
     let mut dashboard = json!({
         "profile_runner_counts": counts.collect::<serde_json::Map<_, _>>(),
         "runners": runners,
     });
-    if is_ours {
-        let reservations = state.reservations.iter().map(|(job, held)| {
+    if is_current {
+        let reservations = state.reservations.iter().map(|(job, reservation)| {
             let report =
-                json!({"runners": held.runners, "state": held.state, "attempt": held.attempt});
+                json!({"runners": reservation.runners, "state": reservation.state, "attempt": reservation.sequence});
             (job.clone(), report)
         });
         dashboard["reservations"] = reservations.collect::<serde_json::Map<_, _>>().into();
@@ -269,7 +277,7 @@ fn runner(id: u64, profile_key: &str) -> Value {
 }
 
 /// A response with a JSON body.
-pub fn response(status: u16, headers: &str, body: &Value) -> String {
+fn response(status: u16, headers: &str, body: &Value) -> String {
     let body = body.to_string();
     let length = body.len();
     format!(

@@ -1,33 +1,26 @@
-//! Everything that is refused, changing nothing, while the queue lives on.
+//! Requests that are rejected: they change nothing, and the queue keeps running.
 
-use super::support::{API_TOKEN, Daemon, Monitor, daemon::parameters};
+use super::support::{API_TOKEN, Fixture, daemon::parameters};
 
-/// A queue in which one job waits; its ticket.
-fn stage() -> (Monitor, Daemon, String) {
-    let monitor = Monitor::start();
-    let daemon = Daemon::before(&[&monitor]);
-    daemon.wait_until_fresh(1);
-    let ticket = daemon.enqueue("job");
-    (monitor, daemon, ticket)
-}
-
-/// The queue is as it was.
-fn assert_nothing_changed(daemon: &Daemon, monitor: &Monitor, ticket: &str) {
-    let view = daemon.view();
+/// Asserts that the one job still waits, and that no server has been asked for anything.
+#[track_caller]
+fn assert_nothing_changed(fixture: &Fixture<1>, ticket: &str) {
+    let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
+    let dashboard = daemon.dashboard();
     assert_eq!(
-        (&view["waiting_count"], &view["served_count"]),
+        (&dashboard["waiting_count"], &dashboard["served_count"]),
         (&1.into(), &0.into()),
-        "{view}"
+        "{dashboard}"
     );
     assert_eq!(
-        monitor.asked_count("POST") + monitor.asked_count("DELETE"),
+        monitor.request_count("POST") + monitor.request_count("DELETE"),
         0
     );
-    daemon.take("job", ticket).assert_refused(503, "waiting");
+    daemon.assert_waiting("job", ticket);
 }
 
-/// Queries of an enqueue, and the parameter that is wrong.
-const WRONG_QUERIES: &[(&str, &str)] = &[
+/// Query strings of an enqueue, and the parameter that is invalid.
+const INVALID_QUERIES: &[(&str, &str)] = &[
     ("", "unique_id"),
     ("unique_id=new&qualified_repo=a/b", "run_id"),
     ("unique_id=new&run_id=1", "qualified_repo"),
@@ -63,8 +56,8 @@ const WRONG_QUERIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Paths of an enqueue, and the part that is wrong.
-const WRONG_PATHS: &[(&str, &str)] = &[
+/// Paths of an enqueue, and the part that is invalid.
+const INVALID_PATHS: &[(&str, &str)] = &[
     ("/profile/..%2f/enqueue", "profile_key"),
     ("/profile/..%2Fetc%2Fpasswd/enqueue", "profile_key"),
     ("/profile/../enqueue", "profile_key"),
@@ -78,15 +71,16 @@ const WRONG_PATHS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn parameters_of_the_wrong_form_are_refused_and_named() {
-    let (monitor, daemon, ticket) = stage();
+fn an_invalid_parameter_is_refused_and_named() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let daemon = &fixture.daemon;
     let long = "x".repeat(65);
-    let queries = WRONG_QUERIES.iter().map(|(query, named)| {
+    let queries = INVALID_QUERIES.iter().map(|(query, named)| {
         let target = format!("/profile/linux/enqueue?{query}");
         (target, *named)
     });
     let right = parameters("new");
-    let paths = WRONG_PATHS
+    let paths = INVALID_PATHS
         .iter()
         .map(|(path, named)| (format!("{path}?{right}"), *named));
     let long_id = parameters(&long);
@@ -95,36 +89,37 @@ fn parameters_of_the_wrong_form_are_refused_and_named() {
         (format!("/profile/{long}/enqueue?{right}"), "profile_key"),
     ];
     for (target, named) in queries.chain(paths).chain(too_long) {
-        let answer = daemon.ask_as_operator("POST", &target);
-        let message = answer.assert_refused(400, "bad_request");
+        let response = daemon.request_as_operator("POST", &target);
+        let message = response.assert_refused(400, "bad_request");
         assert!(message.contains(named), "{target}: {message}");
         assert!(message.len() < 300, "{message}");
     }
     for path in ["/take/a%2fb", "/take/%ff", &format!("/take/{long}")] {
         let target = format!("{path}?token={ticket}");
         let message = daemon
-            .ask("POST", &target, &[])
+            .request("POST", &target, &[])
             .assert_refused(400, "bad_request");
         assert!(message.contains("unique_id"), "{message}");
     }
     let target = format!("/take/job?token={ticket}&token={ticket}");
     let message = daemon
-        .ask("POST", &target, &[])
+        .request("POST", &target, &[])
         .assert_refused(400, "bad_request");
     assert!(
         message.contains("token") && !message.contains(&ticket),
         "{message}"
     );
-    assert_nothing_changed(&daemon, &monitor, &ticket);
+    assert_nothing_changed(&fixture, &ticket);
 }
 
 #[test]
-fn without_the_api_token_nobody_enqueues() {
-    let (monitor, daemon, ticket) = stage();
+fn an_enqueue_needs_the_api_token() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let daemon = &fixture.daemon;
     let target = format!("/profile/linux/enqueue?{}", parameters("new"));
-    let answer = daemon.ask("POST", &target, &[]);
-    assert!(answer.header("www-authenticate").is_some());
-    answer.assert_refused(401, "unauthorised");
+    let response = daemon.request("POST", &target, &[]);
+    assert!(response.header("www-authenticate").is_some());
+    response.assert_refused(401, "unauthorised");
     for value in [
         "Bearer wrong",
         "Bearer",
@@ -136,8 +131,8 @@ fn without_the_api_token_nobody_enqueues() {
         &format!("Bearer {ticket}"),
         "\u{e9}",
     ] {
-        let answer = daemon.ask("POST", &target, &[("authorization", value)]);
-        let message = answer.assert_refused(403, "wrong_token");
+        let response = daemon.request("POST", &target, &[("authorization", value)]);
+        let message = response.assert_refused(403, "wrong_token");
         assert!(
             !message.contains(API_TOKEN) && !message.contains("src/"),
             "{message}"
@@ -146,37 +141,39 @@ fn without_the_api_token_nobody_enqueues() {
     let bearer = format!("Bearer {API_TOKEN}");
     let twice = [("authorization", &*bearer), ("authorization", &*bearer)];
     daemon
-        .ask("POST", &target, &twice)
+        .request("POST", &target, &twice)
         .assert_refused(403, "wrong_token");
-    assert_nothing_changed(&daemon, &monitor, &ticket);
+    assert_nothing_changed(&fixture, &ticket);
 }
 
 #[test]
-fn another_method_is_refused_and_told_which_there_are() {
-    let (monitor, daemon, ticket) = stage();
+fn another_method_is_refused_with_the_accepted_ones() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let daemon = &fixture.daemon;
     for (method, path, allowed) in [
         ("GET", "/take/job", "POST"),
         ("DELETE", "/take/job", "POST"),
         ("GET", "/profile/linux/enqueue", "POST"),
         ("PUT", "/profile/linux/enqueue/2", "POST"),
         ("GET", "/enqueue", "POST"),
-        ("POST", "/job/job", "GET, DELETE"),
-        ("POST", "/", "GET"),
-        ("POST", "/dashboard.txt", "GET"),
-        ("DELETE", "/dashboard.json", "GET"),
-        ("POST", "/healthz", "GET"),
-        ("POST", "/readyz", "GET"),
+        ("POST", "/job/job", "GET, HEAD, DELETE"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/dashboard.txt", "GET, HEAD"),
+        ("DELETE", "/dashboard.json", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/readyz", "GET, HEAD"),
     ] {
-        let answer = daemon.ask_as_operator(method, path);
-        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
-        answer.assert_refused(405, "method_not_allowed");
+        let response = daemon.request_as_operator(method, path);
+        assert_eq!(response.header("allow"), Some(allowed), "{method} {path}");
+        response.assert_refused(405, "method_not_allowed");
     }
-    assert_nothing_changed(&daemon, &monitor, &ticket);
+    assert_nothing_changed(&fixture, &ticket);
 }
 
 #[test]
-fn there_is_nothing_at_any_other_path() {
-    let (monitor, daemon, ticket) = stage();
+fn any_other_path_is_not_found() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let daemon = &fixture.daemon;
     for path in [
         "/nothing",
         "/take",
@@ -192,16 +189,17 @@ fn there_is_nothing_at_any_other_path() {
     ] {
         for method in ["GET", "POST"] {
             daemon
-                .ask_as_operator(method, path)
+                .request_as_operator(method, path)
                 .assert_refused(404, "not_found");
         }
     }
-    assert_nothing_changed(&daemon, &monitor, &ticket);
+    assert_nothing_changed(&fixture, &ticket);
 }
 
 #[test]
-fn what_is_too_large_or_no_http_at_all_does_no_harm() {
-    let (monitor, daemon, ticket) = stage();
+fn requests_that_are_too_large_or_not_http_do_no_harm() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let daemon = &fixture.daemon;
     let long = "x".repeat(1 << 20);
     let head = format!("authorization: Bearer {API_TOKEN}\r\ncontent-length: 0\r\n\r\n");
     for request in [
@@ -215,25 +213,26 @@ fn what_is_too_large_or_no_http_at_all_does_no_harm() {
         long,
         "\u{0}\u{1}\r\n\r\n".to_owned(),
     ] {
-        // Whatever is not worth an answer is hung up on.
-        let answer = daemon.send_bytes(request.as_bytes()).answer_or_end();
+        // The connection may also be closed without a response.
+        let response = daemon.send_bytes(request.as_bytes()).response_or_end();
         assert!(
-            answer
+            response
                 .as_ref()
-                .is_none_or(|answer| (400..500).contains(&answer.status)),
-            "{:.60}: {answer:?}",
+                .is_none_or(|response| (400..500).contains(&response.status)),
+            "{:.60}: {response:?}",
             request
         );
     }
     let invalid = b"POST /take/\xff\xfe HTTP/1.1\r\nhost: queue\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    let answer = daemon.send_bytes(invalid).answer_or_end();
-    assert!(answer.is_none_or(|answer| (400..500).contains(&answer.status)));
-    assert_nothing_changed(&daemon, &monitor, &ticket);
+    let response = daemon.send_bytes(invalid).response_or_end();
+    assert!(response.is_none_or(|response| (400..500).contains(&response.status)));
+    assert_nothing_changed(&fixture, &ticket);
 }
 
 #[test]
-fn a_body_is_not_looked_at() {
-    let (monitor, daemon, ticket) = stage();
+fn the_body_of_a_request_is_ignored() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let daemon = &fixture.daemon;
     let body = "unique_id=evil".repeat(1000);
     let request = format!(
         "POST /take/job?token={ticket} HTTP/1.1\r\nhost: queue\r\nconnection: close\r\n\
@@ -242,7 +241,7 @@ fn a_body_is_not_looked_at() {
     );
     daemon
         .send_bytes(request.as_bytes())
-        .answer()
+        .response()
         .assert_refused(503, "waiting");
-    assert_nothing_changed(&daemon, &monitor, &ticket);
+    assert_nothing_changed(&fixture, &ticket);
 }

@@ -1,0 +1,138 @@
+//! Typed extractors: what handlers read from a request, parsed and verified.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
+use daemon::{
+    auth::Bearer,
+    error::{ApiError, Code},
+    web::{accepts_json, from_text, query, segment},
+};
+use serde::Deserialize;
+use shared::values::{QualifiedRepo, RunId, UniqueId};
+
+use queue_core::{events::JobReference, job::Claims};
+
+use super::AppState;
+
+/// Implements `FromRequest` by the type's `from` function.
+macro_rules! extractor {
+    ($type:ty) => {
+        impl FromRequest for $type {
+            type Error = ApiError;
+            type Future = Ready<Result<Self, ApiError>>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                ready(Self::from(request))
+            }
+        }
+    };
+}
+
+/// The content of the ticket in a request, of the job in its path.
+///
+/// The ticket is in `Authorization: Bearer <ticket>`, else in the parameter `token`.
+pub struct JobTicket(pub Claims);
+extractor!(JobTicket);
+
+/// The job in the path, of a client with its ticket or of an operator with the API token.
+pub struct AccessibleJob(pub JobReference);
+extractor!(AccessibleJob);
+
+/// The parameters of an enqueue.
+#[derive(Deserialize)]
+pub struct JobParameters {
+    #[serde(deserialize_with = "from_text")]
+    pub unique_id: UniqueId,
+    #[serde(deserialize_with = "from_text")]
+    pub qualified_repo: QualifiedRepo,
+    #[serde(deserialize_with = "from_text")]
+    pub run_id: RunId,
+}
+
+/// Whether the client accepts JSON by name, so that even a response that `curl --retry` repeats may
+/// have a body.
+pub struct AcceptsJson(pub bool);
+extractor!(AcceptsJson);
+
+#[derive(Deserialize)]
+struct TokenParameter {
+    token: Option<String>,
+}
+
+impl JobTicket {
+    fn from(request: &HttpRequest) -> Result<Self, ApiError> {
+        let state = state_of(request)?;
+        let unique_id: UniqueId = segment(request, "unique_id")?;
+        let parameters: TokenParameter = query(request)?;
+        let ticket = verify(
+            state,
+            &Bearer::of(request),
+            parameters.token.as_deref(),
+            &unique_id,
+        )?;
+        Ok(Self(ticket))
+    }
+}
+
+impl AccessibleJob {
+    fn from(request: &HttpRequest) -> Result<Self, ApiError> {
+        let state = state_of(request)?;
+        let unique_id: UniqueId = segment(request, "unique_id")?;
+        let parameters: TokenParameter = query(request)?;
+        let bearer = Bearer::of(request);
+        if state.api_token.check(&bearer).is_ok() {
+            return Ok(Self(JobReference::Operator(unique_id)));
+        }
+        let ticket = verify(state, &bearer, parameters.token.as_deref(), &unique_id)?;
+        Ok(Self(JobReference::Ticket(ticket)))
+    }
+}
+
+impl AcceptsJson {
+    fn from(request: &HttpRequest) -> Result<Self, ApiError> {
+        Ok(Self(accepts_json(request.headers())))
+    }
+}
+
+fn state_of(request: &HttpRequest) -> Result<&AppState, ApiError> {
+    let state = request.app_data::<Data<AppState>>();
+    state.map(|state| &***state).ok_or_else(|| {
+        ApiError::new(
+            Code::Internal,
+            "internal error of the queue: its routes have no state",
+        )
+    })
+}
+
+/// The content of a ticket, if it is valid and of this job.
+fn verify(
+    state: &AppState,
+    bearer: &Bearer,
+    in_query: Option<&str>,
+    unique_id: &UniqueId,
+) -> Result<Claims, ApiError> {
+    let wrong = |message| ApiError::new(Code::WrongTicket, message);
+    let ticket = match (bearer, in_query) {
+        (Bearer::Token(ticket), _) => ticket.expose(),
+        (Bearer::Garbled, _) => {
+            return Err(wrong(
+                "the Authorization header must be one `Bearer <ticket>`",
+            ));
+        }
+        (Bearer::Missing, Some(ticket)) => ticket,
+        (Bearer::Missing, None) => {
+            return Err(ApiError::new(
+                Code::Unauthorised,
+                "this request needs the job's ticket, as `?token=<ticket>` or `Authorization: Bearer <ticket>`",
+            ));
+        }
+    };
+    let content = state.ticket_key.verify(ticket).map_err(|_| {
+        wrong("this is no ticket of this queue; if the queue's key has changed, enqueue again")
+    })?;
+    if content.request.spec.unique_id != *unique_id {
+        return Err(wrong("this ticket is for another job"));
+    }
+    Ok(content)
+}

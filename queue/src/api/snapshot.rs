@@ -1,0 +1,145 @@
+//! Copies of the queue's state from which pages and metrics are rendered, a few times a second at
+//! most, without the core's lock.
+
+use std::sync::{Arc, OnceLock};
+
+use actix_web::web::Bytes;
+use daemon::snapshot::SnapshotCache;
+use serde::Serialize;
+use shared::clock::Timestamp;
+
+use queue_core::view::View;
+
+use super::AppState;
+
+/// The last snapshot, shared by all requests and threads.
+pub type Snapshots = SnapshotCache<Snapshot>;
+
+/// The queue at one moment, and what was rendered from it.
+pub struct Snapshot {
+    pub captured_at: Timestamp,
+    pub view: View,
+    pub page: OnceLock<Bytes>,
+    pub text: OnceLock<Bytes>,
+    pub json: OnceLock<Bytes>,
+}
+
+/// The JSON form.
+#[derive(Serialize)]
+struct Json<'a> {
+    captured_at_micros: u64,
+    #[serde(flatten)]
+    view: &'a View,
+}
+
+impl Snapshot {
+    /// The last snapshot, or a new one if that is too old.
+    pub fn latest(snapshots: &Snapshots, state: &AppState) -> Arc<Self> {
+        snapshots.get(state.event_loop.now(), || {
+            let (view, captured_at) = state.event_loop.read(|queue, now| (queue.view(now), now));
+            Self::of(view, captured_at)
+        })
+    }
+
+    /// A snapshot of this view.
+    pub fn of(view: View, captured_at: Timestamp) -> Self {
+        Self {
+            captured_at,
+            view,
+            page: OnceLock::new(),
+            text: OnceLock::new(),
+            json: OnceLock::new(),
+        }
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let json = Json {
+            captured_at_micros: self.captured_at.as_micros(),
+            view: &self.view,
+        };
+        serde_json::to_vec(&json).expect("a view has only text keys and plain values")
+    }
+}
+
+/// A queue for the snapshot tests of the rendered forms.
+#[cfg(test)]
+pub(super) mod example {
+    use queue_core::view::{JobView, ProfileView, ServerProfileView, ServerView};
+    use shared::wire::Estimate;
+
+    use super::*;
+
+    /// Two profiles, of which one has waiting jobs, and a server in each state of health.
+    pub fn view() -> View {
+        let profile_key = |key: &str| key.parse().unwrap();
+        let job = |unique_id: &str, count, estimate, why: &str| JobView {
+            unique_id: unique_id.parse().unwrap(),
+            count,
+            qualified_repo: "servo/servo".to_owned(),
+            run_id: 42,
+            waited_seconds: 150,
+            estimate,
+            why: why.to_owned(),
+        };
+        let estimate = Some(Estimate {
+            p50_seconds: 90,
+            p90_seconds: 360,
+        });
+        let server = |name: &str, health, age_seconds| ServerView {
+            name: format!("http://{name}:8000/"),
+            health,
+            age_seconds,
+            profiles: vec![ServerProfileView {
+                profile_key: profile_key("linux"),
+                target: 4,
+                idle: 0,
+            }],
+        };
+        View {
+            is_settled: true,
+            waiting_count: 3,
+            served_count: 1,
+            profiles: vec![
+                ProfileView {
+                    profile_key: profile_key("linux"),
+                    target: 8,
+                    idle: 0,
+                    waiting_count: 3,
+                    jobs: vec![
+                        job("first-job", 1, estimate, "no runner is idle"),
+                        job("second-job", 2, None, "1 job is ahead of it"),
+                    ],
+                },
+                ProfileView {
+                    profile_key: profile_key("windows"),
+                    target: 2,
+                    idle: 2,
+                    waiting_count: 0,
+                    jobs: Vec::new(),
+                },
+            ],
+            servers: vec![
+                server("ci1", "fresh", Some(3)),
+                server("ci2", "stale", Some(17)),
+                server("ci3", "down", None),
+            ],
+        }
+    }
+
+    /// A queue that has just started.
+    pub fn view_after_start() -> View {
+        View {
+            is_settled: false,
+            waiting_count: 0,
+            served_count: 0,
+            profiles: Vec::new(),
+            servers: Vec::new(),
+        }
+    }
+
+    /// A snapshot of `view`.
+    pub fn snapshot() -> Snapshot {
+        Snapshot::of(view(), Timestamp::from_micros(1_700_000_000_123_456))
+    }
+}

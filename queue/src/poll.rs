@@ -1,0 +1,135 @@
+//! Long-polls the dashboard of one monitor and hands its reports to the core.
+//!
+//! Responsible for the pace of the polls. The requests themselves are in `monitor_client`.
+
+use std::time::Duration;
+
+use shared::clock::Timestamp;
+
+use queue_core::events::Input;
+
+use crate::{
+    event_loop::EventLoop,
+    monitor_client::{HOLD, MonitorClient, PollError, PollResponse},
+};
+
+/// Pause before the next poll of a monitor that fails, or that does not hold its answers.
+const POLL_PAUSE: Duration = Duration::from_secs(1);
+/// Time between two reports of one server in a sustained burst.
+const REPORT_INTERVAL: Duration = Duration::from_millis(2);
+/// How many reports of one server may follow each other without a pause.
+const REPORT_BURST: u32 = 100;
+
+/// Polls a monitor and reports what it has to the core. Never returns.
+pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
+    let server = client.server;
+    let mut etag: Option<String> = None;
+    let mut was_reached = true;
+    let mut rate_limit = RateLimit::default();
+    loop {
+        let asked_at = event_loop.now();
+        let response = client.poll(etag.as_deref(), asked_at).await;
+        let responded_at = event_loop.now();
+        log_change(&client, was_reached, &response);
+        was_reached = response.is_ok();
+        let (input, pause) = match response {
+            Ok(PollResponse::Unchanged) => {
+                let was_held = responded_at.since(asked_at) >= HOLD / 2;
+                let pause = if was_held { Duration::ZERO } else { POLL_PAUSE };
+                (Input::Unchanged { server, asked_at }, pause)
+            }
+            Ok(PollResponse::Report {
+                report,
+                etag: new_etag,
+            }) => {
+                // The same `ETag` again, or none at all: this monitor does not hold its answers.
+                let is_long_polled = new_etag != etag;
+                etag = new_etag;
+                let pause = if is_long_polled {
+                    rate_limit.pause_after_report(responded_at)
+                } else {
+                    POLL_PAUSE
+                };
+                (Input::Reported { server, report }, pause)
+            }
+            Err(_) => {
+                // After a failure the whole dashboard is requested, not only changes: the state of
+                // the monitor may have changed without a new `ETag`, by a restart for example.
+                etag = None;
+                (Input::Unreachable { server }, POLL_PAUSE)
+            }
+        };
+        event_loop.handle(input);
+        // A report that takes long to process is not requested again at once, so that no server
+        // uses more than half of this thread, however large and busy it is.
+        let pause = pause.max(event_loop.now().since(responded_at));
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Limits the reports of one server to one each [`REPORT_INTERVAL`], after a burst of
+/// [`REPORT_BURST`] (the generic cell rate algorithm).
+#[derive(Default)]
+struct RateLimit {
+    /// When the last report would have arrived at exactly the permitted rate.
+    theoretical_arrival_at: Timestamp,
+}
+
+impl RateLimit {
+    /// How long to wait after a report that arrived `now`.
+    fn pause_after_report(&mut self, now: Timestamp) -> Duration {
+        self.theoretical_arrival_at = self.theoretical_arrival_at.max(now) + REPORT_INTERVAL;
+        let burst = REPORT_INTERVAL * REPORT_BURST;
+        self.theoretical_arrival_at.since(now + burst)
+    }
+}
+
+fn log_change(
+    client: &MonitorClient,
+    was_reached: bool,
+    response: &Result<PollResponse, PollError>,
+) {
+    let url = &client.base_url;
+    match response {
+        Err(error) if was_reached => log::warn!(
+            "failed to poll monitor {url}: {error}; its runners are not assigned until it answers, polling every {} s",
+            POLL_PAUSE.as_secs()
+        ),
+        Ok(_) if !was_reached => log::info!("monitor {url} answers again"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_reports_is_not_delayed_and_a_sustained_one_is_limited() {
+        let mut limit = RateLimit::default();
+        let mut now = Timestamp::from_seconds(1);
+        for report in 0..REPORT_BURST {
+            assert_eq!(limit.pause_after_report(now), Duration::ZERO, "{report}");
+        }
+        for _ in 0..3 {
+            let pause = limit.pause_after_report(now);
+            assert_eq!(pause, REPORT_INTERVAL);
+            now = now + pause;
+        }
+        // After a quiet time a burst is allowed again.
+        now = now + REPORT_INTERVAL * REPORT_BURST;
+        assert_eq!(limit.pause_after_report(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn reports_below_the_permitted_rate_are_never_delayed() {
+        let mut limit = RateLimit::default();
+        let mut now = Timestamp::from_seconds(1);
+        for _ in 0..10_000 {
+            assert_eq!(limit.pause_after_report(now), Duration::ZERO);
+            now = now + REPORT_INTERVAL;
+        }
+    }
+}

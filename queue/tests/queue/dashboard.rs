@@ -1,0 +1,155 @@
+//! What needs no token: dashboards, metrics and health checks. The unit tests of the crate have
+//! snapshots of their texts.
+
+use serde_json::json;
+
+use super::support::{Daemon, FakeMonitor, Fixture};
+
+#[test]
+fn the_dashboard_shows_waiting_jobs_in_order_and_why_they_wait() {
+    let fixture = Fixture::one_server();
+    let daemon = &fixture.daemon;
+    daemon.enqueue("first-job");
+    daemon.enqueue_several("second-job", 2);
+    let dashboard = daemon.dashboard();
+    assert_eq!(
+        (&dashboard["is_settled"], &dashboard["waiting_count"]),
+        (&json!(true), &json!(2))
+    );
+    let jobs = dashboard["profiles"][0]["jobs"].as_array().unwrap();
+    let shown: Vec<_> = jobs
+        .iter()
+        .map(|job| (&job["unique_id"], &job["count"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (&json!("first-job"), &json!(1)),
+            (&json!("second-job"), &json!(2))
+        ]
+    );
+    assert_eq!(
+        dashboard["servers"][0]["name"],
+        fixture.monitor().url.as_str()
+    );
+    // `dashboard` has waited for a snapshot with both jobs, and these share it or have a newer one.
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/dashboard.txt", "text/plain; charset=utf-8"),
+    ] {
+        let response = daemon.request("GET", path, &[]);
+        assert_eq!(response.header("content-type"), Some(content_type));
+        let page = response.expect_text(200);
+        let why = jobs[1]["why"].as_str().unwrap();
+        for part in ["first-job", "second-job", "servo/servo", why, "OK", "linux"] {
+            assert!(page.contains(part), "{path} does not show {part}: {page}");
+        }
+        assert!(page.find("first-job") < page.find("second-job"), "{page}");
+    }
+}
+
+#[test]
+fn the_dashboard_shows_a_server_that_is_down() {
+    let monitor = FakeMonitor::start();
+    monitor.freeze(true);
+    let daemon = Daemon::start(&[&monitor]);
+    assert_eq!(daemon.health(0), "down");
+    assert_eq!(daemon.dashboard()["servers"][0]["age_seconds"], json!(null));
+    for (path, expected) in [("/", ">never<"), ("/dashboard.txt", "last seen: never")] {
+        let page = daemon.request("GET", path, &[]).expect_text(200);
+        assert!(page.contains(expected), "{page}");
+    }
+}
+
+#[test]
+fn all_forms_of_the_dashboard_are_rendered_once_for_each_snapshot() {
+    let Fixture {
+        daemon,
+        monitors: _monitors,
+    } = &Fixture::one_server();
+    let captured_at = || {
+        daemon
+            .request("GET", "/dashboard.json", &[])
+            .expect_json(200)["captured_at_micros"]
+            .clone()
+    };
+    daemon.dashboard();
+    // The first request may just miss the end of a snapshot's time, but not several in a row.
+    let is_shared = (0..5).any(|_| captured_at() == captured_at());
+    assert!(is_shared);
+}
+
+#[test]
+fn a_queue_is_alive_from_its_start_and_ready_when_it_can_assign_runners() {
+    let monitor = FakeMonitor::start();
+    monitor.freeze(true);
+    let daemon = Daemon::start(&[&monitor]);
+    let get = |path: &str| daemon.request("GET", path, &[]);
+    assert_eq!(get("/healthz").expect_text(200), "alive\n");
+    let json = ("accept", "application/json");
+    let message = daemon
+        .request("GET", "/readyz", &[json])
+        .assert_refused(503, "not_ready");
+    assert!(message.contains("no server answers"), "{message}");
+    monitor.freeze(false);
+    daemon.wait_until_fresh(1);
+    assert_eq!(get("/readyz").expect_text(200), "ready\n");
+
+    let starting = Fixture::<1>::start("settle = 600");
+    let message = starting
+        .daemon
+        .request("GET", "/readyz", &[json])
+        .assert_refused(503, "not_ready");
+    assert!(message.contains("just started"), "{message}");
+}
+
+#[test]
+fn the_metrics_count_waiting_jobs_and_show_which_servers_answer() {
+    let fixture = Fixture::one_server();
+    let daemon = &fixture.daemon;
+    daemon.enqueue("first-job");
+    daemon.enqueue("second-job");
+    // So that the metrics are rendered from a snapshot with both jobs.
+    daemon.assert_waiting_count(2);
+    let response = daemon.request("GET", "/metrics", &[]);
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(response.header("content-type"), Some(content_type));
+    let metrics = response.expect_text(200);
+    let server = format!(
+        r#"ci_runners_queue_server_up{{server="{}"}} 1.0"#,
+        fixture.monitor().url
+    );
+    for line in [
+        "ci_runners_queue_ready 1.0",
+        r#"ci_runners_queue_jobs_waiting{profile="linux"} 2.0"#,
+        r#"ci_runners_queue_runners_idle{profile="linux"} 0.0"#,
+        &server,
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}: {metrics}"
+        );
+    }
+}
+
+#[test]
+fn head_works_wherever_get_does_and_has_no_body() {
+    let (fixture, ticket) = Fixture::one_server_one_job();
+    let job = format!("/job/job?token={ticket}");
+    for path in [
+        "/",
+        "/dashboard.txt",
+        "/dashboard.json",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        &job,
+    ] {
+        let response = fixture.daemon.request("HEAD", path, &[]);
+        assert!(
+            response.header("content-length") > Some("0"),
+            "{response:?}"
+        );
+        assert_eq!(response.expect_text(200), "", "{path}");
+    }
+}

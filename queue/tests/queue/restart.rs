@@ -1,0 +1,91 @@
+//! Shutdown and restart: held requests are answered, and jobs keep their positions.
+
+use super::support::{Daemon, FakeMonitor, Fixture, wait_until};
+
+#[test]
+fn held_takes_are_answered_before_the_queue_stops() {
+    let mut fixture = Fixture::one_server();
+    let daemon = &mut fixture.daemon;
+    let jobs: Vec<String> = (0..20).map(|job| format!("job-{job}")).collect();
+    let held: Vec<_> = jobs
+        .iter()
+        .map(|job| {
+            let ticket = daemon.enqueue(job);
+            daemon.take_held(job, &ticket)
+        })
+        .collect();
+    // All takes have arrived once each thread has answered a request that came after them.
+    wait_until("all takes to be held", || {
+        (0..4)
+            .all(|_| daemon.request("GET", "/healthz", &[]).status == 200)
+            .then_some(())
+    });
+    daemon.ask_to_stop();
+    for held in held {
+        held.response().assert_refused(503, "not_ready");
+    }
+    daemon.wait_for_end();
+}
+
+#[test]
+fn after_a_restart_jobs_have_their_old_positions_and_tickets() {
+    let fixture = Fixture::<1>::start("settle = 1");
+    let first = fixture.daemon.enqueue("first");
+    let second = fixture.daemon.enqueue("second");
+    let fixture = fixture.restart();
+    fixture.monitor().boot(1);
+    // The order of the takes does not count.
+    let second = fixture.daemon.take_held("second", &second);
+    assert_eq!(fixture.daemon.expect_runners("first", &first)["id"], 1);
+    fixture.monitor().boot(1);
+    assert_eq!(second.response().expect_json(200)["id"], 2);
+}
+
+#[test]
+fn after_a_restart_a_job_that_had_its_runner_has_the_same_one() {
+    let (fixture, ticket) = Fixture::one_delivered_job();
+    fixture.monitor().boot(1);
+    let fixture = fixture.restart();
+    assert_eq!(fixture.daemon.expect_runners("job", &ticket)["id"], 1);
+    assert_eq!(
+        fixture.monitor().read(|state| state.idle["linux"].clone()),
+        [2]
+    );
+}
+
+#[test]
+fn after_a_restart_a_job_that_is_finished_is_unknown() {
+    let (fixture, ticket) = Fixture::one_delivered_job();
+    fixture.monitor().set_reservation_state("job", "served");
+    let fixture = fixture.restart();
+    fixture.daemon.wait_until_fresh(1);
+    fixture.daemon.assert_unknown("job", &ticket);
+}
+
+#[test]
+fn during_the_startup_grace_period_no_runner_is_assigned() {
+    let fixture = Fixture::<1>::start("settle = 600");
+    fixture.monitor().boot(1);
+    let ticket = fixture.daemon.enqueue("job");
+    fixture.daemon.assert_waiting("job", &ticket);
+    assert_eq!(fixture.daemon.dashboard()["is_settled"], false);
+    let why = fixture.daemon.job("job")["why"].clone();
+    assert!(why.as_str().unwrap().contains("just started"), "{why}");
+    assert_eq!(fixture.monitor().request_count("POST"), 0);
+}
+
+#[test]
+fn a_ticket_is_valid_at_any_queue_with_the_same_key_and_at_no_other() {
+    let monitor = FakeMonitor::start();
+    let with_key = |letter: &str| {
+        let settings = format!("settle = 0\nticket_key = \"{}\"", letter.repeat(32));
+        Daemon::start_with(&[&monitor], &settings)
+    };
+    let (one, standby, other_key) = (with_key("a"), with_key("a"), with_key("b"));
+    one.wait_until_fresh(1);
+    let ticket = one.enqueue("job");
+    standby.assert_waiting("job", &ticket);
+    other_key
+        .take("job", &ticket)
+        .assert_refused(403, "wrong_ticket");
+}
