@@ -1,13 +1,21 @@
-//! What the monitor knows and decides: pure, synchronous, deterministic.
+//! State machine of one server's runner pool: observe, plan, begin, handle. Performs no I/O.
 //!
-//! Time comes in as an argument, random values come in with the input, effects go out as tasks.
-//! Nothing in here does I/O, asks a clock or reads the environment.
+//! Pure, synchronous and deterministic: time is an argument, random values are part of the input,
+//! effects are returned as data. [`Monitor`] documents one turn of the control loop.
 //!
-//! Read in this order: `policy` (what the settings want), `state` (what is remembered and what was
-//! seen; `state::monitor` holds all of it), then what happens to it, in the order of a turn of the
-//! control loop: `observation` (polls and their answers), `planning` (what to do and why),
-//! `execution` (effects and their outcomes). Requests come in through `reservations`, `targets` and
-//! `guest_auth`; `view` is what is shown.
+//! Read in this order:
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `policy` | what the settings want |
+//! | `state` | what is remembered and what was observed; `state::monitor` is all of it together |
+//! | `observation` | when the outside is polled, and what the answers change |
+//! | `planning` | which actions are needed now, and why |
+//! | `execution` | the actions as effects, and what their outcomes change |
+//! | `reservations`, `target_override`, `guest_auth` | requests of clients, people and guests |
+//! | `view` | the snapshot that pages and metrics are rendered from |
+//!
+//! Dependencies point one way: `policy` ← `state` ← everything else, `planning` ← `execution`.
 
 mod execution;
 mod guest_auth;
@@ -16,35 +24,31 @@ mod planning;
 mod policy;
 mod reservations;
 mod state;
-mod targets;
+mod target_override;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod view;
 
-pub use execution::effect::{Creation, Destruction, Effect, Entropy};
-pub use guest_auth::{GuestAuth, GuestIdentity};
+pub use execution::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
+pub use guest_auth::GuestIdentity;
 pub use observation::poll::Poll;
-pub use planning::plan::{Action, Plan, Shortfall, Step};
-pub use planning::reason::{Obstacle, Reason};
-pub use policy::{LabelPolicy, Policy, ProfilePolicy};
+pub use planning::{
+    plan::{Action, Plan, Shortfall, Step},
+    reason::{Obstacle, Reason},
+};
+pub use policy::{GuestAuth, LabelPolicy, Policy, ProfilePolicy};
 pub use reservations::take::{Take, TakeOutcome, TakeRefusal};
-pub use state::action_log::ActionLog;
-use state::back_off::BackOff;
-pub use state::credentials::{CredentialHandover, Credentials};
-use state::durable_state::DurableState;
-pub use state::durable_state::SnapshotError;
-pub use state::host::HostCapacity;
-use state::images::Images;
-pub use state::images::{ImageView, Rebuild};
-pub use state::monitor::Monitor;
-pub use state::observed::ObservedGuest;
-use state::reservation::Reservation;
-pub use state::resources::Resources;
-pub use state::runner::MustDestroy;
-pub use state::runner::RunnerId;
-use state::runner::RunnerRecord;
-use state::software::Software;
-pub use state::software::SoftwareView;
-use targets::Override;
-pub use targets::OverrideRefusal;
+pub use state::{
+    action_log::ActionLog,
+    credentials::{CredentialHandover, Credentials},
+    durable_state::SnapshotError,
+    host::HostCapacity,
+    images::ImageView,
+    monitor::Monitor,
+    observed::ObservedGuest,
+    resources::Resources,
+    runner::{MustDestroy, RunnerId},
+    software::SoftwareView,
+};
+pub use target_override::OverrideRefusal;
 pub use view::View;

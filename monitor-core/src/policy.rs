@@ -1,6 +1,6 @@
 //! What the settings want of the pool.
 //!
-//! Owns no state: it is made once from the settings and read by everything else in the core.
+//! Made once from the settings and never changed; all other modules read it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,72 +9,84 @@ use shared::{
     values::ProfileKey,
 };
 
-use crate::{GuestAuth, Resources, RunnerId};
+use crate::{Resources, RunnerId};
 
-/// The largest id that is believed when a name carries it: the largest that JSON numbers keep
-/// exactly. A made-up name with a larger one would use up all ids at once.
+/// Largest id that is accepted from a name: the largest integer that every JSON parser keeps
+/// exactly. Without the limit, one forged name with a huge id would use up all ids.
 const ID_MAX: u64 = (1 << 53) - 1;
 
 /// The part of the settings that decisions depend on.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// How the names of this server's runners are made.
+    /// Prefix and suffix of the names of this server's runners.
     pub names: RunnerNames,
-    /// The kinds of runner to keep.
     pub profiles: BTreeMap<ProfileKey, ProfilePolicy>,
-    /// What the settings let all runners together take of the host.
+    /// What all runners together may use of the server, according to the settings.
     pub capacity: Resources,
-    /// Which labels new runners get.
+    /// When runners get the label that a workflow selects them by.
     pub labels: LabelPolicy,
     /// How long a runner may take to come online.
     pub start_timeout: Duration,
     /// How long a reserved runner waits for its job.
     pub reserve_timeout: Duration,
-    /// How long to wait between two looks at something that may change.
+    /// Pause between two polls of something that may change.
     pub poll_interval: Duration,
-    /// How old GitHub's list may get while nothing suggests a change.
+    /// Maximum age of GitHub's list while nothing suggests a change.
     pub cache_timeout: Duration,
-    /// How old an image may become before it is rebuilt.
+    /// Age at which an image is rebuilt.
     pub image_max_age: Duration,
-    /// Where people reach this server, ends with a slash.
+    /// URL at which people reach this server; ends with a slash.
     pub base_url: String,
-    /// What the names of the guests begin with in which images are built.
+    /// Prefix of the names of guests that build images.
     pub builder_prefix: String,
-    /// Whether runners are made at all; if not, every target is zero.
+    /// Whether runners are created at all; if not, every target is zero.
     pub makes_runners: bool,
-    /// Whether starting runners, too, are destroyed. (Idle ones beyond the target always are.)
+    /// Whether starting runners are destroyed too. (Idle ones beyond the target always are.)
     pub destroys_all: bool,
 }
 
-/// One kind of runner.
+/// What the settings want of one profile.
 #[derive(Clone, Debug)]
 pub struct ProfilePolicy {
-    /// How many there should be.
+    /// How many runners there should be.
     pub target_count: usize,
-    /// What each takes of the host.
+    /// What each runner uses of the server.
     pub needs: Resources,
-    /// The labels of its idle runners, where those of a reservation are added to them.
+    /// Labels of idle runners under [`LabelPolicy::OnTake`].
     pub idle_labels: Vec<String>,
-    /// How its guests show which one they are.
+    /// How its guests authenticate.
     pub guest_auth: GuestAuth,
-    /// Whether its image is built here.
+    /// Whether this server builds its image.
     pub builds_image: bool,
 }
 
-impl ProfilePolicy {
-    /// Whether its guests are virtual machines. A process has no address to prove itself by.
-    pub fn is_virtual(&self) -> bool {
-        self.guest_auth != GuestAuth::Secret
-    }
-}
-
-/// How a reservation becomes something that a workflow can ask GitHub for.
+/// When a runner gets the label that a workflow selects it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelPolicy {
-    /// Every runner has one label, its own, for all its life; a take tells it.
+    /// At registration: every runner has one label of its own, which a take returns.
     FromBirth,
-    /// Runners have the labels of their profile; a take adds those of the reservation.
+    /// At the take, which adds labels of the reservation to those of the profile.
     OnTake,
+}
+
+/// How a guest proves which runner or image build it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestAuth {
+    /// By its secret. For processes, which have no address of their own.
+    Secret,
+    /// By its secret, sent from its address. Another guest can neither read the secret nor take
+    /// over the address unnoticed.
+    SecretAndAddress,
+    /// By its address. For virtual machines that cannot read a secret.
+    Address,
+}
+
+impl ProfilePolicy {
+    /// Whether its guests are virtual machines.
+    pub fn is_virtual(&self) -> bool {
+        // Only processes have no address to authenticate by.
+        self.guest_auth != GuestAuth::Secret
+    }
 }
 
 impl Policy {
@@ -84,22 +96,22 @@ impl Policy {
         profiles.any(ProfilePolicy::is_virtual)
     }
 
-    /// The name of a runner's guest: that of the runner without the server's suffix.
+    /// Name of a runner's guest: the name of the runner without the server's suffix.
     pub fn guest_name(&self, profile_key: &ProfileKey, id: RunnerId) -> String {
         format!("{}-{profile_key}.{id}", self.names.prefix)
     }
 
-    /// The name of the guest in which the image of a profile is built.
+    /// Name of the guest that builds the image of a profile.
     pub fn builder_name(&self, profile_key: &ProfileKey) -> String {
         format!("{}-{profile_key}", self.builder_prefix)
     }
 
-    /// What the name of a guest says, if it is one of ours.
+    /// Profile and id in the name of a guest; none if the guest is not one of this server's runners.
     pub fn parse_guest_name(&self, name: &str) -> Option<(ProfileKey, RunnerId)> {
         self.parse_runner_name(&format!("{name}@{}", self.names.suffix))
     }
 
-    /// What the name of a registration says, if it is one of ours.
+    /// Profile and id in the name of a registration; none if it is not one of this server's runners.
     pub fn parse_runner_name(&self, name: &str) -> Option<(ProfileKey, RunnerId)> {
         let RunnerName { profile_key, id } = self.names.parse(name)?;
         (id <= ID_MAX).then_some((profile_key, RunnerId(id)))
@@ -125,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_guests_and_impossible_ids_are_nobodys() {
+    fn foreign_names_and_ids_above_the_limit_are_rejected() {
         let policy = policy(&[]);
         for name in [
             "",
@@ -139,5 +151,11 @@ mod tests {
         }
         let registration = "ci-runner-linux.9007199254740992@host";
         assert_eq!(policy.parse_runner_name(registration), None);
+    }
+
+    #[test]
+    fn the_largest_accepted_id_is_the_largest_exact_integer_of_json() {
+        let largest = policy(&[]).parse_guest_name("ci-runner-linux.9007199254740991");
+        assert_eq!(largest.map(|(_, id)| id), Some(RunnerId(ID_MAX)));
     }
 }

@@ -1,7 +1,6 @@
-//! What the monitor shows of itself.
+//! The snapshot of the pool that pages, JSON and metrics are rendered from, outside the core's lock.
 //!
-//! Owns the numbers and runners of the dashboard, and what only its page shows. No secret is in
-//! any of it.
+//! It never contains a secret.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,46 +10,43 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use crate::{
-    ImageView, Monitor, RunnerId, SoftwareView, state::action_log::ActionLog,
-    state::observed::Sighting,
-};
+use crate::{ActionLog, ImageView, Monitor, RunnerId, SoftwareView, state::observed::Presence};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// What `/dashboard.json` tells, without the ages of images.
+    /// The content of `/dashboard.json`, without the ages of images.
     pub dashboard: MonitorDashboard,
-    /// For whom each runner is held.
+    /// The job that each reserved runner is held for.
     pub reserved_for: BTreeMap<u64, UniqueId>,
     /// When the creation of each runner began.
     pub created_at: BTreeMap<u64, Timestamp>,
-    /// Temporary targets, if there are any.
+    /// Temporary targets, if an override is set.
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
-    /// The images that there are, and those that are still to be built here.
+    /// The images that exist, and those that are still to be built here.
     pub images: BTreeMap<ProfileKey, ImageView>,
-    /// The runner software of the profiles whose runners have connected.
+    /// The runner software of the profiles of which a runner has connected.
     pub software: BTreeMap<ProfileKey, SoftwareView>,
-    /// Where the settings promise more than the host has.
+    /// A sentence for each setting that exceeds what the host has.
     pub capacity_warnings: Vec<String>,
-    /// What was done lately.
+    /// The last actions, and what could not be done.
     pub action_log: ActionLog,
 }
 
 impl View {
-    /// What `/dashboard.json` tells at this moment.
+    /// The content of `/dashboard.json` at the given moment.
     pub fn dashboard_at(&self, now: Timestamp) -> MonitorDashboard {
         let mut dashboard = self.dashboard.clone();
         for (profile_key, counts) in &mut dashboard.profile_runner_counts {
             let built_at = self.images.get(profile_key).and_then(|it| it.built_at);
-            // An age to the nanosecond would be more than anybody knows.
+            // Whole seconds: file systems do not record when an image was complete more exactly.
             let age = built_at.map(|built_at| now.since(built_at).as_secs());
             counts.image_age = age.map(Duration::from_secs);
         }
         dashboard
     }
 
-    /// Whether `/dashboard.json` tells the same of both, but for the time that has passed.
+    /// Whether `/dashboard.json` is the same for both but for the ages of images.
     pub fn has_same_dashboard_as(&self, other: &Self) -> bool {
         let built_at = |view: &Self| {
             let images = view.images.iter();
@@ -62,7 +58,7 @@ impl View {
 }
 
 impl Monitor {
-    /// What is shown now; none before the first look at the world.
+    /// Copies everything that is shown; none before the first polls have been answered.
     pub fn view(&self) -> Option<View> {
         if !self.is_ready() {
             return None;
@@ -79,10 +75,23 @@ impl Monitor {
                 .collect(),
             target_override: self.target_override().cloned(),
             images: self.image_views(),
-            software: self.software_views(),
+            software: self.software.views(),
             capacity_warnings: self.capacity_warnings(),
             action_log: self.action_log.clone(),
         })
+    }
+
+    /// The images that exist, and those that are still to be built here.
+    fn image_views(&self) -> BTreeMap<ProfileKey, ImageView> {
+        let profiles = self.policy.profiles.iter();
+        profiles
+            .map(|(profile_key, profile)| {
+                let view = self.images.view(profile_key);
+                (profile_key, profile.builds_image, view)
+            })
+            .filter(|(_, builds_image, view)| *builds_image || view.built_at.is_some())
+            .map(|(profile_key, _, view)| (profile_key.clone(), view))
+            .collect()
     }
 
     fn dashboard(&self) -> MonitorDashboard {
@@ -106,7 +115,7 @@ impl Monitor {
                 let report = ReservationReport {
                     runners: reservation.runners.iter().map(|it| it.id.0).collect(),
                     state: reservation.state,
-                    attempt: reservation.latest_attempt(),
+                    attempt: reservation.highest_sequence(),
                     enqueued_at: reservation.enqueued_at,
                 };
                 (unique_id.clone(), report)
@@ -118,24 +127,24 @@ impl Monitor {
         }
     }
 
-    /// Where the screen of a runner can be seen, if it is one that has a screen.
+    /// URL of a runner's screenshot; none if it has no screen.
     fn screenshot_url(&self, id: RunnerId, profile_key: &ProfileKey) -> Option<String> {
         let profile = self.policy.profiles.get(profile_key)?;
         let is_virtual = profile.is_virtual();
         is_virtual.then(|| format!("{}runner/{id}/screenshot.png", self.policy.base_url))
     }
 
-    /// A runner as it is shown. Of one that is gone there are only id and age.
+    /// A runner, for JSON. Of one that is gone there are only id and age.
     pub(crate) fn runner_view(&self, id: RunnerId, created_at: Timestamp) -> Runner {
         let record = self.durable.runners.get(&id);
         let registration = record.map(|record| self.observed.registration(id, record));
         let guest = record.map(|record| self.observed.guest(id, record));
         let registration = match registration {
-            Some(Sighting::Present(registration)) => Some(registration.clone()),
+            Some(Presence::Present(registration)) => Some(registration.clone()),
             _ => None,
         };
         let guest = match guest {
-            Some(Sighting::Present(guest)) => Some(guest),
+            Some(Presence::Present(guest)) => Some(guest),
             _ => None,
         };
         Runner {

@@ -67,7 +67,7 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
         },
         Poll::Host => match hypervisor.host_memory().await {
             Ok(memory) => {
-                let warnings = core.change(|core, _| core.handle_host(host(memory)));
+                let warnings = core.change(|core, now| core.handle_host(host(memory), now));
                 for warning in warnings {
                     log::warn!("{warning}");
                 }

@@ -1,32 +1,37 @@
-//! How the making and unmaking of runners turned out.
+//! The outcomes of creating and destroying runners and of building images.
 //!
-//! Owns what each outcome means: for the runner, for its reservation, and for the pace at which
-//! its profile makes new ones.
+//! Responsible for what each outcome means for the runner, for its reservation, and for the pace at
+//! which its profile creates new runners.
 
 use std::time::Duration;
 
-use shared::{clock::Timestamp, registration::Deletion, secret::Secret};
+use shared::{
+    backoff::Backoff, clock::Timestamp, registration::Deletion, secret::Secret, values::ProfileKey,
+};
 
 use crate::{
-    Monitor, RunnerId, RunnerRecord,
-    state::back_off::Pauses,
-    state::observed::Sighting,
-    state::runner::{InFlight, MustDestroy, Unregistered},
+    Monitor,
+    state::{
+        observed::Presence,
+        runner::{InFlight, MustDestroy, RunnerId, RunnerRecord, Unregistered},
+    },
 };
 
-/// The pauses after runners of a profile that came to nothing.
-const CREATION_PAUSES: Pauses = Pauses {
+/// The pauses of a profile after failed creations.
+const CREATION_BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(1),
-    longest: Duration::from_secs(60),
+    max: Duration::from_secs(60),
+    jitter_percent: 50,
 };
 /// The pauses after failing to destroy a runner.
-const DESTRUCTION_PAUSES: Pauses = Pauses {
+const DESTRUCTION_BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(5),
-    longest: Duration::from_secs(300),
+    max: Duration::from_secs(300),
+    jitter_percent: 50,
 };
 
 impl Monitor {
-    /// GitHub has registered a new runner; its guest may have the credential from now on.
+    /// GitHub has registered a new runner; from now on its guest may fetch the JIT configuration.
     pub fn handle_registered(&mut self, id: RunnerId, registration_id: u64, jit_config: Secret) {
         if let Some(record) = self.durable.runners.get_mut(&id) {
             record.registration_id = Some(registration_id);
@@ -37,35 +42,35 @@ impl Monitor {
 
     /// The guest of a new runner is up.
     pub fn handle_created(&mut self, id: RunnerId, now: Timestamp) {
-        if let Some(record) = self.land_runner(id) {
-            record.settled_at = now;
+        if let Some(record) = self.finish_in_flight(id) {
+            record.creation_ended_at = now;
         }
-        self.guest_rhythm.hint();
+        self.guest_schedule.request_now();
     }
 
-    /// A runner could not be made, or perhaps only by half: whatever there is of it is to go.
-    /// `retry_after` is how long the other side wants to be left alone.
+    /// A runner could not be created, or only in part: what there is of it is to be destroyed.
+    /// `retry_after` is the pause that GitHub asked for.
     pub fn handle_creation_failed(
         &mut self,
         id: RunnerId,
         retry_after: Option<Duration>,
         now: Timestamp,
     ) {
-        let Some(record) = self.land_runner(id) else {
+        let Some(record) = self.finish_in_flight(id) else {
             return;
         };
-        record.settled_at = now;
+        record.creation_ended_at = now;
         record.must_destroy = Some(MustDestroy::PartiallyCreated);
         let profile_key = record.profile_key.clone();
-        let back_off = self.creation_back_offs.entry(profile_key).or_default();
-        back_off.fail(now, CREATION_PAUSES, retry_after.unwrap_or_default());
-        // An unanswered request may have registered it all the same.
-        self.registration_rhythm.hint();
+        let failures = self.creation_failures.entry(profile_key).or_default();
+        failures.record(now, CREATION_BACKOFF, retry_after.unwrap_or_default());
+        // A request that got no response may have registered it all the same.
+        self.registration_schedule.request_now();
         self.mark_dirty();
     }
 
-    /// GitHub's answer to the first half of a destruction. The second half, the guest, may only
-    /// follow if this says so.
+    /// GitHub's answer to the first half of a destruction. Returns whether the second half may
+    /// follow: destroying the guest.
     pub fn handle_unregistered(
         &mut self,
         id: RunnerId,
@@ -79,15 +84,14 @@ impl Monitor {
             Deletion::Deleted => record.unregistered = Some(Unregistered::Unused),
             Deletion::NotThere => record.unregistered = Some(Unregistered::Used),
             Deletion::Busy => {
-                record.flight = None;
+                record.in_flight = None;
                 record.found_busy_at = Some(now);
-                if self.observed.guest(id, record) == Sighting::Absent {
-                    // It cannot finish its job; GitHub notices that after a while.
-                    record
-                        .destroy_back_off
-                        .fail(now, DESTRUCTION_PAUSES, Duration::ZERO);
+                if self.observed.guest(id, record) == Presence::Absent {
+                    // Without its guest it cannot finish its job; GitHub notices that after a while.
+                    let failures = &mut record.destroy_failures;
+                    failures.record(now, DESTRUCTION_BACKOFF, Duration::ZERO);
                 }
-                self.registration_rhythm.hint();
+                self.registration_schedule.request_now();
                 self.note_used_reservations();
             }
         }
@@ -95,19 +99,19 @@ impl Monitor {
         deletion != Deletion::Busy
     }
 
-    /// Half of a destruction, or all of it, did not work. `retry_after` is how long the other
-    /// side wants to be left alone.
+    /// A destruction failed in its first or second half. `retry_after` is the pause that GitHub
+    /// asked for.
     pub fn handle_destruction_failed(
         &mut self,
         id: RunnerId,
         retry_after: Option<Duration>,
         now: Timestamp,
     ) {
-        if let Some(record) = self.land_runner(id) {
+        if let Some(record) = self.finish_in_flight(id) {
             let at_least = retry_after.unwrap_or_default();
             record
-                .destroy_back_off
-                .fail(now, DESTRUCTION_PAUSES, at_least);
+                .destroy_failures
+                .record(now, DESTRUCTION_BACKOFF, at_least);
         }
     }
 
@@ -124,32 +128,41 @@ impl Monitor {
         self.mark_dirty();
     }
 
-    /// A runner that came to nothing by itself makes its profile slower. Otherwise one whose
-    /// guests end at once would register new ones as fast as GitHub answers.
+    /// Counts a runner that ended before it was ever ready as a failed creation. Otherwise a profile
+    /// whose guests end at once would register new runners as fast as GitHub answers.
     fn record_failed_start(&mut self, record: &RunnerRecord, now: Timestamp) {
-        let had_its_job = record.unregistered == Some(Unregistered::Used);
-        let was_our_wish = record.must_destroy.is_some() || self.policy.destroys_all;
-        if record.came_online || had_its_job || was_our_wish {
+        let had_a_job = record.unregistered == Some(Unregistered::Used);
+        let was_requested = record.must_destroy.is_some() || self.policy.destroys_all;
+        if record.came_online || had_a_job || was_requested {
             return;
         }
-        let back_off = self
-            .creation_back_offs
-            .entry(record.profile_key.clone())
-            .or_default();
-        back_off.fail(now, CREATION_PAUSES, Duration::ZERO);
+        let profile_key = record.profile_key.clone();
+        let failures = self.creation_failures.entry(profile_key).or_default();
+        failures.record(now, CREATION_BACKOFF, Duration::ZERO);
     }
 
-    /// What was being done to a runner has ended.
-    fn land_runner(&mut self, id: RunnerId) -> Option<&mut RunnerRecord> {
+    /// A rebuild has ended, and nothing of its guest is left: with an image that was complete at the
+    /// given moment, or with the reason why there is none.
+    pub fn handle_rebuilt(
+        &mut self,
+        profile_key: &ProfileKey,
+        outcome: Result<Timestamp, String>,
+        now: Timestamp,
+    ) {
+        self.images.finish(profile_key, outcome, now);
+    }
+
+    /// Ends the creation or destruction that is in flight for a runner; none if there is none.
+    fn finish_in_flight(&mut self, id: RunnerId) -> Option<&mut RunnerRecord> {
         let record = self.durable.runners.get_mut(&id)?;
-        let is_landing = matches!(
-            record.flight,
+        let is_in_flight = matches!(
+            record.in_flight,
             Some(InFlight::Creating | InFlight::Destroying)
         );
-        if is_landing {
-            record.flight = None;
+        if is_in_flight {
+            record.in_flight = None;
         }
-        is_landing.then_some(record)
+        is_in_flight.then_some(record)
     }
 }
 

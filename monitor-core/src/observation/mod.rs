@@ -1,3 +1,5 @@
-//! Which polls are due, and what their answers change.
+//! When the outside is polled, and what the answers change.
 
+pub mod lists;
 pub mod poll;
+pub mod software;

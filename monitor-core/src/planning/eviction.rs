@@ -1,73 +1,80 @@
-//! Room for a rebuild on a host that idle runners fill.
+//! Eviction: destroying idle runners so that an image rebuild fits.
 //!
-//! Owns whom it is made from: idle runners, as many as the rebuild needs and no more, those of its
-//! own profile first, because they begin with the old image. Reserved and busy ones are never given
-//! up; where idle ones are not enough, none is, and the rebuild waits for jobs to end.
+//! As few as the rebuild needs, those of its own profile first, because they run on the old image.
+//! Reserved and busy runners are never evicted; if the idle ones are not enough, none is, and the
+//! rebuild waits for jobs to end.
 //!
-//! Nothing else takes that room: while a runner is still to be destroyed nothing is created, and
-//! after that the rebuild is planned before any new runner.
+//! Nothing else gets the room: while a runner is still to be destroyed nothing is created, and after
+//! that the rebuild is planned before any new runner.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use shared::{clock::Timestamp, values::ProfileKey, wire::RunnerStatus};
 
-use crate::{Monitor, Reason, Resources, RunnerId, RunnerRecord, state::runner::InFlight};
+use super::reason::Reason;
+use crate::{
+    Monitor, Resources, RunnerId,
+    state::runner::{InFlight, RunnerRecord},
+};
 
 impl Monitor {
-    /// Adds those to the `to_destroy` who have to go so that the next rebuild fits.
-    pub(crate) fn plan_room(&self, now: Timestamp, to_destroy: &mut BTreeMap<RunnerId, Reason>) {
-        let Some(staying) = self.resources_staying(to_destroy) else {
+    /// Adds to `to_destroy` the runners that make room for the first rebuild that can get any.
+    pub(super) fn evict_for_rebuild(
+        &self,
+        now: Timestamp,
+        to_destroy: &mut BTreeMap<RunnerId, Reason>,
+    ) {
+        let Some(remaining) = self.resources_after(to_destroy) else {
             return;
         };
         for (profile_key, _) in self.due_rebuilds(now) {
             let Some(profile) = self.policy.profiles.get(profile_key) else {
                 continue;
             };
-            let needed = staying + profile.needs;
-            if let Some(given_up) = self.given_up_for(profile_key, needed, to_destroy) {
-                let reason = Reason::RoomForRebuild(profile_key.clone());
-                to_destroy.extend(given_up.into_iter().map(|id| (id, reason.clone())));
+            let needed = remaining + profile.needs;
+            if let Some(evicted) = self.evictions_for(profile_key, needed, to_destroy) {
+                let reason = Reason::Evicted(profile_key.clone());
+                to_destroy.extend(evicted.into_iter().map(|id| (id, reason.clone())));
                 return;
             }
         }
     }
 
-    /// What will be in use once all are gone of whom that can be expected.
-    fn resources_staying(&self, to_destroy: &BTreeMap<RunnerId, Reason>) -> Option<Resources> {
+    /// What will be in use once all runners are gone that can be expected to go.
+    fn resources_after(&self, to_destroy: &BTreeMap<RunnerId, Reason>) -> Option<Resources> {
         self.resources_of(|id, record| {
             let is_going =
-                to_destroy.contains_key(&id) || record.flight == Some(InFlight::Destroying);
+                to_destroy.contains_key(&id) || record.in_flight == Some(InFlight::Destroying);
             !is_going || record.is_stuck()
         })
     }
 
-    /// Who has to go so that no more than there is of what is `needed`; none if not even all idle
-    /// ones are enough.
-    fn given_up_for(
+    /// The runners to evict so that `needed` fits; none if even all idle runners are not enough.
+    fn evictions_for(
         &self,
         profile_key: &ProfileKey,
         mut needed: Resources,
         to_destroy: &BTreeMap<RunnerId, Reason>,
     ) -> Option<Vec<RunnerId>> {
         let capacity = self.capacity();
-        let mut given_up = Vec::new();
-        for (id, record) in self.dispensable(profile_key, to_destroy) {
+        let mut evicted = Vec::new();
+        for (id, record) in self.eviction_candidates(profile_key, to_destroy) {
             if needed.fits_in(capacity) {
                 break;
             }
             let needs = record.needs.unwrap_or_default();
-            let is_of_use = needed.fits_better_without(needs, capacity);
-            if is_of_use {
+            // A runner that uses nothing of the scarce resource would be destroyed in vain.
+            if needed.fits_better_without(needs, capacity) {
                 needed = needed - needs;
-                given_up.push(id);
+                evicted.push(id);
             }
         }
-        needed.fits_in(capacity).then_some(given_up)
+        needed.fits_in(capacity).then_some(evicted)
     }
 
-    /// The idle runners that can be destroyed: those of a profile first, and the newest first, like
-    /// those that are too many.
-    fn dispensable(
+    /// The idle runners that can be destroyed, in the order in which they are evicted: those of the
+    /// profile first, then the newest, as for runners beyond the target.
+    fn eviction_candidates(
         &self,
         profile_key: &ProfileKey,
         to_destroy: &BTreeMap<RunnerId, Reason>,
@@ -77,13 +84,13 @@ impl Monitor {
             .into_iter()
             .filter(|(_, status)| *status == RunnerStatus::Idle)
             .map(|(id, _)| (id, &self.durable.runners[&id]));
-        let mut dispensable: Vec<_> = idle
+        let mut candidates: Vec<_> = idle
             .filter(|(id, record)| {
-                record.flight.is_none() && !to_destroy.contains_key(id) && !record.is_stuck()
+                record.in_flight.is_none() && !to_destroy.contains_key(id) && !record.is_stuck()
             })
             .collect();
-        dispensable.sort_by_key(|(id, record)| (record.profile_key != *profile_key, Reverse(*id)));
-        dispensable
+        candidates.sort_by_key(|(id, record)| (record.profile_key != *profile_key, Reverse(*id)));
+        candidates
     }
 }
 

@@ -1,64 +1,63 @@
-//! Why the plan does something, or does not, in words for the log and the dashboard.
-//!
-//! Owns those words. Decides nothing.
+//! Why the plan does something or cannot do it, for the log and the dashboard.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use shared::values::ProfileKey;
 
-use crate::{MustDestroy, Resources};
+use crate::{Resources, state::runner::MustDestroy};
 
-/// Why something is done.
+/// Why an action is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// There are too few of its profile.
+    /// Its profile has fewer runners than its target.
     BelowTarget,
-    /// Its profile has no image.
+    /// The profile has no image yet.
     NoImage,
-    /// The image is older than it may become.
+    /// The image is older than its maximum age.
     ImageTooOld,
-    /// Its guest is gone.
     GuestGone,
-    /// GitHub no longer knows it.
+    /// GitHub no longer lists it.
     RegistrationGone,
-    /// It is to go whatever else holds.
+    /// It is to be destroyed regardless of targets and timeouts.
     MustDestroy(MustDestroy),
-    /// There are too many idle ones of its profile.
+    /// Its profile has more idle runners than its target.
     BeyondTarget,
-    /// The image of this profile is to be rebuilt, and there is no room.
-    RoomForRebuild(ProfileKey),
-    /// The settings want every runner gone that is not busy.
+    /// It makes room for rebuilding the image of this profile.
+    Evicted(ProfileKey),
+    /// The settings want all runners destroyed that are not busy.
     DestroyAll,
     /// It did not come online in time.
     StartTimeout,
     /// Its job did not start in time.
     ReserveTimeout,
     /// A take waits for the labels.
-    TakeOutcome,
-    /// The reservation has ended.
+    Taken,
+    /// The reservation of the labels has ended.
     Released,
 }
 
-/// What stands in the way of creating a runner.
+/// Why a runner cannot be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Others have to be destroyed first.
     Destructions,
     /// Enough are being created already.
     Creations,
-    /// The host has no room for it.
+    /// It does not fit.
     Capacity {
-        /// What a runner needs.
+        /// What a runner uses.
         needs: Resources,
-        /// What those that are there take; unknown if nobody knows what one of them takes.
+        /// What is in use; none if the needs of a guest are unknown.
         in_use: Option<Resources>,
     },
-    /// There is no image to make it from.
+    /// Its first image has not been built yet.
     NoImage,
-    /// The last ones came to nothing.
+    /// Creations failed.
     BackOff {
-        /// How many in a row.
+        /// Failures in a row.
         failure_count: u32,
+        /// When the next creation may begin, from now.
+        retry_in: Duration,
     },
 }
 
@@ -69,19 +68,19 @@ impl fmt::Display for Reason {
             Self::NoImage => "there is none",
             Self::ImageTooOld => "it is older than base_image_max_age",
             Self::GuestGone => "its guest is gone",
-            Self::RegistrationGone => "github has removed it",
+            Self::RegistrationGone => "GitHub has removed its registration",
             Self::MustDestroy(cause) => return cause.fmt(formatter),
             Self::BeyondTarget => "there are more idle ones than the target",
-            Self::RoomForRebuild(profile_key) => {
+            Self::Evicted(profile_key) => {
                 return write!(
                     formatter,
-                    "the image of {profile_key} is to be rebuilt in its place"
+                    "it makes room for rebuilding the image of {profile_key}"
                 );
             }
             Self::DestroyAll => "destroy_all_non_busy_runners is set",
             Self::StartTimeout => "it did not come online within monitor_start_timeout",
             Self::ReserveTimeout => "its job did not start within monitor_reserve_timeout",
-            Self::TakeOutcome => "a take waits for them",
+            Self::Taken => "a take waits for them",
             Self::Released => "their reservation has ended",
         })
     }
@@ -92,21 +91,25 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Destructions => formatter.write_str("others have to be destroyed first"),
             Self::Creations => formatter.write_str("enough are being created"),
+            Self::NoImage => formatter.write_str("the first image has not been built yet"),
             Self::Capacity {
                 needs,
                 in_use: Some(in_use),
-            } => {
-                write!(formatter, "each needs {needs}, and {in_use} are in use")
-            }
-            Self::NoImage => formatter.write_str("the first image is still to be built"),
+            } => write!(formatter, "each needs {needs}, and {in_use} are in use"),
             Self::Capacity { in_use: None, .. } => formatter.write_str(
                 "there is a guest without a record, of a profile that is not in the settings",
             ),
-            Self::BackOff { failure_count } => {
-                write!(
-                    formatter,
-                    "the last {failure_count} came to nothing, so it waits a little"
-                )
+            Self::BackOff {
+                failure_count,
+                retry_in,
+            } => {
+                match failure_count {
+                    1 => formatter.write_str("the last creation failed"),
+                    _ => write!(formatter, "{failure_count} creations failed in a row"),
+                }?;
+                // Rounded up, so that "in 0 s" never means "not yet".
+                let seconds = retry_in.as_millis().div_ceil(1000);
+                write!(formatter, "; next attempt in {seconds} s")
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Runners for jobs: takes and releases.
+//! Reserving runners for jobs: takes, releases, and what becomes of reservations in between.
 
+pub mod progress;
 pub mod release;
 pub mod take;

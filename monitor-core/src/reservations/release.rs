@@ -1,10 +1,8 @@
-//! Giving runners back: because the job does not want them, because they could not be made ready,
-//! or because the reservation never reached the disk.
+//! Releases: giving runners back, because the job does not want them, because labels could not be
+//! added, or because the reservation could not be saved.
 //!
-//! Owns the rules of attempts. Messages are lost, late, repeated and reordered on their way from
-//! a queue; the attempt that each carries tells which of them still mean something.
-
-use std::collections::BTreeMap;
+//! Responsible for the rules of fencing tokens. Messages of a queue can be lost, late, repeated and
+//! reordered; the token that each carries shows which of them are outdated.
 
 use shared::{
     clock::Timestamp,
@@ -14,88 +12,80 @@ use shared::{
 
 use crate::{
     Monitor,
-    state::reservation::Fence,
-    state::runner::{InFlight, MustDestroy},
+    state::{
+        fencing::{Fence, LatestTokens},
+        runner::{InFlight, MustDestroy},
+    },
 };
 
 impl Monitor {
-    /// Ends a reservation that nobody has used; its runners are idle again, or destroyed if
-    /// `destroys`, because their label may be known outside. Harmless when repeated.
+    /// Ends a reservation that is not used yet. Its runners are idle again or, if `destroys`,
+    /// destroyed, because a workflow may know their labels. Harmless if repeated.
     ///
-    /// A release of an earlier attempt than the latest take of the same queue changes nothing,
-    /// and one by a queue among several that were given it only takes back its own claim. A
-    /// release with an attempt also keeps takes of that queue up to that attempt, which may still
-    /// be on their way, from having an effect. A release without one, by a person, ends whatever
-    /// is held.
+    /// With a token:
+    /// - A release that is older than the latest take of the same queue instance changes nothing.
+    /// - If several instances were granted the reservation, it ends with the last release.
+    /// - Takes with this token or an earlier one of the same instance, which may still arrive, are
+    ///   refused from now on.
     ///
-    /// Gives the revision that has to be on disk before this may be confirmed.
+    /// Without a token, as sent by people, it ends the reservation whatever its tokens.
+    ///
+    /// Returns the revision that has to be on disk before the release may be confirmed.
     pub fn release(
         &mut self,
         unique_id: &UniqueId,
-        attempt: Option<FencingToken>,
+        token: Option<FencingToken>,
         destroys: bool,
         now: Timestamp,
     ) -> u64 {
-        if self.is_overtaken(unique_id, attempt) {
-            return self.revision;
+        if self.is_outdated(unique_id, token) {
+            return self.revision();
         }
-        if let Some(reservation) = self.durable.reservations.get_mut(unique_id) {
-            match attempt {
-                Some(attempt) => drop(reservation.claims.remove(&attempt.instance)),
-                None => {
-                    let claims = std::mem::take(&mut reservation.claims);
-                    for (queue, number) in claims {
-                        self.raise_fence(
-                            unique_id,
-                            FencingToken {
-                                instance: queue,
-                                sequence: number,
-                            },
-                            now,
-                        );
-                    }
+        match token {
+            Some(token) => {
+                if let Some(reservation) = self.durable.reservations.get_mut(unique_id) {
+                    reservation.granted_to.remove(token.instance);
+                }
+                self.raise_fence(unique_id, token, now);
+            }
+            None => {
+                let reservation = self.durable.reservations.get_mut(unique_id);
+                let granted_to = reservation.map(|it| std::mem::take(&mut it.granted_to));
+                for token in granted_to.unwrap_or_default().iter() {
+                    self.raise_fence(unique_id, token, now);
                 }
             }
         }
-        if let Some(attempt) = attempt {
-            self.raise_fence(unique_id, attempt, now);
-        }
         let reservation = self.durable.reservations.get(unique_id);
-        if reservation.is_some_and(|reservation| destroys || reservation.claims.is_empty()) {
+        if reservation.is_some_and(|reservation| destroys || reservation.granted_to.is_empty()) {
             self.end_reservation(unique_id, destroys);
         }
-        self.revision
+        self.revision()
     }
 
-    /// Whether a release means nothing any more: its queue was given the reservation again since,
-    /// or a job has started on it.
-    fn is_overtaken(&self, unique_id: &UniqueId, attempt: Option<FencingToken>) -> bool {
-        self.durable
-            .reservations
-            .get(unique_id)
-            .is_some_and(|reservation| {
-                let is_given_again = attempt.is_some_and(|attempt| {
-                    reservation
-                        .claims
-                        .get(&attempt.instance)
-                        .is_some_and(|&latest| attempt.sequence < latest)
-                });
-                reservation.state != ReservationState::Held || is_given_again
-            })
+    /// Whether a release comes too late: a job has started on the reservation, or its queue instance
+    /// was granted the reservation again since.
+    fn is_outdated(&self, unique_id: &UniqueId, token: Option<FencingToken>) -> bool {
+        let reservation = self.durable.reservations.get(unique_id);
+        reservation.is_some_and(|reservation| {
+            let granted_to = &reservation.granted_to;
+            let is_granted_again = token.is_some_and(|token| granted_to.has_later_than(token));
+            reservation.state != ReservationState::Held || is_granted_again
+        })
     }
 
-    fn raise_fence(&mut self, unique_id: &UniqueId, attempt: FencingToken, now: Timestamp) {
+    fn raise_fence(&mut self, unique_id: &UniqueId, token: FencingToken, now: Timestamp) {
         let fence = self.durable.fences.entry(unique_id.clone());
         let fence = fence.or_insert_with(|| Fence {
-            attempts: BTreeMap::new(),
+            released: LatestTokens::default(),
             set_at: now,
         });
-        fence.raise(attempt, now);
+        fence.raise(token, now);
         self.mark_dirty();
         self.forget_old_reservations(now);
     }
 
-    /// Takes the reservation away from its runners.
+    /// Ends a reservation: its runners are no longer held.
     pub(crate) fn end_reservation(&mut self, unique_id: &UniqueId, destroys: bool) {
         let Some(reservation) = self.durable.reservations.remove(unique_id) else {
             return;
@@ -104,11 +94,11 @@ impl Monitor {
             let Some(record) = self.durable.runners.get_mut(&reserved.id) else {
                 continue;
             };
-            // While GitHub is being told, some of the labels may be there already.
+            // While labels are being added, some of them may be there already.
             let may_have_labels =
-                reservation.has_labels || record.flight == Some(InFlight::Labelling);
+                reservation.has_labels || record.in_flight == Some(InFlight::Labelling);
             if record.own_label.is_none() && may_have_labels {
-                record.labels_to_remove = reservation.github_labels(unique_id);
+                record.labels_to_remove = reservation.github_labels();
             }
             if destroys {
                 record.must_destroy = Some(MustDestroy::Released);
@@ -117,17 +107,12 @@ impl Monitor {
         self.mark_dirty();
     }
 
-    /// The intent is on disk up to `revision`.
-    pub fn handle_saved(&mut self, revision: u64) {
-        self.saved_revision = self.saved_revision.max(revision);
-    }
-
-    /// The intent could not be saved: reservations that are only in memory end here, because
-    /// their takes must not be confirmed.
+    /// The durable state could not be saved: reservations that are in memory only end, because their
+    /// takes must not be confirmed.
     pub fn handle_save_failed(&mut self) {
         let unsaved: Vec<UniqueId> = (self.durable.reservations.iter())
             .filter(|(_, it)| it.state == ReservationState::Held)
-            .filter(|(_, it)| it.made_at_revision > self.saved_revision)
+            .filter(|(_, it)| it.made_at_revision > self.saved_revision())
             .map(|(unique_id, _)| unique_id.clone())
             .collect();
         for unique_id in unsaved {

@@ -1,9 +1,7 @@
-//! Giving runners to a job: all it asked for or none, and the same ones when it asks again.
+//! Takes: reserving runners for a job. All it needs or none, and the same ones for a repeated take.
 //!
-//! Owns who gets which runner. The answer may only leave once the reservation is on disk; that is
-//! up to the caller, with the revision it is given.
-
-use std::collections::BTreeMap;
+//! Responsible for which job gets which runner. The caller answers only once the reservation is on
+//! disk, which it knows by the revision that it is given.
 
 use shared::{
     clock::Timestamp,
@@ -14,65 +12,67 @@ use shared::{
 
 use crate::{
     Monitor, RunnerId,
-    state::reservation::{Reservation, ReservedRunner, reserved_for},
+    state::{
+        fencing::LatestTokens,
+        reservation::{Reservation, ReservedRunner, reserved_for},
+    },
 };
 
 /// A request for runners.
 #[derive(Clone, Debug)]
 pub struct Take {
-    /// The job, and how many runners it needs, all or none. A repeated take with the same spec
-    /// gets the same runners.
+    /// The job. A repeated take for the same job gets the same runners.
     pub job: JobSpec,
-    /// Orders this take among those of the same queue. None for callers that are no queue: their
-    /// takes are never too late.
-    pub attempt: Option<FencingToken>,
+    /// Orders this take among those of the same queue instance. None for callers that are not
+    /// queues: their takes are never outdated.
+    pub token: Option<FencingToken>,
     /// When the job was enqueued: distinguishes it from an earlier job of the same name. None for
-    /// callers that are no queue, and for older queues.
+    /// callers that are not queues, and for older queues.
     pub enqueued_at: Option<Timestamp>,
 }
 
-/// Why a take gives nothing. Nothing was changed by it.
+/// Why a take is refused. It has changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeRefusal {
-    /// The job was given up in this attempt or a later one.
-    StaleAttempt,
-    /// The job holds runners of another profile, or another number of them.
+    /// Its token, or a later one, has been released.
+    OutdatedToken,
+    /// The `unique_id` holds runners for a job with other parameters.
     OtherParameters,
-    /// The job had its runners, and they are gone.
-    Served,
-    /// There is no such profile.
+    /// The job has used its runners.
+    Finished,
     UnknownProfile,
-    /// The world has not been looked at yet.
+    /// The runners are not known yet.
     NotReady,
-    /// There are not as many idle runners.
+    /// There are not enough idle runners.
     NoCapacity,
 }
 
-/// What became of a take that was granted.
+/// What became of a take that was granted a reservation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TakeOutcome {
-    /// These are the runners, in the order in which they were given.
+    /// The runners, in the order in which they were reserved.
     Runners(Vec<TakenRunner>),
-    /// GitHub still has to be told the labels.
+    /// Labels are still being added to the runners.
     AwaitingLabels,
-    /// It has been released since, or could not be saved or labelled.
+    /// The reservation has ended: it was released, or could not be saved or labelled.
     Ended,
 }
 
 impl Monitor {
-    /// Reserves runners, the oldest first, or finds those that were reserved before.
+    /// Reserves runners, the oldest first, or finds those that are reserved already.
     ///
-    /// Gives the revision that has to be on disk before [`taken`](Self::taken) may be told.
+    /// Returns the revision that has to be on disk before
+    /// [`take_outcome`](Self::take_outcome) may be sent.
     ///
     /// # Errors
     /// See [`TakeRefusal`].
     pub fn take(&mut self, take: Take, now: Timestamp) -> Result<u64, TakeRefusal> {
         let fence = self.durable.fences.get(&take.job.unique_id);
-        if fence.is_some_and(|fence| take.attempt.is_some_and(|it| fence.stops(it))) {
-            return Err(TakeRefusal::StaleAttempt);
+        if fence.is_some_and(|fence| take.token.is_some_and(|token| fence.released.covers(token))) {
+            return Err(TakeRefusal::OutdatedToken);
         }
         if let Some(reservation) = self.durable.reservations.get(&take.job.unique_id)
-            && !reservation.is_over_for(&take)
+            && !reservation.is_of_earlier_job(take.enqueued_at)
         {
             return self.take_again(&take);
         }
@@ -91,23 +91,23 @@ impl Monitor {
         self.durable
             .reservations
             .insert(take.job.unique_id, reservation);
-        Ok(self.revision)
+        Ok(self.revision())
     }
 
     fn take_again(&mut self, take: &Take) -> Result<u64, TakeRefusal> {
         let Some(reservation) = self.durable.reservations.get_mut(&take.job.unique_id) else {
             return Err(TakeRefusal::NoCapacity);
         };
-        if !reservation.is_for(take) {
+        if reservation.job != take.job {
             return Err(TakeRefusal::OtherParameters);
         }
         if reservation.state == ReservationState::Served {
-            return Err(TakeRefusal::Served);
+            return Err(TakeRefusal::Finished);
         }
-        if reservation.claim(take) {
+        if reservation.grant(take.token, take.enqueued_at) {
             self.mark_dirty();
         }
-        Ok(self.revision)
+        Ok(self.revision())
     }
 
     fn idle_runners(&self, profile_key: &ProfileKey) -> Vec<RunnerId> {
@@ -139,18 +139,19 @@ impl Monitor {
             job: take.job.clone(),
             enqueued_at: None,
             since: now,
-            claims: BTreeMap::new(),
+            granted_to: LatestTokens::default(),
             state: ReservationState::Held,
-            served_at: None,
+            finished_at: None,
             runners,
             has_labels,
-            made_at_revision: self.revision,
+            made_at_revision: self.revision(),
         };
-        reservation.claim(take);
+        reservation.grant(take.token, take.enqueued_at);
         reservation
     }
 
-    /// What a granted take comes to, now that it is on disk.
+    /// What became of a take that was granted a reservation. To be called once the reservation is on
+    /// disk.
     pub fn take_outcome(&self, unique_id: &UniqueId) -> TakeOutcome {
         let Some(reservation) = self.durable.reservations.get(unique_id) else {
             return TakeOutcome::Ended;

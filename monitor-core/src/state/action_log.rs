@@ -1,28 +1,28 @@
-//! What was done lately, and why, for people who look at the dashboard.
+//! The last actions and their reasons, for the dashboard.
 //!
-//! Owns the length of that memory. Nothing is decided by it.
+//! Responsible for how many are kept. No decision depends on them.
 
 use std::collections::VecDeque;
 
 use shared::clock::Timestamp;
 
-/// How many steps are remembered.
-const STEPS_MAX: usize = 50;
+/// How many actions are kept.
+const ACTIONS_MAX: usize = 50;
 
-/// The last steps, newest first, and what could not be done.
+/// The last actions, newest first, and what could not be done.
 #[derive(Clone, Debug, Default)]
 pub struct ActionLog {
-    /// When a step was begun, and its description with its reason.
-    pub steps: VecDeque<(Timestamp, String)>,
-    /// What the last plan would have liked to do, and why it did not.
+    /// When an action was begun, and its description with its reason.
+    pub actions: VecDeque<(Timestamp, String)>,
+    /// The runners that the last plan could not create, and why.
     pub shortfalls: Vec<String>,
 }
 
 impl ActionLog {
-    /// Remembers a step.
-    pub fn note(&mut self, now: Timestamp, step: String) {
-        self.steps.truncate(STEPS_MAX - 1);
-        self.steps.push_front((now, step));
+    /// Adds an action, and drops the oldest one if there are too many.
+    pub fn record(&mut self, now: Timestamp, action: String) {
+        self.actions.truncate(ACTIONS_MAX - 1);
+        self.actions.push_front((now, action));
     }
 }
 
@@ -31,13 +31,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_steps_are_remembered_newest_first() {
-        let mut action_log = ActionLog::default();
-        for number in 0..2 * STEPS_MAX {
-            action_log.note(Timestamp::default(), number.to_string());
+    fn the_newest_actions_are_kept_newest_first() {
+        let mut log = ActionLog::default();
+        for number in 0..2 * ACTIONS_MAX {
+            log.record(Timestamp::default(), number.to_string());
         }
-        assert_eq!(action_log.steps.len(), STEPS_MAX);
-        assert_eq!(action_log.steps[0].1, "99");
-        assert_eq!(action_log.steps[STEPS_MAX - 1].1, "50");
+        assert_eq!(log.actions.len(), ACTIONS_MAX);
+        assert_eq!(log.actions[0].1, "99");
+        assert_eq!(log.actions[ACTIONS_MAX - 1].1, "50");
     }
 }

@@ -1,16 +1,17 @@
-//! The secrets of guests: the one that proves which runner a guest is, and the one that starts it.
+//! The secrets of guests: the one that a guest authenticates by, and the JIT configuration that
+//! starts its runner.
 //!
-//! Owns that each runner's credential is handed out once, and only to its guest. All of it is in
-//! memory only: a guest that has not fetched its credential when the monitor ends never comes
-//! online, and is replaced.
+//! Responsible for handing out each runner's JIT configuration once, and only to its guest. Kept in
+//! memory only: a guest that has not fetched its JIT configuration before the monitor restarts never
+//! comes online, and is replaced.
 
 use std::collections::BTreeMap;
 
 use shared::secret::Secret;
 
-use crate::RunnerId;
+use super::runner::RunnerId;
 
-/// What is kept for each runner.
+/// The secrets of all guests.
 #[derive(Default)]
 pub struct Credentials(BTreeMap<RunnerId, Credential>);
 
@@ -22,24 +23,24 @@ struct Credential {
 enum JitConfig {
     NotYet,
     Ready(Secret),
-    Handed,
+    HandedOver,
 }
 
-/// What a guest that asks for its credential gets.
+/// The answer to a guest that asks for its JIT configuration.
 #[derive(Debug)]
 pub enum CredentialHandover {
-    /// The credential, this once.
+    /// The JIT configuration. It is handed over only once.
     Granted(RunnerId, Secret),
-    /// Nothing yet: the runner is still being registered.
+    /// The runner is still being registered.
     NotYet(RunnerId),
-    /// Nothing: it was handed out before. Somebody may have stolen it.
+    /// It was handed over before, perhaps to a thief.
     AlreadyHandedOver(RunnerId),
-    /// Nothing: no guest has that secret.
+    /// No guest has that secret.
     Unknown,
 }
 
 impl Credentials {
-    /// A guest is about to be made, and will prove itself by `guest_secret`.
+    /// A guest is about to be created that will authenticate by `guest_secret`.
     pub fn expect(&mut self, id: RunnerId, guest_secret: Secret) {
         let jit_config = JitConfig::NotYet;
         self.0.insert(
@@ -51,18 +52,18 @@ impl Credentials {
         );
     }
 
-    /// The runner is registered.
+    /// The runner is registered, so its JIT configuration can be handed over.
     pub fn provide(&mut self, id: RunnerId, jit_config: Secret) {
         if let Some(credential) = self.0.get_mut(&id) {
             credential.jit_config = JitConfig::Ready(jit_config);
         }
     }
 
-    /// Whether the runner's guest may have its credential: of one that an earlier monitor made,
-    /// nobody knows.
+    /// Whether the guest may have fetched its JIT configuration. Unknown, and so possible, for a
+    /// guest that was created before the monitor was restarted.
     pub fn may_be_fetched(&self, id: RunnerId) -> bool {
         let credential = self.0.get(&id);
-        credential.is_none_or(|it| matches!(it.jit_config, JitConfig::Handed))
+        credential.is_none_or(|it| matches!(it.jit_config, JitConfig::HandedOver))
     }
 
     /// Nothing is left of the runner.
@@ -70,16 +71,16 @@ impl Credentials {
         self.0.remove(&id);
     }
 
-    /// Which runner's guest has this secret.
+    /// The runner whose guest has this secret.
     pub fn guest_with_secret(&self, guest_secret: &str) -> Option<RunnerId> {
-        // Every secret is compared, so that time tells nothing about which one was close.
+        // Compares all secrets, so that the time taken does not depend on which one matches.
         self.0.iter().fold(None, |found, (id, credential)| {
             let is_it = credential.guest_secret.matches(guest_secret);
             if is_it { Some(*id) } else { found }
         })
     }
 
-    /// Hands the credential to the guest with this secret, where that alone is proof enough.
+    /// Hands the JIT configuration to the guest with this secret, where the secret suffices.
     pub fn hand_over(&mut self, guest_secret: &str) -> CredentialHandover {
         match self.guest_with_secret(guest_secret) {
             Some(id) => self.hand_over_to(id),
@@ -87,14 +88,14 @@ impl Credentials {
         }
     }
 
-    /// Hands the credential to the guest of this runner, which has proven that it is that.
+    /// Hands the JIT configuration to the guest of this runner, which has authenticated.
     pub fn hand_over_to(&mut self, id: RunnerId) -> CredentialHandover {
         let Some(credential) = self.0.get_mut(&id) else {
             return CredentialHandover::Unknown;
         };
-        match std::mem::replace(&mut credential.jit_config, JitConfig::Handed) {
+        match std::mem::replace(&mut credential.jit_config, JitConfig::HandedOver) {
             JitConfig::Ready(jit_config) => CredentialHandover::Granted(id, jit_config),
-            JitConfig::Handed => CredentialHandover::AlreadyHandedOver(id),
+            JitConfig::HandedOver => CredentialHandover::AlreadyHandedOver(id),
             JitConfig::NotYet => {
                 credential.jit_config = JitConfig::NotYet;
                 CredentialHandover::NotYet(id)
@@ -107,32 +108,32 @@ impl Credentials {
 mod tests {
     use super::*;
 
-    fn handed(credentials: &mut Credentials, guest_secret: &str) -> String {
+    fn hand_over(credentials: &mut Credentials, guest_secret: &str) -> String {
         match credentials.hand_over(guest_secret) {
             CredentialHandover::Granted(id, jit_config) => format!("{id}: {}", jit_config.expose()),
             CredentialHandover::NotYet(id) => format!("{id}: not yet"),
             CredentialHandover::AlreadyHandedOver(id) => format!("{id}: again"),
-            CredentialHandover::Unknown => "stranger".into(),
+            CredentialHandover::Unknown => "unknown".into(),
         }
     }
 
     #[test]
-    fn a_credential_is_handed_once_and_only_to_its_guest() {
+    fn a_jit_configuration_is_handed_over_once_and_only_to_its_guest() {
         let mut credentials = Credentials::default();
         credentials.expect(RunnerId(1), Secret::new("one"));
         credentials.expect(RunnerId(2), Secret::new("two"));
-        assert_eq!(handed(&mut credentials, "one"), "1: not yet");
+        assert_eq!(hand_over(&mut credentials, "one"), "1: not yet");
         credentials.provide(RunnerId(1), Secret::new("jit one"));
         credentials.provide(RunnerId(2), Secret::new("jit two"));
         for (guest_secret, expected) in [
-            ("", "stranger"),
-            ("one two", "stranger"),
+            ("", "unknown"),
+            ("one two", "unknown"),
             ("one", "1: jit one"),
             ("one", "1: again"),
             ("two", "2: jit two"),
         ] {
             assert_eq!(
-                handed(&mut credentials, guest_secret),
+                hand_over(&mut credentials, guest_secret),
                 expected,
                 "{guest_secret}"
             );
@@ -140,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_that_is_gone_has_no_credential() {
+    fn the_secrets_of_a_runner_are_forgotten_with_it() {
         let mut credentials = Credentials::default();
         credentials.expect(RunnerId(1), Secret::new("one"));
         credentials.provide(RunnerId(1), Secret::new("jit one"));
         credentials.forget(RunnerId(1));
-        assert_eq!(handed(&mut credentials, "one"), "stranger");
+        assert_eq!(hand_over(&mut credentials, "one"), "unknown");
         credentials.provide(RunnerId(1), Secret::new("jit one"));
-        assert_eq!(handed(&mut credentials, "one"), "stranger");
+        assert_eq!(hand_over(&mut credentials, "one"), "unknown");
     }
 }

@@ -1,72 +1,83 @@
-//! What must not be forgotten, and how it stands in a file.
+//! The state that survives a restart, and its form in a file.
 //!
-//! Owns the form of the snapshot and the limits on what is remembered of the past. Where the
-//! snapshot is kept is the store's business. No secret has a place in it.
+//! Responsible for the format of the snapshot. Not responsible for where it is kept. It never
+//! contains a secret.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::UniqueId};
 
-use crate::{Override, Reservation, RunnerId, RunnerRecord, state::reservation::Fence};
+use super::{
+    fencing::Fence,
+    reservation::Reservation,
+    runner::{RunnerId, RunnerRecord},
+    target_override::TargetOverride,
+};
 
-/// The version of the form below. A change that older releases cannot read gets the next one.
+/// Version of the format. A change that older releases cannot read gets the next one, so names in
+/// the file may differ from those in the code.
 const VERSION: u32 = 1;
 
-/// Everything that we mean to be so, and would not learn by looking at the world.
+/// Everything that polling would not show again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DurableState {
-    /// The id of the next runner.
+    /// Id of the next runner.
     pub next_id: RunnerId,
     /// Every runner of which something may be left.
     pub runners: BTreeMap<RunnerId, RunnerRecord>,
-    /// What is held for whom, and what was.
+    /// Reservations, including finished ones.
     #[serde(with = "super::reservation::stored")]
     pub reservations: BTreeMap<UniqueId, Reservation>,
-    /// Takes that must not have an effect any more.
+    /// Released tokens, whose takes are refused.
     pub fences: BTreeMap<UniqueId, Fence>,
-    /// Temporary targets.
-    pub target_override: Option<Override>,
+    pub target_override: Option<TargetOverride>,
 }
 
 /// Why a snapshot cannot be read. Each text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// Not what we write.
+    /// It does not have the expected form.
     #[error("understand the saved state: {0}")]
-    Garbled(#[from] serde_json::Error),
-    /// Written by a later release.
-    #[error("understand the saved state: it has version {found}, and this release knows {VERSION}")]
+    Malformed(#[from] serde_json::Error),
+    /// It was written by a later release.
+    #[error(
+        "understand the saved state: it has version {found}, and this release knows {VERSION}; \
+         install the release that wrote it, or a later one"
+    )]
     Version {
         /// The version in the file.
         found: u32,
     },
 }
 
+/// What is written.
 #[derive(Serialize)]
 struct Written<'a> {
     version: u32,
     #[serde(rename = "intent")]
-    durable: &'a DurableState,
+    state: &'a DurableState,
 }
 
+/// The part that is read first.
 #[derive(Deserialize)]
 struct Version {
     version: u32,
 }
 
+/// The part that is read once the version is known.
 #[derive(Deserialize)]
 struct Read {
     #[serde(rename = "intent")]
-    durable: DurableState,
+    state: DurableState,
 }
 
 impl DurableState {
-    /// The durable state as it is kept.
+    /// The content of the file.
     pub fn to_snapshot(&self) -> Vec<u8> {
         let written = Written {
             version: VERSION,
-            durable: self,
+            state: self,
         };
         serde_json::to_vec(&written).expect("maps with plain keys can always be written as JSON")
     }
@@ -74,27 +85,27 @@ impl DurableState {
     /// Reads what [`to_snapshot`](Self::to_snapshot) wrote.
     ///
     /// # Errors
-    /// When it did not write that. There is no way on from there: without the ids that were
-    /// given out, two runners could get the same one.
+    /// If it cannot be read. There is no fallback: without the ids that were given out, two runners
+    /// could get the same one.
     pub fn from_snapshot(snapshot: &[u8], now: Timestamp) -> Result<Self, SnapshotError> {
         let Version { version } = serde_json::from_slice(snapshot)?;
         if version != VERSION {
             return Err(SnapshotError::Version { found: version });
         }
-        let Read { mut durable } = serde_json::from_slice(snapshot)?;
-        durable.forget_the_future(now);
-        Ok(durable)
+        let Read { mut state } = serde_json::from_slice(snapshot)?;
+        state.clamp_times(now);
+        Ok(state)
     }
 
-    /// After a clock was set back, moments may lie ahead; whatever began then began now. Otherwise
-    /// deadlines would wait for the clock to catch up.
-    fn forget_the_future(&mut self, now: Timestamp) {
+    /// Replaces times in the future, which there are after the clock was set back, by `now`.
+    /// Otherwise timeouts would last until the clock has caught up.
+    fn clamp_times(&mut self, now: Timestamp) {
         for record in self.runners.values_mut() {
             record.created_at = record.created_at.min(now);
         }
         for reservation in self.reservations.values_mut() {
             reservation.since = reservation.since.min(now);
-            reservation.served_at = reservation.served_at.map(|served_at| served_at.min(now));
+            reservation.finished_at = reservation.finished_at.map(|at| at.min(now));
         }
         for fence in self.fences.values_mut() {
             fence.set_at = fence.set_at.min(now);
@@ -105,71 +116,80 @@ impl DurableState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{TestPool, attempt_of_one, take_of_one, unique_id};
+    use crate::{
+        MustDestroy,
+        testing::{TestPool, take_of_one, token, unique_id},
+    };
+
+    const VERSION_1: &str = include_str!("durable_state/version-1.json");
+
+    /// A pool with a reservation for `job` and a fence for `other`.
+    fn pool() -> TestPool {
+        let mut pool = TestPool::with_idle_linux(2);
+        let mut take = take_of_one("job");
+        take.token = Some(token(3));
+        take.enqueued_at = Some(Timestamp::from_micros(5));
+        pool.monitor.take(take, pool.now).unwrap();
+        pool.release("other", Some(4), false);
+        pool
+    }
+
+    fn read(snapshot: &[u8], now: Timestamp) -> DurableState {
+        DurableState::from_snapshot(snapshot, now).unwrap()
+    }
 
     #[test]
-    fn a_snapshot_gives_back_what_was_written() {
-        let mut pool = TestPool::with_idle(&[("linux", 2)]);
-        pool.take("job", "linux", 1).unwrap();
-        pool.monitor.release(
-            &unique_id("other"),
-            Some(attempt_of_one(4)),
-            false,
-            pool.now,
-        );
-        let durable = &pool.monitor.durable;
-        let snapshot = durable.to_snapshot();
-        let read = DurableState::from_snapshot(&snapshot, pool.now).unwrap();
+    fn a_snapshot_restores_what_was_written() {
+        let pool = pool();
+        let snapshot = pool.monitor.snapshot();
+        let read = read(&snapshot, pool.now);
         assert_eq!(read.to_snapshot(), snapshot);
         assert_eq!(read.next_id, RunnerId(2));
         assert_eq!(read.runners.len(), 2);
-        assert_eq!(
-            read.reservations[&unique_id("job")].runners[0].id,
-            RunnerId(0)
-        );
-        assert_eq!(read.fences[&unique_id("other")].attempts[&1], 4);
+        let reservation = &read.reservations[&unique_id("job")];
+        assert_eq!(reservation.runners[0].id, RunnerId(0));
+        assert_eq!(reservation.job, take_of_one("job").job);
+        assert_eq!(reservation.enqueued_at, Some(Timestamp::from_micros(5)));
+        assert!(read.fences[&unique_id("other")].released.covers(token(4)));
     }
 
     #[test]
-    fn a_reservation_is_stored_under_its_name_and_read_from_files_of_older_releases() {
-        let mut pool = TestPool::with_idle(&[("linux", 1)]);
-        let mut take = take_of_one("job");
-        take.enqueued_at = Some(Timestamp::from_micros(5));
-        pool.monitor.take(take, pool.now).unwrap();
-        let snapshot = pool.monitor.durable.to_snapshot();
-        let mut stored: serde_json::Value = serde_json::from_slice(&snapshot).unwrap();
-        let reservation = stored["intent"]["reservations"]["job"]
-            .as_object_mut()
-            .unwrap();
-        let keys: Vec<&str> = reservation.keys().map(String::as_str).collect();
+    fn the_format_has_not_changed() {
+        let snapshot = pool().monitor.snapshot();
+        let json: serde_json::Value = serde_json::from_slice(&snapshot).unwrap();
+        let text = serde_json::to_string_pretty(&json).unwrap();
+        insta::assert_snapshot!(text);
+    }
+
+    /// Written by the first version of this format, with every kind of content.
+    #[test]
+    fn a_file_of_an_earlier_release_can_be_read() {
+        let now = Timestamp::from_seconds(1_000_000);
+        let state = read(VERSION_1.as_bytes(), now);
+        let causes: Vec<_> = state.runners.values().map(|it| it.must_destroy).collect();
         assert_eq!(
-            keys,
+            causes,
             [
-                "claims",
-                "count",
-                "enqueued_at",
-                "has_labels",
-                "profile_key",
-                "qualified_repo",
-                "run_id",
-                "runners",
-                "served_at",
-                "since",
-                "state",
+                None,
+                Some(MustDestroy::Released),
+                Some(MustDestroy::Unknown),
+                Some(MustDestroy::PartiallyCreated),
+                Some(MustDestroy::LeftoverLabels),
             ]
         );
-        assert_eq!(reservation.remove("enqueued_at"), Some(5.into()));
-        let older = serde_json::to_vec(&stored).unwrap();
-        let read = DurableState::from_snapshot(&older, pool.now).unwrap();
-        let reservation = &read.reservations[&unique_id("job")];
-        assert_eq!(reservation.enqueued_at, None);
-        assert_eq!(reservation.job, take_of_one("job").job);
-        let read = DurableState::from_snapshot(&snapshot, pool.now).unwrap();
-        assert_eq!(read.to_snapshot(), snapshot);
+        let finished = &state.reservations[&unique_id("finished")];
+        assert_eq!(finished.enqueued_at, None);
+        assert_eq!(finished.finished_at, Some(Timestamp::from_seconds(900)));
+        assert_eq!(finished.job.unique_id, unique_id("finished"));
+        assert_eq!(finished.highest_sequence(), 7);
+        assert!(state.fences[&unique_id("other")].released.covers(token(4)));
+        let target_override = state.target_override.unwrap();
+        let arrived: Vec<_> = target_override.arrived.values().flatten().collect();
+        assert_eq!(arrived, [&RunnerId(0)]);
     }
 
     #[test]
-    fn a_snapshot_that_cannot_be_understood_is_refused() {
+    fn a_snapshot_that_cannot_be_read_is_an_error() {
         for (snapshot, message) in [
             (&b""[..], "understand the saved state: EOF while parsing"),
             (
@@ -182,7 +202,7 @@ mod tests {
             ),
             (
                 b"{\"version\":2,\"intent\":{}}",
-                "understand the saved state: it has version 2",
+                "understand the saved state: it has version 2, and this release knows 1",
             ),
             (b"\xff\xff", "understand the saved state: expected value"),
         ] {
@@ -192,20 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn moments_that_lie_ahead_are_taken_for_now() {
-        let mut pool = TestPool::with_idle(&[("linux", 1)]);
-        pool.take("job", "linux", 1).unwrap();
-        pool.monitor.release(
-            &unique_id("other"),
-            Some(attempt_of_one(4)),
-            false,
-            pool.now,
-        );
-        let snapshot = pool.monitor.durable.to_snapshot();
+    fn times_in_the_future_are_replaced_by_now() {
+        let snapshot = pool().monitor.snapshot();
         let earlier = Timestamp::from_seconds(5);
-        let read = DurableState::from_snapshot(&snapshot, earlier).unwrap();
-        assert_eq!(read.runners[&RunnerId(0)].created_at, earlier);
-        assert_eq!(read.reservations[&unique_id("job")].since, earlier);
-        assert_eq!(read.fences[&unique_id("other")].set_at, earlier);
+        let state = read(&snapshot, earlier);
+        assert_eq!(state.runners[&RunnerId(0)].created_at, earlier);
+        assert_eq!(state.reservations[&unique_id("job")].since, earlier);
+        assert_eq!(state.fences[&unique_id("other")].set_at, earlier);
+        let state = read(VERSION_1.as_bytes(), earlier);
+        let finished = &state.reservations[&unique_id("finished")];
+        assert_eq!(finished.finished_at, Some(earlier));
     }
 }

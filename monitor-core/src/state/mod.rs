@@ -1,11 +1,15 @@
-//! What the monitor remembers and what it has seen.
+//! What the monitor remembers and what it has observed.
 //!
-//! Depends on nothing else in this crate but the policy.
+//! Responsible for the data and for questions about it that several modules ask. Not responsible for
+//! transitions, decisions or texts for people. Depends on `policy` only.
+//!
+//! `durable_state` survives a restart: runners, reservations, a target override. `observed`, `host`,
+//! `images` and `software` are found again by polling. `monitor` is all of it together.
 
 pub mod action_log;
-pub mod back_off;
 pub mod credentials;
 pub mod durable_state;
+pub mod fencing;
 pub mod host;
 pub mod images;
 pub mod monitor;
@@ -15,3 +19,5 @@ pub mod reservation;
 pub mod resources;
 pub mod runner;
 pub mod software;
+pub mod target_override;
+pub mod targets;

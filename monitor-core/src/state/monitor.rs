@@ -1,57 +1,66 @@
-//! All that the monitor knows, and the questions that every part of the core asks about it.
+//! The state of one server's pool as a whole, and the questions that several parts of the crate ask.
 //!
-//! Owns the state. Its transitions stand where their rules are: `take`, `release`, `labels`,
-//! `look`, `lifecycle`, `target_override`; what follows from it in `plan` and `view`. The state
-//! does no I/O, and knows the time only as an argument.
+//! Not responsible for changes: those are in `observation`, `execution`, `reservations` and
+//! `target_override`.
 
 use std::collections::BTreeMap;
 
 use shared::{
+    backoff::Failures,
     clock::Timestamp,
-    values::ProfileKey,
-    wire::{RunnerCounts, RunnerStatus},
+    values::{ProfileKey, UniqueId},
+    wire::{ReservationState, RunnerStatus},
 };
 
-use crate::{
-    BackOff, Credentials, DurableState, HostCapacity, Images, Policy, Resources, RunnerId,
-    RunnerRecord, Software,
-    state::action_log::ActionLog,
-    state::durable_state::SnapshotError,
-    state::observed::{Observed, Sighting},
-    state::poll_schedule::PollSchedule,
-    state::runner::InFlight,
+use super::{
+    action_log::ActionLog,
+    credentials::Credentials,
+    durable_state::{DurableState, SnapshotError},
+    host::HostCapacity,
+    images::Images,
+    observed::{Observed, Presence},
+    poll_schedule::PollSchedule,
+    resources::Resources,
+    runner::{InFlight, RunnerId, RunnerRecord},
+    software::Software,
 };
+use crate::policy::Policy;
 
-/// The state of one server's pool.
+/// State machine of one server's runner pool. Performs no I/O.
+///
+/// One turn of the control loop: send the polls of [`start_polls`](Self::start_polls) and pass
+/// their results to `handle_*`; [`plan`](Self::plan); perform the effects of
+/// [`begin`](Self::begin) and pass their outcomes to `handle_*`. The next turn is due at
+/// [`next_poll_at`](Self::next_poll_at) or after the next change.
 pub struct Monitor {
     pub(crate) policy: Policy,
     pub(crate) durable: DurableState,
-    /// Grows with every change of the durable state.
-    pub(crate) revision: u64,
+    /// Number of changes of the durable state.
+    revision: u64,
     /// The revision that is known to be on disk.
-    pub(crate) saved_revision: u64,
+    saved_revision: u64,
     pub(crate) observed: Observed,
-    /// Runners of which nothing is left, and since when. A list that was asked for earlier may
+    /// Runners of which nothing is left, and since when. A list that was requested earlier may
     /// still show them.
     pub(crate) removed: BTreeMap<RunnerId, Timestamp>,
     /// None before the first answer.
     pub(crate) host: Option<HostCapacity>,
-    pub(crate) host_rhythm: PollSchedule,
-    pub(crate) guest_rhythm: PollSchedule,
-    pub(crate) registration_rhythm: PollSchedule,
+    pub(crate) host_schedule: PollSchedule,
+    pub(crate) guest_schedule: PollSchedule,
+    pub(crate) registration_schedule: PollSchedule,
     /// The secrets of guests.
     pub credentials: Credentials,
-    pub(crate) creation_back_offs: BTreeMap<ProfileKey, BackOff>,
+    pub(crate) creation_failures: BTreeMap<ProfileKey, Failures>,
     pub(crate) images: Images,
     pub(crate) software: Software,
     pub(crate) action_log: ActionLog,
 }
 
 impl Monitor {
-    /// A pool as the last run left it, or an empty one.
+    /// Restores the pool from the last run's snapshot, or begins with an empty one.
     ///
     /// # Errors
-    /// When the snapshot cannot be understood. Starting without it would give ids out again.
+    /// If the snapshot cannot be read. An empty pool instead would give out ids again.
     pub fn new(
         policy: Policy,
         snapshot: Option<&[u8]>,
@@ -69,23 +78,23 @@ impl Monitor {
             observed: Observed::default(),
             removed: BTreeMap::new(),
             host: None,
-            host_rhythm: PollSchedule::default(),
-            guest_rhythm: PollSchedule::default(),
-            registration_rhythm: PollSchedule::default(),
+            host_schedule: PollSchedule::default(),
+            guest_schedule: PollSchedule::default(),
+            registration_schedule: PollSchedule::default(),
             credentials: Credentials::default(),
-            creation_back_offs: BTreeMap::new(),
+            creation_failures: BTreeMap::new(),
             images: Images::default(),
             software: Software::default(),
             action_log: ActionLog::default(),
         })
     }
 
-    /// The durable state has changed, and has to be saved.
+    /// Records that the durable state has changed and has to be saved.
     pub(crate) fn mark_dirty(&mut self) {
         self.revision += 1;
     }
 
-    /// The revision of the durable state. It grows with every change.
+    /// Revision of the durable state. It grows with every change.
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -95,29 +104,58 @@ impl Monitor {
         self.saved_revision
     }
 
-    /// The durable state as it is to be saved.
+    /// The durable state, as it is to be saved.
     pub fn snapshot(&self) -> Vec<u8> {
         self.durable.to_snapshot()
     }
 
-    /// Whether the world has been looked at since the start. Before that nothing is decided.
+    /// The durable state is on disk up to `revision`.
+    pub fn handle_saved(&mut self, revision: u64) {
+        self.saved_revision = self.saved_revision.max(revision);
+    }
+
+    /// Whether every poll has been answered since the start. Before that nothing is decided.
     pub fn is_ready(&self) -> bool {
         self.observed.is_complete() && !self.is_host_unknown()
     }
 
-    /// The name of a runner's guest, be it there or not.
+    fn is_host_unknown(&self) -> bool {
+        self.policy.makes_virtual_machines() && self.host.is_none()
+    }
+
+    /// What all guests together may use.
+    pub(crate) fn capacity(&self) -> Resources {
+        let host = self.host.unwrap_or_default();
+        host.limit(self.policy.capacity)
+    }
+
+    /// A sentence for each setting that exceeds what the host has.
+    pub(crate) fn capacity_warnings(&self) -> Vec<String> {
+        let host = self.host.unwrap_or_default();
+        host.warnings(self.policy.capacity)
+    }
+
+    /// Name of a runner's guest, whether or not the guest exists; none if there is no such runner.
     pub fn guest_name_of(&self, id: RunnerId) -> Option<String> {
         let record = self.durable.runners.get(&id)?;
         Some(self.policy.guest_name(&record.profile_key, id))
     }
 
-    /// The profile of a runner.
+    /// Name of the guest that builds the image of a profile, whether or not the guest exists; none
+    /// if this server does not build the image.
+    pub fn builder_name(&self, profile_key: &ProfileKey) -> Option<String> {
+        let profile = self.policy.profiles.get(profile_key)?;
+        let name = self.policy.builder_name(profile_key);
+        profile.builds_image.then_some(name)
+    }
+
+    /// Profile of a runner; none if there is no such runner.
     pub fn profile_of(&self, id: RunnerId) -> Option<ProfileKey> {
         let record = self.durable.runners.get(&id)?;
         Some(record.profile_key.clone())
     }
 
-    /// What every runner is doing.
+    /// Status of every runner.
     pub(crate) fn statuses(&self) -> BTreeMap<RunnerId, RunnerStatus> {
         let reserved = self.reserved_runners();
         let records = self.durable.runners.iter();
@@ -129,41 +167,28 @@ impl Monitor {
             .collect()
     }
 
-    /// What each profile has and wants; also those that have left the settings, while they have
-    /// runners.
-    pub(crate) fn counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
-        let mut all: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
-        for (id, status) in self.statuses() {
-            let profile_key = &self.durable.runners[&id].profile_key;
-            let counts = all.entry(profile_key.clone()).or_default();
-            match status {
-                RunnerStatus::Starting => counts.started_or_crashed += 1,
-                RunnerStatus::Idle => counts.idle += 1,
-                RunnerStatus::Reserved => counts.reserved += 1,
-                RunnerStatus::Busy => counts.busy += 1,
-                RunnerStatus::Invalid | RunnerStatus::Done => {}
-            }
-        }
-        for (profile_key, target) in self.targets() {
-            all.entry(profile_key).or_default().target = target;
-        }
-        for counts in all.values_mut() {
-            counts.healthy =
-                counts.started_or_crashed + counts.idle + counts.reserved + counts.busy;
-            counts.wanted = counts.target.saturating_sub(counts.healthy);
-            let excess = counts.healthy.saturating_sub(counts.target);
-            counts.excess_healthy = excess.min(counts.idle);
-        }
-        all
+    /// The runners that are held for a job, and for which one. Reservations that are finished hold
+    /// none.
+    pub(crate) fn reserved_runners(&self) -> BTreeMap<RunnerId, &UniqueId> {
+        let open = self.durable.reservations.iter();
+        open.filter(|(_, reservation)| reservation.state != ReservationState::Served)
+            .flat_map(|(unique_id, reservation)| {
+                reservation
+                    .runners
+                    .iter()
+                    .map(move |runner| (runner.id, unique_id))
+            })
+            .collect()
     }
 
-    /// What all runners and rebuilds take of the host, those that are being made or destroyed
-    /// included. None if there is a guest of which nobody knows what it takes: then nothing more may be made.
+    /// What all runners and image builds use of the server, including runners that are being
+    /// created or destroyed. None if there is a guest whose needs are unknown: then nothing more
+    /// may be created.
     pub(crate) fn resources_in_use(&self) -> Option<Resources> {
         self.resources_of(|_, _| true)
     }
 
-    /// The same of all rebuilds and of some of the runners.
+    /// The same for all image builds and the runners that `counts` selects.
     pub(crate) fn resources_of(
         &self,
         counts: impl Fn(RunnerId, &RunnerRecord) -> bool,
@@ -172,8 +197,8 @@ impl Monitor {
         let of_runners: Option<Resources> = records
             .filter(|(id, record)| counts(**id, record))
             .filter(|(id, record)| {
-                let is_gone = self.observed.guest(**id, record) == Sighting::Absent;
-                record.flight == Some(InFlight::Creating) || !is_gone
+                let is_gone = self.observed.guest(**id, record) == Presence::Absent;
+                record.in_flight == Some(InFlight::Creating) || !is_gone
             })
             .map(|(_, record)| record.needs)
             .sum();

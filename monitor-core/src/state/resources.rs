@@ -1,6 +1,6 @@
-//! What runners need of their host, and whether it is there.
+//! Amounts of what runners use of their server.
 //!
-//! Owns the arithmetic, which saturates: a sum that is too large stays too large.
+//! The arithmetic saturates, so that a sum that is too large never becomes a small one.
 
 use std::{
     fmt,

@@ -1,23 +1,31 @@
-//! What is remembered of one runner, from before it exists until nothing of it is left.
+//! The record of one runner, from before it exists until nothing of it is left.
 //!
-//! Owns the record and its words. What the outside says about the runner is in `observed`.
+//! Responsible for what is remembered of a runner. Not responsible for what the hypervisor and
+//! GitHub show of it, which is in `observed`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, values::ProfileKey};
+use shared::{backoff::Failures, clock::Timestamp, values::ProfileKey};
 
-use crate::{BackOff, Resources};
+use crate::Resources;
 
-/// From so many failures on, a runner that is to be destroyed holds up nobody else.
-const HOPELESS_FAILURES: u32 = 2;
+/// After so many failures to destroy it, a runner no longer delays the creation of others.
+const STUCK_FAILURES: u32 = 2;
 
-/// A runner's id on this server. Ids only grow, also over restarts.
+/// Id of a runner on this server. Ids only grow, also across restarts.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct RunnerId(pub u64);
+
+impl RunnerId {
+    /// The id after this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 impl fmt::Display for RunnerId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,16 +33,17 @@ impl fmt::Display for RunnerId {
     }
 }
 
-/// One runner, as we meant it to be. What is skipped is forgotten by a restart and not missed:
-/// whatever was under way then shows in the next look at the world.
+/// What is remembered of one runner.
+///
+/// Fields that are skipped do not survive a restart and need not: the next polls show the result of
+/// whatever was under way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunnerRecord {
-    /// What kind of runner it is.
     pub profile_key: ProfileKey,
-    /// What it takes of the host. Kept here, so that it counts even when its profile has left
-    /// the settings; none if that was so before we ever saw the runner.
+    /// What it uses of the server. Kept here so that it counts even when its profile is no longer
+    /// in the settings; none if the profile was gone before the runner was first seen.
     pub needs: Option<Resources>,
-    /// The label that is its own from birth; none if it carries that of its profile.
+    /// Its own label, given at registration; none if it has the labels of its profile.
     pub own_label: Option<String>,
     /// When its creation began.
     pub created_at: Timestamp,
@@ -42,39 +51,38 @@ pub struct RunnerRecord {
     pub registration_id: Option<u64>,
     /// How its registration ended, once it has.
     pub unregistered: Option<Unregistered>,
-    /// Whether GitHub ever listed it. Its lists lag, so a runner that was never in one may still
-    /// be to come.
+    /// Whether GitHub ever listed it. GitHub's lists lag, so a runner that was in none of them may
+    /// still appear.
     pub was_listed: bool,
-    /// Whether it was ever seen ready for a job.
+    /// Whether it was ever ready for a job.
     pub came_online: bool,
-    /// Why it is to go as soon as it is not busy.
+    /// Why it is to be destroyed as soon as it is not busy.
     #[serde(rename = "condemned")]
     pub must_destroy: Option<MustDestroy>,
-    /// Labels of an ended reservation that GitHub still has on it. It is not idle before they
-    /// are gone: a job that still asks for them would get it.
+    /// Labels of an ended reservation that GitHub still has on it. Until they are removed the
+    /// runner is not idle: a job that asks for one of them would get it.
     pub labels_to_remove: Vec<String>,
-    /// What is being done to it right now.
     #[serde(skip)]
-    pub flight: Option<InFlight>,
-    /// When its creation ended. A list that was asked for earlier proves nothing about it.
+    pub in_flight: Option<InFlight>,
+    /// When its creation ended. A list that was requested earlier proves nothing about it.
     #[serde(skip)]
-    pub settled_at: Timestamp,
+    pub creation_ended_at: Timestamp,
     /// When GitHub last refused to delete its registration because it runs a job.
     #[serde(skip)]
     pub found_busy_at: Option<Timestamp>,
-    /// How often destroying it has failed.
+    /// Failed attempts to destroy it.
     #[serde(skip)]
-    pub destroy_back_off: BackOff,
+    pub destroy_failures: Failures,
 }
 
-/// What is being done to a runner. While something is, nothing else is begun.
+/// The effect that is under way for a runner. Until it ends no other begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InFlight {
-    /// It is registered and its guest made.
+    /// It is being registered and its guest created.
     Creating,
-    /// It is unregistered and its guest destroyed.
+    /// It is being unregistered and its guest destroyed.
     Destroying,
-    /// Labels are added to it, or removed from it.
+    /// Labels are being added or removed.
     Labelling,
 }
 
@@ -82,23 +90,22 @@ pub enum InFlight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unregistered {
-    /// GitHub deleted it for us: no job can have run on it, because such a runner does one job
-    /// and is then removed by GitHub itself.
+    /// GitHub deleted it at our request. No job ran on it: a runner does one job, and then GitHub
+    /// removes the registration itself.
     Unused,
-    /// It was gone when we asked: its job is done. (Rarely GitHub loses one by itself; that
-    /// cannot be told apart.)
+    /// It was already gone when we asked, so its job is done. (Rarely GitHub loses a registration;
+    /// that cannot be distinguished.)
     Used,
 }
 
-/// Why a runner is to be destroyed whatever else holds.
+/// Why a runner is to be destroyed regardless of targets and timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MustDestroy {
-    /// Its reservation was given up, but its label may be known outside.
+    /// Its reservation was released, but a workflow may already know its label.
     Released,
-    /// It was found without a record of it, so nobody knows what was promised about it.
+    /// It was found without a record, so it is unknown whether it is reserved.
     Unknown,
-    /// Its creation failed half-way.
     #[serde(rename = "half_made")]
     PartiallyCreated,
     /// The labels of an earlier reservation cannot be removed from it.
@@ -109,7 +116,7 @@ pub enum MustDestroy {
 impl fmt::Display for MustDestroy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Released => "its reservation was given up and its label may be known",
+            Self::Released => "its reservation was released after its label may have been used",
             Self::Unknown => "there is no record of it",
             Self::PartiallyCreated => "its creation failed",
             Self::LeftoverLabels => "the labels of an earlier reservation cannot be removed",
@@ -122,25 +129,26 @@ impl RunnerRecord {
     pub fn new(profile_key: ProfileKey, needs: Resources, now: Timestamp) -> Self {
         Self {
             needs: Some(needs),
-            flight: Some(InFlight::Creating),
-            ..Self::found(profile_key, None, now)
+            in_flight: Some(InFlight::Creating),
+            ..Self::blank(profile_key, None, now)
         }
     }
 
-    /// A runner that was met without a record.
+    /// A runner that a list shows and that has no record yet.
     pub fn unknown(profile_key: ProfileKey, needs: Option<Resources>, seen_at: Timestamp) -> Self {
         Self {
             must_destroy: Some(MustDestroy::Unknown),
-            ..Self::found(profile_key, needs, seen_at)
+            ..Self::blank(profile_key, needs, seen_at)
         }
     }
 
-    /// Whether it was tried to destroy it, and nobody should wait for that any longer.
+    /// Whether destroying it has failed often enough that nothing waits for it any longer.
     pub fn is_stuck(&self) -> bool {
-        self.destroy_back_off.failure_count() >= HOPELESS_FAILURES
+        self.destroy_failures.count() >= STUCK_FAILURES
     }
 
-    fn found(profile_key: ProfileKey, needs: Option<Resources>, created_at: Timestamp) -> Self {
+    /// A record of which nothing is known yet and for which nothing is under way.
+    fn blank(profile_key: ProfileKey, needs: Option<Resources>, created_at: Timestamp) -> Self {
         Self {
             profile_key,
             needs,
@@ -152,10 +160,10 @@ impl RunnerRecord {
             came_online: false,
             must_destroy: None,
             labels_to_remove: Vec::new(),
-            flight: None,
-            settled_at: Timestamp::default(),
+            in_flight: None,
+            creation_ended_at: Timestamp::default(),
             found_busy_at: None,
-            destroy_back_off: BackOff::default(),
+            destroy_failures: Failures::default(),
         }
     }
 }

@@ -1,127 +1,150 @@
-//! The runner software in our guests: which version each profile has, and until when GitHub
-//! supports it.
+//! The runner software: which version each profile has, and until when GitHub supports it.
 //!
-//! Owns when GitHub is asked about a version, and when its end is near enough to warn of. What an
-//! image contains is nobody's business here: the version is what runners told GitHub when they
-//! connected, and GitHub's list passes on.
+//! Responsible for which versions GitHub is asked about and when, and for warning before support
+//! ends. The version of a profile is what its runners reported to GitHub when they connected; what
+//! its image contains is not known here. Nothing survives a restart: the next lists show it again.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{clock::Timestamp, software::Support, values::ProfileKey};
-
-use crate::{BackOff, Monitor, RunnerId, state::back_off::Pauses};
-
-/// How long an answer is good for. A date is set when the next release comes, weeks before.
-const ANSWER_TIMEOUT: Duration = Duration::from_hours(6);
-/// The pauses after questions that failed. Nobody waits for the answer.
-const PAUSES: Pauses = Pauses {
-    first: Duration::from_mins(5),
-    longest: Duration::from_hours(6),
+use shared::{
+    backoff::{Backoff, Failures},
+    clock::Timestamp,
+    software::Support,
+    values::ProfileKey,
 };
-/// An end is warned of so long before; GitHub sets it some 30 days before.
-const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
-/// The most versions that GitHub is asked about.
+
+use super::runner::RunnerId;
+
+/// How long an answer is valid. GitHub sets the end of support weeks ahead.
+const ANSWER_TIMEOUT: Duration = Duration::from_hours(6);
+/// The pauses after failed queries. They may be long: nothing waits for the answer.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_mins(5),
+    max: Duration::from_hours(6),
+    jitter_percent: 50,
+};
+/// How long before the end of support there are warnings; GitHub sets it some 30 days ahead.
+const WARNING_PERIOD: Duration = Duration::from_hours(14 * 24);
+/// Maximum number of versions that GitHub is asked about.
 const VERSIONS_MAX: usize = 16;
-/// The longest text that is taken for a version, in bytes.
+/// Maximum length of a version, in bytes.
 const VERSION_LENGTH_MAX: usize = 32;
 
-/// What is known of the runner software. All of it is found again by looking.
+/// What is known of the runner software.
 #[derive(Default)]
 pub struct Software {
-    /// What the newest runner of each profile has that ever connected.
-    of_profiles: BTreeMap<ProfileKey, (RunnerId, String)>,
+    /// The newest runner of each profile that ever connected, and its version.
+    by_profile: BTreeMap<ProfileKey, (RunnerId, String)>,
     versions: BTreeMap<String, Version>,
 }
 
 #[derive(Default)]
 struct Version {
     support: Option<Support>,
-    ask_at: Timestamp,
-    back_off: BackOff,
+    query_at: Timestamp,
+    failures: Failures,
 }
 
-/// The runner software of a profile, as it is shown.
+/// The runner software of a profile, as the dashboard shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoftwareView {
     /// Such as `2.337.0`.
     pub version: String,
-    /// What GitHub says of it; none if it was not asked yet.
+    /// None until GitHub has answered.
     pub support: Option<Support>,
 }
 
 impl SoftwareView {
-    /// What an operator has to do something about, as the end of a sentence about the profile.
+    /// What an operator has to do, as the end of a sentence about the profile; none if support does
+    /// not end soon.
     pub fn warning(&self, now: Timestamp) -> Option<String> {
         let Some(Support::Until(ends_at)) = self.support else {
             return None;
         };
-        if now + WARNED_BEFORE < ends_at {
+        if now + WARNING_PERIOD < ends_at {
             return None;
         }
         let version = &self.version;
         let date = ends_at.date();
         let what = match ends_at <= now {
-            true => format!("is not supported by GitHub since {date}"),
+            true => format!("has not been supported by GitHub since {date}"),
             false => format!("is supported by GitHub until {date} only"),
         };
         Some(format!(
-            "its runner software {version} {what}: put a newer one into its image"
+            "its runner software {version} {what}; put a newer version into its image"
         ))
     }
 }
 
-impl Monitor {
-    /// The versions that GitHub is to be asked about now. Whoever calls this asks, and hands in
-    /// each answer.
-    pub fn start_software_queries(&mut self, now: Timestamp) -> Vec<String> {
-        let versions = self.software.versions.iter_mut();
-        let due = versions.filter(|(_, version)| version.ask_at <= now);
+impl Software {
+    /// The versions that GitHub is to be asked about now.
+    pub fn start_queries(&mut self, now: Timestamp) -> Vec<String> {
+        let versions = self.versions.iter_mut();
+        let due = versions.filter(|(_, version)| version.query_at <= now);
         due.map(|(name, version)| {
-            version.ask_at = now + ANSWER_TIMEOUT;
+            version.query_at = now + ANSWER_TIMEOUT;
             name.clone()
         })
         .collect()
     }
 
-    /// GitHub has said until when a version is supported, or could not be asked; then
-    /// `Err(Some(_))` is how long it wants to be left alone. Says what there is to warn of.
-    pub fn handle_software_support(
+    /// GitHub has answered how long a version is supported, or the query has failed; then
+    /// `Err(Some(_))` is the pause that GitHub asked for.
+    pub fn record_answer(
         &mut self,
         name: &str,
         answer: Result<Support, Option<Duration>>,
         now: Timestamp,
-    ) -> Vec<String> {
-        let Some(version) = self.software.versions.get_mut(name) else {
-            return Vec::new();
+    ) {
+        // No profile may have the version any more.
+        let Some(version) = self.versions.get_mut(name) else {
+            return;
         };
         match answer {
             Ok(support) => {
                 version.support = Some(support);
-                version.back_off.succeed();
-                version.ask_at = now + ANSWER_TIMEOUT;
+                version.failures.reset();
+                version.query_at = now + ANSWER_TIMEOUT;
             }
             Err(retry_after) => {
                 let at_least = retry_after.unwrap_or_default();
-                version.back_off.fail(now, PAUSES, at_least);
-                version.ask_at = version.back_off.until();
+                version.failures.record(now, BACKOFF, at_least);
+                version.query_at = version.failures.retry_at();
             }
         }
-        let views = self.software_views().into_iter();
-        let of_version = views.filter(|(_, view)| view.version == name);
-        of_version
-            .filter_map(|(profile_key, view)| {
-                let warning = view.warning(now)?;
-                Some(format!("profile {profile_key}: {warning}"))
-            })
-            .collect()
     }
 
-    /// The software of each profile, as far as any of its runners has connected.
-    pub(crate) fn software_views(&self) -> BTreeMap<ProfileKey, SoftwareView> {
-        let of_profiles = self.software.of_profiles.iter();
-        of_profiles
+    /// A runner reported its version to GitHub. The version of a profile is that of its newest
+    /// runner.
+    pub fn record_version(&mut self, id: RunnerId, profile_key: &ProfileKey, version: &str) {
+        let known = self.by_profile.get(profile_key);
+        if is_version(version) && known.is_none_or(|(newest, _)| *newest <= id) {
+            let entry = (id, version.to_owned());
+            self.by_profile.insert(profile_key.clone(), entry);
+        }
+    }
+
+    /// Forgets profiles that are gone and versions that no profile has, and begins to ask about the
+    /// versions that are new.
+    pub fn update_versions(&mut self, has_profile: impl Fn(&ProfileKey) -> bool) {
+        self.by_profile
+            .retain(|profile_key, _| has_profile(profile_key));
+        let in_use = || self.by_profile.values().map(|(_, version)| version);
+        self.versions
+            .retain(|name, _| in_use().any(|version| version == name));
+        for name in self.by_profile.values().map(|(_, version)| version) {
+            if self.versions.len() < VERSIONS_MAX {
+                self.versions.entry(name.clone()).or_default();
+            }
+        }
+    }
+
+    /// The software of each profile of which any runner has connected.
+    pub fn views(&self) -> BTreeMap<ProfileKey, SoftwareView> {
+        let profiles = self.by_profile.iter();
+        profiles
             .map(|(profile_key, (_, version))| {
-                let known = self.software.versions.get(version);
+                let known = self.versions.get(version);
                 let view = SoftwareView {
                     version: version.clone(),
                     support: known.and_then(|known| known.support),
@@ -130,44 +153,12 @@ impl Monitor {
             })
             .collect()
     }
-
-    /// Notes which software runners have, as GitHub's latest list shows it.
-    pub(crate) fn note_software(&mut self) {
-        let listing = self.observed.registrations.iter();
-        for (id, registration) in listing.flat_map(|listing| &listing.seen) {
-            let record = self.durable.runners.get(id);
-            let version = registration.version.as_deref().filter(|it| is_version(it));
-            let (Some(record), Some(version)) = (record, version) else {
-                continue;
-            };
-            let noted = self.software.of_profiles.get(&record.profile_key);
-            if noted.is_none_or(|(newest, _)| newest <= id) {
-                let noted = (*id, version.to_owned());
-                let profile_key = record.profile_key.clone();
-                self.software.of_profiles.insert(profile_key, noted);
-            }
-        }
-        let Software {
-            of_profiles,
-            versions,
-        } = &mut self.software;
-        of_profiles.retain(|profile_key, _| self.policy.profiles.contains_key(profile_key));
-        versions.retain(|name, _| of_profiles.values().any(|(_, version)| version == name));
-        for (_, name) in of_profiles.values() {
-            if versions.len() < VERSIONS_MAX {
-                versions.entry(name.clone()).or_default();
-            }
-        }
-    }
 }
 
-/// Whether a text looks like a version, such as `2.337.0` or `3.0.0-rc.1`. What a runner tells
-/// GitHub of itself is not to be trusted.
+/// Whether a text looks like a version, such as `2.337.0` or `3.0.0-rc.1`. Runners report it
+/// themselves, so it is not trusted to be one.
 fn is_version(text: &str) -> bool {
     let mut bytes = text.bytes();
     (1..=VERSION_LENGTH_MAX).contains(&text.len())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte))
 }
-
-#[cfg(test)]
-mod tests;

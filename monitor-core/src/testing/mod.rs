@@ -1,8 +1,7 @@
-//! A small world for the core's tests: a hypervisor and a GitHub that do what they are told.
+//! Test support: a pool with a simple model of a hypervisor and of GitHub.
 //!
-//! Owns how plans are carried out on that world, as the executor does, and the shorthands of the
-//! tests. Every effect goes through [`TestPool::perform`], so that a test can stop, fail or
-//! repeat any of them.
+//! Every effect goes through [`TestPool::perform`], as in the executor, so that a test can delay, fail
+//! or repeat any of them.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,10 +26,13 @@ use shared::{
 use self::world::World;
 use crate::*;
 
-/// How long a turn of the tests takes.
+/// The steps of an empty plan.
+pub const NO_STEPS: [&str; 0] = [];
+
+/// Time between two turns.
 pub const TURN: Duration = Duration::from_secs(1);
 
-/// A policy with these profiles and targets. Every runner needs one hugepage of 100.
+/// A policy with these profiles and targets. Every runner needs one of 100 hugepages.
 pub fn policy(targets: &[(&str, usize)]) -> Policy {
     let profile = |target_count| ProfilePolicy {
         target_count,
@@ -64,7 +66,7 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
     }
 }
 
-/// So many hugepages and nothing else.
+/// An amount of hugepages and nothing else.
 pub fn hugepages(count: u64) -> Resources {
     Resources {
         hugepages_1g: count,
@@ -76,11 +78,11 @@ pub fn profile_key(key: &str) -> ProfileKey {
     key.parse().unwrap()
 }
 
-/// The attempt of this number of the one queue that most tests have.
-pub fn attempt_of_one(number: u64) -> FencingToken {
+/// The token with this sequence of queue instance 1, the only one in most tests.
+pub fn token(sequence: u64) -> FencingToken {
     FencingToken {
         instance: 1,
-        sequence: number,
+        sequence,
     }
 }
 
@@ -88,7 +90,7 @@ pub fn unique_id(id: &str) -> UniqueId {
     id.parse().unwrap()
 }
 
-/// A take of one `linux` runner by those who do not count their attempts.
+/// A take of one `linux` runner by a caller that is not a queue.
 pub fn take_of_one(id: &str) -> Take {
     Take {
         job: JobSpec {
@@ -98,12 +100,12 @@ pub fn take_of_one(id: &str) -> Take {
             qualified_repo: "owner/repo".parse().unwrap(),
             run_id: RunId(1),
         },
-        attempt: None,
+        token: None,
         enqueued_at: None,
     }
 }
 
-/// A monitor and its world.
+/// A monitor and the outside.
 pub struct TestPool {
     pub monitor: Monitor,
     pub world: World,
@@ -120,21 +122,31 @@ impl TestPool {
         }
     }
 
-    /// A pool whose targets are met by idle runners; ids from 0, profile by profile.
+    /// A pool without runners, with one profile `linux`.
+    pub fn empty_with_target(target: usize) -> Self {
+        Self::new(policy(&[("linux", target)]))
+    }
+
+    /// A pool with so many idle runners of one profile `linux`, whose ids count from 0.
+    pub fn with_idle_linux(count: usize) -> Self {
+        Self::with_idle(&[("linux", count)])
+    }
+
+    /// A pool whose targets are reached by idle runners. Their ids count from 0, profile by profile.
     pub fn with_idle(targets: &[(&str, usize)]) -> Self {
         let mut pool = Self::new(policy(targets));
         let wanted = std::mem::take(&mut pool.monitor.policy.profiles);
         for (key, profile) in wanted {
             pool.monitor.policy.profiles.insert(key, profile);
-            pool.settle();
+            pool.converge();
         }
         pool
     }
 
-    /// Looks, turns and boots until there is nothing left to do.
-    pub fn settle(&mut self) {
+    /// Runs turns, in which new runners come online, until nothing is left to do.
+    pub fn converge(&mut self) {
         for _ in 0..100 {
-            let done = self.world.deeds.len();
+            let done = self.world.effects.len();
             self.turn();
             let booting = self.world.registrations.values_mut();
             let mut has_booted = false;
@@ -142,33 +154,33 @@ impl TestPool {
                 has_booted |= registration.status == RegistrationStatus::Offline;
                 registration.status = RegistrationStatus::Online;
             }
-            if !has_booted && self.world.deeds.len() == done {
+            if !has_booted && self.world.effects.len() == done {
                 return;
             }
         }
-        panic!("the pool does not settle: {:?}", self.world.deeds);
+        panic!("the pool does not converge: {:?}", self.world.effects);
     }
 
-    /// A runner does a job, which is seen.
-    pub fn do_job(&mut self, id: u64) {
+    /// A runner does a job, and a poll sees it busy.
+    pub fn run_job(&mut self, id: u64) {
         self.world.start_job(id);
-        self.look();
+        self.poll();
         self.world.end_job(id);
-        self.settle();
+        self.converge();
     }
 
-    pub fn pass(&mut self, duration: Duration) {
+    pub fn advance(&mut self, duration: Duration) {
         self.now = self.now + duration;
     }
 
-    /// Sees the world as it is, a moment later.
-    pub fn look(&mut self) {
-        self.look_at_guests();
-        self.look_at_registrations();
+    /// Both polls show the outside as it is.
+    pub fn poll(&mut self) {
+        self.poll_guests();
+        self.poll_registrations();
     }
 
-    pub fn look_at_guests(&mut self) {
-        self.pass(Duration::from_millis(1));
+    pub fn poll_guests(&mut self) {
+        self.advance(Duration::from_millis(1));
         let guests = self.world.guests.iter();
         let guests = guests.map(|name| ObservedGuest {
             name: name.clone(),
@@ -178,8 +190,8 @@ impl TestPool {
             .handle_guests(guests.collect(), self.now, self.now);
     }
 
-    pub fn look_at_registrations(&mut self) {
-        self.pass(Duration::from_millis(1));
+    pub fn poll_registrations(&mut self) {
+        self.advance(Duration::from_millis(1));
         let registrations = self.world.registrations.values().cloned().collect();
         self.monitor
             .handle_registrations(registrations, self.now, self.now);
@@ -189,18 +201,30 @@ impl TestPool {
         self.monitor.plan(self.now)
     }
 
-    /// The steps of the plan in words.
+    /// The steps of the plan, as they are logged.
     pub fn steps(&self) -> Vec<String> {
         self.plan().steps.iter().map(ToString::to_string).collect()
     }
 
-    /// What the plan refuses, in words.
+    /// The shortfalls of the plan, as the dashboard shows them.
     pub fn shortfalls(&self) -> Vec<String> {
         self.plan()
             .shortfalls
             .iter()
             .map(ToString::to_string)
             .collect()
+    }
+
+    #[track_caller]
+    pub fn assert_no_steps(&self) {
+        assert_eq!(self.steps(), NO_STEPS);
+    }
+
+    /// Begins the plan and performs its effects.
+    pub fn execute_plan(&mut self) {
+        for effect in self.begin() {
+            self.perform(effect);
+        }
     }
 
     pub fn begin(&mut self) -> Vec<Effect> {
@@ -215,24 +239,22 @@ impl TestPool {
         })
     }
 
-    /// Looks, plans, and carries the plan out.
+    /// One turn of the control loop: polls, plans, and executes the plan.
     pub fn turn(&mut self) {
-        self.pass(TURN);
-        self.look();
-        for task in self.begin() {
-            self.perform(task);
-        }
+        self.advance(TURN);
+        self.poll();
+        self.execute_plan();
         let revision = self.monitor.revision();
         self.monitor.handle_saved(revision);
     }
 
-    /// Carries out a task as the executor does.
-    pub fn perform(&mut self, task: Effect) {
-        self.pass(Duration::from_millis(1));
-        match task {
+    /// Performs an effect as the executor does.
+    pub fn perform(&mut self, effect: Effect) {
+        self.advance(Duration::from_millis(1));
+        match effect {
             Effect::Create(creation) => self.create(creation),
             Effect::Destroy(destruction) => self.destroy(destruction),
-            // It stays under way until the test says how it ended.
+            // It stays in flight until the test ends it.
             Effect::Rebuild(_) => {}
             Effect::AddLabels {
                 unique_id,
@@ -242,7 +264,7 @@ impl TestPool {
                 ..
             } => {
                 let is_done = registration_ids.iter().all(|id| {
-                    let may = self.world.may(format!("label {id}"));
+                    let may = self.world.try_effect(format!("label {id}"));
                     let registration = self.world.registrations.get_mut(id).filter(|_| may);
                     let labels = labels.iter().map(|name| Label { name: name.clone() });
                     registration.map(|it| it.labels.extend(labels)).is_some()
@@ -255,7 +277,7 @@ impl TestPool {
                 labels,
             } => {
                 let is_done = registration_id.is_none_or(|registration_id| {
-                    let may = self.world.may(format!("unlabel {registration_id}"));
+                    let may = self.world.try_effect(format!("unlabel {registration_id}"));
                     if let Some(it) = self.world.registrations.get_mut(&registration_id)
                         && may
                     {
@@ -276,13 +298,13 @@ impl TestPool {
             labels,
             ..
         } = creation;
-        if !self.world.may(format!("register {id}")) {
+        if !self.world.try_effect(format!("register {id}")) {
             return self.monitor.handle_creation_failed(id, None, self.now);
         }
         let registration_id = self.world.register(&runner_name, &labels);
         self.monitor
             .handle_registered(id, registration_id, Secret::new(format!("jit-{id}")));
-        if !self.world.may(format!("make {id}")) {
+        if !self.world.try_effect(format!("make {id}")) {
             return self.monitor.handle_creation_failed(id, None, self.now);
         }
         self.world.guests.insert(guest_name);
@@ -297,7 +319,7 @@ impl TestPool {
             registration_id,
         } = destruction;
         if let Some(registration_id) = registration_id {
-            if !self.world.may(format!("unregister {id}")) {
+            if !self.world.try_effect(format!("unregister {id}")) {
                 return self.monitor.handle_destruction_failed(id, None, self.now);
             }
             let deletion = match self.world.registrations.get(&registration_id) {
@@ -312,15 +334,15 @@ impl TestPool {
                 return;
             }
         }
-        if self.world.stuck.contains(&guest_name) || !self.world.may(format!("destroy {id}")) {
+        if self.world.stuck.contains(&guest_name) || !self.world.try_effect(format!("destroy {id}"))
+        {
             return self.monitor.handle_destruction_failed(id, None, self.now);
         }
         self.world.guests.remove(&guest_name);
         self.monitor.handle_destroyed(id, self.now);
     }
 
-    /// The monitor dies and starts again with what was on disk, which is everything that was
-    /// saved; the world goes on.
+    /// The monitor restarts with its latest snapshot; the outside goes on.
     pub fn restart(&mut self) {
         let snapshot = self.monitor.snapshot();
         self.restart_from(&snapshot);
@@ -331,48 +353,68 @@ impl TestPool {
         self.monitor = Monitor::new(policy, Some(snapshot), self.now).unwrap();
     }
 
-    /// A take of `count` runners without an attempt, saved at once.
+    /// A take by a caller that is not a queue, saved at once. Returns the ids of the runners; none while
+    /// labels are being added.
     pub fn take(&mut self, id: &str, profile: &str, count: u64) -> Result<Vec<u64>, TakeRefusal> {
-        self.take_attempt(id, profile, count, None)
+        self.take_with_sequence(id, profile, count, None)
     }
 
-    pub fn take_attempt(
+    pub fn take_with_sequence(
         &mut self,
         id: &str,
         profile: &str,
         count: u64,
-        attempt: Option<u64>,
+        sequence: Option<u64>,
     ) -> Result<Vec<u64>, TakeRefusal> {
-        self.take_as(id, profile, count, attempt.map(attempt_of_one))
+        self.take_with_token(id, profile, count, sequence.map(token))
     }
 
-    /// A take of one `linux` runner under any attempt.
-    pub fn take_of(
+    /// A take of one `linux` runner with any token.
+    pub fn take_one_with_token(
         &mut self,
         id: &str,
-        attempt: Option<FencingToken>,
+        token: Option<FencingToken>,
     ) -> Result<Vec<u64>, TakeRefusal> {
-        self.take_as(id, "linux", 1, attempt)
+        self.take_with_token(id, "linux", 1, token)
     }
 
-    fn take_as(
+    fn take_with_token(
         &mut self,
         id: &str,
         profile: &str,
         count: u64,
-        attempt: Option<FencingToken>,
+        token: Option<FencingToken>,
     ) -> Result<Vec<u64>, TakeRefusal> {
         let mut take = take_of_one(id);
         take.job.profile_key = profile_key(profile);
         take.job.count = Count::new(count).unwrap();
-        take.attempt = attempt;
+        take.token = token;
         let revision = self.monitor.take(take, self.now)?;
         self.monitor.handle_saved(revision);
         match self.monitor.take_outcome(&unique_id(id)) {
             TakeOutcome::Runners(runners) => Ok(runners.iter().map(|runner| runner.id).collect()),
             TakeOutcome::AwaitingLabels => Ok(Vec::new()),
-            TakeOutcome::Ended => panic!("a take that was granted gave nothing"),
+            TakeOutcome::Ended => panic!("the reservation has ended"),
         }
+    }
+
+    /// A release by queue instance 1, or without a token.
+    pub fn release(&mut self, id: &str, sequence: Option<u64>, destroys: bool) {
+        let token = sequence.map(token);
+        self.monitor
+            .release(&unique_id(id), token, destroys, self.now);
+    }
+
+    #[cfg(test)]
+    /// The reservation of a job, which must exist.
+    pub(crate) fn reservation(&self, id: &str) -> &crate::state::reservation::Reservation {
+        &self.monitor.durable.reservations[&unique_id(id)]
+    }
+
+    /// The policy of a profile, which must exist.
+    pub fn profile_mut(&mut self, profile: &str) -> &mut ProfilePolicy {
+        let profiles = &mut self.monitor.policy.profiles;
+        profiles.get_mut(&profile_key(profile)).unwrap()
     }
 
     pub fn status(&self, id: u64) -> Option<RunnerStatus> {

@@ -1,10 +1,10 @@
-//! What there really is, in the core's tests: a hypervisor and a GitHub that do what they are told.
+//! Model of the outside in tests: a hypervisor's guests and GitHub's registrations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::registration::{Label, Registration, RegistrationStatus};
 
-/// What there really is.
+/// The guests and registrations that exist.
 #[derive(Clone, Default)]
 pub struct World {
     pub guests: BTreeSet<String>,
@@ -12,26 +12,27 @@ pub struct World {
     pub next_registration_id: u64,
     /// Guests that the hypervisor cannot destroy.
     pub stuck: BTreeSet<String>,
-    /// The most guests that there ever were at once.
+    /// The most guests that ever existed at once.
     pub guests_max: usize,
-    /// Everything that was done to it, in words.
-    pub deeds: Vec<String>,
-    /// How many more deeds succeed; then each one fails, without an effect.
-    pub deeds_left: Option<usize>,
+    /// Every effect that succeeded, such as `register 0`.
+    pub effects: Vec<String>,
+    /// How many more effects succeed; after those, each fails and changes nothing.
+    pub effects_left: Option<usize>,
 }
 
 impl World {
-    /// Does a deed, unless no more of them are to succeed.
-    pub fn may(&mut self, deed: String) -> bool {
-        match &mut self.deeds_left {
+    /// Records an effect and returns true, unless it is to fail.
+    pub fn try_effect(&mut self, effect: String) -> bool {
+        match &mut self.effects_left {
             Some(0) => return false,
             Some(left) => *left -= 1,
             None => {}
         }
-        self.deeds.push(deed);
+        self.effects.push(effect);
         true
     }
 
+    /// GitHub registers a runner, which is offline. Returns the id of the registration.
     pub fn register(&mut self, name: &str, labels: &[String]) -> u64 {
         self.next_registration_id += 1;
         let registration = Registration {
@@ -51,16 +52,29 @@ impl World {
 
     /// The registration of a runner.
     pub fn registration(&mut self, id: u64) -> &mut Registration {
-        let own = format!(".{id}@host");
+        let suffix = format!(".{id}@host");
         let mut registrations = self.registrations.values_mut();
-        registrations.find(|it| it.name.ends_with(&own)).unwrap()
+        registrations.find(|it| it.name.ends_with(&suffix)).unwrap()
     }
 
+    /// The names of a runner's labels.
+    pub fn labels(&mut self, id: u64) -> Vec<String> {
+        let labels = &self.registration(id).labels;
+        labels.iter().map(|label| label.name.clone()).collect()
+    }
+
+    /// GitHub loses the registration of a runner.
+    pub fn drop_registration(&mut self, id: u64) {
+        let registration_id = self.registration(id).id;
+        self.registrations.remove(&registration_id);
+    }
+
+    /// A runner begins a job.
     pub fn start_job(&mut self, id: u64) {
         self.registration(id).busy = true;
     }
 
-    /// The job ends: GitHub removes the registration, and the guest powers off.
+    /// A runner ends its job: GitHub removes the registration, and the guest shuts down.
     pub fn end_job(&mut self, id: u64) {
         let registration_id = self.registration(id).id;
         let registration = self.registrations.remove(&registration_id).unwrap();

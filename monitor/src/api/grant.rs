@@ -95,7 +95,7 @@ fn refused(refusal: TakeRefusal, profile_key: &ProfileKey, count: Count) -> ApiE
             Code::UnknownProfile,
             format!("this server has no profile {profile_key}; its dashboard shows which it has"),
         ),
-        TakeRefusal::StaleAttempt => ApiError::new(
+        TakeRefusal::OutdatedToken => ApiError::new(
             Code::StaleAttempt,
             "this job was released by this or a later attempt",
         ),
@@ -103,7 +103,7 @@ fn refused(refusal: TakeRefusal, profile_key: &ProfileKey, count: Count) -> ApiE
             Code::AlreadyReserved,
             "that unique_id holds runners of another profile or count; choose another, best a UUID",
         ),
-        TakeRefusal::Served => ApiError::new(
+        TakeRefusal::Finished => ApiError::new(
             Code::AlreadyReserved,
             "that unique_id has had its runners, and they are gone; choose another, best a UUID",
         ),

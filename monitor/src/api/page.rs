@@ -255,10 +255,10 @@ fn render_action_log(view: &View, now: Timestamp) -> Markup {
             h2 { "Not possible now" }
             ul { @for shortfall in &view.action_log.shortfalls { li { (shortfall) } } }
         }
-        @if !view.action_log.steps.is_empty() {
+        @if !view.action_log.actions.is_empty() {
             h2 { "Recent actions" }
             table {
-                @for (begun_at, step) in &view.action_log.steps {
+                @for (begun_at, step) in &view.action_log.actions {
                     tr { td { (age(Some(*begun_at), now)) " ago" } td { (step) } }
                 }
             }

@@ -44,7 +44,7 @@ pub async fn select_runner(
             qualified_repo,
             run_id,
         },
-        attempt: None,
+        token: None,
         enqueued_at: None,
     };
     let granted = grant(&state, take).await?;

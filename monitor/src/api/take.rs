@@ -43,7 +43,7 @@ impl TakeParameters {
                 qualified_repo: self.qualified_repo,
                 run_id: self.run_id,
             },
-            attempt: self.attempt,
+            token: self.attempt,
             enqueued_at: self.enqueued_at,
         }
     }

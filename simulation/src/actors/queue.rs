@@ -267,7 +267,7 @@ impl QueueNode {
         let input = Input::Forwarded {
             server,
             unique_id: take.job.unique_id,
-            attempt: take.attempt.map_or(0, |attempt| attempt.sequence),
+            attempt: take.token.map_or(0, |token| token.sequence),
             outcome,
         };
         self.handle(environment, input);
@@ -318,7 +318,7 @@ impl QueueNode {
                 ..forward.request.spec
             },
             enqueued_at: Some(forward.enqueued_at),
-            attempt: Some(self.attempt(forward.attempt)),
+            token: Some(self.attempt(forward.attempt)),
         };
         let timeout = forward.deadline_at.since(environment.context.now);
         self.send(environment, forward.server, Request::Forward(take), timeout);

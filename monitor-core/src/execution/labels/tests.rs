@@ -1,4 +1,4 @@
-//! Reservations whose labels GitHub has to be told.
+//! Reservations whose labels are added at GitHub.
 
 use shared::wire::RunnerStatus;
 
@@ -11,27 +11,16 @@ fn pool(target: usize) -> TestPool {
     let mut settings = policy(&[("linux", target)]);
     settings.labels = LabelPolicy::OnTake;
     let mut pool = TestPool::new(settings);
-    pool.settle();
+    pool.converge();
     pool
 }
 
-fn labels(pool: &mut TestPool, id: u64) -> Vec<String> {
-    let labels = &pool.world.registration(id).labels;
-    labels.iter().map(|label| label.name.clone()).collect()
-}
-
-fn perform_all(pool: &mut TestPool) {
-    for task in pool.begin() {
-        pool.perform(task);
-    }
-}
-
-const BORN_WITH: [&str; 3] = ["self-hosted", "X64", "profile-label"];
+const PROFILE_LABELS: [&str; 3] = ["self-hosted", "X64", "profile-label"];
 
 #[test]
-fn a_take_is_told_only_when_github_has_its_labels() {
+fn a_take_is_answered_only_once_its_labels_are_added() {
     let mut pool = pool(2);
-    assert_eq!(labels(&mut pool, 0), BORN_WITH);
+    assert_eq!(pool.world.labels(0), PROFILE_LABELS);
     let since = pool.now.as_seconds();
     pool.take("a", "linux", 2).unwrap();
     assert_eq!(
@@ -39,14 +28,14 @@ fn a_take_is_told_only_when_github_has_its_labels() {
         TakeOutcome::AwaitingLabels
     );
     assert_eq!(pool.steps(), ["add the labels of a: a take waits for them"]);
-    perform_all(&mut pool);
+    pool.execute_plan();
     for id in [0, 1] {
         let expected = [
             "reserved-for:a".to_owned(),
             format!("reserved-since:{since}"),
             "reserved-by:owner/repo/actions/runs/1".to_owned(),
         ];
-        assert_eq!(labels(&mut pool, id)[3..], expected);
+        assert_eq!(pool.world.labels(id)[3..], expected);
     }
     let TakeOutcome::Runners(runners) = pool.monitor.take_outcome(&unique_id("a")) else {
         panic!("the labels are there");
@@ -56,37 +45,37 @@ fn a_take_is_told_only_when_github_has_its_labels() {
 }
 
 #[test]
-fn labels_that_github_does_not_take_undo_the_take() {
-    for deeds in [0, 1] {
+fn a_take_ends_if_its_labels_cannot_be_added() {
+    for effects in [0, 1] {
         let mut pool = pool(2);
         pool.take("a", "linux", 2).unwrap();
-        pool.world.deeds_left = Some(deeds);
-        perform_all(&mut pool);
-        pool.world.deeds_left = None;
+        pool.world.effects_left = Some(effects);
+        pool.execute_plan();
+        pool.world.effects_left = None;
         assert_eq!(
             pool.monitor.take_outcome(&unique_id("a")),
             TakeOutcome::Ended,
-            "{deeds}"
+            "{effects}"
         );
         assert_eq!(
             pool.statuses(),
             [RunnerStatus::Starting; 2],
-            "not idle with stray labels"
+            "a runner with leftover labels is not idle"
         );
         assert_eq!(
             pool.take("b", "linux", 1),
             Err(TakeRefusal::NoCapacity),
-            "{deeds}"
+            "{effects}"
         );
-        perform_all(&mut pool);
+        pool.execute_plan();
         assert_eq!(
-            (labels(&mut pool, 0), labels(&mut pool, 1)),
+            (pool.world.labels(0), pool.world.labels(1)),
             (
-                BORN_WITH.map(String::from).into(),
-                BORN_WITH.map(String::from).into()
+                PROFILE_LABELS.map(String::from).into(),
+                PROFILE_LABELS.map(String::from).into()
             )
         );
-        assert_eq!(pool.statuses(), [RunnerStatus::Idle; 2], "{deeds}");
+        assert_eq!(pool.statuses(), [RunnerStatus::Idle; 2], "{effects}");
     }
 }
 
@@ -95,18 +84,18 @@ fn a_release_removes_the_labels_and_a_runner_that_keeps_them_is_destroyed() {
     for is_removable in [true, false] {
         let mut pool = pool(1);
         pool.take("a", "linux", 1).unwrap();
-        perform_all(&mut pool);
-        pool.monitor.release(&unique_id("a"), None, false, pool.now);
+        pool.execute_plan();
+        pool.release("a", None, false);
         assert_eq!(pool.statuses(), [RunnerStatus::Starting]);
         assert_eq!(
             pool.steps(),
             ["remove labels from runner 0: their reservation has ended"]
         );
-        pool.world.deeds_left = (!is_removable).then_some(0);
-        perform_all(&mut pool);
-        pool.world.deeds_left = None;
+        pool.world.effects_left = (!is_removable).then_some(0);
+        pool.execute_plan();
+        pool.world.effects_left = None;
         if is_removable {
-            assert_eq!(labels(&mut pool, 0), BORN_WITH);
+            assert_eq!(pool.world.labels(0), PROFILE_LABELS);
             assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
         } else {
             let reason = "the labels of an earlier reservation cannot be removed";
@@ -119,55 +108,55 @@ fn a_release_removes_the_labels_and_a_runner_that_keeps_them_is_destroyed() {
 }
 
 #[test]
-fn a_release_while_labels_are_on_their_way_removes_them_after_they_have_arrived() {
+fn a_release_while_labels_are_in_flight_removes_them_afterwards() {
     let mut pool = pool(1);
     pool.take("a", "linux", 1).unwrap();
-    let task = pool.begin().pop().unwrap();
-    pool.monitor.release(&unique_id("a"), None, false, pool.now);
-    assert_eq!(pool.steps(), [""; 0]);
-    pool.perform(task);
-    assert_eq!(labels(&mut pool, 0).len(), 6);
+    let effect = pool.begin().pop().unwrap();
+    pool.release("a", None, false);
+    pool.assert_no_steps();
+    pool.perform(effect);
+    assert_eq!(pool.world.labels(0).len(), 6);
     assert_eq!(pool.statuses(), [RunnerStatus::Starting]);
-    perform_all(&mut pool);
-    assert_eq!(labels(&mut pool, 0), BORN_WITH);
+    pool.execute_plan();
+    assert_eq!(pool.world.labels(0), PROFILE_LABELS);
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
 }
 
 #[test]
-fn labels_that_arrive_late_do_not_count_for_a_later_reservation_of_the_same_job() {
+fn late_labels_do_not_count_for_a_later_reservation_of_the_same_job() {
     let mut pool = pool(2);
     pool.take("a", "linux", 1).unwrap();
     let late = pool.begin().pop().unwrap();
-    pool.monitor.release(&unique_id("a"), None, false, pool.now);
+    pool.release("a", None, false);
     pool.take("a", "linux", 1).unwrap();
     pool.perform(late);
     assert_eq!(
         pool.monitor.take_outcome(&unique_id("a")),
         TakeOutcome::AwaitingLabels
     );
-    perform_all(&mut pool);
+    pool.execute_plan();
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
-    assert_eq!(labels(&mut pool, 0), BORN_WITH);
+    assert_eq!(pool.world.labels(0), PROFILE_LABELS);
 }
 
 #[test]
-fn a_restart_adds_labels_that_were_not_confirmed() {
+fn after_a_restart_labels_that_were_not_confirmed_are_added_again() {
     let mut pool = pool(1);
     pool.take("a", "linux", 1).unwrap();
     pool.begin();
     pool.restart();
-    pool.look();
+    pool.poll();
     assert_eq!(pool.steps(), ["add the labels of a: a take waits for them"]);
-    perform_all(&mut pool);
-    assert_eq!(labels(&mut pool, 0).len(), 6);
+    pool.execute_plan();
+    assert_eq!(pool.world.labels(0).len(), 6);
 }
 
 #[test]
-fn a_runner_that_gets_another_job_before_it_has_its_labels_undoes_the_take() {
+fn a_take_ends_if_a_runner_gets_another_job_before_it_has_its_labels() {
     let mut pool = pool(2);
     pool.take("a", "linux", 2).unwrap();
     pool.world.start_job(0);
-    pool.look();
+    pool.poll();
     assert_eq!(
         pool.monitor.take_outcome(&unique_id("a")),
         TakeOutcome::Ended
@@ -176,17 +165,17 @@ fn a_runner_that_gets_another_job_before_it_has_its_labels_undoes_the_take() {
 }
 
 #[test]
-fn a_runner_that_dies_before_it_has_its_labels_undoes_the_take() {
+fn a_take_ends_if_a_runner_is_lost_before_it_has_its_labels() {
     let mut pool = pool(2);
     pool.take("a", "linux", 2).unwrap();
     pool.world.guests.remove("ci-runner-linux.0");
-    pool.look();
+    pool.poll();
     let destruction = pool.begin().remove(0);
     pool.perform(destruction);
     assert_eq!(
         pool.monitor.take_outcome(&unique_id("a")),
         TakeOutcome::Ended
     );
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle; 2]);
 }

@@ -1,4 +1,4 @@
-//! Runners that come to nothing, and monitors that die in between.
+//! Failed creations and destructions, and monitors that are killed in between.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use shared::wire::RunnerStatus;
 
 use crate::{
     Effect, Resources, RunnerId,
-    testing::{TestPool, hugepages, policy, profile_key},
+    testing::{NO_STEPS, TestPool, hugepages, policy, profile_key},
 };
 
 #[test]
-fn a_pool_reaches_its_targets_and_then_nothing_is_planned() {
+fn once_the_targets_are_reached_nothing_is_planned() {
     let mut pool = TestPool::with_idle(&[("linux", 2), ("windows", 1)]);
     assert_eq!(pool.statuses(), [RunnerStatus::Idle; 3]);
     assert_eq!(pool.plan(), Default::default());
     pool.world.start_job(0);
-    pool.look();
-    assert_eq!(pool.steps(), [""; 0]);
+    pool.poll();
+    pool.assert_no_steps();
     pool.world.end_job(0);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle; 3]);
     assert_eq!(pool.status(0), None);
     assert_eq!(pool.status(3), Some(RunnerStatus::Idle));
@@ -26,48 +26,48 @@ fn a_pool_reaches_its_targets_and_then_nothing_is_planned() {
 
 #[test]
 fn a_plan_that_was_begun_is_not_planned_again() {
-    let mut pool = TestPool::new(policy(&[("linux", 3)]));
-    pool.look();
+    let mut pool = TestPool::empty_with_target(3);
+    pool.poll();
     assert_eq!(pool.plan(), pool.plan());
     assert_eq!(pool.begin().len(), 3);
     assert_eq!(pool.plan(), Default::default());
-    pool.look();
+    pool.poll();
     assert_eq!(pool.plan(), Default::default());
 }
 
-/// Every prefix of what a few turns do to the world is tried: there the effects stop, the monitor
-/// dies with what it last saved, and a new one has to get the pool back into shape.
+/// For each prefix of the effects of a few turns: the monitor is killed after it, and a new one starts
+/// from the last snapshot and has to reach the targets.
 #[test]
-fn wherever_a_monitor_dies_the_next_one_converges() {
-    for deeds in 0..12 {
+fn wherever_a_monitor_is_killed_the_next_one_converges() {
+    for effects in 0..12 {
         for saved_turn in 0..2 {
             let mut pool = TestPool::with_idle(&[("linux", 2), ("windows", 1)]);
             pool.monitor.policy.capacity = hugepages(3);
             pool.world.guests_max = 0;
-            pool.world.deeds.clear();
+            pool.world.effects.clear();
             pool.world.end_job(0);
             pool.world.start_job(2);
-            pool.world.deeds_left = Some(deeds);
+            pool.world.effects_left = Some(effects);
             let mut snapshot = pool.monitor.snapshot();
             for turn in 0..3 {
-                pool.look();
-                let tasks = pool.begin();
-                // What a creation uses is on disk before it begins.
-                if turn <= saved_turn || tasks.iter().any(|it| matches!(it, Effect::Create(_))) {
+                pool.poll();
+                let effects = pool.begin();
+                // A creation begins only once its id is on disk.
+                if turn <= saved_turn || effects.iter().any(|it| matches!(it, Effect::Create(_))) {
                     snapshot = pool.monitor.snapshot();
                 }
-                for task in tasks {
-                    pool.perform(task);
+                for effect in effects {
+                    pool.perform(effect);
                 }
             }
-            pool.world.deeds_left = None;
+            pool.world.effects_left = None;
             pool.restart_from(&snapshot);
-            // What died in the middle of its creation slows the next one.
+            // A partially created runner delays the next creation.
             for _ in 0..2 {
-                pool.pass(Duration::from_secs(600));
-                pool.settle();
+                pool.advance(Duration::from_secs(600));
+                pool.converge();
             }
-            let context = format!("{deeds} {saved_turn} {:?}", pool.world.deeds);
+            let context = format!("{effects} {saved_turn} {:?}", pool.world.effects);
             let statuses = [RunnerStatus::Idle, RunnerStatus::Busy, RunnerStatus::Idle];
             assert_eq!(pool.statuses(), statuses, "{context}");
             assert_eq!(pool.world.guests.len(), 3, "{context}");
@@ -82,27 +82,27 @@ fn wherever_a_monitor_dies_the_next_one_converges() {
     }
 }
 
-/// Lesson 33: ids started again at 0 when their file could not be read.
+/// An id that was given out is never given out again, even if the state file is lost.
 #[test]
-fn ids_only_grow_even_without_a_saved_state() {
-    let mut pool = TestPool::with_idle(&[("linux", 3)]);
+fn ids_only_grow_even_without_a_snapshot() {
+    let mut pool = TestPool::with_idle_linux(3);
     pool.restart();
     pool.world.end_job(2);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.status(3), Some(RunnerStatus::Idle));
 
-    let mut other = TestPool::new(policy(&[("linux", 1)]));
+    let mut other = TestPool::empty_with_target(1);
     other.world = pool.world.clone();
     other.world.register("ci-runner-linux.40@host", &[]);
-    other.settle();
+    other.converge();
     assert_eq!(other.statuses(), [RunnerStatus::Idle]);
     assert_eq!(other.monitor.durable.next_id, RunnerId(42));
 }
 
 #[test]
-fn an_id_is_in_the_snapshot_before_anything_is_done_with_it() {
-    let mut pool = TestPool::new(policy(&[("linux", 1)]));
-    pool.look();
+fn an_id_is_in_the_snapshot_before_its_creation_begins() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
     let Some(Effect::Create(creation)) = pool.begin().pop() else {
         panic!("a creation was planned");
     };
@@ -113,131 +113,126 @@ fn an_id_is_in_the_snapshot_before_anything_is_done_with_it() {
 }
 
 #[test]
-fn a_creation_that_fails_leaves_nothing_behind_and_slows_its_profile() {
-    for (deeds, left) in [(0, "register"), (1, "make")] {
+fn a_failed_creation_leaves_nothing_behind_and_delays_the_next_one() {
+    for (effects, left) in [(0, "register"), (1, "make")] {
         let mut pool = TestPool::new(policy(&[("linux", 1), ("windows", 0)]));
-        pool.world.deeds_left = Some(deeds);
+        pool.world.effects_left = Some(effects);
         pool.turn();
-        pool.world.deeds_left = None;
-        pool.look();
+        pool.world.effects_left = None;
+        pool.poll();
         assert_eq!(
             pool.steps(),
             ["destroy runner 0 (linux): its creation failed"],
             "{left}"
         );
-        let task = pool.begin().pop().unwrap();
-        pool.perform(task);
+        let effect = pool.begin().pop().unwrap();
+        pool.perform(effect);
         assert_eq!(
             (pool.world.guests.len(), pool.world.registrations.len()),
             (0, 0),
             "{left}"
         );
-        assert_eq!(pool.steps(), [""; 0], "{left}");
+        assert_eq!(pool.steps(), NO_STEPS, "{left}");
         assert_eq!(
             pool.shortfalls(),
-            ["1 more of linux: the last 1 came to nothing, so it waits a little"],
+            ["1 more of linux: the last creation failed; next attempt in 2 s"],
             "{left}"
         );
-        pool.pass(Duration::from_millis(1500));
+        pool.advance(Duration::from_millis(1500));
         assert_eq!(pool.steps().len(), 1, "{left}");
     }
 }
 
-/// An unanswered registration may have come about, and only the list can tell its id.
+/// A registration request without a response may have succeeded, and only the list shows its id.
 #[test]
 fn a_runner_whose_registration_is_uncertain_is_destroyed_after_the_next_list() {
-    let mut pool = TestPool::new(policy(&[("linux", 1)]));
-    pool.look();
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
     pool.begin();
     pool.world.register("ci-runner-linux.0@host", &[]);
-    pool.pass(Duration::from_secs(20));
+    pool.advance(Duration::from_secs(20));
     pool.monitor
         .handle_creation_failed(RunnerId(0), None, pool.now);
-    assert_eq!(pool.steps(), [""; 0]);
-    pool.look();
+    pool.assert_no_steps();
+    pool.poll();
     assert_eq!(
         pool.steps(),
         ["destroy runner 0 (linux): its creation failed"]
     );
-    for task in pool.begin() {
-        pool.perform(task);
-    }
+    pool.execute_plan();
     assert_eq!(pool.world.registrations.len(), 0);
 }
 
 #[test]
-fn runners_that_never_come_online_make_their_profile_slower_each_time() {
-    let mut pool = TestPool::new(policy(&[("linux", 1)]));
-    pool.look();
+fn runners_that_never_come_online_delay_the_next_creation_more_each_time() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
     for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-        for task in pool.begin() {
-            pool.perform(task);
-        }
+        pool.execute_plan();
         pool.world.guests.clear();
-        pool.look();
-        for task in pool.begin() {
-            pool.perform(task);
-        }
-        assert_eq!(pool.steps(), [""; 0]);
-        pool.pass(Duration::from_secs(pause) - Duration::from_millis(1));
-        assert_eq!(pool.steps(), [""; 0], "{pause}");
-        // Chance adds up to half of it.
-        pool.pass(Duration::from_secs(pause) / 2);
+        pool.poll();
+        pool.execute_plan();
+        pool.assert_no_steps();
+        pool.advance(Duration::from_secs(pause) - Duration::from_millis(1));
+        assert_eq!(pool.steps(), NO_STEPS, "{pause}");
+        // Jitter adds up to half of it.
+        pool.advance(Duration::from_secs(pause) / 2);
         assert_eq!(pool.steps().len(), 1, "{pause}");
     }
-    pool.settle();
-    pool.do_job(8);
-    let last = pool.monitor.creation_back_offs.get(&profile_key("linux"));
-    assert!(last.is_none(), "one that came online ends the slowness");
+    pool.converge();
+    pool.run_job(8);
+    let last = pool.monitor.creation_failures.get(&profile_key("linux"));
+    assert!(
+        last.is_none(),
+        "a runner that came online resets the back-off"
+    );
 }
 
 #[test]
-fn a_runner_whose_job_was_never_seen_is_no_failure() {
-    let mut pool = TestPool::new(policy(&[("linux", 1)]));
+fn a_runner_whose_job_was_too_short_to_be_seen_is_not_a_failed_creation() {
+    let mut pool = TestPool::empty_with_target(1);
     pool.turn();
     pool.world.end_job(0);
-    pool.look();
-    for task in pool.begin() {
-        pool.perform(task);
-    }
+    pool.poll();
+    pool.execute_plan();
     assert_eq!(
         pool.steps(),
         ["create runner 1 (linux): there are fewer than the target"]
     );
 }
 
-/// Lesson 29: a live runner whose profile was removed from the settings was a panic at every start.
+/// A live runner whose profile was removed from the settings must not prevent the start.
 #[test]
 fn a_runner_whose_profile_has_left_the_settings_counts_until_it_is_gone() {
     let mut pool = TestPool::with_idle(&[("linux", 1), ("windows", 1)]);
     pool.world.start_job(0);
-    pool.look();
+    pool.poll();
     pool.monitor.policy = policy(&[("windows", 1)]);
     pool.restart();
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.status(0), Some(RunnerStatus::Busy));
     assert_eq!(pool.counts("linux").target, 0);
     assert_eq!(pool.monitor.resources_in_use(), Some(hugepages(2)));
     pool.world.end_job(0);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
 
     pool.monitor.policy = policy(&[]);
     pool.restart();
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), []);
     assert_eq!(pool.monitor.resources_in_use(), Some(Resources::default()));
 }
 
-/// Lesson 15: a runner without its data folder was skipped: its memory neither counted nor freed.
+/// A runner without a record is not overlooked: what it uses counts, and is freed.
 #[test]
-fn a_runner_without_a_record_counts_and_goes_once_it_is_not_busy() {
-    let mut pool = TestPool::with_idle(&[("linux", 3)]);
+fn a_runner_without_a_record_counts_and_is_destroyed_once_it_is_not_busy() {
+    let mut pool = TestPool::with_idle_linux(3);
     pool.world.start_job(1);
     let world = pool.world.clone();
-    let mut pool = TestPool::new(policy(&[("linux", 1)]));
+    let mut pool = TestPool::empty_with_target(1);
     pool.world = world;
-    pool.look();
+    pool.poll();
     assert_eq!(pool.monitor.resources_in_use(), Some(hugepages(3)));
     let reason = "there is no record of it";
     assert_eq!(
@@ -247,24 +242,23 @@ fn a_runner_without_a_record_counts_and_goes_once_it_is_not_busy() {
             format!("destroy runner 2 (linux): {reason}")
         ]
     );
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Busy]);
     pool.world.end_job(1);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
     assert_eq!(pool.status(3), Some(RunnerStatus::Idle));
 }
 
-/// Lesson 33: a clock that was set back.
 #[test]
-fn a_clock_that_was_set_back_delays_no_timeout_beyond_its_length() {
-    let mut pool = TestPool::new(policy(&[("linux", 1)]));
+fn after_the_clock_was_set_back_no_timeout_lasts_longer_than_its_length() {
+    let mut pool = TestPool::empty_with_target(1);
     pool.turn();
     let snapshot = pool.monitor.snapshot();
     pool.now = pool.now - Duration::from_secs(900);
     pool.restart_from(&snapshot);
-    pool.look();
-    assert_eq!(pool.steps(), [""; 0]);
-    pool.pass(Duration::from_secs(101));
+    pool.poll();
+    pool.assert_no_steps();
+    pool.advance(Duration::from_secs(101));
     assert_eq!(pool.steps().len(), 1);
 }

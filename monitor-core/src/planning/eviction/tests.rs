@@ -1,14 +1,16 @@
-//! Whom a rebuild may displace, and that the room is its own then.
+//! Which runners are evicted for a rebuild, and that nothing else gets the room.
 
 use std::time::Duration;
 
 use shared::wire::RunnerStatus;
 
-use super::*;
-use crate::testing::{TestPool, hugepages, policy, profile_key};
+use crate::{
+    Resources, RunnerId,
+    testing::{NO_STEPS, TestPool, hugepages, policy, profile_key},
+};
 
-/// A pool that its idle runners fill, with one profile `built` whose image is too old, and whose
-/// runners, like its rebuild, need so many hugepages; others need one.
+/// A pool whose capacity is used up by idle runners. The image of its profile `built` is too old;
+/// each of its runners, and its rebuild, needs `needs` hugepages, other runners one.
 fn pool(targets: &[(&str, usize)], needs: u64) -> TestPool {
     let mut policy = policy(targets);
     let built = policy.profiles.get_mut(&profile_key("built")).unwrap();
@@ -17,59 +19,63 @@ fn pool(targets: &[(&str, usize)], needs: u64) -> TestPool {
     let all = policy.profiles.values();
     policy.capacity = all.map(|it| it.needs.times(it.target_count)).sum();
     let mut pool = TestPool::new(policy);
-    see_image(&mut pool, Duration::ZERO);
-    pool.settle();
-    see_image(&mut pool, Duration::from_secs(5000));
+    set_image_age(&mut pool, Duration::ZERO);
+    pool.converge();
+    set_image_age(&mut pool, Duration::from_secs(5000));
     pool
 }
 
-fn see_image(pool: &mut TestPool, age: Duration) {
+fn set_image_age(pool: &mut TestPool, age: Duration) {
     let images = [(profile_key("built"), pool.now - age)];
     pool.monitor.handle_images(images.into());
 }
 
-fn given_up(id: u64, profile: &str) -> String {
-    format!("destroy runner {id} ({profile}): the image of built is to be rebuilt in its place")
+fn eviction(id: u64, profile: &str) -> String {
+    format!("destroy runner {id} ({profile}): it makes room for rebuilding the image of built")
 }
 
 const REBUILD: &str = "rebuild the image of built: it is older than base_image_max_age";
 
 #[test]
-fn an_idle_runner_makes_room_and_nothing_else_takes_it() {
+fn an_idle_runner_makes_room_and_nothing_else_gets_it() {
     let mut pool = pool(&[("built", 2), ("linux", 2)], 1);
-    assert_eq!(pool.steps(), [given_up(2, "built")]);
-    for task in pool.begin() {
-        assert_eq!(pool.steps(), [""; 0], "nothing more while it is going");
-        pool.perform(task);
+    assert_eq!(pool.steps(), [eviction(2, "built")]);
+    for effect in pool.begin() {
+        assert_eq!(
+            pool.steps(),
+            NO_STEPS,
+            "nothing more while it is being destroyed"
+        );
+        pool.perform(effect);
     }
     assert_eq!(pool.steps(), [REBUILD], "before any new runner");
-    pool.settle();
-    assert_eq!(pool.steps(), [""; 0]);
+    pool.converge();
+    pool.assert_no_steps();
     assert_eq!(pool.world.guests.len(), 3);
     assert_eq!(pool.monitor.resources_in_use(), Some(hugepages(4)));
 
     let now = pool.now;
     let built = profile_key("built");
     pool.monitor.handle_rebuilt(&built, Ok(now), now);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle; 4]);
     assert_eq!(pool.world.guests_max, 4);
 }
 
 #[test]
-fn runners_of_other_profiles_go_where_there_are_none_of_its_own_as_many_as_needed() {
+fn without_runners_of_its_profile_as_many_others_as_needed_are_evicted() {
     let mut pool = pool(&[("built", 0), ("linux", 5)], 3);
-    let expected = [2, 3, 4].map(|id| given_up(id, "linux"));
+    let expected = [2, 3, 4].map(|id| eviction(id, "linux"));
     assert_eq!(pool.steps(), expected);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.world.guests.len(), 2);
     assert_eq!(pool.monitor.resources_in_use(), Some(hugepages(5)));
 }
 
 #[test]
-fn only_those_go_whose_going_helps() {
+fn only_runners_that_use_the_scarce_resource_are_evicted() {
     let mut pool = pool(&[("built", 1), ("linux", 2)], 2);
-    // The newest takes nothing of which there is too little.
+    // The newest uses memory only, and hugepages are scarce.
     let newest = RunnerId(2);
     let mebibytes = shared::units::Memory::from_bytes(1 << 20);
     pool.monitor.policy.capacity.memory = mebibytes;
@@ -79,31 +85,31 @@ fn only_those_go_whose_going_helps() {
         memory: mebibytes,
     });
     pool.world.start_job(0);
-    pool.look();
+    pool.poll();
     pool.monitor.policy.capacity.hugepages_1g = 4;
-    assert_eq!(pool.steps(), [given_up(1, "linux")]);
+    assert_eq!(pool.steps(), [eviction(1, "linux")]);
 }
 
 #[test]
-fn neither_reserved_nor_busy_runners_go_and_none_does_where_idle_ones_are_not_enough() {
+fn reserved_and_busy_runners_are_not_evicted_and_none_is_if_idle_ones_are_not_enough() {
     let mut pool = pool(&[("built", 1), ("linux", 3)], 3);
     pool.world.start_job(0);
-    pool.look();
+    pool.poll();
     pool.take("job", "linux", 1).unwrap();
-    assert_eq!(pool.steps(), [""; 0], "two of three are not enough");
+    assert_eq!(pool.steps(), NO_STEPS, "two of three are not enough");
     pool.world.end_job(0);
-    pool.settle();
+    pool.converge();
     assert_eq!(
         pool.world.guests.len(),
         3,
-        "room that comes by itself is used"
+        "the rebuild uses the room of a runner that ended"
     );
     assert_eq!(pool.monitor.resources_in_use(), Some(hugepages(6)));
     assert_eq!(pool.statuses()[0], RunnerStatus::Reserved);
 }
 
 #[test]
-fn whoever_goes_anyway_is_room_enough() {
+fn no_runner_is_evicted_if_those_beyond_the_target_make_enough_room() {
     let mut pool = pool(&[("built", 1), ("linux", 2)], 1);
     let linux = profile_key("linux");
     pool.monitor
@@ -117,49 +123,53 @@ fn whoever_goes_anyway_is_room_enough() {
 }
 
 #[test]
-fn one_that_has_just_begun_its_job_stays_and_another_goes() {
+fn a_runner_that_has_just_begun_a_job_stays_and_another_is_evicted() {
     let mut pool = pool(&[("built", 2)], 1);
-    let tasks = pool.begin();
+    let effects = pool.begin();
     pool.world.start_job(1);
-    for task in tasks {
-        pool.perform(task);
+    for effect in effects {
+        pool.perform(effect);
     }
     assert_eq!(pool.status(1), Some(RunnerStatus::Busy));
-    assert_eq!(pool.steps(), [given_up(0, "built")]);
+    assert_eq!(pool.steps(), [eviction(0, "built")]);
 }
 
 #[test]
-fn one_that_cannot_be_destroyed_is_not_waited_for() {
+fn a_stuck_runner_is_replaced_by_another() {
     let mut pool = pool(&[("built", 2)], 1);
-    // Chance adds up to half of each pause.
+    // Jitter adds up to half of each pause.
     for pause in [5, 10].map(|seconds| seconds * 3 / 2) {
-        assert_eq!(pool.steps(), [given_up(1, "built")]);
-        pool.world.deeds_left = Some(0);
+        assert_eq!(pool.steps(), [eviction(1, "built")]);
+        pool.world.effects_left = Some(0);
         pool.turn();
-        assert_eq!(pool.status(1), Some(RunnerStatus::Idle), "it goes on");
-        pool.pass(Duration::from_secs(pause));
+        assert_eq!(
+            pool.status(1),
+            Some(RunnerStatus::Idle),
+            "it is still usable"
+        );
+        pool.advance(Duration::from_secs(pause));
     }
-    assert_eq!(pool.steps(), [given_up(0, "built")]);
+    assert_eq!(pool.steps(), [eviction(0, "built")]);
 }
 
 #[test]
-fn a_rebuild_that_failed_displaces_nobody_before_it_is_tried_again() {
+fn during_the_back_off_of_a_rebuild_no_runner_is_evicted() {
     let mut pool = pool(&[("built", 1)], 1);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.world.guests.len(), 0);
     let built = profile_key("built");
     let failure = Err("it took too long".to_owned());
     pool.monitor.handle_rebuilt(&built, failure, pool.now);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
-    pool.pass(Duration::from_secs(90));
-    assert_eq!(pool.steps(), [given_up(1, "built")]);
+    pool.advance(Duration::from_secs(90));
+    assert_eq!(pool.steps(), [eviction(1, "built")]);
 }
 
 #[test]
-fn a_rebuild_for_which_the_host_is_too_small_displaces_nobody() {
+fn for_a_rebuild_that_never_fits_no_runner_is_evicted() {
     let mut pool = pool(&[("built", 1), ("linux", 3)], 1);
     let built = profile_key("built");
     pool.monitor.policy.profiles.get_mut(&built).unwrap().needs = hugepages(5);
-    assert_eq!(pool.steps(), [""; 0]);
+    pool.assert_no_steps();
 }

@@ -1,5 +1,5 @@
-//! What is planned: row by row of the reconciler's table in `table`, the rules of destruction and
-//! creation in `order`.
+//! Plans: each row of the status table in `table`; the order and limits of destructions and creations
+//! in `order`.
 
 mod order;
 mod table;

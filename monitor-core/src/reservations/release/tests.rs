@@ -1,4 +1,4 @@
-//! The rules of attempts, and what becomes of the runners.
+//! The rules of fencing tokens, and what becomes of released runners.
 
 use std::time::Duration;
 
@@ -6,22 +6,17 @@ use shared::{values::FencingToken, wire::RunnerStatus};
 
 use crate::{
     TakeRefusal,
-    testing::{TestPool, attempt_of_one, unique_id},
+    testing::{TestPool, token, unique_id},
 };
 
-fn release(pool: &mut TestPool, id: &str, attempt: Option<u64>) {
-    pool.monitor
-        .release(&unique_id(id), attempt.map(attempt_of_one), false, pool.now);
-}
-
 #[test]
-fn a_released_runner_is_idle_again_and_given_to_the_next() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn a_released_runner_is_idle_again_and_given_to_the_next_job() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
-    release(&mut pool, "a", None);
+    pool.release("a", None, false);
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
     assert_eq!(pool.take("b", "linux", 1), Ok(vec![0]));
-    release(&mut pool, "a", None);
+    pool.release("a", None, false);
     assert_eq!(
         pool.statuses(),
         [RunnerStatus::Reserved],
@@ -30,39 +25,42 @@ fn a_released_runner_is_idle_again_and_given_to_the_next() {
 }
 
 #[test]
-fn a_released_runner_whose_label_may_be_known_is_destroyed() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn a_released_runner_whose_label_may_be_in_use_is_destroyed() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
-    pool.monitor.release(&unique_id("a"), None, true, pool.now);
+    pool.release("a", None, true);
     assert_eq!(pool.statuses(), [RunnerStatus::Done]);
     assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NoCapacity));
     pool.restart();
-    pool.look();
-    let reason = "its reservation was given up and its label may be known";
+    pool.poll();
+    let reason = "its reservation was released after its label may have been used";
     assert_eq!(
         pool.steps(),
         [format!("destroy runner 0 (linux): {reason}")]
     );
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.status(0), None);
 }
 
 #[test]
-fn a_runner_whose_job_has_started_is_not_taken_away() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
-    pool.take_attempt("a", "linux", 1, Some(1)).unwrap();
+fn a_runner_whose_job_has_started_is_not_released() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take_with_sequence("a", "linux", 1, Some(1)).unwrap();
     pool.world.start_job(0);
-    pool.look();
+    pool.poll();
     for destroys in [false, true] {
         pool.monitor
-            .release(&unique_id("a"), Some(attempt_of_one(9)), destroys, pool.now);
+            .release(&unique_id("a"), Some(token(9)), destroys, pool.now);
         assert_eq!(pool.statuses(), [RunnerStatus::Busy]);
-        assert_eq!(pool.take_attempt("a", "linux", 1, Some(2)), Ok(vec![0]));
+        assert_eq!(
+            pool.take_with_sequence("a", "linux", 1, Some(2)),
+            Ok(vec![0])
+        );
     }
 }
 
 #[test]
-fn of_takes_and_releases_in_any_order_the_latest_attempt_counts() {
+fn of_takes_and_releases_in_any_order_the_latest_token_counts() {
     enum Message {
         Take(u64),
         Release(u64),
@@ -82,21 +80,21 @@ fn of_takes_and_releases_in_any_order_the_latest_attempt_counts() {
         (&[Take(1), Release(1), Take(1)], false),
         (&[Take(1), Release(1), Take(2), Release(2), Take(2)], false),
     ] {
-        let mut pool = TestPool::with_idle(&[("linux", 1)]);
+        let mut pool = TestPool::with_idle_linux(1);
         let mut trace = String::new();
         for message in messages {
             match *message {
-                Take(attempt) => {
-                    let taken = pool.take_attempt("a", "linux", 1, Some(attempt));
+                Take(sequence) => {
+                    let taken = pool.take_with_sequence("a", "linux", 1, Some(sequence));
                     assert!(
-                        matches!(taken, Ok(_) | Err(TakeRefusal::StaleAttempt)),
+                        matches!(taken, Ok(_) | Err(TakeRefusal::OutdatedToken)),
                         "{taken:?}"
                     );
-                    trace += &format!("take {attempt}, ");
+                    trace += &format!("take {sequence}, ");
                 }
-                Release(attempt) => {
-                    release(&mut pool, "a", Some(attempt));
-                    trace += &format!("release {attempt}, ");
+                Release(sequence) => {
+                    pool.release("a", Some(sequence), false);
+                    trace += &format!("release {sequence}, ");
                 }
             }
         }
@@ -106,72 +104,72 @@ fn of_takes_and_releases_in_any_order_the_latest_attempt_counts() {
 }
 
 #[test]
-fn those_who_do_not_count_attempts_are_never_too_late() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn messages_without_a_token_are_never_outdated() {
+    let mut pool = TestPool::with_idle_linux(1);
     for _ in 0..3 {
         assert_eq!(pool.take("a", "linux", 1), Ok(vec![0]));
-        release(&mut pool, "a", None);
+        pool.release("a", None, false);
     }
-    pool.take_attempt("a", "linux", 1, Some(5)).unwrap();
-    release(&mut pool, "a", None);
+    pool.take_with_sequence("a", "linux", 1, Some(5)).unwrap();
+    pool.release("a", None, false);
     assert_eq!(
         pool.statuses(),
         [RunnerStatus::Idle],
-        "a person's release ends any attempt"
+        "a release without a token ends any reservation"
     );
-    let late = pool.take_attempt("a", "linux", 1, Some(5));
-    assert_eq!(late, Err(TakeRefusal::StaleAttempt));
+    let late = pool.take_with_sequence("a", "linux", 1, Some(5));
+    assert_eq!(late, Err(TakeRefusal::OutdatedToken));
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![0]));
 }
 
 #[test]
-fn fences_stand_over_restarts_for_a_day() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
-    release(&mut pool, "a", Some(3));
+fn fences_are_kept_for_a_day_also_across_restarts() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.release("a", Some(3), false);
     pool.restart();
-    pool.look();
-    let take = |pool: &mut TestPool| pool.take_attempt("a", "linux", 1, Some(3));
-    assert_eq!(take(&mut pool), Err(TakeRefusal::StaleAttempt));
-    pool.pass(Duration::from_secs(24 * 3600 - 1));
-    pool.look();
-    assert_eq!(take(&mut pool), Err(TakeRefusal::StaleAttempt));
-    pool.pass(Duration::from_secs(2));
-    pool.look();
+    pool.poll();
+    let take = |pool: &mut TestPool| pool.take_with_sequence("a", "linux", 1, Some(3));
+    assert_eq!(take(&mut pool), Err(TakeRefusal::OutdatedToken));
+    pool.advance(Duration::from_secs(24 * 3600 - 1));
+    pool.poll();
+    assert_eq!(take(&mut pool), Err(TakeRefusal::OutdatedToken));
+    pool.advance(Duration::from_secs(2));
+    pool.poll();
     assert_eq!(take(&mut pool), Ok(vec![0]));
 }
 
 #[test]
-fn the_latest_attempt_is_told() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
-    pool.take_attempt("a", "linux", 1, Some(3)).unwrap();
-    pool.take_attempt("a", "linux", 1, Some(7)).unwrap();
-    pool.take_attempt("a", "linux", 1, Some(5)).unwrap();
+fn the_highest_sequence_is_reported() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take_with_sequence("a", "linux", 1, Some(3)).unwrap();
+    pool.take_with_sequence("a", "linux", 1, Some(7)).unwrap();
+    pool.take_with_sequence("a", "linux", 1, Some(5)).unwrap();
     let reservation = &pool.monitor.durable.reservations[&unique_id("a")];
-    assert_eq!(reservation.latest_attempt(), 7);
+    assert_eq!(reservation.highest_sequence(), 7);
 }
 
 #[test]
-fn what_two_queues_were_given_ends_when_both_have_released_it() {
+fn a_reservation_of_two_queue_instances_ends_once_both_have_released_it() {
     let of_other = |number| FencingToken {
         instance: 2,
         sequence: number,
     };
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
-    pool.take_attempt("a", "linux", 1, Some(5)).unwrap();
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take_with_sequence("a", "linux", 1, Some(5)).unwrap();
     pool.monitor
         .release(&unique_id("a"), Some(of_other(9)), false, pool.now);
     assert_eq!(
         pool.statuses(),
         [RunnerStatus::Reserved],
-        "the other queue was not given it"
+        "the other instance was not granted it"
     );
-    let take = pool.take_of("a", Some(of_other(10)));
+    let take = pool.take_one_with_token("a", Some(of_other(10)));
     assert_eq!(take, Ok(vec![0]), "both may hand it out");
-    release(&mut pool, "a", Some(5));
+    pool.release("a", Some(5), false);
     assert_eq!(
         pool.statuses(),
         [RunnerStatus::Reserved],
-        "the other queue may have handed it out"
+        "the other instance may have handed it out"
     );
     pool.monitor
         .release(&unique_id("a"), Some(of_other(10)), false, pool.now);
@@ -179,8 +177,8 @@ fn what_two_queues_were_given_ends_when_both_have_released_it() {
 }
 
 #[test]
-fn a_late_take_of_one_queue_is_not_stopped_by_the_release_of_another() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn the_release_of_one_queue_instance_does_not_stop_the_take_of_another() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.monitor.release(
         &unique_id("a"),
         Some(FencingToken {
@@ -190,5 +188,8 @@ fn a_late_take_of_one_queue_is_not_stopped_by_the_release_of_another() {
         false,
         pool.now,
     );
-    assert_eq!(pool.take_attempt("a", "linux", 1, Some(5)), Ok(vec![0]));
+    assert_eq!(
+        pool.take_with_sequence("a", "linux", 1, Some(5)),
+        Ok(vec![0])
+    );
 }

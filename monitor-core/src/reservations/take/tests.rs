@@ -1,4 +1,4 @@
-//! Who gets which runner, and what a repeated question gets.
+//! Which job gets which runner, and what a repeated take gets.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use shared::{
 
 use crate::{
     LabelPolicy, RunnerId, TakeOutcome, TakeRefusal,
-    state::reservation::Fence,
-    testing::{TestPool, attempt_of_one, policy, profile_key, take_of_one, unique_id},
+    state::fencing::{Fence, LatestTokens},
+    testing::{TestPool, policy, take_of_one, token, unique_id},
 };
 
 #[test]
@@ -22,10 +22,10 @@ fn the_oldest_idle_runners_of_the_profile_are_given() {
     assert_eq!(pool.statuses(), [RunnerStatus::Reserved; 5]);
 }
 
-/// Lessons 10 and 30: fewer runners than asked, or none, were a success.
+/// A take for several runners never succeeds with fewer.
 #[test]
 fn a_take_gets_all_it_asked_for_or_none() {
-    let mut pool = TestPool::with_idle(&[("linux", 3)]);
+    let mut pool = TestPool::with_idle_linux(3);
     let before = pool.monitor.snapshot();
     assert_eq!(pool.take("a", "linux", 4), Err(TakeRefusal::NoCapacity));
     assert_eq!(pool.take("a", "linux", 64), Err(TakeRefusal::NoCapacity));
@@ -36,13 +36,13 @@ fn a_take_gets_all_it_asked_for_or_none() {
 
 #[test]
 fn only_idle_runners_are_given() {
-    let mut pool = TestPool::with_idle(&[("linux", 5)]);
+    let mut pool = TestPool::with_idle_linux(5);
     pool.world.start_job(0);
     let gone = pool.world.registration(1).id;
     pool.world.registrations.remove(&gone);
     pool.world.guests.remove("ci-runner-linux.2");
     pool.world.registration(3).status = shared::registration::RegistrationStatus::Offline;
-    pool.look();
+    pool.poll();
     assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::NoCapacity));
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![4]));
     assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NoCapacity));
@@ -50,48 +50,43 @@ fn only_idle_runners_are_given() {
 
 #[test]
 fn a_runner_that_is_being_destroyed_is_not_given() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
-    pool.monitor
-        .policy
-        .profiles
-        .get_mut(&profile_key("linux"))
-        .unwrap()
-        .target_count = 0;
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.profile_mut("linux").target_count = 0;
     assert_eq!(pool.begin().len(), 1);
     assert_eq!(pool.take("a", "linux", 1), Err(TakeRefusal::NoCapacity));
 }
 
-/// Lesson 3: a lost answer was a lost runner and a lost job.
+/// A lost response loses neither the runners nor the job.
 #[test]
-fn a_repeated_take_gives_the_same_runners_also_after_a_restart() {
-    let mut pool = TestPool::with_idle(&[("linux", 3)]);
+fn a_repeated_take_returns_the_same_runners_also_after_a_restart() {
+    let mut pool = TestPool::with_idle_linux(3);
     assert_eq!(pool.take("a", "linux", 2), Ok(vec![0, 1]));
     assert_eq!(pool.take("a", "linux", 2), Ok(vec![0, 1]));
     pool.restart();
     assert_eq!(
         pool.take("a", "linux", 2),
         Ok(vec![0, 1]),
-        "even before the first look"
+        "even before the first polls"
     );
     assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NotReady));
-    pool.look();
+    pool.poll();
     assert_eq!(pool.take("a", "linux", 2), Ok(vec![0, 1]));
     assert_eq!(pool.take("b", "linux", 1), Ok(vec![2]));
 }
 
-/// Lesson 7: while GitHub's list lagged, the same runner was given twice.
+/// GitHub's list may show a runner as idle for some time after it was reserved.
 #[test]
-fn a_list_that_lags_gives_no_runner_twice() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn while_a_list_lags_no_runner_is_given_twice() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
     for _ in 0..3 {
-        pool.look();
+        pool.poll();
         assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NoCapacity));
     }
 }
 
 #[test]
-fn the_same_job_cannot_ask_for_something_else() {
+fn a_repeated_take_with_other_parameters_is_refused() {
     let mut pool = TestPool::with_idle(&[("linux", 3), ("windows", 1)]);
     pool.take("a", "linux", 1).unwrap();
     assert_eq!(
@@ -107,22 +102,22 @@ fn the_same_job_cannot_ask_for_something_else() {
 }
 
 #[test]
-fn a_profile_that_is_not_in_the_settings_is_said_to_be_unknown() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn a_take_for_a_profile_that_is_not_in_the_settings_is_refused() {
+    let mut pool = TestPool::with_idle_linux(1);
     assert_eq!(pool.take("a", "macos", 1), Err(TakeRefusal::UnknownProfile));
 }
 
 #[test]
-fn a_used_reservation_answers_with_its_runners_until_they_are_gone() {
-    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+fn a_used_reservation_returns_its_runners_until_all_are_gone() {
+    let mut pool = TestPool::with_idle_linux(2);
     pool.take("a", "linux", 2).unwrap();
-    let state = |pool: &TestPool| pool.monitor.durable.reservations[&unique_id("a")].state;
+    let state = |pool: &TestPool| pool.reservation("a").state;
     assert_eq!(state(&pool), ReservationState::Held);
     pool.world.start_job(0);
-    pool.look();
+    pool.poll();
     assert_eq!(state(&pool), ReservationState::Used);
     pool.world.end_job(0);
-    pool.settle();
+    pool.converge();
     assert_eq!(state(&pool), ReservationState::Used);
     assert_eq!(
         pool.take("a", "linux", 2),
@@ -130,81 +125,81 @@ fn a_used_reservation_answers_with_its_runners_until_they_are_gone() {
         "one of them is still there"
     );
     pool.world.start_job(1);
-    pool.look();
+    pool.poll();
     pool.world.end_job(1);
-    pool.settle();
+    pool.converge();
     assert_eq!(state(&pool), ReservationState::Served);
-    assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::Served));
+    assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::Finished));
     assert_eq!(pool.take("b", "linux", 2), Ok(vec![2, 3]));
 }
 
 #[test]
-fn a_job_too_short_to_be_seen_may_ask_again() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn a_job_that_was_too_short_to_be_seen_may_take_again() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
     pool.world.start_job(0);
     pool.world.end_job(0);
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
 }
 
 #[test]
 fn a_reservation_that_was_never_used_ends_with_its_runners() {
-    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+    let mut pool = TestPool::with_idle_linux(2);
     pool.take("a", "linux", 2).unwrap();
-    pool.pass(Duration::from_secs(201));
-    pool.settle();
+    pool.advance(Duration::from_secs(201));
+    pool.converge();
     assert!(pool.monitor.durable.reservations.is_empty());
-    assert!(!pool.world.deeds.contains(&"unregister 2".into()));
+    assert!(!pool.world.effects.contains(&"unregister 2".into()));
     assert_eq!(
         pool.take("a", "linux", 2),
         Ok(vec![2, 3]),
-        "so it may be asked for again"
+        "its job may take again"
     );
 }
 
-/// The guest died before the job came: GitHub deletes the registration, so no job was on it.
+/// The guest ended before the job began: GitHub deletes the registration, so no job ran on it.
 #[test]
-fn a_reservation_whose_runner_died_unused_may_be_asked_for_again() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn a_job_whose_runner_ended_unused_may_take_again() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
     pool.world.guests.clear();
-    pool.settle();
+    pool.converge();
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
 }
 
 #[test]
-fn a_reservation_that_is_over_is_forgotten_after_a_day() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn a_finished_reservation_is_forgotten_after_a_day() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
-    pool.do_job(0);
-    pool.pass(Duration::from_secs(24 * 3600 - 60));
-    pool.settle();
-    assert_eq!(pool.take("a", "linux", 1), Err(TakeRefusal::Served));
-    pool.pass(Duration::from_secs(61));
-    pool.settle();
+    pool.run_job(0);
+    pool.advance(Duration::from_secs(24 * 3600 - 60));
+    pool.converge();
+    assert_eq!(pool.take("a", "linux", 1), Err(TakeRefusal::Finished));
+    pool.advance(Duration::from_secs(61));
+    pool.converge();
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
 }
 
 #[test]
-fn of_too_many_that_are_over_the_oldest_are_forgotten() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn of_too_many_finished_reservations_and_fences_the_oldest_are_forgotten() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
-    pool.do_job(0);
-    let reservation = pool.monitor.durable.reservations[&unique_id("a")].clone();
+    pool.run_job(0);
+    let reservation = pool.reservation("a").clone();
     for number in 0..2100 {
         let mut later = reservation.clone();
-        later.served_at = Some(pool.now + Duration::from_millis(number));
+        later.finished_at = Some(pool.now + Duration::from_millis(number));
         let id = unique_id(&format!("job-{number}"));
         pool.monitor.durable.reservations.insert(id, later);
         let fence = Fence {
-            attempts: [(1, 1)].into(),
+            released: LatestTokens::default(),
             set_at: pool.now + Duration::from_millis(number),
         };
         let id = unique_id(&format!("fence-{number}"));
         pool.monitor.durable.fences.insert(id, fence);
     }
-    pool.look();
+    pool.poll();
     assert_eq!(pool.monitor.durable.reservations.len(), 2000);
     assert_eq!(pool.monitor.durable.fences.len(), 2000);
     assert!(
@@ -223,9 +218,9 @@ fn of_too_many_that_are_over_the_oldest_are_forgotten() {
 }
 
 #[test]
-fn a_take_tells_the_label_and_the_runner_but_never_its_credential() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
-    pool.take_attempt("a", "linux", 1, Some(7)).unwrap();
+fn a_take_returns_label_and_runner_but_no_secret() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take_with_sequence("a", "linux", 1, Some(7)).unwrap();
     let TakeOutcome::Runners(runners) = pool.monitor.take_outcome(&unique_id("a")) else {
         panic!("the runner is ready");
     };
@@ -245,8 +240,8 @@ fn a_take_tells_the_label_and_the_runner_but_never_its_credential() {
 }
 
 #[test]
-fn a_take_that_was_not_granted_is_told_nothing() {
-    let pool = TestPool::with_idle(&[("linux", 1)]);
+fn a_take_that_was_not_granted_has_ended() {
+    let pool = TestPool::with_idle_linux(1);
     assert_eq!(
         pool.monitor.take_outcome(&unique_id("a")),
         TakeOutcome::Ended
@@ -255,7 +250,7 @@ fn a_take_that_was_not_granted_is_told_nothing() {
 
 #[test]
 fn a_reservation_that_cannot_be_saved_is_undone() {
-    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+    let mut pool = TestPool::with_idle_linux(2);
     pool.take("saved", "linux", 1).unwrap();
     let take = take_of_one("unsaved");
     let revision = pool.monitor.take(take, pool.now).unwrap();
@@ -271,16 +266,11 @@ fn a_reservation_that_cannot_be_saved_is_undone() {
 }
 
 #[test]
-fn runners_keep_the_kind_of_label_they_were_born_with() {
-    let mut pool = TestPool::with_idle(&[("linux", 1)]);
+fn runners_keep_their_kind_of_label_when_the_setting_changes() {
+    let mut pool = TestPool::with_idle_linux(1);
     pool.monitor.policy.labels = LabelPolicy::OnTake;
-    pool.monitor
-        .policy
-        .profiles
-        .get_mut(&profile_key("linux"))
-        .unwrap()
-        .target_count = 2;
-    pool.settle();
+    pool.profile_mut("linux").target_count = 2;
+    pool.converge();
     assert!(
         pool.monitor.durable.runners[&RunnerId(0)]
             .own_label
@@ -298,30 +288,34 @@ fn runners_keep_the_kind_of_label_they_were_born_with() {
     );
     let mut settings = policy(&[("linux", 2)]);
     settings.labels = LabelPolicy::OnTake;
-    assert_eq!(pool.take("b", "linux", 1), Ok(vec![]), "one has to be");
+    assert_eq!(
+        pool.take("b", "linux", 1),
+        Ok(vec![]),
+        "a label has to be added first"
+    );
 }
 
 fn take_of_job_enqueued_at(pool: &mut TestPool, seconds: u64) -> Result<u64, TakeRefusal> {
     let mut take = take_of_one("a");
-    take.attempt = Some(attempt_of_one(seconds));
+    take.token = Some(token(seconds));
     take.enqueued_at = Some(Timestamp::from_seconds(seconds));
     pool.monitor.take(take, pool.now)
 }
 
 #[test]
-fn a_job_that_was_enqueued_after_one_of_its_name_was_served_gets_other_runners() {
-    let mut pool = TestPool::with_idle(&[("linux", 2)]);
+fn a_later_job_of_the_same_name_gets_other_runners() {
+    let mut pool = TestPool::with_idle_linux(2);
     take_of_job_enqueued_at(&mut pool, 5).unwrap();
     // Another ticket for the same job, from before.
     take_of_job_enqueued_at(&mut pool, 4).unwrap();
-    pool.do_job(0);
+    pool.run_job(0);
     for seconds in [4, 5] {
         let again = take_of_job_enqueued_at(&mut pool, seconds);
-        assert_eq!(again, Err(TakeRefusal::Served), "{seconds}");
+        assert_eq!(again, Err(TakeRefusal::Finished), "{seconds}");
     }
     assert_eq!(
-        pool.take_attempt("a", "linux", 1, Some(u64::MAX)),
-        Err(TakeRefusal::Served),
+        pool.take_with_sequence("a", "linux", 1, Some(u64::MAX)),
+        Err(TakeRefusal::Finished),
         "a fencing token does not tell one job from another"
     );
     let revision = take_of_job_enqueued_at(&mut pool, 6).unwrap();

@@ -1,4 +1,6 @@
-//! What a host that has less than was promised changes, and what one that does not say leaves alone.
+//! Hosts that have less than the settings allow, and hosts that do not report what they have.
+
+use std::time::Duration;
 
 use super::*;
 use crate::{
@@ -6,7 +8,7 @@ use crate::{
     testing::{TestPool, hugepages, policy, profile_key},
 };
 
-/// A pool of virtual machines for which the settings promise 100 hugepages and 16 GiB.
+/// A pool of virtual machines for which the settings allow 100 hugepages and 16 GiB.
 fn pool(target: usize) -> TestPool {
     let mut policy = policy(&[("linux", target)]);
     policy.capacity.memory = gibibytes(16);
@@ -27,7 +29,7 @@ fn host(hugepages_1g: Option<u64>, memory: Option<Memory>) -> HostCapacity {
 }
 
 #[test]
-fn of_everything_the_smaller_one_counts() {
+fn of_each_resource_the_smaller_amount_counts() {
     let mut pool = pool(0);
     for (host, hugepages_1g, memory) in [
         (host(Some(7), Some(gibibytes(12))), 7, 12),
@@ -37,7 +39,7 @@ fn of_everything_the_smaller_one_counts() {
         (host(None, Some(gibibytes(0))), 100, 0),
         (host(None, None), 100, 16),
     ] {
-        pool.monitor.handle_host(host);
+        pool.monitor.handle_host(host, pool.now);
         let capacity = pool.monitor.capacity();
         assert_eq!(capacity.hugepages_1g, hugepages_1g, "{host:?}");
         assert_eq!(capacity.memory, gibibytes(memory), "{host:?}");
@@ -45,28 +47,32 @@ fn of_everything_the_smaller_one_counts() {
 }
 
 #[test]
-fn a_broken_promise_is_told_once_and_shown_for_as_long_as_it_is_one() {
+fn a_setting_beyond_the_host_is_returned_once_and_shown_for_as_long_as_it_lasts() {
     let mut pool = pool(0);
-    pool.look();
-    let told = pool.monitor.handle_host(host(Some(4), Some(gibibytes(12))));
-    let broken = [
-        "available_normal_memory is 16G, but all of this host's is 12G: that is what counts",
-        "available_1g_hugepages is 100, but this host has set aside 4: that is what counts",
+    pool.poll();
+    let warnings = pool
+        .monitor
+        .handle_host(host(Some(4), Some(gibibytes(12))), pool.now);
+    let expected = [
+        "available_normal_memory is 16G, but this host has only 12G; using the smaller value",
+        "available_1g_hugepages is 100, but this host has only 4; using the smaller value",
     ];
-    assert_eq!(told, broken);
-    let again = pool.monitor.handle_host(host(Some(4), Some(gibibytes(12))));
+    assert_eq!(warnings, expected);
+    let again = pool
+        .monitor
+        .handle_host(host(Some(4), Some(gibibytes(12))), pool.now);
     assert_eq!(again, [""; 0]);
-    assert_eq!(pool.monitor.view().unwrap().capacity_warnings, broken);
+    assert_eq!(pool.monitor.view().unwrap().capacity_warnings, expected);
     let more = host(Some(100), Some(gibibytes(16)));
-    assert_eq!(pool.monitor.handle_host(more), [""; 0]);
+    assert_eq!(pool.monitor.handle_host(more, pool.now), [""; 0]);
     assert_eq!(pool.monitor.view().unwrap().capacity_warnings, [""; 0]);
 }
 
 #[test]
-fn nothing_is_made_that_the_host_cannot_hold() {
+fn no_more_runners_are_created_than_the_host_can_hold() {
     let mut pool = pool(5);
-    pool.monitor.handle_host(host(Some(3), None));
-    pool.settle();
+    pool.monitor.handle_host(host(Some(3), None), pool.now);
+    pool.converge();
     assert_eq!(pool.world.guests_max, 3);
     let refusal = pool.shortfalls().pop().unwrap();
     assert!(refusal.starts_with("2 more of linux: each needs 1 hugepages of 1G"));
@@ -79,56 +85,56 @@ fn nothing_is_made_that_the_host_cannot_hold() {
 }
 
 #[test]
-fn what_runs_on_a_host_that_has_lost_memory_goes_on() {
+fn runners_of_a_host_that_has_lost_memory_are_kept_but_not_replaced() {
     let mut pool = pool(3);
-    pool.monitor.handle_host(HostCapacity::default());
-    pool.settle();
-    pool.monitor.handle_host(host(Some(1), None));
-    pool.settle();
+    pool.monitor.handle_host(HostCapacity::default(), pool.now);
+    pool.converge();
+    pool.monitor.handle_host(host(Some(1), None), pool.now);
+    pool.converge();
     assert_eq!(pool.world.guests.len(), 3);
-    pool.do_job(0);
-    assert_eq!(pool.world.guests.len(), 2, "but nothing takes its place");
+    pool.run_job(0);
+    assert_eq!(pool.world.guests.len(), 2, "not replaced");
 }
 
 #[test]
-fn nothing_is_decided_before_the_host_has_answered_or_has_no_answer() {
+fn nothing_is_planned_before_the_host_poll_has_succeeded_or_failed() {
     let mut pool = pool(1);
     assert_eq!(
         pool.monitor.start_polls(pool.now),
         [Poll::Guests, Poll::Registrations, Poll::Host]
     );
-    pool.look();
+    pool.poll();
     assert!(!pool.monitor.is_ready());
-    assert_eq!(pool.steps(), [""; 0]);
+    pool.assert_no_steps();
     pool.monitor.handle_poll_failed(Poll::Host, None, pool.now);
     assert!(pool.monitor.is_ready());
     assert_eq!(pool.steps().len(), 1);
-    pool.pass(Duration::from_millis(1500));
+    pool.advance(Duration::from_millis(1500));
     assert_eq!(pool.monitor.start_polls(pool.now), [Poll::Host]);
 }
 
 #[test]
-fn an_answer_is_kept_when_the_next_question_has_none() {
+fn a_failed_host_poll_keeps_the_last_result() {
     let mut pool = pool(1);
-    pool.monitor.handle_host(host(Some(3), None));
+    pool.monitor.handle_host(host(Some(3), None), pool.now);
     pool.monitor.handle_poll_failed(Poll::Host, None, pool.now);
     assert_eq!(pool.monitor.capacity().hugepages_1g, 3);
 }
 
 #[test]
-fn the_host_is_asked_now_and_then_if_there_are_virtual_machines() {
-    let looks = |pool: &mut TestPool| {
+fn the_host_is_polled_rarely_and_only_if_there_are_virtual_machines() {
+    let polls = |pool: &mut TestPool| {
         let mut count = 0;
         for _ in 0..1200 {
-            pool.pass(Duration::from_secs(1));
-            let looks = pool.monitor.start_polls(pool.now);
-            for _ in looks.iter().filter(|look| **look == Poll::Host) {
-                pool.monitor.handle_host(HostCapacity::default());
+            pool.advance(Duration::from_secs(1));
+            let started = pool.monitor.start_polls(pool.now);
+            for _ in started.iter().filter(|poll| **poll == Poll::Host) {
+                pool.monitor.handle_host(HostCapacity::default(), pool.now);
                 count += 1;
             }
         }
         count
     };
-    assert_eq!(looks(&mut pool(1)), 2);
-    assert_eq!(looks(&mut TestPool::new(policy(&[("linux", 1)]))), 0);
+    assert_eq!(polls(&mut pool(1)), 2);
+    assert_eq!(polls(&mut TestPool::empty_with_target(1)), 0);
 }

@@ -1,0 +1,141 @@
+//! The moment at which the steps of a plan begin: from then on an effect is in flight for each of
+//! their runners, and nothing else is planned for them.
+
+use shared::{
+    clock::Timestamp,
+    secret::Secret,
+    values::{ProfileKey, UniqueId},
+};
+
+use super::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
+use crate::{
+    LabelPolicy, Monitor,
+    planning::plan::{Action, Plan, Step},
+    state::runner::{InFlight, RunnerId, RunnerRecord},
+};
+
+impl Monitor {
+    /// Begins the steps of a plan and returns their effects. The state must not have changed since the
+    /// plan was made.
+    pub fn begin(
+        &mut self,
+        plan: Plan,
+        now: Timestamp,
+        mut entropy: impl FnMut() -> Entropy,
+    ) -> Vec<Effect> {
+        self.action_log.shortfalls = plan.shortfalls.iter().map(ToString::to_string).collect();
+        let begin = |step: Step| {
+            self.action_log.record(now, step.to_string());
+            match step.action {
+                Action::Create(id, profile_key) => {
+                    self.begin_creation(id, profile_key, entropy(), now)
+                }
+                Action::Rebuild(profile_key) => {
+                    let guest_secret = entropy().guest_secret;
+                    self.begin_rebuild(profile_key, guest_secret, now)
+                }
+                Action::Destroy(id, _) => self.begin_destruction(id),
+                Action::AddLabels(unique_id) => self.begin_adding_labels(unique_id),
+                Action::RemoveLabels(id) => self.begin_removing_labels(id),
+            }
+        };
+        plan.steps.into_iter().filter_map(begin).collect()
+    }
+
+    fn begin_creation(
+        &mut self,
+        id: RunnerId,
+        profile_key: ProfileKey,
+        entropy: Entropy,
+        now: Timestamp,
+    ) -> Option<Effect> {
+        let profile = self.policy.profiles.get(&profile_key)?;
+        let mut record = RunnerRecord::new(profile_key.clone(), profile.needs, now);
+        let labels = match self.policy.labels {
+            LabelPolicy::FromBirth => {
+                let own_label = format!("runner:{}", entropy.uuid);
+                record.own_label = Some(own_label.clone());
+                vec![own_label]
+            }
+            LabelPolicy::OnTake => profile.idle_labels.clone(),
+        };
+        self.durable.runners.insert(id, record);
+        self.durable.next_id = self.durable.next_id.max(id.next());
+        self.credentials.expect(id, entropy.guest_secret.clone());
+        self.mark_dirty();
+        Some(Effect::Create(Creation {
+            id,
+            runner_name: self.policy.names.format(&profile_key, id.0),
+            guest_name: self.policy.guest_name(&profile_key, id),
+            profile_key,
+            labels,
+            guest_secret: entropy.guest_secret,
+            revision: self.revision(),
+        }))
+    }
+
+    fn begin_rebuild(
+        &mut self,
+        profile_key: ProfileKey,
+        guest_secret: Secret,
+        now: Timestamp,
+    ) -> Option<Effect> {
+        let needs = self.policy.profiles.get(&profile_key)?.needs;
+        let secret = guest_secret.clone();
+        self.images.start(profile_key.clone(), needs, secret, now);
+        Some(Effect::Rebuild(Rebuild {
+            guest_name: self.policy.builder_name(&profile_key),
+            profile_key,
+            guest_secret,
+        }))
+    }
+
+    fn begin_destruction(&mut self, id: RunnerId) -> Option<Effect> {
+        let record = self.durable.runners.get_mut(&id)?;
+        record.in_flight = Some(InFlight::Destroying);
+        let registration_id = record
+            .registration_id
+            .filter(|_| record.unregistered.is_none());
+        let guest_name = self.policy.guest_name(&record.profile_key, id);
+        Some(Effect::Destroy(Destruction {
+            id,
+            guest_name,
+            registration_id,
+        }))
+    }
+
+    fn begin_adding_labels(&mut self, unique_id: UniqueId) -> Option<Effect> {
+        let reservation = self.durable.reservations.get(&unique_id)?;
+        let labels = reservation.github_labels();
+        let ids: Vec<RunnerId> = reservation.runners.iter().map(|it| it.id).collect();
+        let mut registration_ids = Vec::new();
+        for id in &ids {
+            // A reservation of which a runner is gone before it has its labels has ended as well.
+            let Some(record) = self.durable.runners.get_mut(id) else {
+                continue;
+            };
+            record.in_flight = Some(InFlight::Labelling);
+            if record.own_label.is_none() {
+                registration_ids.extend(record.registration_id);
+            }
+        }
+        let revision = self.revision();
+        Some(Effect::AddLabels {
+            unique_id,
+            ids,
+            registration_ids,
+            labels,
+            revision,
+        })
+    }
+
+    fn begin_removing_labels(&mut self, id: RunnerId) -> Option<Effect> {
+        let record = self.durable.runners.get_mut(&id)?;
+        record.in_flight = Some(InFlight::Labelling);
+        Some(Effect::RemoveLabels {
+            id,
+            registration_id: record.registration_id,
+            labels: record.labels_to_remove.clone(),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! What becomes of reservations as their runners change.
+
+use std::time::Duration;
+
+use shared::{
+    clock::Timestamp,
+    values::UniqueId,
+    wire::{ReservationState, RunnerStatus},
+};
+
+use crate::{Monitor, RunnerId};
+
+/// How long finished reservations and fences are kept.
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// Maximum number of finished reservations, and of fences. A server runs some hundred jobs a day.
+const RETAINED_MAX: usize = 2000;
+
+impl Monitor {
+    /// Marks reservations as used of which a runner is busy. Called after every list, and when
+    /// GitHub refuses to delete a busy runner.
+    pub(crate) fn note_used_reservations(&mut self) {
+        let statuses = self.statuses();
+        let is_busy = |id: &RunnerId| statuses.get(id) == Some(&RunnerStatus::Busy);
+        let used: Vec<UniqueId> = (self.durable.reservations.iter())
+            .filter(|(_, reservation)| reservation.state == ReservationState::Held)
+            .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_busy(&it.id)))
+            .map(|(unique_id, _)| unique_id.clone())
+            .collect();
+        for unique_id in used {
+            if let Some(reservation) = self.durable.reservations.get_mut(&unique_id) {
+                reservation.state = ReservationState::Used;
+                self.mark_dirty();
+            }
+        }
+    }
+
+    /// Ends reservations that lost a runner before they had their labels, perhaps to a job that was
+    /// not meant to get it. Their takes have not been answered yet.
+    pub(crate) fn end_broken_reservations(&mut self) {
+        let statuses = self.statuses();
+        let is_lost = |id: &RunnerId| statuses.get(id) != Some(&RunnerStatus::Reserved);
+        let broken: Vec<UniqueId> = (self.durable.reservations.iter())
+            .filter(|(_, reservation)| !reservation.has_labels)
+            .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_lost(&it.id)))
+            .map(|(unique_id, _)| unique_id.clone())
+            .collect();
+        for unique_id in broken {
+            self.end_reservation(&unique_id, false);
+        }
+    }
+
+    /// Nothing is left of a runner. Once that holds for all runners of its reservation, the
+    /// reservation is finished if it was used, and otherwise ends, so that its job may take again.
+    ///
+    /// Only a runner that was seen busy counts as used. One that disappeared without having been seen
+    /// busy may have had a short job, or GitHub may have dropped it. If it is wrongly taken for unused,
+    /// a job that is over and still asks gets another runner; wrongly taken for used, a waiting job
+    /// would be lost.
+    pub(crate) fn note_runner_gone(&mut self, id: RunnerId, now: Timestamp) {
+        let Some(unique_id) = self.reserved_runners().get(&id).map(|&it| it.clone()) else {
+            return;
+        };
+        let Some(reservation) = self.durable.reservations.get_mut(&unique_id) else {
+            return;
+        };
+        let runners = &self.durable.runners;
+        if reservation
+            .runners
+            .iter()
+            .any(|it| runners.contains_key(&it.id))
+        {
+            return;
+        }
+        if reservation.state == ReservationState::Used {
+            reservation.state = ReservationState::Served;
+            reservation.finished_at = Some(now);
+        } else {
+            self.durable.reservations.remove(&unique_id);
+        }
+        self.mark_dirty();
+    }
+
+    /// Forgets finished reservations and fences that are too old or too many.
+    pub(crate) fn forget_old_reservations(&mut self, now: Timestamp) {
+        let finished = self.durable.reservations.iter();
+        let finished =
+            finished.filter_map(|(unique_id, it)| Some((it.finished_at?, unique_id.clone())));
+        for unique_id in beyond_retention(finished.collect(), now) {
+            self.durable.reservations.remove(&unique_id);
+            self.mark_dirty();
+        }
+        let fences = self.durable.fences.iter();
+        let fences = fences.map(|(unique_id, fence)| (fence.set_at, unique_id.clone()));
+        for unique_id in beyond_retention(fences.collect(), now) {
+            self.durable.fences.remove(&unique_id);
+            self.mark_dirty();
+        }
+    }
+}
+
+/// Those that are older than [`RETENTION`] or, oldest first, beyond [`RETAINED_MAX`].
+fn beyond_retention(mut retained: Vec<(Timestamp, UniqueId)>, now: Timestamp) -> Vec<UniqueId> {
+    retained.sort();
+    let surplus = retained.len().saturating_sub(RETAINED_MAX);
+    retained
+        .into_iter()
+        .enumerate()
+        .filter(|(index, (moment, _))| *index < surplus || now.since(*moment) > RETENTION)
+        .map(|(_, (_, unique_id))| unique_id)
+        .collect()
+}

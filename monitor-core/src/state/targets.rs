@@ -1,0 +1,85 @@
+//! How many runners of each profile there should be, and how many there are.
+
+use std::collections::BTreeMap;
+
+use shared::{
+    values::ProfileKey,
+    wire::{RunnerCounts, RunnerStatus},
+};
+
+use super::{monitor::Monitor, resources::Resources};
+
+impl Monitor {
+    /// How many runners of each profile there should be now.
+    pub(crate) fn targets(&self) -> BTreeMap<ProfileKey, usize> {
+        let profiles = self.policy.profiles.iter();
+        if !self.policy.makes_runners {
+            return profiles.map(|(key, _)| (key.clone(), 0)).collect();
+        }
+        let mut targets = self.overridden_targets();
+        let is_overridden = !targets.is_empty();
+        let mut needs = self.needs_of(&targets);
+        for (key, profile) in profiles {
+            if targets.contains_key(key) {
+                continue;
+            }
+            let fits =
+                |count: &usize| (needs + profile.needs.times(*count)).fits_in(self.capacity());
+            // The targets of the settings may exceed the capacity; then there are simply fewer
+            // runners. Those of an override must be reached, so the other profiles make room.
+            let target = match is_overridden {
+                true => (0..=profile.target_count).rev().find(fits).unwrap_or(0),
+                false => profile.target_count,
+            };
+            needs = needs + profile.needs.times(target);
+            targets.insert(key.clone(), target);
+        }
+        targets
+    }
+
+    fn overridden_targets(&self) -> BTreeMap<ProfileKey, usize> {
+        let target_override = self.durable.target_override.iter();
+        target_override
+            .flat_map(|it| it.remaining(&self.durable.runners))
+            .filter(|(key, _)| self.policy.profiles.contains_key(*key))
+            .map(|(key, count)| (key.clone(), count))
+            .collect()
+    }
+
+    /// What so many runners of these profiles use of the server.
+    pub(crate) fn needs_of(&self, counts: &BTreeMap<ProfileKey, usize>) -> Resources {
+        let each = counts.iter().filter_map(|(key, count)| {
+            let profile = self.policy.profiles.get(key)?;
+            Some(profile.needs.times(*count))
+        });
+        each.sum()
+    }
+
+    /// Runners and target of each profile, including profiles that have left the settings while
+    /// they still have runners.
+    pub(crate) fn counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
+        let mut all: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
+        for (id, status) in self.statuses() {
+            let profile_key = &self.durable.runners[&id].profile_key;
+            let counts = all.entry(profile_key.clone()).or_default();
+            match status {
+                RunnerStatus::Starting => counts.started_or_crashed += 1,
+                RunnerStatus::Idle => counts.idle += 1,
+                RunnerStatus::Reserved => counts.reserved += 1,
+                RunnerStatus::Busy => counts.busy += 1,
+                RunnerStatus::Invalid | RunnerStatus::Done => {}
+            }
+        }
+        for (profile_key, target) in self.targets() {
+            all.entry(profile_key).or_default().target = target;
+        }
+        for counts in all.values_mut() {
+            counts.healthy =
+                counts.started_or_crashed + counts.idle + counts.reserved + counts.busy;
+            counts.wanted = counts.target.saturating_sub(counts.healthy);
+            let excess = counts.healthy.saturating_sub(counts.target);
+            counts.excess_healthy = excess.min(counts.idle);
+        }
+        all
+    }
+}
