@@ -1,9 +1,17 @@
 //! `simulate`: runs the simulation for many seeds and prints statistics, or the first violation.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    num::NonZero,
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
 
 use clap::Parser;
-use simulation::{Outage, Statistics, Workday, simulate, simulate_traced, simulate_workday};
+use simulation::{
+    Outage, Statistics, Violation, Workday, simulate, simulate_traced, simulate_workday,
+};
 
 /// Runs the simulation for many seeds, each with its own servers, clients and faults.
 #[derive(Parser)]
@@ -15,7 +23,10 @@ struct Arguments {
     /// First seed. A violation names its seed; replay it with `simulate 1 --seed N --trace`
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Print every message, reply and fault
+    /// Number of seeds to run at the same time [default: one per core]
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
+    /// Print every message, reply and fault; runs one seed at a time
     #[arg(long)]
     trace: bool,
     /// Simulate working days instead, and count the requests to GitHub
@@ -40,15 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn run_seeds(arguments: &Arguments) -> Result<(), String> {
-    let Arguments {
-        count, seed, trace, ..
-    } = *arguments;
-    let run = if trace { simulate_traced } else { simulate };
-    let mut total = Statistics::default();
-    for seed in seed..seed.saturating_add(count) {
-        let statistics = run(seed).map_err(|violation| violation.to_string())?;
-        total.add(&statistics);
-    }
+    let count = arguments.count;
+    let total = total_of(arguments).map_err(|violation| violation.to_string())?;
     let hours = total.micros as f64 / 3.6e9;
     println!("seeds           {count}");
     println!("simulated       {hours:.1} h in {} events", total.events);
@@ -64,6 +68,58 @@ fn run_seeds(arguments: &Arguments) -> Result<(), String> {
     );
     println!("losses 0, duplicates 0, leaks 0, order inversions 0");
     Ok(())
+}
+
+/// Runs all seeds. If an invariant is violated, the result is the violation with the lowest seed, so
+/// that it does not depend on the number of threads.
+fn total_of(arguments: &Arguments) -> Result<Statistics, Violation> {
+    let threads = match arguments.threads {
+        _ if arguments.trace => 1,
+        Some(threads) => threads.get(),
+        None => thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    let end = arguments.seed.saturating_add(arguments.count);
+    let next = AtomicU64::new(arguments.seed);
+    let results: Vec<Result<Statistics, Violation>> = thread::scope(|scope| {
+        let run = || run_until(&next, end, arguments.trace);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|result| result.expect("a panic in a run ends the process"))
+            .collect()
+    });
+    let mut total = Statistics::default();
+    let mut violations = Vec::new();
+    for result in results {
+        match result {
+            Ok(statistics) => total.add(&statistics),
+            Err(violation) => violations.push(violation),
+        }
+    }
+    let first = violations
+        .into_iter()
+        .min_by_key(|violation| violation.seed);
+    first.map_or(Ok(total), Err)
+}
+
+/// Runs the seed in `next` and the following ones up to `end`. A violation ends the other threads
+/// too, after the seeds that they have begun.
+fn run_until(next: &AtomicU64, end: u64, trace: bool) -> Result<Statistics, Violation> {
+    let run = if trace { simulate_traced } else { simulate };
+    let mut total = Statistics::default();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return Ok(total);
+        }
+        match run(seed) {
+            Ok(statistics) => total.add(&statistics),
+            Err(violation) => {
+                next.store(end, Ordering::Relaxed);
+                return Err(violation);
+            }
+        }
+    }
 }
 
 /// An idle day, a typical one, and one with an outage of an hour at noon, each with and without

@@ -416,9 +416,16 @@ impl MonitorNode {
             self.revision += 1;
         }
         let etag = (self.incarnation, self.revision);
+        let outdated: Vec<ExchangeId> = self
+            .polls
+            .extract_if(.., |_, known| *known != Some(etag))
+            .map(|(id, _)| id)
+            .collect();
+        if outdated.is_empty() {
+            return;
+        }
         let report = Report::of(view.dashboard, environment.context.now);
-        let outdated = self.polls.extract_if(.., |_, known| *known != Some(etag));
-        for (id, _) in outdated {
+        for id in outdated {
             environment.reply(id, Reply::Report(report.clone(), etag));
         }
     }
