@@ -1,6 +1,7 @@
-//! Who may call: the bearer token of a request and what it is compared with.
+//! Authentication of requests by a bearer token.
 //!
-//! Owns the reading of `Authorization`. What a token allows is up to the caller.
+//! Responsible for reading `Authorization`, and for the API token. Not responsible for other tokens,
+//! such as tickets: their handlers check them.
 
 use std::{
     convert::Infallible,
@@ -12,19 +13,20 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZAT
 use crate::error::{ApiError, Code};
 use shared::secret::Secret;
 
-/// What stands in the `Authorization` header of a request.
+/// Content of the `Authorization` header of a request.
 #[derive(Clone, Debug)]
 pub enum Bearer {
-    /// There is no such header.
+    /// The request has no such header.
     Missing,
-    /// There is one, but it is not `Bearer <token>`.
+    /// The header is not `Bearer <token>`, or there are several.
     Garbled,
-    /// A token, whatever it is worth.
+    /// A token, not verified.
     Token(Secret),
 }
 
 impl Bearer {
-    /// Reads the header of `request`. The scheme's name may be in any case (RFC 9110, 11.1).
+    /// Reads the header of `request`. The name of the scheme is case-insensitive (RFC 9110, section
+    /// 11.1).
     pub fn of(request: &HttpRequest) -> Self {
         let mut headers = request.headers().get_all(AUTHORIZATION);
         let Some(header) = headers.next() else {
@@ -54,18 +56,21 @@ impl FromRequest for Bearer {
     }
 }
 
-/// The token that lets a caller use a daemon's API, as application data.
+/// The API token of a daemon, as application data.
 #[derive(Clone, Debug)]
 pub struct ApiToken(pub Secret);
 
 impl ApiToken {
-    /// Whether `bearer` carries this token; otherwise why not.
+    /// Compares `bearer` with this token, in constant time.
+    ///
+    /// # Errors
+    /// 401 without a token, 403 with another one.
     pub fn check(&self, bearer: &Bearer) -> Result<(), ApiError> {
         match bearer {
             Bearer::Token(token) if self.0.matches(token.expose()) => Ok(()),
             Bearer::Missing => Err(ApiError::new(
                 Code::Unauthorised,
-                "this call needs the header `Authorization: Bearer <SERVO_CI_MONITOR_API_TOKEN>`",
+                "this request requires the header `Authorization: Bearer <SERVO_CI_MONITOR_API_TOKEN>`",
             )),
             Bearer::Garbled => Err(ApiError::new(
                 Code::WrongToken,
@@ -79,7 +84,7 @@ impl ApiToken {
     }
 }
 
-/// Proof that a request carried the API token: a handler that takes one is closed to all others.
+/// Extractor for handlers that require the API token; other requests are refused.
 #[derive(Clone, Copy, Debug)]
 pub struct Authorised(());
 
@@ -118,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_right_token_is_let_in() {
+    fn only_the_api_token_is_accepted() {
         for (headers, status) in [
             (&["Bearer right"][..], 200),
             (&["bearer right"], 200),
@@ -138,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_without_a_token_lets_nobody_in() {
+    fn without_a_configured_token_all_requests_are_refused() {
         let request = TestRequest::default()
             .append_header((AUTHORIZATION, "Bearer "))
             .to_http_request();

@@ -1,6 +1,7 @@
 //! Error responses: a stable code for scripts, one sentence for people, an HTTP status.
 //!
-//! The cause of a failure is logged where it occurs and is never part of the response.
+//! Not responsible for the cause of a failure: it is logged where it occurs, and is never part of the
+//! response.
 
 use std::{fmt, time::Duration};
 
@@ -17,11 +18,11 @@ pub use shared::error::Code;
 
 use shared::values::InvalidValue;
 
-/// When to ask again after a check against GitHub that could not be made, and at most.
+/// `Retry-After` when an artifact could not be checked, and its maximum.
 const CHECK_RETRY: Duration = Duration::from_secs(5);
 const CHECK_RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// A refusal, ready to be sent: `{"code", "message"}` and whatever else `with` added.
+/// An error response: `{"code", "message"}`, and the fields that [`with`](Self::with) added.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiError {
     code: Code,
@@ -31,7 +32,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// A refusal with one sentence a person can act on.
+    /// An error with one sentence that tells a person what to do.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -41,14 +42,14 @@ impl ApiError {
         }
     }
 
-    /// Says when it is worth asking again.
+    /// Sets the header `Retry-After`.
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
     }
 
-    /// Adds the fields of `body`, which must be a JSON object, to the answer. `code` and
-    /// `message` stay what they are.
+    /// Adds the fields of `body`, which must be a JSON object. `code` and `message` are not
+    /// replaced.
     pub fn with(mut self, body: impl serde::Serialize) -> Self {
         if let Ok(Value::Object(fields)) = serde_json::to_value(body) {
             self.more = fields;
@@ -56,7 +57,7 @@ impl ApiError {
         self
     }
 
-    /// The stable name of what went wrong.
+    /// The stable code of the error.
     pub fn code(&self) -> Code {
         self.code
     }
@@ -77,12 +78,12 @@ impl From<VerifyError> for ApiError {
             }
             VerifyError::Busy => Self::new(
                 Code::NotReady,
-                "too many requests are being checked against GitHub; ask again",
+                "too many artifacts are being checked; try again",
             )
             .retry_after(CHECK_RETRY.as_secs()),
             VerifyError::Unavailable(_) => Self::new(
                 Code::NotReady,
-                "GitHub could not be asked whether this run may have a runner; ask again",
+                "the artifact could not be checked, because GitHub is unavailable; try again",
             )
             .retry_after(retry_after.as_secs().clamp(1, CHECK_RETRY_MAX.as_secs())),
         }
@@ -106,7 +107,7 @@ impl ResponseError for ApiError {
             response.insert_header((RETRY_AFTER, seconds));
         }
         if self.code == Code::Unauthorised {
-            // RFC 9110, section 15.5.2: a 401 has to name a challenge.
+            // Required in every 401 (RFC 9110, section 15.5.2).
             response.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
         let mut body = self.more.clone();
@@ -123,11 +124,11 @@ mod tests {
     use super::*;
 
     #[actix_web::test]
-    async fn a_refusal_is_a_code_and_a_sentence() {
-        let refusal = ApiError::new(Code::Waiting, "wait")
+    async fn a_response_has_a_code_and_a_sentence() {
+        let error = ApiError::new(Code::Waiting, "wait")
             .retry_after(3)
             .with(json!({"position": 2, "code": "x"}));
-        let response = refusal.error_response();
+        let response = error.error_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers().get("retry-after").unwrap(), "3");
         assert_eq!(
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_token_is_answered_with_a_challenge() {
+    fn a_401_has_a_challenge() {
         let response = ApiError::new(Code::Unauthorised, "no").error_response();
         assert_eq!(
             (
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_wrong_form_is_a_bad_request() {
+    fn an_invalid_value_is_a_bad_request() {
         let invalid = InvalidValue {
             field: "count",
             allowed: "a number",

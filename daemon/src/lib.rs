@@ -1,7 +1,7 @@
-//! The frame around both daemons: command line, logging, listening, serving, authentication,
-//! error responses, metrics and signals.
+//! The frame of both daemons: command line, logging, listening, serving, authentication, error
+//! responses, metrics and signals.
 //!
-//! Knows nothing about jobs or runners.
+//! Not responsible for anything that concerns jobs or runners.
 
 #![warn(missing_docs)]
 

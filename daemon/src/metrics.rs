@@ -1,7 +1,7 @@
-//! What both daemons measure, in the text that Prometheus reads (OpenMetrics 1.0).
+//! Metrics of both daemons in the text format of OpenMetrics 1.0, for Prometheus.
 //!
-//! Owns the form. The numbers are read when they are asked for, from where they are kept anyway:
-//! nothing is counted twice, and no secret can be among them.
+//! Responsible for the format and for the metrics about GitHub. The values are collected for each
+//! request from the state that exists anyway; nothing is counted twice. They contain no secret.
 
 use std::sync::atomic::AtomicU64;
 
@@ -17,32 +17,31 @@ use prometheus_client::{
 };
 
 use github::ApiStatus;
-use shared::clock::Timestamp;
 
-/// What this is, for whoever reads it.
+/// The header `Content-Type`.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Names and values that tell apart what has the same name.
+/// Labels of one value: pairs of name and value.
 pub type Labels = Vec<(&'static str, String)>;
 
-/// All that is measured, at one moment. Every name gets the daemon's in front.
+/// All metrics at one moment.
 #[derive(Debug)]
 pub struct Metrics(Registry);
 
 impl Metrics {
-    /// Nothing yet. `daemon` is `queue` or `monitor`.
+    /// No metrics yet. `daemon` is `queue` or `monitor`; all names begin with `ci_runners_<daemon>_`.
     pub fn of(daemon: &str) -> Self {
         Self(Registry::with_prefix(format!("ci_runners_{daemon}")))
     }
 
-    /// A number of the moment.
+    /// Adds a gauge.
     pub fn gauge(&mut self, name: &str, help: &str, value: f64) {
         let gauge = Gauge::<f64, AtomicU64>::default();
         gauge.set(value);
         self.0.register(name, help, gauge);
     }
 
-    /// Numbers of the moment that belong together.
+    /// Adds a gauge with one value for each set of labels.
     pub fn gauges(
         &mut self,
         name: &str,
@@ -56,71 +55,72 @@ impl Metrics {
         self.0.register(name, help, family);
     }
 
-    /// How often something has happened since the start.
+    /// Adds a counter of events since the start. `_total` is appended to its name.
     pub fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.0.register(name, help, ConstCounter::new(value));
     }
 
-    /// How we stand with GitHub.
-    pub fn github(&mut self, standing: &ApiStatus, now: Timestamp) {
-        let asks_as = vec![("asks_as", standing.authenticated_with.clone())];
+    /// The status of our access to GitHub's API.
+    pub fn github(&mut self, status: &ApiStatus) {
+        let credentials = vec![("authenticated_with", status.authenticated_with.clone())];
         self.gauges(
-            "github_credential",
-            "1 for what GitHub is asked as",
-            [(asks_as, 1.0)],
+            "github_credentials",
+            "1 for the credentials in use",
+            [(credentials, 1.0)],
         );
-        let permissions = standing.permissions.iter();
+        let permissions = status.permissions.iter();
         let permissions = permissions.map(|(name, level)| {
             let labels = vec![("permission", name.clone()), ("level", level.clone())];
             (labels, 1.0)
         });
-        let help = "1 for each thing that GitHub lets us do, as far as it says";
+        let help = "1 for each permission that GitHub reports";
         self.gauges("github_permission", help, permissions);
-        if let Some(limit) = &standing.rate_limit {
-            let (remaining, all) = (limit.remaining as f64, limit.limit as f64);
+        if let Some(limit) = &status.rate_limit {
             self.gauge(
                 "github_requests_remaining",
-                "Requests left of the hourly limit",
-                remaining,
+                "Requests that are left of the hourly rate limit",
+                limit.remaining as f64,
             );
             self.gauge(
                 "github_requests_limit",
-                "Requests that GitHub allows an hour",
-                all,
+                "The hourly rate limit, in requests",
+                limit.limit as f64,
             );
         }
-        if let Some(expires_at) = standing.token_expires_at {
-            let seconds = expires_at.since(now).as_secs() as f64;
-            let help = "Time until the token ends, by GitHub's clock; an App's is renewed";
-            self.gauge("github_token_seconds", help, seconds);
+        if let Some(expires_at) = status.token_expires_at {
+            self.gauge(
+                "github_token_expiry_timestamp_seconds",
+                "When the token expires, by GitHub's clock; the token of an App is renewed before",
+                expires_at.as_seconds() as f64,
+            );
         }
-        let answers = Family::<Labels, Counter>::default();
-        for (status, count) in &standing.responses {
+        let responses = Family::<Labels, Counter>::default();
+        for (status, count) in &status.responses {
             let labels = vec![("status", status.to_string())];
-            answers.get_or_create(&labels).inc_by(*count);
+            responses.get_or_create(&labels).inc_by(*count);
         }
-        let help = "Answers of GitHub since the start, by status";
-        self.0.register("github_answers", help, answers);
+        let help = "Responses of GitHub since the start, by status";
+        self.0.register("github_responses", help, responses);
         self.counter(
-            "github_unanswered",
-            "Requests to GitHub without an answer",
-            standing.failed_request_count,
+            "github_request_failures",
+            "Requests to GitHub without a response since the start",
+            status.failed_request_count,
         );
         self.counter(
-            "github_held_back",
-            "Requests that were not sent because little was left of the limit",
-            standing.deferred_request_count,
+            "github_requests_deferred",
+            "Requests that were not sent since the start, because little was left of the rate limit",
+            status.deferred_request_count,
         );
     }
 
-    /// All of it in the OpenMetrics text format; [`response`] is the HTTP response around it.
+    /// The metrics as text; [`response`] turns it into an HTTP response.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.0).expect("a String takes all that is written to it");
+        encode(&mut text, &self.0).expect("writing to a String does not fail");
         text
     }
 
-    /// All of it as an HTTP response.
+    /// The metrics as an HTTP response.
     pub fn answer(&self) -> HttpResponse {
         response(self.text())
     }
@@ -137,9 +137,10 @@ mod tests {
 
     use super::*;
     use github::RateLimit;
+    use shared::clock::Timestamp;
 
     #[test]
-    fn numbers_stand_under_their_names_and_labels() {
+    fn values_have_names_and_labels() {
         let mut metrics = Metrics::of("queue");
         metrics.gauge("jobs", "How many", 3.0);
         let labels = |profile: &str| vec![("profile", profile.to_owned())];
@@ -159,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn how_we_stand_with_github_is_among_them() {
-        let standing = ApiStatus {
+    fn the_api_status_of_github_is_included() {
+        let status = ApiStatus {
             authenticated_with: "a token".into(),
             renews_automatically: false,
             permissions: BTreeMap::from([("administration".into(), "write".into())]),
@@ -176,17 +177,17 @@ mod tests {
             deferred_request_count: 1,
         };
         let mut metrics = Metrics::of("monitor");
-        metrics.github(&standing, Timestamp::from_seconds(1000));
+        metrics.github(&status);
         let text = metrics.text();
         for line in [
-            "ci_runners_monitor_github_credential{asks_as=\"a token\"} 1.0",
+            "ci_runners_monitor_github_credentials{authenticated_with=\"a token\"} 1.0",
             "ci_runners_monitor_github_permission{permission=\"administration\",level=\"write\"} 1.0",
             "ci_runners_monitor_github_requests_remaining 4990.0",
             "ci_runners_monitor_github_requests_limit 5000.0",
-            "ci_runners_monitor_github_token_seconds 60.0",
-            "ci_runners_monitor_github_answers_total{status=\"304\"} 40",
-            "ci_runners_monitor_github_unanswered_total 2",
-            "ci_runners_monitor_github_held_back_total 1",
+            "ci_runners_monitor_github_token_expiry_timestamp_seconds 1060.0",
+            "ci_runners_monitor_github_responses_total{status=\"304\"} 40",
+            "ci_runners_monitor_github_request_failures_total 2",
+            "ci_runners_monitor_github_requests_deferred_total 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }

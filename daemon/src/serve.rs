@@ -1,7 +1,7 @@
-//! The frame around both daemons' HTTP servers: start, watch over what runs beside, end cleanly.
+//! The HTTP server of both daemons: start, supervision of background tasks, graceful shutdown.
 //!
-//! Owns the server's limits, the order in which things end, and the rule that a daemon whose
-//! background work has died does not go on answering. Knows no route.
+//! Responsible for the limits of the server, for the order of the shutdown, and for ending the daemon
+//! when a background task ends. Not responsible for routes.
 
 use std::{future::Future, net::TcpListener, time::Duration};
 
@@ -15,21 +15,21 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::web::{apply_common_rules, not_found};
 
-/// Threads that serve requests. Requests cost microseconds here; waiting costs nothing.
+/// Threads that serve requests. Two are enough: a request takes microseconds, and a held request
+/// occupies no thread.
 const WORKERS: usize = 2;
-/// Connections of one worker: held requests each keep one open.
+/// Connections of one worker; every held request occupies one.
 const CONNECTIONS_MAX: usize = 40_000;
-/// The largest body that is read.
+/// The largest request body that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Longer than clients keep idle connections in their pools, so that none is reused just as the
-/// server closes it.
+/// Longer than clients keep idle connections, so that none is reused while the server closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send the head of its request.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests that are being answered may still take when the daemon ends.
+/// How long requests may still take when the daemon ends.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 3;
 
-/// Tells held requests that the daemon is about to end, so that they are answered first.
+/// Notifies held requests that the daemon is about to end, so that they are answered before.
 #[derive(Clone, Debug)]
 pub struct Draining(watch::Receiver<bool>);
 
@@ -42,46 +42,46 @@ impl Draining {
     }
 }
 
-/// Starts what [`Draining`] waits for.
+/// Triggers [`Draining`].
 #[derive(Debug)]
 pub struct Drain(watch::Sender<bool>);
 
-/// A pair of the switch and what waits for it.
+/// A connected pair of [`Drain`] and [`Draining`].
 pub fn drain() -> (Drain, Draining) {
     let (sender, receiver) = watch::channel(false);
     (Drain(sender), Draining(receiver))
 }
 
-/// Work that goes on beside the server for as long as the daemon runs.
+/// A background task, which runs as long as the daemon.
 #[derive(Debug)]
 pub struct Background {
-    /// What it is, for the message when it ends.
+    /// Its name in the error when it ends.
     pub name: &'static str,
-    /// Its task. It must not end by itself.
+    /// The task. It must not end by itself.
     pub task: JoinHandle<()>,
 }
 
-/// Why a daemon ended although nobody asked it to.
+/// Why a daemon ended without being asked to. The text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The server itself failed.
+    /// The server failed.
     #[error("serve HTTP: {0}")]
     Server(#[source] std::io::Error),
-    /// Background work panicked, or came to an end that it should not have.
-    #[error("go on: {name} ended: {how}")]
+    /// A background task panicked or ended.
+    #[error("continue: {name} ended: {how}")]
     Background {
-        /// What it was.
+        /// Name of the task.
         name: &'static str,
-        /// The panic's message, if it was one.
+        /// How it ended, with the message of a panic.
         how: String,
     },
 }
 
-/// Serves `routes` on `listeners` until `stop` resolves, then lets held requests be answered and
-/// ends. `background` is ended too.
+/// Serves `routes` on `listeners` until `stop` resolves, then triggers `drain`, waits for held
+/// requests to be answered, and aborts the `background` tasks.
 ///
 /// # Errors
-/// When the server or anything in `background` ends before.
+/// When the server or a background task ends before `stop`.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
@@ -101,8 +101,8 @@ pub async fn serve(
     .backlog(4096)
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-    // Without this a client that hung up is noticed only when its held request ends, and a
-    // runner could be handed to nobody.
+    // Otherwise a disconnected client is noticed only when its held request ends, and runners
+    // could be assigned to a client that is gone.
     .h1_allow_half_closed(false)
     .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
     .disable_signals();
@@ -118,7 +118,7 @@ pub async fn serve(
         error = first_to_end(&mut background) => Err(error),
     };
     let _ = drain.0.send(true);
-    // The handle only asks: the server has to be polled on for the request to be heard.
+    // `stop` only sends a command; the server has to be polled for it to be processed.
     tokio::select! {
         () = handle.stop(outcome.is_ok()) => {}
         _ = &mut server => {}
@@ -129,7 +129,7 @@ pub async fn serve(
     outcome
 }
 
-/// Resolves when any of the background work ends; never, if there is none.
+/// Resolves when a background task ends; never, if there is none.
 async fn first_to_end(background: &mut [Background]) -> ServeError {
     if background.is_empty() {
         return std::future::pending().await;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn held_requests_are_answered_before_the_end() {
+    async fn held_requests_are_answered_before_the_daemon_ends() {
         install_tls();
         let (listeners, url) = listener();
         let (drain, draining) = drain();
@@ -181,7 +181,7 @@ mod tests {
                 async move {
                     arrived.send(()).unwrap();
                     draining.begins().await;
-                    HttpResponse::Ok().body("last word")
+                    HttpResponse::Ok().body("answered")
                 }
             };
             config.route("/held", web::get().to(held));
@@ -192,20 +192,20 @@ mod tests {
             .send(Request::new(Method::GET, &url))
             .await
             .unwrap();
-        assert_eq!(answer.text().unwrap(), "last word");
+        assert_eq!(answer.text().unwrap(), "answered");
         assert!(daemon.await.unwrap().is_ok());
     }
 
     #[actix_web::test]
-    async fn a_panic_in_the_background_ends_the_daemon() {
+    async fn a_panic_in_a_background_task_ends_the_daemon() {
         let (listeners, _) = listener();
         let background = vec![
             Background {
-                name: "the idler",
+                name: "the idle task",
                 task: actix_web::rt::spawn(std::future::pending()),
             },
             Background {
-                name: "the heart",
+                name: "the event loop",
                 task: actix_web::rt::spawn(async { panic!("it stopped") }),
             },
         ];
@@ -219,15 +219,15 @@ mod tests {
         .await;
         assert_eq!(
             ended.unwrap_err().to_string(),
-            "go on: the heart ended: it panicked: it stopped"
+            "continue: the event loop ended: it panicked: it stopped"
         );
     }
 
     #[actix_web::test]
-    async fn background_work_that_returns_ends_the_daemon() {
+    async fn a_background_task_that_returns_ends_the_daemon() {
         let (listeners, _) = listener();
         let background = vec![Background {
-            name: "the heart",
+            name: "the event loop",
             task: actix_web::rt::spawn(async {}),
         }];
         let ended = serve(
@@ -240,7 +240,7 @@ mod tests {
         .await;
         assert_eq!(
             ended.unwrap_err().to_string(),
-            "go on: the heart ended: it returned"
+            "continue: the event loop ended: it returned"
         );
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use daemon::{
     serve::{Background, Drain, ServeError, drain, serve},
-    startup::{Start, until_told_to_stop},
+    startup::{Start, until_signalled},
 };
 use github::{
     Credentials, CredentialsError, Github, GithubConfig,
@@ -81,7 +81,7 @@ pub struct App {
 /// If it cannot start, or ends without a signal.
 pub async fn run(start: Start) -> Result<(), AppError> {
     let app = build(start.settings, start.listeners).await?;
-    app.run_until(until_told_to_stop()).await
+    app.run_until(until_signalled()).await
 }
 
 /// Opens the data directory and builds the app. Must be called on the thread that will run the app, on

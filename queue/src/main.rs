@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, process::ExitCode};
 
-use daemon::startup::{Daemon, Start, run, until_told_to_stop};
+use daemon::startup::{Daemon, Start, run, until_signalled};
 use queue::app::build;
 use shared::settings::Settings;
 
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let check = |_: &Settings| Ok::<_, Infallible>(());
     run(Daemon::Queue, check, |start: Start| async move {
         build(&start.settings, start.listeners)?
-            .run_until(until_told_to_stop())
+            .run_until(until_signalled())
             .await
     })
 }

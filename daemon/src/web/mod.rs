@@ -27,11 +27,11 @@ pub use extract::{
 };
 pub use route::{Route, route};
 
-/// The longest that a request may ask to be held, in seconds.
+/// The longest time for which a request is held, in seconds.
 pub const HOLD_SECONDS_MAX: u64 = 60;
 
 /// How long a client asks to be held: `Prefer: wait=<seconds>` (RFC 7240), at most
-/// [`HOLD_SECONDS_MAX`]. A preference that cannot be understood is ignored, as the RFC says.
+/// [`HOLD_SECONDS_MAX`]. Invalid preferences are ignored, as the RFC requires.
 pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     headers
         .get_all(HeaderName::from_static("prefer"))
@@ -43,7 +43,7 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
         .map(|seconds| Duration::from_secs(seconds.min(HOLD_SECONDS_MAX)))
 }
 
-/// Whether the client says that it can read JSON by name; `*/*` does not count.
+/// Whether `Accept` names `application/json`; `*/*` does not count.
 pub fn accepts_json(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT)
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_read_and_bounded() {
+    fn a_preferred_wait_is_parsed_and_limited() {
         for (header, seconds) in [
             ("wait=10", Some(10)),
             ("respond-async, wait=10", Some(10)),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_client_that_names_json_accepts_json() {
+    fn only_a_client_that_names_json_accepts_it() {
         for (accept, expected) in [
             ("application/json", true),
             ("text/html, Application/JSON;q=0.5", true),

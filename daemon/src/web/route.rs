@@ -25,10 +25,13 @@ use crate::error::{ApiError, Code};
 /// A path, to which [`get`](Route::get), [`post`](Route::post) and [`delete`](Route::delete) add
 /// handlers. `{name}` in the path matches one segment.
 ///
-/// ```ignore
-/// config
-///     .service(route("/dashboard.json").get(dashboard::json))
-///     .service(route("/job/{unique_id}").get(job::show).delete(job::withdraw));
+/// ```
+/// # use daemon::web::route;
+/// # async fn show() -> &'static str { "" }
+/// # async fn withdraw() -> &'static str { "" }
+/// # let configure = |config: &mut actix_web::web::ServiceConfig| {
+/// config.service(route("/job/{unique_id}").get(show).delete(withdraw));
+/// # };
 /// ```
 pub fn route(path: &str) -> Route {
     Route {

@@ -52,7 +52,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     if let Some(published) = &snapshot.published {
         render_profiles(&mut metrics, published, snapshot);
     }
-    metrics.github(&snapshot.github, snapshot.now);
+    metrics.github(&snapshot.github);
     metrics.text()
 }
 

@@ -215,8 +215,8 @@ async fn the_metrics_and_the_page_show_runners_and_the_api_status() {
         r#"ci_runners_monitor_runners_target{profile="linux"} 2.0"#,
         r#"ci_runners_monitor_runners_idle{profile="linux"} 2.0"#,
         "ci_runners_monitor_github_requests_limit 5000.0",
-        r#"ci_runners_monitor_github_answers_total{status="201"} 2"#,
-        "ci_runners_monitor_github_held_back_total 0",
+        r#"ci_runners_monitor_github_responses_total{status="201"} 2"#,
+        "ci_runners_monitor_github_requests_deferred_total 0",
     ] {
         assert!(
             metrics.lines().any(|found| found == line),

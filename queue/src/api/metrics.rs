@@ -16,7 +16,7 @@ pub async fn metrics(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpR
     let mut metrics = Metrics::of("queue");
     describe(&snapshot.view, &mut metrics);
     if let Some(github) = &state.github_status {
-        metrics.github(&github.read(), snapshot.captured_at);
+        metrics.github(&github.read());
     }
     metrics.answer()
 }

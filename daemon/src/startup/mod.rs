@@ -1,7 +1,19 @@
-//! What both daemons do around their app: command line, settings, log, listening, end.
+//! From the command line to the running daemon, and to its exit status.
 //!
-//! Owns the exit status and every word that is said before there is a log. Knows nothing of what
-//! the app does.
+//! Responsible for the order of these steps, the reasons to stop before the daemon runs, and the exit
+//! status. Not responsible for what the daemon does.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `command_line` | options and help |
+//! | `listening` | the listeners |
+//! | `logging` | the log |
+//! | `signals` | SIGTERM and Ctrl-C |
+
+mod command_line;
+mod listening;
+mod logging;
+mod signals;
 
 use std::{
     error::Error,
@@ -13,38 +25,37 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory, FromArgMatches, Parser};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::signal::unix::{SignalKind, signal};
-
 use github::{AppKeyError, Credentials, CredentialsError};
 use shared::settings::{Environment, Settings, SettingsError};
+
+use command_line::Options;
+pub use signals::until_signalled;
 
 /// Which of the two daemons this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Daemon {
-    /// The one that keeps a server's pool of runners.
+    /// Keeps the pool of runners of one server.
     Monitor,
-    /// The one that all servers have in common.
+    /// The job queue in front of all servers.
     Queue,
 }
 
-/// All that an app needs to begin.
+/// What a daemon starts with.
 #[derive(Debug)]
 pub struct Start {
-    /// The settings, complete for this daemon. The listeners know the port: the command line may
-    /// have named another, or the settings none in particular.
+    /// Settings that are valid and complete for this daemon. The port of the listeners may differ:
+    /// the command line overrides it, and port 0 selects a free one.
     pub settings: Settings,
     /// One listener for each address of `listen_on`, in that order.
     pub listeners: Vec<TcpListener>,
 }
 
-/// Runs a daemon from its command line to its end, on the main thread's own async runtime.
+/// Runs a daemon from its command line to its end, in an async runtime on this thread.
 ///
-/// The exit status is 0 when the app ended well, 1 when it could not listen or failed, and 2 when
-/// the command line or the settings are wrong: a supervisor need not try those again.
+/// `check` finds errors in the settings that only this daemon can find; `app` is the daemon itself.
 ///
-/// `check` says what only this daemon knows to be wrong with its settings, before anything is begun.
+/// The exit status is 0 after a regular end, 1 when the daemon could not listen or failed, and 2 when
+/// the command line or the settings are invalid, so that a supervisor need not try again.
 pub fn run<A, C, E>(
     daemon: Daemon,
     check: impl FnOnce(&Settings) -> Result<(), C>,
@@ -63,7 +74,7 @@ where
             return ExitCode::from(stop.status());
         }
     };
-    log_to_stderr(start.settings.log_filter.as_deref());
+    logging::start(daemon.name(), start.settings.log_filter.as_deref());
     http_client::install_tls();
     match actix_web::rt::System::new().block_on(app(start)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,62 +85,36 @@ where
     }
 }
 
-/// Resolves with the signal's name when the process is asked to end: SIGTERM, as service managers
-/// send it, or SIGINT, which is Ctrl-C. From the first poll on, neither ends the process by itself.
-///
-/// # Errors
-/// When the system lets no handler be installed.
-pub async fn shutdown_signal() -> io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-    }
-}
-
-/// Resolves when the process is asked to end, having said so in the log. Where no handler can be
-/// installed it never does, and signals end the process at once.
-pub async fn until_told_to_stop() {
-    match shutdown_signal().await {
-        Ok(name) => log::info!("{name}: answering what is held, then ending"),
-        Err(error) => {
-            log::error!("failed to listen for signals: {error}");
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// Why a daemon ends before its app begins; not always because something is wrong.
+/// Why a process ends before the daemon runs; not always an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
-    /// The command line is wrong, or asks for help or the version.
+    /// The command line is invalid, or asks for help or the version.
     #[error("{0}")]
     CommandLine(#[from] clap::Error),
-    /// The settings were to be checked only, and are right.
+    /// The settings were only to be checked (`--check`), and are valid.
     #[error("{} is ok", .0.display())]
     Checked(PathBuf),
-    /// The settings are wrong.
+    /// The settings are invalid.
     #[error("{0}")]
     Settings(#[from] SettingsError),
-    /// The settings are right, and cannot be carried out on this host.
+    /// The settings are valid, but this host does not meet them.
     #[error("failed to {0}")]
     Unfit(String),
     /// The key of the GitHub App cannot be used.
     #[error("failed to {0}")]
     AppKey(#[source] AppKeyError),
-    /// An address cannot be listened on.
+    /// The daemon cannot listen on an address.
     #[error(
-        "failed to listen on {address}: {source}{}; --port changes the port, and so does {port_key} \
-         in the settings; listen_on there changes the address",
-        if source.kind() == io::ErrorKind::AddrInUse { " (`ss -ltnp` shows by whom)" } else { "" }
+        "failed to listen on {address}: {source}{}; change the port with --port or with {port_key} \
+         in the settings, the address with listen_on",
+        if source.kind() == io::ErrorKind::AddrInUse { " (`ss -ltnp` shows by which process)" } else { "" }
     )]
     Listen {
-        /// The first address that failed; none is listened on then.
+        /// The first address that failed. The process does not listen on the others either.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
-        /// The setting that holds the port.
+        /// The setting that contains the port.
         port_key: &'static str,
     },
 }
@@ -147,7 +132,7 @@ impl Stop {
     /// The exit status of the process.
     pub fn status(&self) -> u8 {
         match self {
-            // clap says 0 for help and version, and 2 for what is wrong.
+            // 0 for help and version, 2 for an invalid command line.
             Self::CommandLine(error) => u8::try_from(error.exit_code()).unwrap_or(2),
             Self::Checked(_) => 0,
             Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) => 2,
@@ -155,10 +140,10 @@ impl Stop {
         }
     }
 
-    /// Says why, on standard output if all is well. Where nobody reads, nobody is told.
+    /// Prints the reason, to standard output if it is no error. A closed output is ignored.
     fn print(&self, daemon: Daemon) {
         let _ = match self {
-            // clap knows whether it speaks to a terminal, and which of the two outputs is right.
+            // clap selects the output, and whether to use colour.
             Self::CommandLine(error) => error.print(),
             Self::Checked(_) => writeln!(io::stdout(), "{}: {self}", daemon.name()),
             Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) | Self::Listen { .. } => {
@@ -168,18 +153,17 @@ impl Stop {
     }
 }
 
-/// Goes from the command line to open listeners, with a look at what `check` finds in between.
+/// Goes from the command line to open listeners; calls `check` before it opens them.
 ///
 /// # Errors
-/// When there is nothing to run, for whatever reason.
+/// When there is a reason not to run the daemon.
 pub fn prepare<C: Error>(
     daemon: Daemon,
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
     check: impl FnOnce(&Settings) -> Result<(), C>,
 ) -> Result<Start, Stop> {
-    let command = Options::command().name(daemon.name()).about(daemon.about());
-    let options = Options::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
+    let options = Options::parse(daemon, arguments)?;
     let settings = Settings::load(&options.config, environment)?;
     let port_in_settings = daemon.port(&settings)?;
     check(&settings).map_err(|error| Stop::Unfit(with_causes(&error)))?;
@@ -188,7 +172,7 @@ pub fn prepare<C: Error>(
     }
     let port = options.port.unwrap_or(port_in_settings);
     let addresses = settings.network.addresses(port);
-    let listeners = listen(&addresses).map_err(|(address, source)| Stop::Listen {
+    let listeners = listening::listen(&addresses).map_err(|(address, source)| Stop::Listen {
         address,
         source,
         port_key: daemon.port_key(),
@@ -199,61 +183,18 @@ pub fn prepare<C: Error>(
     })
 }
 
-/// What an error says, and what each error says that caused it.
+/// The text of an error, followed by those of its causes.
 fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// What can be said on the command line of a daemon.
-#[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP)]
-struct Options {
-    /// The configuration file; a file .env beside it is read as well
-    #[arg(long, value_name = "PATH", default_value = "monitor.toml")]
-    config: PathBuf,
-
-    /// Listen on this port, whatever the settings say; 0 takes any port that is free
-    #[arg(long)]
-    port: Option<u16>,
-
-    /// Load the settings, say whether they are ok, and end
-    #[arg(long)]
-    check: bool,
-}
-
-const AFTER_HELP: &str = "\
-Settings:
-  monitor.toml.example explains every setting and is a file to start from.
-  A variable SERVO_CI_MONITOR_<SETTING> overrides a setting: SERVO_CI_MONITOR_LISTEN_ON='[\"::1\"]',
-  SERVO_CI_MONITOR_QUEUE__PORT=8002, SERVO_CI_MONITOR_PROFILES__LINUX__TARGET_COUNT=4.
-  Secrets come from the variables GITHUB_TOKEN and SERVO_CI_MONITOR_API_TOKEN. Any variable may
-  stand in .env instead. RUST_LOG says what is logged, for example RUST_LOG=debug.
-
-Exit status:
-  0  ended as it was asked to
-  1  could not listen, or failed later
-  2  the command line or a setting is wrong";
-
 impl Daemon {
-    /// The name of the program.
+    /// The name of the program: `monitor` or `queue`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Monitor => "monitor",
             Self::Queue => "queue",
-        }
-    }
-
-    fn about(self) -> &'static str {
-        match self {
-            Self::Monitor => {
-                "Keeps a pool of single-use runners for GitHub Actions on this host, and gives \
-                 them to jobs. Ends on SIGTERM or Ctrl-C."
-            }
-            Self::Queue => {
-                "Keeps one line of jobs in front of all servers, and gives each job the next \
-                 runner that becomes free on any of them. Ends on SIGTERM or Ctrl-C."
-            }
         }
     }
 
@@ -264,7 +205,7 @@ impl Daemon {
         }
     }
 
-    /// The port in the settings, once they turn out to hold all that this daemon needs.
+    /// The port in the settings, if they contain all that this daemon needs.
     fn port(self, settings: &Settings) -> Result<u16, Stop> {
         match self {
             Self::Monitor => {
@@ -279,43 +220,9 @@ impl Daemon {
     }
 }
 
-/// How many connections may wait to be accepted. A restarted queue meets all its clients at once.
-const BACKLOG: i32 = 4096;
-
-/// Listens on all addresses or, if one fails, on none; then says which, and why.
-fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
-    let listen_on = |&address: &SocketAddr| {
-        let open = || {
-            let socket = Socket::new(
-                Domain::for_address(address),
-                Type::STREAM,
-                Some(Protocol::TCP),
-            )?;
-            // Connections of a process that has just ended do not hold its port.
-            socket.set_reuse_address(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            Ok(socket.into())
-        };
-        open().map_err(|error| (address, error))
-    };
-    addresses.iter().map(listen_on).collect()
-}
-
-/// What is logged unless RUST_LOG says otherwise.
-const DEFAULT_LOG_FILTER: &str = "info,actix_server=warn";
-
-/// Sends the log to standard error, in colour if that is a terminal.
-fn log_to_stderr(filter: Option<&str>) {
-    let mut builder = env_logger::Builder::new();
-    builder.parse_filters(filter.unwrap_or(DEFAULT_LOG_FILTER));
-    // Fails if there is a log already, which is then as good.
-    let _ = builder.try_init();
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, fs, net::TcpStream, path::Path, process::Command};
+    use std::{convert::Infallible, fs, path::Path};
 
     use tempfile::TempDir;
 
@@ -336,7 +243,7 @@ mod tests {
     const API_TOKEN: (&str, &str) = ("SERVO_CI_MONITOR_API_TOKEN", "hunter2");
     const GITHUB_TOKEN: (&str, &str) = ("GITHUB_TOKEN", "hunter3");
 
-    /// A folder with settings that are complete for both daemons, and the file in it.
+    /// A folder with a settings file that is complete for both daemons, and that file.
     fn folder() -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("monitor.toml");
@@ -349,15 +256,15 @@ mod tests {
         let environment = Environment::from_iter([API_TOKEN, GITHUB_TOKEN]);
         let arguments = [daemon.name(), "--config", file.to_str().unwrap()];
         let arguments = arguments.iter().chain(more).map(OsString::from);
-        prepare(daemon, arguments, &environment, all_is_well)
+        prepare(daemon, arguments, &environment, accept)
     }
 
-    fn all_is_well(_: &Settings) -> Result<(), Infallible> {
+    fn accept(_: &Settings) -> Result<(), Infallible> {
         Ok(())
     }
 
     #[test]
-    fn what_only_the_daemon_knows_to_be_wrong_ends_it_with_status_2_even_if_only_checked() {
+    fn an_error_that_only_the_daemon_finds_ends_it_with_status_2_with_and_without_check() {
         let (_folder, file) = folder();
         let environment = Environment::from_iter([API_TOKEN, GITHUB_TOKEN]);
         for more in [&[][..], &["--check"]] {
@@ -374,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_with_its_causes() {
+    fn an_error_is_shown_with_its_causes() {
         let inner = io::Error::from(io::ErrorKind::NotFound);
         let error = SettingsError::Unreadable {
             file: "a".into(),
@@ -387,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_is_prepared_listens_where_the_settings_say() {
+    fn a_prepared_daemon_listens_on_the_addresses_of_the_settings() {
         let (_folder, file) = folder();
         for daemon in [Daemon::Monitor, Daemon::Queue] {
             let start = prepare_with(daemon, &file, &[]).unwrap();
@@ -403,9 +310,9 @@ mod tests {
     }
 
     #[test]
-    fn each_daemon_has_the_port_of_its_own_setting_or_of_the_command_line() {
+    fn the_port_is_that_of_the_command_line_or_of_the_daemons_own_setting() {
         let (_folder, file) = folder();
-        // All three ports are taken, so that the refusal names the one that was chosen.
+        // All three ports are taken, so that the error names the one that was selected.
         let taken = [0; 3].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
         let ports = taken
             .each_ref()
@@ -427,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_says_ok_and_opens_nothing() {
+    fn a_check_of_valid_settings_opens_no_port() {
         let (_folder, file) = folder();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
@@ -439,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_end_a_daemon_with_status_2_even_if_only_checked() {
+    fn invalid_settings_end_a_daemon_with_status_2_with_and_without_check() {
         let (_folder, file) = folder();
         let settings = SETTINGS.replace("\"16G\"", "16");
         fs::write(&file, settings).unwrap();
@@ -456,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn each_daemon_asks_for_what_only_it_needs() {
+    fn each_daemon_requires_only_what_it_uses() {
         let (_folder, file) = folder();
         let without_queue = SETTINGS.split("[queue]").next().unwrap();
         fs::write(&file, without_queue).unwrap();
@@ -473,7 +380,7 @@ mod tests {
         let prepare_without_github = |daemon: Daemon| {
             let arguments = [daemon.name(), "--check", "--config", file.to_str().unwrap()];
             let arguments = arguments.map(OsString::from);
-            prepare(daemon, arguments, &environment, all_is_well).unwrap_err()
+            prepare(daemon, arguments, &environment, accept).unwrap_err()
         };
         assert_eq!(prepare_without_github(Daemon::Queue).status(), 0);
         let stop = prepare_without_github(Daemon::Monitor);
@@ -485,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_end_well_and_a_wrong_command_line_does_not() {
+    fn help_and_version_have_status_0_and_an_invalid_command_line_status_2() {
         for (argument, status, part) in [
             ("--help", 0, "monitor.toml.example explains every setting"),
             ("--help", 0, "Keeps a pool of single-use runners"),
@@ -500,40 +407,14 @@ mod tests {
         ] {
             let arguments = ["monitor", argument].map(OsString::from);
             let environment = Environment::default();
-            let stop = prepare(Daemon::Monitor, arguments, &environment, all_is_well).unwrap_err();
+            let stop = prepare(Daemon::Monitor, arguments, &environment, accept).unwrap_err();
             assert_eq!(stop.status(), status, "{argument}");
             assert!(stop.to_string().contains(part), "{stop}");
         }
     }
 
     #[test]
-    fn if_one_address_fails_none_is_listened_on() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let taken = listener.local_addr().unwrap();
-        // Nobody else in this process has an address of this host part, so its port stays free.
-        let free = TcpListener::bind("127.0.0.2:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let (address, error) = listen(&[free, taken]).unwrap_err();
-        assert_eq!((address, error.kind()), (taken, io::ErrorKind::AddrInUse));
-        assert!(TcpListener::bind(free).is_ok(), "{free} was let go");
-    }
-
-    #[test]
-    fn a_port_is_free_again_as_soon_as_its_daemon_has_ended() {
-        // An address that no other test has, so that nobody else takes the port in between.
-        let first = listen(&["127.0.0.3:0".parse().unwrap()]).unwrap();
-        let address = first[0].local_addr().unwrap();
-        let client = TcpStream::connect(address).unwrap();
-        // The side that closes first keeps the connection for a while, as if it still had it.
-        let (connection, _) = first[0].accept().unwrap();
-        drop((connection, client, first));
-        assert!(listen(&[address]).is_ok());
-    }
-
-    #[test]
-    fn a_taken_address_is_named_with_what_changes_it() {
+    fn an_address_in_use_is_named_with_the_settings_that_change_it() {
         let (_folder, file) = folder();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
@@ -544,8 +425,8 @@ mod tests {
                 stop.to_string(),
                 format!(
                     "failed to listen on {address}: Address already in use (os error 98) (`ss \
-                     -ltnp` shows by whom); --port changes the port, and so does {key} in the \
-                     settings; listen_on there changes the address"
+                     -ltnp` shows by which process); change the port with --port or with {key} in \
+                     the settings, the address with listen_on"
                 )
             );
             assert_eq!(stop.status(), 1);
@@ -553,9 +434,9 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_host_is_named_too() {
+    fn an_address_of_another_host_is_named_as_well() {
         let (_folder, file) = folder();
-        // An address for documentation (RFC 5737) is no host's own.
+        // Addresses for documentation (RFC 5737) belong to no host.
         fs::write(
             &file,
             SETTINGS.replace("[\"127.0.0.1\"]", "[\"192.0.2.1\"]"),
@@ -565,23 +446,7 @@ mod tests {
         assert_eq!(
             stop.to_string(),
             "failed to listen on 192.0.2.1:0: Cannot assign requested address (os error 99); \
-             --port changes the port, and so does port in the settings; listen_on there changes \
-             the address"
+             change the port with --port or with port in the settings, the address with listen_on"
         );
-    }
-
-    /// Both signals in one test: a signal reaches everybody who listens in this process.
-    #[tokio::test]
-    async fn both_signals_ask_for_the_end() {
-        for name in ["SIGTERM", "SIGINT"] {
-            let send = async {
-                let kill = format!("kill -{} {}", &name[3..], std::process::id());
-                Command::new("sh").args(["-c", &kill]).status()
-            };
-            // The first poll installs the handlers; without them the test would not survive.
-            let (signal, sent) = tokio::join!(biased; shutdown_signal(), send);
-            assert!(sent.unwrap().success());
-            assert_eq!(signal.unwrap(), name);
-        }
     }
 }

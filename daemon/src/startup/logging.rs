@@ -1,0 +1,160 @@
+//! The log: to standard error, filtered by `RUST_LOG`.
+//!
+//! Responsible for log targets: all of our records have a target that begins with the name of the
+//! daemon, whichever crate they come from. So `RUST_LOG=monitor=info`, which existing units set,
+//! shows them all.
+
+use std::borrow::Cow;
+
+use log::{Log, Metadata, Record};
+
+/// What is logged if `RUST_LOG` is not set.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
+
+/// Our crates whose names do not begin with `monitor` or `queue`, as `monitor_core` does.
+const CRATES: [&str; 4] = ["daemon", "github", "http_client", "shared"];
+
+/// Starts the log of `daemon`, in colour if standard error is a terminal. `filter` is the value of
+/// `RUST_LOG`.
+pub(super) fn start(daemon: &'static str, filter: Option<&str>) {
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(filter.unwrap_or(DEFAULT_FILTER));
+    let logger = builder.build();
+    let level = logger.filter();
+    // An error means that there is a log already, as in tests.
+    if log::set_boxed_logger(Box::new(TargetPrefix { daemon, logger })).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Passes records on to `logger`, with the targets of [`CRATES`] moved below `daemon`:
+/// `github::client` becomes `monitor::github::client`. The filter sees the new target.
+struct TargetPrefix<L> {
+    daemon: &'static str,
+    logger: L,
+}
+
+impl<L> TargetPrefix<L> {
+    fn target<'a>(&self, target: &'a str) -> Cow<'a, str> {
+        let name = target.split("::").next().unwrap_or_default();
+        if CRATES.contains(&name) {
+            Cow::Owned(format!("{}::{target}", self.daemon))
+        } else {
+            Cow::Borrowed(target)
+        }
+    }
+}
+
+impl<L: Log> Log for TargetPrefix<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let target = self.target(metadata.target());
+        let level = metadata.level();
+        let metadata = Metadata::builder().level(level).target(&target).build();
+        self.logger.enabled(&metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let target = self.target(record.target());
+        let record = Record::builder()
+            .args(*record.args())
+            .level(record.level())
+            .target(&target)
+            .module_path(record.module_path())
+            .file(record.file())
+            .line(record.line())
+            .build();
+        self.logger.log(&record);
+    }
+
+    fn flush(&self) {
+        self.logger.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::mpsc::{Receiver, Sender, channel},
+    };
+
+    use log::Level;
+
+    use super::*;
+
+    struct Sink(Sender<Vec<u8>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).unwrap();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A log of the monitor with that filter, and what it writes.
+    fn log_with(filter: &str) -> (TargetPrefix<env_logger::Logger>, Receiver<Vec<u8>>) {
+        let (sender, lines) = channel();
+        let mut builder = env_logger::Builder::new();
+        builder.parse_filters(filter).format_timestamp(None);
+        builder.target(env_logger::Target::Pipe(Box::new(Sink(sender))));
+        let logger = builder.build();
+        let daemon = "monitor";
+        (TargetPrefix { daemon, logger }, lines)
+    }
+
+    /// What a record with that target becomes, if it is logged.
+    fn line(filter: &str, target: &str) -> Option<String> {
+        let (log, lines) = log_with(filter);
+        let metadata = Metadata::builder()
+            .level(Level::Info)
+            .target(target)
+            .build();
+        let is_enabled = log.enabled(&metadata);
+        log.log(
+            &Record::builder()
+                .level(Level::Info)
+                .target(target)
+                .args(format_args!("text"))
+                .build(),
+        );
+        log.flush();
+        drop(log);
+        let bytes: Vec<u8> = lines.try_iter().flatten().collect();
+        assert_eq!(is_enabled, !bytes.is_empty(), "{filter} {target}");
+        is_enabled.then(|| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn the_filter_monitor_shows_the_records_of_all_our_crates() {
+        for (target, shown) in [
+            ("monitor", "monitor"),
+            ("monitor::app", "monitor::app"),
+            ("monitor_core::plan", "monitor_core::plan"),
+            ("github::client", "monitor::github::client"),
+            ("http_client::client", "monitor::http_client::client"),
+            ("daemon::web", "monitor::daemon::web"),
+            ("daemon", "monitor::daemon"),
+        ] {
+            let line = line("monitor=info", target);
+            assert_eq!(line, Some(format!("[INFO  {shown}] text\n")));
+        }
+    }
+
+    #[test]
+    fn other_crates_keep_their_targets() {
+        assert_eq!(line("monitor=info", "actix_server::worker"), None);
+        assert_eq!(line("monitor=info", "githubber"), None);
+        let expected = Some("[INFO  actix_server::worker] text\n".to_owned());
+        assert_eq!(line("info", "actix_server::worker"), expected);
+    }
+
+    #[test]
+    fn a_crate_can_be_filtered_by_its_new_target() {
+        assert_eq!(line("info,monitor::github=warn", "github::client"), None);
+        assert_eq!(line("monitor=warn", "github::client"), None);
+    }
+}
