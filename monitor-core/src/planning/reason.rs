@@ -95,7 +95,7 @@ impl fmt::Display for Obstacle {
             Self::Capacity {
                 needs,
                 in_use: Some(in_use),
-            } => write!(formatter, "each needs {needs}, and {in_use} are in use"),
+            } => write!(formatter, "each needs {needs}; in use: {in_use}"),
             Self::Capacity { in_use: None, .. } => formatter.write_str(
                 "there is a guest without a record, of a profile that is not in the settings",
             ),
@@ -112,5 +112,91 @@ impl fmt::Display for Obstacle {
                 write!(formatter, "; next attempt in {seconds} s")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        RunnerId,
+        planning::plan::{Action, Shortfall, Step},
+        testing::{hugepages, profile_key},
+    };
+
+    #[test]
+    fn every_reason_completes_the_description_of_its_action() {
+        let create = Action::Create(RunnerId(7), profile_key("linux"));
+        let rebuild = Action::Rebuild(profile_key("linux"));
+        let destroy = Action::Destroy(RunnerId(7), profile_key("linux"));
+        let steps = [
+            (create, vec![Reason::BelowTarget]),
+            (rebuild, vec![Reason::NoImage, Reason::ImageTooOld]),
+            (
+                destroy,
+                vec![
+                    Reason::GuestGone,
+                    Reason::RegistrationGone,
+                    Reason::MustDestroy(MustDestroy::Released),
+                    Reason::MustDestroy(MustDestroy::Unknown),
+                    Reason::MustDestroy(MustDestroy::PartiallyCreated),
+                    Reason::MustDestroy(MustDestroy::LeftoverLabels),
+                    Reason::BeyondTarget,
+                    Reason::Evicted(profile_key("windows")),
+                    Reason::DestroyAll,
+                    Reason::StartTimeout,
+                    Reason::ReserveTimeout,
+                ],
+            ),
+            (
+                Action::AddLabels("job".parse().unwrap()),
+                vec![Reason::Taken],
+            ),
+            (Action::RemoveLabels(RunnerId(7)), vec![Reason::Released]),
+        ];
+        let mut lines = Vec::new();
+        for (action, reasons) in steps {
+            for reason in reasons {
+                let action = action.clone();
+                lines.push(Step { action, reason }.to_string());
+            }
+        }
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn every_obstacle_completes_the_description_of_its_shortfall() {
+        let needs = hugepages(1);
+        let retry_in = Duration::from_millis(39_001);
+        let obstacles = [
+            Obstacle::Destructions,
+            Obstacle::Creations,
+            Obstacle::Capacity {
+                needs,
+                in_use: Some(hugepages(12)),
+            },
+            Obstacle::Capacity {
+                needs,
+                in_use: None,
+            },
+            Obstacle::NoImage,
+            Obstacle::BackOff {
+                failure_count: 1,
+                retry_in,
+            },
+            Obstacle::BackOff {
+                failure_count: 3,
+                retry_in,
+            },
+        ];
+        let lines = obstacles.map(|obstacle| {
+            let shortfall = Shortfall {
+                profile_key: profile_key("linux"),
+                count: 2,
+                obstacle,
+            };
+            shortfall.to_string()
+        });
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

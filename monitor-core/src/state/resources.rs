@@ -11,22 +11,22 @@ use std::{
 use serde::{Deserialize, Serialize};
 use shared::units::Memory;
 
-/// An amount of everything that runners share.
+/// An amount of each resource that runners share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Hugepages of 1 GiB.
     pub hugepages_1g: u64,
-    /// Normal memory.
+    /// Memory other than hugepages.
     pub memory: Memory,
 }
 
 impl Resources {
-    /// Whether this is no more than `available`, of anything.
+    /// Whether no resource exceeds `available`.
     pub fn fits_in(self, available: Self) -> bool {
         self.hugepages_1g <= available.hugepages_1g && self.memory <= available.memory
     }
 
-    /// Whether this, which is more than `available`, is nearer to it without `part`.
+    /// Whether taking away `part` reduces any resource that exceeds `available`.
     pub fn fits_better_without(self, part: Self, available: Self) -> bool {
         let lacks_hugepages = self.hugepages_1g > available.hugepages_1g;
         let lacks_memory = self.memory > available.memory;
@@ -34,7 +34,7 @@ impl Resources {
             || (lacks_memory && part.memory > Memory::default())
     }
 
-    /// As much for each of `count`.
+    /// The amount for `count` runners that need this each.
     pub fn times(self, count: usize) -> Self {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         Self {
@@ -74,14 +74,18 @@ impl Sum for Resources {
 
 impl fmt::Display for Resources {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            hugepages_1g,
-            memory,
-        } = self;
-        write!(
-            formatter,
-            "{hugepages_1g} hugepages of 1G and {memory} of memory"
-        )
+        let hugepages = match self.hugepages_1g {
+            0 => None,
+            1 => Some("1 hugepage of 1G".to_owned()),
+            count => Some(format!("{count} hugepages of 1G")),
+        };
+        let has_memory = self.memory > Memory::default();
+        let memory = has_memory.then(|| format!("{} of memory", self.memory));
+        match (hugepages, memory) {
+            (Some(hugepages), Some(memory)) => write!(formatter, "{hugepages} and {memory}"),
+            (Some(one), None) | (None, Some(one)) => formatter.write_str(&one),
+            (None, None) => formatter.write_str("nothing"),
+        }
     }
 }
 
@@ -97,7 +101,19 @@ mod tests {
     }
 
     #[test]
-    fn everything_has_to_fit() {
+    fn amounts_are_written_without_what_is_zero() {
+        for (amount, text) in [
+            (resources(0, 0), "nothing"),
+            (resources(1, 0), "1 hugepage of 1G"),
+            (resources(0, 1 << 30), "1G of memory"),
+            (resources(2, 3 << 30), "2 hugepages of 1G and 3G of memory"),
+        ] {
+            assert_eq!(amount.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn each_resource_has_to_fit() {
         for (needs, fits) in [
             (resources(4, 100), true),
             (resources(0, 0), true),
@@ -110,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn only_less_of_what_is_lacking_is_better() {
+    fn only_less_of_an_exceeded_resource_is_better() {
         let available = resources(4, 100);
         for (needs, part, is_better) in [
             (resources(5, 100), resources(1, 0), true),

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use shared::{
     clock::Timestamp,
+    registration::RegistrationStatus,
     wire::{ReservationState, RunnerStatus},
 };
 
 use crate::{
     LabelPolicy, RunnerId, TakeOutcome, TakeRefusal,
     state::fencing::{Fence, LatestTokens},
-    testing::{TestPool, policy, take_of_one, token, unique_id},
+    testing::{TestPool, take_of_one, token, unique_id},
 };
 
 #[test]
@@ -38,10 +39,9 @@ fn a_take_gets_all_it_asked_for_or_none() {
 fn only_idle_runners_are_given() {
     let mut pool = TestPool::with_idle_linux(5);
     pool.world.start_job(0);
-    let gone = pool.world.registration(1).id;
-    pool.world.registrations.remove(&gone);
+    pool.world.drop_registration(1);
     pool.world.guests.remove("ci-runner-linux.2");
-    pool.world.registration(3).status = shared::registration::RegistrationStatus::Offline;
+    pool.world.registration(3).status = RegistrationStatus::Offline;
     pool.poll();
     assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::NoCapacity));
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![4]));
@@ -124,10 +124,7 @@ fn a_used_reservation_returns_its_runners_until_all_are_gone() {
         Ok(vec![0, 1]),
         "one of them is still there"
     );
-    pool.world.start_job(1);
-    pool.poll();
-    pool.world.end_job(1);
-    pool.converge();
+    pool.run_job(1);
     assert_eq!(state(&pool), ReservationState::Served);
     assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::Finished));
     assert_eq!(pool.take("b", "linux", 2), Ok(vec![2, 3]));
@@ -202,19 +199,10 @@ fn of_too_many_finished_reservations_and_fences_the_oldest_are_forgotten() {
     pool.poll();
     assert_eq!(pool.monitor.durable.reservations.len(), 2000);
     assert_eq!(pool.monitor.durable.fences.len(), 2000);
-    assert!(
-        !pool
-            .monitor
-            .durable
-            .reservations
-            .contains_key(&unique_id("job-99"))
-    );
-    assert!(
-        pool.monitor
-            .durable
-            .reservations
-            .contains_key(&unique_id("job-100"))
-    );
+    for (id, is_kept) in [("job-99", false), ("job-100", true)] {
+        let reservations = &pool.monitor.durable.reservations;
+        assert_eq!(reservations.contains_key(&unique_id(id)), is_kept, "{id}");
+    }
 }
 
 #[test]
@@ -271,23 +259,15 @@ fn runners_keep_their_kind_of_label_when_the_setting_changes() {
     pool.monitor.policy.labels = LabelPolicy::OnTake;
     pool.profile_mut("linux").target_count = 2;
     pool.converge();
-    assert!(
-        pool.monitor.durable.runners[&RunnerId(0)]
-            .own_label
-            .is_some()
-    );
-    assert!(
-        pool.monitor.durable.runners[&RunnerId(1)]
-            .own_label
-            .is_none()
-    );
+    for (id, has_own_label) in [(0, true), (1, false)] {
+        let record = &pool.monitor.durable.runners[&RunnerId(id)];
+        assert_eq!(record.own_label.is_some(), has_own_label, "{id}");
+    }
     assert_eq!(
         pool.take("a", "linux", 1),
         Ok(vec![0]),
         "no label has to be added"
     );
-    let mut settings = policy(&[("linux", 2)]);
-    settings.labels = LabelPolicy::OnTake;
     assert_eq!(
         pool.take("b", "linux", 1),
         Ok(vec![]),

@@ -75,7 +75,7 @@ fn no_more_runners_are_created_than_the_host_can_hold() {
     pool.converge();
     assert_eq!(pool.world.guests_max, 3);
     let refusal = pool.shortfalls().pop().unwrap();
-    assert!(refusal.starts_with("2 more of linux: each needs 1 hugepages of 1G"));
+    assert!(refusal.starts_with("2 more of linux: each needs 1 hugepage of 1G;"));
     let counts = [(profile_key("linux"), 4)].into();
     let refused = pool.monitor.set_override(counts, pool.now).unwrap_err();
     let OverrideRefusal::BeyondCapacity { needs, capacity } = refused else {

@@ -92,8 +92,7 @@ fn a_stuck_runner_delays_the_creation_of_others_only_for_a_while() {
     let mut pool = TestPool::with_idle_linux(2);
     pool.monitor.policy.capacity = hugepages(2);
     pool.world.stuck.insert("ci-runner-linux.0".into());
-    let registration_id = pool.world.registration(0).id;
-    pool.world.registrations.remove(&registration_id);
+    pool.world.drop_registration(0);
     pool.turn();
     pool.poll();
     pool.assert_no_steps();
@@ -104,8 +103,7 @@ fn a_stuck_runner_delays_the_creation_of_others_only_for_a_while() {
     pool.advance(Duration::from_secs(5));
     pool.turn();
     pool.poll();
-    let no_room = "1 more of linux: each needs 1 hugepages of 1G and 0B of memory, \
-                   and 2 hugepages of 1G and 0B of memory are in use";
+    let no_room = "1 more of linux: each needs 1 hugepage of 1G; in use: 2 hugepages of 1G";
     assert_eq!(
         pool.shortfalls(),
         [no_room],
