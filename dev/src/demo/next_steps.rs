@@ -23,8 +23,9 @@ Everything stays up until Ctrl-C. What to try next:
     export SERVO_CI_MONITOR_API_TOKEN={API_TOKEN}
     {pair}
 
-  The runner has no workflow job yet. Unless it gets one within {RESERVE_TIMEOUT_SECONDS} s, its monitor
-  destroys it and creates a new one. To run a job on it, insert its \"label\":
+  The runner has no workflow job yet. Unless it gets one within {RESERVE_TIMEOUT_SECONDS} s, its
+  monitor destroys it and creates a new one. To run a job on it, insert its
+  \"label\":
     curl --fail-with-body -sS -H 'content-type: application/json' {github}/_emulator/jobs -d '{{\"repo\":\"{REPO}\",\"run_id\":123,\"labels\":[\"runner:...\"],\"command\":\"echo hello\"}}'
   and show the result:
     curl -sS {github}/_emulator/jobs
@@ -33,7 +34,8 @@ Everything stays up until Ctrl-C. What to try next:
     {ci_runners} wait --queue {queue} --profile linux --repo {REPO} --run-id 123
     {ci_runners} status --queue {queue}
 
-  Every account of this machine can queue such jobs, and their commands run as you."
+  Every account of this machine can queue such jobs, and their commands run as
+  you."
     )
 }
 

@@ -128,7 +128,7 @@ impl JobRun {
             .collect();
         self.progress.update(&format!(
             "runs on {} after {}",
-            servers.join(" and "),
+            places(&servers),
             format::short_duration(waited)
         ));
         let mut running = JoinSet::new();
@@ -183,6 +183,22 @@ fn server_name(addresses: &Addresses, url: Option<&str>) -> String {
     )
 }
 
+/// The servers of a job's runners: `server a and 2 runners of server b`.
+fn places(servers: &[String]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for server in servers {
+        match counts.iter_mut().find(|(name, _)| name == server) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((server, 1)),
+        }
+    }
+    let places = counts.iter().map(|(server, count)| match count {
+        1 => (*server).to_owned(),
+        _ => format!("{count} runners of {server}"),
+    });
+    places.collect::<Vec<_>>().join(" and ")
+}
+
 fn results_text(results: &[RunnerResult], waited: Duration) -> String {
     let each: Vec<String> = results
         .iter()
@@ -224,6 +240,20 @@ mod tests {
         ] {
             assert_eq!(server_name(&addresses, url), name);
         }
+    }
+
+    #[test]
+    fn several_runners_of_a_server_are_counted() {
+        let servers = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            places(&names)
+        };
+        assert_eq!(servers(&["server a"]), "server a");
+        assert_eq!(servers(&["server a", "server b"]), "server a and server b");
+        assert_eq!(
+            servers(&["server b", "server a", "server b"]),
+            "2 runners of server b and server a"
+        );
     }
 
     #[test]
