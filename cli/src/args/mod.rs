@@ -17,7 +17,7 @@ use shared::{
 use uuid::Uuid;
 
 use self::texts::*;
-use crate::client::Job;
+use crate::client::JobRequest;
 
 /// The environment variable that holds the API token. There is no option for it: every account of
 /// a host can read a command line.
@@ -91,14 +91,14 @@ pub struct JobArgs {
 
 impl JobArgs {
     /// The job, with a random name if the command line has none.
-    pub fn job(&self) -> Job {
-        Job {
-            unique_id: self.unique_id.clone().unwrap_or_else(random_unique_id),
-            profile_key: self.profile.clone(),
-            count: self.count,
-            qualified_repo: self.repo.clone(),
-            run_id: self.run_id,
-        }
+    pub fn job(&self) -> JobRequest {
+        JobRequest::new(
+            self.unique_id.clone().unwrap_or_else(random_unique_id),
+            self.profile.clone(),
+            self.count,
+            self.repo.clone(),
+            self.run_id,
+        )
     }
 }
 
@@ -262,13 +262,13 @@ mod tests {
         };
         assert_eq!(wait.job.queue.as_str(), "http://q/");
         assert_eq!(wait.max_wait, Duration::from_secs(3600));
-        let expected = Job {
-            unique_id: "x".parse().unwrap(),
-            profile_key: "linux".parse().unwrap(),
-            count: Some("2".parse().unwrap()),
-            qualified_repo: "a/b".parse().unwrap(),
-            run_id: RunId(7),
-        };
+        let expected = JobRequest::new(
+            "x".parse().unwrap(),
+            "linux".parse().unwrap(),
+            Some("2".parse().unwrap()),
+            "a/b".parse().unwrap(),
+            RunId(7),
+        );
         assert_eq!(wait.job.job(), expected);
     }
 
@@ -277,8 +277,9 @@ mod tests {
         let Command::Enqueue(enqueue) = parse(&format!("enqueue {JOB}")).unwrap().command else {
             panic!("expected `enqueue`");
         };
-        assert_ne!(enqueue.job.job().unique_id, enqueue.job.job().unique_id);
-        assert_eq!(enqueue.job.job().count, None);
+        let [first, second] = [enqueue.job.job(), enqueue.job.job()];
+        assert_ne!(first.spec.unique_id, second.spec.unique_id);
+        assert_eq!((first.spec.count, first.is_array), (Count::ONE, false));
     }
 
     #[test]

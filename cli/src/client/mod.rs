@@ -16,5 +16,5 @@ pub use dashboard::dashboard;
 #[cfg(test)]
 pub(crate) use error::tests;
 pub use error::{CallError, ErrorResponse};
-pub use queue::{Job, QueueClient};
+pub use queue::{JobRequest, QueueClient};
 pub use response::{Take, Taken, Waiting};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCode};
 use shared::{
+    job_spec::JobSpec,
     secret::Secret,
     settings::BaseUrl,
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
@@ -22,15 +23,34 @@ const TICKET_LENGTH_MAX: usize = 16 * 1024;
 
 /// A job to enqueue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// Its name, which no other job may have.
-    pub unique_id: UniqueId,
-    pub profile_key: ProfileKey,
-    /// How many runners it needs at once. `None` means one, and a take then returns an object
-    /// instead of an array.
-    pub count: Option<Count>,
-    pub qualified_repo: QualifiedRepo,
-    pub run_id: RunId,
+pub struct JobRequest {
+    /// Name and requirements of the job.
+    pub spec: JobSpec,
+    /// Whether takes return an array of runners, also if the count is one. Decides the URL.
+    pub is_array: bool,
+}
+
+impl JobRequest {
+    /// A request for `count` runners. `None` asks for one runner, without an array.
+    pub fn new(
+        unique_id: UniqueId,
+        profile_key: ProfileKey,
+        count: Option<Count>,
+        qualified_repo: QualifiedRepo,
+        run_id: RunId,
+    ) -> Self {
+        let spec = JobSpec {
+            unique_id,
+            profile_key,
+            count: count.unwrap_or(Count::ONE),
+            qualified_repo,
+            run_id,
+        };
+        Self {
+            spec,
+            is_array: count.is_some(),
+        }
+    }
 }
 
 /// A client of one queue. Not `Send`; a clone is cheap.
@@ -50,15 +70,18 @@ impl QueueClient {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn enqueue(&self, job: &Job, api_token: &Secret) -> Result<Secret, CallError> {
+    pub async fn enqueue(&self, job: &JobRequest, api_token: &Secret) -> Result<Secret, CallError> {
         // Nothing here needs escaping: each value was parsed, and consists of characters that a URL
         // may contain.
-        let count = job
-            .count
-            .map_or_else(String::new, |count| format!("/{count}"));
+        let spec = &job.spec;
+        let count = if job.is_array {
+            format!("/{}", spec.count)
+        } else {
+            String::new()
+        };
         let url = self.base_url.join(&format!(
             "profile/{}/enqueue{count}?unique_id={}&qualified_repo={}&run_id={}",
-            job.profile_key, job.unique_id, job.qualified_repo, job.run_id,
+            spec.profile_key, spec.unique_id, spec.qualified_repo, spec.run_id,
         ));
         let mut call = Request::new(Method::POST, &url);
         call.body_max = TICKET_LENGTH_MAX;

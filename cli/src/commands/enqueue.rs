@@ -6,7 +6,7 @@ use shared::secret::Secret;
 
 use crate::{
     args::Enqueue,
-    client::{Job, QueueClient},
+    client::{JobRequest, QueueClient},
     exit::Exit,
     failure::Failure,
     output,
@@ -25,9 +25,9 @@ pub async fn enqueue(args: &Enqueue, api_token: &Secret) -> Result<Exit, Failure
 }
 
 /// The output. The only place that exposes a ticket, because printing it is the command's purpose.
-fn text(job: &Job, ticket: &Secret, is_json: bool) -> String {
+fn text(job: &JobRequest, ticket: &Secret, is_json: bool) -> String {
     if is_json {
-        json!({"unique_id": job.unique_id, "ticket": ticket.expose()}).to_string()
+        json!({"unique_id": job.spec.unique_id, "ticket": ticket.expose()}).to_string()
     } else {
         ticket.expose().to_owned()
     }

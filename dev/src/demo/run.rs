@@ -5,12 +5,15 @@
 use std::{rc::Rc, time::Duration};
 
 use cli::{
-    client::{CallError, Job, QueueClient, Taken},
+    client::{CallError, JobRequest, QueueClient, Taken},
     commands::wait::{Progress, QueuedJob},
     format,
 };
 use http_client::Client;
-use shared::{secret::Secret, values::Count};
+use shared::{
+    secret::Secret,
+    values::{Count, RunId},
+};
 use tokio::task::JoinSet;
 
 use super::{
@@ -162,15 +165,15 @@ impl JobRun {
 }
 
 /// What is enqueued for a job.
-fn request(job: &DemoJob, run_id: u64) -> Job {
+fn request(job: &DemoJob, run_id: u64) -> JobRequest {
     let count = job.count.map(Count::new).transpose();
-    Job {
-        unique_id: job.name.parse().expect("a name is a unique_id"),
-        profile_key: job.profile_key.parse().expect("it is a profile key"),
-        count: count.expect("a count is 1 to 64"),
-        qualified_repo: REPO.parse().expect("it is a repository"),
-        run_id: run_id.to_string().parse().expect("a number is a run_id"),
-    }
+    JobRequest::new(
+        job.name.parse().expect("a name is a unique_id"),
+        job.profile_key.parse().expect("it is a profile key"),
+        count.expect("a count is 1 to 64"),
+        REPO.parse().expect("it is a repository"),
+        RunId(run_id),
+    )
 }
 
 /// The name of the server whose monitor has this base URL.
@@ -219,9 +222,10 @@ mod tests {
     fn every_job_can_be_enqueued() {
         for job in &JOBS {
             let request = request(job, 7);
-            assert_eq!(request.unique_id.as_str(), job.name);
-            let count = request.count.map(|count| count.get() as u64);
-            assert_eq!(count, job.count, "{}", job.name);
+            assert_eq!(request.spec.unique_id.as_str(), job.name);
+            let count = request.spec.count.get() as u64;
+            assert_eq!(count, job.count.unwrap_or(1), "{}", job.name);
+            assert_eq!(request.is_array, job.count.is_some(), "{}", job.name);
         }
     }
 

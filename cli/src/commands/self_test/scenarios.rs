@@ -61,7 +61,7 @@ async fn several(context: &TestContext) -> Result<String, ScenarioError> {
 async fn unsatisfiable(context: &TestContext) -> Result<String, ScenarioError> {
     let mut job = context.job(None);
     let name = format!("self-test-{}", random_unique_id());
-    job.profile_key = name.parse().expect("it has the form of a profile key");
+    job.spec.profile_key = name.parse().expect("it has the form of a profile key");
     let error = context.enqueue_error(&job, &context.api_token).await?;
     expect_code(&error, "unsatisfiable")
 }

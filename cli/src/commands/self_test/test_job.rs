@@ -12,7 +12,7 @@ use shared::{
 
 use crate::{
     args::random_unique_id,
-    client::{CallError, Job, QueueClient},
+    client::{CallError, JobRequest, QueueClient},
     commands::wait::{QueuedJob, STATUS_INTERVAL, StderrProgress},
     format, output,
     signal::{Signal, next_signal},
@@ -53,14 +53,14 @@ pub(super) struct TestJob<'a> {
 
 impl TestContext {
     /// The description of a new job.
-    pub(super) fn job(&self, count: Option<Count>) -> Job {
-        Job {
-            unique_id: random_unique_id(),
-            profile_key: self.profile_key.clone(),
+    pub(super) fn job(&self, count: Option<Count>) -> JobRequest {
+        JobRequest::new(
+            random_unique_id(),
+            self.profile_key.clone(),
             count,
-            qualified_repo: self.qualified_repo.clone(),
-            run_id: RUN_ID,
-        }
+            self.qualified_repo.clone(),
+            RUN_ID,
+        )
     }
 
     /// A new job, which is enqueued as soon as its labels are asked for.
@@ -74,7 +74,7 @@ impl TestContext {
     /// The permanent error of an enqueue. Fails if the queue accepts the job, and withdraws it.
     pub(super) async fn enqueue_error(
         &self,
-        job: &Job,
+        job: &JobRequest,
         token: &Secret,
     ) -> Result<CallError, ScenarioError> {
         let enqueue = async {
@@ -89,7 +89,7 @@ impl TestContext {
             Err(error) => Ok(error),
             Ok(ticket) => {
                 // Not reported if it fails: the queue then abandons the job after a while.
-                drop(self.queue.withdraw(&job.unique_id, &ticket).await);
+                drop(self.queue.withdraw(&job.spec.unique_id, &ticket).await);
                 Err(ScenarioError::Failed("the job was not refused".to_owned()))
             }
         }

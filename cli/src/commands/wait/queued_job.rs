@@ -12,7 +12,7 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    client::{CallError, Job, QueueClient, Take, Taken},
+    client::{CallError, JobRequest, QueueClient, Take, Taken},
     format,
 };
 
@@ -24,7 +24,7 @@ const WITHDRAW_PAUSE: Duration = Duration::from_millis(250);
 /// A job that waits for its runners.
 pub struct QueuedJob<P> {
     queue: QueueClient,
-    job: Job,
+    job: JobRequest,
     api_token: Secret,
     progress: P,
     /// How often the displayed position is updated while a take is held.
@@ -37,7 +37,7 @@ impl<P: Progress> QueuedJob<P> {
     /// A job that is not enqueued yet.
     pub fn new(
         queue: QueueClient,
-        job: Job,
+        job: JobRequest,
         api_token: Secret,
         progress: P,
         status_interval: Duration,
@@ -54,7 +54,7 @@ impl<P: Progress> QueuedJob<P> {
 
     /// The name of the job.
     pub fn unique_id(&self) -> &UniqueId {
-        &self.job.unique_id
+        &self.job.spec.unique_id
     }
 
     /// Prints a line about the job.
@@ -93,7 +93,7 @@ impl<P: Progress> QueuedJob<P> {
             // The job may be enqueued although the response with its ticket was lost.
             let bearer = self.ticket.as_ref().unwrap_or(&self.api_token);
             loop {
-                match self.queue.withdraw(&self.job.unique_id, bearer).await {
+                match self.queue.withdraw(&self.job.spec.unique_id, bearer).await {
                     Err(error) if error.is_transient() => tokio::time::sleep(WITHDRAW_PAUSE).await,
                     result => return result,
                 }
@@ -113,7 +113,7 @@ impl<P: Progress> QueuedJob<P> {
         match self.queue.enqueue(&self.job, &self.api_token).await {
             Ok(ticket) => {
                 self.ticket = Some(ticket);
-                self.print(&format!("enqueued as {}", self.job.unique_id));
+                self.print(&format!("enqueued as {}", self.job.spec.unique_id));
                 machine.on_ticket()
             }
             Err(error) => {
@@ -128,7 +128,7 @@ impl<P: Progress> QueuedJob<P> {
         let ticket = ticket.expect("the machine takes only after an enqueue succeeded");
         let taken = tokio::select! {
             biased;
-            taken = self.queue.take(&self.job.unique_id, ticket, hold) => taken,
+            taken = self.queue.take(&self.job.spec.unique_id, ticket, hold) => taken,
             never = self.show_position(ticket) => match never {},
         };
         match taken {
@@ -148,7 +148,7 @@ impl<P: Progress> QueuedJob<P> {
     async fn show_position(&self, ticket: &Secret) -> Infallible {
         loop {
             // Errors are ignored here: the take meets them too, and handles them.
-            if let Ok(status) = self.queue.status(&self.job.unique_id, ticket).await
+            if let Ok(status) = self.queue.status(&self.job.spec.unique_id, ticket).await
                 && status.position.is_some()
             {
                 let position = format::position(status.position, status.estimate);

@@ -2,7 +2,7 @@
 
 use std::{fs, fs::File};
 
-use cli::client::{Job as QueueJob, QueueClient, Take};
+use cli::client::{JobRequest, QueueClient, Take};
 use emulator::{
     EmulatorSettings, EmulatorThread,
     model::{JobPhase, JobView, NewJob},
@@ -91,19 +91,23 @@ impl Deployment {
     pub async fn occupy_one(&self) {
         let queue = QueueClient::new(Client::new(), self.queue_url.parse().unwrap());
         let token = Secret::new(API_TOKEN);
-        let job = QueueJob {
-            unique_id: cli::args::random_unique_id(),
-            profile_key: "linux".parse().unwrap(),
-            count: None,
-            qualified_repo: REPO.parse().unwrap(),
-            run_id: RunId(7),
-        };
+        let job = JobRequest::new(
+            cli::args::random_unique_id(),
+            "linux".parse().unwrap(),
+            None,
+            REPO.parse().unwrap(),
+            RunId(7),
+        );
         let ticket = queue.enqueue(&job, &token).await.unwrap();
         let hold = std::time::Duration::from_secs(30);
-        let Take::Runners(taken) = queue.take(&job.unique_id, &ticket, hold).await.unwrap() else {
+        let Take::Runners(taken) = queue
+            .take(&job.spec.unique_id, &ticket, hold)
+            .await
+            .unwrap()
+        else {
             panic!("a runner is idle");
         };
-        let label = taken.labels(&job.unique_id).remove(0);
+        let label = taken.labels(&job.spec.unique_id).remove(0);
         let finished = self.folder.path().join("finished");
         let command = UNTIL_FINISHED.replace("finished", finished.to_str().unwrap());
         let id = self.queue_job(7, &label, &command).id;
