@@ -1,14 +1,17 @@
-//! For the tests of this crate and of `dev`: runs programs, waits for conditions, finds free ports.
+//! For the tests of this crate and of `dev`: runs programs, waits for conditions, finds free ports,
+//! reads dashboards.
 //!
 //! Compiled for tests only.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod dashboard;
 mod ports;
 mod process;
 
 use std::time::Duration;
 
+pub use dashboard::{queue_dashboard, waiting_jobs};
 pub use ports::free_ports;
 pub use process::{Finished, Running, command, finish, start, stdout_of};
 

@@ -2,8 +2,7 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use http_client::{Client, Method, Request};
-use serde_json::Value;
+use cli::testing::{queue_dashboard, waiting_jobs};
 use shared::settings::{Environment, Settings};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -56,20 +55,9 @@ impl TestQueue {
         fs::remove_file(self.folder.path().join("queue/ticket-key")).unwrap();
     }
 
-    /// Its dashboard.
-    pub async fn dashboard(&self) -> Value {
-        let url = format!("{}/dashboard.json", self.url);
-        let answer = Client::new().send(Request::new(Method::GET, &url)).await;
-        answer.unwrap().json().unwrap()
-    }
-
     /// The names of the waiting jobs.
     pub async fn waiting_jobs(&self) -> Vec<String> {
-        let dashboard = self.dashboard().await;
-        let profiles = dashboard["profiles"].as_array().unwrap().iter();
-        let jobs = profiles.flat_map(|profile| profile["jobs"].as_array().unwrap());
-        jobs.map(|job| job["unique_id"].as_str().unwrap().to_owned())
-            .collect()
+        waiting_jobs(&queue_dashboard(&self.url).await)
     }
 
     async fn run(&mut self, listener: TcpListener) {
@@ -81,7 +69,7 @@ impl TestQueue {
         });
         self.running = Some((stop, task));
         wait_until("the queue has the monitor's report", async || {
-            self.dashboard().await["servers"][0]["age_seconds"].is_u64()
+            queue_dashboard(&self.url).await["servers"][0]["age_seconds"].is_u64()
         })
         .await;
     }

@@ -9,11 +9,11 @@ mod daemons;
 mod fleet;
 mod processes;
 
-use serde_json::Value;
 use tokio::process::Command;
 
 pub use cli::testing::{
-    API_TOKEN, Finished, Running, TIMEOUT, finish, free_ports, start, stdout_of, wait_until,
+    API_TOKEN, Finished, Running, TIMEOUT, finish, free_ports, queue_dashboard, start, stdout_of,
+    wait_until, waiting_jobs,
 };
 pub use clients::{ClientResult, Clients};
 pub use daemons::{daemon, get, queue_workflow_job, settings_of_both, url};
@@ -36,13 +36,4 @@ pub async fn start_emulator() -> (Running, String) {
     let line = emulator.expect_stdout("github_api_url = ").await;
     let url = line.split('"').nth(1).unwrap().to_owned();
     (emulator, url)
-}
-
-/// The `unique_id` of every waiting job on a queue's dashboard, in the order of each profile.
-pub fn waiting_jobs(dashboard: &Value) -> Vec<String> {
-    let profiles = dashboard["profiles"].as_array().into_iter().flatten();
-    let jobs = profiles.filter_map(|profile| profile["jobs"].as_array());
-    jobs.flatten()
-        .map(|job| job["unique_id"].as_str().unwrap().to_owned())
-        .collect()
 }

@@ -156,13 +156,13 @@ impl Deployment {
 
     /// The number of idle runners.
     pub async fn idle_count(&self) -> usize {
-        let idle = self.dashboard().await["profiles"][0]["idle"].as_u64();
+        let idle = queue_dashboard(&self.queue_url).await["profiles"][0]["idle"].as_u64();
         idle.unwrap_or_default() as usize
     }
 
     /// The names of the waiting jobs.
     pub async fn waiting_jobs(&self) -> Vec<String> {
-        waiting_jobs(&self.dashboard().await)
+        waiting_jobs(&queue_dashboard(&self.queue_url).await)
     }
 
     /// The number of artifacts of the workflow run.
@@ -174,14 +174,6 @@ impl Deployment {
     pub fn daemon_logs(&self) -> String {
         let log = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap();
         log("monitor.log") + &log("queue.log")
-    }
-
-    /// The queue's dashboard; null while the queue does not respond.
-    async fn dashboard(&self) -> Value {
-        let url = format!("{}/dashboard.json", self.queue_url);
-        let response = Client::new().send(Request::new(Method::GET, &url)).await;
-        let dashboard = response.ok().and_then(|response| response.json().ok());
-        dashboard.unwrap_or_default()
     }
 }
 

@@ -99,21 +99,13 @@ async fn a_refused_job_uses_hosted_runners() {
     let mut job = deployment.job();
     job.repo = "strangers/servo".to_owned();
     let done = select(job, &deployment.queue_url, json!({})).finish().await;
-    assert_hosted(
-        &done,
-        "refused",
-        "qualified_repo is not a repository that this server works for",
-    );
+    assert_hosted(&done, "refused", "qualified_repo is not a repository");
 
     let more = json!({"self-hosted-image-name": "amiga"});
     let done = select(deployment.job(), &deployment.queue_url, more)
         .finish()
         .await;
-    assert_hosted(
-        &done,
-        "unsatisfiable",
-        "set up for 0 runners of profile amiga",
-    );
+    assert_hosted(&done, "unsatisfiable", "profile amiga");
     assert_eq!(deployment.artifact_count().await, 0, "{}", done.log);
 }
 
