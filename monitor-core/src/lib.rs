@@ -7,7 +7,7 @@
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | `policy` | what the settings want |
+//! | `values`, `policy` | amounts of resources and ids of runners; what the settings want |
 //! | `state` | what is remembered and what was observed; `state::monitor` is all of it together |
 //! | `observation` | when the outside is polled, and what the answers change |
 //! | `planning` | which actions are needed now, and why |
@@ -15,7 +15,7 @@
 //! | `reservations`, `target_override`, `guest_auth` | requests of clients, people and guests |
 //! | `view` | the snapshot that pages and metrics are rendered from |
 //!
-//! Dependencies point one way: `policy` ← `state` ← everything else, `planning` ← `execution`.
+//! Dependencies point one way: `values` ← `policy` ← `state` ← everything else, `planning` ← `execution`.
 
 mod execution;
 mod guest_auth;
@@ -27,6 +27,7 @@ mod state;
 mod target_override;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod values;
 mod view;
 
 pub use execution::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
@@ -46,9 +47,9 @@ pub use state::{
     images::ImageView,
     monitor::Monitor,
     observed::ObservedGuest,
-    resources::Resources,
-    runner::{MustDestroy, RunnerId},
+    runner::MustDestroy,
     software::SoftwareView,
 };
 pub use target_override::OverrideRefusal;
+pub use values::{resources::Resources, runner_id::RunnerId};
 pub use view::View;

@@ -9,9 +9,9 @@ use shared::{
 
 use super::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
 use crate::{
-    LabelPolicy, Monitor,
+    LabelPolicy, Monitor, RunnerId,
     planning::plan::{Action, Plan, Step},
-    state::runner::{InFlight, RunnerId, RunnerRecord},
+    state::runner::{InFlight, RunnerRecord},
 };
 
 impl Monitor {

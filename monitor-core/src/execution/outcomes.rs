@@ -10,10 +10,10 @@ use shared::{
 };
 
 use crate::{
-    Monitor,
+    Monitor, RunnerId,
     state::{
         observed::Presence,
-        runner::{InFlight, MustDestroy, RunnerId, RunnerRecord, Unregistered},
+        runner::{InFlight, MustDestroy, RunnerRecord, Unregistered},
     },
 };
 

@@ -10,11 +10,11 @@ use shared::{
 };
 
 use crate::{
-    Monitor,
+    Monitor, RunnerId,
     state::{
         host::HostCapacity,
         observed::{Listing, ObservedGuest},
-        runner::{RunnerId, RunnerRecord},
+        runner::RunnerRecord,
     },
 };
 

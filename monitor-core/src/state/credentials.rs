@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use shared::secret::Secret;
 
-use super::runner::RunnerId;
+use crate::RunnerId;
 
 /// The secrets of all guests.
 #[derive(Default)]

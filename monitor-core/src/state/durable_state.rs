@@ -9,11 +9,9 @@ use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::UniqueId};
 
 use super::{
-    fencing::Fence,
-    reservation::Reservation,
-    runner::{RunnerId, RunnerRecord},
-    target_override::TargetOverride,
+    fencing::Fence, reservation::Reservation, runner::RunnerRecord, target_override::TargetOverride,
 };
+use crate::RunnerId;
 
 /// Version of the format. A change that older releases cannot read gets the next one, so names in
 /// the file may differ from those in the code.

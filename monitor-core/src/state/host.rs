@@ -6,7 +6,7 @@
 
 use shared::units::Memory;
 
-use super::resources::Resources;
+use crate::Resources;
 
 /// What the host has for all guests together; none where libvirt does not report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use shared::{
     values::ProfileKey,
 };
 
-use super::resources::Resources;
+use crate::Resources;
 
 /// The pauses after failed builds.
 const BACKOFF: Backoff = Backoff {

@@ -1,7 +1,7 @@
 //! What the monitor remembers and what it has observed.
 //!
 //! Responsible for the data and for questions about it that several modules ask. Not responsible for
-//! transitions, decisions or texts for people. Depends on `policy` only.
+//! transitions, decisions or texts for people. Depends on `policy` and `values` only.
 //!
 //! `durable_state` survives a restart: runners, reservations, a target override. `observed`, `host`,
 //! `images` and `software` are found again by polling. `monitor` is all of it together.
@@ -16,7 +16,6 @@ pub mod monitor;
 pub mod observed;
 pub mod poll_schedule;
 pub mod reservation;
-pub mod resources;
 pub mod runner;
 pub mod software;
 pub mod target_override;

@@ -20,11 +20,10 @@ use super::{
     images::Images,
     observed::{Observed, Presence},
     poll_schedule::PollSchedule,
-    resources::Resources,
-    runner::{InFlight, RunnerId, RunnerRecord},
+    runner::{InFlight, RunnerRecord},
     software::Software,
 };
-use crate::policy::Policy;
+use crate::{Policy, Resources, RunnerId};
 
 /// State machine of one server's runner pool. Performs no I/O.
 ///

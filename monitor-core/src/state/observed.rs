@@ -11,7 +11,8 @@ use shared::{
     wire::RunnerStatus,
 };
 
-use super::runner::{InFlight, RunnerId, RunnerRecord};
+use super::runner::{InFlight, RunnerRecord};
+use crate::RunnerId;
 
 /// A guest as the hypervisor lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]

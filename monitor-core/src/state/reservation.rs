@@ -22,7 +22,8 @@ use shared::{
     wire::ReservationState,
 };
 
-use super::{fencing::LatestTokens, runner::RunnerId};
+use super::fencing::LatestTokens;
+use crate::RunnerId;
 
 /// Token of all callers that are not queues.
 const NO_QUEUE: FencingToken = FencingToken {

@@ -13,26 +13,6 @@ use crate::Resources;
 /// After so many failures to destroy it, a runner no longer delays the creation of others.
 const STUCK_FAILURES: u32 = 2;
 
-/// Id of a runner on this server. Ids only grow, also across restarts.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct RunnerId(pub u64);
-
-impl RunnerId {
-    /// The id after this one.
-    pub fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-impl fmt::Display for RunnerId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
 /// What is remembered of one runner.
 ///
 /// Fields that are skipped do not survive a restart and need not: the next polls show the result of

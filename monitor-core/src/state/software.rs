@@ -13,7 +13,7 @@ use shared::{
     values::ProfileKey,
 };
 
-use super::runner::RunnerId;
+use crate::RunnerId;
 
 /// How long an answer is valid. GitHub sets the end of support weeks ahead.
 const ANSWER_TIMEOUT: Duration = Duration::from_hours(6);

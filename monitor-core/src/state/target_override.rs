@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::ProfileKey};
 
-use super::runner::{RunnerId, RunnerRecord};
+use super::runner::RunnerRecord;
+use crate::RunnerId;
 
 /// Temporary targets.
 #[derive(Clone, Debug, Serialize, Deserialize)]

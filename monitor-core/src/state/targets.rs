@@ -7,7 +7,8 @@ use shared::{
     wire::{RunnerCounts, RunnerStatus},
 };
 
-use super::{monitor::Monitor, resources::Resources};
+use super::monitor::Monitor;
+use crate::Resources;
 
 impl Monitor {
     /// How many runners of each profile there should be now.

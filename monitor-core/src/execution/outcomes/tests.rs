@@ -143,6 +143,23 @@ fn a_failed_creation_leaves_nothing_behind_and_delays_the_next_one() {
     }
 }
 
+#[test]
+fn a_creation_is_repeated_at_the_first_moment_after_its_back_off() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.world.effects_left = Some(0);
+    pool.turn();
+    pool.world.effects_left = None;
+    pool.turn();
+    let retry_at = pool.monitor.creation_failures[&profile_key("linux")].retry_at();
+    pool.now = retry_at - Duration::from_micros(1);
+    pool.assert_no_steps();
+    pool.now = retry_at;
+    assert_eq!(
+        pool.steps(),
+        ["create runner 1 (linux): there are fewer than the target"]
+    );
+}
+
 /// A registration request without a response may have succeeded, and only the list shows its id.
 #[test]
 fn a_runner_whose_registration_is_uncertain_is_destroyed_after_the_next_list() {
