@@ -75,6 +75,11 @@ pub struct BareHandler {
 }
 
 impl BareHandler {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Starts the server with what it answers to polls and to enqueues.
     pub fn start(poll: &Template, enqueue: &Template) -> Self {
         let executable = std::env::current_exe().expect("a process has an executable");

@@ -28,6 +28,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// How many requests were answered.
+    pub fn count(&self) -> usize {
+        self.latencies.len()
+    }
+
     /// The latency that 99 of 100 requests do not exceed, in milliseconds.
     pub fn p99_millis(&mut self) -> f64 {
         percentile(&mut self.latencies, 0.99)

@@ -6,7 +6,11 @@
 //! median of the ratios of neighbouring rounds: single figures of a shared machine mean little.
 //!
 //! `-- --binary old=<path> --binary new=<path>` compares several executables in one run.
-//! `-- --only dispatch` (or `rates`, `memory`) runs one part.
+//! `-- --only dispatch` (or `rates`, `memory`) runs one part, `-- --waiting <count>` one length of the
+//! queue.
+//!
+//! The processor time for each request does not depend on what else the machine does, so it is
+//! printed as well.
 
 mod bare_handler;
 mod dispatch;
@@ -17,6 +21,7 @@ mod http;
 mod load;
 mod memory;
 mod options;
+mod process;
 mod queue_process;
 mod rates;
 mod statistics;
@@ -44,7 +49,7 @@ fn main() {
         }
     }
     if options.runs(Part::Rates) {
-        for waiting_count in [1_000, 100_000] {
+        for &waiting_count in &options.waiting_counts {
             rates::measure(&options.binaries, waiting_count);
         }
     }

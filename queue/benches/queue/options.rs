@@ -25,6 +25,8 @@ pub enum Part {
 pub struct Options {
     /// The executables to compare; the bare handler imitates the last one.
     pub binaries: Vec<Binary>,
+    /// How many jobs wait while rates are measured.
+    pub waiting_counts: Vec<usize>,
     /// The one part to run; all if none is named.
     only: Option<Part>,
 }
@@ -37,6 +39,7 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Self {
         let mut arguments = arguments.into_iter();
         let (mut binaries, mut only) = (Vec::new(), None);
+        let mut waiting_counts = vec![1_000, 100_000];
         while let Some(argument) = arguments.next() {
             let mut value = || {
                 let value = arguments.next();
@@ -59,6 +62,10 @@ impl Options {
                         other => panic!("--only is dispatch, rates or memory, not {other}"),
                     });
                 }
+                "--waiting" => {
+                    let count = value().parse();
+                    waiting_counts = vec![count.expect("--waiting is a number of jobs")];
+                }
                 _ => {}
             }
         }
@@ -68,7 +75,11 @@ impl Options {
                 path: PathBuf::from(env!("CARGO_BIN_EXE_queue")),
             });
         }
-        Self { binaries, only }
+        Self {
+            binaries,
+            waiting_counts,
+            only,
+        }
     }
 
     /// Whether this part is to be run.

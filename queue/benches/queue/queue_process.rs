@@ -83,15 +83,9 @@ abandon_after = "1h"
         queue
     }
 
-    /// Its memory in use, in bytes.
-    pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
-        let status = status.expect("a running process has a status");
-        let kilobytes = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        let kilobytes = kilobytes.and_then(|kilobytes| kilobytes.parse::<u64>().ok());
-        kilobytes.expect("the status shows the memory") * 1024
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Enqueues a job.

@@ -9,6 +9,7 @@ use crate::{
     http::Connection,
     load::{self, Outcome, Until},
     options::Binary,
+    process::processor_time,
     queue_process::{Job, QueueProcess, enqueue_request, take_request},
     statistics::median,
 };
@@ -34,9 +35,19 @@ struct Subject {
     /// `None` for the bare handler.
     queue: Option<QueueProcess>,
     jobs: Vec<Job>,
-    polls: Vec<f64>,
-    enqueues: Vec<f64>,
+    pid: u32,
+    polls: Rounds,
+    enqueues: Rounds,
     p99: Vec<f64>,
+}
+
+/// What the rounds of one kind measured.
+#[derive(Default)]
+struct Rounds {
+    /// Requests a second.
+    rates: Vec<f64>,
+    /// Processor time of the server for each request, in microseconds.
+    micros: Vec<f64>,
 }
 
 /// Measures all executables and the bare handler in alternating rounds, while `waiting_count` jobs
@@ -50,7 +61,13 @@ pub fn measure(binaries: &[Binary], waiting_count: usize) {
     let newest = queues.last().expect("there is an executable");
     let (poll, enqueue) = newest.templates();
     let bare_handler = BareHandler::start(&poll, &enqueue);
-    let bare = Subject::new("bare", bare_handler.address, None, newest.jobs.clone());
+    let bare = Subject::new(
+        "bare",
+        bare_handler.address,
+        bare_handler.pid(),
+        None,
+        newest.jobs.clone(),
+    );
     bare.assert_same_size(newest);
     let mut subjects = vec![bare];
     subjects.extend(queues);
@@ -76,14 +93,21 @@ pub fn measure(binaries: &[Binary], waiting_count: usize) {
 }
 
 impl Subject {
-    fn new(name: &str, address: SocketAddr, queue: Option<QueueProcess>, jobs: Vec<Job>) -> Self {
+    fn new(
+        name: &str,
+        address: SocketAddr,
+        pid: u32,
+        queue: Option<QueueProcess>,
+        jobs: Vec<Job>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             address,
             queue,
             jobs,
-            polls: Vec::new(),
-            enqueues: Vec::new(),
+            pid,
+            polls: Rounds::default(),
+            enqueues: Rounds::default(),
             p99: Vec::new(),
         }
     }
@@ -94,7 +118,8 @@ impl Subject {
         let jobs = (0..POLLERS)
             .map(|number| queue.enqueue(&format!("poll-{number}")))
             .collect();
-        Self::new(&binary.name, queue.address, Some(queue), jobs)
+        let (address, pid) = (queue.address, queue.pid());
+        Self::new(&binary.name, address, pid, Some(queue), jobs)
     }
 
     /// What this queue answers to a poll and to an enqueue.
@@ -130,8 +155,9 @@ impl Subject {
     }
 
     fn run_polls(&mut self) {
-        let rate = self.poll(CONNECTIONS).rate;
-        self.polls.push(rate);
+        let before = processor_time(self.pid);
+        let outcome = self.poll(CONNECTIONS);
+        self.polls.push(&outcome, processor_time(self.pid) - before);
     }
 
     fn run_latency(&mut self) {
@@ -140,12 +166,14 @@ impl Subject {
     }
 
     fn run_enqueues(&mut self) {
-        let prefix = format!("round-{}", self.enqueues.len());
+        let prefix = format!("round-{}", self.enqueues.rates.len());
         let until = Until::Sent(ENQUEUES_PER_ROUND);
+        let before = processor_time(self.pid);
         let outcome = load::run(self.address, CONNECTIONS, until, 200, |number| {
             enqueue_request(&format!("{prefix}-{number}"))
         });
-        self.enqueues.push(outcome.rate);
+        self.enqueues
+            .push(&outcome, processor_time(self.pid) - before);
         if let Some(queue) = &self.queue {
             queue.withdraw_many(&prefix, ENQUEUES_PER_ROUND);
         }
@@ -158,14 +186,16 @@ impl Subject {
             median(&mut ratios)
         };
         for (what, own, bare) in [
-            ("polls", &mut self.polls, &bare.polls),
-            ("enqueues", &mut self.enqueues, &bare.enqueues),
+            ("polls", &self.polls, &bare.polls),
+            ("enqueues", &self.enqueues, &bare.enqueues),
         ] {
             println!(
-                "{name:>8}, {waiting_count:>6} waiting: {what:<8} {:>6.0} a second, {:.2} of the bare handler ({:.0})",
-                median(&mut own.clone()),
-                ratio(own, bare),
-                median(&mut bare.clone()),
+                "{name:>8}, {waiting_count:>6} waiting: {what:<8} {:>6.0} a second, {:.2} of the bare handler ({:.0}); {:.1} µs of processor time for each (bare handler: {:.1})",
+                median(&mut own.rates.clone()),
+                ratio(&own.rates, &bare.rates),
+                median(&mut bare.rates.clone()),
+                median(&mut own.micros.clone()),
+                median(&mut bare.micros.clone()),
             );
         }
         println!(
@@ -174,5 +204,13 @@ impl Subject {
             ratio(&self.p99, &bare.p99),
             median(&mut bare.p99.clone()),
         );
+    }
+}
+
+impl Rounds {
+    fn push(&mut self, outcome: &Outcome, processor_time: Duration) {
+        self.rates.push(outcome.rate);
+        let micros = processor_time.as_secs_f64() * 1e6;
+        self.micros.push(micros / outcome.count() as f64);
     }
 }
