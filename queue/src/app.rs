@@ -68,7 +68,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let queue_settings = settings.require_queue()?;
     let ticket_key = match &queue_settings.ticket_key {
         Some(secret) => TicketKey::from_secret(secret),
-        None => TicketKey::load_or_make(&settings.data_path.join("queue"))?,
+        None => TicketKey::load_or_create(&settings.data_path.join("queue"))?,
     };
     let addresses = listeners
         .iter()

@@ -1,7 +1,9 @@
-//! Tickets: what a job is, signed, so that any queue with the same key can put it back in line.
+//! Tickets: the content of a job, signed, so that any queue with the same key can restore the job.
 //!
-//! Owns the form of a ticket, a JSON Web Token (RFC 7519) signed with HMAC SHA-256, and the key
-//! that signs it. Whether a ticket has expired is the core's to say: it owns the clock.
+//! Responsible for the form of a ticket, a JSON Web Token (RFC 7519) with HMAC SHA-256, and for the
+//! key that signs it. Not responsible for whether a ticket has expired: the core has the clock.
+
+mod verified;
 
 use std::{
     fs,
@@ -12,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::hmac;
+use jwt::{Algorithm, DecodingKey, EncodingKey, Header, Validation, signature_only};
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
@@ -23,16 +25,16 @@ use shared::{
 
 use queue_core::job::{Claims, JobRequest};
 
-/// The longest ticket that is looked at, in bytes. Ours are below 600.
+use verified::VerifiedTickets;
+
+/// The longest ticket that is verified, in bytes. Tickets of this queue are below 600.
 const TICKET_LENGTH_MAX: usize = 2048;
-/// The one header that we write and accept: so a ticket cannot choose how it is checked.
-const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
-/// How many random bytes a key has that we make.
+/// How many random bytes a generated key has.
 const KEY_LENGTH: usize = 32;
-/// The key's file, below the folder with the queue's data.
+/// The key's file, in the folder with the queue's data.
 const KEY_FILE: &str = "ticket-key";
 
-/// What stands in a ticket.
+/// The claims of a ticket, in the sense of RFC 7519.
 #[derive(Serialize, Deserialize)]
 struct Payload {
     sub: UniqueId,
@@ -42,89 +44,94 @@ struct Payload {
     qualified_repo: QualifiedRepo,
     run_id: RunId,
     enqueued_at_micros: u64,
-    /// In seconds, for people who look into a ticket.
+    /// In seconds, for people who decode a ticket.
     exp: u64,
-    /// Text, because JSON numbers of this size do not survive everywhere.
+    /// Text, because many JSON parsers round numbers of this size.
     jti: String,
 }
 
-/// A ticket that is not one of ours.
+/// A ticket that this queue's key has not signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("verify a ticket")]
 pub struct WrongTicket;
 
-/// The key that signs tickets. Whoever has it can make any.
-pub struct TicketKey(hmac::Key);
+/// The key that signs tickets. Anyone who has it can issue tickets.
+pub struct TicketKey {
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    header: Header,
+    validation: Validation,
+    verified: VerifiedTickets,
+}
 
 impl TicketKey {
-    /// The key that was set.
+    /// The key from the settings.
     pub fn from_secret(secret: &Secret) -> Self {
-        Self(hmac::Key::new(
-            hmac::HMAC_SHA256,
-            secret.expose().as_bytes(),
-        ))
+        Self::from_bytes(secret.expose().as_bytes())
     }
 
-    /// The key that is kept in `folder`; made at the first start. If its file is lost, a new key
-    /// is made, and all tickets of before are refused.
+    fn from_bytes(secret: &[u8]) -> Self {
+        let any_length = "HMAC takes a secret of any length";
+        Self {
+            signing: EncodingKey::from_secret(secret).expect(any_length),
+            verifying: DecodingKey::from_secret(secret).expect(any_length),
+            header: Header::new(Algorithm::HS256),
+            validation: signature_only(Algorithm::HS256),
+            verified: VerifiedTickets::default(),
+        }
+    }
+
+    /// The key in `folder`, created at the first start. If its file is lost, a new key is created,
+    /// and all earlier tickets are refused.
     ///
     /// # Errors
-    /// When the file can neither be read nor made, or is not what we write.
-    pub fn load_or_make(folder: &Path) -> Result<Self, KeyError> {
+    /// When the file can be neither read nor created, or does not contain a key.
+    pub fn load_or_create(folder: &Path) -> Result<Self, KeyError> {
         let path = folder.join(KEY_FILE);
         match read(&path)? {
             Some(key) => Ok(key),
             None => {
-                make(folder, &path)?;
-                // Read back rather than kept: another queue may have made it first.
+                create(folder, &path)?;
+                // Read back, because another queue may have created it first.
                 read(&path)?
                     .ok_or_else(|| KeyError::new("read", &path, io::ErrorKind::NotFound.into()))
             }
         }
     }
 
-    /// The ticket that says `claims`. The same claims give the same ticket.
-    pub fn sign(&self, claims: &Claims, lifetime: Duration) -> String {
-        let request = &claims.request;
+    /// The ticket with this content. The same content gives the same ticket.
+    pub fn sign(&self, content: &Claims, lifetime: Duration) -> String {
+        let spec = &content.request.spec;
         let payload = Payload {
-            sub: request.spec.unique_id.clone(),
-            profile_key: request.spec.profile_key.clone(),
-            count: request.spec.count,
-            is_array: request.is_array,
-            qualified_repo: request.spec.qualified_repo.clone(),
-            run_id: request.spec.run_id,
-            enqueued_at_micros: claims.enqueued_at.as_micros(),
-            exp: (claims.enqueued_at + lifetime).as_seconds(),
-            jti: claims.nonce.to_string(),
+            sub: spec.unique_id.clone(),
+            profile_key: spec.profile_key.clone(),
+            count: spec.count,
+            is_array: content.request.is_array,
+            qualified_repo: spec.qualified_repo.clone(),
+            run_id: spec.run_id,
+            enqueued_at_micros: content.enqueued_at.as_micros(),
+            exp: (content.enqueued_at + lifetime).as_seconds(),
+            jti: content.nonce.to_string(),
         };
-        let payload =
-            serde_json::to_vec(&payload).expect("a payload has only text keys and plain values");
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(HEADER),
-            URL_SAFE_NO_PAD.encode(payload)
-        );
-        let signature = hmac::sign(&self.0, signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+        jwt::encode(&self.header, &payload, &self.signing)
+            .expect("the key is one of HS256, and a payload has only text keys and plain values")
     }
 
-    /// What a ticket says, if this key signed it.
+    /// The content of a ticket, if this key signed it.
     ///
     /// # Errors
-    /// [`WrongTicket`] for everything else, without telling what is wrong with it.
+    /// [`WrongTicket`] in all other cases, without a reason, which could help to forge one.
     pub fn verify(&self, ticket: &str) -> Result<Claims, WrongTicket> {
         if ticket.len() > TICKET_LENGTH_MAX {
             return Err(WrongTicket);
         }
-        let (signed, signature) = ticket.rsplit_once('.').ok_or(WrongTicket)?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| WrongTicket)?;
-        hmac::verify(&self.0, signed.as_bytes(), &signature).map_err(|_| WrongTicket)?;
-        let (header, payload) = signed.split_once('.').ok_or(WrongTicket)?;
-        if URL_SAFE_NO_PAD.decode(header).ok().as_deref() != Some(HEADER.as_bytes()) {
-            return Err(WrongTicket);
-        }
-        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| WrongTicket)?;
-        let payload: Payload = serde_json::from_slice(&payload).map_err(|_| WrongTicket)?;
+        self.verified
+            .get_or_verify(ticket, || self.verify_signature(ticket))
+    }
+
+    fn verify_signature(&self, ticket: &str) -> Result<Claims, WrongTicket> {
+        let payload: Payload =
+            jwt::decode(ticket, &self.verifying, &self.validation).map_err(|_| WrongTicket)?;
         Ok(Claims {
             request: JobRequest {
                 spec: JobSpec {
@@ -148,9 +155,9 @@ impl std::fmt::Debug for TicketKey {
     }
 }
 
-/// Why there is no key.
+/// Why the key can be neither read nor created.
 #[derive(Debug, thiserror::Error)]
-#[error("{verb} the ticket key {}: {source}; set `[queue] ticket_key`, or remove the file to have a new key made (tickets of before are then refused)", path.display())]
+#[error("{verb} the ticket key {}: {source}; set `[queue] ticket_key`, or remove the file to have a new key created (earlier tickets are then refused)", path.display())]
 pub struct KeyError {
     verb: &'static str,
     path: PathBuf,
@@ -180,23 +187,23 @@ fn read(path: &Path) -> Result<Option<TicketKey>, KeyError> {
     let Some(key) = key else {
         let error = io::Error::new(
             io::ErrorKind::InvalidData,
-            "it does not hold 32 bytes in base64url",
+            "it does not contain 32 bytes in base64url",
         );
         return Err(KeyError::new("read", path, error));
     };
-    Ok(Some(TicketKey(hmac::Key::new(hmac::HMAC_SHA256, &key))))
+    Ok(Some(TicketKey::from_bytes(&key)))
 }
 
-/// Writes a new key beside its place and links it there: so nobody ever reads half a key, and of
-/// two queues that start at once both use the key of the first.
-fn make(folder: &Path, path: &Path) -> Result<(), KeyError> {
+/// Writes a new key to a temporary file and links it to its name, so that no queue ever reads half
+/// a key, and two queues that start at once both use the key of the first.
+fn create(folder: &Path, path: &Path) -> Result<(), KeyError> {
     let write = || -> io::Result<()> {
         let folders = |mode| {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true).mode(mode);
             builder
         };
-        // Above it there may be disks of a monitor, to which virtual machines pass through.
+        // The folder above may contain a monitor's disks, which virtual machines must reach.
         folders(0o711).create(folder.parent().unwrap_or(folder))?;
         folders(0o700).create(folder)?;
         let draft = folder.join(format!("{KEY_FILE}.{}.new", std::process::id()));
@@ -224,6 +231,8 @@ fn make(folder: &Path, path: &Path) -> Result<(), KeyError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use ring::hmac;
+
     use super::*;
 
     const LIFETIME: Duration = Duration::from_secs(60);
@@ -232,7 +241,7 @@ mod tests {
         TicketKey::from_secret(&Secret::new(text))
     }
 
-    fn claims() -> Claims {
+    fn content() -> Claims {
         Claims {
             request: JobRequest {
                 spec: JobSpec {
@@ -250,10 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_says_all_that_was_enqueued() {
-        let ticket = key("k").sign(&claims(), LIFETIME);
-        assert_eq!(key("k").verify(&ticket), Ok(claims()));
-        assert_eq!(key("k").sign(&claims(), LIFETIME), ticket);
+    fn a_ticket_contains_all_that_was_enqueued() {
+        let ticket = key("k").sign(&content(), LIFETIME);
+        assert_eq!(key("k").verify(&ticket), Ok(content()));
+        assert_eq!(key("k").sign(&content(), LIFETIME), ticket);
         assert!(
             ticket
                 .bytes()
@@ -264,18 +273,18 @@ mod tests {
 
     #[test]
     fn a_ticket_of_another_key_is_refused() {
-        let ticket = key("k").sign(&claims(), LIFETIME);
+        let ticket = key("k").sign(&content(), LIFETIME);
         assert_eq!(key("l").verify(&ticket), Err(WrongTicket));
     }
 
     #[test]
     fn a_ticket_changed_anywhere_is_refused() {
-        let ticket = key("k").sign(&claims(), LIFETIME);
+        let ticket = key("k").sign(&content(), LIFETIME);
         for at in 0..ticket.len() {
             for change in ["A", "B", ".", "", "é"] {
                 let changed = format!("{}{change}{}", &ticket[..at], &ticket[at + 1..]);
-                // The last character of a base64 text may have bits that mean nothing; ours are
-                // decoded strictly, so that even those count.
+                // Even the unused bits of the last character of a base64 text count: it is decoded
+                // strictly.
                 if changed != ticket {
                     assert_eq!(key("k").verify(&changed), Err(WrongTicket), "{changed}");
                 }
@@ -283,26 +292,32 @@ mod tests {
         }
     }
 
+    fn sign_by_hand(header: &str, payload: &str) -> String {
+        let signed = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(header));
+        let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"k"), signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
     #[test]
     fn a_ticket_cannot_choose_how_it_is_checked() {
-        let payload = key("k")
-            .sign(&claims(), LIFETIME)
-            .split('.')
-            .nth(1)
-            .unwrap()
-            .to_owned();
+        let ticket = key("k").sign(&content(), LIFETIME);
+        let payload = ticket.split('.').nth(1).unwrap();
+        assert_eq!(
+            key("k").verify(&sign_by_hand(r#"{"alg":"HS256"}"#, payload)),
+            Ok(content()),
+            "the payload is valid"
+        );
         for header in [
             r#"{"alg":"none"}"#,
             r#"{"alg":"HS512","typ":"JWT"}"#,
-            r#"{"typ":"JWT","alg":"HS256"}"#,
+            r#"{"typ":"JWT"}"#,
             "",
         ] {
-            let signed = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(header));
-            let signature = hmac::sign(&key("k").0, signed.as_bytes());
-            let ticket = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
-            assert_eq!(key("k").verify(&ticket), Err(WrongTicket), "{header}");
+            let signed = sign_by_hand(header, payload);
+            assert_eq!(key("k").verify(&signed), Err(WrongTicket), "{header}");
+            let (unsigned, _) = signed.rsplit_once('.').unwrap();
             assert_eq!(
-                key("k").verify(&format!("{signed}.")),
+                key("k").verify(&format!("{unsigned}.")),
                 Err(WrongTicket),
                 "{header} unsigned"
             );
@@ -310,7 +325,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ticket_is_refused() {
+    fn tickets_of_earlier_versions_are_valid() {
+        let ticket = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJqb2IiLCJwcm9maWxlX2tleSI6ImxpbnV4IiwiY291bnQiOjI\
+            sImlzX2FycmF5Ijp0cnVlLCJxdWFsaWZpZWRfcmVwbyI6ImRlbGFuL3NlcnZvIiwicnVuX2lkIjoxODQ0Njc0NDA3MzcwOTU\
+            1MTYxNSwiZW5xdWV1ZWRfYXRfbWljcm9zIjoxNzAwMDAwMDAwMTIzNDU2LCJleHAiOjE3MDAwMDAwNjAsImp0aSI6IjE4NDQ\
+            2NzQ0MDczNzA5NTUxNjE1In0.gGu3AEhTBZS5rhOCLLdIQZWKLIzIPg0uj4pofmHQ5iw";
+        assert_eq!(key("k").verify(ticket), Ok(content()));
+    }
+
+    #[test]
+    fn a_text_that_is_no_ticket_is_refused() {
         let endless = "a.".repeat(TICKET_LENGTH_MAX);
         for text in ["", ".", "..", "a.b.c", "a.b", "\0", endless.as_str()] {
             assert_eq!(key("k").verify(text), Err(WrongTicket), "{text:.20}");
@@ -318,16 +342,16 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_made_once_and_kept_to_ourselves() {
+    fn the_key_is_created_once_and_readable_by_its_owner_only() {
         let data = tempfile::tempdir().unwrap();
         let data = data.path().join("data");
         let folder = data.join("queue");
-        let ticket = TicketKey::load_or_make(&folder)
+        let ticket = TicketKey::load_or_create(&folder)
             .unwrap()
-            .sign(&claims(), LIFETIME);
+            .sign(&content(), LIFETIME);
         assert_eq!(
-            TicketKey::load_or_make(&folder).unwrap().verify(&ticket),
-            Ok(claims())
+            TicketKey::load_or_create(&folder).unwrap().verify(&ticket),
+            Ok(content())
         );
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(
@@ -337,19 +361,19 @@ mod tests {
         assert_eq!(
             fs::read_dir(&folder).unwrap().count(),
             1,
-            "no draft is left behind"
+            "the temporary file is removed"
         );
     }
 
     #[test]
     fn a_lost_key_is_replaced_and_old_tickets_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let ticket = TicketKey::load_or_make(folder.path())
+        let ticket = TicketKey::load_or_create(folder.path())
             .unwrap()
-            .sign(&claims(), LIFETIME);
+            .sign(&content(), LIFETIME);
         fs::remove_file(folder.path().join(KEY_FILE)).unwrap();
         assert_eq!(
-            TicketKey::load_or_make(folder.path())
+            TicketKey::load_or_create(folder.path())
                 .unwrap()
                 .verify(&ticket),
             Err(WrongTicket)
@@ -357,11 +381,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_that_holds_no_key_stops_the_start() {
+    fn a_key_file_without_a_key_prevents_the_start() {
         let folder = tempfile::tempdir().unwrap();
         for text in ["", "short", &"A".repeat(100), "\u{e9}"] {
             fs::write(folder.path().join(KEY_FILE), text).unwrap();
-            let error = TicketKey::load_or_make(folder.path())
+            let error = TicketKey::load_or_create(folder.path())
                 .unwrap_err()
                 .to_string();
             assert!(

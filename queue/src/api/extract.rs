@@ -1,6 +1,9 @@
 //! Typed extractors: what handlers read from a request, parsed and verified.
 
-use std::future::{Ready, ready};
+use std::{
+    borrow::Cow,
+    future::{Ready, ready},
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use daemon::{
@@ -55,22 +58,13 @@ pub struct JobParameters {
 pub struct AcceptsJson(pub bool);
 extractor!(AcceptsJson);
 
-#[derive(Deserialize)]
-struct TokenParameter {
-    token: Option<String>,
-}
-
 impl JobTicket {
     fn from(request: &HttpRequest) -> Result<Self, ApiError> {
         let state = state_of(request)?;
         let unique_id: UniqueId = segment(request, "unique_id")?;
-        let parameters: TokenParameter = query(request)?;
-        let ticket = verify(
-            state,
-            &Bearer::of(request),
-            parameters.token.as_deref(),
-            &unique_id,
-        )?;
+        let token = token_parameter(request)?;
+        let bearer = Bearer::of(request);
+        let ticket = verify(state, &bearer, token.as_deref(), &unique_id)?;
         Ok(Self(ticket))
     }
 }
@@ -79,12 +73,12 @@ impl AccessibleJob {
     fn from(request: &HttpRequest) -> Result<Self, ApiError> {
         let state = state_of(request)?;
         let unique_id: UniqueId = segment(request, "unique_id")?;
-        let parameters: TokenParameter = query(request)?;
+        let token = token_parameter(request)?;
         let bearer = Bearer::of(request);
         if state.api_token.check(&bearer).is_ok() {
             return Ok(Self(JobReference::Operator(unique_id)));
         }
-        let ticket = verify(state, &bearer, parameters.token.as_deref(), &unique_id)?;
+        let ticket = verify(state, &bearer, token.as_deref(), &unique_id)?;
         Ok(Self(JobReference::Ticket(ticket)))
     }
 }
@@ -93,6 +87,30 @@ impl AcceptsJson {
     fn from(request: &HttpRequest) -> Result<Self, ApiError> {
         Ok(Self(accepts_json(request.headers())))
     }
+}
+
+/// The parameter `token` of the query string.
+fn token_parameter(request: &HttpRequest) -> Result<Option<Cow<'_, str>>, ApiError> {
+    #[derive(Deserialize)]
+    struct Parameters {
+        token: Option<String>,
+    }
+    match request.query_string().strip_prefix("token=") {
+        // Nearly all polls: a ticket, which has nothing to be decoded, and no other parameter.
+        // Decoding it anyway would take a tenth of the time of a poll.
+        Some(token) if is_plain(token) => Ok(Some(Cow::Borrowed(token))),
+        _ => {
+            let parameters: Parameters = query(request)?;
+            Ok(parameters.token.map(Cow::Owned))
+        }
+    }
+}
+
+/// Whether a text at the end of a query string is one value that needs no decoding. Looks at every
+/// byte instead of stopping at the first, so that the compiler can look at many at once.
+fn is_plain(text: &str) -> bool {
+    let specials = text.bytes().map(|byte| matches!(byte, b'%' | b'+' | b'&'));
+    !specials.fold(false, |has_special, is_special| has_special | is_special)
 }
 
 fn state_of(request: &HttpRequest) -> Result<&AppState, ApiError> {
