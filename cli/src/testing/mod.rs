@@ -15,8 +15,9 @@ pub use dashboard::{queue_dashboard, waiting_jobs};
 pub use ports::free_ports;
 pub use process::{Finished, Running, command, finish, start, stdout_of};
 
-/// The API token of the tests' daemons. Every [`command`] has it in its environment.
-pub const API_TOKEN: &str = "hunter2";
+/// The API token of the tests' daemons, also of the queue's `FakeMonitor`. Every [`command`] has it in
+/// its environment.
+pub const API_TOKEN: &str = "hunter2-opens-the-api";
 
 /// How long anything may take before a test fails. Long, for busy machines.
 pub const TIMEOUT: Duration = Duration::from_secs(60);

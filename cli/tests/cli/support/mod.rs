@@ -1,20 +1,22 @@
 //! What the tests of this crate share.
 //!
-//! - `monitor`: a test double of a monitor, whose runners tests make idle
+//! - `fake_monitor`: a monitor whose state the tests change; shared with the tests of the queue
 //! - `queue`: a real queue in this process, which can be restarted
 
-mod monitor;
+#[expect(dead_code, reason = "the tests of the queue need more of it")]
+#[path = "../../../../queue/tests/fake_monitor/mod.rs"]
+pub mod fake_monitor;
 mod queue;
 
 use tokio::process::Command;
 
 pub use cli::testing::{API_TOKEN, Finished, Running, finish, start, stdout_of, wait_until};
-pub use monitor::TestMonitor;
+pub use fake_monitor::FakeMonitor;
 pub use queue::TestQueue;
 
 /// A queue with one server, which has no idle runner.
-pub async fn one_server() -> (TestMonitor, TestQueue) {
-    let monitor = TestMonitor::start();
+pub async fn one_server() -> (FakeMonitor, TestQueue) {
+    let monitor = FakeMonitor::start();
     let queue = TestQueue::start(&monitor).await;
     (monitor, queue)
 }

@@ -7,7 +7,7 @@ use shared::settings::{Environment, Settings};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::{API_TOKEN, TestMonitor, wait_until};
+use super::{API_TOKEN, FakeMonitor, wait_until};
 
 /// A queue in front of one monitor.
 pub struct TestQueue {
@@ -21,7 +21,7 @@ pub struct TestQueue {
 
 impl TestQueue {
     /// Starts a queue in front of `monitor`, and waits until it has the monitor's report.
-    pub async fn start(monitor: &TestMonitor) -> Self {
+    pub async fn start(monitor: &FakeMonitor) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path(), &monitor.url);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -80,7 +80,7 @@ fn settings(folder: &Path, monitor_url: &str) -> Settings {
     let text = format!(
         r#"
         listen_on = ["127.0.0.1"]
-        external_base_url = "{monitor_url}/"
+        external_base_url = "{monitor_url}"
         github_api_scope = "/orgs/servo"
         github_api_suffix = "test"
         allowed_qualified_repo_prefix = "servo/"
