@@ -148,3 +148,38 @@ fn an_override_creates_no_runners_if_the_settings_forbid_them() {
         .unwrap();
     assert_eq!(targets(&pool), named(&[("linux", 0)]));
 }
+
+#[test]
+fn other_profiles_share_the_room_that_an_override_leaves() {
+    let mut pool = TestPool::with_idle(&[("a", 2), ("b", 2), ("linux", 1)]);
+    pool.monitor.policy.capacity = hugepages(6);
+    pool.monitor
+        .set_override(counts(&[("linux", 3)]), pool.now)
+        .unwrap();
+    let expected = named(&[("a", 2), ("b", 1), ("linux", 3)]);
+    assert_eq!(targets(&pool), expected);
+}
+
+#[test]
+fn no_more_runners_than_wanted_count_as_arrived() {
+    let mut pool = TestPool::with_idle_linux(3);
+    pool.monitor
+        .set_override(counts(&[("linux", 1)]), pool.now)
+        .unwrap();
+    pool.converge();
+    assert_eq!(pool.counts("linux").idle, 1);
+    assert!(pool.monitor.target_override().is_some());
+    pool.world.end_job(0);
+    pool.converge();
+    assert_eq!(pool.monitor.target_override(), None);
+}
+
+#[test]
+fn an_override_may_want_a_thousand_runners_of_a_profile() {
+    let mut pool = TestPool::with_idle_linux(0);
+    pool.monitor.policy.capacity = hugepages(1000);
+    let set = pool
+        .monitor
+        .set_override(counts(&[("linux", 1000)]), pool.now);
+    assert_eq!(set, Ok(pool.monitor.revision()));
+}

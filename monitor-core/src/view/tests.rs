@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use shared::clock::Timestamp;
 
-use crate::testing::{TestPool, policy, profile_key, unique_id};
+use crate::{
+    GuestAuth, HostCapacity,
+    testing::{TestPool, policy, profile_key, unique_id},
+};
 
 #[test]
 fn before_both_lists_are_known_there_is_no_view() {
@@ -62,4 +65,15 @@ fn the_age_of_an_image_is_computed_when_the_dashboard_is_rendered() {
         assert_eq!(counts["linux"]["image_age"], expected);
         assert_eq!(counts["windows"]["image_age"], json!(null));
     }
+}
+
+#[test]
+fn only_virtual_machines_have_a_screenshot() {
+    let mut pool = TestPool::with_idle(&[("linux", 1), ("windows", 1)]);
+    pool.monitor.handle_host(HostCapacity::default(), pool.now);
+    pool.profile_mut("windows").guest_auth = GuestAuth::SecretAndAddress;
+    let runners = pool.monitor.view().unwrap().dashboard.runners;
+    let urls: Vec<_> = runners.into_iter().map(|it| it.screenshot_url).collect();
+    let url = "http://host/runner/1/screenshot.png".to_owned();
+    assert_eq!(urls, [None, Some(url)]);
 }

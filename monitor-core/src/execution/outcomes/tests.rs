@@ -279,3 +279,49 @@ fn after_the_clock_was_set_back_no_timeout_lasts_longer_than_its_length() {
     pool.advance(Duration::from_secs(101));
     assert_eq!(pool.steps().len(), 1);
 }
+
+#[test]
+fn a_starting_runner_that_the_settings_destroy_is_not_a_failed_creation() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.turn();
+    pool.monitor.policy.destroys_all = true;
+    pool.poll();
+    let destructions = pool.begin();
+    pool.monitor.policy.makes_runners = true;
+    for effect in destructions {
+        pool.perform(effect);
+    }
+    assert!(pool.monitor.creation_failures.is_empty());
+}
+
+#[test]
+fn a_busy_runner_without_a_guest_is_destroyed_after_a_pause() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.world.start_job(0);
+    pool.world.guests.clear();
+    pool.poll();
+    pool.execute_plan();
+    pool.poll();
+    assert_eq!(pool.status(0), Some(RunnerStatus::Invalid));
+    pool.assert_no_steps();
+    pool.advance(Duration::from_millis(7500));
+    assert_eq!(
+        pool.steps(),
+        ["destroy runner 0 (linux): its guest is gone"]
+    );
+}
+
+#[test]
+fn runners_and_builders_are_found_by_id_and_profile() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let (linux, id) = (profile_key("linux"), RunnerId(0));
+    let name = pool.monitor.guest_name_of(id);
+    assert_eq!(name.as_deref(), Some("ci-runner-linux.0"));
+    assert_eq!(pool.monitor.profile_of(id), Some(linux.clone()));
+    assert_eq!(pool.monitor.guest_name_of(RunnerId(1)), None);
+    assert_eq!(pool.monitor.profile_of(RunnerId(1)), None);
+    assert_eq!(pool.monitor.builder_name(&linux), None);
+    pool.profile_mut("linux").builds_image = true;
+    let builder = pool.monitor.builder_name(&linux);
+    assert_eq!(builder.as_deref(), Some("ci-rebuild-linux"));
+}

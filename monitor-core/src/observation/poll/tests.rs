@@ -99,3 +99,37 @@ fn a_failed_poll_keeps_the_last_list_and_is_repeated_after_a_pause() {
         pool.poll();
     }
 }
+
+#[test]
+fn after_a_refused_deletion_github_is_polled_often_until_its_next_list() {
+    let mut pool = pool_without_due_polls(1);
+    pool.profile_mut("linux").target_count = 0;
+    let destruction = pool.begin().pop().unwrap();
+    pool.world.start_job(0);
+    pool.perform(destruction);
+    assert_eq!(pool.monitor.start_polls(pool.now), [Poll::Registrations]);
+    pool.monitor
+        .handle_poll_failed(Poll::Registrations, None, pool.now);
+    let polls = polls_during(&mut pool, 10);
+    assert_eq!(count(&polls, Poll::Registrations), 1);
+    let polls = polls_during(&mut pool, 50);
+    assert_eq!(count(&polls, Poll::Registrations), 0);
+}
+
+#[test]
+fn while_the_registration_of_a_guest_is_unknown_github_is_polled_often() {
+    let mut pool = pool_without_due_polls(0);
+    pool.world.guests.insert("ci-runner-linux.7".to_owned());
+    pool.poll_guests();
+    assert_eq!(count(&polls_during(&mut pool, 50), Poll::Registrations), 10);
+}
+
+#[test]
+fn while_an_effect_is_in_flight_github_is_polled_rarely() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
+    assert_eq!(pool.begin().len(), 1);
+    polls_during(&mut pool, 1);
+    let polls = polls_during(&mut pool, 50);
+    assert_eq!(count(&polls, Poll::Registrations), 0);
+}

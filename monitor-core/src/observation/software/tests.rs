@@ -130,3 +130,11 @@ fn texts_that_are_not_versions_are_not_asked_about() {
         assert!(pool.monitor.software.views().is_empty(), "{version}");
     }
 }
+
+#[test]
+fn github_is_asked_about_sixteen_versions_at_most() {
+    let keys: Vec<String> = (10..27).map(|number| format!("profile-{number}")).collect();
+    let versions: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), &key[8..])).collect();
+    let mut pool = pool(&versions);
+    assert_eq!(pool.monitor.start_software_queries(pool.now).len(), 16);
+}

@@ -305,3 +305,36 @@ fn a_later_job_of_the_same_name_gets_other_runners() {
     };
     assert_eq!(runners[0].id, 1);
 }
+
+#[test]
+fn a_repeated_take_for_a_later_ticket_of_the_same_job_returns_the_same_runners() {
+    let mut pool = TestPool::with_idle_linux(2);
+    take_of_job_enqueued_at(&mut pool, 5).unwrap();
+    take_of_job_enqueued_at(&mut pool, 6).unwrap();
+    assert_eq!(
+        pool.statuses(),
+        [RunnerStatus::Reserved, RunnerStatus::Idle]
+    );
+    let enqueued_at = pool.reservation("a").enqueued_at;
+    assert_eq!(enqueued_at, Some(Timestamp::from_seconds(6)));
+}
+
+#[test]
+fn a_repeated_take_has_to_be_saved_only_if_it_changes_the_reservation() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let mut take = take_of_one("a");
+    for (sequence, seconds, is_change) in [
+        (5, 5, true),
+        (5, 5, false),
+        (4, 4, false),
+        (6, 5, true),
+        (6, 6, true),
+        (6, 6, false),
+    ] {
+        let before = pool.monitor.revision();
+        take.token = Some(token(sequence));
+        take.enqueued_at = Some(Timestamp::from_seconds(seconds));
+        let revision = pool.monitor.take(take.clone(), pool.now).unwrap();
+        assert_eq!(revision > before, is_change, "{sequence} {seconds}");
+    }
+}
