@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use queue_core::report::Report;
+use queue_core::Report;
 use shared::{
     clock::Timestamp,
     wire::{MonitorDashboard, TakeAnswer},
@@ -12,7 +12,7 @@ use shared::{
 fuzz_target!(|json: &[u8]| {
     if let Ok(dashboard) = serde_json::from_slice::<MonitorDashboard>(json) {
         let counts = dashboard.profile_runner_counts.clone();
-        let report = Report::of(dashboard, Timestamp::default());
+        let report = Report::new(dashboard, Timestamp::default());
         for (key, profile) in &report.profiles {
             assert!(profile.idle.len() <= counts[key].idle, "{key}");
         }

@@ -1,26 +1,38 @@
-//! The queue's decisions, pure: no I/O, no clock, no randomness, no async.
+//! State machine of the job queue: which job gets which runners, and when. Performs no I/O.
 //!
-//! A reader starts at [`queue`], the state machine, and its [`events`]; then [`job`], which draws
-//! the states of a job. Each other room holds one kind of event or one piece of arithmetic.
+//! Start reading at [`Queue`] in `queue`, then `input` and `effect`, then `state::job`, which draws
+//! the states of a job.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `queue` | the machine: one input, its transition, due timers, one scheduling pass |
+//! | `input`, `effect` | everything that can happen, and everything that can be wanted |
+//! | `state` | what the queue knows, in parts with private fields |
+//! | `transitions` | one module for each kind of input; they change state and mark what is dirty |
+//! | `scheduling` | the only place where runners are requested for jobs |
+//! | `view` | snapshots for dashboards and metrics |
+//!
+//! Dependencies point one way: `transitions` → `state` ← `scheduling`. Neither of the two calls the
+//! other.
 
-pub mod assign;
-mod dispatch;
-mod enqueue;
-pub mod estimate;
-pub mod events;
-pub mod fleet;
-mod forward;
-pub mod job;
-pub mod line;
-mod presence;
-pub mod queue;
-mod release;
-pub mod report;
-mod retired;
-mod server;
-mod servers;
-mod take;
+mod config;
+mod effect;
+mod input;
+mod queue;
+mod scheduling;
+mod state;
 #[cfg(test)]
 mod tests;
-mod timers;
-pub mod view;
+mod transitions;
+mod view;
+
+pub use config::Config;
+pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
+pub use input::{CallId, ForwardOutcome, Input, JobReference};
+pub use queue::Queue;
+pub use state::{
+    fleet::{Fleet, Health, ProfileReport, Report, RunnerId, ServerId},
+    job::{Job, JobRequest, TicketContent},
+    profile_queues::QueuePosition,
+};
+pub use view::{JobView, ProfileView, ServerProfileView, ServerView, View, WaitReason};

@@ -1,4 +1,6 @@
-//! How things stand, for people: one job, or everything. Never a ticket, never a token.
+//! Snapshots for people: one job, or everything. Never a ticket, never a token.
+
+use std::fmt;
 
 use serde::Serialize;
 use shared::{
@@ -7,39 +9,36 @@ use shared::{
     wire::{Estimate, JobStatus},
 };
 
-use super::{
-    events::{Answer, CallId, JobReference, Refusal, Why},
-    fleet::Health,
-    job::{Job, State},
-    queue::Queue,
+use crate::state::{
+    State,
+    fleet::{Health, ServerId},
+    job::{Job, JobState},
+    profile_queues::ProfileQueue,
 };
 
-/// How many jobs of one line are shown one by one.
+/// How many jobs of one profile are shown one by one.
 const JOBS_SHOWN_MAX: usize = 200;
 
-/// Everything that the dashboard shows.
+/// Everything that the dashboard shows. A plain copy: rendering it needs no access to the queue.
 #[derive(Clone, Debug, Serialize)]
 pub struct View {
-    /// Whether runners are given out: false for the first seconds after a start.
-    pub is_settled: bool,
+    /// Whether runners are assigned: false during the startup grace period.
+    pub is_dispatching: bool,
     /// How many jobs wait, over all profiles.
     pub waiting_count: usize,
-    /// How many jobs hold runners that nobody uses yet, or run.
-    pub served_count: usize,
-    /// The lines, by profile.
+    /// How many jobs have their runners.
+    pub assigned_count: usize,
     pub profiles: Vec<ProfileView>,
-    /// The servers, by name.
     pub servers: Vec<ServerView>,
 }
 
-/// One line.
+/// One profile and its queue.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProfileView {
-    /// Which profile.
     pub profile_key: ProfileKey,
-    /// How many runners the servers that answer are set up to have.
+    /// Sum of the targets of the servers that answer.
     pub target: usize,
-    /// How many are idle there.
+    /// How many runners are idle there and can be requested.
     pub idle: usize,
     /// How many jobs wait.
     pub waiting_count: usize,
@@ -47,22 +46,18 @@ pub struct ProfileView {
     pub jobs: Vec<JobView>,
 }
 
-/// One job in line.
+/// One waiting job.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobView {
-    /// Which job.
     pub unique_id: UniqueId,
-    /// How many runners it wants.
+    /// How many runners it needs.
     pub count: usize,
-    /// The repository it is for.
     pub qualified_repo: String,
-    /// The workflow run it is for.
     pub run_id: u64,
-    /// How long it has waited.
     pub waited_seconds: u64,
-    /// How long it will still wait; null when nothing is known.
+    /// How long it will still wait; null if that cannot be estimated.
     pub estimate: Option<Estimate>,
-    /// Why it waits.
+    /// Why it waits, in one sentence.
     pub why: String,
 }
 
@@ -73,172 +68,190 @@ pub struct ServerView {
     pub name: String,
     /// `fresh`, `stale` or `down`.
     pub health: &'static str,
-    /// How old its last word is; null if it has not said anything yet.
+    /// Age of its last report; null if it has not reported yet.
     pub age_seconds: Option<u64>,
-    /// What it has, by profile.
     pub profiles: Vec<ServerProfileView>,
 }
 
-/// What a server has of one profile.
+/// What a server reported of one profile.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServerProfileView {
-    /// Which profile.
     pub profile_key: ProfileKey,
-    /// How many runners it is set up to have.
     pub target: usize,
-    /// How many it says are idle.
     pub idle: usize,
 }
 
-impl Queue {
-    pub(super) fn inspect(&mut self, now: Timestamp, call: CallId, by: &JobReference) {
-        let answer = match self.referenced(by) {
-            Some(job) => Answer::Status(self.status_of(now, job)),
-            None => Answer::Refused(Refusal::UnknownJob),
-        };
-        self.answer(call, answer);
-    }
+/// Why a job waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The startup grace period is not over.
+    StartupGrace,
+    /// No server that has runners of this profile answers.
+    NoServer,
+    /// Other jobs are before it.
+    Behind(usize),
+    /// It is next, and no runner is idle.
+    NoneIdle,
+    /// It is next, and needs more runners than are idle.
+    Gathering { idle: usize, needed: usize },
+    /// It needs more runners than the servers that answer could ever have.
+    TooFewReachable { reach: usize },
+    /// A server was asked for its runners.
+    BeingForwarded,
+    /// It does not wait: it has its runners.
+    HasRunners,
+}
 
-    /// Why a job waits.
-    pub fn why(&self, now: Timestamp, job: &Job) -> Why {
-        let request = job.request();
-        match job.state {
-            State::Reserved(_) | State::Delivered { .. } => return Why::HasRunners,
-            State::Forwarding { .. } => return Why::BeingForwarded,
-            State::Waiting => {}
-        }
-        if !self.is_settled(now) {
-            return Why::Settling;
-        }
-        let wanted = request.spec.count.get();
-        match self.fleet.reach(&request.spec.profile_key, now) {
-            0 => return Why::NoServer,
-            reachable if reachable < wanted => return Why::TooFewReachable { reachable },
-            _ => {}
-        }
-        match self.ahead_of(job) {
-            0 => {
-                let idle = self
-                    .fleet
-                    .offers(&request.spec.profile_key, now)
-                    .iter()
-                    .map(|(_, idle)| idle)
-                    .sum();
-                if wanted > 1 {
-                    Why::Gathering { idle, wanted }
-                } else {
-                    Why::NoneIdle
-                }
+impl fmt::Display for WaitReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StartupGrace => formatter.write_str(
+                "the queue has just started and assigns no runners until waiting clients have returned",
+            ),
+            Self::NoServer => formatter.write_str("no server that has this profile is answering"),
+            Self::Behind(1) => formatter.write_str("1 job is before it"),
+            Self::Behind(ahead) => write!(formatter, "{ahead} jobs are before it"),
+            Self::NoneIdle => {
+                formatter.write_str("it is next; every runner of this profile is in use")
             }
-            ahead => Why::Behind(ahead),
+            Self::Gathering { idle, needed } => {
+                write!(
+                    formatter,
+                    "it is next; {idle} of the {needed} runners it needs are idle"
+                )
+            }
+            Self::TooFewReachable { reach } => {
+                write!(
+                    formatter,
+                    "the servers that answer can have at most {reach} runners of this profile"
+                )
+            }
+            Self::BeingForwarded => formatter.write_str("a server was asked for its runners"),
+            Self::HasRunners => formatter.write_str("it has its runners"),
         }
     }
+}
 
-    /// Everything, as it stands now.
-    pub fn view(&self, now: Timestamp) -> View {
-        let waiting_count = self.lines.values().map(|line| line.len()).sum();
-        View {
-            is_settled: self.is_settled(now),
-            waiting_count,
-            served_count: self.jobs.len() - waiting_count,
-            profiles: self
-                .profile_keys()
-                .into_iter()
-                .map(|key| self.profile_view(now, key))
-                .collect(),
-            servers: self
-                .fleet
-                .ids()
-                .map(|server| self.server_view(now, server))
-                .collect(),
-        }
+/// Everything, as of `now`.
+pub(crate) fn view(state: &State, now: Timestamp) -> View {
+    let waiting_count = state.profile_queues.len();
+    let keys = profile_keys(state).into_iter();
+    let servers = state.fleet.ids();
+    View {
+        is_dispatching: state.is_dispatching(now),
+        waiting_count,
+        assigned_count: state.jobs.len() - waiting_count,
+        profiles: keys.map(|key| profile_view(state, now, key)).collect(),
+        servers: servers
+            .map(|server| server_view(state, now, server))
+            .collect(),
     }
+}
 
-    fn status_of(&self, now: Timestamp, job: &Job) -> JobStatus {
-        let request = job.request();
-        let waiting = self.waiting_answer(now, &request.spec.unique_id);
-        let ahead = job.is_in_line().then_some(waiting.ahead as u64);
-        JobStatus {
-            unique_id: request.spec.unique_id.clone(),
-            profile_key: request.spec.profile_key.clone(),
-            count: request.spec.count.get(),
-            state: job.state_name().to_owned(),
-            waited_seconds: now.since(job.claims.enqueued_at).as_secs(),
-            position: ahead.map(|ahead| ahead + 1),
-            ahead,
-            estimate: waiting.estimate.filter(|_| job.is_in_line()),
-            why: self.why(now, job).to_string(),
-        }
+/// Status of one job.
+pub(crate) fn status(state: &State, now: Timestamp, job: &Job) -> JobStatus {
+    let spec = &job.request().spec;
+    let waiting = job.is_queued().then(|| state.waiting_answer(now, job));
+    let ahead = waiting.as_ref().map(|waiting| waiting.ahead as u64);
+    JobStatus {
+        unique_id: spec.unique_id.clone(),
+        profile_key: spec.profile_key.clone(),
+        count: spec.count.get(),
+        state: job.state_name().to_owned(),
+        waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
+        position: ahead.map(|ahead| ahead + 1),
+        ahead,
+        estimate: waiting.and_then(|waiting| waiting.estimate),
+        why: wait_reason(state, now, job).to_string(),
     }
+}
 
-    fn profile_keys(&self) -> Vec<ProfileKey> {
-        let reported = self
+/// Why a job waits.
+pub(crate) fn wait_reason(state: &State, now: Timestamp, job: &Job) -> WaitReason {
+    match job.state {
+        JobState::Reserved(_) | JobState::Delivered { .. } => return WaitReason::HasRunners,
+        JobState::Forwarding { .. } => return WaitReason::BeingForwarded,
+        JobState::Waiting => {}
+    }
+    if !state.is_dispatching(now) {
+        return WaitReason::StartupGrace;
+    }
+    let spec = &job.request().spec;
+    let needed = spec.count.get();
+    match state.fleet.reach(&spec.profile_key, now) {
+        0 => return WaitReason::NoServer,
+        reach if reach < needed => return WaitReason::TooFewReachable { reach },
+        _ => {}
+    }
+    match state.profile_queues.ahead_of(&job.ticket) {
+        0 if needed == 1 => WaitReason::NoneIdle,
+        0 => {
+            let idle = state.fleet.available_count(&spec.profile_key, now);
+            WaitReason::Gathering { idle, needed }
+        }
+        ahead => WaitReason::Behind(ahead),
+    }
+}
+
+/// Every profile that a server reports or a job needs.
+fn profile_keys(state: &State) -> Vec<ProfileKey> {
+    let servers = state.fleet.ids();
+    let reported = servers.flat_map(|server| state.fleet.profiles(server));
+    let needed = state.profile_queues.iter().map(|(key, _)| key.clone());
+    let mut keys: Vec<ProfileKey> = reported.chain(needed).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> ProfileView {
+    let queue = state.profile_queues.get(&profile_key);
+    let shown = queue.into_iter().flat_map(ProfileQueue::iter);
+    let jobs = shown
+        .take(JOBS_SHOWN_MAX)
+        .filter_map(|position| state.jobs.get(&position.unique_id));
+    ProfileView {
+        target: state.fleet.target(&profile_key, now),
+        idle: state.fleet.available_count(&profile_key, now),
+        waiting_count: queue.map_or(0, ProfileQueue::len),
+        jobs: jobs.map(|job| job_view(state, now, job)).collect(),
+        profile_key,
+    }
+}
+
+fn job_view(state: &State, now: Timestamp, job: &Job) -> JobView {
+    let spec = &job.request().spec;
+    JobView {
+        unique_id: spec.unique_id.clone(),
+        count: spec.count.get(),
+        qualified_repo: spec.qualified_repo.to_string(),
+        run_id: spec.run_id.0,
+        waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
+        estimate: state.waiting_answer(now, job).estimate,
+        why: wait_reason(state, now, job).to_string(),
+    }
+}
+
+fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
+    let report = state.fleet.report(server).into_iter();
+    let profiles = report.flat_map(|report| &report.profiles);
+    ServerView {
+        name: state.fleet.name(server).to_owned(),
+        health: match state.fleet.health(server, now) {
+            Health::Fresh => "fresh",
+            Health::Stale => "stale",
+            Health::Down => "down",
+        },
+        age_seconds: state
             .fleet
-            .ids()
-            .flat_map(|server| self.fleet.profiles(server));
-        let mut keys: Vec<ProfileKey> = reported.chain(self.lines.keys().cloned()).collect();
-        keys.sort();
-        keys.dedup();
-        keys
-    }
-
-    fn profile_view(&self, now: Timestamp, profile_key: ProfileKey) -> ProfileView {
-        let line = self.lines.get(&profile_key);
-        let shown = line
-            .into_iter()
-            .flat_map(|line| line.iter())
-            .take(JOBS_SHOWN_MAX);
-        let jobs = shown.filter_map(|place| {
-            let job = self.jobs.get(&place.unique_id)?;
-            let request = job.request();
-            Some(JobView {
-                unique_id: request.spec.unique_id.clone(),
-                count: request.spec.count.get(),
-                qualified_repo: request.spec.qualified_repo.to_string(),
-                run_id: request.spec.run_id.0,
-                waited_seconds: now.since(job.claims.enqueued_at).as_secs(),
-                estimate: self.waiting_answer(now, &request.spec.unique_id).estimate,
-                why: self.why(now, job).to_string(),
+            .confirmed_at(server)
+            .map(|at| now.since(at).as_secs()),
+        profiles: profiles
+            .map(|(key, profile)| ServerProfileView {
+                profile_key: key.clone(),
+                target: profile.target,
+                idle: profile.idle.len(),
             })
-        });
-        ProfileView {
-            target: self.fleet.target(&profile_key, now),
-            idle: self
-                .fleet
-                .offers(&profile_key, now)
-                .iter()
-                .map(|(_, idle)| idle)
-                .sum(),
-            waiting_count: line.map_or(0, |line| line.len()),
-            jobs: jobs.collect(),
-            profile_key,
-        }
-    }
-
-    fn server_view(&self, now: Timestamp, server: usize) -> ServerView {
-        let profiles = self
-            .fleet
-            .report(server)
-            .into_iter()
-            .flat_map(|report| &report.profiles);
-        ServerView {
-            name: self.fleet.name(server).to_owned(),
-            health: match self.fleet.health(server, now) {
-                Health::Fresh => "fresh",
-                Health::Stale => "stale",
-                Health::Down => "down",
-            },
-            age_seconds: self
-                .fleet
-                .confirmed_at(server)
-                .map(|at| now.since(at).as_secs()),
-            profiles: profiles
-                .map(|(key, profile)| ServerProfileView {
-                    profile_key: key.clone(),
-                    target: profile.target,
-                    idle: profile.idle.len(),
-                })
-                .collect(),
-        }
+            .collect(),
     }
 }

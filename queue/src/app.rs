@@ -20,7 +20,7 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-use queue_core::queue::{Queue, Rules};
+use queue_core::{Config, Queue};
 
 use crate::{
     api::{AppState, routes},
@@ -83,7 +83,9 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         .iter()
         .map(|url| url.as_str().to_owned())
         .collect();
-    let queue = Queue::new(rules(queue_settings), &names, clock.now());
+    // A restarted queue must not pass for its predecessor, whose messages may still be under way.
+    let queue_instance = rand::random();
+    let queue = Queue::new(config(queue_settings), &names, queue_instance, clock.now());
     let (senders, receivers): (Vec<_>, Vec<_>) =
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let event_loop = EventLoop::new(queue, clock, senders);
@@ -93,13 +95,10 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         name: "the timers of the core",
         task: actix_web::rt::spawn(event_loop.clone().run_timers()),
     }];
-    // A restarted queue must not pass for its predecessor, whose messages may still be under way.
-    let queue_instance = rand::random();
     for (server, (base_url, commands)) in base_urls.into_iter().zip(receivers).enumerate() {
         let monitor = MonitorClient {
             server,
             base_url,
-            queue_instance,
             api_token: settings.secrets.api_token.clone(),
             client: client.clone(),
         };
@@ -159,9 +158,9 @@ impl App {
     }
 }
 
-fn rules(settings: &shared::settings::QueueSettings) -> Rules {
-    Rules {
-        settle: settings.settle,
+fn config(settings: &shared::settings::QueueSettings) -> Config {
+    Config {
+        startup_grace: settings.settle,
         abandon_after: settings.abandon_after,
         forward_timeout: settings.forward_timeout,
         stale_after: settings.stale_after,

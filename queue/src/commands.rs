@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use queue_core::events::{ForwardOutcome, Input};
+use queue_core::{ForwardOutcome, Input};
 
 use crate::{
     event_loop::{Command, EventLoop},
@@ -35,17 +35,17 @@ async fn execute(client: &MonitorClient, event_loop: &EventLoop, command: Comman
             event_loop.handle(Input::Forwarded {
                 server,
                 unique_id: forward.request.spec.unique_id,
-                attempt: forward.attempt,
+                token: forward.token,
                 outcome,
             });
         }
         Command::Release(release) => {
-            let is_settled = client.release(&release).await;
+            let is_confirmed = client.release(&release).await;
             event_loop.handle(Input::Released {
                 server,
                 unique_id: release.unique_id,
-                attempt: release.attempt,
-                is_settled,
+                token: release.token,
+                is_confirmed,
             });
         }
     }

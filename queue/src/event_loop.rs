@@ -12,11 +12,7 @@ use shared::{
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use queue_core::{
-    events::{Answer, CallId, Forward, Input, Output, Release},
-    job::Claims,
-    queue::Queue,
-};
+use queue_core::{Answer, CallId, Effect, Forward, Input, Queue, Release, TicketContent};
 
 /// The longest sleep between two ticks. The core recognises by the gap between two inputs that the
 /// whole process was stopped for a while, and a longer sleep would look like that.
@@ -121,12 +117,12 @@ impl EventLoop {
     }
 
     /// Hands a take to the core, which may hold it for as long as `hold`.
-    pub fn take(&self, claims: Claims, hold: Option<Duration>) -> TakeReply {
-        let unique_id = claims.request.spec.unique_id.clone();
+    pub fn take(&self, ticket: TicketContent, hold: Option<Duration>) -> TakeReply {
+        let unique_id = ticket.request.spec.unique_id.clone();
         let (mut effects, held) = {
             let mut state = self.0.state.lock();
             let call = state.next_call();
-            let effects = self.advance(&mut state, call, Input::Take { call, claims, hold });
+            let effects = self.advance(&mut state, call, Input::Take { call, ticket, hold });
             // Most takes are answered at once; only the others need a channel.
             let held = effects.own_answer.is_none().then(|| {
                 let (sender, answer) = oneshot::channel();
@@ -178,20 +174,20 @@ impl EventLoop {
         // Read under the lock, so that the core sees time go forward only.
         let now = self.now();
         state.queue.handle(now, input);
-        while let Some(output) = state.queue.poll_output() {
+        while let Some(output) = state.queue.poll_effect() {
             match output {
-                Output::Answer { call, answer } if call == own_call => {
+                Effect::Answer { call, answer } if call == own_call => {
                     effects.own_answer = Some(answer);
                 }
-                Output::Answer { call, answer } => {
+                Effect::Answer { call, answer } => {
                     let held = state.held.remove(&call);
                     effects.answers.extend(held.zip(Some(answer)));
                 }
-                Output::Forward(forward) => {
+                Effect::Forward(forward) => {
                     let server = forward.server;
                     effects.commands.push((server, Command::Take(forward)));
                 }
-                Output::Release(release) => {
+                Effect::Release(release) => {
                     let server = release.server;
                     effects.commands.push((server, Command::Release(release)));
                 }
@@ -255,7 +251,7 @@ impl Drop for HeldTake {
                 let effects = {
                     let mut state = self.event_loop.0.state.lock();
                     state.held.remove(&call);
-                    let hung_up = Input::HungUp { call, unique_id };
+                    let hung_up = Input::Disconnected { call, unique_id };
                     self.event_loop.advance(&mut state, 0, hung_up)
                 };
                 self.event_loop.execute(effects);

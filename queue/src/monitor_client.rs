@@ -9,15 +9,10 @@ use shared::{
     clock::Timestamp,
     secret::Secret,
     settings::BaseUrl,
-    values::FencingToken,
     wire::{MonitorDashboard, TakeAnswer, TakenRunner},
 };
 
-use queue_core::{
-    events::{Forward, ForwardOutcome, Release},
-    fleet::ServerId,
-    report::Report,
-};
+use queue_core::{Forward, ForwardOutcome, Release, Report, ServerId};
 
 /// How long a monitor is asked to hold a poll while nothing changes.
 pub const HOLD: Duration = Duration::from_secs(5);
@@ -37,8 +32,6 @@ pub struct MonitorClient {
     pub server: ServerId,
     /// The monitor's base URL.
     pub base_url: BaseUrl,
-    /// A random number of this queue process: the first part of its fencing tokens.
-    pub queue_instance: u64,
     /// The token that all monitors and their queue share.
     pub api_token: Secret,
     /// The HTTP client.
@@ -99,7 +92,7 @@ impl MonitorClient {
             StatusCode::OK => {
                 let dashboard: MonitorDashboard = response.json()?;
                 Ok(PollResponse::Report {
-                    report: Report::of(dashboard, asked_at),
+                    report: Report::new(dashboard, asked_at),
                     etag: response.header("etag").map(str::to_owned),
                 })
             }
@@ -142,15 +135,10 @@ impl MonitorClient {
     /// Releases a reservation. `true` if it need not be tried again: the monitor has confirmed it,
     /// or is older and has no releases, so that its reservations end by their deadline.
     pub async fn release(&self, release: &Release) -> bool {
-        let destroy = if release.is_delivered {
-            "&destroy=true"
-        } else {
-            ""
-        };
+        let destroy = if release.destroy { "&destroy=true" } else { "" };
         let path = format!(
             "reservation/{}?attempt={}{destroy}",
-            release.unique_id,
-            self.fencing_token(release.attempt)
+            release.unique_id, release.token
         );
         let url = self.base_url.join(&path);
         let mut request = Request::new(Method::DELETE, &url);
@@ -190,16 +178,9 @@ impl MonitorClient {
             job.unique_id,
             job.qualified_repo,
             job.run_id,
-            self.fencing_token(forward.attempt),
+            forward.token,
             forward.enqueued_at.as_micros(),
         ))
-    }
-
-    fn fencing_token(&self, sequence: u64) -> FencingToken {
-        FencingToken {
-            instance: self.queue_instance,
-            sequence,
-        }
     }
 
     /// What a response to a take means.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::clock::Timestamp;
 
-use queue_core::events::Input;
+use queue_core::Input;
 
 use crate::{
     event_loop::EventLoop,

@@ -23,7 +23,7 @@ use shared::{
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
 
-use queue_core::job::{Claims, JobRequest};
+use queue_core::{JobRequest, TicketContent};
 
 use verified::VerifiedTickets;
 
@@ -100,7 +100,7 @@ impl TicketKey {
     }
 
     /// The ticket with this content. The same content gives the same ticket.
-    pub fn sign(&self, content: &Claims, lifetime: Duration) -> String {
+    pub fn sign(&self, content: &TicketContent, lifetime: Duration) -> String {
         let spec = &content.request.spec;
         let payload = Payload {
             sub: spec.unique_id.clone(),
@@ -121,7 +121,7 @@ impl TicketKey {
     ///
     /// # Errors
     /// [`WrongTicket`] in all other cases, without a reason, which could help to forge one.
-    pub fn verify(&self, ticket: &str) -> Result<Claims, WrongTicket> {
+    pub fn verify(&self, ticket: &str) -> Result<TicketContent, WrongTicket> {
         if ticket.len() > TICKET_LENGTH_MAX {
             return Err(WrongTicket);
         }
@@ -129,10 +129,10 @@ impl TicketKey {
             .get_or_verify(ticket, || self.verify_signature(ticket))
     }
 
-    fn verify_signature(&self, ticket: &str) -> Result<Claims, WrongTicket> {
+    fn verify_signature(&self, ticket: &str) -> Result<TicketContent, WrongTicket> {
         let payload: Payload =
             jwt::decode(ticket, &self.verifying, &self.validation).map_err(|_| WrongTicket)?;
-        Ok(Claims {
+        Ok(TicketContent {
             request: JobRequest {
                 spec: JobSpec {
                     unique_id: payload.sub,
@@ -241,8 +241,8 @@ mod tests {
         TicketKey::from_secret(&Secret::new(text))
     }
 
-    fn content() -> Claims {
-        Claims {
+    fn content() -> TicketContent {
+        TicketContent {
             request: JobRequest {
                 spec: JobSpec {
                     unique_id: "job".parse().unwrap(),

@@ -11,12 +11,7 @@ use std::{
 };
 
 use emulator::model::Offer;
-use queue_core::{
-    events::{Forward, Refusal},
-    job::{Claims, JobRequest, State},
-    line::Place,
-    queue::{Queue, Rules},
-};
+use queue_core::{Config, Forward, JobRequest, Queue, QueuePosition, Refusal, TicketContent};
 use shared::{clock::Timestamp, values::UniqueId, wire::TakenRunner};
 
 use crate::messages::Request;
@@ -58,9 +53,9 @@ pub struct Invariants {
     /// The job to whose client each runner was given, by server and runner.
     owners: BTreeMap<(String, u64), UniqueId>,
     /// The tickets of the clients that wait.
-    tickets: BTreeMap<UniqueId, Claims>,
+    tickets: BTreeMap<UniqueId, TicketContent>,
     /// The tickets that each queue process has received since its start.
-    presented: BTreeSet<(usize, Place)>,
+    presented: BTreeSet<(usize, QueuePosition)>,
     /// When each queue last had contact with each client, by client and queue.
     contacts: BTreeMap<(usize, usize), Contact>,
 }
@@ -183,7 +178,7 @@ impl Invariants {
         now: Timestamp,
         index: usize,
         queue: &Queue,
-        rules: &Rules,
+        config: &Config,
         forward: &Forward,
     ) {
         let unique_id = &forward.request.spec.unique_id;
@@ -192,7 +187,7 @@ impl Invariants {
             .confirmed_at(forward.server)
             .unwrap_or_default();
         let age = now.since(reported_at);
-        if age > rules.stale_after {
+        if age > config.stale_after {
             let description =
                 format!("{unique_id} was forwarded because of a report that is {age:?} old");
             self.violate(now, 6, description);
@@ -220,17 +215,17 @@ impl Invariants {
         }
         let reach = queue.fleet().reach(&forwarded.spec.profile_key, now);
         let job = queue.jobs().find(|job| job.request() == forwarded)?;
-        let position = self.position_by_ticket(index, &job.claims);
+        let position = self.position_by_ticket(index, job.ticket());
         let passed_over = queue.jobs().find(|other| {
             let request = other.request();
             request.spec.profile_key == forwarded.spec.profile_key
-                && matches!(other.state, State::Waiting)
-                && self.position_by_ticket(index, &other.claims) < position
+                && other.is_waiting()
+                && self.position_by_ticket(index, other.ticket()) < position
                 && request.spec.count.get() <= reach
                 && queue
                     .fleet()
                     .ids()
-                    .all(|server| queue.can_ask(now, server, &request.spec.unique_id))
+                    .all(|server| queue.can_forward(now, server, &request.spec.unique_id))
         });
         Some(passed_over?.request().spec.unique_id.clone())
     }
@@ -239,10 +234,10 @@ impl Invariants {
     /// one that it issued itself, or the one that the client holds and has presented. A ticket that
     /// is still on its way cannot count. There can be two tickets for one job, when the reply to an
     /// enqueue was lost.
-    fn position_by_ticket(&self, index: usize, claims: &Claims) -> Place {
-        let own = claims.place();
-        let held = self.tickets.get(&claims.request.spec.unique_id);
-        match held.map(Claims::place) {
+    fn position_by_ticket(&self, index: usize, ticket: &TicketContent) -> QueuePosition {
+        let own = ticket.position();
+        let held = self.tickets.get(&ticket.request.spec.unique_id);
+        match held.map(TicketContent::position) {
             Some(held) if self.presented.contains(&(index, held.clone())) => own.min(held),
             _ => own,
         }
@@ -252,7 +247,7 @@ impl Invariants {
     pub fn check_refusal(
         &mut self,
         now: Timestamp,
-        rules: &Rules,
+        config: &Config,
         client: ClientFacts<'_>,
         request: &Request,
         refusal: &Refusal,
@@ -262,7 +257,7 @@ impl Invariants {
             (Request::Take(..), Refusal::UnknownJob) if client.is_waiting => {
                 let contact = self.contacts.get(&(client.index, client.queue));
                 let silence = contact.map_or(Duration::ZERO, |contact| contact.longest_silence);
-                if silence < rules.abandon_after {
+                if silence < config.abandon_after {
                     let description =
                         format!("{unique_id} was unknown after a silence of only {silence:?}");
                     self.violate(now, 4, description);
@@ -281,14 +276,14 @@ impl Invariants {
     }
 
     /// A client has received its ticket and waits.
-    pub fn observe_ticket(&mut self, ticket: Claims) {
+    pub fn observe_ticket(&mut self, ticket: TicketContent) {
         self.tickets
             .insert(ticket.request.spec.unique_id.clone(), ticket);
     }
 
     /// A queue has received a take with this ticket.
-    pub fn observe_presented_ticket(&mut self, queue: usize, ticket: &Claims) {
-        self.presented.insert((queue, ticket.place()));
+    pub fn observe_presented_ticket(&mut self, queue: usize, ticket: &TicketContent) {
+        self.presented.insert((queue, ticket.position()));
     }
 
     /// A queue has started, and knows of no ticket yet.

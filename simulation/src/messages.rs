@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use monitor_core::Take;
-use queue_core::{
-    events::{Answer, JobReference},
-    job::{Claims, JobRequest},
-    report::Report,
-};
+use queue_core::{Answer, JobReference, JobRequest, Report, TicketContent};
 use shared::{
     values::{FencingToken, UniqueId},
     wire::TakenRunner,
@@ -32,7 +28,7 @@ pub enum Request {
     /// Client to queue.
     Enqueue(JobRequest),
     /// Client to queue: the ticket, and how long the reply may be held.
-    Take(Claims, Option<Duration>),
+    Take(TicketContent, Option<Duration>),
     /// Client to queue.
     Withdraw(JobReference),
     /// Queue to monitor: a long poll of the dashboard, which is held for as long as the dashboard

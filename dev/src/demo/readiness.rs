@@ -14,7 +14,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The part of the queue's dashboard that is read.
 #[derive(Debug, Deserialize)]
 struct Dashboard {
-    is_settled: bool,
+    is_dispatching: bool,
     profiles: Vec<Profile>,
 }
 
@@ -46,16 +46,16 @@ fn is_ready(dashboard: &Dashboard) -> bool {
         .map(|profile| (profile.profile_key.as_str(), profile.idle))
         .collect();
     let mut keys = SERVERS.iter().flat_map(|(_, profiles)| *profiles);
-    dashboard.is_settled && keys.all(|(key, _)| idle.get(key) == Some(&target(key)))
+    dashboard.is_dispatching && keys.all(|(key, _)| idle.get(key) == Some(&target(key)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn dashboard(is_settled: bool, idle: &[(&str, usize)]) -> Dashboard {
+    fn dashboard(is_dispatching: bool, idle: &[(&str, usize)]) -> Dashboard {
         Dashboard {
-            is_settled,
+            is_dispatching,
             profiles: idle
                 .iter()
                 .map(|(key, idle)| Profile {

@@ -1,23 +1,17 @@
-//! The core as a whole: scenes that are told in sentences, and a random world against a model.
-//!
-//! Every scene asserts everything that comes out of the queue; what is left over fails the test.
+//! Tests of the whole queue: scenarios, and a random model of queue, servers and clients.
 
-mod clients;
-mod effects;
-mod invariants;
-mod scene;
-mod word;
+mod harness;
 
-mod forwarding;
-mod gangs;
-mod grants;
-mod idempotence;
-mod inherited;
-mod limits;
-mod order;
-mod presence;
+mod adopted_reservations;
+mod client_presence;
+mod enqueue_refusals;
+mod forward_outcomes;
+mod granted_runners;
+mod job_order;
 mod property;
-mod restart;
-mod servers;
-mod unwanted;
+mod refused_jobs;
+mod repeated_requests;
+mod restarts;
+mod server_health;
+mod several_runners;
 mod views;

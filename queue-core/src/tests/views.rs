@@ -3,78 +3,75 @@
 use serde_json::json;
 use shared::wire::{Estimate, JobStatus};
 
-use super::{
-    scene::{Scene, ticket},
-    word::linux,
-};
-use crate::{
-    events::{JobReference, Why},
-    job::Claims,
-};
+use super::harness::{TestQueue, by_ticket, linux, one_server, request};
+use crate::{JobReference, TicketContent, WaitReason};
 
-fn why(scene: &Scene, job: &str) -> Why {
-    let jobs = &mut scene.queue.jobs();
+fn why(queue: &TestQueue, job: &str) -> WaitReason {
+    let jobs = &mut queue.core.jobs();
     let job = jobs
         .find(|it| it.request().spec.unique_id.as_str() == job)
         .unwrap();
-    scene.queue.why(scene.now, job)
+    queue.core.wait_reason(queue.now, job)
 }
 
 #[test]
 fn everybody_is_told_why_they_wait() {
-    let mut scene = Scene::just_started(&["a"]);
-    scene.report("a", linux(3, &[1]));
-    scene.enqueue("gang", "linux", 2);
-    scene.enqueue("second", "linux", 1);
-    scene.enqueue("third", "linux", 1);
-    assert_eq!(why(&scene, "gang"), Why::Settling);
-    scene.settle();
-    assert_eq!(why(&scene, "gang"), Why::Gathering { idle: 1, wanted: 2 });
-    assert_eq!(why(&scene, "second"), Why::Behind(1));
-    assert_eq!(why(&scene, "third"), Why::Behind(2));
-    scene.report("a", linux(3, &[1, 2]));
-    let forward = scene.forwarded("gang", "a");
-    assert_eq!(why(&scene, "gang"), Why::BeingForwarded);
-    scene.grant(&forward, &[1, 2]);
-    assert_eq!(why(&scene, "gang"), Why::HasRunners);
-    assert_eq!(why(&scene, "second"), Why::NoneIdle);
-    scene.enqueue("big", "linux", 3);
-    scene.report("a", linux(2, &[]).holds("gang", &[1, 2], forward.attempt));
-    assert_eq!(why(&scene, "big"), Why::TooFewReachable { reachable: 2 });
-    scene.go_down("a");
-    assert_eq!(why(&scene, "big"), Why::NoServer);
+    let mut queue = TestQueue::starting(&["a"]);
+    queue.report("a", linux(3, &[1]));
+    queue.enqueue("gang", "linux", 2);
+    queue.enqueue("second", "linux", 1);
+    queue.enqueue("third", "linux", 1);
+    assert_eq!(why(&queue, "gang"), WaitReason::StartupGrace);
+    queue.end_startup_grace();
+    assert_eq!(
+        why(&queue, "gang"),
+        WaitReason::Gathering { idle: 1, needed: 2 }
+    );
+    assert_eq!(why(&queue, "second"), WaitReason::Behind(1));
+    assert_eq!(why(&queue, "third"), WaitReason::Behind(2));
+    queue.report("a", linux(3, &[1, 2]));
+    let forward = queue.expect_forward("gang", "a");
+    assert_eq!(why(&queue, "gang"), WaitReason::BeingForwarded);
+    queue.grant(&forward, &[1, 2]);
+    assert_eq!(why(&queue, "gang"), WaitReason::HasRunners);
+    assert_eq!(why(&queue, "second"), WaitReason::NoneIdle);
+    queue.enqueue("big", "linux", 3);
+    queue.report("a", linux(2, &[]).holds("gang", &[1, 2], &forward));
+    assert_eq!(why(&queue, "big"), WaitReason::TooFewReachable { reach: 2 });
+    queue.become_unreachable("a");
+    assert_eq!(why(&queue, "big"), WaitReason::NoServer);
 }
 
 #[test]
 fn every_reason_is_a_sentence_that_follows_because() {
     for (why, sentence) in [
         (
-            Why::Settling,
-            "the queue has just started and lets everybody get back in line first",
+            WaitReason::StartupGrace,
+            "the queue has just started and assigns no runners until waiting clients have returned",
         ),
         (
-            Why::NoServer,
+            WaitReason::NoServer,
             "no server that has this profile is answering",
         ),
-        (Why::Behind(1), "one job is before it"),
-        (Why::Behind(2), "2 jobs are before it"),
+        (WaitReason::Behind(1), "1 job is before it"),
+        (WaitReason::Behind(2), "2 jobs are before it"),
         (
-            Why::NoneIdle,
+            WaitReason::NoneIdle,
             "it is next; every runner of this profile is in use",
         ),
         (
-            Why::Gathering { idle: 1, wanted: 3 },
+            WaitReason::Gathering { idle: 1, needed: 3 },
             "it is next; 1 of the 3 runners it needs are idle",
         ),
         (
-            Why::TooFewReachable { reachable: 2 },
-            "the servers that answer can have no more than 2 runners of this profile",
+            WaitReason::TooFewReachable { reach: 2 },
+            "the servers that answer can have at most 2 runners of this profile",
         ),
         (
-            Why::BeingForwarded,
-            "a server is being asked for its runners",
+            WaitReason::BeingForwarded,
+            "a server was asked for its runners",
         ),
-        (Why::HasRunners, "it has its runners"),
+        (WaitReason::HasRunners, "it has its runners"),
     ] {
         assert_eq!(why.to_string(), sentence);
     }
@@ -82,12 +79,11 @@ fn every_reason_is_a_sentence_that_follows_because() {
 
 #[test]
 fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
-    let mut scene = Scene::with(&["a"]);
-    scene.report("a", linux(2, &[]));
-    scene.enqueue("other", "linux", 1);
-    scene.pass(1);
-    let claims = scene.enqueue("gang", "linux", 2);
-    scene.pass(7);
+    let mut queue = one_server(2, &[]);
+    queue.enqueue("other", "linux", 1);
+    queue.advance(1);
+    let ticket = queue.enqueue("gang", "linux", 2);
+    queue.advance(7);
     let waiting = JobStatus {
         unique_id: "gang".parse().unwrap(),
         profile_key: "linux".parse().unwrap(),
@@ -97,26 +93,26 @@ fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
         position: Some(2),
         ahead: Some(1),
         estimate: None,
-        why: "one job is before it".to_owned(),
+        why: "1 job is before it".to_owned(),
     };
-    assert_eq!(scene.inspect(ticket(&claims)), Ok(waiting.clone()));
+    assert_eq!(queue.inspect(by_ticket(&ticket)), Ok(waiting.clone()));
     let operator = JobReference::Operator("gang".parse().unwrap());
-    assert_eq!(scene.inspect(operator.clone()), Ok(waiting.clone()));
+    assert_eq!(queue.inspect(operator.clone()), Ok(waiting.clone()));
 
-    scene
+    queue
         .try_withdraw(JobReference::Operator("other".parse().unwrap()))
         .unwrap();
-    scene.report("a", linux(2, &[1, 2]));
-    let forward = scene.forwarded("gang", "a");
+    queue.report("a", linux(2, &[1, 2]));
+    let forward = queue.expect_forward("gang", "a");
     let forwarding = JobStatus {
         state: "forwarding".to_owned(),
         position: Some(1),
         ahead: Some(0),
-        why: "a server is being asked for its runners".to_owned(),
+        why: "a server was asked for its runners".to_owned(),
         ..waiting
     };
-    assert_eq!(scene.inspect(operator.clone()), Ok(forwarding.clone()));
-    scene.grant(&forward, &[1, 2]);
+    assert_eq!(queue.inspect(operator.clone()), Ok(forwarding.clone()));
+    queue.grant(&forward, &[1, 2]);
     let reserved = JobStatus {
         state: "reserved".to_owned(),
         position: None,
@@ -124,42 +120,41 @@ fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
         why: "it has its runners".to_owned(),
         ..forwarding
     };
-    assert_eq!(scene.inspect(operator.clone()), Ok(reserved.clone()));
-    assert_eq!(scene.get(&claims), [1, 2]);
+    assert_eq!(queue.inspect(operator.clone()), Ok(reserved.clone()));
+    assert_eq!(queue.take_runners(&ticket), [1, 2]);
     let delivered = JobStatus {
         state: "delivered".to_owned(),
         ..reserved
     };
-    assert_eq!(scene.inspect(operator), Ok(delivered));
+    assert_eq!(queue.inspect(operator), Ok(delivered));
 }
 
 #[test]
 fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
-    let mut scene = Scene::with(&["a"]);
-    scene.report("a", linux(9, &[]));
-    let tickets: Vec<Claims> = (0..8)
-        .map(|job| scene.enqueue(&format!("job-{job}"), "linux", 1))
+    let mut queue = one_server(9, &[]);
+    let tickets: Vec<TicketContent> = (0..8)
+        .map(|job| queue.enqueue(&format!("job-{job}"), "linux", 1))
         .collect();
     let calls: Vec<_> = tickets
         .iter()
-        .map(|ticket| scene.take_held(ticket, 600))
+        .map(|ticket| queue.take_held(ticket, 600))
         .collect();
     for (runner, call) in (1..=4).zip(&calls) {
         assert_eq!(
-            scene
-                .inspect(ticket(&tickets[7]))
+            queue
+                .inspect(by_ticket(&tickets[7]))
                 .unwrap()
                 .estimate
                 .is_some(),
             runner > 2
         );
-        scene.report("a", linux(9, &[runner]));
+        queue.report("a", linux(9, &[runner]));
         let job = format!("job-{}", runner - 1);
-        let forward = scene.forwarded(&job, "a");
-        scene.grant(&forward, &[runner]);
-        assert_eq!(scene.got(*call), [runner]);
-        scene.report("a", linux(9, &[]).holds(&job, &[runner], forward.attempt));
-        scene.pass(60);
+        let forward = queue.expect_forward(&job, "a");
+        queue.grant(&forward, &[runner]);
+        assert_eq!(queue.expect_runners(*call), [runner]);
+        queue.report("a", linux(9, &[]).holds(&job, &[runner], &forward));
+        queue.advance(60);
     }
     // One runner a minute; a minute has just passed. Three are before the last one.
     for (job, seconds) in [(4, 0), (5, 60), (7, 180)] {
@@ -168,7 +163,7 @@ fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
             p90_seconds: seconds,
         };
         assert_eq!(
-            scene.wait(&tickets[job]).estimate,
+            queue.assert_waiting(&tickets[job]).estimate,
             Some(estimate),
             "job-{job}"
         );
@@ -177,31 +172,31 @@ fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
 
 #[test]
 fn the_view_shows_lines_and_servers_and_no_ticket() {
-    let mut scene = Scene::with(&["http://a/", "http://b/"]);
-    scene.report("http://a/", linux(3, &[1]).and("windows", 1, &[]));
-    scene.enqueue("served", "linux", 1);
-    let forward = scene.forwarded("served", "http://a/");
-    scene.grant(&forward, &[1]);
+    let mut queue = TestQueue::with(&["http://a/", "http://b/"]);
+    queue.report("http://a/", linux(3, &[1]).and("windows", 1, &[]));
+    queue.enqueue("served", "linux", 1);
+    let forward = queue.expect_forward("served", "http://a/");
+    queue.grant(&forward, &[1]);
     let held = linux(3, &[1]).and("windows", 1, &[]);
-    scene.report("http://a/", held.holds("served", &[1], forward.attempt));
-    scene.pass(1);
-    let mut request = super::scene::request("first", "linux", 2);
+    queue.report("http://a/", held.holds("served", &[1], &forward));
+    queue.advance(1);
+    let mut request = request("first", "linux", 2);
     request.spec.run_id = shared::values::RunId(u64::MAX);
-    scene.try_enqueue(request).unwrap();
-    scene.pass(3);
-    scene.enqueue("second", "linux", 1);
-    let view = serde_json::to_value(scene.queue.view(scene.now)).unwrap();
+    queue.try_enqueue(request).unwrap();
+    queue.advance(3);
+    queue.enqueue("second", "linux", 1);
+    let view = serde_json::to_value(queue.core.view(queue.now)).unwrap();
     let expected = json!({
-        "is_settled": true,
+        "is_dispatching": true,
         "waiting_count": 2,
-        "served_count": 1,
+        "assigned_count": 1,
         "profiles": [
             {"profile_key": "linux", "target": 3, "idle": 0, "waiting_count": 2, "jobs": [
                 {"unique_id": "first", "count": 2, "qualified_repo": "servo/servo", "run_id": u64::MAX,
                     "waited_seconds": 3, "estimate": null,
                     "why": "it is next; 0 of the 2 runners it needs are idle"},
                 {"unique_id": "second", "count": 1, "qualified_repo": "servo/servo", "run_id": 7,
-                    "waited_seconds": 0, "estimate": null, "why": "one job is before it"},
+                    "waited_seconds": 0, "estimate": null, "why": "1 job is before it"},
             ]},
             {"profile_key": "windows", "target": 1, "idle": 0, "waiting_count": 0, "jobs": []},
         ],
@@ -218,12 +213,11 @@ fn the_view_shows_lines_and_servers_and_no_ticket() {
 
 #[test]
 fn the_view_of_a_long_line_stays_short() {
-    let mut scene = Scene::with(&["a"]);
-    scene.report("a", linux(1, &[]));
+    let mut queue = one_server(1, &[]);
     for job in 0..300 {
-        scene.enqueue(&format!("job-{job}"), "linux", 1);
+        queue.enqueue(&format!("job-{job}"), "linux", 1);
     }
-    let view = scene.queue.view(scene.now);
+    let view = queue.core.view(queue.now);
     let [profile] = &view.profiles[..] else {
         panic!("one profile is known");
     };

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use maud::{DOCTYPE, Markup, html};
 use shared::wire::Estimate;
 
-use queue_core::view::{JobView, ProfileView, ServerView, View};
+use queue_core::{JobView, ProfileView, ServerView, View};
 
 use super::{
     AppState,
@@ -62,7 +62,7 @@ fn render_page(view: &View) -> Markup {
                 h1 { "CI queue" }
                 p {
                     (summary(view)) "."
-                    @if !view.is_settled { " " (GRACE_PERIOD) "." }
+                    @if !view.is_dispatching { " " (GRACE_PERIOD) "." }
                     small { " Also as " a href="/dashboard.txt" { "text" } " and " a href="/dashboard.json" { "JSON" } "." }
                 }
                 @for profile in &view.profiles { (render_profile(profile)) }
@@ -121,7 +121,7 @@ fn render_text(view: &View) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{line}");
     };
-    if !view.is_settled {
+    if !view.is_dispatching {
         line(format_args!("{GRACE_PERIOD}"));
     }
     for profile in &view.profiles {
@@ -150,7 +150,7 @@ fn render_text(view: &View) -> String {
 const GRACE_PERIOD: &str = "The queue has just started and assigns no runners yet";
 
 fn summary(view: &View) -> String {
-    let (waiting, assigned) = (view.waiting_count, view.served_count);
+    let (waiting, assigned) = (view.waiting_count, view.assigned_count);
     let wait = if waiting == 1 {
         "job waits"
     } else {

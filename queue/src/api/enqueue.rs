@@ -16,10 +16,7 @@ use shared::{
     values::{Count, ProfileKey},
 };
 
-use queue_core::{
-    events::{Answer, Input},
-    job::JobRequest,
-};
+use queue_core::{Answer, Input, JobRequest};
 
 use super::{AppState, extract::JobParameters, refused, unexpected};
 

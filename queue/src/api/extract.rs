@@ -14,7 +14,7 @@ use daemon::{
 use serde::Deserialize;
 use shared::values::{QualifiedRepo, RunId, UniqueId};
 
-use queue_core::{events::JobReference, job::Claims};
+use queue_core::{JobReference, TicketContent};
 
 use super::AppState;
 
@@ -35,7 +35,7 @@ macro_rules! extractor {
 /// The content of the ticket in a request, of the job in its path.
 ///
 /// The ticket is in `Authorization: Bearer <ticket>`, else in the parameter `token`.
-pub struct JobTicket(pub Claims);
+pub struct JobTicket(pub TicketContent);
 extractor!(JobTicket);
 
 /// The job in the path, of a client with its ticket or of an operator with the API token.
@@ -129,7 +129,7 @@ fn verify(
     bearer: &Bearer,
     in_query: Option<&str>,
     unique_id: &UniqueId,
-) -> Result<Claims, ApiError> {
+) -> Result<TicketContent, ApiError> {
     let wrong = |message| ApiError::new(Code::WrongTicket, message);
     let ticket = match (bearer, in_query) {
         (Bearer::Token(ticket), _) => ticket.expose(),

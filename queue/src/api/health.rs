@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web::Data};
 use daemon::error::{ApiError, Code};
 
-use queue_core::fleet::Health;
+use queue_core::Health;
 
 use super::AppState;
 
@@ -17,14 +17,14 @@ pub async fn alive(state: Data<AppState>) -> HttpResponse {
 /// `GET /readyz`: 200 once the startup grace period is over and at least one server has a fresh
 /// report.
 pub async fn ready(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
-    let (is_settled, is_any_fresh) = state.event_loop.read(|queue, now| {
+    let (is_dispatching, is_any_fresh) = state.event_loop.read(|queue, now| {
         let fleet = queue.fleet();
         let is_any_fresh = fleet
             .ids()
             .any(|server| fleet.health(server, now) == Health::Fresh);
-        (queue.is_settled(now), is_any_fresh)
+        (queue.is_dispatching(now), is_any_fresh)
     });
-    match (is_settled, is_any_fresh) {
+    match (is_dispatching, is_any_fresh) {
         (true, true) => Ok(HttpResponse::Ok().body("ready\n")),
         (false, _) => Err(not_ready("the queue has just started")),
         (true, false) => Err(not_ready("no server answers; the dashboard shows them")),

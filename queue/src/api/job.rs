@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web::Data};
 use daemon::error::ApiError;
 
-use queue_core::events::{Answer, Input};
+use queue_core::{Answer, Input};
 
 use super::{AppState, extract::AccessibleJob, refused, unexpected};
 

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web::Data};
 use daemon::metrics::{Labels, Metrics};
 
-use queue_core::view::{ProfileView, View};
+use queue_core::{ProfileView, View};
 
 use super::{
     AppState,
@@ -25,12 +25,12 @@ fn describe(view: &View, metrics: &mut Metrics) {
     metrics.gauge(
         "ready",
         "1 once the startup grace period is over and runners are assigned",
-        f64::from(u8::from(view.is_settled)),
+        f64::from(u8::from(view.is_dispatching)),
     );
     metrics.gauge(
         "jobs_assigned",
         "Jobs that hold runners",
-        view.served_count as f64,
+        view.assigned_count as f64,
     );
     let by_profile = |value: fn(&ProfileView) -> f64| {
         let profiles = view.profiles.iter();

@@ -20,7 +20,7 @@ use daemon::{
 };
 use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 
-use queue_core::events::{Answer, Refusal};
+use queue_core::{Answer, Refusal};
 
 use crate::{event_loop::EventLoop, ticket::TicketKey};
 use snapshot::Snapshots;

@@ -8,7 +8,7 @@ use daemon::snapshot::SnapshotCache;
 use serde::Serialize;
 use shared::clock::Timestamp;
 
-use queue_core::view::View;
+use queue_core::View;
 
 use super::AppState;
 
@@ -65,7 +65,7 @@ impl Snapshot {
 /// A queue for the snapshot tests of the rendered forms.
 #[cfg(test)]
 pub(super) mod example {
-    use queue_core::view::{JobView, ProfileView, ServerProfileView, ServerView};
+    use queue_core::{JobView, ProfileView, ServerProfileView, ServerView};
     use shared::wire::Estimate;
 
     use super::*;
@@ -97,9 +97,9 @@ pub(super) mod example {
             }],
         };
         View {
-            is_settled: true,
+            is_dispatching: true,
             waiting_count: 3,
-            served_count: 1,
+            assigned_count: 1,
             profiles: vec![
                 ProfileView {
                     profile_key: profile_key("linux"),
@@ -130,9 +130,9 @@ pub(super) mod example {
     /// A queue that has just started.
     pub fn view_after_start() -> View {
         View {
-            is_settled: false,
+            is_dispatching: false,
             waiting_count: 0,
-            served_count: 0,
+            assigned_count: 0,
             profiles: Vec::new(),
             servers: Vec::new(),
         }

@@ -7,7 +7,7 @@ use daemon::{
 };
 use shared::wire::WaitingBody;
 
-use queue_core::events::{Answer, WaitingAnswer};
+use queue_core::{Answer, WaitingAnswer};
 
 use super::{
     AppState,

@@ -8,18 +8,13 @@ use shared::{
 };
 
 use super::*;
-use queue_core::{
-    events::ForwardOutcome,
-    job::JobRequest,
-    queue::Rules,
-    report::{ProfileReport, Report},
-};
+use queue_core::{Config, ForwardOutcome, JobRequest, ProfileReport, Report};
 
 /// A queue with one server that has one idle runner, and the commands for that server.
 fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
     let clock = Clock::start();
-    let rules = Rules {
-        settle: Duration::ZERO,
+    let config = Config {
+        startup_grace: Duration::ZERO,
         abandon_after: Duration::from_secs(30),
         forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
@@ -28,7 +23,7 @@ fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
         jobs_per_repo_max: None,
         held_max: 10,
     };
-    let queue = Queue::new(rules, &["http://a/".to_owned()], clock.now());
+    let queue = Queue::new(config, &["http://a/".to_owned()], 1, clock.now());
     let (sender, receiver) = mpsc::unbounded_channel();
     let event_loop = EventLoop::new(queue, clock, vec![sender]);
     let profile = ProfileReport {
@@ -45,7 +40,7 @@ fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
     (event_loop, receiver)
 }
 
-fn enqueue(event_loop: &EventLoop) -> Claims {
+fn enqueue(event_loop: &EventLoop) -> TicketContent {
     let request = JobRequest {
         spec: JobSpec {
             unique_id: "job".parse().unwrap(),
@@ -70,7 +65,7 @@ fn enqueue(event_loop: &EventLoop) -> Claims {
 
 const HOLD: Option<Duration> = Some(Duration::from_secs(60));
 
-fn take_held(event_loop: &EventLoop, ticket: &Claims) -> HeldTake {
+fn take_held(event_loop: &EventLoop, ticket: &TicketContent) -> HeldTake {
     match event_loop.take(ticket.clone(), HOLD) {
         TakeReply::Held(held) => held,
         TakeReply::Ready(answer) => panic!("expected a held take, not {answer:?}"),
@@ -78,7 +73,7 @@ fn take_held(event_loop: &EventLoop, ticket: &Claims) -> HeldTake {
 }
 
 #[track_caller]
-fn assert_take_returns_runners(event_loop: &EventLoop, ticket: &Claims) {
+fn assert_take_returns_runners(event_loop: &EventLoop, ticket: &TicketContent) {
     let reply = event_loop.take(ticket.clone(), HOLD);
     assert!(matches!(reply, TakeReply::Ready(Answer::Runners { .. })));
 }
@@ -97,7 +92,7 @@ fn grant(event_loop: &EventLoop, commands: &mut mpsc::UnboundedReceiver<Command>
     event_loop.handle(Input::Forwarded {
         server: 0,
         unique_id: forward.request.spec.unique_id,
-        attempt: forward.attempt,
+        token: forward.token,
         outcome: ForwardOutcome::Granted(vec![runner]),
     });
 }
@@ -180,7 +175,7 @@ fn a_lost_answer_without_runners_has_no_effect() {
     let (event_loop, _commands) = event_loop();
     let ticket = enqueue(&event_loop);
     let held = take_held(&event_loop, &ticket);
-    let by = queue_core::events::JobReference::Ticket(ticket);
+    let by = queue_core::JobReference::Ticket(ticket);
     let withdrawn = event_loop.call(|call| Input::Withdraw { call, by });
     assert!(matches!(withdrawn, Some(Answer::Withdrawn)));
     drop(held);

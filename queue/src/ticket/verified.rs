@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use queue_core::job::Claims;
+use queue_core::TicketContent;
 
 use super::WrongTicket;
 
@@ -24,8 +24,8 @@ pub struct VerifiedTickets(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
-    younger: HashMap<Box<str>, Claims>,
-    older: HashMap<Box<str>, Claims>,
+    younger: HashMap<Box<str>, TicketContent>,
+    older: HashMap<Box<str>, TicketContent>,
 }
 
 impl VerifiedTickets {
@@ -34,8 +34,8 @@ impl VerifiedTickets {
     pub fn get_or_verify(
         &self,
         ticket: &str,
-        verify: impl FnOnce() -> Result<Claims, WrongTicket>,
-    ) -> Result<Claims, WrongTicket> {
+        verify: impl FnOnce() -> Result<TicketContent, WrongTicket>,
+    ) -> Result<TicketContent, WrongTicket> {
         if let Some(content) = self.0.lock().get(ticket) {
             return Ok(content);
         }
@@ -47,7 +47,7 @@ impl VerifiedTickets {
 }
 
 impl Generations {
-    fn get(&mut self, ticket: &str) -> Option<Claims> {
+    fn get(&mut self, ticket: &str) -> Option<TicketContent> {
         if let Some(content) = self.younger.get(ticket) {
             return Some(content.clone());
         }
@@ -56,7 +56,7 @@ impl Generations {
         Some(content)
     }
 
-    fn insert(&mut self, ticket: Box<str>, content: Claims) {
+    fn insert(&mut self, ticket: Box<str>, content: TicketContent) {
         if self.younger.len() >= GENERATION_LENGTH_MAX {
             self.older = std::mem::take(&mut self.younger);
         }
@@ -75,10 +75,10 @@ mod tests {
     };
 
     use super::*;
-    use queue_core::job::JobRequest;
+    use queue_core::JobRequest;
 
-    fn content(nonce: u64) -> Claims {
-        Claims {
+    fn content(nonce: u64) -> TicketContent {
+        TicketContent {
             request: JobRequest {
                 spec: JobSpec {
                     unique_id: "job".parse().unwrap(),

@@ -13,7 +13,7 @@ fn the_dashboard_shows_waiting_jobs_in_order_and_why_they_wait() {
     daemon.enqueue_several("second-job", 2);
     let dashboard = daemon.dashboard();
     assert_eq!(
-        (&dashboard["is_settled"], &dashboard["waiting_count"]),
+        (&dashboard["is_dispatching"], &dashboard["waiting_count"]),
         (&json!(true), &json!(2))
     );
     let jobs = dashboard["profiles"][0]["jobs"].as_array().unwrap();

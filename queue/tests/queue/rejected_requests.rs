@@ -8,7 +8,7 @@ fn assert_nothing_changed(fixture: &Fixture<1>, ticket: &str) {
     let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
     let dashboard = daemon.dashboard();
     assert_eq!(
-        (&dashboard["waiting_count"], &dashboard["served_count"]),
+        (&dashboard["waiting_count"], &dashboard["assigned_count"]),
         (&1.into(), &0.into()),
         "{dashboard}"
     );

@@ -68,7 +68,7 @@ fn during_the_startup_grace_period_no_runner_is_assigned() {
     fixture.monitor().boot(1);
     let ticket = fixture.daemon.enqueue("job");
     fixture.daemon.assert_waiting("job", &ticket);
-    assert_eq!(fixture.daemon.dashboard()["is_settled"], false);
+    assert_eq!(fixture.daemon.dashboard()["is_dispatching"], false);
     let why = fixture.daemon.job("job")["why"].clone();
     assert!(why.as_str().unwrap().contains("just started"), "{why}");
     assert_eq!(fixture.monitor().request_count("POST"), 0);

@@ -4,10 +4,7 @@
 use std::time::Duration;
 
 use emulator::model::NewJob;
-use queue_core::{
-    events::{Answer, JobReference, Refusal},
-    job::{Claims, JobRequest},
-};
+use queue_core::{Answer, JobReference, JobRequest, Refusal, TicketContent};
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
@@ -15,7 +12,7 @@ use shared::{
     wire::TakenRunner,
 };
 
-use super::{monitor::profile_key, queue::rules};
+use super::{monitor::profile_key, queue::config};
 use crate::{
     context::Context,
     environment::Environment,
@@ -61,8 +58,8 @@ enum Behaviour {
 enum Phase {
     Enqueueing,
     /// It has a ticket.
-    Waiting(Claims),
-    Withdrawing(Claims),
+    Waiting(TicketContent),
+    Withdrawing(TicketContent),
     /// It has its runners.
     Assigned,
     /// It has ended without runners.
@@ -217,7 +214,7 @@ impl Client {
             .schedule_after(pause, Event::ClientActs(self.index));
     }
 
-    fn handle_ticket(&mut self, environment: &mut Environment, ticket: Claims) {
+    fn handle_ticket(&mut self, environment: &mut Environment, ticket: TicketContent) {
         if self.phase == Phase::Enqueueing {
             environment.context.statistics.jobs += 1;
             self.enter(environment, Phase::Waiting(ticket));
@@ -260,7 +257,7 @@ impl Client {
         };
         context
             .invariants
-            .check_refusal(context.now, &rules(), facts, request, refusal);
+            .check_refusal(context.now, &config(), facts, request, refusal);
         context.statistics.abandoned += 1;
         self.enter(environment, Phase::Gone);
     }

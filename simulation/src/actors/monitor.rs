@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use monitor_core::{
     Effect, Entropy, GuestAuth, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, TakeOutcome,
 };
-use queue_core::report::Report;
+use queue_core::Report;
 use shared::{
     clock::Timestamp,
     runner_name::RunnerNames,
@@ -424,7 +424,7 @@ impl MonitorNode {
         if outdated.is_empty() {
             return;
         }
-        let report = Report::of(view.dashboard, environment.context.now);
+        let report = Report::new(view.dashboard, environment.context.now);
         for id in outdated {
             environment.reply(id, Reply::Report(report.clone(), etag));
         }

@@ -3,11 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::Take;
-use queue_core::{
-    events::{Answer, CallId, Forward, ForwardOutcome, Input, Output, Release},
-    queue::{Queue, Rules},
-};
-use shared::{clock::Timestamp, job_spec::JobSpec, values::FencingToken, wire::TakenRunner};
+use queue_core::{Answer, CallId, Config, Effect, Forward, ForwardOutcome, Input, Queue, Release};
+use shared::{clock::Timestamp, job_spec::JobSpec, wire::TakenRunner};
 
 use crate::{
     environment::Environment,
@@ -45,10 +42,10 @@ pub struct QueueNode {
     wakes_at: Timestamp,
 }
 
-/// The rules of every queue, which are the defaults of the daemon.
-pub fn rules() -> Rules {
-    Rules {
-        settle: Duration::from_secs(5),
+/// The configuration of every queue, which are the defaults of the daemon.
+pub fn config() -> Config {
+    Config {
+        startup_grace: Duration::from_secs(5),
         abandon_after: Duration::from_secs(30),
         forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
@@ -78,8 +75,15 @@ impl QueueNode {
     /// Starts the process, which must not run.
     pub fn start(&mut self, environment: &mut Environment) {
         let names = std::mem::take(&mut self.server_names);
+        // A queue that is started again is another one to the monitors.
+        let instance = 1 + (self.index as u64) + 1000 * (self.incarnation + 1);
         *self = Self {
-            core: Some(Queue::new(rules(), &names, environment.context.now)),
+            core: Some(Queue::new(
+                config(),
+                &names,
+                instance,
+                environment.context.now,
+            )),
             incarnation: self.incarnation + 1,
             last_call: self.last_call,
             etags: vec![None; names.len()],
@@ -119,10 +123,10 @@ impl QueueNode {
                 request,
                 nonce,
             },
-            Request::Take(claims, hold) => {
+            Request::Take(ticket, hold) => {
                 let invariants = &mut environment.context.invariants;
-                invariants.observe_presented_ticket(self.index, &claims);
-                Input::Take { call, claims, hold }
+                invariants.observe_presented_ticket(self.index, &ticket);
+                Input::Take { call, ticket, hold }
             }
             Request::Withdraw(by) => Input::Withdraw { call, by },
             Request::Poll(..) | Request::Forward(_) | Request::Release(..) => return,
@@ -137,11 +141,11 @@ impl QueueNode {
             return;
         };
         core.handle(now, input);
-        let outputs: Vec<Output> = std::iter::from_fn(|| core.poll_output()).collect();
+        let outputs: Vec<Effect> = std::iter::from_fn(|| core.poll_effect()).collect();
         for output in &outputs {
-            if let Output::Forward(forward) = output {
+            if let Effect::Forward(forward) = output {
                 let invariants = &mut environment.context.invariants;
-                invariants.check_forward(now, self.index, core, &rules(), forward);
+                invariants.check_forward(now, self.index, core, &config(), forward);
             }
         }
         for output in outputs {
@@ -177,10 +181,10 @@ impl QueueNode {
         let (Some((&call, _)), Some(exchange)) = (call, exchange) else {
             return;
         };
-        if let Request::Take(claims, _) = &exchange.request {
-            let unique_id = claims.request.spec.unique_id.clone();
+        if let Request::Take(ticket, _) = &exchange.request {
+            let unique_id = ticket.request.spec.unique_id.clone();
             self.calls.remove(&call);
-            self.handle(environment, Input::HungUp { call, unique_id });
+            self.handle(environment, Input::Disconnected { call, unique_id });
         }
     }
 
@@ -200,12 +204,12 @@ impl QueueNode {
             Request::Forward(take) => {
                 self.handle_forward_result(environment, server, take, result);
             }
-            Request::Release(unique_id, attempt, _) => {
+            Request::Release(unique_id, token, _) => {
                 let input = Input::Released {
                     server,
                     unique_id,
-                    attempt: attempt.sequence,
-                    is_settled: matches!(result, ExchangeResult::Reply(Reply::Released)),
+                    token,
+                    is_confirmed: matches!(result, ExchangeResult::Reply(Reply::Released)),
                 };
                 self.handle(environment, input);
             }
@@ -264,10 +268,13 @@ impl QueueNode {
             }
             ExchangeResult::Reply(_) | ExchangeResult::Ambiguous => ForwardOutcome::Ambiguous,
         };
+        let Some(token) = take.token else {
+            return;
+        };
         let input = Input::Forwarded {
             server,
             unique_id: take.job.unique_id,
-            attempt: take.token.map_or(0, |token| token.sequence),
+            token,
             outcome,
         };
         self.handle(environment, input);
@@ -280,11 +287,11 @@ impl QueueNode {
         runners
     }
 
-    fn perform(&mut self, environment: &mut Environment, output: Output) {
+    fn perform(&mut self, environment: &mut Environment, output: Effect) {
         match output {
-            Output::Answer { call, answer } => self.answer(environment, call, answer),
-            Output::Forward(forward) => self.forward(environment, forward),
-            Output::Release(release) => self.release(environment, release),
+            Effect::Answer { call, answer } => self.answer(environment, call, answer),
+            Effect::Forward(forward) => self.forward(environment, forward),
+            Effect::Release(release) => self.release(environment, release),
         }
     }
 
@@ -318,7 +325,7 @@ impl QueueNode {
                 ..forward.request.spec
             },
             enqueued_at: Some(forward.enqueued_at),
-            token: Some(self.attempt(forward.attempt)),
+            token: Some(forward.token),
         };
         let timeout = forward.deadline_at.since(environment.context.now);
         self.send(environment, forward.server, Request::Forward(take), timeout);
@@ -326,8 +333,7 @@ impl QueueNode {
 
     fn release(&mut self, environment: &mut Environment, release: Release) {
         environment.context.statistics.releases += 1;
-        let attempt = self.attempt(release.attempt);
-        let request = Request::Release(release.unique_id, attempt, release.is_delivered);
+        let request = Request::Release(release.unique_id, release.token, release.destroy);
         self.send(environment, release.server, request, RELEASE_TIMEOUT);
     }
 
@@ -345,15 +351,6 @@ impl QueueNode {
         };
         let id = environment.send(from, Node::Monitor(server), request, timeout);
         self.requests.insert(id, (server, environment.context.now));
-    }
-
-    /// A fencing token of this process. After a restart, a queue is another instance.
-    fn attempt(&self, number: u64) -> FencingToken {
-        let queue = 1 + (self.index as u64) + 1000 * self.incarnation;
-        FencingToken {
-            instance: queue,
-            sequence: number,
-        }
     }
 
     fn schedule_timer(&mut self, environment: &mut Environment) {

@@ -16,10 +16,10 @@ const CELL_MAX: usize = 120;
 #[derive(Debug, Deserialize)]
 pub struct QueueDashboard {
     #[serde(default)]
-    is_settled: bool,
+    is_dispatching: bool,
     waiting_count: usize,
     #[serde(default)]
-    served_count: usize,
+    assigned_count: usize,
     profiles: Vec<Profile>,
     servers: Vec<Server>,
 }
@@ -81,9 +81,9 @@ fn summary(dashboard: &QueueDashboard) -> String {
     let mut summary = format!(
         "{} {verb}, {} assigned.",
         format::count(waiting, "job", "jobs"),
-        dashboard.served_count
+        dashboard.assigned_count
     );
-    if !dashboard.is_settled {
+    if !dashboard.is_dispatching {
         summary += " The queue has just started and assigns no runners yet.";
     }
     summary
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn the_dashboard_has_servers_profiles_and_waiting_jobs() {
         let dashboard = json!({
-            "is_settled": true, "waiting_count": 3, "served_count": 4,
+            "is_dispatching": true, "waiting_count": 3, "assigned_count": 4,
             "profiles": [{"profile_key": "linux", "target": 5, "idle": 0, "waiting_count": 3, "jobs": [
                 {"unique_id": "job-a", "count": 1, "qualified_repo": "delan/servo", "run_id": 123,
                  "waited_seconds": 61, "estimate": {"p50_seconds": 90, "p90_seconds": 200},
@@ -220,7 +220,7 @@ and 1 more";
 
     #[test]
     fn a_queue_in_its_startup_grace_period_is_marked() {
-        let dashboard = json!({"is_settled": false, "waiting_count": 1, "served_count": 0,
+        let dashboard = json!({"is_dispatching": false, "waiting_count": 1, "assigned_count": 0,
             "profiles": [], "servers": []});
         assert_eq!(
             text(dashboard),

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use shared::{values::UniqueId, wire::TakenRunner};
 
-use super::world::{World, names};
-use crate::{events::Forward, job::State, report::RunnerId};
+use super::model::{Model, names};
+use crate::{Forward, RunnerId};
 
-impl World {
-    /// No runner that a client was told of is ever another job's.
+impl Model {
+    /// No runner that a client was delivered_to of is ever another job's.
     pub fn tell(&mut self, unique_id: &UniqueId, runners: &[TakenRunner]) {
         for runner in runners {
             let server = names()
                 .iter()
                 .position(|name| Some(name) == runner.server.as_ref());
             let key = (server.unwrap(), runner.id);
-            let other = self.told.insert(key, unique_id.clone());
+            let other = self.delivered_to.insert(key, unique_id.clone());
             assert!(
                 other.as_ref().is_none_or(|other| other == unique_id),
                 "{key:?} was {other:?}'s and is {unique_id}'s"
@@ -32,14 +32,14 @@ impl World {
             .queue
             .fleet()
             .report(server)
-            .expect("a server without a word is not asked");
+            .expect("a server without a builder is not asked");
         let held = report
             .reservations
             .as_ref()
             .and_then(|held| held.get(&unique_id));
         let is_held = held.is_some_and(|held| held.runners.len() == forward.count.get());
         let key = &forward.request.spec.profile_key;
-        let jobs = self.queue.jobs.values();
+        let jobs = self.queue.jobs();
         let given: BTreeSet<RunnerId> = jobs
             .flat_map(|job| job.grants())
             .filter(|grant| grant.server == server && grant.end.is_none())
@@ -60,29 +60,26 @@ impl World {
         );
         let open = (forward.clone(), forward.deadline_at);
         self.open_forwards
-            .insert((server, unique_id, forward.attempt), open);
+            .insert((server, unique_id, forward.token), open);
         is_held
     }
 
-    /// Whoever is before the job in its line needs more than there can be, or cannot be asked for
-    /// at one of the servers.
+    /// Every job before the forwarded one in its queue needs more runners than there can be, or may
+    /// not be asked for at one of the servers.
     pub fn check_order(&self, forward: &Forward) {
-        let queue = &self.queue;
-        let key = &forward.request.spec.profile_key;
-        let reach = queue.fleet.reach(key, self.now);
-        let line = queue.lines[key].iter();
-        let before = line.take_while(|place| place.unique_id != forward.request.spec.unique_id);
-        for place in before {
-            let job = &queue.jobs[&place.unique_id];
-            let mut servers = queue.fleet.ids();
-            let can_be_asked =
-                servers.all(|server| queue.can_ask(self.now, server, &place.unique_id));
+        let state = &self.queue.state;
+        let spec = &forward.request.spec;
+        let reach = state.fleet.reach(&spec.profile_key, self.now);
+        let queue = state.profile_queues.get(&spec.profile_key).unwrap().iter();
+        for position in queue.take_while(|position| position.unique_id != spec.unique_id) {
+            let job = state.jobs.get(&position.unique_id).unwrap();
+            let mut servers = state.fleet.ids();
+            let is_allowed =
+                servers.all(|server| state.can_forward(self.now, server, &position.unique_id));
             assert!(
-                !matches!(job.state, State::Waiting)
-                    || job.request().spec.count.get() > reach
-                    || !can_be_asked,
+                !job.is_waiting() || job.request().spec.count.get() > reach || !is_allowed,
                 "{forward:?} goes before {}",
-                place.unique_id
+                position.unique_id
             );
         }
     }

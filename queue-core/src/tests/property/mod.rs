@@ -1,19 +1,19 @@
-//! The core in a small random world: honest servers, a network that is not, clients without
+//! The core in a small random model: honest servers, a network that is not, clients without
 //! manners. Checked after every step, and at the end, when the faults have stopped.
 
-mod acts;
+mod apply;
 mod checks;
-mod end;
+mod delivery;
+mod messages;
+mod model;
 mod model_server;
-mod network;
-mod post;
+mod quiesce;
 mod step;
-mod world;
 
 use proptest::{collection::vec, prelude::*};
 
+use model::Model;
 use step::steps;
-use world::World;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
@@ -22,11 +22,11 @@ proptest! {
     fn whatever_happens_everybody_is_served_at_last_and_nothing_is_left_behind(
         steps in vec(steps(), 1..150)
     ) {
-        let mut world = World::new();
+        let mut model = Model::new();
         for step in steps {
-            world.take_step(step);
+            model.take_step(step);
         }
-        world.serve_everybody();
-        world.clear_everything();
+        model.serve_everybody();
+        model.clear_everything();
     }
 }

@@ -5,39 +5,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::{Forward, ProfileReport, Release, Report, RunnerId};
 use shared::{
     clock::Timestamp,
     values::{ProfileKey, UniqueId},
     wire::{ReservationReport, ReservationState},
 };
 
-use crate::{
-    events::{Forward, Release},
-    report::{ProfileReport, Report, RunnerId},
-};
-
-/// Which life of the queue a message is from: each is another queue to a server.
-pub type Life = u64;
+/// Which instance of the queue a message is from: each is another queue to a server.
+pub type Instance = u64;
 
 /// One server.
 #[derive(Default)]
 pub struct ModelServer {
     idle: BTreeMap<ProfileKey, BTreeSet<RunnerId>>,
     reservations: BTreeMap<UniqueId, Reservation>,
-    fences: BTreeMap<(UniqueId, Life), u64>,
+    fences: BTreeMap<(UniqueId, Instance), u64>,
     last_runner: RunnerId,
 }
 
 struct Reservation {
     profile_key: ProfileKey,
     runners: Vec<RunnerId>,
-    claims: BTreeMap<Life, u64>,
-    last_attempt: u64,
+    /// The queue instances that were granted it, and the latest sequence of each.
+    granted_to: BTreeMap<Instance, u64>,
+    last_sequence: u64,
     enqueued_at: Timestamp,
     state: ReservationState,
 }
 
-/// Why a take gives nothing.
+/// WaitReason a take gives nothing.
 pub enum ModelRefusal {
     /// There is not enough.
     NothingIdle,
@@ -94,10 +91,14 @@ impl ModelServer {
     }
 
     /// Takes runners, or finds those that were taken before.
-    pub fn take(&mut self, life: Life, forward: &Forward) -> Result<Vec<RunnerId>, ModelRefusal> {
+    pub fn take(
+        &mut self,
+        instance: Instance,
+        forward: &Forward,
+    ) -> Result<Vec<RunnerId>, ModelRefusal> {
         let unique_id = &forward.request.spec.unique_id;
-        let fence = self.fences.get(&(unique_id.clone(), life));
-        if fence.is_some_and(|fence| forward.attempt <= *fence) {
+        let fence = self.fences.get(&(unique_id.clone(), instance));
+        if fence.is_some_and(|fence| forward.token.sequence <= *fence) {
             return Err(ModelRefusal::NotThisJob);
         }
         let is_of_earlier_job = |it: &&mut Reservation| {
@@ -110,9 +111,9 @@ impl ModelServer {
             if !is_same || reservation.state == ReservationState::Served {
                 return Err(ModelRefusal::NotThisJob);
             }
-            let claim = reservation.claims.entry(life).or_default();
-            *claim = forward.attempt.max(*claim);
-            reservation.last_attempt = forward.attempt.max(reservation.last_attempt);
+            let latest = reservation.granted_to.entry(instance).or_default();
+            *latest = forward.token.sequence.max(*latest);
+            reservation.last_sequence = forward.token.sequence.max(reservation.last_sequence);
             reservation.enqueued_at = forward.enqueued_at.max(reservation.enqueued_at);
             return Ok(reservation.runners.clone());
         }
@@ -127,8 +128,8 @@ impl ModelServer {
         let reservation = Reservation {
             profile_key,
             runners: runners.clone(),
-            claims: BTreeMap::from([(life, forward.attempt)]),
-            last_attempt: forward.attempt,
+            granted_to: BTreeMap::from([(instance, forward.token.sequence)]),
+            last_sequence: forward.token.sequence,
             enqueued_at: forward.enqueued_at,
             state: ReservationState::Held,
         };
@@ -136,22 +137,25 @@ impl ModelServer {
         Ok(runners)
     }
 
-    /// Takes a claim back, and ends the reservation if it was the last.
-    pub fn release(&mut self, life: Life, release: &Release) {
+    /// Takes a latest back, and ends the reservation if it was the last.
+    pub fn release(&mut self, instance: Instance, release: &Release) {
         let unique_id = &release.unique_id;
         if let Some(reservation) = self.reservations.get_mut(unique_id) {
-            let claim = reservation.claims.get(&life);
-            let is_given_again = claim.is_some_and(|claim| release.attempt < *claim);
+            let latest = reservation.granted_to.get(&instance);
+            let is_given_again = latest.is_some_and(|latest| release.token.sequence < *latest);
             if is_given_again || reservation.state != ReservationState::Held {
                 return;
             }
-            reservation.claims.remove(&life);
-            if release.is_delivered || reservation.claims.is_empty() {
-                self.end(unique_id, release.is_delivered);
+            reservation.granted_to.remove(&instance);
+            if release.destroy || reservation.granted_to.is_empty() {
+                self.end(unique_id, release.destroy);
             }
         }
-        let fence = self.fences.entry((unique_id.clone(), life)).or_default();
-        *fence = release.attempt.max(*fence);
+        let fence = self
+            .fences
+            .entry((unique_id.clone(), instance))
+            .or_default();
+        *fence = release.token.sequence.max(*fence);
     }
 
     fn end(&mut self, unique_id: &UniqueId, destroys: bool) {
@@ -179,7 +183,7 @@ impl ModelServer {
         let reservation = |it: &Reservation| ReservationReport {
             runners: it.runners.clone(),
             state: it.state,
-            attempt: it.last_attempt,
+            attempt: it.last_sequence,
             enqueued_at: Some(it.enqueued_at),
         };
         let present = self.reservations.values();

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 pub enum Step {
     /// A message arrives; perhaps another copy of it stays on its way.
     Arrive { letter: usize, is_repeated: bool },
-    /// A message is lost, and nobody is told.
+    /// A message is lost, and nobody is delivered_to.
     Vanish { letter: usize },
-    /// A message is lost, and its sender is told that nobody knows what became of it.
+    /// A message is lost, and its sender is delivered_to that nobody knows what became of it.
     Break { letter: usize },
     /// A server answers the question what it has; the answer arrives now or later.
     Answer { server: usize, arrives: bool },

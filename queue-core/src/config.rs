@@ -1,0 +1,25 @@
+//! Limits and periods of a queue.
+
+use std::time::Duration;
+
+/// Settings that the state machine depends on.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// No runner is assigned for this long after the start, so that waiting clients can present
+    /// their tickets first.
+    pub startup_grace: Duration,
+    /// A job is abandoned when its client has sent no request for this long.
+    pub abandon_after: Duration,
+    /// How long a monitor has to answer a forward.
+    pub forward_timeout: Duration,
+    /// A server's report is used for this long.
+    pub stale_after: Duration,
+    /// How long a ticket is valid.
+    pub ticket_lifetime: Duration,
+    /// Maximum number of jobs.
+    pub jobs_max: usize,
+    /// Maximum number of jobs of one repository; `None` means no separate limit.
+    pub jobs_per_repo_max: Option<usize>,
+    /// Maximum number of held takes.
+    pub held_max: usize,
+}

@@ -1,0 +1,97 @@
+//! Everything that can happen to the queue.
+
+use std::time::Duration;
+
+use shared::{
+    clock::Timestamp,
+    values::{FencingToken, UniqueId},
+    wire::TakenRunner,
+};
+
+use crate::state::{
+    fleet::{Report, ServerId},
+    job::{JobRequest, TicketContent},
+};
+
+/// Identifies a request of a client until it is answered. Chosen by the caller, never reused.
+pub type CallId = u64;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A client enqueues a job. Answered with `Enqueued` or `Refused`.
+    Enqueue {
+        call: CallId,
+        request: JobRequest,
+        /// Random value for the ticket.
+        nonce: u64,
+    },
+    /// A client with a valid ticket asks for its runners. Answered with `Runners`, `Waiting` or
+    /// `Refused`.
+    Take {
+        call: CallId,
+        ticket: TicketContent,
+        /// How long the answer may be held until there are runners; it is not held if
+        /// `Config::held_max` takes are held already.
+        hold: Option<Duration>,
+    },
+    /// A client disconnected before its take was answered.
+    Disconnected { call: CallId, unique_id: UniqueId },
+    /// An answer with runners could not be sent, because the client had disconnected.
+    Undelivered { unique_id: UniqueId },
+    /// A client or an operator withdraws a job. Answered with `Withdrawn` or `Refused`.
+    Withdraw { call: CallId, by: JobReference },
+    /// A client or an operator asks for the status of a job, which does not count as a sign of the
+    /// client's presence. Answered with `Status` or `Refused`.
+    Inspect { call: CallId, by: JobReference },
+    /// A monitor answered a poll with its dashboard.
+    Reported { server: ServerId, report: Report },
+    /// A monitor answered a poll with "not modified".
+    Unchanged {
+        server: ServerId,
+        /// When the poll was sent.
+        asked_at: Timestamp,
+    },
+    /// A poll of a monitor failed, or its answer was not understood.
+    Unreachable { server: ServerId },
+    /// A forward ended.
+    Forwarded {
+        server: ServerId,
+        unique_id: UniqueId,
+        token: FencingToken,
+        outcome: ForwardOutcome,
+    },
+    /// A release ended.
+    Released {
+        server: ServerId,
+        unique_id: UniqueId,
+        token: FencingToken,
+        /// Whether the server confirmed it, or does not know releases at all.
+        is_confirmed: bool,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// How a request names a job.
+#[derive(Clone, Debug)]
+pub enum JobReference {
+    /// By its ticket.
+    Ticket(TicketContent),
+    /// By its name, authorised by the API token.
+    Operator(UniqueId),
+}
+
+/// How a forward ended.
+#[derive(Debug)]
+pub enum ForwardOutcome {
+    /// The server assigned these runners, as many as requested, with `server` filled in.
+    Granted(Vec<TakenRunner>),
+    /// The server certainly assigned nothing.
+    Refused,
+    /// The server certainly assigned nothing, and would assign nothing to this job whatever was
+    /// idle: it knows another job of this name, or this one as finished.
+    RefusedThisJob,
+    /// It is unknown whether the server assigned runners: there was no complete, meaningful answer.
+    Ambiguous,
+}

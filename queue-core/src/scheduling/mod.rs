@@ -1,0 +1,78 @@
+//! The scheduling pass: which jobs get runners now, and from which servers.
+//!
+//! Runs once at the end of each `Queue::handle`, over what the transitions marked. It is the only
+//! place where runners are requested.
+//!
+//! The first job of a profile queue that can be assigned is assigned. A job that needs more runners
+//! than are idle blocks the jobs behind it until there are enough, so that it is not starved. There
+//! are two exceptions, in which waiting would not help it: it is skipped if it needs more runners
+//! than the servers that answer could ever have, or if too few of the idle runners are on servers
+//! that may be asked for it at the moment.
+
+mod adopt;
+mod assign;
+mod forward;
+
+#[cfg(test)]
+pub use self::assign::assign_servers;
+#[cfg(not(test))]
+use self::assign::assign_servers;
+use self::{adopt::adopt_reservations, forward::begin_forward};
+use shared::{clock::Timestamp, values::ProfileKey};
+
+use crate::state::{State, profile_queues::QueuePosition};
+
+/// Maximum number of jobs of a profile that are skipped in one pass because their servers may not
+/// be asked: bounds the work of one input.
+const SKIPPED_MAX: usize = 64;
+
+/// Looks at every marked job and profile.
+pub fn run(state: &mut State, now: Timestamp) {
+    while let Some(unique_id) = state.dirty.pop_job() {
+        adopt_reservations(state, now, &unique_id);
+    }
+    if !state.is_dispatching(now) {
+        // The profiles stay marked until the startup grace period ends.
+        return;
+    }
+    while let Some(profile_key) = state.dirty.pop_profile() {
+        dispatch(state, now, &profile_key);
+    }
+}
+
+/// Forwards as many jobs of a profile as can be assigned now.
+fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
+    let mut after: Option<QueuePosition> = None;
+    let mut skipped = 0;
+    loop {
+        let available = state.fleet.available(profile_key, now);
+        let idle: usize = available.iter().map(|(_, idle)| idle).sum();
+        let Some(queue) = state.profile_queues.get(profile_key).filter(|_| idle > 0) else {
+            return;
+        };
+        let reach = state.fleet.reach(profile_key, now);
+        let Some((position, count)) = queue.next_waiting(after.as_ref(), reach) else {
+            return;
+        };
+        let unique_id = position.unique_id.clone();
+        if adopt_reservations(state, now, &unique_id) {
+            continue;
+        }
+        if count.get() > idle {
+            // The job gathers runners, and blocks those behind it.
+            return;
+        }
+        let allowed: Vec<_> = available
+            .into_iter()
+            .filter(|&(server, _)| state.can_forward(now, server, &unique_id))
+            .collect();
+        match assign_servers(count, &allowed) {
+            Some(servers) => begin_forward(state, now, &unique_id, servers),
+            None if skipped < SKIPPED_MAX => {
+                skipped += 1;
+                after = Some(position);
+            }
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! All servers: how fresh their reports are, what can be requested there, what they reserve.
+//!
+//! Responsible for the indices by which an input touches only the servers and profiles that it
+//! concerns. Not responsible for jobs. What is known about one server is in `server`.
+
+mod report;
+mod server;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use shared::{
+    clock::Timestamp,
+    values::{Count, FencingToken, ProfileKey, UniqueId},
+    wire::{ReservationReport, ReservationState},
+};
+
+use self::server::Server;
+pub use self::{
+    report::{ProfileReport, Report, RunnerId},
+    server::Health,
+};
+
+/// Index of a server in the sorted list of base URLs.
+pub type ServerId = usize;
+
+/// A number of runners for each profile and server; entries of zero are left out.
+type Index = BTreeMap<ProfileKey, BTreeMap<ServerId, usize>>;
+
+/// All servers.
+#[derive(Debug)]
+pub struct Fleet {
+    servers: Vec<Server>,
+    stale_after: Duration,
+    /// Runners that can be requested.
+    available: Index,
+    /// Runners that servers keep ready.
+    targets: Index,
+    /// The servers that report a reservation of this name.
+    reservations: BTreeMap<UniqueId, BTreeSet<ServerId>>,
+}
+
+impl Fleet {
+    /// Servers with these base URLs, none of which has reported yet.
+    pub fn new(names: &[String], stale_after: Duration) -> Self {
+        Self {
+            servers: names.iter().cloned().map(Server::new).collect(),
+            stale_after,
+            available: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+        }
+    }
+
+    /// Every server.
+    pub fn ids(&self) -> std::ops::Range<ServerId> {
+        0..self.servers.len()
+    }
+
+    /// A server's base URL.
+    pub fn name(&self, server: ServerId) -> &str {
+        self.servers[server].name()
+    }
+
+    /// A server's last report.
+    pub fn report(&self, server: ServerId) -> Option<&Report> {
+        self.servers[server].report()
+    }
+
+    /// When the last poll was sent that the server answered.
+    pub fn confirmed_at(&self, server: ServerId) -> Option<Timestamp> {
+        self.servers[server].confirmed_at()
+    }
+
+    /// Whether a server's report can be used.
+    pub fn health(&self, server: ServerId, now: Timestamp) -> Health {
+        self.servers[server].health(self.stale_after, now)
+    }
+
+    /// When a server's report becomes too old.
+    pub fn stale_at(&self, server: ServerId) -> Option<Timestamp> {
+        Some(self.confirmed_at(server)? + self.stale_after + Duration::from_micros(1))
+    }
+
+    /// Sets whether `Timer::Stale` is set for a server, and returns whether it was before.
+    pub fn set_stale_timer(&mut self, server: ServerId, is_set: bool) -> bool {
+        self.servers[server].set_stale_timer(is_set)
+    }
+
+    /// The profiles in a server's report.
+    pub fn profiles(&self, server: ServerId) -> Vec<ProfileKey> {
+        let report = self.report(server).into_iter();
+        report
+            .flat_map(|report| report.profiles.keys().cloned())
+            .collect()
+    }
+
+    /// The names of the jobs in a server's report.
+    pub fn reserved_names(&self, server: ServerId) -> Vec<UniqueId> {
+        self.report(server).map(reserved_names).unwrap_or_default()
+    }
+
+    /// Records a report. One that answers a poll from before that of the last report is ignored:
+    /// `false`.
+    pub fn record_report(&mut self, server: ServerId, report: Report) -> bool {
+        if !self.servers[server].is_news(report.asked_at) {
+            return false;
+        }
+        let mut keys: BTreeSet<ProfileKey> = self.profiles(server).into_iter().collect();
+        keys.extend(report.profiles.keys().cloned());
+        for name in self.reserved_names(server) {
+            self.remove_reservation(&name, server);
+        }
+        for name in reserved_names(&report) {
+            self.reservations.entry(name).or_default().insert(server);
+        }
+        self.servers[server].set_report(report);
+        for key in &keys {
+            self.update_index(server, key);
+        }
+        true
+    }
+
+    /// Records that a server's report was still true when a poll was sent at `asked_at`.
+    pub fn record_unchanged(&mut self, server: ServerId, asked_at: Timestamp) {
+        let known = &mut self.servers[server];
+        if known.is_news(asked_at) {
+            known.confirm_report(asked_at);
+        }
+    }
+
+    /// Records that a request to a server failed: answers to polls sent before now no longer count.
+    pub fn record_failure(&mut self, server: ServerId, now: Timestamp) {
+        self.servers[server].set_failing(now);
+    }
+
+    /// Records that runners are requested.
+    pub fn begin_forward(
+        &mut self,
+        server: ServerId,
+        unique_id: UniqueId,
+        token: FencingToken,
+        key: &ProfileKey,
+        count: Count,
+    ) {
+        self.servers[server].begin_forward((unique_id, token), key.clone(), count);
+        self.update_index(server, key);
+    }
+
+    /// Records that a forward ended, or is no longer waited for. Returns its profile, of which more
+    /// runners may be available now, unless it had ended before.
+    pub fn end_forward(
+        &mut self,
+        server: ServerId,
+        unique_id: &UniqueId,
+        token: FencingToken,
+    ) -> Option<ProfileKey> {
+        let key = self.servers[server].end_forward(&(unique_id.clone(), token))?;
+        self.update_index(server, &key);
+        Some(key)
+    }
+
+    /// Records granted runners: they are not idle, even if a report from before shows them so.
+    pub fn record_grant(
+        &mut self,
+        server: ServerId,
+        key: &ProfileKey,
+        runners: impl Iterator<Item = RunnerId>,
+    ) {
+        self.servers[server].add_granted(key, runners);
+        self.update_index(server, key);
+    }
+
+    /// Records that runners became idle again.
+    pub fn record_release(
+        &mut self,
+        server: ServerId,
+        key: &ProfileKey,
+        runners: impl Iterator<Item = RunnerId>,
+    ) {
+        self.servers[server].remove_granted(runners);
+        self.update_index(server, key);
+    }
+
+    /// Leaves out the runners of a profile that a server reports as idle and did not assign; returns
+    /// until when. Runners that become idle later are not concerned.
+    pub fn quarantine(&mut self, server: ServerId, key: &ProfileKey, now: Timestamp) -> Timestamp {
+        let until = self.servers[server].quarantine(key, now);
+        self.update_index(server, key);
+        until
+    }
+
+    /// Ends a quarantine whose time is over; `false` if there is none, or a longer one.
+    pub fn end_quarantine(&mut self, server: ServerId, key: &ProfileKey, now: Timestamp) -> bool {
+        let is_over = self.servers[server].end_quarantine(key, now);
+        if is_over {
+            self.update_index(server, key);
+        }
+        is_over
+    }
+
+    /// The servers where runners of a profile can be requested, and how many.
+    pub fn available(&self, key: &ProfileKey, now: Timestamp) -> Vec<(ServerId, usize)> {
+        self.fresh_in(&self.available, key, now).collect()
+    }
+
+    /// How many runners of a profile can be requested at all servers together.
+    pub fn available_count(&self, key: &ProfileKey, now: Timestamp) -> usize {
+        let servers = self.fresh_in(&self.available, key, now);
+        servers.map(|(_, count)| count).sum()
+    }
+
+    /// How many runners of a profile all servers that answer could have idle at once.
+    pub fn reach(&self, key: &ProfileKey, now: Timestamp) -> usize {
+        let idle = |server: ServerId| {
+            let profile = self.servers[server].profile(key);
+            profile.map_or(0, |profile| profile.idle.len())
+        };
+        let with_target = self.fresh_in(&self.targets, key, now);
+        let with_target = with_target.map(|(server, target)| target.max(idle(server)));
+        // A server without a target may still have runners.
+        let targets = self.targets.get(key);
+        let without_target = self
+            .fresh_in(&self.available, key, now)
+            .filter(|(server, _)| !targets.is_some_and(|targets| targets.contains_key(server)))
+            .map(|(server, _)| idle(server));
+        with_target.chain(without_target).sum()
+    }
+
+    /// Whether the targets of the servers that answer add up to `count`. Cheap if the first one
+    /// suffices.
+    pub fn has_target(&self, key: &ProfileKey, count: usize, now: Timestamp) -> bool {
+        let mut sum = 0;
+        self.fresh_in(&self.targets, key, now).any(|(_, target)| {
+            sum += target;
+            sum >= count
+        })
+    }
+
+    /// Sum of the targets of the servers that answer.
+    pub fn target(&self, key: &ProfileKey, now: Timestamp) -> usize {
+        let targets = self.fresh_in(&self.targets, key, now);
+        targets.map(|(_, target)| target).sum()
+    }
+
+    /// Whether the reports of all servers are fresh.
+    pub fn is_all_fresh(&self, now: Timestamp) -> bool {
+        self.ids()
+            .all(|server| self.health(server, now) == Health::Fresh)
+    }
+
+    /// The reservations that servers report for a job of this name.
+    pub fn reservations(&self, unique_id: &UniqueId) -> Vec<(ServerId, &ReservationReport)> {
+        let servers = self.reservations.get(unique_id).into_iter().flatten();
+        servers
+            .filter_map(|&server| {
+                let reservations = self.report(server)?.reservations.as_ref()?;
+                Some((server, reservations.get(unique_id)?))
+            })
+            .collect()
+    }
+
+    /// Whether a server reports that the job has used its runners, and they are gone.
+    pub fn has_finished(&self, unique_id: &UniqueId, enqueued_at: Timestamp) -> bool {
+        self.reservations(unique_id).iter().any(|(_, reservation)| {
+            reservation.state == ReservationState::Served && is_of_job(reservation, enqueued_at)
+        })
+    }
+
+    /// Whether a server reports a reservation of the job, in any state.
+    pub fn is_held(&self, server: ServerId, unique_id: &UniqueId, enqueued_at: Timestamp) -> bool {
+        self.reservations(unique_id)
+            .iter()
+            .any(|&(holding, it)| holding == server && is_of_job(it, enqueued_at))
+    }
+
+    /// Forgets a reservation that a server reported, because it is known to be gone.
+    pub fn forget_reservation(&mut self, server: ServerId, unique_id: &UniqueId) {
+        if self.servers[server].forget_reservation(unique_id) {
+            self.remove_reservation(unique_id, server);
+        }
+    }
+
+    fn fresh_in<'a>(
+        &'a self,
+        index: &'a Index,
+        key: &ProfileKey,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (ServerId, usize)> + 'a {
+        let entries = index.get(key).into_iter().flatten();
+        entries
+            .map(|(&server, &number)| (server, number))
+            .filter(move |&(server, _)| self.health(server, now) == Health::Fresh)
+    }
+
+    fn update_index(&mut self, server: ServerId, key: &ProfileKey) {
+        let known = &self.servers[server];
+        let target = known.profile(key).map_or(0, |profile| profile.target);
+        set(&mut self.available, key, server, known.available(key));
+        set(&mut self.targets, key, server, target);
+    }
+
+    fn remove_reservation(&mut self, unique_id: &UniqueId, server: ServerId) {
+        if let Some(servers) = self.reservations.get_mut(unique_id) {
+            servers.remove(&server);
+            if servers.is_empty() {
+                self.reservations.remove(unique_id);
+            }
+        }
+    }
+}
+
+/// Whether a reservation is of the job of this name that was enqueued at `enqueued_at`, and not of
+/// an earlier one. If its time of enqueueing is not reported (an older monitor, or an older queue),
+/// one that a queue made is taken to be: names are hardly ever used twice.
+pub fn is_of_job(reservation: &ReservationReport, enqueued_at: Timestamp) -> bool {
+    match reservation.enqueued_at {
+        Some(reserved) => reserved >= enqueued_at,
+        None => reservation.attempt > 0,
+    }
+}
+
+fn reserved_names(report: &Report) -> Vec<UniqueId> {
+    let reservations = report.reservations.iter();
+    reservations
+        .flat_map(|reservations| reservations.keys().cloned())
+        .collect()
+}
+
+fn set(index: &mut Index, key: &ProfileKey, server: ServerId, number: usize) {
+    if number > 0 {
+        index.entry(key.clone()).or_default().insert(server, number);
+    } else if let Some(servers) = index.get_mut(key) {
+        servers.remove(&server);
+        if servers.is_empty() {
+            index.remove(key);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What is known about one server: its last report, and what has happened since.
+//!
+//! Responsible for how many of its runners can be requested now: those reported as idle, less those
+//! granted since, those requested at the moment, and those in quarantine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use shared::{
+    backoff::{Backoff, Failures},
+    clock::Timestamp,
+    values::{Count, FencingToken, ProfileKey, UniqueId},
+};
+
+use super::report::{ProfileReport, Report, RunnerId};
+
+/// How long runners stay in quarantine that were reported as idle and could not be had.
+const QUARANTINE: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_secs(60),
+    jitter_percent: 25,
+};
+
+/// One server.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    name: String,
+    report: Option<Report>,
+    /// When the last poll that it answered was sent: its report was true then.
+    confirmed_at: Option<Timestamp>,
+    has_stale_timer: bool,
+    /// Whether a request failed since its last answer.
+    is_failing: bool,
+    /// Answers to polls sent before this time are no sign of health.
+    failed_at: Option<Timestamp>,
+    /// Granted runners that its report may still show as idle.
+    granted: BTreeSet<RunnerId>,
+    /// Forwards that have not ended.
+    open_forwards: BTreeMap<(UniqueId, FencingToken), (ProfileKey, Count)>,
+    quarantines: BTreeMap<ProfileKey, Quarantine>,
+}
+
+/// Runners of one profile that are left out for a while.
+#[derive(Debug, Default)]
+struct Quarantine {
+    runners: BTreeSet<RunnerId>,
+    failures: Failures,
+}
+
+/// Whether a server's report can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Its report is recent enough.
+    Fresh,
+    /// It has not answered for a while.
+    Stale,
+    /// A request to it failed, or it never answered.
+    Down,
+}
+
+impl Server {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// When the last poll that it answered was sent.
+    pub(super) fn confirmed_at(&self) -> Option<Timestamp> {
+        self.confirmed_at
+    }
+
+    pub(super) fn health(&self, stale_after: Duration, now: Timestamp) -> Health {
+        match self.confirmed_at {
+            None => Health::Down,
+            Some(_) if self.is_failing => Health::Down,
+            Some(confirmed_at) if now.since(confirmed_at) > stale_after => Health::Stale,
+            Some(_) => Health::Fresh,
+        }
+    }
+
+    /// Sets whether `Timer::Stale` is set, and returns whether it was before.
+    pub(super) fn set_stale_timer(&mut self, is_set: bool) -> bool {
+        std::mem::replace(&mut self.has_stale_timer, is_set)
+    }
+
+    /// Whether an answer to a poll sent at `asked_at` is newer than what is known.
+    pub(super) fn is_news(&self, asked_at: Timestamp) -> bool {
+        self.confirmed_at
+            .is_none_or(|confirmed_at| asked_at >= confirmed_at)
+    }
+
+    pub(super) fn set_report(&mut self, report: Report) {
+        self.confirm(report.asked_at);
+        self.granted.retain(|runner| {
+            let mut profiles = report.profiles.values();
+            profiles.any(|profile| profile.idle.contains(runner))
+        });
+        self.report = Some(report);
+    }
+
+    /// Records that its report was still true when a poll was sent at `asked_at`.
+    pub(super) fn confirm_report(&mut self, asked_at: Timestamp) {
+        if let Some(report) = &mut self.report {
+            // What was missing in the report was still missing then.
+            report.asked_at = asked_at;
+            self.confirm(asked_at);
+        }
+    }
+
+    /// Removes a reservation from its report; `false` if there is none.
+    pub(super) fn forget_reservation(&mut self, unique_id: &UniqueId) -> bool {
+        let report = self.report.as_mut();
+        let reservations = report.and_then(|report| report.reservations.as_mut());
+        reservations.is_some_and(|reservations| reservations.remove(unique_id).is_some())
+    }
+
+    pub(super) fn set_failing(&mut self, now: Timestamp) {
+        self.is_failing = true;
+        self.failed_at = Some(now);
+    }
+
+    pub(super) fn begin_forward(
+        &mut self,
+        forward: (UniqueId, FencingToken),
+        key: ProfileKey,
+        count: Count,
+    ) {
+        self.open_forwards.insert(forward, (key, count));
+    }
+
+    /// The profile of a forward that ends, unless it has ended before.
+    pub(super) fn end_forward(&mut self, forward: &(UniqueId, FencingToken)) -> Option<ProfileKey> {
+        let (key, _) = self.open_forwards.remove(forward)?;
+        Some(key)
+    }
+
+    /// Records granted runners, which ends the quarantine of their profile.
+    pub(super) fn add_granted(
+        &mut self,
+        key: &ProfileKey,
+        runners: impl Iterator<Item = RunnerId>,
+    ) {
+        self.granted.extend(runners);
+        self.quarantines.remove(key);
+    }
+
+    pub(super) fn remove_granted(&mut self, runners: impl Iterator<Item = RunnerId>) {
+        for runner in runners {
+            self.granted.remove(&runner);
+        }
+    }
+
+    /// Puts the runners that it reports as idle in quarantine, and returns until when.
+    pub(super) fn quarantine(&mut self, key: &ProfileKey, now: Timestamp) -> Timestamp {
+        let idle = self.profile(key).map(|profile| profile.idle.clone());
+        let quarantine = self.quarantines.entry(key.clone()).or_default();
+        quarantine.runners = idle.unwrap_or_default();
+        quarantine.failures.record(now, QUARANTINE, Duration::ZERO);
+        quarantine.failures.retry_at()
+    }
+
+    /// Ends a quarantine whose time is over; `false` if there is none, or a longer one.
+    pub(super) fn end_quarantine(&mut self, key: &ProfileKey, now: Timestamp) -> bool {
+        let quarantine = self.quarantines.get_mut(key);
+        let over = quarantine.filter(|quarantine| now >= quarantine.failures.retry_at());
+        // The failures stay, so that the next one in a row leads to a longer quarantine.
+        over.map(|quarantine| quarantine.runners.clear()).is_some()
+    }
+
+    pub(super) fn profile(&self, key: &ProfileKey) -> Option<&ProfileReport> {
+        self.report.as_ref()?.profile(key)
+    }
+
+    /// How many idle runners of a profile can be requested.
+    pub(super) fn available(&self, key: &ProfileKey) -> usize {
+        let Some(profile) = self.profile(key) else {
+            return 0;
+        };
+        let quarantined = self.quarantines.get(key).map(|it| &it.runners);
+        let is_available = |runner: &&RunnerId| {
+            !self.granted.contains(runner)
+                && !quarantined.is_some_and(|quarantined| quarantined.contains(runner))
+        };
+        let open = self.open_forwards.values();
+        let requested = open
+            .filter(|(requested, _)| requested == key)
+            .map(|(_, count)| count.get());
+        profile
+            .idle
+            .iter()
+            .filter(is_available)
+            .count()
+            .saturating_sub(requested.sum())
+    }
+
+    /// Records an answer to a poll sent at `asked_at`.
+    fn confirm(&mut self, asked_at: Timestamp) {
+        self.confirmed_at = Some(asked_at);
+        // The answer to a poll sent before a failure may be from before it.
+        if self.failed_at.is_none_or(|failed_at| asked_at >= failed_at) {
+            self.is_failing = false;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What the queue knows, in parts with private fields.
+//!
+//! Responsible for keeping each part consistent. Not responsible for what follows from an input
+//! (`transitions`) or for which job gets runners (`scheduling`).
+
+pub mod dirty;
+pub mod estimate;
+pub mod fencing;
+pub mod fleet;
+pub mod held_calls;
+pub mod job;
+pub mod jobs;
+pub mod pending_releases;
+mod profile_queue;
+pub mod profile_queues;
+mod retired;
+pub mod timers;
+
+use std::collections::VecDeque;
+
+use shared::{clock::Timestamp, values::UniqueId};
+
+use self::{
+    dirty::Dirty,
+    fencing::Fencing,
+    fleet::{Fleet, ServerId},
+    held_calls::HeldCalls,
+    job::{Job, Retirement},
+    jobs::Jobs,
+    pending_releases::PendingReleases,
+    profile_queues::ProfileQueues,
+    timers::{Timer, Timers},
+};
+use crate::{
+    config::Config,
+    effect::{Answer, Effect, Refusal, WaitingAnswer},
+    input::CallId,
+};
+
+/// The longest `Retry-After`. No longer than the default startup grace period, so that after a
+/// restart every client has polled again before the first runner is assigned.
+const RETRY_AFTER_SECONDS_MAX: u64 = 5;
+/// `Retry-After` grows by one second for this many jobs ahead: clients far back need not poll often.
+const JOBS_AHEAD_PER_SECOND: u64 = 100;
+
+/// All state of a queue.
+#[derive(Debug)]
+pub struct State {
+    pub config: Config,
+    pub jobs: Jobs,
+    pub profile_queues: ProfileQueues,
+    pub fleet: Fleet,
+    pub pending_releases: PendingReleases,
+    pub held_calls: HeldCalls,
+    pub timers: Timers,
+    pub fencing: Fencing,
+    pub dirty: Dirty,
+    pub effects: VecDeque<Effect>,
+    /// No client counts as silent before this time.
+    pub silence_counts_from: Timestamp,
+    dispatching_from: Timestamp,
+}
+
+impl State {
+    pub fn new(config: Config, servers: &[String], instance: u64, now: Timestamp) -> Self {
+        let dispatching_from = now + config.startup_grace;
+        let mut timers = Timers::default();
+        timers.set(dispatching_from, Timer::StartupGrace);
+        Self {
+            jobs: Jobs::default(),
+            profile_queues: ProfileQueues::default(),
+            fleet: Fleet::new(servers, config.stale_after),
+            pending_releases: PendingReleases::default(),
+            held_calls: HeldCalls::new(config.held_max),
+            timers,
+            fencing: Fencing::new(instance, now),
+            dirty: Dirty::default(),
+            effects: VecDeque::new(),
+            silence_counts_from: Timestamp::default(),
+            dispatching_from,
+            config,
+        }
+    }
+
+    /// Whether the startup grace period is over.
+    pub fn is_dispatching(&self, now: Timestamp) -> bool {
+        now >= self.dispatching_from
+    }
+
+    /// Whether `server` may be asked for idle runners for this job. It may not
+    /// - while it has not confirmed a release for the job, because what it holds is unknown;
+    /// - while it reports runners for the job, because a reservation cannot be made larger;
+    /// - for a while after it refused the job.
+    pub fn can_forward(&self, now: Timestamp, server: ServerId, unique_id: &UniqueId) -> bool {
+        self.jobs.get(unique_id).is_some_and(|job| {
+            !self
+                .fleet
+                .is_held(server, unique_id, job.ticket.enqueued_at)
+                && !self.pending_releases.contains(server, unique_id)
+                && !job.is_excluded(server, now)
+        })
+    }
+
+    /// Retires a job: removes it everywhere and refuses its held takes. What it held is not released
+    /// here.
+    pub fn retire(&mut self, unique_id: &UniqueId, retirement: Retirement) {
+        let lifetime = self.config.ticket_lifetime;
+        let Some(job) = self.jobs.retire(unique_id, retirement, lifetime) else {
+            return;
+        };
+        self.profile_queues.remove(&job.ticket);
+        // It may have blocked the jobs behind it.
+        self.dirty
+            .mark_profile(job.request().spec.profile_key.clone());
+        for call in self.held_calls.remove_all(unique_id) {
+            self.refuse(call, Refusal::UnknownJob);
+        }
+    }
+
+    /// Where a job stands, for its client.
+    pub fn waiting_answer(&self, now: Timestamp, job: &Job) -> WaitingAnswer {
+        let spec = &job.request().spec;
+        let ahead = self.profile_queues.ahead_of(&job.ticket);
+        let runners = ahead + spec.count.get();
+        WaitingAnswer {
+            ahead,
+            estimate: self
+                .profile_queues
+                .estimate(now, &spec.profile_key, runners),
+            retry_after_seconds: (1 + ahead as u64 / JOBS_AHEAD_PER_SECOND)
+                .min(RETRY_AFTER_SECONDS_MAX),
+        }
+    }
+
+    pub fn answer(&mut self, call: CallId, answer: Answer) {
+        self.effects.push_back(Effect::Answer { call, answer });
+    }
+
+    pub fn refuse(&mut self, call: CallId, refusal: Refusal) {
+        self.answer(call, Answer::Refused(refusal));
+    }
+
+    /// Marks every profile that `server` reports.
+    pub fn mark_profiles_of(&mut self, server: ServerId) {
+        for key in self.fleet.profiles(server) {
+            self.dirty.mark_profile(key);
+        }
+    }
+}

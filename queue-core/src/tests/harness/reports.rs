@@ -1,0 +1,163 @@
+//! Reports of servers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{
+    clock::Timestamp,
+    wire::{ReservationReport, ReservationState},
+};
+
+use crate::{Forward, ProfileReport, Report, RunnerId, TicketContent};
+
+/// A report in the making.
+#[derive(Clone)]
+pub struct ReportBuilder {
+    report: Report,
+    asked_seconds_ago: u64,
+}
+
+/// What a report tells of the take that made a reservation.
+#[derive(Clone, Copy)]
+pub struct MadeBy {
+    sequence: u64,
+    enqueued_at: Option<Timestamp>,
+}
+
+impl MadeBy {
+    /// Some queue, for a job that was enqueued then.
+    pub fn queue_at(enqueued_at: Timestamp) -> Self {
+        Self {
+            sequence: 1,
+            enqueued_at: Some(enqueued_at),
+        }
+    }
+
+    /// An older queue, or a queue at an older monitor: the time of enqueueing is unknown.
+    pub fn older_queue() -> Self {
+        Self {
+            sequence: 1,
+            enqueued_at: None,
+        }
+    }
+
+    /// A client that is no queue.
+    pub fn no_queue() -> Self {
+        Self {
+            sequence: 0,
+            enqueued_at: None,
+        }
+    }
+
+    /// The same with another fencing token.
+    pub fn with_sequence(self, sequence: u64) -> Self {
+        Self { sequence, ..self }
+    }
+}
+
+impl From<&Forward> for MadeBy {
+    fn from(forward: &Forward) -> Self {
+        Self::queue_at(forward.enqueued_at).with_sequence(forward.token.sequence)
+    }
+}
+
+/// Another queue made it for the job of this ticket.
+impl From<&TicketContent> for MadeBy {
+    fn from(ticket: &TicketContent) -> Self {
+        Self::queue_at(ticket.enqueued_at)
+    }
+}
+
+/// A report of the profile `linux`: its target, and which runners are idle.
+pub fn linux(target: usize, idle: &[RunnerId]) -> ReportBuilder {
+    no_profiles().and("linux", target, idle)
+}
+
+/// A report of no profile.
+pub fn no_profiles() -> ReportBuilder {
+    let report = Report {
+        reservations: Some(BTreeMap::new()),
+        ..Report::default()
+    };
+    ReportBuilder {
+        report,
+        asked_seconds_ago: 0,
+    }
+}
+
+impl ReportBuilder {
+    /// Adds a profile.
+    pub fn and(mut self, profile_key: &str, target: usize, idle: &[RunnerId]) -> Self {
+        let profile = ProfileReport {
+            target,
+            idle: idle.iter().copied().collect(),
+        };
+        self.report.runners.extend(idle);
+        self.report
+            .profiles
+            .insert(profile_key.parse().unwrap(), profile);
+        self
+    }
+
+    /// Adds a reservation whose job has not started.
+    pub fn holds(self, job: &str, runners: &[RunnerId], by: impl Into<MadeBy>) -> Self {
+        self.with_reservation(job, runners, by.into(), ReservationState::Held)
+    }
+
+    /// Adds a reservation on one of whose runners the job has started.
+    pub fn runs(self, job: &str, runners: &[RunnerId], by: impl Into<MadeBy>) -> Self {
+        self.with_reservation(job, runners, by.into(), ReservationState::Used)
+    }
+
+    /// Adds a reservation whose job has used its runners, which are gone.
+    pub fn has_finished(mut self, job: &str, runners: &[RunnerId], by: impl Into<MadeBy>) -> Self {
+        self = self.with_reservation(job, runners, by.into(), ReservationState::Served);
+        self.report
+            .runners
+            .retain(|runner| !runners.contains(runner));
+        self
+    }
+
+    /// Adds runners of unknown status.
+    pub fn and_runners(mut self, runners: &[RunnerId]) -> Self {
+        self.report.runners.extend(runners);
+        self
+    }
+
+    /// Removes what an older monitor does not report: reservations.
+    pub fn of_older_monitor(mut self) -> Self {
+        self.report.reservations = None;
+        self
+    }
+
+    /// Makes it the answer to a poll that was sent some time ago.
+    pub fn asked_seconds_ago(mut self, seconds: u64) -> Self {
+        self.asked_seconds_ago = seconds;
+        self
+    }
+
+    pub fn build(mut self, now: Timestamp) -> Report {
+        self.report.asked_at = now - Duration::from_secs(self.asked_seconds_ago);
+        self.report
+    }
+
+    fn with_reservation(
+        mut self,
+        job: &str,
+        runners: &[RunnerId],
+        by: MadeBy,
+        state: ReservationState,
+    ) -> Self {
+        let reservation = ReservationReport {
+            runners: runners.to_vec(),
+            state,
+            attempt: by.sequence,
+            enqueued_at: by.enqueued_at,
+        };
+        self.report.runners.extend(runners);
+        self.report
+            .reservations
+            .get_or_insert_default()
+            .insert(job.parse().unwrap(), reservation);
+        self
+    }
+}

@@ -1,0 +1,153 @@
+//! What happens in each step.
+
+use std::time::Duration;
+
+use super::{
+    model::{CLIENTS, Model, SERVERS, names, tight_config, wish},
+    step::Step,
+};
+use crate::{Answer, CallId, Input, JobReference, Queue, ServerId, TicketContent};
+
+impl Model {
+    /// Something happens.
+    pub fn take_step(&mut self, step: Step) {
+        match step {
+            Step::Arrive {
+                letter,
+                is_repeated,
+            } => self.deliver(letter, is_repeated),
+            Step::Vanish { letter } => {
+                if let Some(index) = self.letter(letter) {
+                    self.in_transit.remove(index);
+                }
+            }
+            Step::Break { letter } => self.break_off(letter),
+            Step::Answer { server, arrives } => self.report(server % SERVERS, arrives),
+            Step::Unreachable { server } => self.handle(Input::Unreachable {
+                server: server % SERVERS,
+            }),
+            Step::Boot { server, profile } => self.servers[server % SERVERS].boot(profile % 2),
+            Step::LoseIdle { server, profile } => {
+                self.servers[server % SERVERS].lose_idle(profile % 2);
+            }
+            Step::GoOn {
+                server,
+                client,
+                is_used,
+            } => {
+                self.go_on(server % SERVERS, client % CLIENTS, is_used);
+            }
+            Step::Enqueue { client } => self.enqueue(client % CLIENTS),
+            Step::Take {
+                client,
+                ticket,
+                hold_seconds,
+            } => {
+                if let Some(ticket) = self.ticket(client, ticket) {
+                    self.ask(&ticket, Duration::from_secs(hold_seconds));
+                }
+            }
+            Step::HangUp { call } => self.hang_up(call),
+            Step::LoseNextDelivery => self.loses_next_delivery = true,
+            Step::Withdraw {
+                client,
+                ticket,
+                by_operator,
+            } => {
+                self.withdraw(client, ticket, by_operator);
+            }
+            Step::Inspect { client } => {
+                let by = JobReference::Operator(wish(client % CLIENTS).spec.unique_id);
+                self.call(|call| Input::Inspect { call, by });
+            }
+            Step::Pass { millis } => self.pass(Duration::from_millis(millis)),
+            Step::BeStopped { seconds } => {
+                self.now = self.now + Duration::from_secs(seconds);
+                self.tick();
+            }
+            Step::Restart => self.restart(),
+        }
+    }
+
+    fn deliver(&mut self, letter: usize, is_repeated: bool) {
+        let Some(index) = self.letter(letter) else {
+            return;
+        };
+        let letter = if is_repeated {
+            self.in_transit[index].clone()
+        } else {
+            self.in_transit.remove(index)
+        };
+        self.arrive(letter);
+    }
+
+    fn go_on(&mut self, server: ServerId, client: usize, is_used: bool) {
+        let unique_id = wish(client).spec.unique_id;
+        // Nobody uses what nobody was delivered_to of.
+        let mut held = self.servers[server].held_for(&unique_id).iter();
+        let is_told = held.all(|runner| self.delivered_to.contains_key(&(server, *runner)));
+        if is_used && is_told {
+            self.servers[server].run(&unique_id);
+        } else {
+            self.servers[server].lapse(&unique_id);
+        }
+    }
+
+    fn withdraw(&mut self, client: usize, ticket: usize, by_operator: bool) {
+        let Some(ticket) = self.ticket(client, ticket) else {
+            return;
+        };
+        let by = if by_operator {
+            JobReference::Operator(ticket.request.spec.unique_id)
+        } else {
+            JobReference::Ticket(ticket)
+        };
+        self.call(|call| Input::Withdraw { call, by });
+    }
+
+    /// One of the tickets of a client; mostly the latest.
+    fn ticket(&self, client: usize, ticket: usize) -> Option<TicketContent> {
+        let tickets = &self.tickets[client % CLIENTS];
+        let latest = tickets.len().checked_sub(1)?;
+        let is_older = ticket.is_multiple_of(4);
+        let index = if is_older {
+            ticket / 4 % tickets.len()
+        } else {
+            latest
+        };
+        tickets.get(index).cloned()
+    }
+
+    fn enqueue(&mut self, client: usize) {
+        let answer = self.call(|call| Input::Enqueue {
+            call,
+            request: wish(client),
+            nonce: call,
+        });
+        if let Answer::Enqueued(ticket) = answer {
+            let tickets = &mut self.tickets[client];
+            if tickets.last() != Some(&ticket) {
+                tickets.push(ticket);
+            }
+        }
+    }
+
+    fn hang_up(&mut self, call: usize) {
+        let held: Vec<CallId> = self.calls.keys().copied().collect();
+        if held.is_empty() {
+            return;
+        }
+        let call = held[call % held.len()];
+        if let Some(Some(unique_id)) = self.calls.remove(&call) {
+            self.handle(Input::Disconnected { call, unique_id });
+        }
+    }
+
+    fn restart(&mut self) {
+        self.now = self.now + Duration::from_secs(1);
+        self.instance += 1;
+        self.queue = Queue::new(tight_config(), &names(), self.instance, self.now);
+        self.calls.clear();
+        self.open_forwards.clear();
+    }
+}

@@ -1,0 +1,44 @@
+//! What is on its way between the queue and its servers.
+
+use super::model_server::Instance;
+use crate::{Forward, ForwardOutcome, Release, Report, ServerId};
+
+/// A message that has not arrived yet.
+#[derive(Clone)]
+pub enum Message {
+    /// To a server.
+    Take(Forward),
+    /// To a server.
+    Release(Release),
+    /// To the queue.
+    Taken(Forward, TakeResult),
+    /// To the queue.
+    Released(Release),
+    /// To the queue.
+    Report(ServerId, Report),
+}
+
+/// A message, and the instance of the queue that it is from or to.
+#[derive(Clone)]
+pub struct InTransit {
+    pub instance: Instance,
+    pub message: Message,
+}
+
+/// What a server said to a take. An outcome that can be repeated.
+#[derive(Clone)]
+pub enum TakeResult {
+    Granted(Vec<shared::wire::TakenRunner>),
+    Refused,
+    RefusedThisJob,
+}
+
+impl TakeResult {
+    pub fn into_outcome(self) -> ForwardOutcome {
+        match self {
+            Self::Granted(runners) => ForwardOutcome::Granted(runners),
+            Self::Refused => ForwardOutcome::Refused,
+            Self::RefusedThisJob => ForwardOutcome::RefusedThisJob,
+        }
+    }
+}

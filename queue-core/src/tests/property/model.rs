@@ -1,0 +1,197 @@
+//! One queue, two servers, some clients, and the messages between them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{
+    clock::Timestamp,
+    values::{FencingToken, UniqueId},
+    wire::TakenRunner,
+};
+
+use super::super::harness::{config, invariants, request};
+use super::{
+    messages::{InTransit, Message},
+    model_server::{Instance, ModelServer, PROFILES},
+};
+use crate::{
+    Answer, CallId, Config, Effect, Forward, Input, JobRequest, Queue, RunnerId, ServerId,
+    TicketContent,
+};
+
+/// How many servers there are.
+pub const SERVERS: usize = 2;
+/// How many clients there are, each with one job.
+pub const CLIENTS: usize = 7;
+
+/// Everything there is.
+pub struct Model {
+    pub queue: Queue,
+    pub instance: Instance,
+    pub now: Timestamp,
+    pub servers: Vec<ModelServer>,
+    pub in_transit: Vec<InTransit>,
+    /// The tickets of each client, the latest last.
+    pub tickets: Vec<Vec<TicketContent>>,
+    /// The calls without an answer; for held ones, of which job.
+    pub calls: BTreeMap<CallId, Option<UniqueId>>,
+    pub last_call: CallId,
+    /// What the last step was answered with, by call.
+    pub answers: BTreeMap<CallId, Answer>,
+    /// Forwards that the queue waits for, and when it stops waiting.
+    pub open_forwards: BTreeMap<(ServerId, UniqueId, FencingToken), (Forward, Timestamp)>,
+    pub loses_next_delivery: bool,
+    /// Who was delivered_to of which runner.
+    pub delivered_to: BTreeMap<(ServerId, RunnerId), UniqueId>,
+}
+
+/// Tight limits, so that they are met.
+pub fn tight_config() -> Config {
+    Config {
+        jobs_max: CLIENTS - 1,
+        held_max: 3,
+        ..config()
+    }
+}
+
+/// The names of the servers.
+pub fn names() -> Vec<String> {
+    (0..SERVERS)
+        .map(|server| format!("server-{server}"))
+        .collect()
+}
+
+/// What a client asks for; always the same.
+pub fn wish(client: usize) -> JobRequest {
+    let name = format!("job-{client}");
+    request(&name, PROFILES[client % 2], 1 + client as u64 % 4)
+}
+
+impl Model {
+    /// A model in which nothing has happened yet.
+    pub fn new() -> Self {
+        let now = Timestamp::from_seconds(1_000_000);
+        Self {
+            queue: Queue::new(tight_config(), &names(), 0, now),
+            instance: 0,
+            now,
+            servers: (0..SERVERS).map(|_| ModelServer::default()).collect(),
+            in_transit: Vec::new(),
+            tickets: vec![Vec::new(); CLIENTS],
+            calls: BTreeMap::new(),
+            last_call: 0,
+            answers: BTreeMap::new(),
+            open_forwards: BTreeMap::new(),
+            loses_next_delivery: false,
+            delivered_to: BTreeMap::new(),
+        }
+    }
+
+    /// A client asks for its runners; none while it is held.
+    pub fn ask(&mut self, ticket: &TicketContent, hold: Duration) -> Option<Answer> {
+        self.last_call += 1;
+        let call = self.last_call;
+        self.calls
+            .insert(call, Some(ticket.request.spec.unique_id.clone()));
+        let ticket = ticket.clone();
+        self.handle(Input::Take {
+            call,
+            ticket,
+            hold: Some(hold),
+        });
+        let answer = self.answers.remove(&call);
+        assert!(
+            answer.is_some() || !hold.is_zero(),
+            "call {call} was not answered at once"
+        );
+        answer
+    }
+
+    /// A call that is answered at once.
+    pub fn call(&mut self, input: impl FnOnce(CallId) -> Input) -> Answer {
+        self.last_call += 1;
+        let call = self.last_call;
+        self.calls.insert(call, None);
+        self.handle(input(call));
+        self.answers
+            .remove(&call)
+            .expect("such calls are answered at once")
+    }
+
+    /// Time passes as it does for the driver: a tick when one is due, and at least every second.
+    pub fn pass(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while self.now < until {
+            let next = (self.now + Duration::from_secs(1)).min(until);
+            let due = self.queue.poll_timeout();
+            self.now = due.map_or(next, |due| due.min(next)).max(self.now);
+            self.tick();
+        }
+    }
+
+    /// The time that has come is handed in.
+    pub fn tick(&mut self) {
+        let now = self.now;
+        self.open_forwards
+            .retain(|_, (_, deadline_at)| now < *deadline_at);
+        self.handle(Input::Tick);
+        invariants::check_rest(&self.queue, self.now);
+    }
+
+    /// Something is handed in, and everything that comes out is checked and sent.
+    pub fn handle(&mut self, input: Input) {
+        // A tick is several steps: those who wait now may not have waited in each of them.
+        let is_one_step = !matches!(input, Input::Tick);
+        self.queue.handle(self.now, input);
+        let mut undelivered = Vec::new();
+        while let Some(effect) = self.queue.poll_effect() {
+            match effect {
+                Effect::Answer { call, answer } => {
+                    assert!(
+                        self.calls.remove(&call).is_some(),
+                        "{call} is answered twice"
+                    );
+                    if let Answer::Runners {
+                        unique_id, runners, ..
+                    } = &answer
+                    {
+                        if std::mem::take(&mut self.loses_next_delivery) {
+                            undelivered.push(unique_id.clone());
+                        } else {
+                            self.tell(unique_id, runners);
+                        }
+                    }
+                    self.answers.insert(call, answer);
+                }
+                Effect::Forward(forward) => {
+                    let is_held = self.check_forward(&forward);
+                    if is_one_step && !is_held {
+                        self.check_order(&forward);
+                    }
+                    self.send(Message::Take(forward));
+                }
+                Effect::Release(release) => self.send(Message::Release(release)),
+            }
+        }
+        invariants::check(&self.queue, self.now);
+        for unique_id in undelivered {
+            self.handle(Input::Undelivered { unique_id });
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        self.in_transit.push(InTransit {
+            instance: self.instance,
+            message,
+        });
+    }
+}
+
+/// A runner as a server hands it out.
+pub fn runner(server: ServerId, id: RunnerId) -> TakenRunner {
+    TakenRunner {
+        id,
+        runner: serde_json::json!({ "id": id }),
+        label: Some(format!("runner:{server}-{id}")),
+        server: names().get(server).cloned(),
+    }
+}

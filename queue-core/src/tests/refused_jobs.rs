@@ -1,0 +1,51 @@
+//! Jobs that a server would not have, whatever it has: their names mean another job there.
+
+use super::harness::{TestQueue, linux, one_job_forwarded};
+
+#[test]
+fn a_job_that_no_server_would_have_does_not_stop_those_behind_it() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(3, &[1, 2, 3]));
+    queue.report("b", linux(2, &[4, 5]));
+    let unwanted = queue.enqueue("unwanted", "linux", 1);
+    let forward = queue.expect_forward("unwanted", "a");
+    queue.refuse_this_job(&forward);
+    // The next server may want it.
+    let forward = queue.expect_forward("unwanted", "b");
+    queue.refuse_this_job(&forward);
+    for (runner, job) in (1..).zip(["first", "second", "third"]) {
+        let ticket = queue.enqueue(job, "linux", 1);
+        let forward = queue.expect_forward(job, if runner == 3 { "b" } else { "a" });
+        queue.grant(&forward, &[runner]);
+        assert_eq!(queue.take_runners(&ticket), [runner]);
+    }
+    assert_eq!(queue.assert_waiting(&unwanted).ahead, 0);
+}
+
+#[test]
+fn a_server_that_would_not_have_a_job_is_asked_again_after_half_a_minute() {
+    let (mut queue, ticket, mut forward) = one_job_forwarded();
+    let call = queue.take_held(&ticket, 600);
+    for _ in 0..3 {
+        queue.refuse_this_job(&forward);
+        queue.report("a", linux(1, &[1]));
+        queue.advance(29);
+        queue.assert_no_effects();
+        queue.advance(1);
+        forward = queue.expect_forward("job", "a");
+    }
+    queue.grant(&forward, &[1]);
+    assert_eq!(queue.expect_runners(call), [1]);
+}
+
+#[test]
+fn a_job_that_is_refused_because_it_was_served_gets_no_second_set() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(1, &[1]));
+    let ticket = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.report("b", linux(1, &[2]));
+    queue.report("a", linux(1, &[]).has_finished("job", &[1], &forward));
+    queue.refuse_this_job(&forward);
+    queue.assert_unknown(&ticket);
+}

@@ -1,0 +1,155 @@
+//! Asking twice is harmless, and so are repeated, late and reordered messages.
+
+use super::harness::{
+    TestQueue, by_ticket, linux, one_job_delivered, one_job_waiting, one_server, request,
+};
+use crate::{Answer, JobReference, Refusal};
+
+#[test]
+fn a_repeated_enqueue_gives_the_same_ticket_and_changes_no_profiles() {
+    let (mut queue, ticket) = one_job_waiting();
+    queue.enqueue("other", "linux", 1);
+    queue.advance(1);
+    assert_eq!(queue.enqueue("job", "linux", 1), ticket);
+    assert_eq!(queue.assert_waiting(&ticket).ahead, 0);
+    queue.report("a", linux(1, &[1]));
+    let forward = queue.expect_forward("job", "a");
+    assert_eq!(queue.enqueue("job", "linux", 1), ticket);
+    queue.grant(&forward, &[1]);
+    assert_eq!(queue.enqueue("job", "linux", 1), ticket);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+    assert_eq!(queue.enqueue("job", "linux", 1), ticket);
+}
+
+#[test]
+fn a_repeated_take_gives_the_same_runners() {
+    let mut queue = one_server(2, &[1, 2]);
+    let ticket = queue.enqueue("job", "linux", 2);
+    let forward = queue.expect_forward("job", "a");
+    let held = [queue.take_held(&ticket, 20), queue.take_held(&ticket, 30)];
+    queue.grant(&forward, &[1, 2]);
+    for call in held {
+        assert_eq!(queue.expect_runners(call), [1, 2]);
+    }
+    for _ in 0..3 {
+        assert_eq!(queue.take_runners(&ticket), [1, 2]);
+    }
+    let held = queue.take_held(&ticket, 60);
+    assert_eq!(
+        queue.expect_runners(held),
+        [1, 2],
+        "there is nothing to wait for"
+    );
+}
+
+#[test]
+fn the_shape_of_the_answer_is_what_was_enqueued() {
+    for (is_array, job) in [(true, "array"), (false, "object")] {
+        let mut queue = one_server(1, &[1]);
+        let mut request = request(job, "linux", 1);
+        request.is_array = is_array;
+        let ticket = queue.try_enqueue(request).unwrap();
+        let forward = queue.expect_forward(job, "a");
+        assert_eq!(forward.request.is_array, is_array);
+        queue.grant(&forward, &[1]);
+        match queue.take(&ticket) {
+            Answer::Runners { is_array: sent, .. } => assert_eq!(sent, is_array),
+            other => panic!("expected runners, not {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_repeated_withdrawal_is_confirmed_again() {
+    let (mut queue, ticket) = one_job_waiting();
+    let call = queue.take_held(&ticket, 60);
+    queue.withdraw_with_held_take(&ticket, call);
+    queue.withdraw(&ticket);
+    queue.withdraw(&ticket);
+    queue.assert_unknown(&ticket);
+    assert_eq!(
+        queue.try_withdraw(JobReference::Operator("job".parse().unwrap())),
+        Err(Refusal::UnknownJob)
+    );
+}
+
+#[test]
+fn a_job_that_is_withdrawn_after_it_was_told_has_its_runners_destroyed() {
+    for by_operator in [false, true] {
+        let mut queue = one_server(1, &[1]);
+        let ticket = queue.enqueue("job", "linux", 1);
+        let forward = queue.expect_forward("job", "a");
+        queue.grant(&forward, &[1]);
+        assert_eq!(queue.take_runners(&ticket), [1]);
+        let by = if by_operator {
+            JobReference::Operator("job".parse().unwrap())
+        } else {
+            by_ticket(&ticket)
+        };
+        queue.try_withdraw(by).unwrap();
+        let release = queue.expect_destruction("job", "a");
+        assert_eq!(release.token, forward.token);
+        queue.confirm(&release);
+        queue.assert_unknown(&ticket);
+    }
+}
+
+#[test]
+fn a_destroyed_runner_is_not_counted_as_idle_although_the_last_report_shows_it() {
+    let (mut queue, ticket, _) = one_job_delivered();
+    queue.withdraw(&ticket);
+    let release = queue.expect_destruction("job", "a");
+    queue.confirm(&release);
+    queue.enqueue("other", "linux", 1);
+    queue.assert_no_effects();
+    queue.report("a", linux(1, &[2]));
+    queue.expect_forward("other", "a");
+}
+
+#[test]
+fn a_confirmation_of_an_earlier_release_does_not_confirm_a_later_one() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(1, &[1]));
+    let ticket = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.lose_answer(&forward);
+    let earlier = queue.expect_release("job", "a");
+    // The server has it after all, and is asked for it again, with a later token.
+    queue.report("a", linux(1, &[]).holds("job", &[1], &forward));
+    let again = queue.expect_forward("job", "a");
+    assert!(again.token > forward.token);
+    queue.grant(&again, &[1]);
+    queue.withdraw(&ticket);
+    let later = queue.expect_release("job", "a");
+    assert_eq!(later.token, again.token);
+    queue.confirm(&earlier);
+    queue.advance_by_backoff(1);
+    assert_eq!(queue.expect_release("job", "a"), later);
+    queue.confirm(&later);
+    queue.advance(60);
+}
+
+#[test]
+fn answers_of_a_server_that_are_repeated_change_no_profiles() {
+    let mut queue = one_server(2, &[1, 2]);
+    let ticket = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    queue.grant(&forward, &[2]);
+    queue.refuse(&forward);
+    queue.lose_answer(&forward);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+    queue.grant(&forward, &[2]);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+}
+
+#[test]
+fn a_client_that_lost_its_ticket_can_have_it_again() {
+    let mut queue = one_server(1, &[1]);
+    let lost = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    let found = queue.enqueue("job", "linux", 1);
+    assert_eq!(found, lost);
+    assert_eq!(queue.take_runners(&found), [1]);
+}

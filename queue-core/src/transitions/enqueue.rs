@@ -1,0 +1,85 @@
+//! A client enqueues a job.
+
+use shared::{clock::Timestamp, job_spec::JobSpec, wire::ReservationState};
+
+use super::presence;
+use crate::{
+    effect::{Answer, Refusal},
+    input::CallId,
+    state::{
+        State,
+        job::{JobRequest, TicketContent},
+    },
+};
+
+pub fn enqueue(state: &mut State, now: Timestamp, call: CallId, request: JobRequest, nonce: u64) {
+    if let Some(job) = state.jobs.get_mut(&request.spec.unique_id) {
+        // A repeated enqueue gets the same ticket: the first answer may have been lost.
+        if *job.request() == request {
+            job.last_seen_at = now;
+            let ticket = job.ticket.clone();
+            return state.answer(call, Answer::Enqueued(ticket));
+        }
+        return state.refuse(call, Refusal::AlreadyEnqueued);
+    }
+    if let Err(refusal) = check_request(state, now, &request.spec) {
+        return state.refuse(call, refusal);
+    }
+    let ticket = TicketContent {
+        request,
+        enqueued_at: state.jobs.next_enqueued_at(now),
+        nonce,
+    };
+    insert(state, now, ticket.clone());
+    state.answer(call, Answer::Enqueued(ticket));
+}
+
+/// Adds a job to the table and to its queue.
+pub fn insert(state: &mut State, now: Timestamp, ticket: TicketContent) {
+    let spec = &ticket.request.spec;
+    let unique_id = spec.unique_id.clone();
+    state.dirty.mark_profile(spec.profile_key.clone());
+    state.profile_queues.insert(&ticket);
+    state.jobs.insert(ticket, now);
+    presence::set_silence_timer(state, now, &unique_id);
+}
+
+/// Whether a new job may be enqueued.
+fn check_request(state: &State, now: Timestamp, spec: &JobSpec) -> Result<(), Refusal> {
+    let runs_already = state
+        .fleet
+        .reservations(&spec.unique_id)
+        .iter()
+        .any(|(_, reservation)| reservation.state == ReservationState::Used);
+    if runs_already {
+        return Err(Refusal::AlreadyEnqueued);
+    }
+    let jobs_max = state.config.jobs_max;
+    if state.jobs.len() >= jobs_max {
+        return Err(Refusal::TooManyJobs { jobs_max });
+    }
+    if let Some(jobs_max) = state.config.jobs_per_repo_max
+        && state.jobs.count_of_repo(&spec.qualified_repo) >= jobs_max
+    {
+        return Err(Refusal::TooManyJobsOfRepository { jobs_max });
+    }
+    check_satisfiable(state, now, spec)
+}
+
+/// Whether the servers are set up to have enough runners. If a server does not answer, that may
+/// only seem not so.
+fn check_satisfiable(state: &State, now: Timestamp, spec: &JobSpec) -> Result<(), Refusal> {
+    let JobSpec {
+        profile_key, count, ..
+    } = spec;
+    if state.fleet.has_target(profile_key, count.get(), now) {
+        Ok(())
+    } else if state.fleet.is_all_fresh(now) {
+        Err(Refusal::Unsatisfiable {
+            profile_key: profile_key.clone(),
+            target: state.fleet.target(profile_key, now),
+        })
+    } else {
+        Err(Refusal::NotReady)
+    }
+}

@@ -1,0 +1,95 @@
+//! What follows from each input and each timer.
+//!
+//! Transitions change state, answer calls and mark what the scheduling pass has to look at. They
+//! never request runners themselves.
+
+mod enqueue;
+mod on_forwarded;
+mod on_released;
+mod on_report;
+pub mod presence;
+mod release;
+mod restore;
+mod review_grants;
+mod take;
+mod withdraw;
+
+use shared::clock::Timestamp;
+
+use crate::{
+    effect::{Answer, Refusal},
+    input::{CallId, Input, JobReference},
+    state::{State, timers::Timer},
+    view,
+};
+
+/// Applies an input.
+pub fn apply(state: &mut State, now: Timestamp, input: Input) {
+    match input {
+        Input::Enqueue {
+            call,
+            request,
+            nonce,
+        } => enqueue::enqueue(state, now, call, request, nonce),
+        Input::Take { call, ticket, hold } => take::take(state, now, call, &ticket, hold),
+        Input::Disconnected { call, unique_id } => {
+            take::client_disconnected(state, now, call, &unique_id);
+        }
+        Input::Undelivered { unique_id } => take::answer_undelivered(state, now, &unique_id),
+        Input::Withdraw { call, by } => withdraw::withdraw(state, now, call, &by),
+        Input::Inspect { call, by } => inspect(state, now, call, &by),
+        Input::Reported { server, report } => on_report::reported(state, now, server, report),
+        Input::Unchanged { server, asked_at } => {
+            on_report::unchanged(state, now, server, asked_at);
+        }
+        Input::Unreachable { server } => on_report::unreachable(state, now, server),
+        Input::Forwarded {
+            server,
+            unique_id,
+            token,
+            outcome,
+        } => on_forwarded::forwarded(state, now, server, &unique_id, token, outcome),
+        Input::Released {
+            server,
+            unique_id,
+            token,
+            is_confirmed,
+        } => {
+            // An unconfirmed release is sent again by the outbox.
+            if is_confirmed {
+                on_released::confirmed(state, server, &unique_id, token);
+            }
+        }
+        Input::Tick => {}
+    }
+}
+
+/// Applies a timer that is due.
+pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
+    match timer {
+        // What was marked since the start is still marked.
+        Timer::StartupGrace => {}
+        Timer::Silence(unique_id) => presence::check_silence(state, now, &unique_id),
+        Timer::Hold(call, unique_id) => take::hold_ended(state, now, call, &unique_id),
+        Timer::Forward(server, unique_id, token) => {
+            on_forwarded::timed_out(state, now, server, &unique_id, token);
+        }
+        Timer::Quarantine(server, profile_key) => {
+            if state.fleet.end_quarantine(server, &profile_key, now) {
+                state.dirty.mark_profile(profile_key);
+            }
+        }
+        Timer::Exclusion(server, unique_id) => {
+            on_forwarded::exclusion_ended(state, now, server, &unique_id);
+        }
+        Timer::Stale(server) => on_report::check_stale(state, now, server),
+    }
+}
+
+fn inspect(state: &mut State, now: Timestamp, call: CallId, by: &JobReference) {
+    let answer = match state.jobs.find(by) {
+        Some(job) => Answer::Status(view::status(state, now, job)),
+        None => Answer::Refused(Refusal::UnknownJob),
+    };
+    state.answer(call, answer);
+}

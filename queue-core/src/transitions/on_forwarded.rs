@@ -1,0 +1,207 @@
+//! A forward ended: granted by all servers that were asked, or undone at all of them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use shared::{
+    clock::Timestamp,
+    values::{FencingToken, UniqueId},
+    wire::TakenRunner,
+};
+
+use super::{release::release_parts, review_grants::review_grant, take::deliver};
+use crate::{
+    input::ForwardOutcome,
+    state::{
+        State,
+        fleet::{RunnerId, ServerId},
+        job::{ForwardPart, Grant, JobState},
+        timers::Timer,
+    },
+};
+
+/// How long a server that refused a job is not asked for it again. Other jobs get its runners
+/// meanwhile, so that a job which no server accepts does not block them.
+const EXCLUSION: Duration = Duration::from_secs(30);
+/// The same for a server that holds runners for the job already, and whose answer was lost.
+const EXCLUSION_AFTER_LOST_ANSWER: Duration = Duration::from_secs(1);
+
+pub fn forwarded(
+    state: &mut State,
+    now: Timestamp,
+    server: ServerId,
+    unique_id: &UniqueId,
+    token: FencingToken,
+    outcome: ForwardOutcome,
+) {
+    end_forward(state, server, unique_id, token);
+    let Some(count) = open_part(state, server, unique_id, token).map(|part| part.count) else {
+        // Too late: a release is pending already, or the job is retired.
+        return;
+    };
+    match outcome {
+        ForwardOutcome::Granted(runners)
+            if runners.len() == count.get()
+                && !has_foreign_runners(state, server, unique_id, &runners) =>
+        {
+            granted(state, now, server, unique_id, token, runners);
+        }
+        // A wrong number of runners, or those of another job, are as good as no answer.
+        ForwardOutcome::Granted(_) => {
+            failed(state, now, server, unique_id, &ForwardOutcome::Ambiguous);
+        }
+        outcome => failed(state, now, server, unique_id, &outcome),
+    }
+}
+
+/// A server did not answer a forward in time.
+pub fn timed_out(
+    state: &mut State,
+    now: Timestamp,
+    server: ServerId,
+    unique_id: &UniqueId,
+    token: FencingToken,
+) {
+    end_forward(state, server, unique_id, token);
+    if open_part(state, server, unique_id, token).is_some() {
+        failed(state, now, server, unique_id, &ForwardOutcome::Ambiguous);
+    }
+}
+
+/// A server that refused a job may be asked for it again.
+pub fn exclusion_ended(state: &mut State, now: Timestamp, server: ServerId, unique_id: &UniqueId) {
+    if let Some(job) = state.jobs.get_mut(unique_id)
+        && job.end_exclusion(server, now)
+    {
+        let profile_key = job.request().spec.profile_key.clone();
+        state.dirty.mark_job(unique_id.clone());
+        state.dirty.mark_profile(profile_key);
+    }
+}
+
+/// What the server was asked for no longer counts against its idle runners.
+fn end_forward(state: &mut State, server: ServerId, unique_id: &UniqueId, token: FencingToken) {
+    if let Some(profile_key) = state.fleet.end_forward(server, unique_id, token) {
+        state.dirty.mark_profile(profile_key);
+    }
+}
+
+fn open_part<'a>(
+    state: &'a State,
+    server: ServerId,
+    unique_id: &UniqueId,
+    token: FencingToken,
+) -> Option<&'a ForwardPart> {
+    state.jobs.get(unique_id)?.open_part(server, token)
+}
+
+/// Whether any of these runners was given to another job already, or is listed twice. Older monitors
+/// do that when GitHub's list of runners lags.
+fn has_foreign_runners(
+    state: &State,
+    server: ServerId,
+    unique_id: &UniqueId,
+    runners: &[TakenRunner],
+) -> bool {
+    let ids: BTreeSet<RunnerId> = runners.iter().map(|runner| runner.id).collect();
+    let of_others = state.jobs.runners_of_others(server, unique_id);
+    ids.len() < runners.len() || !of_others.is_disjoint(&ids)
+}
+
+/// One server granted its part. When it is the last one, the job has its runners.
+fn granted(
+    state: &mut State,
+    now: Timestamp,
+    server: ServerId,
+    unique_id: &UniqueId,
+    token: FencingToken,
+    runners: Vec<TakenRunner>,
+) {
+    let Some(job) = state.jobs.get_mut(unique_id) else {
+        return;
+    };
+    let ticket = job.ticket.clone();
+    let JobState::Forwarding { parts, .. } = &mut job.state else {
+        return;
+    };
+    let ids = runners.iter().map(|runner| runner.id);
+    let profile_key = &ticket.request.spec.profile_key;
+    state.fleet.record_grant(server, profile_key, ids);
+    if let Some(part) = parts.iter_mut().find(|part| part.server == server) {
+        part.grant = Some(Grant {
+            server,
+            token,
+            granted_at: now,
+            runners,
+            end: None,
+        });
+    }
+    if parts.iter().all(|part| part.grant.is_some()) {
+        let grants = std::mem::take(parts).into_iter();
+        let grants: Vec<Grant> = grants.filter_map(|part| part.grant).collect();
+        let servers: Vec<ServerId> = grants.iter().map(|grant| grant.server).collect();
+        job.state = JobState::Reserved(grants);
+        state.jobs.record_grant(server, unique_id.clone());
+        state.profile_queues.remove_granted(&ticket, now);
+        // What the first server granted may be gone by the time the last one answers.
+        for server in servers {
+            review_grant(state, now, server, unique_id);
+        }
+        deliver(state, unique_id);
+    } else {
+        state.jobs.record_grant(server, unique_id.clone());
+    }
+}
+
+/// One server did not grant its part: what the others granted, or may grant, is released, and the
+/// job waits again at its position.
+fn failed(
+    state: &mut State,
+    now: Timestamp,
+    server: ServerId,
+    unique_id: &UniqueId,
+    outcome: &ForwardOutcome,
+) {
+    let Some(job) = state.jobs.get_mut(unique_id) else {
+        return;
+    };
+    let ticket = job.ticket.clone();
+    let (spec, enqueued_at) = (&ticket.request.spec, ticket.enqueued_at);
+    let JobState::Forwarding { token, mut parts } =
+        std::mem::replace(&mut job.state, JobState::Waiting)
+    else {
+        return;
+    };
+    let is_ambiguous = matches!(outcome, ForwardOutcome::Ambiguous);
+    // Whether a server assigns what it holds for this job is no sign of what is idle there.
+    let is_held_there = state.fleet.is_held(server, unique_id, enqueued_at);
+    if is_held_there || matches!(outcome, ForwardOutcome::RefusedThisJob) {
+        let until = now
+            + if is_ambiguous {
+                EXCLUSION_AFTER_LOST_ANSWER
+            } else {
+                EXCLUSION
+            };
+        job.exclude(server, until);
+        let timer = Timer::Exclusion(server, unique_id.clone());
+        state.timers.set(until, timer);
+    } else {
+        let until = state.fleet.quarantine(server, &spec.profile_key, now);
+        let timer = Timer::Quarantine(server, spec.profile_key.clone());
+        state.timers.set(until, timer);
+    }
+    if is_ambiguous {
+        state.fleet.record_failure(server, now);
+        // Jobs that need this server no longer block those behind them.
+        state.mark_profiles_of(server);
+    } else {
+        parts.retain(|part| part.server != server);
+    }
+    // That a job has finished stays true.
+    if !state.fleet.has_finished(unique_id, enqueued_at) {
+        state.fleet.forget_reservation(server, unique_id);
+    }
+    release_parts(state, now, spec, token, parts);
+    state.profile_queues.set_waiting(&ticket);
+    state.dirty.mark_job(unique_id.clone());
+    state.dirty.mark_profile(spec.profile_key.clone());
+}

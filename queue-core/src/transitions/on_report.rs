@@ -1,0 +1,84 @@
+//! A monitor answered a poll, or did not.
+
+use shared::clock::Timestamp;
+
+use super::review_grants::review_grants;
+use crate::state::{
+    State,
+    fleet::{Health, Report, ServerId},
+    timers::Timer,
+};
+
+/// A monitor answered with its dashboard.
+pub fn reported(state: &mut State, now: Timestamp, server: ServerId, report: Report) {
+    let was_fresh = is_fresh(state, now, server);
+    let profiles_before = state.fleet.profiles(server);
+    if !state.fleet.record_report(server, report) {
+        return;
+    }
+    for key in profiles_before {
+        state.dirty.mark_profile(key);
+    }
+    state.mark_profiles_of(server);
+    confirmed(state, now, server, was_fresh);
+    mark_reserved_jobs(state, server);
+}
+
+/// A monitor answered that its dashboard has not changed.
+pub fn unchanged(state: &mut State, now: Timestamp, server: ServerId, asked_at: Timestamp) {
+    let was_fresh = is_fresh(state, now, server);
+    state.fleet.record_unchanged(server, asked_at);
+    confirmed(state, now, server, was_fresh);
+    if !was_fresh {
+        // Its runners, and what it holds for jobs restored meanwhile, could not be used before.
+        state.mark_profiles_of(server);
+        mark_reserved_jobs(state, server);
+    }
+}
+
+/// A poll of a monitor failed.
+pub fn unreachable(state: &mut State, now: Timestamp, server: ServerId) {
+    state.fleet.record_failure(server, now);
+    // Jobs that need this server no longer block those behind them.
+    state.mark_profiles_of(server);
+}
+
+/// The report of a server may have become too old.
+pub fn check_stale(state: &mut State, now: Timestamp, server: ServerId) {
+    state.fleet.set_stale_timer(server, false);
+    if is_fresh(state, now, server) {
+        set_stale_timer(state, server);
+    } else {
+        state.mark_profiles_of(server);
+    }
+}
+
+/// What follows from any answer.
+fn confirmed(state: &mut State, now: Timestamp, server: ServerId, was_fresh: bool) {
+    set_stale_timer(state, server);
+    review_grants(state, now, server);
+    if !was_fresh && is_fresh(state, now, server) {
+        state.pending_releases.retry_now(now, server);
+    }
+}
+
+/// The jobs of its reservations may be able to adopt them.
+fn mark_reserved_jobs(state: &mut State, server: ServerId) {
+    for unique_id in state.fleet.reserved_names(server) {
+        if state.jobs.get(&unique_id).is_some() {
+            state.dirty.mark_job(unique_id);
+        }
+    }
+}
+
+fn is_fresh(state: &State, now: Timestamp, server: ServerId) -> bool {
+    state.fleet.health(server, now) == Health::Fresh
+}
+
+fn set_stale_timer(state: &mut State, server: ServerId) {
+    if let Some(stale_at) = state.fleet.stale_at(server)
+        && !state.fleet.set_stale_timer(server, true)
+    {
+        state.timers.set(stale_at, Timer::Stale(server));
+    }
+}

@@ -1,0 +1,123 @@
+//! A client asks for its runners, which it gets at once or when there are some.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{clock::Timestamp, values::UniqueId, wire::TakenRunner};
+
+use super::{
+    presence::set_silence_timer,
+    restore::{add_ticket, restore_from_ticket},
+};
+use crate::{
+    effect::{Answer, Refusal},
+    input::CallId,
+    state::{
+        State,
+        job::{Grant, TicketContent},
+        timers::Timer,
+    },
+};
+
+pub fn take(
+    state: &mut State,
+    now: Timestamp,
+    call: CallId,
+    ticket: &TicketContent,
+    hold: Option<Duration>,
+) {
+    if state.jobs.find_by_ticket(ticket).is_none()
+        && let Err(refusal) = restore_from_ticket(state, now, ticket)
+    {
+        return state.refuse(call, refusal);
+    }
+    add_ticket(state, ticket);
+    let unique_id = &ticket.request.spec.unique_id;
+    let Some(job) = state.jobs.get_mut(unique_id) else {
+        return state.refuse(call, Refusal::UnknownJob);
+    };
+    job.last_seen_at = now;
+    let is_queued = job.is_queued();
+    set_silence_timer(state, now, unique_id);
+    if !is_queued {
+        state.held_calls.hold(unique_id.clone(), call);
+        return deliver(state, unique_id);
+    }
+    match hold {
+        Some(hold) if !hold.is_zero() && state.held_calls.has_room() => {
+            state.held_calls.hold(unique_id.clone(), call);
+            let timer = Timer::Hold(call, unique_id.clone());
+            state.timers.set(now + hold, timer);
+        }
+        _ => answer_waiting(state, now, call, unique_id),
+    }
+}
+
+/// Answers every held take of a job that has its runners.
+pub fn deliver(state: &mut State, unique_id: &UniqueId) {
+    let Some(job) = state.jobs.get_mut(unique_id).filter(|job| !job.is_queued()) else {
+        return;
+    };
+    let calls = state.held_calls.remove_all(unique_id);
+    let is_array = job.request().is_array;
+    let Some(grants) = job.deliver(calls.len()) else {
+        return;
+    };
+    let runners = runners_of(grants);
+    for call in calls {
+        let answer = Answer::Runners {
+            unique_id: unique_id.clone(),
+            runners: runners.clone(),
+            is_array,
+        };
+        state.answer(call, answer);
+    }
+}
+
+/// A client disconnected while its take was held.
+pub fn client_disconnected(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueId) {
+    end_hold(state, now, call, unique_id);
+}
+
+/// An answer with runners was never sent, so that the client cannot know them.
+pub fn answer_undelivered(state: &mut State, now: Timestamp, unique_id: &UniqueId) {
+    let Some(job) = state.jobs.get_mut(unique_id) else {
+        return;
+    };
+    if job.undo_delivery() {
+        job.last_seen_at = now;
+        set_silence_timer(state, now, unique_id);
+    }
+}
+
+/// A take was held for as long as its client allowed.
+pub fn hold_ended(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueId) {
+    if end_hold(state, now, call, unique_id) {
+        answer_waiting(state, now, call, unique_id);
+    }
+}
+
+/// Forgets a held take, which was a sign of its client until now; `false` if it is not held.
+fn end_hold(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueId) -> bool {
+    if !state.held_calls.remove(unique_id, call) {
+        return false;
+    }
+    if let Some(job) = state.jobs.get_mut(unique_id) {
+        job.last_seen_at = now;
+    }
+    set_silence_timer(state, now, unique_id);
+    true
+}
+
+fn answer_waiting(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueId) {
+    if let Some(job) = state.jobs.get(unique_id) {
+        let waiting = state.waiting_answer(now, job);
+        state.answer(call, Answer::Waiting(waiting));
+    }
+}
+
+fn runners_of(grants: &[Grant]) -> Arc<[TakenRunner]> {
+    grants
+        .iter()
+        .flat_map(|grant| grant.runners.iter().cloned())
+        .collect()
+}
