@@ -1,4 +1,4 @@
-//! Images: built, rebuilt, and not lost when that fails.
+//! Tests of images: builds, rebuilds, and failed builds.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -8,12 +8,13 @@ use shared::wire::MonitorDashboard;
 
 use crate::support::{Daemon, Host, Profile, mount_xfs, unmount, until};
 
-/// Leaves its mark on the disk that will be the image.
-pub const BUILDS: &str = "echo 'guest: builds'; echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync";
-/// Reads it, before all that a runner does.
-const READS: &str = "echo \"guest: finds $(head -c 6 /dev/vda)\"\n";
-/// Never powers off.
-pub const HANGS: &str =
+/// A build script that writes to the disk of the image.
+pub const WRITE_TO_IMAGE: &str =
+    "echo 'guest: builds'; echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync";
+/// The first part of a boot script: prints what is on the disk.
+const READ_IMAGE: &str = "echo \"guest: finds $(head -c 6 /dev/vda)\"\n";
+/// A build script that never powers off.
+pub const HANG: &str =
     "echo \"guest: knows $GUEST_SECRET\"; echo 'guest: hangs'; while :; do sleep 60; done";
 
 pub const BLANK: Profile<'_> = Profile {
@@ -22,7 +23,7 @@ pub const BLANK: Profile<'_> = Profile {
     more: "",
 };
 
-/// More than any image gets old that was built in a test.
+/// Older than any image that a test builds.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fn image_age(dashboard: &MonitorDashboard) -> Option<Duration> {
@@ -30,13 +31,13 @@ fn image_age(dashboard: &MonitorDashboard) -> Option<Duration> {
 }
 
 pub fn boot_script() -> String {
-    format!("{READS}{}", include_str!("tiny/runner-boot-script"))
+    format!("{READ_IMAGE}{}", include_str!("tiny/runner-boot-script"))
 }
 
 #[actix_web::test]
-async fn an_image_is_built_before_its_first_runner_which_begins_with_it() {
+async fn an_image_is_built_before_the_first_runner_which_starts_from_it() {
     let host = Host::without_image();
-    host.set_build_script(BUILDS);
+    host.set_build_script(WRITE_TO_IMAGE);
     host.set_boot_script(&boot_script());
     let monitor = Daemon::start(&host, BLANK);
     monitor.until_idle(&[0]).await;
@@ -47,12 +48,12 @@ async fn an_image_is_built_before_its_first_runner_which_begins_with_it() {
 }
 
 #[actix_web::test]
-async fn the_variables_of_a_firmware_become_part_of_the_image_and_each_runner_has_its_own() {
+async fn an_image_contains_the_firmware_variables_and_each_runner_has_a_copy() {
     let mut host = Host::without_image();
     host.use_uefi();
-    let tells = "[ -d /sys/firmware/efi ] && echo 'guest: has UEFI'\n";
-    host.set_build_script(&format!("{tells}{BUILDS}"));
-    host.set_boot_script(&format!("{tells}{}", boot_script()));
+    let print_firmware = "[ -d /sys/firmware/efi ] && echo 'guest: has UEFI'\n";
+    host.set_build_script(&format!("{print_firmware}{WRITE_TO_IMAGE}"));
+    host.set_boot_script(&format!("{print_firmware}{}", boot_script()));
     let monitor = Daemon::start(&host, BLANK);
     monitor.until_idle(&[0]).await;
     let console = host.console(0);
@@ -66,25 +67,25 @@ async fn the_variables_of_a_firmware_become_part_of_the_image_and_each_runner_ha
         read(&host.path(&image)),
         read(&host.path(&own)),
     );
-    // The firmware has written down what it found when the image was built, and nobody else did.
-    assert!(fresh != image, "the image has variables of its own");
+    // The firmware wrote them during the build.
+    assert!(fresh != image, "the image has its own variables");
     assert_eq!(fresh.len(), image.len());
     assert_eq!(own.len(), image.len());
 }
 
-/// Leaves what is on the CD-ROM on the disk that will be the image.
-const BUILDS_FROM_CDROM: &str = "mkdir /mnt && mount -t iso9660 /dev/sr0 /mnt && \
+/// A build script that copies a file on the CD-ROM to the disk of the image.
+const COPY_CDROM_TO_IMAGE: &str = "mkdir /mnt && mount -t iso9660 /dev/sr0 /mnt && \
     dd if=/mnt/user-data of=/dev/vda 2> /dev/null && sync || while :; do sleep 60; done";
 
 #[actix_web::test]
-async fn a_build_has_its_configuration_in_a_drive_which_is_empty_in_runners() {
+async fn the_configuration_of_a_build_is_in_a_drive_that_is_empty_in_runners() {
     let host = Host::without_image();
-    // A link, as profiles have that share a file.
+    // A symbolic link, as in profiles that share a file.
     host.write("lib/profiles/other/user-data", "a mark of the profile");
     fs::create_dir_all(host.path("lib/profiles/tiny")).unwrap();
     let link = host.path("lib/profiles/tiny/user-data");
     std::os::unix::fs::symlink("../other/user-data", link).unwrap();
-    host.set_build_script(BUILDS_FROM_CDROM);
+    host.set_build_script(COPY_CDROM_TO_IMAGE);
     let empty = "dd if=/dev/sr0 of=/dev/null 2> /dev/null || echo 'guest: has no CD-ROM'\n";
     host.set_boot_script(&format!("{empty}{}", boot_script()));
     let profile = Profile {
@@ -100,24 +101,27 @@ async fn a_build_has_its_configuration_in_a_drive_which_is_empty_in_runners() {
 }
 
 #[actix_web::test]
-async fn an_old_image_is_rebuilt_while_its_runners_go_on_working() {
+async fn an_old_image_is_rebuilt_while_its_runners_keep_working() {
     let host = Host::without_image();
     host.put_image("2020-01-01T00-00-00Z");
     host.put_base("disk.qcow2");
-    host.set_build_script(BUILDS);
+    host.set_build_script(WRITE_TO_IMAGE);
     host.set_boot_script(&boot_script());
     let profile = Profile {
         image: "build = { size = \"16M\", base = \"disk.qcow2\", build_timeout = 60 }",
         ..BLANK
     };
     let monitor = Daemon::start(&host, profile);
-    until("the new image", || host.images().len() == 2).await;
+    until("there is a new image", || host.images().len() == 2).await;
     let is_new = |age: Duration| age < YEAR;
     monitor
         .until(|dashboard| image_age(dashboard).is_some_and(is_new))
         .await;
     monitor.until_idle(&[0]).await;
-    assert!(!host.console(0).contains("a mark"), "it is of the old one");
+    assert!(
+        !host.console(0).contains("a mark"),
+        "it starts from the old image"
+    );
     let label = monitor.take("job").await;
     let job = host.queue_job(&label, "true");
     host.until_phase(job, JobPhase::Completed).await;
@@ -126,18 +130,18 @@ async fn an_old_image_is_rebuilt_while_its_runners_go_on_working() {
 }
 
 #[actix_web::test]
-async fn a_build_that_does_not_end_is_given_up_and_the_last_good_image_stays() {
+async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() {
     let host = Host::without_image();
     host.put_image("2020-01-01T00-00-00Z");
-    host.set_build_script(HANGS);
+    host.set_build_script(HANG);
     let profile = Profile {
         image: "build = { size = \"8M\", build_timeout = 8 }",
         ..BLANK
     };
     let monitor = Daemon::start(&host, profile);
     let failed = host.path("data/images/tiny/.failed/console.log");
-    until("the build to be given up", || failed.exists()).await;
-    until("nothing of it to be left", || host.builders().is_empty()).await;
+    until("the build has failed", || failed.exists()).await;
+    until("the guest is removed", || host.builders().is_empty()).await;
     let console = fs::read_to_string(&failed).unwrap();
     assert!(console.contains("guest: hangs"), "{console}");
     assert_eq!(host.images(), ["2020-01-01T00-00-00Z"]);
@@ -158,19 +162,19 @@ async fn a_build_that_does_not_end_is_given_up_and_the_last_good_image_stays() {
     let failure = "has not powered off within 8 s (1 in a row)";
     assert!(page.contains(failure), "{page}");
     assert!(page.contains("profile/tiny/console.log"), "{page}");
-    let said = monitor.call(Method::GET, "profile/tiny/console.log").await;
-    assert_eq!(said.status, 200);
-    let said = said.text().unwrap();
-    assert!(said.contains("guest: hangs"), "{said}");
-    assert!(said.contains("guest: knows [secret]"), "{said}");
+    let console = monitor.call(Method::GET, "profile/tiny/console.log").await;
+    assert_eq!(console.status, 200);
+    let console = console.text().unwrap();
+    assert!(console.contains("guest: hangs"), "{console}");
+    assert!(console.contains("guest: knows [secret]"), "{console}");
 }
 
 #[actix_web::test]
-async fn what_a_killed_monitor_left_of_a_rebuild_is_removed_before_anything_else_is_made() {
+async fn a_rebuild_of_a_killed_monitor_is_removed_before_guests_are_created() {
     let host = Host::without_image();
-    host.set_build_script(HANGS);
+    host.set_build_script(HANG);
     let monitor = Daemon::start(&host, BLANK);
-    until("the rebuild to have begun", || host.builders().len() == 1).await;
+    until("the rebuild has begun", || host.builders().len() == 1).await;
     monitor.kill();
     let none = Profile {
         more: "destroy_all_non_busy_runners = true",
@@ -186,11 +190,11 @@ async fn what_a_killed_monitor_left_of_a_rebuild_is_removed_before_anything_else
 }
 
 #[actix_web::test]
-async fn raw_disks_of_runners_share_their_blocks_with_the_image_that_was_built() {
+async fn raw_disks_of_runners_share_blocks_with_the_image() {
     let host = Host::without_image();
     mount_xfs(&host.path("xfs"), &host.path("data"));
     host.put_base("disk.qcow2");
-    host.set_build_script(BUILDS);
+    host.set_build_script(WRITE_TO_IMAGE);
     host.set_boot_script(&boot_script());
     let profile = Profile {
         target_count: 2,

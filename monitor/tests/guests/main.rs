@@ -1,15 +1,15 @@
-//! The monitor as it runs in production: its own process, real libvirt, real QEMU, real DHCP, and
-//! an emulated GitHub.
+//! The monitor as in production: a process of its own, real libvirt, QEMU and DHCP, and an emulated
+//! GitHub.
 //!
-//! Not part of a plain `cargo test`: it needs libvirt, and the namespaces that `run` makes. Each
-//! test stands for one thing that happens to a host; all of them end with nothing left over.
+//! Not part of a plain `cargo test`: it needs libvirt, and the namespaces that `run` creates. Each test
+//! covers one event on a host, after which nothing may be left over.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod account;
-mod contract;
-mod fleet;
+mod failures;
+mod guest_auth;
 mod images;
-mod life;
+mod lifecycle;
+mod queue;
 mod support;
-mod trouble;
+mod unprivileged;

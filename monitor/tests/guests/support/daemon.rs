@@ -1,4 +1,4 @@
-//! A monitor as a process of its own, which can be killed.
+//! A monitor as a process, which can be killed.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -19,7 +19,7 @@ use super::{
 const PORT: u16 = 8000;
 const MONITOR: &str = env!("CARGO_BIN_EXE_monitor");
 
-/// A monitor that runs. Killed when dropped, as by a power cut.
+/// A running monitor. Killed when dropped, as by a power failure.
 pub struct Daemon {
     child: Child,
     client: Client,
@@ -62,12 +62,12 @@ impl Daemon {
         }
     }
 
-    /// What all monitors of this host have written down.
+    /// The log of all monitors of this host.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Ends the process without warning.
+    /// Ends the process by SIGKILL.
     pub fn kill(mut self) {
         self.kill_now();
     }
@@ -77,7 +77,7 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
-    /// Asks until there is an answer: it may just be starting.
+    /// Sends a request, and repeats it until there is a response: the monitor may be starting.
     pub async fn call(&self, method: Method, path: &str) -> Response {
         let url = format!("{}{path}", self.url);
         let answered = async {
@@ -90,24 +90,24 @@ impl Daemon {
                 }
             }
         };
-        in_time("the monitor to answer", answered).await
+        in_time("the monitor responds", answered).await
     }
 
-    /// Waits until the dashboard is as it should be.
-    pub async fn until(&self, is_right: impl Fn(&MonitorDashboard) -> bool) -> MonitorDashboard {
+    /// Waits until the dashboard satisfies a condition.
+    pub async fn until(&self, is_expected: impl Fn(&MonitorDashboard) -> bool) -> MonitorDashboard {
         let reached = async {
             loop {
                 let answer = self.call(Method::GET, "dashboard.json").await;
                 if answer.status == 200 {
                     let dashboard: MonitorDashboard = answer.json().unwrap();
-                    if is_right(&dashboard) {
+                    if is_expected(&dashboard) {
                         return dashboard;
                     }
                 }
                 tokio::time::sleep(super::PAUSE).await;
             }
         };
-        in_time("the dashboard to be right", reached).await
+        in_time("the dashboard is as expected", reached).await
     }
 
     /// Waits until the address of a runner's guest is known.
@@ -120,16 +120,16 @@ impl Daemon {
         address(&dashboard).unwrap()
     }
 
-    /// Asks for what is for guests, with a secret.
-    pub async fn ask_as_guest(&self, secret: &str, path: &str) -> Response {
+    /// Requests a path for guests, with a secret.
+    pub async fn get_as_guest(&self, secret: &str, path: &str) -> Response {
         let url = format!("{}{path}", self.url);
         let call = Request::new(Method::GET, &url);
         let call = call.header("authorization", format!("Bearer {secret}"));
         self.client.send(call).await.unwrap()
     }
 
-    /// Asks for what is for guests, without one.
-    pub async fn ask_as_nobody(&self, path: &str) -> Response {
+    /// Requests a path for guests, without a secret.
+    pub async fn get_without_secret(&self, path: &str) -> Response {
         let url = format!("{}{path}", self.url);
         self.client
             .send(Request::new(Method::GET, &url))
@@ -137,7 +137,7 @@ impl Daemon {
             .unwrap()
     }
 
-    /// Waits until exactly these runners are there, and idle.
+    /// Waits until there are exactly these runners, and all are idle.
     pub async fn until_idle(&self, ids: &[u64]) -> MonitorDashboard {
         self.until(|dashboard| {
             let shown: Vec<_> = dashboard.runners.iter().map(|runner| runner.id).collect();
@@ -146,7 +146,7 @@ impl Daemon {
         .await
     }
 
-    /// Takes a runner, which there is, and returns its label.
+    /// Takes an idle runner, and returns its label.
     pub async fn take(&self, unique_id: &str) -> String {
         let path =
             format!("profile/tiny/take?unique_id={unique_id}&qualified_repo=acme/app&run_id=7");
@@ -156,12 +156,12 @@ impl Daemon {
     }
 }
 
-/// The monitor, as the account that it has on this host, which owns all there is of the host.
+/// The monitor, run by its account on this host, which then owns the host's folder.
 fn program(host: &Host) -> Command {
     let Some(account) = host.account else {
         return Command::new(MONITOR);
     };
-    // Where it was built may be below somebody's home.
+    // The account may have no access to the target directory.
     let program = Path::new("/run/monitor");
     if !program.exists() {
         File::create(program).unwrap();

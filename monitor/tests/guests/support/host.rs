@@ -1,6 +1,6 @@
-//! A host with profiles of tiny guests, and the GitHub that its monitor knows.
+//! A host with a profile of tiny guests, and its emulated GitHub.
 //!
-//! Owns the files and settings of a monitor, and that at the end nothing of its guests is left.
+//! Responsible for the files and settings of a monitor, and for the removal of its guests at the end.
 
 use std::{
     fs::{self, Permissions},
@@ -18,34 +18,34 @@ use tempfile::TempDir;
 
 use super::{in_time, libvirt::end, virsh};
 
-/// Where guests reach what runs on their host.
+/// The host's address in the network of the guests.
 pub const BRIDGE: &str = "192.168.100.1";
 pub const GITHUB_TOKEN: &str = "github-token-of-the-tests";
-/// Where the guest was built.
+/// The folder in which the guest was built.
 const TINY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/tiny");
 
 /// A host without a monitor.
 pub struct Host {
     pub folder: TempDir,
     pub prefix: String,
-    /// The account that its monitors have; none for root.
+    /// The account of its monitors; none for root.
     pub account: Option<&'static str>,
-    /// What the settings promise to all guests.
+    /// The memory for all guests in the settings.
     pub memory: &'static str,
-    /// What they promise to each guest.
+    /// The memory for each guest in the settings.
     guest_memory: &'static str,
     emulator: Emulator,
     _serving: emulator::Running,
     github_url: String,
 }
 
-/// What a test wants of its one profile, `tiny`.
+/// Parameters of the profile `tiny`.
 #[derive(Clone, Copy)]
 pub struct Profile<'a> {
     pub target_count: usize,
-    /// What its `image.toml` says.
+    /// Content of its `image.toml`.
     pub image: &'a str,
-    /// More settings, which come before the profiles.
+    /// More settings, inserted before the profiles.
     pub more: &'a str,
 }
 
@@ -59,8 +59,8 @@ impl Default for Profile<'_> {
     }
 }
 
-/// Where the guest's kernel and the rest of it can be read by whoever guests run as. Where they were
-/// built may be below somebody's home.
+/// A folder with the guest's kernel and initrd that is readable for QEMU's user. The target directory may
+/// not be.
 fn tiny() -> &'static str {
     let readable = Path::new("/run/tiny");
     if !readable.exists() {
@@ -73,7 +73,7 @@ fn tiny() -> &'static str {
 }
 
 impl Host {
-    /// A host whose profile has an image, and whose guests play GitHub's runner software.
+    /// A host whose profile has an image, and whose guests emulate GitHub's runner software.
     pub fn new() -> Self {
         Self::with_prefix("ci-runner")
     }
@@ -120,8 +120,7 @@ impl Host {
         host
     }
 
-    /// Gives the guests that are made from now on a firmware that keeps variables, and the memory
-    /// that it needs.
+    /// Gives new guests a firmware with variables, and the memory that it needs.
     pub fn use_uefi(&mut self) {
         self.guest_memory = "256M";
         let path = self.path("lib/profiles/tiny/guest.xml");
@@ -136,15 +135,15 @@ impl Host {
         fs::write(&path, template.replace(">128<", ">256<")).unwrap();
     }
 
-    /// The variables of a firmware that has never run.
+    /// The variables of a firmware that has not run yet.
     pub const UEFI_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
-    /// Puts a blank image there, as an administrator does.
+    /// Adds an empty image, as an administrator would.
     pub fn put_image(&self, name: &str) {
         self.put_disk(&format!("data/images/tiny/{name}/disk.qcow2"));
     }
 
-    /// Puts a blank disk where builds may begin with it.
+    /// Adds an empty base disk for builds.
     pub fn put_base(&self, name: &str) {
         self.put_disk(&format!("deps/{name}"));
     }
@@ -154,12 +153,12 @@ impl Host {
         fs::copy(format!("{TINY}/disk.qcow2"), self.path(name)).unwrap();
     }
 
-    /// What a guest runs that builds an image.
+    /// Sets the script of guests that build an image.
     pub fn set_build_script(&self, script: &str) {
         self.write("lib/profiles/tiny/build-script", script);
     }
 
-    /// What guests run when they boot from now on.
+    /// Sets the script that new guests run.
     pub fn set_boot_script(&self, script: &str) {
         self.write("lib/profiles/tiny/boot-script", script);
     }
@@ -168,7 +167,7 @@ impl Host {
         self.folder.path().join(name)
     }
 
-    /// Writes a file, and the folders that it lies in.
+    /// Writes a file, and creates its folders.
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -228,7 +227,7 @@ impl Host {
             let shown = emulator.model(|model, now| model.job(now, job)).unwrap();
             shown.phase == phase
         });
-        in_time("the job to get on", reached).await;
+        in_time("the job reaches the phase", reached).await;
     }
 
     /// The name of a runner's guest.
@@ -236,25 +235,25 @@ impl Host {
         format!("{}-tiny.{id}", self.prefix)
     }
 
-    /// What a guest proves itself with.
+    /// The secret of a guest.
     pub fn secret(&self, id: u64) -> String {
         let path = format!("data/virtual/{}/secret", self.guest(id));
         fs::read_to_string(self.path(&path)).unwrap()
     }
 
-    /// The images that are complete, by name.
+    /// The names of complete images.
     pub fn images(&self) -> Vec<String> {
         let names = self.names_in("data/images/tiny");
         let complete = names.into_iter().filter(|name| !name.starts_with('.'));
         complete.collect()
     }
 
-    /// The machines of runners that libvirt has, by name.
+    /// The names of runners' machines in libvirt.
     pub fn machines(&self) -> Vec<String> {
         Self::machines_like(&format!("{}-", self.prefix))
     }
 
-    /// The machines that build images.
+    /// The names of machines that build images.
     pub fn builders(&self) -> Vec<String> {
         Self::machines_like(&format!("build-{}-", self.prefix))
     }
@@ -267,7 +266,7 @@ impl Host {
         own
     }
 
-    /// What lies in the folder for guests, by name.
+    /// The names in the folder for guests.
     pub fn folders(&self) -> Vec<String> {
         self.names_in("data/virtual")
     }
@@ -283,7 +282,7 @@ impl Host {
         names
     }
 
-    /// What a guest has said so far.
+    /// The output of a guest so far.
     pub fn console(&self, id: u64) -> String {
         let path = format!("data/virtual/{}/console.log", self.guest(id));
         fs::read(self.path(&path)).map_or_else(
@@ -294,7 +293,7 @@ impl Host {
 }
 
 impl Host {
-    /// Ends all guests of a monitor that is gone.
+    /// Ends all guests after their monitor.
     pub fn end_machines(&self) {
         for guest in self.machines().into_iter().chain(self.builders()) {
             if std::thread::panicking() {
@@ -305,7 +304,7 @@ impl Host {
                     String::from_utf8_lossy(&console)
                 );
             }
-            // It may be ending already, by the last order of its monitor.
+            // It may be ending already, because its monitor destroyed it.
             while !Self::machines_like(&guest).is_empty() {
                 end(&guest);
             }

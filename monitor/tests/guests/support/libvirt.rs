@@ -1,4 +1,4 @@
-//! The libvirt of the suite, as an administrator sees it.
+//! Access to the suite's libvirt and to processes of its guests.
 
 use std::{fs, process::Command};
 
@@ -6,7 +6,7 @@ use super::until;
 
 const PID_FILE: &str = "/run/libvirtd.pid";
 
-/// What virsh says to these words.
+/// Runs `virsh`, and returns its output.
 pub fn virsh(words: &[&str]) -> String {
     let output = Command::new("virsh").args(words).output().unwrap();
     assert!(
@@ -17,7 +17,7 @@ pub fn virsh(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Ends a guest, or not, if it ends by itself meanwhile.
+/// Ends a guest, which may end by itself meanwhile.
 pub fn end(guest: &str) {
     let ended = Command::new("virsh").args(["destroy", guest]).output();
     assert!(ended.is_ok(), "virsh cannot be run");
@@ -31,7 +31,7 @@ pub fn signal(signal: &str, pid: u32) {
     assert!(sent.unwrap().success());
 }
 
-/// The process that a guest is on the host.
+/// The pid of the QEMU of a guest.
 pub fn qemu_pid(guest: &str) -> u32 {
     fs::read_to_string(format!("/run/libvirt/qemu/{guest}.pid"))
         .unwrap()
@@ -40,16 +40,16 @@ pub fn qemu_pid(guest: &str) -> u32 {
         .unwrap()
 }
 
-/// How many calls of a monitor listen to libvirt at this moment.
-pub fn listener_count() -> usize {
+/// The number of `virsh event` processes.
+pub fn event_process_count() -> usize {
     let processes = fs::read_dir("/proc").unwrap();
-    let listens = |line: &[u8]| {
+    let is_event_process = |line: &[u8]| {
         let mut words = line.split(|byte| *byte == 0);
         words.next() == Some(b"virsh") && words.any(|word| word == b"event")
     };
     processes
         .filter_map(|process| fs::read(process.unwrap().path().join("cmdline")).ok())
-        .filter(|line| listens(line))
+        .filter(|line| is_event_process(line))
         .count()
 }
 
@@ -62,8 +62,8 @@ pub async fn restart_libvirtd() {
         .unwrap();
     signal("TERM", pid);
     let process = format!("/proc/{pid}/cmdline");
-    // Of a zombie there is no command line.
-    until("libvirtd to end", || {
+    // A zombie has an empty command line.
+    until("libvirtd has ended", || {
         fs::read(&process).is_ok_and(|it| it.is_empty()) || fs::metadata(&process).is_err()
     })
     .await;

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! Fixtures: hosts, daemons, libvirt, mounts; and functions that wait for a condition.
 
 mod daemon;
 mod host;
@@ -10,23 +10,23 @@ use std::{future::Future, time::Duration};
 
 pub use daemon::Daemon;
 pub use host::{Host, Profile};
-pub use libvirt::{listener_count, qemu_pid, restart_libvirtd, signal, virsh};
+pub use libvirt::{event_process_count, qemu_pid, restart_libvirtd, signal, virsh};
 pub use mounts::{mount, mount_xfs, unmount};
 pub use queue::Queue;
 
-/// Long enough for guests without KVM on a busy machine; only a test that fails waits that long.
+/// Long enough for guests without KVM on a busy machine; only a failing test waits that long.
 const DEADLINE: Duration = Duration::from_secs(90);
-/// Between two looks at what cannot be listened to.
+/// Pause between two checks of a condition that causes no event.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited too long for {what}"),
+        Err(_) => panic!("timed out waiting until {what}"),
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let held = async {
         while !holds() {

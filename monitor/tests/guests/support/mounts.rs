@@ -1,17 +1,16 @@
-//! File systems that a test lays over a folder of its host. They are seen in the suite's namespace
-//! alone, and end with it at the latest.
+//! Mounts over a folder of a host. They exist in the suite's mount namespace only, and end with it.
 
 use std::{fs, path::Path, process::Command};
 
-/// Large enough for XFS, which wants 300 MB. What is not written takes no room.
+/// XFS needs at least 300 MB. The file is sparse.
 const XFS_SIZE: u64 = 320 << 20;
 
-/// Calls `mount` with these words, and the folder as the last one.
+/// Runs `mount` with these arguments and the folder.
 pub fn mount(words: &[&str], folder: &Path) {
     call("mount", words, folder);
 }
 
-/// Mounts a fresh XFS, which is kept in a file.
+/// Mounts a new XFS, which is stored in a file.
 pub fn mount_xfs(file: &Path, folder: &Path) {
     fs::File::create(file).unwrap().set_len(XFS_SIZE).unwrap();
     call("mkfs.xfs", &["-q"], file);
@@ -19,7 +18,7 @@ pub fn mount_xfs(file: &Path, folder: &Path) {
     mount(&["-o", "loop", file.to_str().unwrap()], folder);
 }
 
-/// Takes a file system away, at once for everybody who looks for it there.
+/// Unmounts a file system, even if it is in use.
 pub fn unmount(folder: &Path) {
     call("umount", &["--lazy"], folder);
 }

@@ -1,4 +1,4 @@
-//! A queue as a process of its own, with the settings of a host.
+//! A queue as a process, with the settings of a host.
 
 use std::{
     path::Path,
@@ -11,7 +11,7 @@ use super::{Daemon, Host};
 pub struct Queue(Child);
 
 impl Queue {
-    /// Starts the queue that `run` has built beside the monitor, with the file of that host's
+    /// Starts the queue that `run` has built beside the monitor, with the settings file of a host's
     /// monitor.
     pub fn start(host: &Host) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_monitor")).with_file_name("queue");

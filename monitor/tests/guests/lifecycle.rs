@@ -1,4 +1,4 @@
-//! A runner's life, as it should be.
+//! Tests of the lifecycle of a runner without failures.
 
 use emulator::model::JobPhase;
 use http_client::Method;
@@ -11,9 +11,9 @@ async fn a_runner_boots_runs_its_job_powers_off_and_is_replaced() {
     let host = Host::new();
     let monitor = Daemon::start(&host, Profile::default());
     monitor.until_idle(&[0]).await;
-    let is_shown =
+    let has_address =
         |dashboard: &MonitorDashboard| dashboard.runners[0].runner.ipv4_address.is_some();
-    let dashboard = monitor.until(is_shown).await;
+    let dashboard = monitor.until(has_address).await;
     let runner = &dashboard.runners[0].runner;
     assert_eq!(runner.guest_name.as_deref(), Some("ci-runner-tiny.0"));
     let address = runner.ipv4_address.unwrap();
@@ -45,27 +45,27 @@ async fn a_runner_boots_runs_its_job_powers_off_and_is_replaced() {
     host.until_phase(job, JobPhase::Completed).await;
     monitor.until_idle(&[1]).await;
     assert_eq!(host.machines(), ["ci-runner-tiny.1"]);
-    until("the disks of the first to be gone", || {
+    until("the disks of the first runner are removed", || {
         host.folders() == ["ci-runner-tiny.1"]
     })
     .await;
-    // The credential and what it was asked for with are nobody's business.
+    // Neither the credential nor the secret may be logged.
     assert!(!monitor.log().contains("eyJ"), "a credential is in the log");
 }
 
 #[actix_web::test]
-async fn a_promise_that_the_host_cannot_keep_is_told() {
+async fn a_capacity_above_that_of_the_host_is_warned_of() {
     let mut host = Host::new();
     host.memory = "900T";
     let monitor = Daemon::start(&host, Profile::default());
     monitor.until_idle(&[0]).await;
     let page = monitor.call(Method::GET, "").await;
     let page = page.text().unwrap().to_owned();
-    for told in [page, monitor.log()] {
-        let broken = "available_normal_memory is 900T, but all of this host's is ";
-        let (_, rest) = told.split_once(broken).unwrap();
-        let (mebibytes, _) = rest.split_once("M: that is what counts").unwrap();
-        assert!(mebibytes.parse::<u64>().unwrap() > 512, "{mebibytes}");
-        assert!(!told.contains("available_1g_hugepages is"), "{told}");
+    for text in [page, monitor.log()] {
+        let (_, rest) = text.split_once("available_normal_memory is 900T").unwrap();
+        let mut words = rest.split([' ', ':', ';', ',']);
+        let mebibytes = words.find_map(|word| word.strip_suffix('M')?.parse::<u64>().ok());
+        assert!(mebibytes.unwrap() > 512, "{rest:.200}");
+        assert!(!text.contains("available_1g_hugepages is"), "{text}");
     }
 }

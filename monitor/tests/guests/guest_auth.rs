@@ -1,11 +1,11 @@
-//! What a guest is told, and what its neighbours are not.
+//! Tests of guest authentication: which guest gets a credential, and which one does not.
 
 use http_client::Method;
 
 use crate::support::{Daemon, Host, Profile, until};
 
-/// A boot script that asks for the credential as itself, says what it got, and asks again.
-const ASKS_TWICE: &str = r#"
+/// A boot script that fetches the credential twice, and prints both outcomes.
+const FETCH_TWICE: &str = r#"
 ask() { wget -q -O - --header "Authorization: Bearer $GUEST_SECRET" "${MONITOR_URL}github-jitconfig"; }
 until ask > /tmp/credential; do sleep 1; done
 echo "guest: has $(wc -c < /tmp/credential | tr -d ' ') bytes"
@@ -16,23 +16,23 @@ while :; do sleep 60; done
 #[actix_web::test]
 async fn a_second_fetch_is_refused_and_raises_an_alarm() {
     let host = Host::new();
-    host.set_boot_script(ASKS_TWICE);
+    host.set_boot_script(FETCH_TWICE);
     let monitor = Daemon::start(&host, Profile::default());
-    until("the guest to have asked twice", || {
+    until("the guest has fetched twice", || {
         host.console(0).contains("guest: is refused")
     })
     .await;
     assert!(host.console(0).contains("guest: has "));
     let log = monitor.log();
     assert!(
-        log.contains("asks for the credential of runner 0 a second time"),
+        log.contains("a second request for the credential of runner 0"),
         "{log}"
     );
 }
 
-/// A boot script that tries to get what is for a guest of another address: with every header that
-/// could be believed, and, if it could find it out, with the other's secret.
-fn neighbour(victim_address: &str, victim_secret: &str) -> String {
+/// A boot script that tries to fetch the credential of a guest with another address: with every header
+/// for a client address, and with that guest's secret.
+fn attacker(victim_address: &str, victim_secret: &str) -> String {
     format!(
         r#"
 try() {{ wget -q -O - "$@" "${{MONITOR_URL}}github-jitconfig" && echo "guest: got it by $*"; }}
@@ -40,57 +40,57 @@ try
 try --header "X-Real-IP: {victim_address}" --header "X-Forwarded-For: {victim_address}"
 try --header "Authorization: Bearer {victim_secret}"
 try --header "Authorization: Bearer {victim_secret}" --header "X-Real-IP: {victim_address}"
-echo "guest: has tried all"
+echo "guest: has tried everything"
 while :; do sleep 60; done
 "#
     )
 }
 
 #[actix_web::test]
-async fn a_neighbour_does_not_get_the_credential_of_another_guest() {
+async fn a_guest_cannot_fetch_the_credential_of_another_guest() {
     let host = Host::new();
-    // The victim boots, and does not ask for its credential, which stays where it is.
+    // The victim does not fetch its credential, so that it can still be fetched.
     host.set_boot_script("while :; do sleep 60; done");
     let monitor = Daemon::start(&host, Profile::default());
     let victim = monitor.until_address(0).await;
     let secret = host.secret(0);
-    until("the victim to have fetched its script", || {
-        host.console(0).contains("guest: runs what it was given")
+    until("the victim has fetched its script", || {
+        host.console(0).contains("guest: runs its script")
     })
     .await;
 
-    host.set_boot_script(&neighbour(&victim.to_string(), &secret));
+    host.set_boot_script(&attacker(&victim.to_string(), &secret));
     let answer = monitor.call(Method::POST, "policy/override?tiny=2").await;
     assert_eq!(answer.status, 200);
-    until("the neighbour to have tried all", || {
-        host.console(1).contains("guest: has tried all")
+    until("the attacker has tried everything", || {
+        host.console(1).contains("guest: has tried everything")
     })
     .await;
     assert!(!host.console(1).contains("got it"), "{}", host.console(1));
-    let alarm = format!("has what only the guest of runner 0 at {victim} should have");
+    let alarm = format!("it has the secret of the guest of runner 0, whose address is {victim}");
     assert!(monitor.log().contains(&alarm));
 }
 
 #[actix_web::test]
-async fn a_stolen_secret_is_worth_nothing_at_another_address() {
+async fn a_stolen_secret_is_refused_from_another_address() {
     let host = Host::new();
     host.set_boot_script("while :; do sleep 60; done");
     let monitor = Daemon::start(&host, Profile::default());
     monitor.until_address(0).await;
-    // The host itself is not the guest either, even with the guest's own secret.
+    // From the host itself, with the guest's secret.
     let answer = monitor
-        .ask_as_guest(&host.secret(0), "github-jitconfig")
+        .get_as_guest(&host.secret(0), "github-jitconfig")
         .await;
     assert_eq!(answer.status, 403);
     let log = monitor.log();
     assert!(
-        log.contains("alarm: somebody at 192.168.100.1 has what only"),
+        log.contains("alarm: rejected guest request from 192.168.100.1"),
         "{log}"
     );
 }
 
 #[actix_web::test]
-async fn a_secret_among_the_strings_of_the_smbios_is_as_good() {
+async fn a_guest_can_authenticate_itself_by_a_secret_in_its_smbios_strings() {
     let host = Host::new();
     let profile = Profile {
         image: "proof = \"smbios\"",
@@ -101,7 +101,7 @@ async fn a_secret_among_the_strings_of_the_smbios_is_as_good() {
 }
 
 #[actix_web::test]
-async fn a_guest_may_be_known_by_its_address_alone_where_the_profile_says_so() {
+async fn a_guest_is_authenticated_by_its_address_alone_if_the_profile_requires_no_more() {
     let host = Host::new();
     let profile = Profile {
         image: "proof = \"address\"",
@@ -109,5 +109,8 @@ async fn a_guest_may_be_known_by_its_address_alone_where_the_profile_says_so() {
     };
     let monitor = Daemon::start(&host, profile);
     monitor.until_idle(&[0]).await;
-    assert_eq!(monitor.ask_as_nobody("github-jitconfig").await.status, 401);
+    assert_eq!(
+        monitor.get_without_secret("github-jitconfig").await.status,
+        401
+    );
 }

@@ -1,21 +1,21 @@
-//! What happens to hosts, and must not leave anything behind.
+//! Tests of failures on a host, after which nothing may be left over.
 
 use std::fs;
 
 use emulator::model::JobPhase;
 
 use crate::support::{
-    Daemon, Host, Profile, listener_count, mount, qemu_pid, restart_libvirtd, signal, unmount,
+    Daemon, Host, Profile, event_process_count, mount, qemu_pid, restart_libvirtd, signal, unmount,
     until, virsh,
 };
 
-/// A guest that never asks for its credential.
-const HANGS: &str = "while :; do sleep 60; done";
+/// A boot script that never fetches the credential.
+const HANG: &str = "while :; do sleep 60; done";
 
 #[actix_web::test]
 async fn a_guest_that_hangs_is_replaced_after_the_start_timeout() {
     let host = Host::new();
-    host.set_boot_script(HANGS);
+    host.set_boot_script(HANG);
     let profile = Profile {
         more: "monitor_start_timeout = 8",
         ..Profile::default()
@@ -24,7 +24,7 @@ async fn a_guest_that_hangs_is_replaced_after_the_start_timeout() {
     monitor
         .until(|dashboard| dashboard.runners.iter().any(|runner| runner.id == 1))
         .await;
-    until("the first guest to be gone", || {
+    until("the first guest is removed", || {
         !host.machines().contains(&host.guest(0)) && !host.folders().contains(&host.guest(0))
     })
     .await;
@@ -37,7 +37,7 @@ async fn a_guest_that_is_killed_from_outside_is_replaced_at_once() {
     monitor.until_idle(&[0]).await;
     signal("KILL", qemu_pid(&host.guest(0)));
     monitor.until_idle(&[1]).await;
-    assert!(monitor.log().contains("guest ci-runner-tiny.0 has ended"));
+    assert!(monitor.log().contains("guest ci-runner-tiny.0 ended"));
     assert_eq!(host.machines(), [host.guest(1)]);
     assert_eq!(host.folders(), [host.guest(1)]);
 }
@@ -61,38 +61,38 @@ async fn a_busy_guest_outlives_its_monitor_and_is_adopted() {
                 .any(|it| it.busy == 1)
         })
         .await;
-    assert_eq!(qemu_pid(&host.guest(0)), pid, "it is the same one");
+    assert_eq!(qemu_pid(&host.guest(0)), pid, "the guest was not restarted");
     assert_eq!(host.machines(), [host.guest(0)]);
 }
 
 #[actix_web::test]
-async fn nothing_of_a_killed_monitor_goes_on_listening() {
+async fn the_virsh_process_of_a_killed_monitor_ends() {
     let host = Host::new();
     let none = Profile {
         target_count: 0,
         ..Profile::default()
     };
-    until("no monitor of another test to listen", || {
-        listener_count() == 0
+    until("those of other tests have ended", || {
+        event_process_count() == 0
     })
     .await;
     let monitor = Daemon::start(&host, none);
-    until("the monitor to listen", || listener_count() == 1).await;
+    until("the monitor has started it", || event_process_count() == 1).await;
     monitor.kill();
-    until("nobody to listen", || listener_count() == 0).await;
+    until("it has ended", || event_process_count() == 0).await;
 }
 
 #[actix_web::test]
-async fn what_a_killed_monitor_left_of_a_creation_is_removed() {
+async fn an_incomplete_creation_of_a_killed_monitor_is_removed() {
     let host = Host::new();
-    // Killed at another point of the creation each time: with a folder, with disks, with a machine.
+    // Killed at a later point of the creation each time: with a folder, with disks, with a machine.
     for (id, point) in ["", "disk-0.qcow2", "guest.xml", "console.log"]
         .iter()
         .enumerate()
     {
         let monitor = Daemon::start(&host, Profile::default());
         let file = host.path(&format!("data/virtual/ci-runner-tiny.{id}/{point}"));
-        until("the creation to have come so far", || file.exists()).await;
+        until("the creation has reached this point", || file.exists()).await;
         monitor.kill();
         let none = Profile {
             more: "destroy_all_non_busy_runners = true",
@@ -102,7 +102,7 @@ async fn what_a_killed_monitor_left_of_a_creation_is_removed() {
         monitor
             .until(|dashboard| dashboard.runners.is_empty())
             .await;
-        until("nothing to be left", || {
+        until("nothing is left", || {
             host.folders().is_empty() && host.machines().is_empty()
         })
         .await;
@@ -110,7 +110,7 @@ async fn what_a_killed_monitor_left_of_a_creation_is_removed() {
 }
 
 #[actix_web::test]
-async fn what_a_killed_monitor_left_of_a_destruction_is_removed() {
+async fn an_incomplete_destruction_of_a_killed_monitor_is_completed() {
     let host = Host::new();
     let monitor = Daemon::start(&host, Profile::default());
     monitor.until_idle(&[0]).await;
@@ -121,7 +121,7 @@ async fn what_a_killed_monitor_left_of_a_destruction_is_removed() {
     };
     let monitor = Daemon::start(&host, none);
     // The folder is moved aside before the machine is ended.
-    until("the destruction to have begun", || {
+    until("the destruction has begun", || {
         host.folders() != [host.guest(0)]
     })
     .await;
@@ -130,26 +130,26 @@ async fn what_a_killed_monitor_left_of_a_destruction_is_removed() {
     monitor
         .until(|dashboard| dashboard.runners.is_empty())
         .await;
-    until("nothing to be left", || {
+    until("nothing is left", || {
         host.folders().is_empty() && host.machines().is_empty()
     })
     .await;
 }
 
 #[actix_web::test]
-async fn what_a_power_cut_left_is_removed() {
+async fn the_remains_of_a_power_failure_are_removed() {
     let host = Host::new();
     let monitor = Daemon::start(&host, Profile::default());
     monitor.until_idle(&[0]).await;
     monitor.kill();
     signal("KILL", qemu_pid(&host.guest(0)));
-    // A machine of ours that libvirt was made to keep, by whomever.
+    // A persistent machine with one of our names.
     let xml = host.path("kept.xml");
     let kept = "<domain type='qemu'><name>ci-runner-tiny.77</name><memory unit='MiB'>64</memory>\
                 <os><type>hvm</type></os></domain>";
     fs::write(&xml, kept).unwrap();
     virsh(&["define", xml.to_str().unwrap()]);
-    // Folders of guests that nobody remembers, and one that is not of a guest of ours.
+    // Folders of unknown guests, and one outside the namespace.
     for name in [
         "ci-runner-tiny.55",
         ".ended-ci-runner-tiny.56",
@@ -167,7 +167,7 @@ async fn what_a_power_cut_left_is_removed() {
                 .any(|it| it.idle == 1)
         })
         .await;
-    until("all that was left to be gone", || {
+    until("the remains are removed", || {
         host.folders().len() == 2 && host.machines().len() == 1
     })
     .await;
@@ -175,7 +175,7 @@ async fn what_a_power_cut_left_is_removed() {
 }
 
 #[actix_web::test]
-async fn a_restart_of_libvirtd_disturbs_nobody() {
+async fn guests_and_jobs_continue_after_a_restart_of_libvirtd() {
     let host = Host::new();
     let monitor = Daemon::start(&host, Profile::default());
     monitor.until_idle(&[0]).await;
@@ -188,14 +188,14 @@ async fn a_restart_of_libvirtd_disturbs_nobody() {
 }
 
 #[actix_web::test]
-async fn a_full_disk_stops_creations_and_is_recovered_from() {
+async fn creations_fail_while_the_disk_is_full_and_then_continue() {
     let host = Host::new();
     let folder = host.path("data/virtual");
     fs::create_dir_all(&folder).unwrap();
     mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"], &folder);
     let monitor = Daemon::start(&host, Profile::default());
-    until("a creation to have failed", || {
-        monitor.log().contains("failed to make a disk of guest")
+    until("a creation has failed", || {
+        monitor.log().contains("failed to create a disk of guest")
     })
     .await;
     mount(&["-o", "remount,size=64m"], &folder);
@@ -218,7 +218,7 @@ async fn a_full_disk_stops_creations_and_is_recovered_from() {
 }
 
 #[actix_web::test]
-async fn two_monitors_on_one_host_leave_each_others_guests_alone() {
+async fn two_monitors_on_one_host_do_not_touch_each_others_guests() {
     let one = Host::new();
     let other = Host::with_prefix("ci-other");
     let first = Daemon::start_on(8000, &one, Profile::default());

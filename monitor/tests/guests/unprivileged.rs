@@ -1,4 +1,4 @@
-//! A monitor with an account of its own, as its package gives it: all it may is to speak to libvirt.
+//! Tests of a monitor that is not root: as with the Debian package, its account may only use libvirt.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use emulator::model::JobPhase;
 use http_client::Method;
 
 use crate::{
-    images::{BLANK, BUILDS, HANGS, boot_script},
+    images::{BLANK, HANG, WRITE_TO_IMAGE, boot_script},
     support::{Daemon, Host, Profile, until},
 };
 
@@ -16,7 +16,7 @@ const ACCOUNT: Option<&str> = Some("ci-runners");
 async fn a_monitor_that_is_not_root_builds_images_and_replaces_runners() {
     let mut host = Host::without_image();
     host.account = ACCOUNT;
-    host.set_build_script(BUILDS);
+    host.set_build_script(WRITE_TO_IMAGE);
     host.set_boot_script(&boot_script());
     let monitor = Daemon::start(&host, BLANK);
     monitor.until_idle(&[0]).await;
@@ -27,7 +27,7 @@ async fn a_monitor_that_is_not_root_builds_images_and_replaces_runners() {
     let job = host.queue_job(&label, "true");
     host.until_phase(job, JobPhase::Completed).await;
     monitor.until_idle(&[1]).await;
-    until("the disks of the first to be gone", || {
+    until("the disks of the first runner are removed", || {
         host.folders() == [host.guest(1)]
     })
     .await;
@@ -37,18 +37,18 @@ async fn a_monitor_that_is_not_root_builds_images_and_replaces_runners() {
 }
 
 #[actix_web::test]
-async fn a_monitor_that_is_not_root_keeps_the_last_words_of_a_build() {
+async fn a_monitor_that_is_not_root_keeps_the_console_of_a_failed_build() {
     let mut host = Host::without_image();
     host.account = ACCOUNT;
-    host.set_build_script(HANGS);
+    host.set_build_script(HANG);
     let profile = Profile {
         image: "build = { size = \"8M\", build_timeout = 8 }",
         ..BLANK
     };
     let _monitor = Daemon::start(&host, profile);
     let failed = host.path("data/images/tiny/.failed/console.log");
-    until("the build to be given up", || failed.exists()).await;
-    until("nothing of it to be left", || {
+    until("the build has failed", || failed.exists()).await;
+    until("the guest and its folder are removed", || {
         host.builders().is_empty() && host.folders().is_empty()
     })
     .await;

@@ -1,5 +1,4 @@
-//! All of it together: a queue, two servers with real guests, and a job that waits in line as the
-//! README says.
+//! Test of a queue and two servers with real guests, with the calls of the README.
 
 use std::process::{Command, Stdio};
 
@@ -9,8 +8,8 @@ use serde_json::Value;
 
 use crate::support::{Daemon, Host, Profile, Queue};
 
-/// The pair of calls of the README: join the line, then wait in it.
-const PAIR: &str = r#"
+/// The two calls of the README: enqueue, then take.
+const ENQUEUE_AND_TAKE: &str = r#"
 queue=http://192.168.100.1:8002
 ticket=$(curl --fail-with-body -sSX POST --retry 60 --retry-all-errors --retry-delay 1 --oauth2-bearer "$TOKEN" \
     "$queue/profile/tiny/enqueue?unique_id=$1&qualified_repo=acme/app&run_id=7")
@@ -18,7 +17,7 @@ curl --fail-with-body -sSX POST --retry 3600 --retry-max-time 3600 --retry-delay
 "#;
 
 #[actix_web::test]
-async fn jobs_that_wait_in_line_run_in_the_guests_of_whichever_server_is_next() {
+async fn queued_jobs_run_on_the_next_server_with_an_idle_runner() {
     let hosts = [Host::new(), Host::with_prefix("ci-other")];
     let profile = Profile {
         more: "[queue]\n settle = 1\n \
@@ -30,32 +29,32 @@ async fn jobs_that_wait_in_line_run_in_the_guests_of_whichever_server_is_next() 
         Daemon::start_on(8001, &hosts[1], profile),
     ];
     let _queue = Queue::start(&hosts[0]);
-    // Two at once, and one that has to wait until one of them has done its job.
+    // Two jobs get a runner at once; the third waits until one of them has finished.
     let jobs = ["one", "two", "three"].map(|unique_id| wait_and_run(&hosts, unique_id));
-    let served = join_all(jobs).await;
-    let both = |port: &str| served.iter().any(|server| server.ends_with(port));
-    assert!(both(":8000") && both(":8001"), "{served:?}");
+    let servers = join_all(jobs).await;
+    let both = |port: &str| servers.iter().any(|server| server.ends_with(port));
+    assert!(both(":8000") && both(":8001"), "{servers:?}");
     for monitor in &monitors {
-        let full = |it: &shared::wire::MonitorDashboard| {
+        let is_idle = |it: &shared::wire::MonitorDashboard| {
             it.profile_runner_counts
                 .values()
                 .all(|counts| counts.idle == 1)
         };
-        monitor.until(full).await;
+        monitor.until(is_idle).await;
     }
 }
 
-/// Waits in line, runs a job on the runner that comes, and says which server's that was.
+/// Enqueues and takes a runner, runs a job on it, and returns the server of the runner.
 async fn wait_and_run(hosts: &[Host; 2], unique_id: &str) -> String {
-    let pair = Command::new("bash")
-        .args(["-c", PAIR, "pair", unique_id])
+    let calls = Command::new("bash")
+        .args(["-c", ENQUEUE_AND_TAKE, "enqueue-and-take", unique_id])
         .env("TOKEN", Daemon::API_TOKEN)
         .stdout(Stdio::piped())
-        // Of every try that is repeated it says why.
+        // curl writes there why it repeats a request.
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let output = actix_web::web::block(|| pair.wait_with_output()).await;
+    let output = actix_web::web::block(|| calls.wait_with_output()).await;
     let output = output.unwrap().unwrap();
     assert!(output.status.success());
     let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
