@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# Plays GitHub's runner software for the tests: fetches the runner's credential from the monitor,
-# waits at the emulated GitHub for one job, runs it and ends. Ends, too, when either is gone.
+# Emulates GitHub's runner software for the tests: fetches the runner's credential from the monitor,
+# polls the emulated GitHub for one job, runs it and ends. Also ends when either is gone.
 #
-# usage: agent.sh <folder>    leaves the guest's secret in <folder>/secret-<runner id>
+# usage: agent.sh <folder>    writes the guest's secret to <folder>/secret-<runner id>
 set -euo pipefail
 
-ask() { curl --silent --fail --max-time 60 "$@"; }
+fetch() { curl --silent --fail --max-time 60 "$@"; }
 # The value of a key in a flat JSON object on standard input.
 field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 
 printf %s "$CI_RUNNERS_GUEST_SECRET" > "$1/secret-$CI_RUNNERS_RUNNER_ID"
-config=$(ask -H "Authorization: Bearer $CI_RUNNERS_GUEST_SECRET" \
+config=$(fetch -H "Authorization: Bearer $CI_RUNNERS_GUEST_SECRET" \
     "${CI_RUNNERS_MONITOR_URL}github-jitconfig" | tr -d '"' | base64 -d)
 runner="$(field url <<< "$config")/_runner/$(field runner_id <<< "$config")"
 secret=$(field secret <<< "$config")
 
-tell() { ask -X POST -H "Authorization: Bearer $secret" -H 'Content-Type: application/json' "$@"; }
+post() { fetch -X POST -H "Authorization: Bearer $secret" -H 'Content-Type: application/json' "$@"; }
 
-session=$(tell "$runner/session" | field session_id)
+session=$(post "$runner/session" | field session_id)
 offer=
 while [ -z "$offer" ]; do
-    offer=$(tell "$runner/session/$session/poll")
+    offer=$(post "$runner/session/$session/poll")
 done
 job="$runner/session/$session/jobs/$(field job_id <<< "$offer")"
-tell "$job/start"
+post "$job/start"
 bash -c "$(field command <<< "$offer")"
-tell -d '{"exit_code": 0, "output_tail": ""}' "$job/complete"
+post -d '{"exit_code": 0, "output_tail": ""}' "$job/complete"

@@ -6,27 +6,19 @@ use emulator::faults::Fault;
 use http_client::Method;
 use shared::{clock::Timestamp, wire::RunnerStatus};
 
-use crate::support::{Host, RUNNERS, code, in_time, statuses};
+use crate::support::{Host, RUNNERS, expect_refusal, in_time, statuses, with_idle, with_idle_and};
 
 #[actix_web::test]
 async fn before_the_first_poll_the_monitor_is_alive_but_not_ready() {
     let host = Host::new();
     let held = host.break_github("GET", RUNNERS, Fault::HoldAnswer);
     let monitor = host.start(host.settings(1, "")).await;
-    in_time(
-        "the request for the list of runners",
-        host.emulator().until(|it| it.faults().hit_count(held) > 0),
-    )
-    .await;
+    host.until_hit(held).await;
     for path in ["dashboard.json", "readyz"] {
         let answer = monitor
             .call_with(Method::GET, path, &[("accept", "application/json")])
             .await;
-        assert_eq!(
-            (answer.status.as_u16(), code(&answer)),
-            (503, "not_ready".into()),
-            "{path}"
-        );
+        expect_refusal(&answer, 503, "not_ready", path);
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
     assert_eq!(monitor.take("job").await.status, 503);
@@ -47,11 +39,7 @@ async fn before_the_first_poll_the_monitor_is_alive_but_not_ready() {
 
 #[actix_web::test]
 async fn a_long_poll_of_the_dashboard_is_held_until_it_changes() {
-    let host = Host::new();
-    let monitor = host
-        .start(host.settings(1, "api_cache_timeout = 3600"))
-        .await;
-    monitor.until_idle(1).await;
+    let (_host, monitor) = with_idle_and(1, "api_cache_timeout = 3600").await;
     let etag = monitor
         .get("dashboard.json")
         .await
@@ -76,7 +64,7 @@ async fn a_long_poll_of_the_dashboard_is_held_until_it_changes() {
     );
     let headers = [("if-none-match", etag.as_str()), ("prefer", "wait=60")];
     let held = monitor.call_with(Method::GET, "dashboard.json", &headers);
-    let (held, taken) = tokio::join!(held, monitor.taken("job"));
+    let (held, taken) = tokio::join!(held, monitor.expect_taken("job"));
     assert_eq!(held.status, 200);
     assert_ne!(held.header("etag"), Some(etag.as_str()));
     assert_eq!(statuses(&held.json().unwrap()), [RunnerStatus::Reserved]);
@@ -86,10 +74,8 @@ async fn a_long_poll_of_the_dashboard_is_held_until_it_changes() {
 
 #[actix_web::test]
 async fn the_pages_show_profiles_and_runners_and_load_nothing_from_other_servers() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
-    monitor.taken("job-on-the-page").await;
+    let (_host, monitor) = with_idle(1).await;
+    monitor.expect_taken("job-on-the-page").await;
     for path in ["", "dashboard.html"] {
         let page = monitor.get(path).await;
         assert_eq!(
@@ -205,9 +191,7 @@ async fn the_page_warns_of_runner_software_whose_support_ends() {
 
 #[actix_web::test]
 async fn the_metrics_and_the_page_show_runners_and_the_api_status() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(2, "")).await;
-    monitor.until_idle(2).await;
+    let (_host, monitor) = with_idle(2).await;
     let answer = monitor.get("metrics").await;
     let metrics = answer.text().unwrap();
     for line in [
@@ -235,9 +219,7 @@ async fn the_metrics_and_the_page_show_runners_and_the_api_status() {
 
 #[actix_web::test]
 async fn head_has_the_headers_of_get_and_no_body() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
+    let (_host, monitor) = with_idle(1).await;
     for path in [
         "",
         "dashboard.html",
@@ -266,9 +248,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
 
 #[actix_web::test]
 async fn pages_and_metrics_show_a_take_as_soon_as_it_is_answered() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(2, "")).await;
-    monitor.until_idle(2).await;
+    let (_host, monitor) = with_idle(2).await;
     let reserved = |count: usize| {
         format!("ci_runners_monitor_runners_reserved{{profile=\"linux\"}} {count}.0")
     };
@@ -278,7 +258,7 @@ async fn pages_and_metrics_show_a_take_as_soon_as_it_is_answered() {
             let before = monitor.get(path).await;
             assert!(!before.text().unwrap().contains(unique_id));
         }
-        monitor.taken(unique_id).await;
+        monitor.expect_taken(unique_id).await;
         let page = monitor.get("dashboard.html").await;
         assert!(page.text().unwrap().contains(unique_id), "{unique_id}");
         let metrics = monitor.get("metrics").await;

@@ -1,26 +1,24 @@
-//! Guests and their secrets.
+//! Tests of what guests fetch, of their authentication, and of profiles of virtual machines.
 
 use std::fs;
 
 use http_client::Method;
 use shared::settings::Settings;
 
-use crate::support::{Host, bearer, code, until_file};
+use crate::support::{Host, bearer, expect_refusal, until_file, with_idle};
 
 const CREDENTIAL: &str = "github-jitconfig";
 
 #[actix_web::test]
-async fn a_credential_is_handed_once_and_only_to_its_guest() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
+async fn a_credential_is_handed_over_once_and_only_to_its_guest() {
+    let (host, monitor) = with_idle(1).await;
     let guest_secret = until_file(&host.path("secret-0"), |it| !it.is_empty()).await;
     let own = bearer(&guest_secret);
     for (headers, status, expected) in [
         (&[][..], 401, "unauthorised"),
-        (&[("authorization", "Bearer guess")], 403, "not_yours"),
+        (&[("authorization", "Bearer wrong")], 403, "not_yours"),
         (&[("authorization", "nonsense")], 403, "not_yours"),
-        // Lesson 23: `X-Real-IP` was believed from anyone.
+        // Headers with a client address count only from a trusted proxy.
         (
             &[
                 ("x-real-ip", "192.168.100.7"),
@@ -32,11 +30,7 @@ async fn a_credential_is_handed_once_and_only_to_its_guest() {
         (&[("authorization", &own)], 403, "not_yours"),
     ] {
         let answer = monitor.call_with(Method::GET, CREDENTIAL, headers).await;
-        assert_eq!(
-            (answer.status.as_u16(), code(&answer)),
-            (status, expected.into()),
-            "{headers:?}"
-        );
+        expect_refusal(&answer, status, expected, &format!("{headers:?}"));
     }
     for path in ["dashboard.json", "dashboard.html", ""] {
         let shown = monitor.get(path).await;
@@ -49,16 +43,11 @@ async fn a_credential_is_handed_once_and_only_to_its_guest() {
 
 #[actix_web::test]
 async fn a_guest_gets_the_boot_script_of_its_profile() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
+    let (host, monitor) = with_idle(1).await;
     let own = bearer(&until_file(&host.path("secret-0"), |it| !it.is_empty()).await);
     let headers = [("authorization", own.as_str())];
-    let none = monitor.call_with(Method::GET, "boot", &headers).await;
-    assert_eq!(
-        (none.status.as_u16(), code(&none)),
-        (404, "not_found".into())
-    );
+    let missing = monitor.call_with(Method::GET, "boot", &headers).await;
+    expect_refusal(&missing, 404, "not_found", "boot");
     fs::create_dir_all(host.path("profiles/linux")).unwrap();
     fs::write(host.path("profiles/linux/boot-script"), "#!/bin/sh\ntrue\n").unwrap();
     let script = monitor.call_with(Method::GET, "boot", &headers).await;
@@ -70,8 +59,8 @@ async fn a_guest_gets_the_boot_script_of_its_profile() {
         script.header("content-type"),
         Some("text/plain; charset=utf-8")
     );
-    let stranger = monitor.get("boot").await;
-    assert_eq!(stranger.status, 401);
+    let without_secret = monitor.get("boot").await;
+    assert_eq!(without_secret.status, 401);
     fs::write(
         host.path("profiles/linux/boot-script"),
         vec![b'#'; (1 << 20) + 1],
@@ -82,9 +71,9 @@ async fn a_guest_gets_the_boot_script_of_its_profile() {
     monitor.stop().await;
 }
 
-/// Lesson 24: `%2f` in a path read files elsewhere on the host.
+/// Encoded slashes in a path must not lead to other files of the host.
 #[actix_web::test]
-async fn files_for_guests_are_for_guests_and_nothing_else_is_read() {
+async fn guests_can_read_files_below_the_folder_for_guests_and_no_others() {
     let host = Host::new();
     fs::create_dir_all(host.path("deps/windows")).unwrap();
     fs::write(host.path("deps/windows/setup.iso"), "0123456789").unwrap();
@@ -92,11 +81,8 @@ async fn files_for_guests_are_for_guests_and_nothing_else_is_read() {
     monitor.until_idle(1).await;
     let own = bearer(&until_file(&host.path("secret-0"), |it| !it.is_empty()).await);
     let path = "image-deps/windows/setup.iso";
-    let stranger = monitor.get(path).await;
-    assert_eq!(
-        (stranger.status.as_u16(), code(&stranger)),
-        (401, "unauthorised".into())
-    );
+    let without_secret = monitor.get(path).await;
+    expect_refusal(&without_secret, 401, "unauthorised", path);
     for (path, headers, status, body) in [
         (path, &[][..], 200, Some("0123456789")),
         (path, &[("range", "bytes=2-4")], 206, Some("234")),
@@ -126,7 +112,7 @@ async fn files_for_guests_are_for_guests_and_nothing_else_is_read() {
 }
 
 #[actix_web::test]
-async fn virtual_machines_need_to_be_told_what_they_are_like() {
+async fn a_profile_of_virtual_machines_needs_a_valid_template() {
     let host = Host::new();
     let profile = r#"[profiles.linux]
         github_runner_label = "linux-label"
@@ -163,7 +149,7 @@ async fn virtual_machines_need_to_be_told_what_they_are_like() {
 }
 
 #[actix_web::test]
-async fn an_image_is_refused_for_what_its_build_would_miss() {
+async fn a_profile_whose_build_would_lack_a_file_is_refused() {
     let host = Host::new();
     let profile = r#"[profiles.linux]
         github_runner_label = "linux-label"
@@ -213,7 +199,7 @@ async fn an_image_is_refused_for_what_its_build_would_miss() {
              is not set"
         )
     );
-    // What does not begin with a file needs no folder of files.
+    // A build without a base disk needs no IMAGE_DEPS_DIR.
     let from_nothing = r#"build = { size = "1G" }"#;
     assert_eq!(refusal(&settings, &one, from_nothing), Ok(()));
 }
@@ -231,7 +217,7 @@ async fn a_runner_that_never_fetches_its_credential_is_replaced() {
     monitor
         .until(|dashboard| dashboard.runners.iter().any(|runner| runner.id == 1))
         .await;
-    // Nothing more is wanted, so that no guest is left behind.
+    // A monitor without profiles destroys the remaining guest.
     monitor.stop().await;
     let monitor = host.start(host.settings_with("", more)).await;
     monitor.until_idle(0).await;
@@ -252,7 +238,7 @@ async fn raw_disks_are_refused_where_files_cannot_share_blocks() {
     let template = "<domain><memory>1</memory><devices><disk/></devices></domain>";
     fs::write(folder.join("guest.xml"), template).unwrap();
     fs::write(folder.join("image.toml"), "disks = \"raw\"").unwrap();
-    // No release of tmpfs has it. The directory itself need not be there yet.
+    // tmpfs cannot share blocks. The directory itself need not exist yet.
     settings.data_path = "/dev/shm/no/such".into();
     let refusal = monitor::check(&settings).unwrap_err();
     assert_eq!(

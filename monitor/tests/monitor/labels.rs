@@ -1,4 +1,4 @@
-//! Labels that are put on runners by a take, and what else a profile says of its registrations.
+//! Tests of labels that a take adds to runners, and of other registration settings of a profile.
 
 use std::time::Duration;
 
@@ -9,15 +9,13 @@ use emulator::{
 use http_client::Method;
 use shared::wire::{RunnerStatus, TakenRunner};
 
-use crate::support::{API_TOKEN, Host, RUNNERS, WHO, bearer, code, ids, in_time, statuses};
+use crate::support::{
+    API_TOKEN, Host, JOB, RUNNERS, bearer, expect_refusal, ids, in_time, statuses, with_idle_and,
+};
 
 #[actix_web::test]
-async fn labels_can_be_added_by_the_take() {
-    let host = Host::new();
-    let monitor = host
-        .start(host.settings(1, "reservation_labels = \"on_take\""))
-        .await;
-    monitor.until_idle(1).await;
+async fn a_take_adds_the_labels_and_ends_its_reservation_if_github_refuses_them() {
+    let (host, monitor) = with_idle_and(1, "reservation_labels = \"on_take\"").await;
     let rule = host.break_github("POST", "/orgs/acme/actions/runners", Fault::status(422));
     let refused = monitor.take("job").await;
     assert_eq!(
@@ -27,13 +25,13 @@ async fn labels_can_be_added_by_the_take() {
     assert!(host.emulator().faults().hit_count(rule) > 0);
     host.emulator().faults().clear_all();
     let dashboard = monitor.until_idle(1).await;
-    assert_eq!(ids(&dashboard), [0], "the runner was given back");
+    assert_eq!(ids(&dashboard), [0], "the runner is idle again");
 
-    // What passes is not held against the job: the take waits for the second try.
+    // A transient failure is retried while the take waits.
     let labels = PathMatch::Suffix("/labels".into());
     let rule = FaultRule::on("POST", labels, Fault::status(500)).next(1);
     let rule = host.emulator().faults().add(rule).unwrap();
-    let taken = monitor.taken("job").await;
+    let taken = monitor.expect_taken("job").await;
     assert_eq!(taken.label.as_deref(), Some("reserved-for:job"));
     assert_eq!(host.emulator().faults().hit_count(rule), 1);
     let job = host.queue_job("reserved-for:job", "true");
@@ -42,7 +40,7 @@ async fn labels_can_be_added_by_the_take() {
 }
 
 #[actix_web::test]
-async fn a_take_does_not_wait_for_github_for_ever_and_gets_the_same_runner_later() {
+async fn a_take_that_times_out_waiting_for_github_returns_the_same_runner_when_repeated() {
     let host = Host::new();
     let mut settings = host.settings(1, "reservation_labels = \"on_take\"");
     settings.pool.monitor_thread_recv_timeout = Duration::from_millis(50);
@@ -53,18 +51,15 @@ async fn a_take_does_not_wait_for_github_for_ever_and_gets_the_same_runner_later
     host.emulator().faults().add(rule).unwrap();
     let token = bearer(API_TOKEN);
     let json = [("accept", "application/json"), ("authorization", &token)];
-    let take = format!("profile/linux/take?unique_id=job&{WHO}");
+    let take = format!("profile/linux/take?unique_id=job&{JOB}");
     let held = monitor.call_with(Method::POST, &take, &json).await;
-    assert_eq!(
-        (held.status.as_u16(), code(&held)),
-        (503, "not_ready".into())
-    );
+    expect_refusal(&held, 503, "not_ready", &take);
     assert_eq!(
         statuses(&monitor.dashboard().await),
         [RunnerStatus::Reserved]
     );
     host.emulator().faults().clear_all();
-    let given = async {
+    let granted = async {
         loop {
             let answer = monitor.take("job").await;
             if answer.status == 200 {
@@ -72,12 +67,12 @@ async fn a_take_does_not_wait_for_github_for_ever_and_gets_the_same_runner_later
             }
         }
     };
-    assert_eq!(in_time("the runner", given).await.id, 0);
+    assert_eq!(in_time("the take is granted", granted).await.id, 0);
     monitor.stop().await;
 }
 
 #[actix_web::test]
-async fn runners_are_registered_in_their_group_with_their_labels() {
+async fn runners_are_registered_with_the_group_and_labels_of_their_profile() {
     let host = Host::new();
     let mut settings = host.settings(1, "reservation_labels = \"on_take\"");
     let profile = settings.profiles.values_mut().next().unwrap();
@@ -99,9 +94,9 @@ async fn runners_are_registered_in_their_group_with_their_labels() {
     monitor.stop().await;
 }
 
-/// A label that arrives after its reservation was given up would stay, and lead a job there.
+/// A label that arrives after the end of its reservation would stay, and attract a job.
 #[actix_web::test]
-async fn a_reservation_is_given_up_when_all_its_labels_have_landed_or_not() {
+async fn a_failed_reservation_ends_only_after_the_last_label_request() {
     let host = Host::new();
     let mut settings = host.settings(2, "reservation_labels = \"on_take\"");
     settings.pool.monitor_thread_recv_timeout = Duration::from_millis(50);
@@ -120,14 +115,14 @@ async fn a_reservation_is_given_up_when_all_its_labels_have_landed_or_not() {
             host.emulator().faults().add(rule).unwrap()
         });
     let rules: Vec<_> = rules.collect();
-    let take = format!("profile/linux/take/2?unique_id=both&{WHO}");
+    let take = format!("profile/linux/take/2?unique_id=both&{JOB}");
     assert_eq!(monitor.call(Method::POST, &take).await.status, 503);
-    let struck = host
+    let affected = host
         .emulator()
         .until(|it| rules.iter().all(|rule| it.faults().hit_count(*rule) > 0));
-    in_time("both calls to arrive", struck).await;
-    let shown = statuses(&monitor.dashboard().await);
-    assert_eq!(shown, [RunnerStatus::Reserved; 2]);
+    in_time("both requests have arrived", affected).await;
+    let reserved = statuses(&monitor.dashboard().await);
+    assert_eq!(reserved, [RunnerStatus::Reserved; 2]);
     host.emulator().faults().clear_all();
     monitor.until_idle(2).await;
     let labels = host.emulator().model(|model, now| {

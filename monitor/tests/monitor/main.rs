@@ -1,4 +1,4 @@
-//! The whole daemon, in this process, with real guests and an emulated GitHub.
+//! Tests of the whole daemon, in this process, with real guests and an emulated GitHub.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

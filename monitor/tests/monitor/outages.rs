@@ -1,4 +1,4 @@
-//! GitHub at its worst: runners that work or wait must not notice.
+//! Tests of GitHub outages, which must not affect busy or idle runners.
 
 use emulator::{
     faults::{Fault, FaultRule, PathMatch},
@@ -6,64 +6,63 @@ use emulator::{
 };
 use shared::{secret::Secret, wire::RunnerStatus};
 
-use crate::support::{Host, RUNNERS, ids, in_time, statuses};
+use crate::support::{Host, RUNNERS, ids, in_time, statuses, with_idle};
 
 #[actix_web::test]
-async fn an_answer_that_stalls_holds_up_nothing_else() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
-    let stall = host.break_github("GET", RUNNERS, Fault::StallBody { keep: 10 });
-    let struck = host.emulator().until(|it| it.faults().hit_count(stall) > 0);
-    in_time("the fault to strike", struck).await;
+async fn a_stalled_response_delays_nothing_else() {
+    let (host, monitor) = with_idle(1).await;
+    // The list only, and not the paths below it.
+    let list = PathMatch::Exact(RUNNERS.into());
+    let rule = FaultRule::on("GET", list, Fault::StallBody { keep: 10 });
+    let stall = host.emulator().faults().add(rule).unwrap();
+    host.until_hit(stall).await;
 
-    let label = monitor.taken("job").await.label.unwrap();
+    let label = monitor.expect_taken("job").await.label.unwrap();
     let reserved = monitor.dashboard().await;
     assert_eq!(statuses(&reserved), [RunnerStatus::Reserved]);
     let job = host.queue_job(&label, "true");
     host.until_phase(job, JobPhase::Completed).await;
-    // It is still waiting for that list, and ends all the same.
+    // The request is still waiting, which does not delay the end of the monitor.
     assert_eq!(host.emulator().faults().hit_count(stall), 1);
     monitor.stop().await;
 }
 
-/// GitHub may say when to ask again, or only that there is a limit. Neither is asked again soon, unlike
-/// a GitHub that merely failed, by which the time of this test is told.
+/// With or without a time after which to retry. Retries after another failure show that enough time has
+/// passed.
 #[actix_web::test]
-async fn who_is_told_to_wait_does_not_ask() {
+async fn a_rate_limited_monitor_sends_no_requests() {
     let refusals = [
         Fault::status(403).with_message("You have exceeded a secondary rate limit."),
         Fault::status(403).with_header("retry-after", "60"),
         Fault::status(429),
         Fault::status(429).with_header("retry-after", "60"),
     ];
-    let mut told = Vec::new();
+    let mut limited = Vec::new();
     for refusal in refusals {
         let host = Host::new();
         let rule = host.break_github("GET", RUNNERS, refusal);
         let monitor = host.start(host.settings(1, "")).await;
-        told.push((host, rule, monitor));
+        limited.push((host, rule, monitor));
     }
-    for (host, rule, _) in &told {
-        let struck = host.emulator().until(|it| it.faults().hit_count(*rule) > 0);
-        in_time("the refusal", struck).await;
+    for (host, rule, _) in &limited {
+        host.until_hit(*rule).await;
     }
     let failing = Host::new();
     let rule = failing.break_github("GET", RUNNERS, Fault::status(500));
     let monitor = failing.start(failing.settings(1, "")).await;
-    let asked_again = failing
+    let retried = failing
         .emulator()
         .until(|it| it.faults().hit_count(rule) > 2);
-    in_time("the third question", asked_again).await;
+    in_time("the third request", retried).await;
     monitor.stop().await;
-    for (host, rule, monitor) in told {
+    for (host, rule, monitor) in limited {
         assert_eq!(host.emulator().faults().hit_count(rule), 1);
         monitor.stop().await;
     }
 }
 
 #[actix_web::test]
-async fn a_runner_that_slips_between_two_of_three_pages_keeps_its_guest() {
+async fn a_runner_that_is_missing_from_all_pages_of_an_inconsistent_list_keeps_its_guest() {
     let host = Host::new();
     let scope = "/orgs/acme".parse().unwrap();
     let register_others = |numbers: std::ops::Range<usize>| {
@@ -84,20 +83,20 @@ async fn a_runner_that_slips_between_two_of_three_pages_keeps_its_guest() {
     monitor.until_idle(1).await;
     register_others(100..249);
 
-    // Ours is the first on page 2. When one of page 1 goes away, it is on no page still to come.
+    // Our runner is the first on page 2. When one of page 1 disappears after that page was sent, ours
+    // moves to page 1, and so is on no page that is still requested.
     let vanish = Fault::ThenVanish {
         name: "other-0".into(),
     };
     let rule = FaultRule::on("GET", PathMatch::Exact(RUNNERS.into()), vanish).next(1);
     let rule = host.emulator().faults().add(rule).unwrap();
-    let struck = host.emulator().until(|it| it.faults().hit_count(rule) > 0);
-    in_time("the change", struck).await;
-    // Until this list has been read, thrice at most, and the next one is asked for.
-    let asked_count = host.emulator().requests().count("GET", RUNNERS);
+    host.until_hit(rule).await;
+    // Until this list has been read, with at most three attempts, and the next one is requested.
+    let request_count = host.emulator().requests().count("GET", RUNNERS);
     let read = host
         .emulator()
-        .until(|it| it.requests().count("GET", RUNNERS) > asked_count + 9);
-    in_time("the list to be read", read).await;
+        .until(|it| it.requests().count("GET", RUNNERS) > request_count + 9);
+    in_time("the list has been read", read).await;
     let dashboard = monitor.dashboard().await;
     assert_eq!(
         (ids(&dashboard), statuses(&dashboard)),

@@ -1,4 +1,4 @@
-//! Keeping the pool: runners come, do their job and go.
+//! Tests of the pool: runners are created, run a job, and are replaced.
 
 use std::fs;
 
@@ -9,14 +9,15 @@ use emulator::{
 use http_client::Method;
 use shared::wire::RunnerStatus;
 
-use crate::support::{Host, RUNNERS, WHO, code, ids, in_time, statuses, until_file};
+use crate::support::{
+    Host, JOB, RUNNERS, expect_refusal, ids, in_time, statuses, until_file, with_idle,
+    with_idle_and,
+};
 
 #[actix_web::test]
-async fn a_runner_does_one_job_and_is_replaced() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(2, "")).await;
-    monitor.until_idle(2).await;
-    let taken = monitor.taken("job").await;
+async fn a_runner_runs_one_job_and_is_replaced() {
+    let (host, monitor) = with_idle(2).await;
+    let taken = monitor.expect_taken("job").await;
     let label = taken.label.unwrap();
     assert!(label.starts_with("runner:"), "{label}");
     let job = host.queue_job(&label, "true");
@@ -28,7 +29,7 @@ async fn a_runner_does_one_job_and_is_replaced() {
         .await;
     let other = 1 - taken.id;
     assert_eq!(ids(&dashboard), [other, 2]);
-    // Lesson 35: nothing is left of a runner that is gone.
+    // Nothing is left of the first runner.
     let folders = host.guest_folders();
     assert_eq!(
         folders,
@@ -41,32 +42,27 @@ async fn a_runner_does_one_job_and_is_replaced() {
 }
 
 #[actix_web::test]
-async fn a_monitor_that_starts_again_finds_its_guests_and_reservations() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(2, "")).await;
-    monitor.until_idle(2).await;
-    let first = monitor.taken("job").await;
+async fn a_restarted_monitor_finds_its_guests_and_reservations() {
+    let (host, monitor) = with_idle(2).await;
+    let first = monitor.expect_taken("job").await;
     monitor.stop().await;
     let monitor = host.start(host.settings(2, "")).await;
-    let second = monitor.taken("job").await;
+    let second = monitor.expect_taken("job").await;
     assert_eq!((first.id, &first.label), (second.id, &second.label));
     let dashboard = monitor
         .until(|dashboard| statuses(dashboard).len() == 2)
         .await;
     assert_eq!(ids(&dashboard), [0, 1]);
     let registered = host.emulator().requests().count("POST", RUNNERS);
-    assert_eq!(registered, 2, "nobody was registered a second time");
+    assert_eq!(registered, 2, "no runner was registered again");
     monitor.stop().await;
 }
 
-/// Lesson 29: a live runner whose profile was removed from the settings was a panic at every start.
 #[actix_web::test]
-async fn a_busy_runner_outlives_its_profile() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
-    let label = monitor.taken("job").await.label.unwrap();
-    let job = host.queue_job(&label, &host.waits_for("end"));
+async fn a_busy_runner_whose_profile_was_removed_finishes_its_job() {
+    let (host, monitor) = with_idle(1).await;
+    let label = monitor.expect_taken("job").await.label.unwrap();
+    let job = host.queue_job(&label, &host.command_until("end"));
     monitor
         .until(|dashboard| statuses(dashboard) == [RunnerStatus::Busy])
         .await;
@@ -77,28 +73,24 @@ async fn a_busy_runner_outlives_its_profile() {
         .until(|dashboard| !dashboard.runners.is_empty())
         .await;
     assert_eq!(dashboard.profile_runner_counts["linux"].target, 0);
-    let seen_busy = |_: &_| host.phase(job) == JobPhase::InProgress;
-    monitor.until(seen_busy).await;
+    let is_in_progress = |_: &_| host.phase(job) == JobPhase::InProgress;
+    monitor.until(is_in_progress).await;
     fs::write(host.path("end"), "").unwrap();
     host.until_phase(job, JobPhase::Completed).await;
     monitor.until_idle(0).await;
     monitor.stop().await;
 }
 
-/// Lesson 8: GitHub refuses to unregister a busy runner; the guest was destroyed all the same.
+/// GitHub refuses to remove the registration of a busy runner, whose guest then must stay.
 #[actix_web::test]
-async fn a_job_that_github_does_not_show_yet_is_not_killed() {
-    let host = Host::new();
-    let monitor = host
-        .start(host.settings(1, "monitor_reserve_timeout = \"300ms\""))
-        .await;
-    monitor.until_idle(1).await;
+async fn a_job_that_the_list_of_runners_does_not_show_yet_is_not_killed() {
+    let (host, monitor) = with_idle_and(1, "monitor_reserve_timeout = \"300ms\"").await;
     host.emulator()
         .model(|model, now| model.set_list_mode(now, ListMode::Frozen));
-    let label = monitor.taken("job").await.label.unwrap();
-    let job = host.queue_job(&label, &host.waits_for("end"));
+    let label = monitor.expect_taken("job").await.label.unwrap();
+    let job = host.queue_job(&label, &host.command_until("end"));
     host.until_phase(job, JobPhase::InProgress).await;
-    // The deadline of the reservation passes, and GitHub says no.
+    // The reservation times out, and GitHub refuses to remove the registration.
     monitor
         .until(|dashboard| statuses(dashboard) == [RunnerStatus::Busy])
         .await;
@@ -109,39 +101,29 @@ async fn a_job_that_github_does_not_show_yet_is_not_killed() {
         .model(|model, now| model.set_list_mode(now, ListMode::Live));
     monitor.until_idle(1).await;
     let again = monitor.take("job").await;
-    assert_eq!(
-        (again.status.as_u16(), code(&again)),
-        (409, "already_reserved".into())
-    );
+    expect_refusal(&again, 409, "already_reserved", "job");
     monitor.stop().await;
 }
 
 #[actix_web::test]
-async fn a_reserved_runner_whose_job_does_not_come_is_replaced() {
-    let host = Host::new();
-    let monitor = host
-        .start(host.settings(1, "monitor_reserve_timeout = \"200ms\""))
-        .await;
-    monitor.until_idle(1).await;
-    monitor.taken("job").await;
+async fn a_reserved_runner_whose_job_does_not_start_is_replaced() {
+    let (_host, monitor) = with_idle_and(1, "monitor_reserve_timeout = \"200ms\"").await;
+    monitor.expect_taken("job").await;
     let dashboard = monitor
         .until(|it| ids(it) == [1] && statuses(it) == [RunnerStatus::Idle])
         .await;
     assert_eq!(dashboard.reservations.map(|it| it.len()), Some(0));
     assert_eq!(
-        monitor.taken("job").await.id,
+        monitor.expect_taken("job").await.id,
         1,
-        "it may be asked for again"
+        "the job can take another runner"
     );
     monitor.stop().await;
 }
 
-/// Lesson 6: one failed list ended the monitor.
 #[actix_web::test]
-async fn a_github_that_fails_is_waited_for() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
+async fn polls_continue_after_any_failure_of_github() {
+    let (host, monitor) = with_idle(1).await;
     for fault in [
         Fault::status(401),
         Fault::status(403).with_header("retry-after", "1"),
@@ -152,28 +134,24 @@ async fn a_github_that_fails_is_waited_for() {
         Fault::TruncateBody { keep: 10 },
     ] {
         let fault = host.break_github("", "/orgs/acme", fault);
-        in_time(
-            "the fault to strike",
-            host.emulator().until(|it| it.faults().hit_count(fault) > 0),
-        )
-        .await;
+        host.until_hit(fault).await;
         assert_eq!(statuses(&monitor.dashboard().await), [RunnerStatus::Idle]);
         assert_eq!(monitor.get("healthz").await.status, 200);
         host.emulator().faults().clear_all();
-        let asked = host.emulator().requests().all().len();
+        let request_count = host.emulator().requests().all().len();
         in_time(
-            "GitHub to be asked again",
+            "GitHub is polled again",
             host.emulator()
-                .until(|it| it.requests().all().len() > asked),
+                .until(|it| it.requests().all().len() > request_count),
         )
         .await;
     }
-    monitor.taken("job").await;
+    monitor.expect_taken("job").await;
     monitor.stop().await;
 }
 
 #[actix_web::test]
-async fn a_registration_that_fails_leaves_nothing_and_is_tried_again() {
+async fn a_failed_registration_leaves_nothing_behind_and_is_retried() {
     for fault in [Fault::status(500), Fault::DropAnswer, Fault::DropRequest] {
         let host = Host::new();
         let rule = host.break_github(
@@ -182,8 +160,7 @@ async fn a_registration_that_fails_leaves_nothing_and_is_tried_again() {
             fault,
         );
         let monitor = host.start(host.settings(1, "")).await;
-        let struck = host.emulator().until(|it| it.faults().hit_count(rule) > 0);
-        in_time("the fault to strike", struck).await;
+        host.until_hit(rule).await;
         host.emulator().faults().clear_all();
         monitor.until_idle(1).await;
         let names = host.emulator().model(|model, now| {
@@ -202,10 +179,8 @@ async fn a_registration_that_fails_leaves_nothing_and_is_tried_again() {
 }
 
 #[actix_web::test]
-async fn temporary_targets_are_set_shown_and_cancelled() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
+async fn temporary_targets_can_be_set_shown_and_cancelled() {
+    let (_host, monitor) = with_idle(1).await;
     let show = async || {
         monitor
             .get("policy/override")
@@ -229,11 +204,7 @@ async fn temporary_targets_are_set_shown_and_cancelled() {
         ("policy/override", 400, "bad_request"),
     ] {
         let refused = monitor.call(Method::POST, path).await;
-        assert_eq!(
-            (refused.status.as_u16(), code(&refused)),
-            (status, expected.into()),
-            "{path}"
-        );
+        expect_refusal(&refused, status, expected, path);
     }
     let cancelled = monitor.call(Method::DELETE, "policy/override").await;
     assert_eq!(cancelled.text().unwrap(), r#"{"linux":3}"#);
@@ -242,9 +213,9 @@ async fn temporary_targets_are_set_shown_and_cancelled() {
     monitor.stop().await;
 }
 
-/// Lesson 33: ids started again at 0 when their file could not be read.
+/// Without the saved state, ids could be assigned a second time.
 #[actix_web::test]
-async fn a_state_that_cannot_be_read_stops_the_start() {
+async fn an_unreadable_state_stops_the_start() {
     let host = Host::new();
     fs::create_dir(host.path("data")).unwrap();
     fs::write(
@@ -265,14 +236,12 @@ async fn a_state_that_cannot_be_read_stops_the_start() {
 }
 
 #[actix_web::test]
-async fn runners_are_given_back_by_a_release() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(2, "")).await;
-    monitor.until_idle(2).await;
+async fn a_release_ends_a_reservation_of_its_own_or_an_earlier_attempt() {
+    let (_host, monitor) = with_idle(2).await;
     let attempt = |number: u64| format!("attempt=00000000000000aa-{number}");
     let several = |number| {
         let attempt = attempt(number);
-        format!("profile/linux/take/2?unique_id=both&{WHO}&{attempt}")
+        format!("profile/linux/take/2?unique_id=both&{JOB}&{attempt}")
     };
     let taken = monitor.call(Method::POST, &several(3)).await;
     assert_eq!(taken.status, 200, "{:?}", taken.text());
@@ -282,7 +251,7 @@ async fn runners_are_given_back_by_a_release() {
         (format!("reservation/both?{}", attempt(4)), true),
         (format!("reservation/both?{}", attempt(5)), false),
         (format!("reservation/both?{}", attempt(5)), false),
-        ("reservation/nobody".into(), false),
+        ("reservation/unknown".into(), false),
     ] {
         let released = monitor.call(Method::DELETE, &path).await;
         assert_eq!((released.status.as_u16(), released.body.len()), (204, 0));
@@ -290,11 +259,8 @@ async fn runners_are_given_back_by_a_release() {
         assert_eq!(statuses(&monitor.dashboard().await), [status; 2], "{path}");
     }
     let late = monitor.call(Method::POST, &several(5)).await;
-    assert_eq!(
-        (late.status.as_u16(), code(&late)),
-        (409, "stale_attempt".into())
-    );
-    let destroyed = monitor.taken("one").await.id;
+    expect_refusal(&late, 409, "stale_attempt", "both");
+    let destroyed = monitor.expect_taken("one").await.id;
     monitor
         .call(Method::DELETE, "reservation/one?destroy=true")
         .await;
@@ -305,26 +271,24 @@ async fn runners_are_given_back_by_a_release() {
 }
 
 #[actix_web::test]
-async fn nothing_is_registered_under_an_id_that_is_not_on_disk() {
+async fn no_runner_is_registered_before_its_id_is_on_disk() {
     let host = Host::new();
-    let in_the_way = host.path("data/monitor.state.new");
-    fs::create_dir_all(in_the_way.join("full")).unwrap();
+    let obstacle = host.path("data/monitor.state.new");
+    fs::create_dir_all(obstacle.join("full")).unwrap();
     let monitor = host.start(host.settings(1, "")).await;
-    // Not just the second: on a busy machine it may have come and gone unseen.
+    // Any id above 0: on a busy machine the dashboard may have skipped some.
     monitor
         .until(|dashboard| ids(dashboard).iter().any(|id| *id > 0))
         .await;
     assert_eq!(host.emulator().requests().count("POST", RUNNERS), 0);
-    fs::remove_dir_all(&in_the_way).unwrap();
+    fs::remove_dir_all(&obstacle).unwrap();
     monitor.until_idle(1).await;
     monitor.stop().await;
 }
 
 #[actix_web::test]
-async fn what_nobody_waits_for_is_on_disk_soon() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
+async fn changes_that_no_request_waits_for_are_saved_soon() {
+    let (host, monitor) = with_idle(1).await;
     let state = host.path("data/monitor.state");
     until_file(&state, |state| state.contains("\"came_online\":true")).await;
     monitor.stop().await;

@@ -1,4 +1,4 @@
-//! The profiles that are shipped, as their READMEs say to use them.
+//! Tests of the shipped profiles with the settings in their READMEs.
 
 use std::{
     fs,
@@ -19,8 +19,8 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The settings that a README shows.
-fn shown_settings(folder: &Path) -> String {
+/// The first settings in a README.
+fn readme_settings(folder: &Path) -> String {
     let readme = fs::read_to_string(folder.join("README.md")).unwrap();
     let mut blocks = readme.split("```toml\n").skip(1);
     let block = blocks.next().and_then(|rest| rest.split("```").next());
@@ -32,14 +32,14 @@ fn shown_settings(folder: &Path) -> String {
 }
 
 #[test]
-fn every_shipped_profile_can_be_used_as_its_readme_says() {
+fn every_shipped_profile_is_valid_with_the_settings_in_its_readme() {
     let mut names = Vec::new();
     for entry in fs::read_dir(repository().join("profiles")).unwrap() {
         let folder = entry.unwrap().path();
         names.push(folder.file_name().unwrap().to_str().unwrap().to_owned());
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("monitor.toml");
-        let settings = format!("{SETTINGS}{}", shown_settings(&folder));
+        let settings = format!("{SETTINGS}{}", readme_settings(&folder));
         fs::write(&file, settings).unwrap();
         let checked = Command::new(env!("CARGO_BIN_EXE_monitor"))
             .arg("--config")
@@ -52,9 +52,9 @@ fn every_shipped_profile_can_be_used_as_its_readme_says() {
             .env("SERVO_CI_MONITOR_DATA_PATH", scratch.path())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        assert!(checked.status.success(), "{names:?}: {said}");
-        // What each is made of is there, also where it is a link.
+        let output = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{names:?}: {output}");
+        // Also if they are symbolic links.
         for file in ["guest.xml", "boot-script"] {
             assert!(folder.join(file).is_file(), "{names:?} has no {file}");
         }
@@ -63,9 +63,9 @@ fn every_shipped_profile_can_be_used_as_its_readme_says() {
     assert_eq!(names, ["debian12", "macos", "ubuntu2204", "windows10"]);
 }
 
-/// A README that says nothing of what was tried would promise everything.
+/// Users must be able to tell what was tested.
 #[test]
-fn every_shipped_profile_says_what_was_tested_and_what_not() {
+fn every_readme_of_a_shipped_profile_lists_what_was_tested_and_what_was_not() {
     for name in ["debian12", "macos", "ubuntu2204", "windows10"] {
         let readme = repository().join("profiles").join(name).join("README.md");
         let readme = fs::read_to_string(readme).unwrap();

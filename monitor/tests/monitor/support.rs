@@ -1,7 +1,7 @@
-//! A host with a monitor on it, and the GitHub that it knows.
+//! Fixtures: a host with a monitor, and its emulated GitHub.
 //!
-//! Owns the settings of the tests, the start and end of monitors, and the shorthands for calls. All
-//! waiting is on something that happens; the deadlines are only there so that a broken test ends.
+//! Responsible for the settings of the tests, the start and end of monitors, and requests. Every wait is
+//! for an event or a condition; the deadlines only end a failing test.
 
 use std::{
     fs,
@@ -31,23 +31,36 @@ use tokio::{sync::oneshot, task::JoinHandle};
 pub const API_TOKEN: &str = "api-token-of-the-tests";
 const GITHUB_TOKEN: &str = "github-token-of-the-tests";
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Where GitHub keeps the runners of the tests.
+/// GitHub's path of the runners.
 pub const RUNNERS: &str = "/orgs/acme/actions/runners";
-/// The parameters of a take.
-pub const WHO: &str = "qualified_repo=acme/app&run_id=7";
+/// The parameters of a take besides `unique_id`.
+pub const JOB: &str = "qualified_repo=acme/app&run_id=7";
 
-/// A host without a monitor, whose GitHub knows no runner.
+/// A host without a monitor, whose GitHub has no runner.
 pub struct Host {
     pub github: EmulatorThread,
     pub folder: TempDir,
 }
 
-/// A monitor that runs on a host.
+/// A running monitor.
 pub struct Running {
     pub url: String,
     client: Client,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), AppError>>,
+}
+
+/// A monitor with one profile, `linux`, whose `count` runners are all idle.
+pub async fn with_idle(count: usize) -> (Host, Running) {
+    with_idle_and(count, "").await
+}
+
+/// The same with more settings, as in [`Host::settings`].
+pub async fn with_idle_and(count: usize, more: &str) -> (Host, Running) {
+    let host = Host::new();
+    let monitor = host.start(host.settings(count, more)).await;
+    monitor.until_idle(count).await;
+    (host, monitor)
 }
 
 impl Host {
@@ -67,8 +80,8 @@ impl Host {
         self.folder.path().join(name)
     }
 
-    /// Settings with one profile, `linux`, whose runners need 1 GiB of 8; `more` comes before the
-    /// profiles, and may set the target as in `target_count = 2`.
+    /// Settings with one profile, `linux`, whose runners need 1 GiB of 8; `more` is inserted before the
+    /// profiles.
     pub fn settings(&self, target_count: usize, more: &str) -> Settings {
         let agent = self.path("agent.sh");
         let profile = format!(
@@ -83,7 +96,7 @@ impl Host {
     }
 
     pub fn settings_with(&self, profiles: &str, more: &str) -> Settings {
-        // Long answers of the cache are for tests that say so.
+        // Tests that need another value set it.
         let cache = match more.contains("api_cache_timeout") {
             true => "",
             false => "api_cache_timeout = \"100ms\"",
@@ -126,8 +139,8 @@ impl Host {
     pub async fn try_start(&self, mut settings: Settings) -> Result<Running, AppError> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        // Guests outlive a monitor, but the port of the next one is another; those that need it
-        // have fetched their credential by then.
+        // Guests outlive a monitor, but the next one has another port. By then they have fetched their
+        // credential, after which they do not need the monitor.
         settings.network.guest_base_url = url.parse().unwrap();
         let app = monitor::build(settings, vec![listener]).await?;
         assert_eq!(format!("http://{}/", app.addresses()[0]), url);
@@ -144,11 +157,17 @@ impl Host {
         })
     }
 
-    /// Lets GitHub fail from now on.
+    /// Makes requests to GitHub fail from now on.
     pub fn break_github(&self, method: &str, path: &str, fault: Fault) -> FaultId {
         let path = PathMatch::Prefix(path.into());
         let rule = FaultRule::on(method, path, fault);
         self.emulator().faults().add(rule).unwrap()
+    }
+
+    /// Waits until a fault has affected a request.
+    pub async fn until_hit(&self, fault: FaultId) {
+        let hit = self.emulator().until(|it| it.faults().hit_count(fault) > 0);
+        in_time("a request is affected by the fault", hit).await;
     }
 
     /// Queues a job for runners with `label`.
@@ -172,11 +191,11 @@ impl Host {
 
     pub async fn until_phase(&self, job: JobId, phase: JobPhase) {
         let reached = self.emulator().until(|_| self.phase(job) == phase);
-        in_time("the job to get on", reached).await;
+        in_time("the job reaches the phase", reached).await;
     }
 
-    /// A command for a job that ends when the file `name` appears, or the host is gone.
-    pub fn waits_for(&self, name: &str) -> String {
+    /// A command that runs until the file `name` exists, or the host is gone.
+    pub fn command_until(&self, name: &str) -> String {
         let (file, folder) = (self.path(name), self.folder.path().to_owned());
         let (file, folder) = (file.display(), folder.display());
         format!("until [ -e {file} ] || ! [ -d {folder} ]; do sleep 0.05; done")
@@ -192,15 +211,16 @@ impl Host {
 }
 
 impl Running {
-    /// Ends the monitor; its guests go on.
+    /// Ends the monitor; its guests keep running.
     pub async fn stop(self) {
         self.stop.send(()).unwrap();
-        in_time("the monitor to end", self.task)
+        in_time("the monitor has ended", self.task)
             .await
             .unwrap()
             .unwrap();
     }
 
+    /// Sends a request with the API token.
     pub async fn call(&self, method: Method, path: &str) -> Response {
         self.call_with(method, path, &[("authorization", &bearer(API_TOKEN))])
             .await
@@ -213,14 +233,14 @@ impl Running {
         headers: &[(&'static str, &str)],
     ) -> Response {
         let url = format!("{}{path}", self.url);
-        let mut call = Request {
+        let mut request = Request {
             timeout: DEADLINE,
             ..Request::new(method, &url)
         };
         for (name, value) in headers {
-            call = call.header(name, *value);
+            request = request.header(name, *value);
         }
-        self.client.send(call).await.unwrap()
+        self.client.send(request).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Response {
@@ -228,48 +248,48 @@ impl Running {
     }
 
     pub async fn take(&self, unique_id: &str) -> Response {
-        let path = format!("profile/linux/take?unique_id={unique_id}&{WHO}");
+        let path = format!("profile/linux/take?unique_id={unique_id}&{JOB}");
         self.call(Method::POST, &path).await
     }
 
-    /// A take that is granted.
-    pub async fn taken(&self, unique_id: &str) -> TakenRunner {
-        let answer = self.take(unique_id).await;
-        assert_eq!(answer.status, 200, "{:?}", answer.text());
-        answer.json().unwrap()
+    /// Takes a runner, which must be granted.
+    pub async fn expect_taken(&self, unique_id: &str) -> TakenRunner {
+        let response = self.take(unique_id).await;
+        assert_eq!(response.status, 200, "{:?}", response.text());
+        response.json().unwrap()
     }
 
     pub async fn dashboard(&self) -> MonitorDashboard {
-        let answer = self.get("dashboard.json").await;
-        assert_eq!(answer.status, 200);
-        answer.json().unwrap()
+        let response = self.get("dashboard.json").await;
+        assert_eq!(response.status, 200);
+        response.json().unwrap()
     }
 
-    /// Waits, by held requests, until the dashboard is as it should be.
-    pub async fn until(&self, is_right: impl Fn(&MonitorDashboard) -> bool) -> MonitorDashboard {
+    /// Waits, by long polls, until the dashboard satisfies a condition.
+    pub async fn until(&self, is_expected: impl Fn(&MonitorDashboard) -> bool) -> MonitorDashboard {
         let reached = async {
             let mut etag = String::new();
             loop {
                 let headers = [("if-none-match", etag.as_str()), ("prefer", "wait=30")];
-                let answer = self
+                let response = self
                     .call_with(Method::GET, "dashboard.json", &headers)
                     .await;
-                if answer.status == 200 {
-                    let dashboard: MonitorDashboard = answer.json().unwrap();
-                    if is_right(&dashboard) {
+                if response.status == 200 {
+                    let dashboard: MonitorDashboard = response.json().unwrap();
+                    if is_expected(&dashboard) {
                         return dashboard;
                     }
-                    etag = answer.header("etag").unwrap().to_owned();
+                    etag = response.header("etag").unwrap().to_owned();
                 } else {
-                    // Before the first look there is nothing to hold.
+                    // Before the first poll of the monitor requests are not held.
                     tokio::task::yield_now().await;
                 }
             }
         };
-        in_time("the dashboard to be right", reached).await
+        in_time("the dashboard is as expected", reached).await
     }
 
-    /// Waits until so many runners are idle, and nothing else is there.
+    /// Waits until there are `count` runners, and all are idle.
     pub async fn until_idle(&self, count: usize) -> MonitorDashboard {
         self.until(|dashboard| statuses(dashboard) == vec![RunnerStatus::Idle; count])
             .await
@@ -292,28 +312,34 @@ pub fn ids(dashboard: &MonitorDashboard) -> Vec<u64> {
     dashboard.runners.iter().map(|runner| runner.id).collect()
 }
 
-/// The code of a refusal whose body was asked for.
-pub fn code(answer: &Response) -> String {
-    let body: Value = answer.json().unwrap();
+/// The error code in the body of a response.
+pub fn code(response: &Response) -> String {
+    let body: Value = response.json().unwrap();
     body["code"].as_str().unwrap().to_owned()
+}
+
+/// The response must be an error with this status and code. `context` is part of the failure message.
+pub fn expect_refusal(response: &Response, status: u16, code: &str, context: &str) {
+    let found = (response.status.as_u16(), self::code(response));
+    assert_eq!(found, (status, code.to_owned()), "{context}");
 }
 
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited too long for {what}"),
+        Err(_) => panic!("timed out waiting until {what}"),
     }
 }
 
-/// Waits until a file is there and as it should be.
-pub async fn until_file(path: &Path, is_right: impl Fn(&str) -> bool) -> String {
+/// Waits until a file exists and its content satisfies a condition.
+pub async fn until_file(path: &Path, is_expected: impl Fn(&str) -> bool) -> String {
     let reached = async {
         loop {
             match fs::read_to_string(path) {
-                Ok(text) if is_right(&text) => return text,
+                Ok(text) if is_expected(&text) => return text,
                 _ => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
     };
-    in_time("a file to be right", reached).await
+    in_time("the file is as expected", reached).await
 }

@@ -1,4 +1,4 @@
-//! Takes as clients send them, right and wrong.
+//! Tests of takes, valid and invalid.
 
 use std::{fs, io::Write, net::TcpStream};
 
@@ -9,27 +9,27 @@ use shared::{
     wire::{ReservationState, RunnerStatus},
 };
 
-use crate::support::{API_TOKEN, Host, WHO, bearer, code, in_time, statuses};
+use crate::support::{
+    API_TOKEN, Host, JOB, bearer, code, expect_refusal, in_time, statuses, with_idle, with_idle_and,
+};
 
 #[actix_web::test]
-async fn what_is_wrong_with_a_take_is_said_and_nothing_is_changed() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
+async fn an_invalid_take_is_refused_and_changes_nothing() {
+    let (_host, monitor) = with_idle(1).await;
     for (path, status, expected) in [
-        // Lesson 24: `%2f` in a profile key read files elsewhere on the host.
+        // An encoded slash in a profile key must not lead to other files of the host.
         (
-            format!("profile/..%2f..%2fetc/take?unique_id=a&{WHO}"),
+            format!("profile/..%2f..%2fetc/take?unique_id=a&{JOB}"),
             400,
             "bad_request",
         ),
         (
-            format!("profile/macos/take?unique_id=a&{WHO}"),
+            format!("profile/macos/take?unique_id=a&{JOB}"),
             404,
             "unknown_profile",
         ),
         ("profile/linux/take".into(), 400, "bad_request"),
-        // Lesson 25: repository and run went unchecked into an API path.
+        // Repository and run become part of a path at GitHub.
         (
             "profile/linux/take?unique_id=a&qualified_repo=acme/..&run_id=7".into(),
             400,
@@ -41,35 +41,31 @@ async fn what_is_wrong_with_a_take_is_said_and_nothing_is_changed() {
             "bad_request",
         ),
         (
-            format!("profile/linux/take?unique_id=..%2fa&{WHO}"),
+            format!("profile/linux/take?unique_id=..%2fa&{JOB}"),
             400,
             "bad_request",
         ),
-        // Lesson 30: a count of 0 was a success, and one of 2^64-1 reserved everything.
+        // Counts outside 1 to 64: none must succeed or reserve everything.
         (
-            format!("profile/linux/take/0?unique_id=a&{WHO}"),
-            400,
-            "bad_request",
-        ),
-        (
-            format!("profile/linux/take/65?unique_id=a&{WHO}"),
+            format!("profile/linux/take/0?unique_id=a&{JOB}"),
             400,
             "bad_request",
         ),
         (
-            format!("profile/linux/take/18446744073709551615?unique_id=a&{WHO}"),
+            format!("profile/linux/take/65?unique_id=a&{JOB}"),
+            400,
+            "bad_request",
+        ),
+        (
+            format!("profile/linux/take/18446744073709551615?unique_id=a&{JOB}"),
             400,
             "bad_request",
         ),
     ] {
         let answer = monitor.call(Method::POST, &path).await;
-        assert_eq!(
-            (answer.status.as_u16(), code(&answer)),
-            (status, expected.into()),
-            "{path}"
-        );
+        expect_refusal(&answer, status, expected, &path);
     }
-    let right = format!("profile/linux/take?unique_id=a&{WHO}");
+    let right = format!("profile/linux/take?unique_id=a&{JOB}");
     for (headers, status) in [(&[][..], 401), (&[("authorization", "Bearer wrong")], 403)] {
         let answer = monitor.call_with(Method::POST, &right, headers).await;
         assert_eq!(answer.status, status);
@@ -78,33 +74,33 @@ async fn what_is_wrong_with_a_take_is_said_and_nothing_is_changed() {
     monitor.stop().await;
 }
 
-/// Lesson 37: a 503 with a body made the client's script throw its runner away.
+/// `curl --retry` writes the body of every response to its output, where a client's script expects one
+/// runner.
 #[actix_web::test]
-async fn a_take_without_an_idle_runner_has_a_body_only_for_those_who_read_json() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
-    let path = format!("profile/linux/take/2?unique_id=a&{WHO}");
-    let silent = monitor.call(Method::POST, &path).await;
-    assert_eq!((silent.status.as_u16(), silent.body.len()), (503, 0));
-    assert_eq!(silent.header("retry-after"), Some("5"));
+async fn a_take_without_an_idle_runner_has_a_body_only_for_clients_that_accept_json() {
+    let (_host, monitor) = with_idle(1).await;
+    let path = format!("profile/linux/take/2?unique_id=a&{JOB}");
+    let without_body = monitor.call(Method::POST, &path).await;
+    assert_eq!(
+        (without_body.status.as_u16(), without_body.body.len()),
+        (503, 0)
+    );
+    assert_eq!(without_body.header("retry-after"), Some("5"));
     let authorization = bearer(API_TOKEN);
     let headers = [
         ("authorization", authorization.as_str()),
         ("accept", "application/json"),
     ];
-    let told = monitor.call_with(Method::POST, &path, &headers).await;
-    assert_eq!(code(&told), "no_capacity");
+    let with_body = monitor.call_with(Method::POST, &path, &headers).await;
+    assert_eq!(code(&with_body), "no_capacity");
     monitor.stop().await;
 }
 
 #[actix_web::test]
-async fn the_dashboard_shows_a_reservation_before_the_answer_leaves() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(3, "")).await;
-    monitor.until_idle(3).await;
+async fn a_reservation_is_on_the_dashboard_and_on_disk_before_the_take_is_answered() {
+    let (host, monitor) = with_idle(3).await;
     for unique_id in ["a", "b", "c"] {
-        let taken = monitor.taken(unique_id).await;
+        let taken = monitor.expect_taken(unique_id).await;
         let dashboard = monitor.dashboard().await;
         let reservation = &dashboard.reservations.as_ref().unwrap()[unique_id];
         assert_eq!(
@@ -118,20 +114,15 @@ async fn the_dashboard_shows_a_reservation_before_the_answer_leaves() {
             .unwrap();
         assert_eq!(shown.status, Some(RunnerStatus::Reserved));
         let state = fs::read_to_string(host.path("data/monitor.state")).unwrap();
-        assert!(
-            state.contains(&format!("\"{unique_id}\"")),
-            "and so does the disk"
-        );
+        assert!(state.contains(&format!("\"{unique_id}\"")), "on disk");
     }
     monitor.stop().await;
 }
 
-/// Lesson 3: a lost answer was a lost runner.
+/// A lost response must not lose the runner.
 #[actix_web::test]
-async fn a_client_that_hangs_up_finds_its_runner_again() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(2, "")).await;
-    monitor.until_idle(2).await;
+async fn a_repeated_take_after_a_closed_connection_returns_the_same_runner() {
+    let (_host, monitor) = with_idle(2).await;
     let address = monitor
         .url
         .strip_prefix("http://")
@@ -140,7 +131,7 @@ async fn a_client_that_hangs_up_finds_its_runner_again() {
     let mut socket = TcpStream::connect(address).unwrap();
     write!(
         socket,
-        "POST /profile/linux/take?unique_id=a&{WHO} HTTP/1.1\r\nhost: {address}\r\n\
+        "POST /profile/linux/take?unique_id=a&{JOB} HTTP/1.1\r\nhost: {address}\r\n\
          authorization: Bearer {API_TOKEN}\r\n\r\n"
     )
     .unwrap();
@@ -149,32 +140,30 @@ async fn a_client_that_hangs_up_finds_its_runner_again() {
         .await;
     drop(socket);
     let reserved = dashboard.reservations.unwrap()["a"].runners[0];
-    assert_eq!(monitor.taken("a").await.id, reserved);
+    assert_eq!(monitor.expect_taken("a").await.id, reserved);
     monitor.stop().await;
 }
 
 #[actix_web::test]
-async fn a_reservation_that_cannot_be_saved_is_not_told() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "")).await;
-    monitor.until_idle(1).await;
-    // Where the next snapshot is to be written there is a folder in the way.
-    let in_the_way = host.path("data/monitor.state.new");
+async fn a_reservation_that_cannot_be_saved_is_not_granted() {
+    let (host, monitor) = with_idle(1).await;
+    // A folder in the place of the file to which the next snapshot is written.
+    let obstacle = host.path("data/monitor.state.new");
     let block = async {
-        // A snapshot that is just being written is in the way of what is to be in the way.
-        while fs::create_dir_all(in_the_way.join("full")).is_err() {
+        // Fails while a snapshot is being written to that file.
+        while fs::create_dir_all(obstacle.join("full")).is_err() {
             tokio::task::yield_now().await;
         }
     };
-    in_time("the disk to be idle", block).await;
+    in_time("the disk is idle", block).await;
     let refused = monitor.take("a").await;
     assert_eq!(
         (refused.status.as_u16(), refused.header("retry-after")),
         (503, Some("1"))
     );
     assert_eq!(statuses(&monitor.dashboard().await), [RunnerStatus::Idle]);
-    fs::remove_dir_all(&in_the_way).unwrap();
-    assert_eq!(monitor.taken("b").await.id, 0);
+    fs::remove_dir_all(&obstacle).unwrap();
+    assert_eq!(monitor.expect_taken("b").await.id, 0);
     monitor.stop().await;
 }
 
@@ -191,20 +180,15 @@ fn artifact(unique_id: &str, more: &str) -> NewArtifact {
 }
 
 #[actix_web::test]
-async fn a_job_can_prove_itself_by_an_artifact() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(3, "")).await;
-    monitor.until_idle(3).await;
+async fn a_job_can_take_runners_by_an_artifact_instead_of_a_token() {
+    let (host, monitor) = with_idle(3).await;
     for (unique_id, more, pointer) in [
         ("one", "", "/id"),
         ("two", "self_hosted_runner_count=2", "/1/id"),
     ] {
-        let path = format!("select-runner?unique_id={unique_id}&{WHO}");
-        let unproven = monitor.call_with(Method::POST, &path, &[]).await;
-        assert_eq!(
-            (unproven.status.as_u16(), code(&unproven)),
-            (403, "not_authorised".into())
-        );
+        let path = format!("select-runner?unique_id={unique_id}&{JOB}");
+        let without_artifact = monitor.call_with(Method::POST, &path, &[]).await;
+        expect_refusal(&without_artifact, 403, "not_authorised", unique_id);
         let upload = artifact(unique_id, more);
         host.emulator()
             .model(|model, now| model.add_artifact(now, upload))
@@ -221,9 +205,9 @@ async fn a_job_can_prove_itself_by_an_artifact() {
     monitor.stop().await;
 }
 
-/// Lesson 25: a call that is open to all cost two requests each.
+/// Requests without a token are open to all, and GitHub's rate limit is finite.
 #[actix_web::test]
-async fn a_stranger_costs_nothing_at_github() {
+async fn a_tokenless_take_for_a_foreign_repository_causes_no_request_to_github() {
     let host = Host::new();
     let settings = host.settings(0, "");
     let monitor = host.start(settings).await;
@@ -243,37 +227,34 @@ async fn a_stranger_costs_nothing_at_github() {
 }
 
 #[actix_web::test]
-async fn a_server_that_belongs_to_a_queue_sends_jobs_there() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(1, "queue_member = true")).await;
-    monitor.until_idle(1).await;
-    let path = format!("select-runner?unique_id=a&{WHO}");
+async fn a_server_of_a_queue_refuses_tokenless_takes() {
+    let (_host, monitor) = with_idle_and(1, "queue_member = true").await;
+    let path = format!("select-runner?unique_id=a&{JOB}");
     let answer = monitor.call_with(Method::POST, &path, &[]).await;
+    expect_refusal(&answer, 403, "queue_member", &path);
     assert_eq!(
-        (answer.status.as_u16(), code(&answer)),
-        (403, "queue_member".into())
-    );
-    assert_eq!(
-        monitor.taken("a").await.id,
+        monitor.expect_taken("a").await.id,
         0,
-        "the queue itself has the token"
+        "the queue itself takes with the token"
     );
     monitor.stop().await;
 }
 
-/// Lesson 7: while GitHub's list lagged, the same runner was given twice.
+/// Also while GitHub's list of runners lags behind.
 #[actix_web::test]
-async fn many_takes_at_once_get_different_runners() {
-    let host = Host::new();
-    let monitor = host.start(host.settings(4, "")).await;
-    monitor.until_idle(4).await;
+async fn concurrent_takes_get_different_runners() {
+    let (host, monitor) = with_idle(4).await;
     host.emulator()
         .model(|model, now| model.set_list_mode(now, emulator::model::ListMode::Frozen));
     let takes = (0..8).map(|number| {
         let (monitor, unique_id) = (&monitor, format!("job-{number}"));
         async move { monitor.take(&unique_id).await }
     });
-    let answers = in_time("all takes", futures_util::future::join_all(takes)).await;
+    let answers = in_time(
+        "all takes are answered",
+        futures_util::future::join_all(takes),
+    )
+    .await;
     let granted = answers.iter().filter(|answer| answer.status == 200);
     let mut ids: Vec<u64> = granted
         .map(|answer| answer.json::<shared::wire::TakenRunner>().unwrap().id)

@@ -1,4 +1,4 @@
-//! Webhooks make the monitor look at once, and nothing else.
+//! Tests of webhooks, which trigger a poll and nothing else.
 
 use http_client::{Client, Method, Request, Response};
 use ring::hmac;
@@ -9,7 +9,7 @@ use super::support::*;
 
 const SECRET: &str = "the-secret-of-the-webhooks";
 
-/// Settings with which nothing is looked at again of its own accord.
+/// Settings with which GitHub's list of runners is not polled again for an hour.
 fn settings(host: &Host) -> Settings {
     let mut settings = host.settings(1, "api_cache_timeout = \"1h\"");
     settings.secrets.github_webhook_secret = Some(shared::secret::Secret::new(SECRET));
@@ -25,13 +25,13 @@ fn signature(payload: &str) -> String {
 
 async fn post(monitor: &Running, event: &str, payload: &str, signature: Option<&str>) -> Response {
     let url = format!("{}webhook", monitor.url);
-    let mut call = Request::new(Method::POST, &url).header("x-github-event", event);
-    call = call.header("accept", "application/json");
+    let mut request = Request::new(Method::POST, &url).header("x-github-event", event);
+    request = request.header("accept", "application/json");
     if let Some(signature) = signature {
-        call = call.header("x-hub-signature-256", signature);
+        request = request.header("x-hub-signature-256", signature);
     }
-    call.body = payload.to_owned().into();
-    Client::new().send(call).await.unwrap()
+    request.body = payload.to_owned().into();
+    Client::new().send(request).await.unwrap()
 }
 
 fn workflow_job(action: &str, runner_name: &Value) -> String {
@@ -39,18 +39,18 @@ fn workflow_job(action: &str, runner_name: &Value) -> String {
 }
 
 #[actix_web::test]
-async fn a_webhook_makes_the_monitor_look_at_once() {
+async fn a_webhook_triggers_a_poll_at_once() {
     let host = Host::new();
     let monitor = host.start(settings(&host)).await;
     let dashboard = monitor
         .until(|dashboard| has(dashboard, RunnerStatus::Idle))
         .await;
     let registration = dashboard.runners[0].runner.registration.clone().unwrap();
-    let job = host.queue_job(&registration.labels[0].name, &host.waits_for("done"));
+    let job = host.queue_job(&registration.labels[0].name, &host.command_until("done"));
     host.until_phase(job, emulator::model::JobPhase::InProgress)
         .await;
 
-    // None of these says that anything happened to a runner of ours.
+    // None of these is about a runner of this monitor.
     let elsewhere = json!("ci-runner-linux.1@another-host");
     for (event, payload) in [
         (
@@ -70,7 +70,7 @@ async fn a_webhook_makes_the_monitor_look_at_once() {
     }
     assert!(has(&monitor.dashboard().await, RunnerStatus::Idle));
 
-    // A repeated one is as good as one.
+    // Repeated webhooks have the same effect as one.
     let payload = workflow_job("in_progress", &json!(registration.name));
     for _ in 0..3 {
         let answer = post(
@@ -92,7 +92,7 @@ async fn a_webhook_makes_the_monitor_look_at_once() {
 }
 
 #[actix_web::test]
-async fn a_webhook_that_is_not_githubs_is_refused() {
+async fn a_webhook_without_a_valid_signature_is_refused() {
     let host = Host::new();
     let monitor = host.start(settings(&host)).await;
     let payload = workflow_job("completed", &json!("ci-runner-linux.0@host"));
@@ -113,9 +113,9 @@ async fn a_webhook_that_is_not_githubs_is_refused() {
     ] {
         let signature = signature.map(String::as_str);
         let answer = post(&monitor, "workflow_job", payload, signature).await;
-        let said: Value = answer.json().unwrap();
+        let body: Value = answer.json().unwrap();
         assert_eq!(
-            (answer.status.as_u16(), &said["code"]),
+            (answer.status.as_u16(), &body["code"]),
             (status, &json!(code))
         );
     }
@@ -124,7 +124,10 @@ async fn a_webhook_that_is_not_githubs_is_refused() {
     let host = Host::new();
     let monitor = host.start(host.settings(0, "")).await;
     let answer = post(&monitor, "workflow_job", &payload, Some(&good)).await;
-    assert_eq!(answer.status, 404, "there is no secret to check it with");
+    assert_eq!(
+        answer.status, 404,
+        "without a secret no webhook is accepted"
+    );
     monitor.stop().await;
 }
 
