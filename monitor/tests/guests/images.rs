@@ -135,7 +135,7 @@ async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() 
     host.put_image("2020-01-01T00-00-00Z");
     host.set_build_script(HANG);
     let profile = Profile {
-        image: "build = { size = \"8M\", build_timeout = 8 }",
+        image: "build = { size = \"8M\", build_timeout = 15 }",
         ..BLANK
     };
     let monitor = Daemon::start(&host, profile);
@@ -159,7 +159,7 @@ async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() 
     assert_eq!(screen.header("content-type"), Some("image/png"));
     let page = monitor.call(Method::GET, "").await;
     let page = page.text().unwrap();
-    let failure = "has not powered off within 8 s (1 in a row)";
+    let failure = "has not powered off within 15 s (1 in a row)";
     assert!(page.contains(failure), "{page}");
     assert!(page.contains("profile/tiny/console.log"), "{page}");
     let console = monitor.call(Method::GET, "profile/tiny/console.log").await;

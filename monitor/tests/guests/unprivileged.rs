@@ -42,7 +42,7 @@ async fn a_monitor_that_is_not_root_keeps_the_console_of_a_failed_build() {
     host.account = ACCOUNT;
     host.set_build_script(HANG);
     let profile = Profile {
-        image: "build = { size = \"8M\", build_timeout = 8 }",
+        image: "build = { size = \"8M\", build_timeout = 15 }",
         ..BLANK
     };
     let _monitor = Daemon::start(&host, profile);
