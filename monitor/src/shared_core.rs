@@ -37,7 +37,8 @@ pub struct PublishedView {
     /// itself. So it is weak (RFC 9110, section 8.8.1).
     pub etag: String,
     pub view: View,
-    revision: u64,
+    /// Number of changes of the dashboard since the start.
+    pub revision: u64,
 }
 
 impl SharedCore {

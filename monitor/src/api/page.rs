@@ -288,22 +288,3 @@ fn age(since: Option<Timestamp>, now: Timestamp) -> String {
         seconds => format!("{} h", seconds / 3600),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use github::ApiStatusCell;
-    use shared::secret::Secret;
-
-    use super::*;
-
-    #[test]
-    fn the_expiry_of_a_token_is_shown_unless_the_token_is_renewed() {
-        let mut status = ApiStatusCell::new(&Secret::new("token").into()).read();
-        let shown = |status: &ApiStatus| render_github(status, Timestamp::default()).into_string();
-        assert!(shown(&status).contains("Authenticated with a token."));
-        status.token_expires_at = Some(Timestamp::from_seconds(1_798_106_400));
-        assert!(shown(&status).contains("Authenticated with a token, until 2026-12-24."));
-        status.renews_automatically = true;
-        assert!(shown(&status).contains("Authenticated with a token."));
-    }
-}
