@@ -1,6 +1,4 @@
-//! The tests of `shared` from outside: through its public items alone; and the rules of the house.
+//! Integration tests of `shared`, through its public items alone.
 
-#[cfg(test)]
-mod house;
 #[cfg(test)]
 mod settings;
