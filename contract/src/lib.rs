@@ -1,11 +1,12 @@
-//! Holds our GitHub client, the monitor and the emulator to GitHub's own description of its API.
+//! Checks our GitHub client, the monitor and the emulator against the OpenAPI description that GitHub
+//! publishes.
 //!
-//! Between them stands a proxy (`proxy.js`, around the library of Prism) that knows the OpenAPI
-//! description which GitHub publishes. So the emulator, on which all other tests stand, is not
-//! merely what we believe GitHub to be. Not part of `cargo test`, because it needs Node.js and
-//! packages from npm; `contract/run` fetches them and runs it.
+//! A proxy between them (`proxy.js`, which uses Prism) validates every request and response. So the
+//! emulator, on which all other tests rely, is known to behave as GitHub documents. Not part of
+//! `cargo test`, because it needs Node.js and packages from npm; `contract/run` installs them and runs
+//! the tests in `tests/contract`.
 //!
-//! Owns that proxy's process and what it finds. The tests are in `tests/contract`.
+//! Responsible for the process of the proxy and for its findings.
 
 mod proxy;
 

@@ -1,4 +1,4 @@
-//! The proxy as a process: its start, what it finds, its end.
+//! The process of the proxy: start, findings, end.
 
 use std::{
     io,
@@ -13,55 +13,55 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Something that does not agree with GitHub's description.
+/// A violation of GitHub's description.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Finding {
-    /// Whether it goes against the description, or the description is silent about it.
+    /// Whether it contradicts the description, or is missing from it.
     pub severity: Severity,
-    /// The question, as in `GET /orgs/acme/actions/runners?page=1`.
+    /// The request, such as `GET /orgs/acme/actions/runners?page=1`.
     pub request: String,
-    /// Which part of the question or the answer, and what is wrong with it.
+    /// The part of the request or response, and what is wrong with it.
     pub message: String,
 }
 
-/// How much a finding weighs.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum Severity {
-    /// The description says otherwise. It was not passed on.
+    /// It contradicts the description, and was not forwarded.
     Error,
-    /// The description does not say, as of a status that it does not list. It was passed on.
+    /// The description does not contain it, such as an unlisted status. It was forwarded.
     Warning,
 }
 
 /// A proxy that runs until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Its address, without a slash at the end.
+    /// Its base URL without trailing slash.
     pub url: String,
     child: Child,
     findings: JoinHandle<Result<Vec<Finding>, ProxyError>>,
 }
 
-/// Why there is no proxy, or no word from it. The text follows "failed to".
+/// Why the proxy cannot be used. The text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// There is no Node.js, or it cannot be talked to.
+    /// Node.js is missing, or communication with it failed.
     #[error("run node, which has to be version 18 or later: {0}")]
     Node(#[from] io::Error),
-    /// It ended before it listened. What it said is on standard error.
+    /// It ended before it listened. Its error is on standard error.
     #[error("start the proxy; contract/run installs what it needs")]
     Start,
-    /// It printed something else than findings.
-    #[error("understand what the proxy found: {0}")]
-    Nonsense(#[from] serde_json::Error),
+    /// It printed something other than findings.
+    #[error("parse the findings of the proxy: {0}")]
+    InvalidOutput(#[from] serde_json::Error),
 }
 
 impl Proxy {
-    /// Starts one in front of the GitHub at `upstream`, an address without a slash at the end. It
+    /// Starts a proxy in front of the GitHub at `upstream`, a base URL without trailing slash. It
     /// listens when this returns.
     ///
     /// # Errors
-    /// When Node.js or its packages are not there.
+    /// When Node.js or its packages are missing.
     pub async fn start(upstream: &str) -> Result<Self, ProxyError> {
         let mut child = Command::new("node")
             .arg(folder().join("proxy.js"))
@@ -70,21 +70,22 @@ impl Proxy {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let stdout = child.stdout.take().expect("it was asked for above");
+        let stdout = child.stdout.take().expect("stdout was set to a pipe");
         let mut lines = BufReader::new(stdout).lines();
         let url = lines.next_line().await?.ok_or(ProxyError::Start)?;
         Ok(Self {
             url,
             child,
-            // Read at once, or the pipe fills and the proxy waits for us while we wait for it.
+            // Read continuously: otherwise the pipe would fill, and both processes would wait for
+            // each other.
             findings: tokio::spawn(read(lines)),
         })
     }
 
-    /// Stops it, and says what it has found, in order.
+    /// Stops the proxy and returns its findings, in order.
     ///
     /// # Errors
-    /// When it said what it should not.
+    /// When it printed something other than findings.
     pub async fn end(mut self) -> Result<Vec<Finding>, ProxyError> {
         drop(self.child.stdin.take());
         self.child.wait().await?;
@@ -92,7 +93,7 @@ impl Proxy {
     }
 }
 
-/// Where the proxy and its packages are.
+/// The folder of the proxy and its packages.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }

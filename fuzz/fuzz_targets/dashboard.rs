@@ -1,4 +1,5 @@
-//! What monitors say: dashboards and answers to takes. Never more idle runners than are counted.
+//! Reports of monitors and their responses to takes. A report never has more idle runners than its
+//! count of idle runners.
 
 #![no_main]
 

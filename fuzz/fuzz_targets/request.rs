@@ -1,28 +1,39 @@
-//! Requests: query strings, headers and the values in them. What is taken has the form that is
-//! promised, and reads the same when it is written again.
+//! Requests: query strings, headers and the values in them. An accepted value is equal to itself when it
+//! is formatted and parsed again.
 
 #![no_main]
 
 use std::{fmt::Display, str::FromStr};
 
 use actix_web::test::TestRequest;
+use daemon::{
+    auth::Bearer,
+    web::{accepts_json, preferred_wait, query},
+};
 use libfuzzer_sys::fuzz_target;
-use daemon::{auth::Bearer, web::{accepts_json, preferred_wait, query}};
-use shared::values::{FencingToken, Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId};
+use shared::values::{
+    Count, FencingToken, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId,
+};
 
-fn reads_as_written<T: FromStr<Err = InvalidValue> + Display + PartialEq>(text: &str) {
+fn assert_round_trip<T: FromStr<Err = InvalidValue> + Display + PartialEq>(text: &str) {
     if let Ok(value) = text.parse::<T>() {
-        assert!(value.to_string().parse::<T>().is_ok_and(|again| again == value), "{text}");
+        assert!(
+            value
+                .to_string()
+                .parse::<T>()
+                .is_ok_and(|again| again == value),
+            "{text}"
+        );
     }
 }
 
 fuzz_target!(|text: &str| {
-    reads_as_written::<UniqueId>(text);
-    reads_as_written::<ProfileKey>(text);
-    reads_as_written::<QualifiedRepo>(text);
-    reads_as_written::<RunId>(text);
-    reads_as_written::<Count>(text);
-    reads_as_written::<FencingToken>(text);
+    assert_round_trip::<UniqueId>(text);
+    assert_round_trip::<ProfileKey>(text);
+    assert_round_trip::<QualifiedRepo>(text);
+    assert_round_trip::<RunId>(text);
+    assert_round_trip::<Count>(text);
+    assert_round_trip::<FencingToken>(text);
     let request = TestRequest::default();
     let request = match actix_web::http::header::HeaderValue::from_str(text) {
         Ok(value) => request

@@ -1,7 +1,6 @@
-//! The one place that asks what time it is.
+//! Points in time, and the only code that reads the current time.
 //!
-//! Owns moments (`Timestamp`) and the clock that the daemons share. Cores never call it: they get
-//! `now` as an argument.
+//! Cores never use the clock: `now` is an argument of their functions.
 
 use std::{
     fmt,
@@ -14,18 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::InvalidValue;
 
-/// A moment, in microseconds since the Unix epoch (UTC).
+/// A point in time, in microseconds since the Unix epoch (UTC).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment `micros` microseconds after the Unix epoch.
+    /// `micros` microseconds after the Unix epoch.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// The moment `seconds` seconds after the Unix epoch; the far future saturates.
+    /// `seconds` seconds after the Unix epoch. Saturates.
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000_000))
     }
@@ -40,18 +39,19 @@ impl Timestamp {
         self.0 / 1_000_000
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead, as it may after a clock was set back.
+    /// The time from `earlier` to this; zero if `earlier` is later, as it may be after a clock was set
+    /// back.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// The same moment as the standard library writes it, which is also how it stands in
-    /// `created_time` on the wire.
+    /// The same point in time as a type of the standard library, which is also the form of
+    /// `created_time` in dashboards.
     pub fn to_system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_micros(self.0)
     }
 
-    /// The day in UTC, such as `2026-12-24`; no later one than the last of the year 9999.
+    /// The date in UTC, such as `2026-12-24`; at most the last day of the year 9999.
     pub fn date(self) -> String {
         let moment = self.min(Self::from_seconds(LAST_SECOND));
         let mut text = humantime::format_rfc3339_seconds(moment.to_system_time()).to_string();
@@ -74,7 +74,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// 9999-12-31 23:59:59: later years have no four digits.
+/// 9999-12-31 23:59:59: later years have more than four digits.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 impl Add<Duration> for Timestamp {
@@ -110,10 +110,9 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// A clock that never runs backwards: it reads the wall once, when made, and counts from there.
+/// A monotonic clock: it reads the wall clock once, when it is created, and counts from there.
 ///
-/// So a wall clock that is set back or jumps ahead while a daemon runs moves no deadline and
-/// swaps no two jobs.
+/// So a change of the wall clock while a daemon runs moves no deadline and reorders no jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started_at: Timestamp,
@@ -124,10 +123,10 @@ impl Clock {
     /// Reads the wall clock, once.
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that asks for the time"
+        reason = "the only place that reads the time"
     )]
     pub fn start() -> Self {
-        // A wall clock before 1970 is a machine without one; counting from zero is as good.
+        // A time before 1970 means that the machine has no clock; counting from zero is as good.
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -137,13 +136,13 @@ impl Clock {
         }
     }
 
-    /// The current moment.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.started_at + self.started.elapsed()
     }
 
-    /// The standard library's instant for `moment`, for those who sleep until then. A moment that
-    /// has passed gives the past or the start of this clock.
+    /// `moment` as a type of the standard library, for timers. A moment before the start of this clock
+    /// becomes its start.
     pub fn instant_of(&self, moment: Timestamp) -> Instant {
         self.started + moment.since(self.started_at)
     }
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_that_lies_ahead_was_no_time_ago() {
+    fn the_time_since_a_later_moment_is_zero() {
         let moment = Timestamp::from_seconds(100);
         assert_eq!(
             moment.since(moment + Duration::from_secs(5)),
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_has_a_date_however_far_it_is() {
+    fn every_moment_has_a_date() {
         for (moment, date) in [
             (Timestamp::default(), "1970-01-01"),
             (Timestamp::from_seconds(1_798_106_400), "2026-12-24"),

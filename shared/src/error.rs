@@ -1,59 +1,59 @@
-//! The stable codes of error responses, and the HTTP status of each.
+//! Stable codes of error responses, and the HTTP status of each.
 //!
-//! A code is what scripts match on; `docs/` lists what to do about each. The response itself is
-//! built by the crate `daemon`.
+//! Scripts match on codes; the book lists what to do about each. The crate `daemon` builds the
+//! responses.
 
-/// What went wrong, as a stable name.
+/// The reason of an error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// A parameter is missing or not of its form.
+    /// A parameter is missing or has an invalid form.
     BadRequest,
-    /// The call needs a token or ticket and has none.
+    /// The request requires a token or ticket and has none.
     Unauthorised,
-    /// The API token is not the right one.
+    /// The request has another token than the API token.
     WrongToken,
-    /// The ticket is not one of ours, or of another job.
+    /// The ticket was not signed by this queue, or belongs to another job.
     WrongTicket,
-    /// A webhook that was not signed with our secret.
+    /// A webhook is not signed with our secret.
     WrongSignature,
-    /// The artifact that should prove the right to a runner does not.
+    /// Artifact authentication failed.
     NotAuthorised,
-    /// A guest asked for something that is not, or no longer, its own.
+    /// A guest requested something that does not, or no longer, belong to it.
     NotYours,
-    /// This server belongs to a queue: ask there.
+    /// This server belongs to a queue, which has to be used instead.
     QueueMember,
-    /// There is nothing at this path.
+    /// There is no such path.
     NotFound,
-    /// No such job: expired, withdrawn, or its runner is long gone.
+    /// No such job: its ticket has expired, or it was withdrawn, abandoned or finished.
     UnknownJob,
-    /// No such profile on this server.
+    /// This server has no such profile.
     UnknownProfile,
     /// The path exists, but not with this method.
     MethodNotAllowed,
-    /// That `unique_id` is taken by a job with other parameters.
+    /// Another job with the same `unique_id` has other parameters.
     AlreadyEnqueued,
-    /// That `unique_id` holds runners under other parameters.
+    /// A reservation with the same `unique_id` has other parameters.
     AlreadyReserved,
-    /// A take or release that has been overtaken by a later one.
+    /// The fencing token of a take or release is older than that of a later one.
     StaleAttempt,
-    /// The body is larger than is taken here.
+    /// The body of the request is too large.
     TooLarge,
-    /// Waiting could never help.
+    /// No server can ever meet the request, however long it waits.
     Unsatisfiable,
-    /// A limit on jobs or held requests is reached.
+    /// The limit of jobs or held requests is reached.
     TooManyJobs,
-    /// Something is broken on this side; the log says what.
+    /// An error of the daemon, which its log explains.
     Internal,
-    /// What is needed to answer is not known yet.
+    /// The daemon cannot answer yet; to be retried.
     NotReady,
-    /// The job waits for a runner.
+    /// The job is still waiting for runners; to be retried.
     Waiting,
-    /// No runner of that profile is idle.
+    /// Too few runners of that profile are idle; to be retried.
     NoCapacity,
 }
 
 impl Code {
-    /// The name on the wire.
+    /// The code in the body of the response, such as `bad_request`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
@@ -81,7 +81,7 @@ impl Code {
         }
     }
 
-    /// The HTTP status that goes with it.
+    /// The HTTP status of the response.
     pub const fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,

@@ -1,7 +1,8 @@
-//! What clients, daemons and cores share: profiles, runner and dashboard types, values that are
-//! valid once parsed, units, error codes and settings.
+//! What clients, daemons and cores share: runner and dashboard types, validated values, units,
+//! back-off, error codes and settings.
 //!
-//! Performs no network I/O and decides nothing.
+//! Performs no network I/O, and makes no decisions. Only `settings` reads files and the environment,
+//! and only `clock` the time.
 
 #![warn(missing_docs)]
 

@@ -1,28 +1,28 @@
-//! GitHub's record of a runner, in the shape in which GitHub sends it and our wire passes it on.
+//! Registration of a runner at GitHub, in the JSON of GitHub's API and of our own.
 
 use serde::{Deserialize, Serialize};
 
-/// A runner as GitHub knows it. What else GitHub says of it is left out.
+/// The registration of a runner at GitHub. Other fields that GitHub sends are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
-    /// GitHub's id of it, not the runner's own.
+    /// The id of the registration, not that of the runner on its server.
     pub id: u64,
-    /// The name it was registered under.
+    /// The name under which the runner is registered.
     pub name: String,
-    /// Whether it is connected to GitHub.
+    /// Whether the runner is connected to GitHub.
     pub status: RegistrationStatus,
-    /// Whether it runs a job.
+    /// Whether the runner is running a job.
     pub busy: bool,
-    /// Its labels.
+    /// The labels that jobs can put into `runs-on`.
     #[serde(default)]
     pub labels: Vec<Label>,
-    /// The version of its software, once it has connected.
+    /// The version of the runner software; `None` until it has connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
 
 impl Registration {
-    /// Whether it carries `label`. GitHub does not tell upper from lower case here.
+    /// Whether it has `label`. Like GitHub, ignores upper and lower case.
     pub fn has_label(&self, label: &str) -> bool {
         let mut labels = self.labels.iter();
         labels.any(|own| own.name.eq_ignore_ascii_case(label))
@@ -33,29 +33,29 @@ impl Registration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RegistrationStatus {
-    /// It is, and takes a job if it is not busy.
+    /// Connected.
     Online,
-    /// It is not. Any word we do not know counts as this, so that nothing is given a runner that
-    /// may not be there.
+    /// Not connected. Unknown values count as this, so that no job is assigned a runner that may not
+    /// exist.
     #[serde(other)]
     Offline,
 }
 
-/// A word that a job can ask for in `runs-on`.
+/// A label that a job can put into `runs-on`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
-    /// The word itself.
+    /// The text of the label.
     pub name: String,
 }
 
-/// What became of a registration that was to be deleted.
+/// The outcome of deleting a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// It is gone.
+    /// It has been deleted.
     Deleted,
-    /// It was gone already: a runner that has done its job is removed by GitHub.
+    /// It did not exist: GitHub removes the registration of a runner whose job has ended.
     NotThere,
-    /// It runs a job, and stays.
+    /// GitHub refused, because the runner is running a job.
     Busy,
 }
 
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_github_sends_is_passed_on_in_six_keys() {
+    fn a_registration_of_github_is_written_with_six_keys() {
         let sent = json!({
             "id": 23, "name": "ci-runner-linux.7@host", "os": "Linux", "status": "online",
             "busy": true, "ephemeral": true, "runner_group_id": 1, "version": "2.337.0",
@@ -85,15 +85,15 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_online_is_offline() {
-        for (word, expected) in [
+    fn every_status_but_online_is_offline() {
+        for (status, expected) in [
             ("online", RegistrationStatus::Online),
             ("offline", RegistrationStatus::Offline),
             ("hibernating", RegistrationStatus::Offline),
         ] {
-            let status: RegistrationStatus =
-                serde_json::from_value(Value::String(word.into())).unwrap();
-            assert_eq!(status, expected, "{word}");
+            let parsed: RegistrationStatus =
+                serde_json::from_value(Value::String(status.into())).unwrap();
+            assert_eq!(parsed, expected, "{status}");
         }
         assert_eq!(
             serde_json::to_value(RegistrationStatus::Offline).unwrap(),

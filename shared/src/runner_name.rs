@@ -1,24 +1,23 @@
-//! The names under which a server registers its runners, and how they are told from others.
-//!
-//! Owns the form `<prefix>-<profile_key>.<id>@<suffix>`. Pure.
+//! Names under which a server registers its runners: `<prefix>-<profile_key>.<id>@<suffix>`. By them
+//! it recognises its own runners among all of GitHub's.
 
 use crate::values::ProfileKey;
 
-/// The two parts that all runner names of one server have in common.
+/// The parts that all runner names of one server have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunnerNames {
-    /// Before the profile: the setting `libvirt_runner_guest_prefix`.
+    /// The setting `libvirt_runner_guest_prefix`.
     pub prefix: String,
-    /// After the id: the setting `github_api_suffix`, different on each server.
+    /// The setting `github_api_suffix`, which differs between servers.
     pub suffix: String,
 }
 
-/// What a runner's name says about it.
+/// The parts of a name that identify a runner on its server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunnerName {
-    /// The runner's profile.
+    /// The profile of the runner.
     pub profile_key: ProfileKey,
-    /// The runner's id on its server.
+    /// The id of the runner on its server.
     pub id: u64,
 }
 
@@ -29,19 +28,18 @@ impl RunnerNames {
         format!("{prefix}-{profile_key}.{id}@{suffix}")
     }
 
-    /// What `name` says, if it is one that [`format`](Self::format) can have made.
-    ///
-    /// Anything else is foreign: another server's, another program's, a person's.
+    /// The parts of `name`, if [`format`](Self::format) can have produced it. `None` for all other
+    /// names: they belong to other servers, programs or people.
     pub fn parse(&self, name: &str) -> Option<RunnerName> {
         let own = name.strip_prefix(&self.prefix)?.strip_prefix('-')?;
         let own = own.strip_suffix(&self.suffix)?.strip_suffix('@')?;
-        // A profile key may contain dots itself; the last one is ours.
+        // The last dot separates the id; the profile key may contain dots.
         let (profile_key, id) = own.rsplit_once('.')?;
         let parsed = RunnerName {
             profile_key: profile_key.parse().ok()?,
             id: id.parse().ok()?,
         };
-        // `u64::from_str` also takes `+7` and `007`.
+        // `u64::from_str` also accepts `+7` and `007`.
         (parsed.id.to_string() == id).then_some(parsed)
     }
 }
@@ -58,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_gives_back_what_it_was_made_of() {
+    fn a_name_is_parsed_into_the_parts_it_was_formatted_from() {
         for (profile_key, id, expected) in [
             ("linux", 0, "ci-runner-linux.0@host.example"),
             ("mac-os_13.2", 7, "ci-runner-mac-os_13.2.7@host.example"),
@@ -77,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_name_is_nobodys() {
+    fn other_names_are_not_parsed() {
         for name in [
             "",
             "laptop",

@@ -1,6 +1,6 @@
-//! A string that must never be seen: in a log line, a dashboard, an error or a metric.
+//! A string that must never be part of a log line, a dashboard, an error or a metric.
 //!
-//! Owns how secrets are compared. Never prints one: `Debug` and `Display` show `[secret]`.
+//! `Debug` and `Display` show `[secret]`; comparison takes constant time.
 
 use std::fmt;
 
@@ -8,23 +8,23 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 
-/// A token, a key or a credential. Wiped from memory when dropped.
+/// A token, a key or another secret. Its memory is overwritten when it is dropped.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Wraps a value that came from outside.
+    /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(SecretString::from(value.into()))
     }
 
-    /// The value itself, for the one call that sends or checks it. Never format the result.
+    /// The value, for code that sends or verifies it. Never format the result.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether `candidate` is this secret. Takes the same time wherever the first difference is;
-    /// only the length can be learnt from it.
+    /// Whether `candidate` equals this secret. The comparison takes the same time wherever they differ;
+    /// it reveals only the length.
     pub fn matches(&self, candidate: &str) -> bool {
         self.expose().as_bytes().ct_eq(candidate.as_bytes()).into()
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_prints_nothing_of_itself() {
+    fn formatting_does_not_show_a_secret() {
         let secret = Secret::new("hunter2");
         assert_eq!(
             format!("{secret} {secret:?} {:?}", Some(&secret)),

@@ -1,15 +1,15 @@
-//! How long GitHub supports a version of the runner software.
+//! Support period of a version of the runner software.
 
 use crate::clock::Timestamp;
 
-/// What GitHub knows of a version of the runner software.
+/// How long GitHub supports a version of the runner software.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// No end is planned: mostly, it is the newest.
+    /// Without a planned end: mostly the newest version.
     Open,
-    /// From then on such runners get no jobs, or cannot be registered; by GitHub's clock.
+    /// Until this time, by GitHub's clock. Then such runners get no jobs or cannot be registered.
     Until(Timestamp),
-    /// GitHub does not know it, or does not tell: such versions are very old, or GitHub is an
-    /// Enterprise Server.
+    /// Unknown to GitHub: a very old version, or GitHub is an Enterprise Server, which has no such
+    /// list.
     Unknown,
 }

@@ -1,6 +1,6 @@
 //! Amounts as people write them: memory such as `16G`, durations such as `90s`.
 //!
-//! Owns how both are read and shown. Which amounts a setting allows is said in `settings`.
+//! Responsible for parsing and formatting. Not responsible for which amounts a setting allows.
 
 use std::{
     fmt,
@@ -13,11 +13,11 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An amount of memory in bytes. As text it is a whole number and a unit: B, K, M, G, T or P, each
-/// 1024 times the one before. Arithmetic saturates, so that a sum that is too large stays too large.
+/// 1024 times the one before. Arithmetic saturates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Memory(u64);
 
-/// The units of memory, smallest first, with the power of two each stands for.
+/// The units of memory, smallest first, with their powers of two.
 const MEMORY_UNITS: [(char, u32); 6] = [
     ('B', 0),
     ('K', 10),
@@ -39,7 +39,7 @@ impl Memory {
     }
 }
 
-/// Why a text is no amount of memory.
+/// The error for a text that is not an amount of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMemory {
     /// Not a whole number with one of the units after it.
@@ -47,8 +47,8 @@ pub enum InvalidMemory {
         "memory is a whole number with one of the units B, K, M, G, T, P after it, such as \"16G\""
     )]
     Malformed,
-    /// More bytes than 64 bits can count.
-    #[error("that is more memory than can be counted")]
+    /// More bytes than fit 64 bits.
+    #[error("memory is less than 16384P")]
     TooMuch,
 }
 
@@ -141,10 +141,10 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 pub const HOUR: Duration = Duration::from_secs(60 * 60);
 /// One day of 24 hours.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest duration that is taken from outside: ten years of 365.25 days.
+/// The longest duration that is accepted: ten years of 365.25 days.
 pub const DURATION_MAX: Duration = Duration::from_secs(315_576_000);
 
-/// Why a text or number is no duration.
+/// The error for a text or number that is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
     /// Neither whole seconds nor numbers with units of time.
@@ -155,16 +155,15 @@ pub enum InvalidDuration {
     TooLong,
 }
 
-/// The most digits in a row in the text of a duration, and the most characters in all of it. Both
-/// are far beyond what [`DURATION_MAX`] needs, and keep every sum that is made from the text within
-/// 64 bits.
+/// The most consecutive digits in the text of a duration, and the most characters. Both are more than
+/// [`DURATION_MAX`] needs, and keep all sums within 64 bits.
 const DURATION_DIGITS_MAX: usize = 9;
 const DURATION_LENGTH_MAX: usize = 40;
 
-/// Reads a duration: plain whole seconds (`90`), or text such as `90s`, `15m`, `1h 30m`, `250ms`.
+/// Parses a duration: whole seconds (`90`), or text such as `90s`, `15m`, `1h 30m`, `250ms`.
 ///
 /// # Errors
-/// When the text is neither, or stands for more than [`DURATION_MAX`].
+/// When the text is neither, or the duration is longer than [`DURATION_MAX`].
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     if is_decimal(text) {
         let seconds = text.parse().map_err(|_| InvalidDuration::TooLong)?;
@@ -179,18 +178,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
         return Err(InvalidDuration::Malformed);
     }
     let duration = humantime::parse_duration(text).map_err(|_| InvalidDuration::Malformed)?;
-    at_most_the_longest(duration)
+    limited(duration)
 }
 
-/// A duration of so many seconds.
+/// A duration of `seconds`.
 ///
 /// # Errors
-/// When that is more than [`DURATION_MAX`].
+/// When it is longer than [`DURATION_MAX`].
 pub fn duration_of_seconds(seconds: u64) -> Result<Duration, InvalidDuration> {
-    at_most_the_longest(Duration::from_secs(seconds))
+    limited(Duration::from_secs(seconds))
 }
 
-fn at_most_the_longest(duration: Duration) -> Result<Duration, InvalidDuration> {
+fn limited(duration: Duration) -> Result<Duration, InvalidDuration> {
     (duration <= DURATION_MAX)
         .then_some(duration)
         .ok_or(InvalidDuration::TooLong)
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_of_memory_is_refused() {
+    fn other_texts_than_amounts_of_memory_are_refused() {
         for text in [
             "", "G", "16", "16g", "16 G", " 16G", "16G ", "16GB", "16GiB", "1.5G", "+1G", "-1G",
             "1E", "0x1G", "1_0G", "¹G",
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn other_texts_than_durations_are_refused() {
         for text in [
             "",
             " ",

@@ -1,13 +1,13 @@
-//! The values that arrive from outside, as types that cannot be wrong once they exist.
+//! Validated values: types whose values have been checked when they exist.
 //!
-//! Owns the form of each value. Every constructor says in one sentence which field was wrong and
-//! what is allowed; nothing of the offending input is repeated, so that an error stays short.
+//! Responsible for the form of each value. An error names the field and what is allowed, in one
+//! sentence; it does not contain the invalid input, which may be of any length.
 
 use std::{borrow::Borrow, fmt, num::NonZeroU8, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Why a value was refused: which field, and what it has to look like.
+/// The error for a value of an invalid form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} must be {allowed}")]
 pub struct InvalidValue {
@@ -29,11 +29,11 @@ fn is_name(text: &str, length_max: usize) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// Implements what every text value has in common, around its `FromStr`.
+/// Implements what all text values have in common; each has its own `FromStr`.
 macro_rules! text_value {
     ($name:ident) => {
         impl $name {
-            /// The value as it stands on the wire.
+            /// The value as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -139,7 +139,7 @@ impl FromStr for RunId {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refusal = InvalidValue {
+        let invalid = InvalidValue {
             field: "run_id",
             allowed: "a decimal number that fits 64 bits",
         };
@@ -150,7 +150,7 @@ impl FromStr for RunId {
             .then(|| text.parse().ok())
             .flatten()
             .map(Self)
-            .ok_or(refusal)
+            .ok_or(invalid)
     }
 }
 
@@ -236,19 +236,19 @@ impl FromStr for FencingToken {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refusal = InvalidValue {
+        let invalid = InvalidValue {
             field: "attempt",
             allowed: "<queue>-<number>, sixteen hexadecimal digits and a decimal number",
         };
-        let (instance, sequence) = text.split_once('-').ok_or(refusal.clone())?;
+        let (instance, sequence) = text.split_once('-').ok_or(invalid.clone())?;
         let is_hexadecimal =
             instance.len() == 16 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
         let instance = is_hexadecimal
             .then(|| u64::from_str_radix(instance, 16).ok())
             .flatten();
-        let RunId(sequence) = sequence.parse().map_err(|_| refusal.clone())?;
+        let RunId(sequence) = sequence.parse().map_err(|_| invalid.clone())?;
         Ok(Self {
-            instance: instance.ok_or(refusal)?,
+            instance: instance.ok_or(invalid)?,
             sequence,
         })
     }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_the_right_form_are_taken() {
+    fn values_of_a_valid_form_are_accepted() {
         for text in [
             "a",
             "0",
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn repositories_cannot_leave_their_place_in_a_path() {
+    fn a_repository_cannot_change_the_path_that_contains_it() {
         let too_long = format!("a/{}", long(101));
         for text in [
             "", "a", "/", "a/", "/b", "a/b/c", "../b", "a/..", "./b", "a/b?c", "a /b", &too_long,
@@ -378,10 +378,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_field_and_what_is_allowed() {
-        let refusal = "a/b".parse::<UniqueId>().unwrap_err().to_string();
+    fn an_error_names_the_field_and_what_is_allowed() {
+        let invalid = "a/b".parse::<UniqueId>().unwrap_err().to_string();
         assert_eq!(
-            refusal,
+            invalid,
             "unique_id must be 1 to 64 characters of A-Z a-z 0-9 . _ -"
         );
     }

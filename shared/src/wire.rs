@@ -1,7 +1,7 @@
-//! What stands in the JSON that clients, queue and monitors exchange.
+//! JSON bodies that clients, queue and monitors exchange.
 //!
-//! Owns the shapes and their keys, which existing clients already read. What an older monitor
-//! does not send is optional here. Nothing secret has a place in any of these types.
+//! Existing clients read these keys, so they must not change. Fields that older monitors do not send
+//! are optional. None of these types contains a secret.
 
 use std::{
     collections::BTreeMap,
@@ -17,100 +17,100 @@ use crate::{
     values::{ProfileKey, UniqueId},
 };
 
-/// The answer of a monitor's `GET /dashboard.json`: all that a queue knows about a server.
+/// The response of a monitor to `GET /dashboard.json`: its report to the queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MonitorDashboard {
-    /// How many runners of each profile there are, by what they are doing.
+    /// Numbers of runners of each profile, by status.
     pub profile_runner_counts: BTreeMap<ProfileKey, RunnerCounts>,
     /// Every runner of this server.
     pub runners: Vec<DashboardRunner>,
-    /// What is held for whom. Older monitors do not say.
+    /// Reservations by `unique_id`. `None` from older monitors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservations: Option<BTreeMap<UniqueId, ReservationReport>>,
 }
 
-/// The runners of one profile on one server, counted.
+/// Numbers of runners of one profile on one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerCounts {
-    /// How many there should be.
+    /// The number to keep.
     pub target: usize,
-    /// How many exist and are neither broken nor done.
+    /// Existing ones that are neither invalid nor done.
     pub healthy: usize,
-    /// How many are booting, or never came up.
+    /// Starting ones, including those that will never be online.
     pub started_or_crashed: usize,
-    /// How many wait for a job.
+    /// Idle ones.
     pub idle: usize,
-    /// How many are held for a job that has not started on them yet.
+    /// Reserved ones, whose job has not started yet.
     pub reserved: usize,
-    /// How many run a job.
+    /// Busy ones.
     pub busy: usize,
-    /// How many idle ones are beyond the target.
+    /// Idle ones in excess of the target.
     pub excess_healthy: usize,
-    /// How many are still to be created.
+    /// Ones to be created.
     pub wanted: usize,
-    /// Age of the profile's current image when it was asked for, as `{"secs", "nanos"}`; null where
-    /// there is none.
+    /// Age of the current image of the profile at the time of the response, as `{"secs", "nanos"}`;
+    /// null without an image.
     #[serde(default)]
     pub image_age: Option<Duration>,
 }
 
 /// One runner on a monitor's dashboard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "some types explain their fields")]
 pub struct DashboardRunner {
-    /// The runner's id on its server; ids only grow.
+    /// The id of the runner on its server; ids only grow.
     pub id: u64,
-    /// Where its screenshot can be had; null where the driver has none.
+    /// URL of its screenshot; null if the driver has no screenshots.
     #[serde(default)]
     pub screenshot_url: Option<String>,
-    /// The runner itself.
     pub runner: Runner,
-    /// Its profile. Older monitors do not say; it then stands in the registration's name.
+    /// Its profile. `None` from older monitors; then the name of the registration contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_key: Option<ProfileKey>,
-    /// What it is doing. Older monitors do not say; it then follows from the registration.
+    /// Its status. `None` from older monitors; then it follows from the registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<RunnerStatus>,
 }
 
-/// A runner as takes and dashboards show it; never with its credential.
+/// A runner in takes and dashboards, without its JIT configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Runner {
-    /// The runner's id on its server.
+    /// The id of the runner on its server.
     pub id: u64,
     /// When its creation began, as `{"secs_since_epoch", "nanos_since_epoch"}`.
     pub created_time: SystemTime,
-    /// GitHub's record of it; null while there is none.
+    /// Its registration at GitHub; null before it is registered.
     pub registration: Option<Registration>,
-    /// The name of its guest at the hypervisor; null while there is none.
+    /// The name of its guest at the hypervisor; null without a guest.
     pub guest_name: Option<String>,
-    /// The guest's address, once it is known.
+    /// The address of its guest; null until it is known.
     pub ipv4_address: Option<Ipv4Addr>,
 }
 
-/// What a runner is doing, from outside in.
+/// The status of a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunnerStatus {
-    /// It has no guest: there is only something left to clean up.
+    /// It has no guest, only leftovers to be cleaned up.
     Invalid,
-    /// The guest is up, but not online at GitHub yet; or it never will be.
+    /// Its guest runs, but it is not online at GitHub yet.
     Starting,
-    /// Waiting for a job.
+    /// It is online and waits for a job.
     Idle,
-    /// Held for a job that has not started yet.
+    /// It is reserved for a job that has not started yet.
     Reserved,
-    /// Running a job.
+    /// It runs a job.
     Busy,
-    /// Its job has ended, or GitHub no longer knows it: to be destroyed.
+    /// Its job has ended, or its registration is gone: it will be destroyed.
     Done,
 }
 
 /// A reservation as a monitor reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationReport {
-    /// The runners that are held, by id.
+    /// Ids of the reserved runners.
     pub runners: Vec<u64>,
-    /// How far it has come.
+    /// Its state.
     pub state: ReservationState,
     /// Highest sequence of a fencing token among the takes for it; 0 if no take had one. Only
     /// older queues compare it; a newer one reads no more from it than whether a queue took it.
@@ -123,47 +123,47 @@ pub struct ReservationReport {
     pub enqueued_at: Option<Timestamp>,
 }
 
-/// How far a reservation has come.
+/// The state of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReservationState {
-    /// All its runners wait for the job to start.
+    /// The job has not started on any of its runners.
     Held,
-    /// A job has started on at least one of its runners, which is still there.
+    /// The job has started on at least one of its runners, which still exists.
     Used,
-    /// It was used, and its runners are gone: remembered so that no second set is given out.
+    /// The job has used its runners, and they are gone. Remembered so that the job gets no others.
     Served,
 }
 
-/// One runner in the answer to a take.
+/// One runner in the response to a take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TakenRunner {
-    /// The runner's id on its server.
+    /// The id of the runner on its server.
     pub id: u64,
-    /// The runner, in whatever shape the monitor sent it.
+    /// The runner, in the form in which the monitor sent it.
     pub runner: serde_json::Value,
-    /// What the workflow puts in `runs-on`. Older monitors do not say.
+    /// What the workflow puts into `runs-on`. `None` from older monitors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Base URL of the server; filled in by the queue.
+    /// Base URL of the server; added by the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
 }
 
-/// What monitors, old and new, answer to a take.
+/// The response of a monitor to a take; current and older monitors use different forms.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum TakeAnswer {
-    /// Runners, perhaps fewer than asked.
+    /// Runners, possibly fewer than requested.
     Many(Vec<TakenRunner>),
     /// One runner.
     One(Box<TakenRunner>),
-    /// `null`: an older monitor that could not serve the take.
+    /// `null`, from an older monitor without idle runners.
     Nothing(()),
 }
 
 impl TakeAnswer {
-    /// The runners, however they were wrapped.
+    /// The runners, in one form for all.
     pub fn into_runners(self) -> Vec<TakenRunner> {
         match self {
             Self::Many(runners) => runners,
@@ -173,48 +173,47 @@ impl TakeAnswer {
     }
 }
 
-/// The body of a take that has to wait, for clients that accept JSON.
+/// The body of the response to a take that has to wait, for clients that accept JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WaitingBody {
     /// Always `waiting`.
     pub code: String,
-    /// One sentence a person can act on.
+    /// One sentence for people.
     pub message: String,
-    /// The job's place in the line of its profile; 1 is next.
+    /// The position of the job in the queue of its profile; 1 is next.
     pub position: u64,
-    /// How many jobs of its profile are before it.
+    /// The number of jobs of its profile before it.
     pub ahead: u64,
-    /// How long it will still take; null when nothing is known.
+    /// The estimated wait; null if there is no estimate.
     pub estimate: Option<Estimate>,
 }
 
-/// How long a job will still wait, as seen from now.
+/// The estimated time that a job will still wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// Half of such waits are shorter, in seconds.
+    /// The median, in seconds.
     pub p50_seconds: u64,
-    /// Nine in ten of such waits are shorter, in seconds.
+    /// The 90th percentile, in seconds.
     pub p90_seconds: u64,
 }
 
-/// The answer to `GET /job/<unique_id>` at the queue.
+/// The response of the queue to `GET /job/<unique_id>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "some types explain their fields")]
 pub struct JobStatus {
-    /// The job.
     pub unique_id: UniqueId,
-    /// What it waits for.
     pub profile_key: ProfileKey,
-    /// How many runners it wants.
+    /// The number of runners that it needs.
     pub count: usize,
-    /// `waiting`, `forwarding`, `reserved`, `delivered`.
+    /// `waiting`, `forwarding`, `reserved` or `delivered`.
     pub state: String,
-    /// How long it has been in the queue.
+    /// The time since it was enqueued.
     pub waited_seconds: u64,
-    /// Its place in line, 1 is next; null once it has its runners.
+    /// Its position in the queue, 1 is next; null once it has runners.
     pub position: Option<u64>,
-    /// How many jobs are before it; null once it has its runners.
+    /// The number of jobs before it; null once it has runners.
     pub ahead: Option<u64>,
-    /// How long it will still take; null when nothing is known.
+    /// The estimated wait; null if there is no estimate.
     pub estimate: Option<Estimate>,
     /// Why it waits, in one sentence.
     pub why: String,
@@ -226,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    /// A dashboard as a monitor of today's production sends it.
+    /// A dashboard of a monitor as it is in production today.
     const OLDER_DASHBOARD: &str = r#"{
         "profile_runner_counts": {"linux": {"target": 2, "healthy": 2, "started_or_crashed": 0, "idle": 1,
             "reserved": 0, "busy": 1, "excess_healthy": 0, "wanted": 0, "image_age": {"secs": 60, "nanos": 0}}},
@@ -238,7 +237,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn a_dashboard_of_an_older_monitor_is_understood() {
+    fn the_dashboard_of_an_older_monitor_is_parsed() {
         let dashboard: MonitorDashboard = serde_json::from_str(OLDER_DASHBOARD).unwrap();
         let counts = &dashboard.profile_runner_counts["linux"];
         assert_eq!(
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_take_answer_is_understood() {
+    fn every_form_of_a_response_to_a_take_is_parsed() {
         let runner = json!({"id": 7, "runner": {"id": 7}});
         for (answer, count) in [
             (runner.clone(), 1),
@@ -301,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_left_out_of_a_taken_runner() {
+    fn unknown_fields_of_a_taken_runner_are_left_out() {
         let taken = TakenRunner {
             id: 7,
             runner: json!({}),

@@ -1,2 +1,4 @@
-//! Nothing but a test, `tests/tidy.rs`: rules for source files that neither the compiler nor clippy
-//! checks.
+//! Nothing but the test in `tests`: rules for source files that neither the compiler nor clippy checks.
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Being a GitHub App.
+//! Authentication as a GitHub App.
 
 use github::Credentials;
 
@@ -22,7 +22,7 @@ async fn an_installation_gets_its_token() {
 }
 
 #[actix_web::test]
-async fn an_app_that_is_not_installed_there_gets_none() {
+async fn an_app_that_is_not_installed_gets_no_token() {
     let stage = Stage::new().await;
     for (app_id, installation_id) in [(8, 9), (7, 10)] {
         let key = app_key(app_id, installation_id);

@@ -1,4 +1,4 @@
-//! Every call of the client, with every answer that it knows what to do with.
+//! Every request of the client, with every response that it handles.
 
 use emulator::{
     model::{NewArtifact, NewJob, NewRunner, RunnerId},
@@ -25,7 +25,7 @@ async fn register(github: &Github, name: &str) -> (u64, Secret) {
     (registered.registration.id, registered.jit_config)
 }
 
-/// Lets the runner with that JIT configuration have a job.
+/// Gives a job to the runner with that JIT configuration.
 fn make_busy(stage: &Stage, id: u64, jit_config: &Secret) {
     let secret = emulator::jit::JitConfig::decode(jit_config).unwrap().secret;
     let job = NewJob {
@@ -43,7 +43,7 @@ fn make_busy(stage: &Stage, id: u64, jit_config: &Secret) {
 }
 
 #[actix_web::test]
-async fn a_list_of_three_pages_is_read_and_confirmed() {
+async fn a_list_of_three_pages_is_read_and_revalidated() {
     let stage = Stage::new().await;
     for scope_path in SCOPES {
         let scope = scope_path.parse().unwrap();
@@ -85,7 +85,7 @@ async fn runners_are_registered_labelled_and_deleted() {
         let reserved = labels(&["reserved-for:a", "reserved-by:acme/app/actions/runs/7"]);
         assert_eq!(github.add_labels(first, &reserved).await, Ok(()));
         for _ in 0..2 {
-            // The second time it is not there any more.
+            // The second deletion finds no registration.
             let removed = github.remove_label(first, &reserved[1]).await;
             assert_eq!(removed, Ok(()));
         }
@@ -104,7 +104,7 @@ async fn runners_are_registered_labelled_and_deleted() {
 }
 
 #[actix_web::test]
-async fn the_support_of_runner_software_is_asked_for() {
+async fn the_support_period_of_runner_software_is_read() {
     let stage = Stage::new().await;
     let end = Timestamp::from_seconds(1_798_106_400);
     stage
@@ -128,7 +128,7 @@ async fn the_support_of_runner_software_is_asked_for() {
 }
 
 #[actix_web::test]
-async fn refusals_of_the_emulator_are_githubs() {
+async fn errors_of_the_emulator_are_those_of_github() {
     let stage = Stage::new().await;
     for scope_path in SCOPES {
         let github = stage.client(scope_path, Secret::new(TOKEN));
@@ -145,7 +145,7 @@ async fn refusals_of_the_emulator_are_githubs() {
 }
 
 #[actix_web::test]
-async fn artifacts_are_found_and_fetched() {
+async fn artifacts_are_found_and_downloaded() {
     let stage = Stage::new().await;
     let repo = "acme/app".parse().unwrap();
     let content = zip_of_lines(["a=b"]);

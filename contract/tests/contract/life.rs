@@ -1,5 +1,5 @@
-//! A real monitor, which is a GitHub App and whose clock is ahead of GitHub's, and the whole life of a
-//! runner.
+//! A real monitor, authenticated as a GitHub App and with a clock ahead of GitHub's, and the whole life
+//! of a runner.
 
 use contract::Severity;
 use emulator::model::{JobPhase, NewJob};
@@ -13,7 +13,7 @@ const RUNNERS: &str = "/orgs/acme/actions/runners";
 #[actix_web::test]
 async fn a_runner_is_registered_taken_used_and_replaced() {
     let stage = Stage::new().await;
-    // So the first ticket of the App is from the future, and refused.
+    // So the first JWT of the App is from the future, and rejected.
     stage.github.emulator.faults().set_clock_skew(-90);
     let more = "reservation_labels = \"on_take\"";
     let monitor = Monitor::start(&stage, 1, more).await;
@@ -36,7 +36,7 @@ async fn a_runner_is_registered_taken_used_and_replaced() {
 
     let dashboard = monitor.until_idle(1).await;
     assert_eq!(dashboard.runners[0].id, taken.id + 1);
-    // One more for a while: when it is no longer wanted, its registration is deleted.
+    // A runner in excess of the target, whose registration is deleted.
     for (method, path, count) in [
         (Method::POST, "policy/override?linux=2", 2),
         (Method::DELETE, "policy/override", 1),
@@ -66,7 +66,7 @@ async fn a_runner_is_registered_taken_used_and_replaced() {
     let confirmed = silent(&confirmed, 304, "200");
     assert!(findings.contains(&confirmed), "{findings:?}");
     for finding in findings {
-        // A runner that has done its job is gone already when its registration is deleted.
+        // GitHub has already removed the registration of the runner whose job has ended.
         let is_gone = finding.message == silent("", 404, "204,422").message;
         let is_expected = finding == confirmed || is_gone;
         assert!(

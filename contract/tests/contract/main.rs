@@ -1,9 +1,10 @@
-//! What our client and the monitor ask, and what the emulated GitHub answers, through the proxy that
-//! knows GitHub's description; and GitHub's own examples of webhooks.
-//!
-//! `contract/run` starts it.
+//! Requests of our client and of the monitor to the emulated GitHub, through the proxy that validates
+//! them; and GitHub's own examples of webhooks. `contract/run` starts these tests.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failure here is a failure of the test"
+)]
 
 mod apps;
 mod calls;

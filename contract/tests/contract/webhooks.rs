@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Monitor, Stage, WEBHOOK_SECRET};
 
-/// What GitHub's package of examples has for `event`.
+/// GitHub's examples of `event`.
 fn examples(event: &str) -> Vec<Vec<u8>> {
     let file = "node_modules/@octokit/webhooks-examples/api.github.com/index.json";
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -29,7 +29,7 @@ fn signature(secret: &str, payload: &[u8]) -> String {
 }
 
 #[actix_web::test]
-async fn githubs_examples_are_taken_and_those_of_others_are_not() {
+async fn githubs_examples_are_accepted_and_wrong_signatures_are_rejected() {
     let stage = Stage::new().await;
     let monitor = Monitor::start(&stage, 0, "").await;
     let jobs = examples("workflow_job");

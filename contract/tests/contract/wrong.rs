@@ -1,4 +1,4 @@
-//! The proxy itself: what is wrong does not pass it.
+//! The proxy itself: it does not forward what violates the description.
 
 use contract::{Finding, Severity};
 use emulator::faults::{Fault, FaultRule, PathMatch};
@@ -15,7 +15,7 @@ fn error(request: &str, message: &str) -> Finding {
 }
 
 #[actix_web::test]
-async fn a_wrong_question_does_not_get_through() {
+async fn an_invalid_request_is_not_forwarded() {
     let stage = Stage::new().await;
     let github = stage.client("/orgs/acme", Secret::new(TOKEN));
     let refused = github.generate_jitconfig("a", 1, &[], "_work").await;
@@ -31,7 +31,7 @@ async fn a_wrong_question_does_not_get_through() {
 }
 
 #[actix_web::test]
-async fn what_is_not_githubs_is_not_asked_for() {
+async fn a_request_for_an_unknown_path_is_not_forwarded() {
     let stage = Stage::new().await;
     let github = stage.client("/people/acme", Secret::new(TOKEN));
     assert!(github.delete_runner(1).await.is_err());
@@ -42,7 +42,7 @@ async fn what_is_not_githubs_is_not_asked_for() {
 }
 
 #[actix_web::test]
-async fn a_wrong_answer_does_not_get_through() {
+async fn an_invalid_response_is_not_forwarded() {
     let stage = Stage::new().await;
     let answer = Fault::Answer {
         status: 200,
@@ -60,7 +60,7 @@ async fn a_wrong_answer_does_not_get_through() {
 }
 
 #[actix_web::test]
-async fn an_answer_that_breaks_off_breaks_off_here_too() {
+async fn a_response_that_is_cut_off_stays_cut_off() {
     let stage = Stage::new().await;
     let github = stage.client("/orgs/acme", Secret::new(TOKEN));
     for fault in [

@@ -1,6 +1,6 @@
-//! Where a server is reached: the part of a URL that all its paths begin with.
+//! Base URL of a server: the beginning of the URLs of all its paths.
 //!
-//! Owns the form of such URLs. Resolves no name and opens no connection.
+//! Responsible for its form. Resolves no name and opens no connection.
 
 use std::{fmt, str::FromStr};
 
@@ -26,7 +26,7 @@ impl BaseUrl {
     }
 }
 
-/// A text that is no [`BaseUrl`].
+/// The error for a text that is not a [`BaseUrl`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a base URL is an http or https URL without user, query and fragment")]
 pub struct InvalidBaseUrl;
@@ -34,10 +34,10 @@ pub struct InvalidBaseUrl;
 impl FromStr for BaseUrl {
     type Err = InvalidBaseUrl;
 
-    /// Reads a URL with or without `/` at its end. Scheme and host become lower case, so that the
-    /// same server is not taken for two.
+    /// Reads a URL with or without `/` at its end. Scheme and host become lower case, so that two
+    /// spellings of one server are equal.
     fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
-        // `Uri` drops a fragment silently.
+        // `Uri` would drop a fragment silently.
         if text.len() > LENGTH_MAX || text.contains('#') {
             return Err(InvalidBaseUrl);
         }
@@ -48,8 +48,8 @@ impl FromStr for BaseUrl {
             .ok_or(InvalidBaseUrl)?;
         let authority = uri.authority().ok_or(InvalidBaseUrl)?;
         let host = authority.host();
-        // Put together again from its parts, the authority shows whether there was more in it: a
-        // user, which would end up in logs, or a port that is no number.
+        // Composed of its parts again, the authority differs if it contained more: a user, which
+        // would appear in logs, or a port that is not a number.
         let parts = match authority.port_u16() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base_url_is_refused() {
+    fn other_texts_are_refused() {
         let too_long = format!("http://a/{}", "b".repeat(LENGTH_MAX));
         for text in [
             "",
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_is_shown_as_it_is() {
+    fn a_base_url_is_shown_unchanged() {
         let url: BaseUrl = "http://a".parse().unwrap();
         assert_eq!(format!("{url} {url:?}"), "http://a/ http://a/");
         assert_eq!(serde_json::to_string(&url).unwrap(), r#""http://a/""#);

@@ -1,30 +1,30 @@
-//! The variables that the daemons read: those of the process, and below them those of `.env`.
+//! Environment variables that the daemons read: those of the process, and with lower priority those of
+//! `.env`.
 //!
-//! Owns the one look at the process environment, which it never changes. What a variable means is
-//! said elsewhere.
+//! Responsible for the only access to the environment of the process, which is never changed.
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use super::{error::SettingsError, source};
 
-/// Every variable that belongs to the daemons begins so, but for [`OTHER_NAMES`].
+/// Prefix of all variables of the daemons, except [`OTHER_NAMES`].
 pub(super) const PREFIX: &str = "SERVO_CI_MONITOR_";
 
-/// The token of both daemons' API. Not a setting, although it has the prefix.
+/// The API token of both daemons. Not a setting, although it has the prefix.
 pub(super) const API_TOKEN: &str = "SERVO_CI_MONITOR_API_TOKEN";
-/// The folder for data. Not a setting either.
+/// The data folder. Not a setting either.
 pub(super) const DATA_PATH: &str = "SERVO_CI_MONITOR_DATA_PATH";
-/// The token for GitHub.
+/// The personal access token for GitHub.
 pub(super) const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
-/// What GitHub signs webhooks with.
+/// The secret with which GitHub signs webhooks.
 pub(super) const GITHUB_WEBHOOK_SECRET: &str = "GITHUB_WEBHOOK_SECRET";
-/// The folder whose files guests may fetch.
+/// The folder whose files guests may download.
 pub(super) const IMAGE_DEPS_DIR: &str = "IMAGE_DEPS_DIR";
-/// The folder that holds the profiles' folders.
+/// The folder that contains the folders of the profiles.
 pub(super) const LIB_MONITOR_DIR: &str = "LIB_MONITOR_DIR";
-/// Which libvirt to use. Libvirt's own name for it.
+/// The URI of libvirt, in the variable that libvirt itself reads.
 pub(super) const LIBVIRT_URI: &str = "LIBVIRT_DEFAULT_URI";
-/// What to log.
+/// The log filter.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 
 /// The variables without the prefix that are read.
@@ -37,13 +37,13 @@ const OTHER_NAMES: [&str; 6] = [
     LOG_FILTER,
 ];
 
-/// Variables by name. Some of the values are secrets, so only the names can be printed.
+/// Variables by name. Some values are secrets, so `Debug` shows only the names.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The variables of this process, as far as the daemons have a use for them. Bytes that are
-    /// not UTF-8 are replaced, and then refused where the value is used.
+    /// The variables of this process that the daemons use. Bytes that are not UTF-8 are replaced;
+    /// such a value is refused where it is used.
     pub fn from_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| {
@@ -56,7 +56,7 @@ impl Environment {
             .collect()
     }
 
-    /// The value of a variable; one that is set to nothing counts as not set.
+    /// The value of a variable; an empty one counts as not set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
@@ -70,13 +70,13 @@ impl Environment {
         names.filter_map(|name| Some((name.as_str(), self.get(name)?)))
     }
 
-    /// These variables, and those of the file at `path` that are not among them. A file that is
-    /// not there holds none.
+    /// These variables, and those of the file at `path` that are not among them. The file need not
+    /// exist.
     pub(super) fn or_from_file(mut self, path: &Path) -> Result<Self, SettingsError> {
         let Some(text) = source::read_text(path)? else {
             return Ok(self);
         };
-        // Some editors begin a file with a byte order mark.
+        // Some editors write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         for assignment in dotenvy::from_read_iter(text.as_bytes()) {
             let (name, value) = assignment.map_err(|error| SettingsError::NotAssignment {
@@ -89,7 +89,7 @@ impl Environment {
     }
 }
 
-/// The number of the line that could not be read. The error only has the line itself.
+/// The number of the line that could not be parsed; the error contains only the line itself.
 fn line_of(error: &dotenvy::Error, text: &str) -> usize {
     let before = match error {
         dotenvy::Error::LineParse(line, _) => text.find(line.as_str()).unwrap_or(0),
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// What `variables` and a file of this `text` give together.
+    /// `variables` together with a file that contains `text`.
     fn with_file(variables: &[(&str, &str)], text: &str) -> Result<Environment, SettingsError> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(".env");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_wins_over_the_file() {
+    fn variables_of_the_process_override_the_file() {
         let text = "\u{feff}# both secrets\nGITHUB_TOKEN='from file'\n\nexport A=b # c\n";
         let environment = with_file(&[("GITHUB_TOKEN", "from process")], text).unwrap();
         assert_eq!(environment.get("GITHUB_TOKEN"), Some("from process"));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_holds_nothing() {
+    fn the_file_need_not_exist() {
         let folder = tempfile::tempdir().unwrap();
         let environment = Environment::from_iter([("A", "b")]);
         let environment = environment
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_assignment_is_named_but_not_repeated() {
+    fn a_line_that_is_no_assignment_is_named_but_not_shown() {
         for (text, line) in [
             ("hunter2", 1),
             ("A=b\n\nhunter2\nC=d\n", 3),
@@ -181,20 +181,20 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_set_to_nothing_is_not_set() {
+    fn an_empty_variable_is_not_set() {
         let environment = Environment::from_iter([("A", "")]);
         assert_eq!(environment.get("A"), None);
         assert_eq!(environment.get("B"), None);
     }
 
     #[test]
-    fn only_names_are_printed() {
+    fn debug_shows_only_names() {
         let environment = Environment::from_iter([("GITHUB_TOKEN", "hunter2")]);
         assert_eq!(format!("{environment:?}"), r#"{"GITHUB_TOKEN"}"#);
     }
 
     #[test]
-    fn the_process_environment_is_read_for_our_names_only() {
+    fn only_our_variables_of_the_process_are_read() {
         // `cargo test` sets PATH and CARGO; neither is a name of ours.
         let environment = Environment::from_process();
         assert_eq!(environment.get("PATH"), None);

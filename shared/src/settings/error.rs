@@ -1,33 +1,34 @@
-//! Why the settings could not be loaded, in words that say what to change and where.
+//! Why the settings could not be loaded: one sentence that names the file, the setting and what is
+//! allowed.
 //!
-//! Owns the sentences. Each stands alone on standard error, and none repeats a secret.
+//! The sentence is printed on standard error, and never contains a secret.
 
 use std::{fmt, io, path::PathBuf};
 
-/// The first thing that is wrong with the settings. Nothing was started.
+/// The first error in the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The configuration file is not there.
+    /// The settings file does not exist.
     #[error(
-        "{}: no such file; --config PATH names another one, and monitor.toml.example is a file to \
-         start from",
+        "{}: no such file; copy monitor.toml.example to start with, or name another file with \
+         --config PATH",
         file.display()
     )]
     NoFile {
-        /// The file that was looked for.
+        /// The missing file.
         file: PathBuf,
     },
 
-    /// The configuration file or `.env` is there, but cannot be read.
+    /// The settings file or `.env` exists, but cannot be read.
     #[error("{}: cannot be read: {source}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 
-    /// The configuration file is not TOML. The line itself is not repeated: it may hold a secret.
+    /// The settings file is not TOML. The line is not shown: it may contain a secret.
     #[error("{}: line {line}, column {column}: not TOML: {reason}", file.display())]
     NotToml {
         /// The file.
@@ -36,11 +37,11 @@ pub enum SettingsError {
         line: usize,
         /// In characters, counted from 1.
         column: usize,
-        /// What the parser expected there.
+        /// What the parser expected at that position.
         reason: String,
     },
 
-    /// A line of `.env` is not an assignment. It is not repeated: it may hold a secret.
+    /// A line of `.env` is not an assignment. It is not shown: it may contain a secret.
     #[error("{}: line {line}: not of the form NAME=value", file.display())]
     NotAssignment {
         /// The file.
@@ -49,59 +50,60 @@ pub enum SettingsError {
         line: usize,
     },
 
-    /// A setting has a value that it cannot have.
+    /// A setting has an invalid value.
     #[error("{place}: found {found}, allowed: {allowed}")]
     Wrong {
-        /// Which setting, and who set it.
+        /// The setting and its origin.
         place: Place,
-        /// Its value, as text; `[secret]` for a secret.
+        /// The value, as text; `[secret]` for a secret.
         found: String,
-        /// What it may be.
+        /// The allowed values.
         allowed: String,
     },
 
-    /// A setting that has no default is not there.
-    #[error("{place}: missing, allowed: {allowed}; {explained_in} explains it")]
+    /// A setting without default is missing.
+    #[error("{place}: missing, allowed: {allowed}; explained in {explained_in}")]
     Missing {
-        /// Which setting, and where it should stand.
+        /// The setting, and the file in which it should be set.
         place: Place,
-        /// What it may be.
+        /// The allowed values.
         allowed: String,
-        /// Where to read about it.
+        /// The document that explains it.
         explained_in: &'static str,
     },
 
     /// There is no setting of that name.
     #[error("{place}: there is no such setting, allowed there: {}", allowed.join(", "))]
     Unknown {
-        /// The name, and who used it.
+        /// The name and its origin.
         place: Place,
-        /// The names that its table may hold.
+        /// The names of the settings in its table.
         allowed: Vec<String>,
     },
 
-    /// A secret in the environment cannot be used. Its value is not repeated.
+    /// A secret in the environment is missing or cannot be used. Its value is not shown.
     #[error("{name}: {problem}")]
     Secret {
         /// The environment variable.
         name: &'static str,
-        /// What is wrong with it, and what to do.
+        /// What is wrong, and what to do.
         problem: String,
     },
 }
 
-/// Which setting, and who set it: `monitor.toml: queue.port`, or `SERVO_CI_MONITOR_QUEUE__PORT:
+/// A setting and its origin: `monitor.toml: queue.port`, or `SERVO_CI_MONITOR_QUEUE__PORT:
 /// queue.port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The configuration file or the environment variable.
+    /// The settings file or the environment variable.
     pub origin: String,
-    /// The setting's key with those of its tables, outermost first.
+    /// The keys of the tables that contain the setting, outermost first, and its own key.
     pub key: Vec<String>,
 }
 
 impl fmt::Display for Place {
-    /// Writes the key as TOML would, with quotes where a part of it holds a dot.
+    /// Writes the key as in TOML, with quotes around parts that contain other characters than those of
+    /// a bare key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: ", self.origin)?;
         for (index, part) in self.key.iter().enumerate() {

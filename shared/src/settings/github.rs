@@ -1,6 +1,6 @@
-//! Where GitHub is, what runners are called there, and whose word from there is believed.
+//! Settings of the access to GitHub and of artifact authentication.
 //!
-//! Owns these settings, their defaults and limits. Makes no request; `shared::github` does.
+//! Responsible for their defaults and limits. The crate `github` sends the requests.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,37 +16,37 @@ use crate::{
     values::QualifiedRepo,
 };
 
-/// What both daemons need to know about GitHub. Each field is named as its key.
+/// Access to GitHub for both daemons. Each field is named as its key.
 #[derive(Clone, Debug)]
 pub struct GithubSettings {
-    /// Where GitHub's API is.
+    /// The base URL of GitHub's API.
     pub github_api_url: BaseUrl,
-    /// Where at GitHub runners are registered.
+    /// The organisation or repository in which runners are registered.
     pub github_api_scope: GithubScope,
-    /// The GitHub App as which GitHub is asked; without it, `GITHUB_TOKEN` is used.
+    /// The GitHub App that authenticates requests; without it, `GITHUB_TOKEN` does.
     pub github_app: Option<GithubAppSettings>,
-    /// What the names of this host's runners end with, after an `@`.
+    /// The end of the names of this server's runners, after an `@`.
     pub github_api_suffix: String,
     /// The runner group that runners are registered in.
     pub runner_group_id: u64,
-    /// The folder in a guest that jobs work in.
+    /// The folder in a guest in which jobs work.
     pub work_folder: String,
-    /// How long an answer of GitHub is used without asking again.
+    /// How long the list of runners is used before it is requested again.
     pub api_cache_timeout: Duration,
-    /// What a repository's full name begins with that may prove itself with an artifact.
+    /// The prefix of repositories that may use artifact authentication.
     pub allowed_qualified_repo_prefix: String,
-    /// How old such an artifact may be.
+    /// The highest age of such an artifact.
     pub tokenless_select_artifact_max_age: Duration,
 }
 
-/// A GitHub App, installed where the runners belong.
+/// A GitHub App that is installed in the organisation or repository of the runners.
 #[derive(Clone, Debug)]
 pub struct GithubAppSettings {
-    /// The App's id.
+    /// The id of the App.
     pub id: u64,
     /// The id of its installation in the organisation or the account.
     pub installation_id: u64,
-    /// The file with its private key, as GitHub lets one download it.
+    /// The file with its private key, as GitHub generates it.
     pub key_file: PathBuf,
 }
 
@@ -97,7 +97,7 @@ fn read_github_app(top: &mut Table<'_>) -> Result<Option<GithubAppSettings>, Set
     Ok(Some(app))
 }
 
-/// GitHub's number of a group of runners.
+/// The id of a runner group.
 pub(super) fn runner_group_id() -> Kind<u64> {
     kind::number(1..=u64::from(u32::MAX))
 }
@@ -107,8 +107,8 @@ pub(super) fn work_folder() -> Kind<String> {
     kind::line(256)
 }
 
-/// The beginning of `<owner>/<repo>`, with the slash: without it, `servo` would also let in
-/// everybody whose name only begins so.
+/// The beginning of `<owner>/<repo>`, including the slash: without it, `servo` would also allow all
+/// other owners whose names begin with it.
 fn repo_prefix() -> Kind<String> {
     kind::text("\"<owner>/\" or \"<owner>/<beginning of repo>\"", |text| {
         // With one more character it is a whole name, if it is the beginning of one.

@@ -1,21 +1,21 @@
-//! Where at GitHub the runners are registered: with one repository, or with an organisation.
+//! The organisation or repository at GitHub in which runners are registered.
 //!
-//! Owns the form of the setting `github_api_scope`. Makes no request.
+//! Responsible for the form of the setting `github_api_scope`.
 
 use std::{fmt, str::FromStr};
 
 use crate::values::QualifiedRepo;
 
-/// The part of GitHub's API that registers runners.
+/// Where runners are registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GithubScope {
-    /// Runners for one repository: `/repos/<owner>/<repo>`.
+    /// One repository: `/repos/<owner>/<repo>`.
     Repository(QualifiedRepo),
-    /// Runners for all repositories of an organisation: `/orgs/<owner>`.
+    /// An organisation, for all of its repositories: `/orgs/<owner>`.
     Organisation(String),
 }
 
-/// A text that is no [`GithubScope`].
+/// The error for a text that is not a [`GithubScope`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a scope is /repos/<owner>/<repo> or /orgs/<owner>")]
 pub struct InvalidGithubScope;
@@ -29,7 +29,7 @@ impl FromStr for GithubScope {
             return Ok(Self::Repository(repo));
         }
         let owner = text.strip_prefix("/orgs/").ok_or(InvalidGithubScope)?;
-        // An owner may be what the first part of a repository's full name may be.
+        // Owners have the form of the first part of the full name of a repository.
         let is_owner = format!("{owner}/any").parse::<QualifiedRepo>().is_ok();
         is_owner
             .then(|| Self::Organisation(owner.to_owned()))
@@ -38,7 +38,7 @@ impl FromStr for GithubScope {
 }
 
 impl fmt::Display for GithubScope {
-    /// Writes the path below the API's base URL, with its leading `/`.
+    /// Writes the path below the base URL of the API, with its leading `/`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Repository(repo) => write!(formatter, "/repos/{repo}"),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_cannot_leave_its_place_in_a_path() {
+    fn a_scope_cannot_change_the_path_that_contains_it() {
         for text in [
             "",
             "/",

@@ -1,7 +1,6 @@
-//! What a host has for its guests: memory, images, and the names that guests get.
+//! Settings of the host: memory for guests, images, and names of guests.
 //!
-//! Owns these settings, their defaults and limits. What each guest takes of it stands in
-//! `profile`.
+//! Responsible for their defaults and limits. The memory of each guest is a setting of its profile.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,24 +12,24 @@ use super::{
 };
 use crate::units::{DAY, DURATION_MAX, Memory, SECOND};
 
-/// What guests are made from. Each field is named as its key.
+/// Resources of the host. Each field is named as its key.
 #[derive(Clone, Debug)]
 pub struct HostSettings {
-    /// How many hugepages of 1 GiB all guests together may take.
+    /// Hugepages of 1 GiB for all guests together.
     pub available_1g_hugepages: u64,
-    /// How much normal memory all guests together may take.
+    /// Normal memory for all guests together.
     pub available_normal_memory: Memory,
-    /// The repository of which images hold a copy.
+    /// The repository of which images contain a copy.
     pub main_repo_path: Option<PathBuf>,
-    /// Whether that copy is left as it is when an image is rebuilt.
+    /// Whether that copy is not updated when an image is rebuilt.
     pub dont_update_cached_servo_repo: bool,
-    /// How old an image may become before it is rebuilt.
+    /// The age at which an image is rebuilt.
     pub base_image_max_age: Duration,
-    /// What the names of image guests begin with.
+    /// Prefix of the names of guests that were image templates in older releases.
     pub libvirt_template_guest_prefix: String,
-    /// What the names of guests begin with in which an image is rebuilt.
+    /// Prefix of the names of guests that build an image.
     pub libvirt_rebuild_guest_prefix: String,
-    /// What the names of runners and their guests begin with.
+    /// Prefix of the names of runners and their guests.
     pub libvirt_runner_guest_prefix: String,
 }
 
@@ -77,8 +76,7 @@ fn read_guest_prefixes(top: &mut Table<'_>) -> Result<[String; 3], SettingsError
                 || format!("{other}-").starts_with(&format!("{prefix}-"));
             if is_confusable {
                 let found = format!("{prefix:?} beside {other_key} = {other:?}");
-                let allowed =
-                    "prefixes of which none is another, or another's beginning before a -";
+                let allowed = "prefixes that differ, none of which continues another one after a -";
                 return Err(top.wrong(key, found, allowed));
             }
         }

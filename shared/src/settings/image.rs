@@ -1,8 +1,8 @@
-//! The file `image.toml` in a profile's folder: what the image of its virtual machines is, and what
-//! the monitor builds it from.
+//! The file `image.toml` in the folder of a profile: the image of its virtual machines, and what the
+//! monitor builds it from.
 //!
-//! Owns these settings, their defaults and limits. How many runners there are of a profile, and what
-//! each takes of a host, stands in the host's own settings.
+//! Responsible for the defaults and limits of these settings. The number of runners and their memory
+//! are settings in the settings file of the server (`profile`).
 
 use std::{
     path::{Component, Path, PathBuf},
@@ -23,48 +23,49 @@ const FILE_NAME: &str = "image.toml";
 const EXPLAINED_IN: &str = "docs/src/virtual-machines.md";
 /// The largest disk of an image: 64 TiB.
 const SIZE_MAX: Memory = Memory::from_bytes(64 << 40);
-/// The most CD-ROMs of a build, beside the one with its configuration.
+/// The most CD-ROMs of a build, without the one with its configuration.
 const CDROMS_MAX: usize = 8;
 /// The most files on the CD-ROM with the configuration.
 const CONFIG_FILES_MAX: usize = 32;
 
-/// What the image of a profile is. Each field is named as its key.
+/// The image of a profile. Each field is named as its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageSettings {
-    /// How guests of this image show which one they are.
+    /// How guests of this image authenticate.
     pub proof: GuestProof,
-    /// What its disk is.
+    /// The format of its disk.
     pub disks: DiskFormat,
-    /// What it is built from; none if it is made elsewhere.
+    /// What it is built from; `None` if the monitor does not build it.
     pub build: Option<BuildSettings>,
 }
 
-/// How a virtual machine shows the monitor which one it is, when it asks for its credential.
+/// Guest authentication: how the monitor recognises a virtual machine that requests its JIT
+/// configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GuestProof {
-    /// By its address, and by a secret that QEMU's firmware configuration device shows it.
+    /// By its address, and by a secret in QEMU's firmware configuration device.
     #[default]
     FwCfg,
-    /// By its address, and by a secret among the strings of its SMBIOS. For guests without a driver
-    /// for the former; on the host, the secret can be read off the command line of QEMU.
+    /// By its address, and by a secret in the strings of its SMBIOS: for guests without a driver for
+    /// the former. On the host, the secret is visible in the command line of QEMU.
     Smbios,
     /// By its address alone.
     Address,
 }
 
-/// What the disk of an image is, and with it the disks that its runners begin with.
+/// The disk format of an image and of the disks of its runners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DiskFormat {
-    /// A file of the format qcow2. A runner's disk is a layer upon it.
+    /// qcow2. The disk of a runner is an overlay on the image.
     #[default]
     Qcow2,
-    /// A file that is the disk, byte by byte. A runner's disk is a copy that shares its blocks, for
-    /// which it takes a file system that can do that.
+    /// Raw bytes. The disk of a runner is a copy that shares the blocks of the image (a reflink),
+    /// which the file system has to support.
     Raw,
 }
 
 impl DiskFormat {
-    /// What libvirt, `qemu-img` and `image.toml` call it.
+    /// Its name for libvirt, `qemu-img` and in `image.toml`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Qcow2 => "qcow2",
@@ -76,47 +77,45 @@ impl DiskFormat {
 /// What an image is built from. Each field is named as its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildSettings {
-    /// The disk that the build begins with, below `IMAGE_DEPS_DIR`; none for a blank one.
+    /// The initial disk, below `IMAGE_DEPS_DIR`; `None` for an empty one.
     pub base: Option<PathBuf>,
-    /// How large the disk is to be.
+    /// The size of the disk.
     pub size: Memory,
-    /// What is put into the first empty CD-ROM drives during the build: files below
-    /// `IMAGE_DEPS_DIR`.
+    /// CD-ROM images for the first empty drives during the build, below `IMAGE_DEPS_DIR`.
     pub cdroms: Vec<PathBuf>,
-    /// What is put into the drive after those; none for nothing.
+    /// The CD-ROM in the drive after those, if any.
     pub config_iso: Option<ConfigIso>,
-    /// How long a build may take.
+    /// The longest time of a build.
     pub build_timeout: Duration,
 }
 
 impl BuildSettings {
-    /// How many CD-ROM drives a build needs.
+    /// The number of CD-ROM drives that a build needs.
     pub fn cdrom_count(&self) -> usize {
         self.cdroms.len() + usize::from(self.config_iso.is_some())
     }
 
-    /// Whether it begins with files below `IMAGE_DEPS_DIR`.
+    /// Whether it uses files below `IMAGE_DEPS_DIR`.
     pub fn needs_image_deps(&self) -> bool {
         self.base.is_some() || !self.cdroms.is_empty()
     }
 }
 
-/// A CD-ROM that is made of files in the profile's folder, such as the answers to an installer's
-/// questions.
+/// A CD-ROM with files of the profile's folder, such as the answer file of an installer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigIso {
-    /// The name of the volume, by which the guest finds it.
+    /// The label of the volume, by which the guest finds it.
     pub label: String,
     /// Names of files in the profile's folder; they have the same names on the CD-ROM.
     pub files: Vec<String>,
 }
 
 impl ImageSettings {
-    /// Reads `image.toml` in the folder of a profile; without that file, everything has its default,
-    /// and the image is made elsewhere.
+    /// Reads `image.toml` in the folder of a profile. Without that file all settings have their
+    /// defaults, and the monitor does not build the image.
     ///
     /// # Errors
-    /// The first thing that is wrong, in one sentence.
+    /// The first invalid or missing setting, in one sentence.
     pub fn load(profile_folder: &Path) -> Result<Self, SettingsError> {
         let file = profile_folder.join(FILE_NAME);
         let Some(source) = Source::read_alone(&file, EXPLAINED_IN)? else {
@@ -135,7 +134,7 @@ impl ImageSettings {
             build: read_build(&mut table)?,
         };
         if image.build.is_some() && image.proof == GuestProof::Address {
-            // A guest that builds an image is told from others by its secret.
+            // A guest that builds an image is recognised by its secret.
             return Err(table.wrong(
                 "build",
                 "a table".to_owned(),
@@ -167,7 +166,7 @@ fn read_config_iso(build: &mut Table<'_>) -> Result<Option<ConfigIso>, SettingsE
     let Some(mut table) = build.table("config_iso")? else {
         return Ok(None);
     };
-    // What ISO 9660 allows as the name of a volume, and small letters, which all systems read too.
+    // What ISO 9660 allows in the label of a volume, and lower case, which all systems read as well.
     let label = kind::name(32);
     let files = kind::distinct(kind::name(64), 1..=CONFIG_FILES_MAX);
     let config_iso = ConfigIso {

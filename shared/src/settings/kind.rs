@@ -1,7 +1,7 @@
-//! The kinds of value that a setting may have: how each is read, and in which words it is allowed.
+//! The kinds of values of settings: how each is parsed, and the text that describes what is allowed.
 //!
-//! Owns that reading and those words, side by side so that they cannot differ. Which setting is of
-//! which kind stands with the setting.
+//! Both are defined together, so that they cannot differ. The kind of each setting is defined with the
+//! setting.
 
 use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
@@ -12,18 +12,18 @@ use crate::{
     units::{Memory, duration_of_seconds, parse_duration},
 };
 
-/// A kind of value, read from what stands in a file or a variable.
+/// A kind of value, parsed from a file or a variable.
 pub(super) struct Kind<T> {
     /// What is allowed, as a fragment that follows "allowed: ".
     pub(super) allowed: String,
     read: Reader<T>,
 }
 
-/// Reads a value, or says what was found in its place.
+/// Parses a value, or describes what was found instead.
 type Reader<T> = Box<dyn Fn(&Value) -> Result<T, String>>;
 
 impl<T: 'static> Kind<T> {
-    /// The kind of those values that `read` understands.
+    /// The kind of the values for which `read` returns something.
     fn new(allowed: impl Into<String>, read: impl Fn(&Value) -> Option<T> + 'static) -> Self {
         Self {
             allowed: allowed.into(),
@@ -31,7 +31,7 @@ impl<T: 'static> Kind<T> {
         }
     }
 
-    /// Reads `value`, or says what it is instead.
+    /// Parses `value`, or describes it.
     pub(super) fn read(&self, value: &Value) -> Result<T, String> {
         (self.read)(value)
     }
@@ -97,7 +97,7 @@ pub(super) fn parsed<T: FromStr + 'static>(allowed: impl Into<String>) -> Kind<T
     understood(allowed, |text| text.parse().ok())
 }
 
-/// A text that `read` understands.
+/// A text for which `read` returns something.
 pub(super) fn understood<T: 'static>(
     allowed: impl Into<String>,
     read: impl Fn(&str) -> Option<T> + 'static,
@@ -121,7 +121,7 @@ pub(super) fn line(length_max: usize) -> Kind<String> {
     })
 }
 
-/// A text of 1 to `length_max` characters that can stand in file names and the names of runners.
+/// A text of 1 to `length_max` characters that can be part of file names and names of runners.
 pub(super) fn name(length_max: usize) -> Kind<String> {
     let allowed = format!(
         "1 to {length_max} characters of A-Z a-z 0-9 . _ -, the first one a letter or digit"
@@ -135,7 +135,7 @@ pub(super) fn name(length_max: usize) -> Kind<String> {
     })
 }
 
-/// One of a few words, each of which stands for a value.
+/// One of a few words, each with its value.
 pub(super) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Kind<T> {
     let allowed: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
     understood(allowed.join(" or "), |text| {
@@ -146,7 +146,7 @@ pub(super) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> 
     })
 }
 
-/// A secret text of `lengths` bytes. What is found in its place is never told.
+/// A secret text of `lengths` bytes. What is found instead is never shown.
 pub(super) fn secret(lengths: RangeInclusive<usize>) -> Kind<Secret> {
     Kind {
         allowed: format!("text of {} to {} bytes", lengths.start(), lengths.end()),
@@ -168,7 +168,7 @@ pub(super) fn list<T: 'static>(item: Kind<T>, counts: RangeInclusive<usize>) -> 
     let read = move |value: &Value| {
         let entries = value.as_array().ok_or_else(|| describe(value))?;
         if !counts.contains(&entries.len()) {
-            return Err(format!("a list of {} entries", entries.len()));
+            return Err(shape_of_list(entries.len()));
         }
         let read_item = |(index, entry)| {
             let found = |found| format!("{found} as entry {}", index + 1);
@@ -244,12 +244,20 @@ pub(super) fn shape(value: &Value) -> &'static str {
     }
 }
 
+/// What a list of `count` entries is called in an error.
+pub(super) fn shape_of_list(count: usize) -> String {
+    match count {
+        1 => "a list of 1 entry".to_owned(),
+        count => format!("a list of {count} entries"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_can_stand_in_the_names_of_files() {
+    fn names_can_be_part_of_file_names() {
         for good in ["a", "0", "A.b", "a-_"] {
             assert_eq!(name(3).read(&Value::from(good)).as_deref(), Ok(good));
         }
@@ -269,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_both_its_ends() {
+    fn a_range_includes_both_ends() {
         let number = number(2..=4_u8);
         let ends: Vec<bool> = (1..=5_u8).map(|n| number.read(&n.into()).is_ok()).collect();
         assert_eq!(ends, [false, true, true, true, false]);
@@ -281,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_a_url_is_not_repeated() {
+    fn a_password_in_a_url_is_not_shown() {
         for (text, found) in [
             ("https://a:hunter2@b/", r#"string "https://[secret]@b/""#),
             ("https://hunter2@b@c", r#"string "https://[secret]@c""#),

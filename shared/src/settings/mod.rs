@@ -1,14 +1,14 @@
-//! The settings of both daemons: read once at the start into plain values, and passed in from
-//! there. Nothing is read a second time, and nothing elsewhere reads the environment.
+//! Settings of both daemons: read once at the start into plain values, which are then passed as
+//! arguments. No other module reads the environment.
 //!
 //! - `environment`: the variables of the process and of `.env`
-//! - `source`: the configuration file, and the variables that override it
-//! - `table`, `kind`: from a key to a value, or to a sentence that says what is wrong with it
-//! - `network`, `github`, `pool`, `host`, `profile`, `queue`, `secrets`: which settings there are
-//! - `image`: which there are in a profile's folder, for the monitor alone
-//! - `base_url`, `github_scope`: values that only settings have
+//! - `source`: the settings file, and the variables that override it
+//! - `table`, `kind`: from a key to a value, or to a sentence that explains what is wrong with it
+//! - `network`, `github`, `pool`, `host`, `profile`, `queue`, `secrets`: the settings
+//! - `image`: the settings in the folder of a profile, which only the monitor reads
+//! - `base_url`, `github_scope`: types of values that only settings have
 //!
-//! What each setting means to who sets it is explained in `monitor.toml.example`.
+//! What each setting does is explained in `monitor.toml.example`.
 
 mod base_url;
 mod environment;
@@ -51,39 +51,39 @@ use crate::values::ProfileKey;
 /// All settings of both daemons on one host.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The configuration file that was read.
+    /// The settings file that was read.
     pub file: PathBuf,
-    /// What must not be shown. From the environment, as are the next five.
+    /// From the environment, like the next five fields.
     pub secrets: Secrets,
-    /// Where the daemons keep what must survive a restart.
+    /// Folder for state that survives a restart.
     pub data_path: PathBuf,
-    /// The folder whose files guests may fetch.
+    /// Folder whose files guests may download.
     pub image_deps_dir: Option<PathBuf>,
-    /// The folder that holds `profiles/<profile_key>/`.
+    /// Folder that contains `profiles/<profile_key>/`.
     pub lib_monitor_dir: Option<PathBuf>,
-    /// Which libvirt makes the virtual machines, as an URI of libvirt.
+    /// URI of the libvirt that runs the virtual machines.
     pub libvirt_uri: String,
-    /// What to log, in the language of `env_logger`.
+    /// Log filter in the syntax of `env_logger`; `None` for the default.
     pub log_filter: Option<String>,
-    /// Where the daemons listen, and where others reach them.
+    /// Addresses, ports and URLs.
     pub network: NetworkSettings,
-    /// Where GitHub is, and whose word from there is believed.
+    /// Access to GitHub, and artifact authentication.
     pub github: GithubSettings,
-    /// How the monitor keeps its pool.
+    /// Intervals, timeouts and switches of the monitor.
     pub pool: PoolSettings,
-    /// What the host has for its guests.
+    /// Resources of the host, and names of guests.
     pub host: HostSettings,
-    /// The kinds of runner that are kept here.
+    /// The profiles of this server.
     pub profiles: BTreeMap<ProfileKey, ProfileSettings>,
-    /// The settings of the queue, where there are any.
+    /// The table `[queue]`, if there is one.
     pub queue: Option<QueueSettings>,
 }
 
 impl Settings {
-    /// Reads the configuration file, the file `.env` beside it and the variables in `environment`.
+    /// Reads the settings file, the file `.env` in its folder and the variables in `environment`.
     ///
     /// # Errors
-    /// The first thing that is wrong, in one sentence.
+    /// The first invalid or missing setting, in one sentence.
     pub fn load(file: &Path, environment: &Environment) -> Result<Self, SettingsError> {
         let environment = environment
             .clone()
@@ -122,7 +122,7 @@ impl Settings {
         })
     }
 
-    /// The settings of the queue, for a daemon that cannot do without.
+    /// The settings of the queue, for a daemon that requires them.
     ///
     /// # Errors
     /// When there is no table `[queue]`.

@@ -1,6 +1,6 @@
-//! Where the daemons listen, and where others reach them.
+//! Settings of the network: where the daemons listen, and where others reach them.
 //!
-//! Owns these settings, their defaults and limits. Opens no connection; `daemon` listens.
+//! Responsible for their defaults and limits. The crate `daemon` opens the listeners.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,15 +14,15 @@ use super::{
 /// Addresses and ports. Each field is named as its key.
 #[derive(Clone, Debug)]
 pub struct NetworkSettings {
-    /// The addresses that both daemons listen on; at least one, and each once.
+    /// The addresses on which both daemons listen; at least one, without duplicates.
     pub listen_on: Vec<IpAddr>,
-    /// The port of the monitor; 0 for any that is free.
+    /// The port of the monitor; 0 selects a free one.
     pub port: u16,
-    /// Where others reach the monitor.
+    /// The URL at which clients reach the monitor.
     pub external_base_url: BaseUrl,
-    /// Where guests reach the monitor.
+    /// The URL at which guests reach the monitor.
     pub guest_base_url: BaseUrl,
-    /// The proxies whose word about a request's sender is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpAddr>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn read_network(top: &mut Table<'_>) -> Result<NetworkSettings, Setti
     })
 }
 
-/// A URL that must be written with its `/` at the end, as files always had to.
+/// A URL that must end with `/`; existing files always had to contain it.
 fn reachable_url() -> Kind<BaseUrl> {
     kind::understood(
         "an http or https URL that ends with \"/\", such as \"http://192.168.100.1:8000/\"",

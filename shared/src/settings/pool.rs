@@ -1,53 +1,51 @@
-//! How the monitor keeps its pool of runners: how often it looks, how long it waits, what it is
-//! told not to do.
+//! Settings of the monitor's pool of runners: intervals, timeouts and switches.
 //!
-//! Owns these settings, their defaults and limits. What is done about them is decided in the
-//! monitor's core.
+//! Responsible for their defaults and limits. `monitor-core` decides what they cause.
 
 use std::time::Duration;
 
 use super::{error::SettingsError, kind, table::Table};
 use crate::units::{DAY, HOUR, SECOND};
 
-/// The shortest that the monitor may wait for anything: shorter would only be a busy loop.
+/// The shortest interval or timeout: a shorter one would be a busy loop.
 const WAIT_MIN: Duration = Duration::from_millis(10);
 
-/// The rules for all runners of a host. Each field is named as its key.
+/// Settings for all runners of a server. Each field is named as its key.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// How often the monitor looks at the world.
+    /// The interval at which the monitor polls GitHub and the hypervisor.
     pub monitor_poll_interval: Duration,
-    /// How long a runner may take from its creation to being online.
+    /// How long a runner may take from its creation until it is online.
     pub monitor_start_timeout: Duration,
     /// How long a runner is reserved for a job that does not start.
     pub monitor_reserve_timeout: Duration,
-    /// Nothing any more; existing files have it.
+    /// Without effect; existing files contain it.
     pub monitor_thread_send_timeout: Duration,
-    /// How long a take may wait for its answer.
+    /// How long a take may wait for its response.
     pub monitor_thread_recv_timeout: Duration,
-    /// Whether all runners that are not busy are to go.
+    /// Whether all runners that are not busy are destroyed.
     pub destroy_all_non_busy_runners: bool,
-    /// Whether no runner is to be registered.
+    /// Whether no runner is registered.
     pub dont_register_runners: bool,
-    /// Whether no runner is to be created; so too if all that are not busy are to go.
+    /// Whether no runner is created; true as well with `destroy_all_non_busy_runners`.
     pub dont_create_runners: bool,
-    /// Whether takes are for a queue alone.
+    /// Whether this server belongs to a queue, so that only the queue takes runners.
     pub queue_member: bool,
-    /// When a runner gets the label that a job asks for it by.
+    /// When a runner gets the label that a job puts into `runs-on`.
     pub reservation_labels: ReservationLabels,
 }
 
-/// When a runner gets the label that a job asks for it by.
+/// When a runner gets the label that a job puts into `runs-on`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservationLabels {
     /// When it is registered: `runner:<uuid>`, its only label.
     FromBirth,
-    /// When it is taken: `reserved-for:<unique_id>`, beside the label of its profile.
+    /// When it is taken: `reserved-for:<unique_id>`, in addition to the label of its profile.
     OnTake,
 }
 
 impl PoolSettings {
-    /// Whether all targets count as zero, whatever the profiles say.
+    /// Whether the targets of all profiles count as zero.
     pub fn zeroes_targets(&self) -> bool {
         self.dont_create_runners || self.dont_register_runners
     }

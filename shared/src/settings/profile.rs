@@ -1,6 +1,7 @@
-//! The tables `[profiles.<profile_key>]`: which kinds of runner a server keeps, and how many.
+//! The tables `[profiles.<profile_key>]`: the profiles of a server, and how many runners of each.
 //!
-//! Owns these settings and their limits. What an image is made of stands in the profile's folder.
+//! Responsible for the limits of these settings. What an image is built from is defined in the folder
+//! of the profile (`image`).
 
 use std::collections::BTreeMap;
 
@@ -16,65 +17,64 @@ use crate::{
     values::{InvalidValue, ProfileKey},
 };
 
-/// The longest label at GitHub.
+/// The longest label that GitHub accepts, in characters.
 const LABEL_LENGTH_MAX: usize = 256;
-/// The most labels of a profile beside its own; GitHub takes a hundred, and a reservation adds some.
+/// The most extra labels of a profile. GitHub accepts a hundred, and a reservation adds some.
 const EXTRA_LABELS_MAX: usize = 50;
 /// The most profiles of one server.
 const PROFILES_MAX: usize = 200;
 /// The most runners of one profile.
 const TARGET_COUNT_MAX: usize = 1000;
-/// The most hugepages of 1 GiB that a host or guest may have.
+/// The most hugepages of 1 GiB of a host or guest.
 pub(super) const HUGEPAGES_MAX: u64 = 65_536;
-/// The most memory that a host or guest may have: 1 PiB.
+/// The most memory of a host or guest: 1 PiB.
 pub(super) const MEMORY_MAX: Memory = Memory::from_bytes(1 << 50);
 
-/// One kind of runner.
+/// A profile. Each field is named as its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileSettings {
-    /// The label by which workflows ask GitHub for such a runner.
+    /// The label with which workflows request such runners from GitHub.
     pub github_runner_label: String,
-    /// How many of its runners there should be.
+    /// The number of runners to keep.
     pub target_count: usize,
-    /// How many hugepages of 1 GiB each of its guests takes.
+    /// Hugepages of 1 GiB of each guest.
     pub requires_1g_hugepages: u64,
-    /// How much normal memory each of its guests takes.
+    /// Normal memory of each guest.
     pub requires_normal_memory: Memory,
-    /// The group at GitHub that its runners are registered in; without a setting of its own, that
-    /// of all profiles. So is the next.
+    /// The runner group at GitHub; by default, like `work_folder`, the one of all profiles.
     pub runner_group_id: u64,
-    /// The folder that its jobs work in, relative to where the runner is installed.
+    /// The folder in which jobs work, relative to the folder of the runner software.
     pub work_folder: String,
-    /// More labels of its idle runners. There are none where runners have a label of their own
-    /// from birth: any other label would let jobs that have not waited in line take them.
+    /// Further labels of idle runners. Empty unless `reservation_labels` is `on_take`: with any other
+    /// label, GitHub would assign them to jobs that did not wait in the queue.
     pub extra_labels: Vec<String>,
-    /// What makes its guests.
+    /// How its guests are created.
     pub guest: GuestDriver,
 }
 
 impl ProfileSettings {
-    /// All the memory that each of its guests takes, hugepages and normal.
+    /// The memory of each guest, hugepages and normal.
     pub fn memory(&self) -> Memory {
         Memory::from_bytes(1 << 30) * self.requires_1g_hugepages + self.requires_normal_memory
     }
 }
 
-/// What makes the guests of a profile.
+/// The hypervisor driver of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuestDriver {
-    /// Virtual machines of the host's libvirt, as the profile's folder says.
+    /// Virtual machines of libvirt, as defined in the folder of the profile.
     Libvirt,
-    /// One process for each runner: the program and its arguments.
+    /// One process for each runner: program and arguments.
     Command(Vec<String>),
 }
 
-/// What holds for all profiles, unless one says otherwise, and what they can say.
+/// Settings of all profiles that affect how one is read.
 pub(super) struct Common<'a> {
     pub github: &'a GithubSettings,
     pub reservation_labels: ReservationLabels,
 }
 
-/// Reads `[profiles]`; without it there are none.
+/// Reads `[profiles]`; without it there are no profiles.
 pub(super) fn read_profiles(
     top: &mut Table<'_>,
     common: &Common<'_>,
@@ -107,13 +107,12 @@ fn read_profile(
     mut table: Table<'_>,
     common: &Common<'_>,
 ) -> Result<ProfileSettings, SettingsError> {
-    // These two are in the files of older releases and leave no choice: the name is the key, and
-    // what an image is made of stands in the profile's folder.
+    // Existing files contain these two, which have only one valid value each.
     let same_name = key.clone();
     table.optional(
         "profile_name",
         &kind::text(
-            format!("{:?}, as in the head of its table", key.as_str()),
+            format!("{:?}, as in the header of its table", key.as_str()),
             move |name| name == same_name.as_str(),
         ),
     )?;
@@ -128,9 +127,9 @@ fn read_profile(
     if !extra_labels.is_empty() && common.reservation_labels == ReservationLabels::FromBirth {
         return Err(table.wrong(
             "extra_labels",
-            format!("a list of {} entries", extra_labels.len()),
-            "nothing, unless reservation_labels = \"on_take\": by any other label than their own, \
-             jobs that have not waited in line would take runners",
+            kind::shape_of_list(extra_labels.len()),
+            "nothing, unless reservation_labels = \"on_take\": with another label than their own, \
+             runners would be taken by jobs that did not wait in the queue",
         ));
     }
     let profile = ProfileSettings {
@@ -161,7 +160,7 @@ fn read_profile(
     Ok(profile)
 }
 
-/// Reads `[profiles.<profile_key>.guest]`; without it the guests are those of libvirt.
+/// Reads `[profiles.<profile_key>.guest]`; the default is libvirt.
 fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
     let Some(mut table) = profile.table("guest")? else {
         return Ok(GuestDriver::Libvirt);
@@ -171,7 +170,7 @@ fn read_guest(profile: &mut Table<'_>) -> Result<GuestDriver, SettingsError> {
         false,
         &kind::one_of(&[("libvirt", false), ("command", true)]),
     )?;
-    // A program without a name could not be started, and a NUL ends what the system would read.
+    // The system reads arguments up to the first NUL.
     let argument = kind::text("text of at most 4096 bytes without a NUL", |text| {
         text.len() <= 4096 && !text.contains('\0')
     });

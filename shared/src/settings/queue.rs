@@ -1,6 +1,6 @@
-//! The table `[queue]`: what the queue alone reads, but for what it has in common with monitors.
+//! The table `[queue]`: settings that only the queue reads.
 //!
-//! Owns these settings, their defaults and limits.
+//! Responsible for their defaults and limits. Some settings outside of it apply to both daemons.
 
 use std::time::Duration;
 
@@ -12,31 +12,32 @@ use crate::{
 
 /// The most servers of one queue.
 const SERVERS_MAX: usize = 1000;
-/// The highest limit on jobs and on held requests that can be set.
+/// The highest value for limits of jobs and held requests.
 const LIMIT_MAX: usize = 1_000_000;
 
-/// The settings of the queue.
+/// The settings of the queue. Each field is named as its key.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
-    /// The monitors whose runners it gives out; at least one, and each once.
+    /// The URLs of its monitors; at least one, without duplicates.
     pub servers: Vec<BaseUrl>,
-    /// The port it listens on, at the addresses of `listen_on`; 0 for any that is free.
+    /// The port, at the addresses of `listen_on`; 0 selects a free one.
     pub port: u16,
-    /// How long after its start it gives out nothing, so that its clients are back in line.
+    /// Startup grace period: nothing is dispatched for this long after the start, so that clients can
+    /// restore their jobs first.
     pub settle: Duration,
-    /// The key that signs tickets; where there is none, one is made and kept with the data.
+    /// The key that signs tickets; `None` for one that is generated and kept in the data folder.
     pub ticket_key: Option<Secret>,
     /// The most jobs at once.
     pub jobs_max: usize,
-    /// The most jobs of one repository at once, if that is limited.
+    /// The most jobs of one repository at once; `None` for no limit.
     pub jobs_per_repo_max: Option<usize>,
-    /// The most requests that are held open at once; others are answered without waiting.
+    /// The most requests that are held at once; further ones are answered without waiting.
     pub held_requests_max: usize,
-    /// How long a client may say nothing before its job counts as abandoned.
+    /// How long a client may be silent before its job counts as abandoned.
     pub abandon_after: Duration,
-    /// How long a server may take to answer when it is asked for a runner.
+    /// How long a server may take to respond to a take.
     pub forward_timeout: Duration,
-    /// How old a server's last report may be to be used.
+    /// The highest age at which the report of a server is used.
     pub stale_after: Duration,
     /// How long a ticket is valid.
     pub ticket_lifetime: Duration,

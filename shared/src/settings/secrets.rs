@@ -1,6 +1,6 @@
-//! The secrets of the daemons, which come from the environment or `.env` and from nowhere else.
+//! Secrets of the daemons, from the environment or `.env`.
 //!
-//! Owns what makes a secret unusable. Never repeats one.
+//! Responsible for their form. Errors never contain a secret.
 
 use super::{
     environment::{API_TOKEN, Environment, GITHUB_TOKEN, GITHUB_WEBHOOK_SECRET},
@@ -8,24 +8,24 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// What stands in the place of each secret in `.env.example`.
+/// The placeholder of secrets in `.env.example`.
 const EXAMPLE_VALUE: &str = "ChangeMe";
 /// The longest token, in bytes.
 const LENGTH_MAX: usize = 1024;
 
-/// The secrets that the daemons were given.
+/// The secrets of the daemons.
 #[derive(Clone, Debug)]
 pub struct Secrets {
-    /// What callers of both daemons show, and what the queue shows to monitors.
+    /// The API token of both daemons, which the queue also sends to monitors.
     pub api_token: Secret,
-    /// What GitHub is asked with. A queue needs it for enqueueing without a token only.
+    /// The personal access token for GitHub. A queue needs it for artifact authentication only.
     pub github_token: Option<Secret>,
-    /// What GitHub signs webhooks with; without it none are taken.
+    /// The secret with which GitHub signs webhooks; without it, webhooks are refused.
     pub github_webhook_secret: Option<Secret>,
 }
 
 impl Secrets {
-    /// Takes the secrets out of the environment.
+    /// Reads the secrets from the environment.
     pub(super) fn read(environment: &Environment) -> Result<Self, SettingsError> {
         Ok(Self {
             api_token: token(environment, API_TOKEN)?.ok_or_else(|| not_set(API_TOKEN))?,
@@ -34,10 +34,10 @@ impl Secrets {
         })
     }
 
-    /// The token for GitHub, for a daemon that cannot do without.
+    /// The token for GitHub, for a daemon that requires it.
     ///
     /// # Errors
-    /// When it was not set.
+    /// When it is not set.
     pub fn require_github_token(&self) -> Result<&Secret, SettingsError> {
         self.github_token
             .as_ref()
@@ -46,7 +46,7 @@ impl Secrets {
 }
 
 fn not_set(name: &'static str) -> SettingsError {
-    let problem = "not set; set it in the environment, or in a file .env beside the configuration \
+    let problem = "not set; set it in the environment, or in a file .env beside the settings \
                    file, as .env.example shows";
     SettingsError::Secret {
         name,
@@ -59,11 +59,11 @@ fn token(environment: &Environment, name: &'static str) -> Result<Option<Secret>
         return Ok(None);
     };
     let problem = if value.trim().is_empty() {
-        "nothing but blanks; set it to the token itself".to_owned()
+        "contains only blanks; set it to the token".to_owned()
     } else if value.trim().eq_ignore_ascii_case(EXAMPLE_VALUE) {
         format!("still {EXAMPLE_VALUE}, as in the example; set it to a value of your own")
     } else if value.len() > LENGTH_MAX || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        // Anything else could not be sent in a header, or not be told from what is around it.
+        // Other characters cannot be sent in a header.
         format!("[secret], allowed: 1 to {LENGTH_MAX} visible ASCII characters without blanks")
     } else {
         return Ok(Some(Secret::new(value)));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     const NOT_SET: &str = "not set; set it in the environment, or in a file .env beside the \
-                           configuration file, as .env.example shows";
+                           settings file, as .env.example shows";
 
     #[test]
     fn usable_secrets_are_taken_as_they_are() {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn unusable_secrets_are_refused_and_not_repeated() {
-        let blanks = "nothing but blanks; set it to the token itself";
+        let blanks = "contains only blanks; set it to the token";
         let example = "still ChangeMe, as in the example; set it to a value of your own";
         let other = "[secret], allowed: 1 to 1024 visible ASCII characters without blanks";
         let too_long = "x".repeat(LENGTH_MAX + 1);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_api_token_must_be_there() {
+    fn the_api_token_is_required() {
         for variables in [&[][..], &[(API_TOKEN, "")], &[(GITHUB_TOKEN, "a")]] {
             let error = read(variables).unwrap_err();
             assert_eq!(error, format!("SERVO_CI_MONITOR_API_TOKEN: {NOT_SET}"));

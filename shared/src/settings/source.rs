@@ -25,23 +25,23 @@ use super::{
     error::{Place, SettingsError},
 };
 
-/// The variables with the prefix that are no settings.
+/// Variables with the prefix that are not settings.
 const NOT_SETTINGS: [&str; 2] = [API_TOKEN, DATA_PATH];
 /// The largest file that is read, in bytes.
 const FILE_LENGTH_MAX: u64 = 1 << 20;
-/// The one setting that is a secret: its variable is text, whatever it looks like.
+/// The only secret setting: the value of its variable is text, even if it looks like a number.
 const SECRET_KEY: [&str; 2] = ["queue", "ticket_key"];
 
-/// All that was set, and by whom.
+/// All settings with their origins.
 pub(super) struct Source {
     file: PathBuf,
     figment: Figment,
-    /// Where whoever misses a setting finds it explained.
+    /// The document that explains the settings.
     pub(super) explained_in: &'static str,
 }
 
 impl Source {
-    /// Reads the configuration file and lays the environment's overrides over it.
+    /// Reads the settings file, overridden by the environment.
     pub(super) fn read(file: &Path, environment: &Environment) -> Result<Self, SettingsError> {
         let text = read_text(file)?.ok_or_else(|| SettingsError::NoFile {
             file: file.to_owned(),
@@ -54,7 +54,7 @@ impl Source {
             .unwrap_or_default();
 
         let mut source = Self::of_file(file, entries, "monitor.toml.example");
-        // One layer for each variable, so that figment knows each value's variable.
+        // One layer for each variable, so that figment knows the variable of each value.
         for (name, value) in environment.prefixed() {
             if !NOT_SETTINGS.contains(&name) {
                 let layer = override_by(name, value, &profile_keys)?;
@@ -64,8 +64,7 @@ impl Source {
         Ok(source)
     }
 
-    /// Reads a file that no variable overrides, and that `explained_in` explains; None if there is no
-    /// such file.
+    /// Reads a file that variables do not override; `None` if it does not exist.
     pub(super) fn read_alone(
         file: &Path,
         explained_in: &'static str,
@@ -86,7 +85,7 @@ impl Source {
         }
     }
 
-    /// Everything that is set, as one table.
+    /// All settings, as one table.
     pub(super) fn entries(&self) -> Dict {
         self.figment
             .find_value("")
@@ -95,7 +94,7 @@ impl Source {
             .expect("layers are tables that were already read")
     }
 
-    /// Who set a value with this tag; the file, for what nobody set.
+    /// The setting `key` with the origin of the value with this tag; without a value, with the file.
     pub(super) fn place(&self, tag: Option<Tag>, key: Vec<String>) -> Place {
         let metadata = tag.and_then(|tag| self.figment.get_metadata(tag));
         let origin = match metadata {
@@ -106,11 +105,11 @@ impl Source {
     }
 }
 
-/// Reads a text file of sensible size; None if there is no such file.
+/// Reads a text file of limited size; `None` if it does not exist.
 pub(super) fn read_text(file: &Path) -> Result<Option<String>, SettingsError> {
     let read = || {
         let mut text = String::new();
-        // One byte more than allowed, to see whether there is one.
+        // One byte more than allowed, to notice a longer file.
         let limit = FILE_LENGTH_MAX + 1;
         let length = File::open(file)?.take(limit).read_to_string(&mut text)?;
         if length as u64 == limit {
@@ -148,8 +147,8 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The layer that one variable makes. After the prefix its name is the setting's key in upper
-/// case, with `__` between a table and what is in it.
+/// The layer of one variable. After the prefix, its name is the key of the setting in upper case, with
+/// `__` between a table and its entry.
 fn override_by(name: &str, value: &str, profile_keys: &[String]) -> Result<Layer, SettingsError> {
     let rest = name.strip_prefix(PREFIX).unwrap_or(name);
     let lower_case = rest.to_ascii_lowercase();
@@ -183,9 +182,9 @@ fn override_by(name: &str, value: &str, profile_keys: &[String]) -> Result<Layer
     })
 }
 
-/// The key that `rest` means, as in `SERVO_WINDOWS10__TARGET_COUNT`: profile keys may hold
-/// characters that the names of variables may not, so they are found among those in the file.
-/// None if no profile, or more than one, is written so.
+/// The key that `rest` refers to, such as `SERVO_WINDOWS10__TARGET_COUNT`. Profile keys may contain
+/// characters that names of variables cannot, so they are looked up among those in the file.
+/// `None` if it refers to no profile, or to several.
 fn key_in_profile(rest: &str, profile_keys: &[String]) -> Option<Vec<String>> {
     let mut matches = profile_keys.iter().filter_map(|key| {
         let setting = rest.strip_prefix(&as_variable(key))?.strip_prefix("__")?;
@@ -200,13 +199,13 @@ fn key_in_profile(rest: &str, profile_keys: &[String]) -> Option<Vec<String>> {
     Some(parts.map(str::to_owned).collect())
 }
 
-/// A profile's key as part of a variable's name: `servo-windows10` is `SERVO_WINDOWS10`.
+/// A profile key as part of the name of a variable: `servo-windows10` becomes `SERVO_WINDOWS10`.
 fn as_variable(key: &str) -> String {
     key.replace(|character: char| !character.is_ascii_alphanumeric(), "_")
         .to_ascii_uppercase()
 }
 
-/// Some settings and who set them.
+/// Settings with one origin.
 struct Layer {
     origin: String,
     entries: Dict,
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_find_their_profile_whatever_characters_its_key_has() {
+    fn a_variable_refers_to_a_profile_whatever_characters_its_key_has() {
         let keys = ["linux", "servo-windows10", "a.b", "a__b"].map(str::to_owned);
         for (rest, expected) in [
             ("LINUX__TARGET_COUNT", Some("profiles linux target_count")),
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_could_mean_two_profiles_means_none() {
+    fn a_variable_that_could_refer_to_two_profiles_refers_to_none() {
         let keys = ["a-b", "a.b"].map(str::to_owned);
         assert_eq!(key_in_profile("A_B__TARGET_COUNT", &keys), None);
     }

@@ -1,8 +1,7 @@
-//! Reading one table of settings: every key is asked for by name, and what nobody asked for is an
-//! error.
+//! Reads one table of settings key by key. A key that was not read is an error.
 //!
-//! Owns the way from a key to its value, and who is named when it is wrong. Which keys there are
-//! stands where the tables are read.
+//! Responsible for the errors with the origin of each value. Not responsible for which keys there are:
+//! the functions that read the tables define them.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +16,11 @@ use super::{
 /// A table that is being read.
 pub(super) struct Table<'s> {
     source: &'s Source,
-    /// The keys that lead here; none for the outermost table.
+    /// The keys of this table and of those that contain it; empty for the outermost one.
     path: Vec<String>,
-    /// What has not been asked for yet.
+    /// Entries that have not been read yet.
     unread: Dict,
-    /// What has been asked for, and who had set it.
+    /// Keys that have been read, with the origin of their values.
     read: BTreeMap<&'static str, Option<Tag>>,
 }
 
@@ -55,7 +54,7 @@ impl<'s> Table<'s> {
         Ok(Some(value))
     }
 
-    /// The value at `key`, or else `default`.
+    /// The value at `key`, or `default`.
     pub(super) fn or<T: 'static>(
         &mut self,
         key: &'static str,
@@ -65,7 +64,7 @@ impl<'s> Table<'s> {
         Ok(self.optional(key, kind)?.unwrap_or(default))
     }
 
-    /// The value at `key`, which must be there.
+    /// The value at `key`, which is required.
     pub(super) fn required<T: 'static>(
         &mut self,
         key: &'static str,
@@ -86,12 +85,12 @@ impl<'s> Table<'s> {
             Some(Value::Dict(_, entries)) => {
                 Ok(Some(Self::new(self.source, self.key(key), entries)))
             }
-            // What stands there is not repeated: it may have been meant as a table with a secret.
+            // The value is not shown: it may be a secret that belongs into the table.
             Some(other) => Err(self.wrong(key, kind::shape(&other).to_owned(), "a table")),
         }
     }
 
-    /// The tables in this one, whatever their keys are.
+    /// The tables in this one, with any keys.
     pub(super) fn tables(mut self) -> Result<Vec<(String, Self)>, SettingsError> {
         let entries = std::mem::take(&mut self.unread).into_iter();
         let tables = entries.map(|(key, value)| {
@@ -109,10 +108,10 @@ impl<'s> Table<'s> {
         tables.collect()
     }
 
-    /// Ends the reading.
+    /// Ends the reading of this table.
     ///
     /// # Errors
-    /// When there is a key that nobody asked for.
+    /// When a key has not been read: there is no such setting.
     pub(super) fn finish(self) -> Result<(), SettingsError> {
         let Some((key, value)) = self.unread.iter().next() else {
             return Ok(());
@@ -123,7 +122,7 @@ impl<'s> Table<'s> {
         })
     }
 
-    /// The error for a value at `key` that was read, but cannot stand.
+    /// The error for a value at `key` that has been read, but is invalid.
     pub(super) fn wrong(
         &self,
         key: &'static str,

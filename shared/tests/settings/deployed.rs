@@ -61,7 +61,7 @@ fn a_file_as_deployed_today_loads_unchanged() {
 }
 
 #[test]
-fn what_a_deployed_file_does_not_say_has_its_default() {
+fn a_setting_that_a_deployed_file_does_not_contain_has_its_default() {
     let settings = load(DEPLOYED, &[]).unwrap();
 
     assert_eq!(settings.data_path, PathBuf::from("./data"));

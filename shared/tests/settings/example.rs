@@ -10,7 +10,7 @@ const EXAMPLE: &str = include_str!("../../../monitor.toml.example");
 const ENV_EXAMPLE: &str = include_str!("../../../.env.example");
 
 #[test]
-fn the_example_loads_as_it_stands() {
+fn the_example_loads_unchanged() {
     let settings = load(EXAMPLE, &[]).unwrap();
     assert_eq!(
         format!("{:?}", settings.network.addresses(8000)),
@@ -82,7 +82,7 @@ fn the_example_shows_every_setting_in_its_table() {
 }
 
 #[test]
-fn what_the_example_comments_out_are_the_defaults() {
+fn the_example_contains_the_defaults_as_comments() {
     // Those that have none show what they could be.
     let without_default = [
         "guest_base_url",

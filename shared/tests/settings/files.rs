@@ -7,7 +7,7 @@ use shared::settings::{Environment, Settings};
 use super::{DEPLOYED, SHORTEST, folder_with, load_from};
 
 #[test]
-fn a_queue_needs_its_table() {
+fn a_queue_requires_its_table() {
     let folder = folder_with(SHORTEST);
     let error = load_from(&folder, &[])
         .unwrap()
@@ -17,14 +17,14 @@ fn a_queue_needs_its_table() {
     assert!(
         error.ends_with(
             "monitor.toml: queue: missing, allowed: a table [queue] with the servers of the \
-             queue; monitor.toml.example explains it"
+             queue; explained in monitor.toml.example"
         ),
         "{error}"
     );
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_with_what_to_do() {
+fn a_missing_file_is_named_with_what_to_do() {
     let folder = folder_with(DEPLOYED);
     for name in [
         "other.toml",
@@ -36,8 +36,8 @@ fn a_file_that_is_not_there_is_named_with_what_to_do() {
         assert_eq!(
             error.to_string(),
             format!(
-                "{}: no such file; --config PATH names another one, and monitor.toml.example is a \
-                 file to start from",
+                "{}: no such file; copy monitor.toml.example to start with, or name another file \
+                 with --config PATH",
                 file.display()
             )
         );

@@ -25,7 +25,7 @@ fn blank() -> BuildSettings {
 }
 
 #[test]
-fn a_profile_without_the_file_has_its_image_made_elsewhere() {
+fn without_the_file_the_monitor_does_not_build_the_image() {
     let folder = tempfile::tempdir().unwrap();
     let expected = ImageSettings {
         proof: GuestProof::FwCfg,
@@ -39,7 +39,7 @@ fn a_profile_without_the_file_has_its_image_made_elsewhere() {
 }
 
 #[test]
-fn a_guest_proves_itself_as_its_image_can() {
+fn the_image_selects_the_guest_authentication() {
     for (word, proof) in [
         ("fw_cfg", GuestProof::FwCfg),
         ("smbios", GuestProof::Smbios),
@@ -113,7 +113,7 @@ fn a_build_needs_a_drive_for_each_cdrom_and_a_folder_only_for_files() {
 }
 
 #[test]
-fn what_is_wrong_with_the_file_is_said_in_one_sentence() {
+fn an_invalid_file_is_explained_in_one_sentence() {
     let names = "1 to 64 characters of A-Z a-z 0-9 . _ -, the first one a letter or digit";
     let files = format!("a list of 1 to 32 entries, each {names}, none of them twice");
     let size =
@@ -137,7 +137,7 @@ fn what_is_wrong_with_the_file_is_said_in_one_sentence() {
         ),
         (
             "[build]\nbase = \"disk.img\"",
-            format!("build.size: missing, allowed: {size}; docs/src/virtual-machines.md explains it"),
+            format!("build.size: missing, allowed: {size}; explained in docs/src/virtual-machines.md"),
         ),
         (
             "[build]\nsize = \"65T\"",
@@ -161,7 +161,7 @@ fn what_is_wrong_with_the_file_is_said_in_one_sentence() {
         ),
         (
             "[build]\nsize = \"1G\"\nconfig_iso = { files = [\"a\"] }",
-            format!("build.config_iso.label: missing, allowed: {}; docs/src/virtual-machines.md explains it", names.replace("64", "32")),
+            format!("build.config_iso.label: missing, allowed: {}; explained in docs/src/virtual-machines.md", names.replace("64", "32")),
         ),
         (
             "[build]\nsize = \"1G\"\nconfig_iso = { label = \"A\", files = [\"a\"], at = 1 }",
@@ -187,7 +187,7 @@ fn what_is_wrong_with_the_file_is_said_in_one_sentence() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_an_error_and_not_a_profile_without_one() {
+fn a_file_that_cannot_be_read_does_not_count_as_missing() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("image.toml")).unwrap();
     let error = ImageSettings::load(folder.path()).unwrap_err().to_string();

@@ -27,7 +27,7 @@ fn deployed_with(start: &str, lines: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_in_one_sentence() {
+fn an_invalid_file_is_explained_in_one_sentence() {
     let mut count = 0;
     for case in cases(include_str!("refusals.txt")) {
         let start = case[0].strip_prefix("- ").unwrap();
@@ -48,7 +48,7 @@ fn what_is_wrong_with_a_file_is_said_in_one_sentence() {
 }
 
 #[test]
-fn what_is_wrong_with_a_variable_is_said_with_its_name() {
+fn an_invalid_variable_is_explained_with_its_name() {
     let mut count = 0;
     for case in cases(include_str!("refused_variables.txt")) {
         let [assignment, sentence] = case[..] else {
@@ -65,7 +65,7 @@ fn what_is_wrong_with_a_variable_is_said_with_its_name() {
 }
 
 #[test]
-fn a_long_wrong_value_is_cut_short() {
+fn a_long_invalid_value_is_shortened() {
     let line = format!("github_api_scope = \"{}\"", "é".repeat(10_000));
     assert_eq!(
         refusal(&deployed_with("github_api_scope", &[&line]), &[]),
@@ -78,7 +78,7 @@ fn a_long_wrong_value_is_cut_short() {
 }
 
 #[test]
-fn a_host_has_at_most_200_profiles() {
+fn a_server_has_at_most_200_profiles() {
     let profile = |number| {
         format!(
             "[profiles.p{number}]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\
@@ -94,7 +94,7 @@ fn a_host_has_at_most_200_profiles() {
 }
 
 #[test]
-fn what_is_not_toml_is_named_by_line_and_not_repeated() {
+fn a_file_that_is_not_toml_is_explained_by_position_without_showing_it() {
     for (text, sentence) in [
         (
             "port = \n",

@@ -1,4 +1,4 @@
-//! What settings mean together, and how far each can go.
+//! Limits of settings, and rules that involve several settings.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ ticket_lifetime = "30days"
 }
 
 #[test]
-fn prefixes_of_guests_cannot_be_confused() {
+fn prefixes_of_guests_cannot_be_mistaken_for_each_other() {
     let with = |template, rebuild, runner| {
         let keys = format!(
             "libvirt_template_guest_prefix = \"{template}\"\n\
@@ -77,7 +77,7 @@ fn prefixes_of_guests_cannot_be_confused() {
         let settings = load(&with(template, rebuild, runner), &[]).unwrap();
         assert_eq!(settings.host.libvirt_runner_guest_prefix, runner);
     }
-    let allowed = "prefixes of which none is another, or another's beginning before a -";
+    let allowed = "prefixes that differ, none of which continues another one after a -";
     for (template, rebuild, runner, sentence) in [
         (
             "a",
@@ -117,7 +117,7 @@ fn prefixes_of_guests_cannot_be_confused() {
 }
 
 #[test]
-fn a_profile_can_have_its_own_group_folder_and_labels() {
+fn a_profile_can_override_group_folder_and_labels() {
     let profile = "[profiles.a]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\
                    requires_normal_memory = \"1G\"\n";
     let text = format!(
@@ -134,7 +134,7 @@ fn a_profile_can_have_its_own_group_folder_and_labels() {
 }
 
 #[test]
-fn each_switch_zeroes_the_targets_it_should() {
+fn each_switch_affects_the_right_targets() {
     for (line, creates_none, zeroes) in [
         ("destroy_all_non_busy_runners = true", true, true),
         (
@@ -168,7 +168,7 @@ fn each_switch_zeroes_the_targets_it_should() {
 }
 
 #[test]
-fn a_profile_may_run_a_command_for_each_runner() {
+fn a_profile_can_run_a_command_for_each_runner() {
     let with_guest = |guest: &str| {
         format!(
             "{SHORTEST}[profiles.linux]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\

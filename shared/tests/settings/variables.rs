@@ -1,4 +1,4 @@
-//! What comes from the environment and from `.env`.
+//! Settings and secrets from the environment and from `.env`.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -7,7 +7,7 @@ use shared::settings::{Environment, GuestDriver, Settings};
 use super::{DEPLOYED, folder_with, load, load_from, shown};
 
 #[test]
-fn a_variable_overrides_what_the_file_says() {
+fn a_variable_overrides_the_file() {
     let settings = load(
         DEPLOYED,
         &[
@@ -56,7 +56,7 @@ fn a_variable_overrides_what_the_file_says() {
     assert_eq!(
         unset,
         Duration::from_secs(30),
-        "a variable that is set to nothing says nothing"
+        "an empty variable counts as not set"
     );
 
     let queue = settings.require_queue().unwrap();
@@ -75,21 +75,24 @@ fn a_variable_overrides_what_the_file_says() {
     assert_eq!(settings.data_path, PathBuf::from("/var/lib/ci"));
     assert_eq!(settings.image_deps_dir, Some(PathBuf::from("/srv/deps")));
     assert_eq!(settings.lib_monitor_dir, Some(PathBuf::from("/usr/lib/ci")));
-    let words = (&*settings.libvirt_uri, settings.log_filter.as_deref());
-    assert_eq!(words, ("qemu:///session", Some("debug")));
+    let values = (&*settings.libvirt_uri, settings.log_filter.as_deref());
+    assert_eq!(values, ("qemu:///session", Some("debug")));
 }
 
 #[test]
-fn variables_may_stand_beside_the_file() {
+fn variables_can_be_set_in_a_file_beside_the_settings() {
     let folder = folder_with(DEPLOYED);
     let text = "SERVO_CI_MONITOR_API_TOKEN=hunter4\nSERVO_CI_MONITOR_PORT=8001\nSERVO_CI_MONITOR_QUEUE__PORT=8003\n";
     fs::write(folder.path().join(".env"), text).unwrap();
     let settings = load_from(&folder, &[("SERVO_CI_MONITOR_PORT", "8005")]).unwrap();
-    assert_eq!(settings.network.port, 8005, "the process wins");
+    assert_eq!(
+        settings.network.port, 8005,
+        "the process overrides the file"
+    );
     assert_eq!(settings.require_queue().unwrap().port, 8003);
     assert!(
         settings.secrets.api_token.matches("hunter2"),
-        "the process wins"
+        "the process overrides the file"
     );
 
     let file = folder.path().join("monitor.toml");
@@ -118,7 +121,7 @@ fn the_secrets_are_read_and_never_shown() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_used_stops_the_start() {
+fn an_unusable_secret_is_an_error() {
     let file = folder_with(DEPLOYED);
     let error = load_from(&file, &[("SERVO_CI_MONITOR_API_TOKEN", "ChangeMe")]).unwrap_err();
     assert_eq!(
