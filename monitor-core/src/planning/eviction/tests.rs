@@ -173,3 +173,16 @@ fn for_a_rebuild_that_never_fits_no_runner_is_evicted() {
     pool.monitor.policy.profiles.get_mut(&built).unwrap().needs = hugepages(5);
     pool.assert_no_steps();
 }
+
+#[test]
+fn while_a_rebuild_is_in_flight_no_runner_is_evicted_for_another() {
+    let mut pool = pool(&[("built", 1), ("linux", 2)], 1);
+    pool.profile_mut("linux").builds_image = true;
+    let built_at = pool.now - Duration::from_secs(5000);
+    let images = ["built", "linux"].map(|key| (profile_key(key), built_at));
+    pool.monitor.handle_images(images.into());
+    pool.converge();
+    assert_eq!(pool.monitor.images.in_flight_count(), 1);
+    assert_eq!(pool.world.guests.len(), 2);
+    pool.assert_no_steps();
+}
