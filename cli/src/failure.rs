@@ -3,14 +3,14 @@
 //! Responsible for that mapping, in one place. The text of a failure is a fragment that follows
 //! "failed to".
 
-use crate::{client::CallError, exit::Exit, output::OutputError};
+use crate::{client::RequestError, exit::Exit, output::OutputError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A call to a queue or monitor failed.
+    /// A request to a queue or monitor failed.
     #[error("{0}")]
-    Call(#[from] CallError),
+    Request(#[from] RequestError),
     /// The output cannot be written.
     #[error("{0}")]
     Output(#[from] OutputError),
@@ -35,7 +35,7 @@ impl Failure {
     /// The exit status.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Call(error) => exit_of(error),
+            Self::Request(error) => exit_of(error),
             // The reader closed the pipe, as `head -1` does: it has what it wanted.
             Self::Output(OutputError::Closed) => Exit::Done,
             Self::NoApiToken | Self::Usage(_) => Exit::Usage,
@@ -46,16 +46,16 @@ impl Failure {
     }
 }
 
-fn exit_of(error: &CallError) -> Exit {
+fn exit_of(error: &RequestError) -> Exit {
     if error.is_transient() {
         return Exit::TryLater;
     }
     match error {
-        CallError::Refused(response) => match response.status.as_u16() {
+        RequestError::Refused(response) => match response.status.as_u16() {
             401 | 403 => Exit::NotAllowed,
             _ => Exit::Refused,
         },
-        CallError::Http(_) => Exit::Failed,
+        RequestError::Http(_) => Exit::Failed,
     }
 }
 
@@ -70,37 +70,37 @@ mod tests {
     fn every_failure_has_an_exit_status() {
         let failed = io::Error::other("full");
         for (failure, exit) in [
-            (Failure::Call(unreachable()), Exit::TryLater),
+            (Failure::Request(unreachable()), Exit::TryLater),
             (
-                Failure::Call(refused(503, "not_ready", None)),
+                Failure::Request(refused(503, "not_ready", None)),
                 Exit::TryLater,
             ),
             (
-                Failure::Call(refused(429, "too_many_jobs", None)),
+                Failure::Request(refused(429, "too_many_jobs", None)),
                 Exit::TryLater,
             ),
             (
-                Failure::Call(refused(401, "unauthorised", None)),
+                Failure::Request(refused(401, "unauthorised", None)),
                 Exit::NotAllowed,
             ),
             (
-                Failure::Call(refused(403, "wrong_token", None)),
+                Failure::Request(refused(403, "wrong_token", None)),
                 Exit::NotAllowed,
             ),
             (
-                Failure::Call(refused(403, "wrong_ticket", None)),
+                Failure::Request(refused(403, "wrong_ticket", None)),
                 Exit::NotAllowed,
             ),
             (
-                Failure::Call(refused(400, "bad_request", None)),
+                Failure::Request(refused(400, "bad_request", None)),
                 Exit::Refused,
             ),
             (
-                Failure::Call(refused(404, "unknown_job", None)),
+                Failure::Request(refused(404, "unknown_job", None)),
                 Exit::Refused,
             ),
             (
-                Failure::Call(refused(422, "unsatisfiable", None)),
+                Failure::Request(refused(422, "unsatisfiable", None)),
                 Exit::Refused,
             ),
             (Failure::Output(OutputError::Closed), Exit::Done),

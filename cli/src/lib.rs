@@ -2,7 +2,7 @@
 //!
 //! - [`args`]: the command line, parsed into typed values
 //! - [`commands`]: what each command does
-//! - [`client`]: HTTP calls to a queue or monitor
+//! - [`client`]: HTTP requests to a queue or monitor
 //! - [`output`], [`format`], [`table`]: what is printed, where, and in which form
 //! - [`signal`], [`exit`], [`failure`]: how a command ends, and with which exit status
 //!

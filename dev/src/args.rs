@@ -125,7 +125,7 @@ Shows a queue, monitors and runners at work on this machine, with an emulated Gi
 
 Starts, in one process but over HTTP on the loopback interface: an emulated GitHub, two monitors, \
 each of whose runners is a process of its own, and the queue. Then sends ten jobs at once through \
-the calls that curl would make: more jobs than runners, of two profiles, one that needs two \
+the requests that curl would send: more jobs than runners, of two profiles, one that needs two \
 runners at once, one that no server can satisfy, one with a wrong token. Each job that gets its \
 runner executes a shell command there. After a summary everything stays up until Ctrl-C, for you \
 to try things. Settings, state and log are in a temporary directory, which is removed at the end.";
@@ -138,7 +138,7 @@ Examples:
 
 const EMULATOR_ABOUT: &str = "\
 Runs an emulated GitHub: it keeps runners, workflow jobs and artifacts in memory, and responds to \
-the calls that monitors and queues make. At the start it prints the settings for a monitor that \
+the requests of monitors and queues. At the start it prints the settings for a monitor that \
 uses it, and how to queue a workflow job. Ctrl-C ends it.";
 
 const EMULATOR_EXAMPLES: &str = "\

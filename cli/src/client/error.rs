@@ -1,4 +1,4 @@
-//! Why a call failed, and whether it may succeed later.
+//! Why a request failed, and whether it may succeed later.
 //!
 //! Responsible for parsing error responses. Their texts are shortened and stripped of control
 //! characters, because they are printed on terminals.
@@ -15,9 +15,9 @@ const MESSAGE_MAX: usize = 400;
 /// The longest code of a daemon that is printed, in characters.
 const CODE_MAX: usize = 40;
 
-/// Why a call failed. Each text is a fragment that follows "failed to".
+/// Why a request failed. Each text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
-pub enum CallError {
+pub enum RequestError {
     /// There was no response, or it was not one of a queue or monitor.
     #[error("{0}")]
     Http(#[from] HttpError),
@@ -28,10 +28,10 @@ pub enum CallError {
 
 /// A response with a status other than success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{call}: {message}{}", Self::in_brackets(.code))]
+#[error("{operation}: {message}{}", Self::in_brackets(.code))]
 pub struct ErrorResponse {
-    /// What the call does, as a fragment that follows "failed to".
-    pub call: &'static str,
+    /// What the request is for, as a fragment that follows "failed to".
+    pub operation: &'static str,
     /// The HTTP status.
     pub status: StatusCode,
     /// The stable code, see `shared::error::Code`; empty if the response is not from a queue or
@@ -43,8 +43,8 @@ pub struct ErrorResponse {
     pub retry_after: Option<Duration>,
 }
 
-impl CallError {
-    /// Whether the same call may succeed later.
+impl RequestError {
+    /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Http(error) => error.is_transient(),
@@ -74,7 +74,7 @@ impl CallError {
 
 impl ErrorResponse {
     /// Parses a response that is not a success.
-    pub fn parse(call: &'static str, response: &Response) -> Self {
+    pub fn parse(operation: &'static str, response: &Response) -> Self {
         #[derive(Deserialize)]
         struct Body {
             code: String,
@@ -86,7 +86,7 @@ impl ErrorResponse {
             message: format!("the response was {}", response.status),
         });
         Self {
-            call,
+            operation,
             status: response.status,
             code: printable(&body.code, CODE_MAX),
             message: printable(&body.message, MESSAGE_MAX),
@@ -107,9 +107,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// An error response with this status and code.
-    pub(crate) fn refused(status: u16, code: &str, retry_after: Option<u64>) -> CallError {
-        CallError::Refused(ErrorResponse {
-            call: "take a runner",
+    pub(crate) fn refused(status: u16, code: &str, retry_after: Option<u64>) -> RequestError {
+        RequestError::Refused(ErrorResponse {
+            operation: "take a runner",
             status: StatusCode::from_u16(status).unwrap(),
             code: code.into(),
             message: "because".into(),
@@ -118,15 +118,15 @@ pub(crate) mod tests {
     }
 
     /// The error when nothing listens at the queue's address.
-    pub(crate) fn unreachable() -> CallError {
-        CallError::Http(HttpError::Unreachable {
+    pub(crate) fn unreachable() -> RequestError {
+        RequestError::Http(HttpError::Unreachable {
             target: "http://queue/".into(),
             cause: "Connection refused".into(),
         })
     }
 
     #[test]
-    fn an_error_response_names_the_call_and_the_reason() {
+    fn an_error_response_names_the_operation_and_the_reason() {
         assert_eq!(
             refused(404, "unknown_job", None).to_string(),
             "take a runner: because (unknown_job)"
@@ -157,6 +157,6 @@ pub(crate) mod tests {
             target: String::new(),
             cause: String::new(),
         };
-        assert!(!CallError::from(malformed).is_transient());
+        assert!(!RequestError::from(malformed).is_transient());
     }
 }

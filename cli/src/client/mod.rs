@@ -1,11 +1,11 @@
-//! HTTP calls to a queue and a monitor, the same that curl can make.
+//! HTTP requests to a queue and a monitor, the same that curl can send.
 //!
-//! - `queue`: the calls of a job
+//! - `queue`: the requests of a job
 //! - `dashboard`: the dashboard of a daemon
 //! - `response`: what a take returns
-//! - `error`: why a call failed
+//! - `error`: why a request failed
 //!
-//! Not responsible for waiting or for repeating a call until it succeeds; `commands` is.
+//! Not responsible for waiting or for repeating a request until it succeeds; `commands` is.
 
 mod dashboard;
 mod error;
@@ -15,6 +15,6 @@ mod response;
 pub use dashboard::dashboard;
 #[cfg(test)]
 pub(crate) use error::tests;
-pub use error::{CallError, ErrorResponse};
+pub use error::{ErrorResponse, RequestError};
 pub use queue::{JobRequest, QueueClient};
 pub use response::{Take, Taken, Waiting};

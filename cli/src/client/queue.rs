@@ -1,4 +1,4 @@
-//! The calls of a job to the queue: enqueue, take, status, withdraw.
+//! The requests of a job to the queue: enqueue, take, status, withdraw.
 //!
 //! Responsible for their URLs, headers and limits. Tickets and tokens are sent in `Authorization`,
 //! never in a URL, because proxies log URLs.
@@ -14,7 +14,7 @@ use shared::{
     wire::JobStatus,
 };
 
-use super::{CallError, ErrorResponse, Take, Taken, Waiting};
+use super::{ErrorResponse, RequestError, Take, Taken, Waiting};
 
 /// How much longer than its hold time a take may last.
 const HOLD_GRACE: Duration = Duration::from_secs(10);
@@ -69,8 +69,12 @@ impl QueueClient {
     /// Enqueues `job` and returns its ticket. Idempotent.
     ///
     /// # Errors
-    /// See [`CallError`].
-    pub async fn enqueue(&self, job: &JobRequest, api_token: &Secret) -> Result<Secret, CallError> {
+    /// See [`RequestError`].
+    pub async fn enqueue(
+        &self,
+        job: &JobRequest,
+        api_token: &Secret,
+    ) -> Result<Secret, RequestError> {
         // Nothing here needs escaping: each value was parsed, and consists of characters that a URL
         // may contain.
         let spec = &job.spec;
@@ -83,12 +87,12 @@ impl QueueClient {
             "profile/{}/enqueue{count}?unique_id={}&qualified_repo={}&run_id={}",
             spec.profile_key, spec.unique_id, spec.qualified_repo, spec.run_id,
         ));
-        let mut call = Request::new(Method::POST, &url);
-        call.body_max = TICKET_LENGTH_MAX;
-        let response = self.call(call, api_token).await?;
+        let mut request = Request::new(Method::POST, &url);
+        request.body_max = TICKET_LENGTH_MAX;
+        let response = self.send(request, api_token).await?;
         match response.status {
             StatusCode::OK => Ok(ticket(&response)?),
-            _ => Err(CallError::Refused(ErrorResponse::parse(
+            _ => Err(RequestError::Refused(ErrorResponse::parse(
                 "enqueue the job",
                 &response,
             ))),
@@ -98,20 +102,20 @@ impl QueueClient {
     /// Asks for the runners of a job; the queue may hold the response for `hold`. Idempotent.
     ///
     /// # Errors
-    /// See [`CallError`]. That the job still waits is not an error.
+    /// See [`RequestError`]. That the job still waits is not an error.
     pub async fn take(
         &self,
         unique_id: &UniqueId,
         ticket: &Secret,
         hold: Duration,
-    ) -> Result<Take, CallError> {
+    ) -> Result<Take, RequestError> {
         let url = self.base_url.join(&format!("take/{unique_id}"));
-        let mut call = Request::new(Method::POST, &url);
-        call.timeout = hold + HOLD_GRACE;
+        let mut request = Request::new(Method::POST, &url);
+        request.timeout = hold + HOLD_GRACE;
         if !hold.is_zero() {
-            call = call.header("prefer", format!("wait={}", hold.as_secs()));
+            request = request.header("prefer", format!("wait={}", hold.as_secs()));
         }
-        let response = self.call(call, ticket).await?;
+        let response = self.send(request, ticket).await?;
         if response.status == StatusCode::OK {
             return Ok(Take::Runners(Taken::parse(&response)?));
         }
@@ -119,23 +123,23 @@ impl QueueClient {
         if error.code == "waiting" {
             return Ok(Take::Waiting(Waiting::parse(&response)));
         }
-        Err(CallError::Refused(error))
+        Err(RequestError::Refused(error))
     }
 
     /// The status of a job. Unlike a take it does not tell the queue that the client is present.
     ///
     /// # Errors
-    /// See [`CallError`].
+    /// See [`RequestError`].
     pub async fn status(
         &self,
         unique_id: &UniqueId,
         bearer: &Secret,
-    ) -> Result<JobStatus, CallError> {
+    ) -> Result<JobStatus, RequestError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
-        let response = self.call(Request::new(Method::GET, &url), bearer).await?;
+        let response = self.send(Request::new(Method::GET, &url), bearer).await?;
         match response.status {
             StatusCode::OK => Ok(response.json()?),
-            _ => Err(CallError::Refused(ErrorResponse::parse(
+            _ => Err(RequestError::Refused(ErrorResponse::parse(
                 "get the status of the job",
                 &response,
             ))),
@@ -146,29 +150,33 @@ impl QueueClient {
     /// it are released. Succeeds for a job that the queue does not know.
     ///
     /// # Errors
-    /// See [`CallError`].
-    pub async fn withdraw(&self, unique_id: &UniqueId, bearer: &Secret) -> Result<(), CallError> {
+    /// See [`RequestError`].
+    pub async fn withdraw(
+        &self,
+        unique_id: &UniqueId,
+        bearer: &Secret,
+    ) -> Result<(), RequestError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
-        let mut call = Request::new(Method::DELETE, &url);
-        call.timeout = Duration::from_secs(3);
-        let response = self.call(call, bearer).await?;
+        let mut request = Request::new(Method::DELETE, &url);
+        request.timeout = Duration::from_secs(3);
+        let response = self.send(request, bearer).await?;
         if response.status.is_success() {
             return Ok(());
         }
         let error = ErrorResponse::parse("withdraw the job", &response);
         match error.code.as_str() {
             "unknown_job" => Ok(()),
-            _ => Err(CallError::Refused(error)),
+            _ => Err(RequestError::Refused(error)),
         }
     }
 
-    /// Sends a call with what all calls have in common: one retry, because they are idempotent, and
+    /// Sends a request with what all requests have in common: one retry, because they are idempotent, and
     /// `Accept`, because without it some error responses of the queue have no body.
-    async fn call(&self, mut call: Request<'_>, bearer: &Secret) -> Result<Response, HttpError> {
-        call.bearer = Some(bearer);
-        call.retry = Retry::Once;
-        let accepting = call.header("accept", "application/json");
-        self.client.send(accepting).await
+    async fn send(&self, mut request: Request<'_>, bearer: &Secret) -> Result<Response, HttpError> {
+        request.bearer = Some(bearer);
+        request.retry = Retry::Once;
+        let request = request.header("accept", "application/json");
+        self.client.send(request).await
     }
 }
 

@@ -212,12 +212,12 @@ mod tests {
             outcome(End::Refused("not_ready".into())),
             outcome(End::Failed("reach the queue".into())),
         ];
-        let expected = "\
-JOB    RUNNERS  WAITED  SERVER  RESULT     CHECK  OUTPUT
-build  1 linux  1.5 s   a       exit 0     ok     last
-docs   1 linux  1.5 s   a       failure    WRONG  last
-lint   1 linux  1.5 s   -       not_ready  WRONG
-pair   2 linux  1.5 s   -       failed     WRONG  reach the queue";
-        assert_eq!(summary(&JOBS[..4], &outcomes), expected);
+        insta::assert_snapshot!(summary(&JOBS[..4], &outcomes), @"
+        JOB    RUNNERS  WAITED  SERVER  RESULT     CHECK  OUTPUT
+        build  1 linux  1.5 s   a       exit 0     ok     last
+        docs   1 linux  1.5 s   a       failure    WRONG  last
+        lint   1 linux  1.5 s   -       not_ready  WRONG
+        pair   2 linux  1.5 s   -       failed     WRONG  reach the queue
+        ");
     }
 }

@@ -1,11 +1,11 @@
-//! Runs the jobs, each from its enqueue to the end of its command, with the calls that curl can make.
+//! Runs the jobs, each from its enqueue to the end of its command, with the requests that curl can send.
 //!
 //! Not responsible for judging how a job ended; `report` is.
 
 use std::{rc::Rc, time::Duration};
 
 use cli::{
-    client::{CallError, JobRequest, QueueClient, Taken},
+    client::{JobRequest, QueueClient, RequestError, Taken},
     commands::wait::{Progress, QueuedJob},
     format,
 };
@@ -109,7 +109,7 @@ impl JobRun {
                 let labels = taken.labels(queued.unique_id());
                 self.run_on_runners(&taken, &labels, waited).await
             }
-            Err(CallError::Refused(response)) => {
+            Err(RequestError::Refused(response)) => {
                 self.progress
                     .finish(&format!("refused: {}", response.message));
                 End::Refused(response.code)

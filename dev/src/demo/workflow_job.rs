@@ -1,6 +1,6 @@
 //! Runs a workflow job at the emulated GitHub: queues it for a runner's label and polls its end.
 //!
-//! Uses the calls below `/_emulator`, which the emulator offers in the place of workflow files.
+//! Uses the paths below `/_emulator`, which the emulator offers in the place of workflow files.
 
 use std::time::Duration;
 
@@ -31,15 +31,15 @@ pub enum WorkflowJobError {
     #[error("{0}")]
     Http(#[from] HttpError),
     /// The response has a status other than success.
-    #[error("{call}: the response was {status}")]
+    #[error("{operation}: the response was {status}")]
     Status {
-        call: &'static str,
+        operation: &'static str,
         status: StatusCode,
     },
 }
 
 impl WorkflowJobError {
-    /// Whether the same call may succeed later.
+    /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Http(error) => error.is_transient(),
@@ -69,8 +69,8 @@ pub async fn run(
     }
     let url = format!("{base_url}/_emulator/jobs");
     let job = json!({"repo": REPO, "run_id": run_id, "labels": [label], "command": command});
-    let call = Request::new(Method::POST, &url).json(&job);
-    let response = success("queue a workflow job", client.send(call).await?)?;
+    let request = Request::new(Method::POST, &url).json(&job);
+    let response = success("queue a workflow job", client.send(request).await?)?;
     let url = format!("{url}/{}", response.json::<Queued>()?.id);
     loop {
         match status(client, &url).await {
@@ -85,15 +85,15 @@ pub async fn run(
 }
 
 async fn status(client: &Client, url: &str) -> Result<Response, WorkflowJobError> {
-    let call = Request::new(Method::GET, url);
-    success("poll a workflow job", client.send(call).await?)
+    let request = Request::new(Method::GET, url);
+    success("poll a workflow job", client.send(request).await?)
 }
 
-fn success(call: &'static str, response: Response) -> Result<Response, WorkflowJobError> {
+fn success(operation: &'static str, response: Response) -> Result<Response, WorkflowJobError> {
     let status = response.status;
     if status.is_success() {
         Ok(response)
     } else {
-        Err(WorkflowJobError::Status { call, status })
+        Err(WorkflowJobError::Status { operation, status })
     }
 }

@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     args::{Scenario, SelfTest},
-    client::{CallError, QueueClient, dashboard},
+    client::{QueueClient, RequestError, dashboard},
     exit::Exit,
     failure::Failure,
     format, output,
@@ -92,7 +92,7 @@ async fn largest_profile(args: &SelfTest, client: &Client) -> Result<ProfileKey,
         target: usize,
     }
     let response = dashboard(client, &args.queue).await?;
-    let dashboard: Dashboard = response.json().map_err(CallError::from)?;
+    let dashboard: Dashboard = response.json().map_err(RequestError::from)?;
     let profiles = dashboard.profiles.into_iter();
     let largest = profiles.max_by_key(|profile| profile.target);
     let largest = largest.ok_or_else(|| {

@@ -7,7 +7,7 @@ use shared::{secret::Secret, values::Count};
 use super::test_job::{ScenarioError, TestContext};
 use crate::{
     args::{Scenario, random_unique_id},
-    client::CallError,
+    client::RequestError,
 };
 
 /// Runs one scenario; returns what was observed if it passed.
@@ -99,7 +99,7 @@ async fn labels_of_one_job(
     labels
 }
 
-fn expect_code(error: &CallError, code: &str) -> Result<String, ScenarioError> {
+fn expect_code(error: &RequestError, code: &str) -> Result<String, ScenarioError> {
     if error.code() == code {
         Ok(format!("refused as {code}"))
     } else {

@@ -12,7 +12,7 @@ use shared::{
 
 use crate::{
     args::random_unique_id,
-    client::{CallError, JobRequest, QueueClient},
+    client::{JobRequest, QueueClient, RequestError},
     commands::wait::{QueuedJob, STATUS_INTERVAL, StderrProgress},
     format, output,
     signal::{Signal, next_signal},
@@ -76,7 +76,7 @@ impl TestContext {
         &self,
         job: &JobRequest,
         token: &Secret,
-    ) -> Result<CallError, ScenarioError> {
+    ) -> Result<RequestError, ScenarioError> {
         let enqueue = async {
             loop {
                 match self.queue.enqueue(job, token).await {

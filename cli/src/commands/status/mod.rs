@@ -12,7 +12,7 @@ use shared::wire::MonitorDashboard;
 use self::queue::QueueDashboard;
 use crate::{
     args::Status,
-    client::{CallError, dashboard},
+    client::{RequestError, dashboard},
     exit::Exit,
     failure::Failure,
     output,
@@ -34,10 +34,10 @@ pub async fn status(args: &Status) -> Result<Exit, Failure> {
         // Parsed and printed again, so that only JSON reaches the terminal.
         response
             .json::<Value>()
-            .map_err(CallError::from)?
+            .map_err(RequestError::from)?
             .to_string()
     } else {
-        render(&response).map_err(CallError::from)?
+        render(&response).map_err(RequestError::from)?
     };
     output::print(&text)?;
     Ok(Exit::Done)

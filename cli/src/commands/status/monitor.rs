@@ -145,16 +145,16 @@ mod tests {
                 {"id": 8, "runner": runner(8, registration("ci-runner-linux.8@a", true), Value::Null)},
                 {"id": 9, "runner": runner(9, Value::Null, Value::Null)}],
         });
-        let expected = "\
-PROFILE  TARGET  IDLE  RESERVED  BUSY  STARTING  TO CREATE  IMAGE AGE
-linux    2       1     3         4     1         5          2 h
-macos    0       0     0         0     0         0          -
+        insta::assert_snapshot!(text(dashboard), @"
+        PROFILE  TARGET  IDLE  RESERVED  BUSY  STARTING  TO CREATE  IMAGE AGE
+        linux    2       1     3         4     1         5          2 h
+        macos    0       0     0         0     0         0          -
 
-ID  RUNNER               STATUS        GUEST    LABELS
-7   ci-runner-linux.7@a  reserved      guest-7  runner:a, x
-8   ci-runner-linux.8@a  busy          -        runner:a, x
-9   -                    unregistered  -";
-        assert_eq!(text(dashboard), expected);
+        ID  RUNNER               STATUS        GUEST    LABELS
+        7   ci-runner-linux.7@a  reserved      guest-7  runner:a, x
+        8   ci-runner-linux.8@a  busy          -        runner:a, x
+        9   -                    unregistered  -
+        ");
     }
 
     #[test]

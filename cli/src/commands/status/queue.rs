@@ -103,7 +103,7 @@ fn servers(servers: &[Server]) -> String {
                 .collect();
             [
                 cell(&server.name),
-                cell(&server.health),
+                health(&server.health),
                 server
                     .age_seconds
                     .map_or_else(|| "never".to_owned(), |age| format!("{} ago", seconds(age))),
@@ -153,7 +153,13 @@ fn jobs(profile: &Profile) -> String {
     let mut text = format!("Waiting for {key}:\n");
     text += &table(
         [
-            "#", "JOB", "RUNNERS", "FOR RUN", "WAITED", "ESTIMATE", "REASON",
+            "#",
+            "JOB",
+            "RUNNERS",
+            "FOR RUN",
+            "WAITED",
+            "ESTIMATED WAIT",
+            "REASON",
         ],
         &rows,
     );
@@ -162,6 +168,14 @@ fn jobs(profile: &Profile) -> String {
         text += &format!("\nand {more} more");
     }
     text
+}
+
+/// The health as pages show it.
+fn health(health: &str) -> String {
+    match health {
+        "fresh" => "OK".to_owned(),
+        other => cell(other),
+    }
 }
 
 fn cell(text: &str) -> String {
@@ -199,23 +213,23 @@ mod tests {
                               {"profile_key": "macos", "target": 1, "idle": 1}]},
                 {"name": "http://ci1/", "health": "down", "age_seconds": null, "profiles": []}],
         });
-        let expected = "\
-3 jobs wait, 4 assigned.
+        insta::assert_snapshot!(text(dashboard), @"
+        3 jobs wait, 4 assigned.
 
-SERVER       HEALTH  LAST SEEN  IDLE
-http://ci0/  fresh   2 s ago    linux 0 of 5, macos 1 of 1
-http://ci1/  down    never
+        SERVER       HEALTH  LAST SEEN  IDLE
+        http://ci0/  OK      2 s ago    linux 0 of 5, macos 1 of 1
+        http://ci1/  down    never
 
-PROFILE  IDLE  TARGET  WAITING
-linux    0     5       3
-macos    1     1       0
+        PROFILE  IDLE  TARGET  WAITING
+        linux    0     5       3
+        macos    1     1       0
 
-Waiting for linux:
-#  JOB    RUNNERS  FOR RUN          WAITED  ESTIMATE  REASON
-1  job-a  1        delan/servo 123  1 min   2 min     it is next; every runner of this profile is in use
-2  b      2        a/b 4            5 s     unknown   one job is before it[2J
-and 1 more";
-        assert_eq!(text(dashboard), expected);
+        Waiting for linux:
+        #  JOB    RUNNERS  FOR RUN          WAITED  ESTIMATED WAIT  REASON
+        1  job-a  1        delan/servo 123  1 min   2 min           it is next; every runner of this profile is in use
+        2  b      2        a/b 4            5 s     unknown         one job is before it[2J
+        and 1 more
+        ");
     }
 
     #[test]

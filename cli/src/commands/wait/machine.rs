@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use shared::backoff::Backoff;
 
-use crate::client::{CallError, Taken, Waiting};
+use crate::client::{RequestError, Taken, Waiting};
 
 /// How long the queue is asked to hold a take.
 const HOLD: Duration = Duration::from_secs(20);
-/// The pauses between calls that get no response. Even with jitter the longest is shorter than the
+/// The pauses between requests that get no response. Even with jitter the longest is shorter than the
 /// startup grace period of five seconds, in which a restarted queue waits for its clients.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(250),
@@ -38,9 +38,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(20);
 pub struct WaitMachine {
     /// Selects the jitter; differs from client to client.
     entropy: u64,
-    /// Calls in a row that failed without `Retry-After`.
+    /// Requests in a row that failed without `Retry-After`.
     failures: u32,
-    /// Whether a call failed since the last proper response: an outage.
+    /// Whether a request failed since the last proper response: an outage.
     is_cut_off: bool,
     /// Whether the queue refused to hold the last take because it holds too many.
     is_hold_refused: bool,
@@ -53,7 +53,7 @@ pub enum Step {
     Enqueue(Duration),
     /// Ask for its runners.
     Take {
-        /// The pause before the call.
+        /// The pause before the request.
         after: Duration,
         /// How long the queue may hold it.
         hold: Duration,
@@ -61,11 +61,11 @@ pub enum Step {
     /// Stop: the job has its runners.
     Finish(Taken),
     /// Stop: the error is permanent.
-    GiveUp(CallError),
+    GiveUp(RequestError),
 }
 
 impl WaitMachine {
-    /// A client that has made no call yet.
+    /// A client that has sent no request yet.
     pub fn new(entropy: u64) -> Self {
         Self {
             entropy,
@@ -82,7 +82,7 @@ impl WaitMachine {
     }
 
     /// An enqueue failed.
-    pub fn on_failed_enqueue(&mut self, error: CallError) -> Step {
+    pub fn on_failed_enqueue(&mut self, error: RequestError) -> Step {
         if error.is_transient() {
             Step::Enqueue(self.pause(&error))
         } else {
@@ -98,7 +98,7 @@ impl WaitMachine {
     }
 
     /// A take failed.
-    pub fn on_failed_take(&mut self, error: CallError) -> Step {
+    pub fn on_failed_take(&mut self, error: RequestError) -> Step {
         let is_unknown = matches!(error.code(), "unknown_job" | "wrong_ticket");
         if is_unknown && self.is_cut_off {
             self.reset();
@@ -127,7 +127,7 @@ impl WaitMachine {
         Step::Take { after, hold }
     }
 
-    fn pause(&mut self, error: &CallError) -> Duration {
+    fn pause(&mut self, error: &RequestError) -> Duration {
         let retry_after = error.response().and_then(|response| response.retry_after);
         if let Some(retry_after) = retry_after {
             self.failures = 0;

@@ -1,7 +1,7 @@
 //! `ci-runners wait`: enqueues a job and waits until it has its runners.
 //!
 //! - `machine`: what to do after each response; pure
-//! - `queued_job`: makes the calls
+//! - `queued_job`: sends the requests
 //! - `progress`: shows the position on standard error
 //!
 //! Responsible for how the wait ends: with runners, with an error, at a signal, or after
@@ -22,7 +22,7 @@ pub use self::{
 };
 use crate::{
     args::Wait,
-    client::{CallError, QueueClient, Taken},
+    client::{QueueClient, RequestError, Taken},
     exit::Exit,
     failure::Failure,
     format, output,
@@ -91,7 +91,7 @@ pub async fn wait(args: &Wait, api_token: &Secret) -> Result<Exit, Failure> {
 /// How a wait ends.
 enum Outcome {
     Runners(Taken),
-    Failed(CallError),
+    Failed(RequestError),
     Signal(Signal),
     /// `--max-wait` is over.
     TooLong,

@@ -1,4 +1,4 @@
-//! A job of ours at the queue: makes the calls that `machine` decides on, and shows their results.
+//! A job of ours at the queue: sends the requests that `machine` decides on, and shows their results.
 //!
 //! Responsible for the ticket. Has no deadline; callers drop the future when they stop waiting.
 
@@ -12,7 +12,7 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    client::{CallError, JobRequest, QueueClient, Take, Taken},
+    client::{JobRequest, QueueClient, RequestError, Take, Taken},
     format,
 };
 
@@ -67,7 +67,7 @@ impl<P: Progress> QueuedJob<P> {
     ///
     /// # Errors
     /// When the queue refuses the job or its ticket.
-    pub async fn wait_for_runners(&mut self) -> Result<Taken, CallError> {
+    pub async fn wait_for_runners(&mut self) -> Result<Taken, RequestError> {
         let (entropy, _) = Uuid::new_v4().as_u64_pair();
         let mut machine = WaitMachine::new(entropy);
         let mut step = Step::Enqueue(Duration::ZERO);
@@ -158,7 +158,7 @@ impl<P: Progress> QueuedJob<P> {
         }
     }
 
-    fn show_failure(&self, error: &CallError) {
+    fn show_failure(&self, error: &RequestError) {
         if error.is_transient() {
             self.progress
                 .update(&format!("failed to {error}; retrying"));
