@@ -77,7 +77,7 @@ pub enum Answer {
     Refused(Refusal),
 }
 
-/// Where a waiting job stands.
+/// Position and prospects of a waiting job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingAnswer {
     /// How many jobs are before it in its profile queue.

@@ -26,7 +26,7 @@ use crate::state::{State, profile_queues::QueuePosition};
 /// be asked: bounds the work of one input.
 const SKIPPED_MAX: usize = 64;
 
-/// Looks at every marked job and profile.
+/// Schedules every marked job and profile.
 pub fn run(state: &mut State, now: Timestamp) {
     while let Some(unique_id) = state.dirty.pop_job() {
         adopt_reservations(state, now, &unique_id);

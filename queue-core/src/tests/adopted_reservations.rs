@@ -1,12 +1,12 @@
-//! Reservations that another queue made, or this one before its restart, and whose clients may
-//! have been told of them. A server knows which queues it gave them to, and ends them only when
-//! the last of those has given them back; so this queue gives back no more than its own part.
+//! Reservations that another queue made, or this one before its restart, and may have delivered.
+//! A server keeps a reservation until every queue that was granted it has released it, so this queue
+//! releases only its own part.
 
 use super::harness::{MadeBy, TestQueue, linux, no_profiles, one_job_waiting, one_server};
 use crate::{Forward, TicketContent};
 
-/// A job that has runner 1 of `a` since before the queue was restarted.
-fn restarted() -> (TestQueue, TicketContent, Forward) {
+/// A job that was granted runner 1 of `a` before the queue was restarted.
+fn job_granted_before_restart() -> (TestQueue, TicketContent, Forward) {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(1, &[1]));
     let ticket = queue.enqueue("job", "linux", 1);
@@ -17,17 +17,17 @@ fn restarted() -> (TestQueue, TicketContent, Forward) {
     (queue, ticket, before)
 }
 
-/// The same, and the queue asks for the runner again.
-fn asking_again() -> (TestQueue, TicketContent, Forward) {
-    let (mut queue, ticket, _) = restarted();
+/// The same, and the queue is adopting the runner.
+fn adopting() -> (TestQueue, TicketContent, Forward) {
+    let (mut queue, ticket, _) = job_granted_before_restart();
     queue.assert_waiting(&ticket);
     let forward = queue.expect_forward("job", "a");
     (queue, ticket, forward)
 }
 
 #[test]
-fn what_this_queue_was_given_of_it_is_given_back_when_its_client_falls_silent() {
-    let (mut queue, ticket, forward) = asking_again();
+fn an_adopted_reservation_is_released_when_its_client_falls_silent() {
+    let (mut queue, ticket, forward) = adopting();
     queue.grant(&forward, &[1]);
     queue.report("a", linux(1, &[]).holds("job", &[1], &forward));
     queue.advance(30);
@@ -38,8 +38,8 @@ fn what_this_queue_was_given_of_it_is_given_back_when_its_client_falls_silent() 
 }
 
 #[test]
-fn it_is_destroyed_when_its_job_is_withdrawn_before_it_was_asked_for() {
-    let (mut queue, ticket, before) = restarted();
+fn a_reservation_that_was_not_adopted_yet_is_destroyed_when_its_job_is_withdrawn() {
+    let (mut queue, ticket, before) = job_granted_before_restart();
     queue.withdraw(&ticket);
     let release = queue.expect_destruction("job", "a");
     assert!(release.token.instance > before.token.instance);
@@ -52,25 +52,25 @@ fn it_is_destroyed_when_its_job_is_withdrawn_before_it_was_asked_for() {
 }
 
 #[test]
-fn a_part_of_it_is_destroyed_when_its_job_is_withdrawn() {
+fn a_partial_reservation_is_destroyed_when_its_job_is_withdrawn() {
     let mut queue = one_server(2, &[]);
-    let gang = queue.enqueue("gang", "linux", 2);
+    let large = queue.enqueue("large", "linux", 2);
     queue.restart();
-    queue.report("a", linux(2, &[]).holds("gang", &[1], &gang));
+    queue.report("a", linux(2, &[]).holds("large", &[1], &large));
     for is_back_in_line in [false, true] {
         if is_back_in_line {
             queue.restart();
-            queue.report("a", linux(2, &[]).holds("gang", &[1], &gang));
-            queue.assert_waiting(&gang);
+            queue.report("a", linux(2, &[]).holds("large", &[1], &large));
+            queue.assert_waiting(&large);
         }
-        queue.withdraw(&gang);
-        let release = queue.expect_destruction("gang", "a");
+        queue.withdraw(&large);
+        let release = queue.expect_destruction("large", "a");
         queue.confirm(&release);
     }
 }
 
 #[test]
-fn withdrawing_an_unknown_job_asks_nobody_for_runners() {
+fn withdrawing_an_unknown_job_forwards_nothing() {
     let (mut queue, ticket) = one_job_waiting();
     queue.restart();
     queue.end_startup_grace();
@@ -80,28 +80,28 @@ fn withdrawing_an_unknown_job_asks_nobody_for_runners() {
 }
 
 #[test]
-fn a_gang_is_not_asked_for_where_a_part_of_it_is_held_already() {
+fn a_server_with_a_partial_reservation_is_not_asked_for_the_job() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(4, &[]));
     queue.report("b", linux(4, &[]));
-    let gang = queue.enqueue("gang", "linux", 3);
+    let large = queue.enqueue("large", "linux", 3);
     let single = queue.enqueue("single", "linux", 1);
     queue.restart();
-    queue.report("a", linux(4, &[3]).holds("gang", &[1, 2], &gang));
+    queue.report("a", linux(4, &[3]).holds("large", &[1, 2], &large));
     queue.report("b", linux(4, &[5, 6]));
-    let calls = [queue.take_held(&gang, 60), queue.take_held(&single, 60)];
-    // Its needs cannot be met for as long as that part stands. Those behind it do not wait.
+    let calls = [queue.take_held(&large, 60), queue.take_held(&single, 60)];
+    // The job cannot be assigned while that part is reserved, so the jobs behind it are.
     queue.end_startup_grace();
     let forward = queue.expect_forward("single", "b");
     queue.grant(&forward, &[5]);
     assert_eq!(queue.expect_runners(calls[1]), [5]);
     queue.report("b", linux(4, &[6, 7, 8]).holds("single", &[5], &forward));
-    assert_eq!(queue.expect_forward("gang", "b").count.get(), 3);
+    assert_eq!(queue.expect_forward("large", "b").count.get(), 3);
 }
 
 #[test]
-fn when_its_answer_is_lost_it_is_asked_for_again_and_not_in_a_hurry() {
-    let (mut queue, ticket, mut forward) = asking_again();
+fn adoption_is_repeated_with_a_pause_when_its_answer_is_lost() {
+    let (mut queue, ticket, mut forward) = adopting();
     let call = queue.take_held(&ticket, 60);
     for _ in 0..3 {
         queue.lose_answer(&forward);
@@ -109,7 +109,7 @@ fn when_its_answer_is_lost_it_is_asked_for_again_and_not_in_a_hurry() {
         assert_eq!(release.token, forward.token);
         let held = linux(1, &[]).holds("job", &[1], &forward);
         queue.report("a", held.clone());
-        // The server is reminded of what it owes as soon as it answers again.
+        // The pending release is sent as soon as the server answers again.
         assert_eq!(queue.expect_release("job", "a"), release);
         for _ in 0..5 {
             queue.report("a", held.clone());
@@ -122,8 +122,8 @@ fn when_its_answer_is_lost_it_is_asked_for_again_and_not_in_a_hurry() {
 }
 
 #[test]
-fn when_its_server_is_down_the_job_is_served_elsewhere() {
-    let (mut queue, ticket, forward) = asking_again();
+fn a_job_whose_reservation_is_on_an_unreachable_server_is_assigned_elsewhere() {
+    let (mut queue, ticket, forward) = adopting();
     let call = queue.take_held(&ticket, 60);
     queue.report("b", linux(1, &[2]));
     queue.end_startup_grace();
@@ -137,8 +137,8 @@ fn when_its_server_is_down_the_job_is_served_elsewhere() {
 }
 
 #[test]
-fn a_server_that_refuses_what_it_says_it_holds_is_not_asked_for_it_in_every_step() {
-    let (mut queue, ticket, mut forward) = asking_again();
+fn a_server_that_refuses_a_reservation_it_reports_is_asked_again_after_a_pause() {
+    let (mut queue, ticket, mut forward) = adopting();
     let lie = linux(1, &[]).holds("job", &[1], &forward);
     queue.take_held(&ticket, 600);
     for _ in 0..3 {
@@ -155,8 +155,8 @@ fn a_server_that_refuses_what_it_says_it_holds_is_not_asked_for_it_in_every_step
 }
 
 #[test]
-fn a_server_that_refuses_what_it_says_it_holds_may_be_right_about_what_is_idle() {
-    let (mut queue, ticket, forward) = asking_again();
+fn a_server_that_refuses_a_reservation_it_reports_is_asked_for_its_idle_runners() {
+    let (mut queue, ticket, forward) = adopting();
     queue.assert_waiting(&ticket);
     queue.end_startup_grace();
     queue.report("a", linux(2, &[2]).holds("job", &[1], &forward));
@@ -166,8 +166,8 @@ fn a_server_that_refuses_what_it_says_it_holds_may_be_right_about_what_is_idle()
 }
 
 #[test]
-fn it_is_asked_for_when_its_server_comes_back_with_nothing_new_to_say() {
-    let (mut queue, ticket, _) = restarted();
+fn a_reservation_is_adopted_when_its_server_answers_again_without_a_change() {
+    let (mut queue, ticket, _) = job_granted_before_restart();
     queue.stop_answering("a");
     queue.advance(16);
     queue.take_held(&ticket, 60);
@@ -177,7 +177,7 @@ fn it_is_asked_for_when_its_server_comes_back_with_nothing_new_to_say() {
 }
 
 #[test]
-fn what_is_held_for_nobody_known_is_left_alone() {
+fn a_reservation_for_an_unknown_job_is_ignored() {
     let mut queue = TestQueue::with(&["a"]);
     let other = MadeBy::queue_at(queue.now);
     queue.report("a", linux(1, &[]).holds("other", &[1], other));
@@ -185,16 +185,16 @@ fn what_is_held_for_nobody_known_is_left_alone() {
 }
 
 #[test]
-fn a_job_that_two_servers_hold_runners_for_takes_those_of_one() {
+fn of_two_complete_reservations_one_is_adopted() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("b", linux(2, &[]));
-    let gang = queue.enqueue("gang", "linux", 2);
+    let large = queue.enqueue("large", "linux", 2);
     queue.restart();
-    queue.report("a", linux(2, &[]).holds("gang", &[1, 2], &gang));
-    queue.report("b", linux(2, &[]).holds("gang", &[3, 4], &gang));
-    queue.assert_waiting(&gang);
-    let forward = queue.expect_forward("gang", "a");
+    queue.report("a", linux(2, &[]).holds("large", &[1, 2], &large));
+    queue.report("b", linux(2, &[]).holds("large", &[3, 4], &large));
+    queue.assert_waiting(&large);
+    let forward = queue.expect_forward("large", "a");
     assert_eq!(forward.count.get(), 2);
     queue.grant(&forward, &[1, 2]);
-    assert_eq!(queue.take_runners(&gang), [1, 2]);
+    assert_eq!(queue.take_runners(&large), [1, 2]);
 }

@@ -1,4 +1,4 @@
-//! Whether a client is still there, and what becomes of its job when it is not.
+//! When a client counts as absent, and what happens to its job.
 
 use super::harness::{
     by_ticket, linux, one_job_delivered, one_job_forwarded, one_job_waiting, one_server,
@@ -6,7 +6,7 @@ use super::harness::{
 use crate::{JobReference, Refusal};
 
 #[test]
-fn a_client_that_is_silent_for_thirty_seconds_has_given_its_job_up() {
+fn a_job_is_abandoned_after_thirty_seconds_of_silence() {
     let mut queue = one_server(1, &[]);
     let silent = queue.enqueue("silent", "linux", 1);
     let other = queue.enqueue("other", "linux", 1);
@@ -20,13 +20,13 @@ fn a_client_that_is_silent_for_thirty_seconds_has_given_its_job_up() {
 }
 
 #[test]
-fn whoever_asks_is_there() {
+fn every_request_of_a_client_ends_its_silence() {
     let (mut queue, ticket) = one_job_waiting();
     for _ in 0..4 {
         queue.advance(29);
         queue.assert_waiting(&ticket);
     }
-    // An enqueue that is repeated is a sign of life too.
+    // A repeated enqueue is a request too.
     queue.advance(29);
     assert_eq!(queue.enqueue("job", "linux", 1), ticket);
     queue.advance(29);
@@ -34,7 +34,7 @@ fn whoever_asks_is_there() {
 }
 
 #[test]
-fn an_open_take_counts_as_being_there_and_its_end_as_the_last_word() {
+fn a_held_take_keeps_its_job_and_the_silence_begins_at_its_end() {
     let (mut queue, ticket) = one_job_waiting();
     let call = queue.take_held(&ticket, 60);
     queue.advance(60);
@@ -44,7 +44,7 @@ fn an_open_take_counts_as_being_there_and_its_end_as_the_last_word() {
 }
 
 #[test]
-fn after_an_open_take_has_ended_silence_counts_from_its_end() {
+fn a_job_is_abandoned_thirty_seconds_after_its_held_take_ended() {
     let (mut queue, ticket) = one_job_waiting();
     let call = queue.take_held(&ticket, 60);
     queue.advance(60);
@@ -54,7 +54,7 @@ fn after_an_open_take_has_ended_silence_counts_from_its_end() {
 }
 
 #[test]
-fn a_short_open_take_counts_up_to_its_end_too() {
+fn a_short_held_take_keeps_its_job_up_to_its_end() {
     let (mut queue, ticket) = one_job_waiting();
     let call = queue.take_held(&ticket, 20);
     queue.advance(20);
@@ -64,7 +64,7 @@ fn a_short_open_take_counts_up_to_its_end_too() {
 }
 
 #[test]
-fn a_client_that_hangs_up_is_gone_thirty_seconds_later() {
+fn a_job_is_abandoned_thirty_seconds_after_its_client_disconnected() {
     let (mut queue, ticket) = one_job_waiting();
     let call = queue.take_held(&ticket, 60);
     queue.advance(40);
@@ -77,7 +77,7 @@ fn a_client_that_hangs_up_is_gone_thirty_seconds_later() {
 }
 
 #[test]
-fn one_of_two_open_takes_is_enough_to_be_there() {
+fn one_of_two_held_takes_keeps_a_job() {
     let (mut queue, ticket) = one_job_waiting();
     let first = queue.take_held(&ticket, 60);
     let second = queue.take_held(&ticket, 60);
@@ -90,7 +90,7 @@ fn one_of_two_open_takes_is_enough_to_be_there() {
 }
 
 #[test]
-fn looking_at_a_job_does_not_keep_it() {
+fn inspecting_a_job_does_not_keep_it() {
     let (mut queue, ticket) = one_job_waiting();
     let operator = JobReference::Operator("job".parse().unwrap());
     for _ in 0..29 {
@@ -104,7 +104,7 @@ fn looking_at_a_job_does_not_keep_it() {
 }
 
 #[test]
-fn the_silence_of_a_queue_that_was_stopped_is_not_its_clients() {
+fn time_in_which_the_process_was_suspended_is_no_silence() {
     let mut queue = one_server(1, &[]);
     let patient = queue.enqueue("patient", "linux", 1);
     let silent = queue.enqueue("silent", "linux", 1);
@@ -118,7 +118,7 @@ fn the_silence_of_a_queue_that_was_stopped_is_not_its_clients() {
 }
 
 #[test]
-fn a_job_whose_client_is_between_two_polls_gets_its_runner() {
+fn a_job_is_assigned_between_two_polls_of_its_client() {
     let (mut queue, ticket) = one_job_waiting();
     queue.advance(10);
     queue.report("a", linux(1, &[1]));
@@ -130,7 +130,7 @@ fn a_job_whose_client_is_between_two_polls_gets_its_runner() {
 }
 
 #[test]
-fn a_runner_whose_client_fell_silent_before_it_was_told_is_idle_again() {
+fn a_reserved_runner_is_released_when_its_client_falls_silent() {
     let mut queue = one_server(1, &[1]);
     let silent = queue.enqueue("silent", "linux", 1);
     let forward = queue.expect_forward("silent", "a");
@@ -142,14 +142,14 @@ fn a_runner_whose_client_fell_silent_before_it_was_told_is_idle_again() {
     let release = queue.expect_release("silent", "a");
     assert_eq!(release.token, forward.token);
     queue.assert_unknown(&silent);
-    // Not before the server has confirmed it.
+    // The runner is not idle before the server has confirmed the release.
     queue.assert_no_effects();
     queue.confirm(&release);
     queue.expect_forward("other", "a");
 }
 
 #[test]
-fn a_runner_whose_client_fell_silent_while_it_was_asked_for_is_released() {
+fn a_requested_runner_is_released_when_its_client_falls_silent() {
     let mut queue = one_server(1, &[]);
     queue.enqueue("silent", "linux", 1);
     queue.advance(25);
@@ -162,7 +162,7 @@ fn a_runner_whose_client_fell_silent_while_it_was_asked_for_is_released() {
 }
 
 #[test]
-fn a_runner_that_was_handed_over_is_not_released_when_its_client_is_silent() {
+fn a_delivered_runner_is_not_released_when_its_client_is_silent() {
     let (mut queue, ticket, forward) = one_job_delivered();
     queue.report("a", linux(1, &[]).holds("job", &[1], &forward));
     queue.advance(300);
@@ -170,7 +170,7 @@ fn a_runner_that_was_handed_over_is_not_released_when_its_client_is_silent() {
 }
 
 #[test]
-fn an_answer_that_never_left_is_given_to_the_next_who_asks() {
+fn an_undelivered_answer_is_given_to_the_next_take() {
     let (mut queue, ticket) = one_job_waiting();
     let call = queue.take_held(&ticket, 60);
     queue.report("a", linux(1, &[1]));
@@ -185,7 +185,7 @@ fn an_answer_that_never_left_is_given_to_the_next_who_asks() {
 }
 
 #[test]
-fn an_answer_that_never_left_does_not_undo_an_earlier_one() {
+fn an_undelivered_answer_does_not_undo_an_earlier_one() {
     let (mut queue, ticket, forward) = one_job_forwarded();
     queue.grant(&forward, &[1]);
     queue.report("a", linux(1, &[]).holds("job", &[1], &forward));
@@ -197,7 +197,7 @@ fn an_answer_that_never_left_does_not_undo_an_earlier_one() {
 }
 
 #[test]
-fn an_answer_that_never_left_and_that_nobody_asks_for_again_is_released() {
+fn an_undelivered_answer_without_another_take_is_released() {
     let (mut queue, ticket, forward) = one_job_forwarded();
     let first = queue.take_held(&ticket, 60);
     let second = queue.take_held(&ticket, 60);
@@ -208,7 +208,7 @@ fn an_answer_that_never_left_and_that_nobody_asks_for_again_is_released() {
     );
     queue.fail_delivery(&ticket);
     queue.report("a", linux(1, &[]).holds("job", &[1], &forward));
-    // One of the two answers arrived.
+    // One of the two answers was delivered.
     queue.advance(60);
     assert_eq!(queue.take_runners(&ticket), [1]);
     queue.fail_delivery(&ticket);

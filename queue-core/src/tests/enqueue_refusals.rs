@@ -1,4 +1,4 @@
-//! Who is not let in, and why: names in use, waiting that could never help, limits.
+//! Why an enqueue is refused: names in use, jobs that can never be assigned, limits.
 
 use shared::values::{Count, RunId};
 use std::time::Duration;
@@ -13,7 +13,7 @@ fn of_repo(job: &str, qualified_repo: &str) -> JobRequest {
 }
 
 #[test]
-fn a_name_in_use_by_a_job_with_other_parameters_is_refused() {
+fn the_name_of_a_job_with_other_parameters_is_refused() {
     let mut queue = TestQueue::with(&["a"]);
     queue.report("a", linux(2, &[]).and("windows", 2, &[]));
     let ticket = queue.enqueue("job", "linux", 1);
@@ -36,7 +36,7 @@ fn a_name_in_use_by_a_job_with_other_parameters_is_refused() {
 }
 
 #[test]
-fn a_name_under_which_a_job_is_running_is_refused() {
+fn the_name_of_a_running_job_is_refused() {
     let mut queue = TestQueue::with(&["a"]);
     queue.report("a", linux(2, &[]).runs("job", &[1], MadeBy::older_queue()));
     assert_eq!(
@@ -46,7 +46,7 @@ fn a_name_under_which_a_job_is_running_is_refused() {
 }
 
 #[test]
-fn what_no_server_is_set_up_for_is_unsatisfiable() {
+fn a_job_that_exceeds_all_targets_is_unsatisfiable() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(2, &[1, 2]));
     queue.report("b", linux(1, &[]));
@@ -64,10 +64,10 @@ fn what_no_server_is_set_up_for_is_unsatisfiable() {
 }
 
 #[test]
-fn what_might_be_satisfiable_is_never_called_unsatisfiable() {
+fn a_job_is_not_unsatisfiable_while_a_server_does_not_answer() {
     let mut queue = TestQueue::with(&["a", "b"]);
     let job = request("job", "linux", 3);
-    // Nobody has said anything; then one has; then both.
+    // No server has reported; then one has; then both have.
     assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
     queue.report("a", linux(2, &[]));
     assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
@@ -76,7 +76,7 @@ fn what_might_be_satisfiable_is_never_called_unsatisfiable() {
         queue.try_enqueue(job.clone()),
         Err(Refusal::Unsatisfiable { target: 2, .. })
     ));
-    // One of them is restarted, or answers 503 for a moment, or is silent.
+    // A server is unreachable, or does not answer for a while.
     queue.become_unreachable("b");
     assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
     queue.report("b", no_profiles());
@@ -90,7 +90,7 @@ fn what_might_be_satisfiable_is_never_called_unsatisfiable() {
 }
 
 #[test]
-fn one_server_that_is_down_keeps_nobody_out_whom_the_others_can_serve() {
+fn a_server_that_is_down_does_not_prevent_enqueueing() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.become_unreachable("a");
     queue.report("b", linux(1, &[1]));
@@ -99,7 +99,7 @@ fn one_server_that_is_down_keeps_nobody_out_whom_the_others_can_serve() {
 }
 
 #[test]
-fn there_can_be_only_so_many_jobs() {
+fn jobs_are_limited() {
     let mut queue = TestQueue::with_config(
         Config {
             jobs_max: 2,
@@ -124,7 +124,7 @@ fn there_can_be_only_so_many_jobs() {
 }
 
 #[test]
-fn there_can_be_only_so_many_jobs_of_one_repository() {
+fn jobs_of_one_repository_are_limited() {
     let config = Config {
         jobs_per_repo_max: Some(1),
         ..config()
@@ -143,7 +143,7 @@ fn there_can_be_only_so_many_jobs_of_one_repository() {
 }
 
 #[test]
-fn jobs_that_come_back_are_let_in_whatever_the_limits() {
+fn limits_do_not_apply_to_restored_jobs() {
     let config = Config {
         jobs_max: 1,
         jobs_per_repo_max: Some(1),
@@ -167,7 +167,7 @@ fn jobs_that_come_back_are_let_in_whatever_the_limits() {
 }
 
 #[test]
-fn with_as_many_takes_held_as_allowed_others_are_answered_at_once() {
+fn takes_beyond_the_limit_of_held_takes_are_answered_at_once() {
     let mut queue = TestQueue::with_config(
         Config {
             held_max: 2,
@@ -182,7 +182,7 @@ fn with_as_many_takes_held_as_allowed_others_are_answered_at_once() {
     queue.take_held(&first, 60);
     let at_once = queue.take_held(&second, 60);
     assert_eq!(queue.expect_waiting(at_once).ahead, 1);
-    // There is room again as soon as one of them has ended.
+    // A hold that ends makes room for another.
     queue.disconnect(held, &first);
     let held = queue.take_held(&second, 10);
     queue.advance(10);
@@ -191,7 +191,7 @@ fn with_as_many_takes_held_as_allowed_others_are_answered_at_once() {
 }
 
 #[test]
-fn a_take_that_asks_for_no_time_is_answered_at_once() {
+fn a_take_with_a_hold_of_zero_is_answered_at_once() {
     let (mut queue, ticket) = one_job_waiting();
     let call = queue.take_held(&ticket, 0);
     queue.expect_waiting(call);
@@ -199,7 +199,7 @@ fn a_take_that_asks_for_no_time_is_answered_at_once() {
 }
 
 #[test]
-fn a_queue_that_hears_nothing_wants_no_profiles() {
+fn without_inputs_there_are_no_timers() {
     let mut queue = TestQueue::with(&["a"]);
     queue.advance(1);
     assert_eq!(queue.core.poll_timeout(), None);

@@ -1,10 +1,10 @@
-//! A job is asked for at a server: granted, refused, nobody knows, too late.
+//! Forwards that are granted, refused, ambiguous or late.
 
 use super::harness::{TestQueue, linux, one_job_forwarded, one_job_waiting, one_server};
 use crate::ForwardOutcome;
 
 #[test]
-fn a_job_keeps_its_place_while_it_is_forwarded_and_when_it_is_refused() {
+fn a_job_keeps_its_position_while_it_is_forwarded_and_when_it_is_refused() {
     let mut queue = one_server(2, &[1]);
     let first = queue.enqueue("first", "linux", 1);
     let forward = queue.expect_forward("first", "a");
@@ -19,7 +19,7 @@ fn a_job_keeps_its_place_while_it_is_forwarded_and_when_it_is_refused() {
 }
 
 #[test]
-fn a_held_take_is_answered_when_the_server_grants() {
+fn a_held_take_is_answered_when_the_server_grants_the_runners() {
     let (mut queue, ticket) = one_job_waiting();
     let call = queue.take_held(&ticket, 20);
     queue.advance(10);
@@ -32,7 +32,7 @@ fn a_held_take_is_answered_when_the_server_grants() {
 }
 
 #[test]
-fn an_answer_that_is_lost_is_released_and_another_server_is_asked_at_once() {
+fn after_a_lost_answer_a_release_is_sent_and_another_server_is_asked() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(1, &[1]));
     queue.report("b", linux(1, &[2]));
@@ -49,7 +49,7 @@ fn an_answer_that_is_lost_is_released_and_another_server_is_asked_at_once() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_in_time_counts_as_one_whose_answer_was_lost() {
+fn a_forward_without_an_answer_in_time_is_ambiguous() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(1, &[1]));
     queue.report("b", linux(1, &[2]));
@@ -61,7 +61,7 @@ fn a_server_that_does_not_answer_in_time_counts_as_one_whose_answer_was_lost() {
     queue.advance(1);
     let release = queue.expect_release("job", "a");
     let again = queue.expect_forward("job", "b");
-    // What arrives after all is too late, whatever it says; only the release counts.
+    // Any answer is too late now; only the release counts.
     queue.grant(&forward, &[1]);
     queue.lose_answer(&forward);
     queue.refuse(&forward);
@@ -72,24 +72,24 @@ fn a_server_that_does_not_answer_in_time_counts_as_one_whose_answer_was_lost() {
 }
 
 #[test]
-fn fewer_or_more_runners_than_asked_for_are_as_good_as_none() {
+fn a_grant_of_a_wrong_number_of_runners_is_ambiguous() {
     for runners in [&[1][..], &[1, 2, 3], &[]] {
         let mut queue = one_server(4, &[1, 2, 3]);
-        let ticket = queue.enqueue("gang", "linux", 2);
-        let forward = queue.expect_forward("gang", "a");
+        let ticket = queue.enqueue("large", "linux", 2);
+        let forward = queue.expect_forward("large", "a");
         queue.grant(&forward, runners);
-        let release = queue.expect_release("gang", "a");
+        let release = queue.expect_release("large", "a");
         queue.assert_waiting(&ticket);
         queue.confirm(&release);
-        // Of these only the new one is trusted at first, and it is not enough.
+        // At first only runner 4 is not in quarantine, which is not enough.
         queue.report("a", linux(4, &[1, 2, 3, 4]));
         queue.advance_by_backoff(1);
-        queue.expect_forward("gang", "a");
+        queue.expect_forward("large", "a");
     }
 }
 
 #[test]
-fn a_server_that_owes_a_release_is_asked_for_others_only() {
+fn a_server_with_a_pending_release_is_asked_for_other_jobs_only() {
     let mut queue = one_server(2, &[1, 2]);
     queue.enqueue("first", "linux", 1);
     let forward = queue.expect_forward("first", "a");
@@ -99,11 +99,11 @@ fn a_server_that_owes_a_release_is_asked_for_others_only() {
     queue.lose_answer(&forward);
     let release = queue.expect_release("first", "a");
     queue.lose_release(&release);
-    // Older than the server's trouble, and so no sign that it is over.
+    // The poll was sent before the failure, so the report is no sign of health.
     queue.report("a", linux(4, &[1, 2, 3, 4]).asked_seconds_ago(1));
     queue.assert_no_effects();
     queue.report("a", linux(4, &[1, 2, 3, 4]));
-    // Now that the server answers again it is reminded at once.
+    // Now the server answers again, and the release is sent at once.
     let reminder = queue.expect_release("first", "a");
     assert_eq!(reminder, release);
     queue.expect_forward("third", "a");
@@ -113,7 +113,7 @@ fn a_server_that_owes_a_release_is_asked_for_others_only() {
 }
 
 #[test]
-fn a_release_is_repeated_ever_more_slowly_until_it_is_confirmed() {
+fn a_release_is_repeated_with_back_off_until_it_is_confirmed() {
     let (mut queue, ticket, forward) = one_job_forwarded();
     queue.withdraw(&ticket);
     let release = queue.expect_release("job", "a");
@@ -129,12 +129,12 @@ fn a_release_is_repeated_ever_more_slowly_until_it_is_confirmed() {
 }
 
 #[test]
-fn a_runner_that_shows_as_idle_and_cannot_be_had_is_asked_for_ever_more_rarely() {
+fn a_runner_that_is_refused_again_and_again_stays_in_quarantine_for_longer() {
     let (mut queue, ticket, mut forward) = one_job_forwarded();
     let call = queue.take_held(&ticket, 600);
     for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
         queue.refuse(&forward);
-        // However often the server says so.
+        // A report does not end the quarantine.
         queue.report("a", linux(1, &[1]));
         queue.advance(pause - 1);
         queue.report("a", linux(1, &[1]));
@@ -144,7 +144,7 @@ fn a_runner_that_shows_as_idle_and_cannot_be_had_is_asked_for_ever_more_rarely()
     }
     queue.grant(&forward, &[1]);
     assert_eq!(queue.expect_runners(call), [1]);
-    // Whoever has given a runner is trusted again.
+    // A grant ends the series of failures.
     queue.report("a", linux(1, &[2]));
     queue.enqueue("other", "linux", 1);
     let forward = queue.expect_forward("other", "a");
@@ -154,7 +154,7 @@ fn a_runner_that_shows_as_idle_and_cannot_be_had_is_asked_for_ever_more_rarely()
 }
 
 #[test]
-fn of_a_server_that_refused_other_runners_are_asked_for_at_once() {
+fn a_quarantine_does_not_concern_runners_that_become_idle_later() {
     let mut queue = one_server(2, &[1]);
     queue.enqueue("job", "linux", 1);
     let forward = queue.expect_forward("job", "a");
@@ -176,7 +176,7 @@ fn after_a_refusal_another_server_is_asked_at_once() {
 }
 
 #[test]
-fn one_server_that_never_gives_anything_stops_nobody() {
+fn a_server_that_always_refuses_blocks_no_job() {
     let mut queue = TestQueue::with(&["honest", "liar"]);
     queue.report("liar", linux(9, &[1, 2, 3]));
     queue.report("honest", linux(9, &[]));
@@ -196,7 +196,7 @@ fn one_server_that_never_gives_anything_stops_nobody() {
 }
 
 #[test]
-fn no_server_is_asked_for_more_than_it_has_left() {
+fn no_server_is_asked_for_more_runners_than_are_idle() {
     let mut queue = one_server(3, &[1, 2]);
     queue.enqueue("first", "linux", 1);
     let first = queue.expect_forward("first", "a");
@@ -204,7 +204,7 @@ fn no_server_is_asked_for_more_than_it_has_left() {
     let second = queue.expect_forward("second", "a");
     queue.enqueue("third", "linux", 1);
     queue.assert_no_effects();
-    // An old report still shows what has been granted meanwhile.
+    // The report is from before the grants.
     queue.grant(&first, &[1]);
     queue.grant(&second, &[2]);
     queue.report("a", linux(3, &[1, 2]));
@@ -214,12 +214,12 @@ fn no_server_is_asked_for_more_than_it_has_left() {
 }
 
 #[test]
-fn a_runner_is_given_out_as_soon_as_it_is_clear_that_the_last_one_was_another() {
+fn a_runner_is_assigned_once_a_grant_tells_that_another_one_was_requested() {
     let mut queue = one_server(2, &[1, 2]);
     queue.enqueue("first", "linux", 1);
     let forward = queue.expect_forward("first", "a");
-    // The report overtakes the answer to the take, as it may: the server then seems to have one
-    // runner less than it has.
+    // The report overtakes the answer to the take: the server then seems to have one idle runner less
+    // than it has.
     queue.report("a", linux(2, &[2]).holds("first", &[1], &forward));
     queue.enqueue("second", "linux", 1);
     queue.assert_no_effects();
@@ -228,7 +228,7 @@ fn a_runner_is_given_out_as_soon_as_it_is_clear_that_the_last_one_was_another() 
 }
 
 #[test]
-fn a_runner_is_given_out_as_soon_as_a_late_answer_says_that_the_last_one_was_another() {
+fn a_runner_is_assigned_once_a_late_grant_tells_that_another_one_was_requested() {
     let mut queue = one_server(2, &[1, 2]);
     let first = queue.enqueue("first", "linux", 1);
     let forward = queue.expect_forward("first", "a");
@@ -243,7 +243,7 @@ fn a_runner_is_given_out_as_soon_as_a_late_answer_says_that_the_last_one_was_ano
 }
 
 #[test]
-fn a_failed_forward_to_a_server_that_cannot_be_reached_leaves_nothing_behind() {
+fn a_forward_to_an_unreachable_server_leaves_nothing_behind() {
     let mut queue = one_server(1, &[1]);
     queue.enqueue("job", "linux", 1);
     let forward = queue.expect_forward("job", "a");

@@ -1,10 +1,10 @@
-//! Who is served before whom, and by which server.
+//! The order in which jobs are assigned, and the servers that are asked.
 
 use super::harness::{TestQueue, linux, one_server, request};
 use crate::TicketContent;
 
 #[test]
-fn jobs_are_served_in_the_order_they_were_enqueued() {
+fn jobs_are_assigned_in_the_order_of_enqueueing() {
     let mut queue = one_server(4, &[]);
     let jobs = ["c", "a", "d", "b"];
     let tickets = jobs.map(|job| queue.enqueue(job, "linux", 1));
@@ -17,7 +17,7 @@ fn jobs_are_served_in_the_order_they_were_enqueued() {
 }
 
 #[test]
-fn jobs_of_the_same_moment_are_served_by_name() {
+fn jobs_of_the_same_microsecond_are_assigned_by_name() {
     let mut queue = one_server(4, &[]);
     let enqueued_at = queue.now;
     for job in ["b", "c", "a"] {
@@ -35,7 +35,7 @@ fn jobs_of_the_same_moment_are_served_by_name() {
 }
 
 #[test]
-fn who_asks_first_does_not_jump_the_line() {
+fn polling_earlier_does_not_change_the_order() {
     let mut queue = one_server(4, &[]);
     let first = queue.enqueue("first", "linux", 1);
     let second = queue.enqueue("second", "linux", 1);
@@ -50,11 +50,11 @@ fn who_asks_first_does_not_jump_the_line() {
 }
 
 #[test]
-fn of_fifty_jobs_that_all_ask_in_another_order_nobody_is_overtaken() {
+fn fifty_jobs_that_poll_in_another_order_are_assigned_in_their_order() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(25, &[]));
     queue.report("b", linux(25, &[]));
-    // Enqueued in one order, named in another, asking in a third.
+    // The orders of enqueueing, of names and of polls all differ.
     let jobs: Vec<String> = (0..50)
         .map(|job| format!("job-{:02}", job * 7 % 50))
         .collect();
@@ -75,54 +75,54 @@ fn of_fifty_jobs_that_all_ask_in_another_order_nobody_is_overtaken() {
 }
 
 #[test]
-fn a_job_for_several_runners_is_not_starved_by_those_behind_it() {
+fn a_job_for_several_runners_is_not_starved_by_jobs_behind_it() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(2, &[]));
     queue.report("b", linux(2, &[]));
-    queue.enqueue("gang", "linux", 3);
+    queue.enqueue("large", "linux", 3);
     queue.enqueue("single", "linux", 1);
     queue.report("a", linux(2, &[1]));
     queue.report("a", linux(2, &[1, 2]));
     queue.assert_no_effects();
     queue.report("b", linux(2, &[3]));
-    assert_eq!(queue.expect_forward("gang", "a").count.get(), 2);
-    assert_eq!(queue.expect_forward("gang", "b").count.get(), 1);
+    assert_eq!(queue.expect_forward("large", "a").count.get(), 2);
+    assert_eq!(queue.expect_forward("large", "b").count.get(), 1);
     queue.report("b", linux(2, &[3, 4]));
     queue.expect_forward("single", "b");
 }
 
 #[test]
-fn a_job_is_passed_only_while_the_servers_that_answer_can_never_have_enough() {
+fn a_job_is_skipped_only_while_the_servers_that_answer_can_never_have_enough() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(2, &[]));
     queue.report("b", linux(2, &[]));
-    queue.enqueue("gang", "linux", 3);
+    queue.enqueue("large", "linux", 3);
     queue.enqueue("first", "linux", 1);
     queue.enqueue("second", "linux", 1);
     queue.report("a", linux(2, &[1]));
     queue.assert_no_effects();
-    // Without b there can be no more than two runners: the one that is idle helps nobody else.
+    // Without b there can be no more than two runners, so waiting does not help the first job.
     queue.become_unreachable("b");
     let forward = queue.expect_forward("first", "a");
     queue.grant(&forward, &[1]);
     queue.report("a", linux(2, &[]).holds("first", &[1], &forward));
-    // With b back the gang gathers again.
+    // With b the first job gathers runners again.
     queue.report("b", linux(2, &[2]));
     queue.report("a", linux(2, &[3]).holds("first", &[1], &forward));
     queue.assert_no_effects();
     queue.report("b", linux(2, &[2, 4]));
-    queue.expect_forward("gang", "b");
-    queue.expect_forward("gang", "a");
+    queue.expect_forward("large", "b");
+    queue.expect_forward("large", "a");
 }
 
 #[test]
-fn a_server_that_falls_silent_lets_those_behind_pass() {
+fn a_job_that_needs_a_stale_server_does_not_block_those_behind_it() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(2, &[1]));
     queue.report("b", linux(2, &[]));
-    let gang = queue.enqueue("gang", "linux", 3);
+    let large = queue.enqueue("large", "linux", 3);
     let single = queue.enqueue("single", "linux", 1);
-    for ticket in [&gang, &single] {
+    for ticket in [&large, &single] {
         queue.take_held(ticket, 60);
     }
     queue.stop_answering("b");
@@ -133,21 +133,21 @@ fn a_server_that_falls_silent_lets_those_behind_pass() {
 }
 
 #[test]
-fn profiles_do_not_disturb_each_other() {
+fn profiles_are_independent() {
     let mut queue = TestQueue::with(&["a"]);
     queue.report("a", linux(1, &[]).and("windows", 3, &[]));
-    queue.enqueue("gang", "windows", 3);
+    queue.enqueue("large", "windows", 3);
     queue.enqueue("single", "linux", 1);
     queue.report("a", linux(1, &[1]).and("windows", 3, &[2, 3]));
     let forward = queue.expect_forward("single", "a");
     queue.refuse(&forward);
-    // The refusal of one profile says nothing of another.
+    // A refusal concerns one profile only.
     queue.report("a", linux(1, &[1]).and("windows", 3, &[2, 3, 4]));
-    queue.expect_forward("gang", "a");
+    queue.expect_forward("large", "a");
 }
 
 #[test]
-fn the_server_with_most_idle_runners_is_asked_first_and_ties_go_by_name() {
+fn the_server_with_the_most_idle_runners_is_asked_first_and_ties_go_by_name() {
     for (idle, expected) in [
         ([&[1, 2][..], &[3], &[4, 5]], ["a", "c", "a", "b", "c"]),
         ([&[1], &[2, 3, 4], &[5]], ["b", "b", "a", "b", "c"]),
@@ -168,7 +168,7 @@ fn the_server_with_most_idle_runners_is_asked_first_and_ties_go_by_name() {
 }
 
 #[test]
-fn an_idle_runner_beyond_the_target_is_given_out_too() {
+fn an_idle_runner_beyond_the_target_is_assigned_too() {
     let mut queue = one_server(1, &[]);
     queue.enqueue("job", "linux", 1);
     queue.report("a", linux(0, &[1]));

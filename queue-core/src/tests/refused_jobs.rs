@@ -1,16 +1,16 @@
-//! Jobs that a server would not have, whatever it has: their names mean another job there.
+//! Jobs that a server refuses whatever is idle, because it knows another job of that name.
 
 use super::harness::{TestQueue, linux, one_job_forwarded};
 
 #[test]
-fn a_job_that_no_server_would_have_does_not_stop_those_behind_it() {
+fn a_job_that_every_server_refuses_does_not_block_those_behind_it() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(3, &[1, 2, 3]));
     queue.report("b", linux(2, &[4, 5]));
     let unwanted = queue.enqueue("unwanted", "linux", 1);
     let forward = queue.expect_forward("unwanted", "a");
     queue.refuse_this_job(&forward);
-    // The next server may want it.
+    // Another server may accept the job.
     let forward = queue.expect_forward("unwanted", "b");
     queue.refuse_this_job(&forward);
     for (runner, job) in (1..).zip(["first", "second", "third"]) {
@@ -23,7 +23,7 @@ fn a_job_that_no_server_would_have_does_not_stop_those_behind_it() {
 }
 
 #[test]
-fn a_server_that_would_not_have_a_job_is_asked_again_after_half_a_minute() {
+fn a_server_that_refused_a_job_is_asked_again_after_half_a_minute() {
     let (mut queue, ticket, mut forward) = one_job_forwarded();
     let call = queue.take_held(&ticket, 600);
     for _ in 0..3 {
@@ -39,7 +39,7 @@ fn a_server_that_would_not_have_a_job_is_asked_again_after_half_a_minute() {
 }
 
 #[test]
-fn a_job_that_is_refused_because_it_was_served_gets_no_second_set() {
+fn a_job_that_is_refused_because_it_has_finished_is_assigned_no_second_set() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(1, &[1]));
     let ticket = queue.enqueue("job", "linux", 1);

@@ -1,4 +1,4 @@
-//! Asking twice is harmless, and so are repeated, late and reordered messages.
+//! Requests that are repeated, and messages that are repeated, late or reordered.
 
 use super::harness::{
     TestQueue, by_ticket, linux, one_job_delivered, one_job_waiting, one_server, request,
@@ -6,7 +6,7 @@ use super::harness::{
 use crate::{Answer, JobReference, Refusal};
 
 #[test]
-fn a_repeated_enqueue_gives_the_same_ticket_and_changes_no_profiles() {
+fn a_repeated_enqueue_returns_the_same_ticket_and_changes_nothing() {
     let (mut queue, ticket) = one_job_waiting();
     queue.enqueue("other", "linux", 1);
     queue.advance(1);
@@ -22,7 +22,7 @@ fn a_repeated_enqueue_gives_the_same_ticket_and_changes_no_profiles() {
 }
 
 #[test]
-fn a_repeated_take_gives_the_same_runners() {
+fn a_repeated_take_returns_the_same_runners() {
     let mut queue = one_server(2, &[1, 2]);
     let ticket = queue.enqueue("job", "linux", 2);
     let forward = queue.expect_forward("job", "a");
@@ -43,7 +43,7 @@ fn a_repeated_take_gives_the_same_runners() {
 }
 
 #[test]
-fn the_shape_of_the_answer_is_what_was_enqueued() {
+fn the_form_of_the_answer_is_that_of_the_enqueue() {
     for (is_array, job) in [(true, "array"), (false, "object")] {
         let mut queue = one_server(1, &[1]);
         let mut request = request(job, "linux", 1);
@@ -74,7 +74,7 @@ fn a_repeated_withdrawal_is_confirmed_again() {
 }
 
 #[test]
-fn a_job_that_is_withdrawn_after_it_was_told_has_its_runners_destroyed() {
+fn the_runners_of_a_job_withdrawn_after_delivery_are_destroyed() {
     for by_operator in [false, true] {
         let mut queue = one_server(1, &[1]);
         let ticket = queue.enqueue("job", "linux", 1);
@@ -95,7 +95,7 @@ fn a_job_that_is_withdrawn_after_it_was_told_has_its_runners_destroyed() {
 }
 
 #[test]
-fn a_destroyed_runner_is_not_counted_as_idle_although_the_last_report_shows_it() {
+fn a_destroyed_runner_is_not_idle_although_the_last_report_shows_it() {
     let (mut queue, ticket, _) = one_job_delivered();
     queue.withdraw(&ticket);
     let release = queue.expect_destruction("job", "a");
@@ -114,7 +114,7 @@ fn a_confirmation_of_an_earlier_release_does_not_confirm_a_later_one() {
     let forward = queue.expect_forward("job", "a");
     queue.lose_answer(&forward);
     let earlier = queue.expect_release("job", "a");
-    // The server has it after all, and is asked for it again, with a later token.
+    // The server has reserved the runner after all, and is asked for it again with a later token.
     queue.report("a", linux(1, &[]).holds("job", &[1], &forward));
     let again = queue.expect_forward("job", "a");
     assert!(again.token > forward.token);
@@ -130,7 +130,7 @@ fn a_confirmation_of_an_earlier_release_does_not_confirm_a_later_one() {
 }
 
 #[test]
-fn answers_of_a_server_that_are_repeated_change_no_profiles() {
+fn repeated_answers_of_a_server_change_nothing() {
     let mut queue = one_server(2, &[1, 2]);
     let ticket = queue.enqueue("job", "linux", 1);
     let forward = queue.expect_forward("job", "a");
@@ -144,7 +144,7 @@ fn answers_of_a_server_that_are_repeated_change_no_profiles() {
 }
 
 #[test]
-fn a_client_that_lost_its_ticket_can_have_it_again() {
+fn a_client_that_lost_its_ticket_gets_it_by_enqueueing_again() {
     let mut queue = one_server(1, &[1]);
     let lost = queue.enqueue("job", "linux", 1);
     let forward = queue.expect_forward("job", "a");

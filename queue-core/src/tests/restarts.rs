@@ -1,4 +1,4 @@
-//! A queue that knows nothing any more, and clients that still have their tickets.
+//! Restarts of the queue, after which clients present their tickets.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::harness::{
 use crate::{Input, Refusal, TicketContent};
 
 #[test]
-fn jobs_come_back_to_their_old_places_in_whatever_order_they_ask() {
+fn restored_jobs_have_their_old_order_whatever_the_order_of_polls() {
     let mut queue = one_server(3, &[]);
     let jobs = ["first", "second", "third"];
     let tickets = jobs.map(|job| queue.enqueue(job, "linux", 1));
@@ -25,7 +25,7 @@ fn jobs_come_back_to_their_old_places_in_whatever_order_they_ask() {
 }
 
 #[test]
-fn nothing_is_given_out_before_everybody_had_time_to_come_back() {
+fn nothing_is_assigned_during_the_startup_grace_period() {
     let mut queue = one_server(2, &[]);
     let first = queue.enqueue("first", "linux", 1);
     let second = queue.enqueue("second", "linux", 1);
@@ -40,7 +40,7 @@ fn nothing_is_given_out_before_everybody_had_time_to_come_back() {
 }
 
 #[test]
-fn the_longest_pause_that_clients_are_told_is_over_before_anything_is_given_out() {
+fn the_longest_retry_after_is_the_startup_grace_period() {
     let mut queue = one_server(1, &[]);
     let tickets: Vec<_> = (0..451)
         .map(|job| queue.enqueue(&format!("job-{job}"), "linux", 1))
@@ -57,7 +57,7 @@ fn the_longest_pause_that_clients_are_told_is_over_before_anything_is_given_out(
 }
 
 #[test]
-fn a_new_job_of_a_new_queue_stands_behind_those_that_came_back() {
+fn a_new_job_is_behind_restored_jobs_although_the_clock_was_set_back() {
     let mut queue = one_server(2, &[]);
     let old = queue.enqueue("old", "linux", 1);
     queue.restart_with_clock_set_back(3600);
@@ -72,7 +72,7 @@ fn a_new_job_of_a_new_queue_stands_behind_those_that_came_back() {
 }
 
 #[test]
-fn a_job_that_has_its_runners_already_gets_the_same_ones_again() {
+fn an_assigned_job_gets_the_same_runners_after_a_restart() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(1, &[1]));
     let ticket = queue.enqueue("job", "linux", 1);
@@ -83,7 +83,7 @@ fn a_job_that_has_its_runners_already_gets_the_same_ones_again() {
     queue.restart();
     queue.report("b", linux(1, &[2]));
     queue.report("a", linux(1, &[]).holds("job", &[1], &before));
-    // No need to settle: nobody else can have these.
+    // Adoption does not wait for the end of the startup grace period.
     queue.assert_waiting(&ticket);
     let again = queue.expect_forward("job", "a");
     assert!(again.token > before.token);
@@ -92,7 +92,7 @@ fn a_job_that_has_its_runners_already_gets_the_same_ones_again() {
 }
 
 #[test]
-fn a_reservation_that_is_heard_of_later_than_its_job_is_taken_up_too() {
+fn a_reservation_that_is_reported_after_its_job_was_restored_is_adopted() {
     let (mut queue, ticket, before) = one_job_forwarded();
     queue.grant(&before, &[1]);
 
@@ -105,23 +105,23 @@ fn a_reservation_that_is_heard_of_later_than_its_job_is_taken_up_too() {
 }
 
 #[test]
-fn a_gang_that_has_its_runners_already_gets_the_same_ones_again() {
+fn a_job_with_runners_of_two_servers_gets_the_same_ones_after_a_restart() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(2, &[1, 2]));
     queue.report("b", linux(1, &[3]));
-    let ticket = queue.enqueue("gang", "linux", 3);
+    let ticket = queue.enqueue("large", "linux", 3);
     let before = [
-        queue.expect_forward("gang", "a"),
-        queue.expect_forward("gang", "b"),
+        queue.expect_forward("large", "a"),
+        queue.expect_forward("large", "b"),
     ];
 
     queue.restart();
     let call = queue.take_held(&ticket, 20);
-    queue.report("a", linux(2, &[]).holds("gang", &[1, 2], &before[0]));
+    queue.report("a", linux(2, &[]).holds("large", &[1, 2], &before[0]));
     queue.assert_no_effects();
-    queue.report("b", linux(1, &[]).holds("gang", &[3], &before[1]));
-    let at_a = queue.expect_forward("gang", "a");
-    let at_b = queue.expect_forward("gang", "b");
+    queue.report("b", linux(1, &[]).holds("large", &[3], &before[1]));
+    let at_a = queue.expect_forward("large", "a");
+    let at_b = queue.expect_forward("large", "b");
     assert_eq!((at_a.count.get(), at_b.count.get()), (2, 1));
     queue.grant(&at_a, &[1, 2]);
     queue.grant(&at_b, &[3]);
@@ -129,7 +129,7 @@ fn a_gang_that_has_its_runners_already_gets_the_same_ones_again() {
 }
 
 #[test]
-fn a_job_that_was_served_is_gone() {
+fn a_finished_job_is_not_restored() {
     let (mut queue, ticket, before) = one_job_forwarded();
     queue.grant(&before, &[1]);
     assert_eq!(queue.take_runners(&ticket), [1]);
@@ -146,25 +146,25 @@ fn a_job_that_was_served_is_gone() {
 }
 
 #[test]
-fn a_job_that_turns_out_to_be_served_lets_those_behind_it_go() {
+fn a_job_that_turns_out_to_be_finished_no_longer_blocks_those_behind_it() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(2, &[]));
     queue.report("b", linux(2, &[]));
-    let gang = queue.enqueue("gang", "linux", 3);
+    let large = queue.enqueue("large", "linux", 3);
     let single = queue.enqueue("single", "linux", 1);
     queue.restart();
-    let calls = [queue.take_held(&gang, 60), queue.take_held(&single, 60)];
+    let calls = [queue.take_held(&large, 60), queue.take_held(&single, 60)];
     queue.report("b", linux(4, &[5]));
     queue.end_startup_grace();
     queue.assert_no_effects();
-    // The server that served it has no more to do with the profile.
-    queue.report("a", no_profiles().has_finished("gang", &[1, 2, 3], &gang));
+    // The server where the job has finished no longer has the profile.
+    queue.report("a", no_profiles().has_finished("large", &[1, 2, 3], &large));
     queue.expect_refusal(calls[0]);
     queue.expect_forward("single", "b");
 }
 
 #[test]
-fn a_ticket_that_has_expired_is_of_no_use() {
+fn an_expired_ticket_is_refused() {
     let (mut queue, ticket) = one_job_waiting();
     queue.pause_process(24 * 3600 - 2);
     queue.restart();
@@ -174,7 +174,7 @@ fn a_ticket_that_has_expired_is_of_no_use() {
 }
 
 #[test]
-fn a_job_that_is_over_does_not_come_back_for_as_long_as_its_ticket_is_valid() {
+fn a_retired_job_is_not_restored_as_long_as_its_ticket_is_valid() {
     let mut queue = one_server(1, &[]);
     let withdrawn = queue.enqueue("withdrawn", "linux", 1);
     let abandoned = queue.enqueue("abandoned", "linux", 1);
@@ -190,7 +190,7 @@ fn a_job_that_is_over_does_not_come_back_for_as_long_as_its_ticket_is_valid() {
 }
 
 #[test]
-fn the_ticket_of_a_job_that_is_over_is_not_the_ticket_of_a_later_one_of_its_name() {
+fn the_ticket_of_a_retired_job_is_not_that_of_a_later_job_of_its_name() {
     let (mut queue, earlier) = one_job_waiting();
     queue.withdraw(&earlier);
     let later = queue.enqueue("job", "linux", 1);
@@ -201,7 +201,7 @@ fn the_ticket_of_a_job_that_is_over_is_not_the_ticket_of_a_later_one_of_its_name
 }
 
 #[test]
-fn the_ticket_of_a_job_whose_name_another_has_taken_is_of_no_use() {
+fn a_ticket_is_refused_if_a_different_job_has_its_name() {
     let mut queue = one_server(2, &[]);
     let earlier = queue.enqueue("job", "linux", 1);
     queue.restart();
@@ -217,7 +217,7 @@ fn the_ticket_of_a_job_whose_name_another_has_taken_is_of_no_use() {
 }
 
 #[test]
-fn two_tickets_of_two_queues_for_the_same_request_are_for_one_job() {
+fn two_tickets_for_the_same_request_are_for_one_job() {
     let (mut queue, lost) = one_job_waiting();
     queue.restart();
     queue.report("a", linux(1, &[]));
@@ -226,20 +226,20 @@ fn two_tickets_of_two_queues_for_the_same_request_are_for_one_job() {
     queue.assert_waiting(&lost);
     queue.assert_waiting(&found);
     assert_eq!(queue.core.jobs().count(), 1);
-    // And once it is over it is over for both.
+    // A withdrawal concerns both tickets.
     queue.withdraw(&lost);
     queue.assert_unknown(&lost);
     queue.assert_unknown(&found);
 }
 
 #[test]
-fn of_two_tickets_for_one_job_the_older_one_says_where_it_stands() {
+fn of_two_tickets_for_one_job_the_older_one_determines_the_position() {
     let mut queue = one_server(1, &[]);
     let older = queue.enqueue("job", "linux", 1);
     let between = queue.enqueue("between", "linux", 1);
     queue.restart();
     queue.report("a", linux(1, &[]));
-    // The first of several tries to enqueue it was under way all the time.
+    // The first of several tries to enqueue the job was under way during the restart.
     let newer = queue.enqueue("job", "linux", 1);
     assert_eq!(queue.assert_waiting(&between).ahead, 0);
     assert_eq!(queue.assert_waiting(&newer).ahead, 1);
@@ -256,8 +256,8 @@ fn of_two_tickets_for_one_job_the_older_one_says_where_it_stands() {
     queue.assert_no_effects();
 }
 
-/// Two jobs enqueued one after the other at a queue that was then restarted. An enqueue of the
-/// first one, sent before the restart, arrives after the second one's ticket.
+/// Two jobs that were enqueued one after the other before a restart. An enqueue of the first one,
+/// sent before the restart, arrives after the ticket of the second one.
 fn first_job_recreated_behind_second() -> (TestQueue, TicketContent, TicketContent) {
     let mut queue = one_server(1, &[]);
     let first = queue.enqueue("first", "linux", 1);
@@ -290,7 +290,7 @@ fn order_follows_the_oldest_ticket_that_the_queue_has_seen() {
 }
 
 #[test]
-fn a_job_that_is_being_forwarded_takes_the_place_of_an_older_ticket() {
+fn a_job_that_is_being_forwarded_takes_the_position_of_an_older_ticket() {
     let (mut queue, first, second) = first_job_recreated_behind_second();
     queue.end_startup_grace();
     queue.report("a", linux(2, &[1, 2]));
@@ -308,14 +308,14 @@ fn a_job_that_is_being_forwarded_takes_the_place_of_an_older_ticket() {
 }
 
 #[test]
-fn a_job_whose_runner_died_before_delivery_returns_to_the_place_of_an_older_ticket() {
+fn a_job_whose_runner_died_before_delivery_returns_to_the_position_of_an_older_ticket() {
     let (mut queue, first, second) = first_job_recreated_behind_second();
     queue.end_startup_grace();
     queue.report("a", linux(2, &[1, 2]));
     queue.expect_forward("second", "a");
     let of_first = queue.expect_forward("first", "a");
     queue.grant(&of_first, &[2]);
-    // The older ticket is answered with the runners, but its client had hung up.
+    // The older ticket is answered with the runner, but the client had disconnected.
     assert_eq!(queue.take_runners(&first), [2]);
     queue.handle(Input::Undelivered {
         unique_id: "first".parse().unwrap(),
@@ -327,10 +327,10 @@ fn a_job_whose_runner_died_before_delivery_returns_to_the_place_of_an_older_tick
 }
 
 #[test]
-fn a_reservation_of_an_earlier_job_of_the_same_name_is_not_taken_up() {
+fn a_reservation_of_an_earlier_job_of_the_same_name_is_not_adopted() {
     let (mut queue, ticket) = one_job_waiting();
     let earlier = ticket.enqueued_at - Duration::from_micros(1);
-    // A fencing token of any size says nothing about which of them is meant.
+    // The fencing token is no sign of which job is meant.
     for sequence in [1, u64::MAX] {
         let by = MadeBy::queue_at(earlier).with_sequence(sequence);
         queue.report("a", linux(1, &[]).holds("job", &[1], by));
@@ -341,7 +341,7 @@ fn a_reservation_of_an_earlier_job_of_the_same_name_is_not_taken_up() {
 }
 
 #[test]
-fn a_reservation_of_the_same_job_is_known_by_when_it_was_enqueued() {
+fn a_reservation_with_the_time_of_enqueueing_of_the_job_is_adopted() {
     for sequence in [1, u64::MAX] {
         let mut queue = one_server(1, &[]);
         let ticket = queue.enqueue("job", "linux", 1);
@@ -353,7 +353,7 @@ fn a_reservation_of_the_same_job_is_known_by_when_it_was_enqueued() {
 }
 
 #[test]
-fn a_reservation_of_unknown_enqueueing_is_of_this_job_if_a_queue_made_it() {
+fn a_reservation_without_a_time_of_enqueueing_is_adopted_if_a_queue_made_it() {
     let (mut queue, ticket) = one_job_waiting();
     let by = MadeBy::no_queue();
     queue.report("a", linux(1, &[]).holds("job", &[1], by));
@@ -366,7 +366,7 @@ fn a_reservation_of_unknown_enqueueing_is_of_this_job_if_a_queue_made_it() {
 }
 
 #[test]
-fn runners_that_went_unused_are_replaced_and_the_job_has_its_old_place() {
+fn expired_runners_are_replaced_and_the_job_has_its_old_position() {
     let mut queue = one_server(2, &[1]);
     let unlucky = queue.enqueue("unlucky", "linux", 1);
     let forward = queue.expect_forward("unlucky", "a");
@@ -384,7 +384,7 @@ fn runners_that_went_unused_are_replaced_and_the_job_has_its_old_place() {
 }
 
 #[test]
-fn a_runner_that_died_before_its_client_was_told_is_replaced() {
+fn a_runner_that_died_before_delivery_is_replaced() {
     let mut queue = one_server(2, &[1]);
     let ticket = queue.enqueue("job", "linux", 1);
     let forward = queue.expect_forward("job", "a");

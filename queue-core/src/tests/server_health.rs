@@ -1,10 +1,10 @@
-//! What servers say, and how long it counts.
+//! How long reports are used, and what happens when a server does not answer.
 
 use super::harness::{MadeBy, TestQueue, linux, no_profiles, one_server, request};
 use crate::Refusal;
 
 #[test]
-fn what_a_server_said_counts_for_fifteen_seconds() {
+fn a_report_is_used_for_fifteen_seconds() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("b", linux(1, &[]));
     queue.report("a", linux(1, &[1]));
@@ -27,7 +27,7 @@ fn what_a_server_said_counts_for_fifteen_seconds() {
 }
 
 #[test]
-fn a_server_that_says_that_nothing_changed_is_as_good_as_one_that_repeats_itself() {
+fn a_confirmed_report_is_as_fresh_as_a_repeated_one() {
     let mut queue = one_server(1, &[1]);
     queue.advance(300);
     queue.enqueue("job", "linux", 1);
@@ -35,7 +35,7 @@ fn a_server_that_says_that_nothing_changed_is_as_good_as_one_that_repeats_itself
 }
 
 #[test]
-fn a_server_that_says_that_nothing_changed_since_nothing_has_not_said_anything() {
+fn a_confirmation_without_a_report_is_ignored() {
     let mut queue = TestQueue::with(&["a"]);
     queue.report_unchanged("a");
     assert_eq!(
@@ -45,7 +45,7 @@ fn a_server_that_says_that_nothing_changed_since_nothing_has_not_said_anything()
 }
 
 #[test]
-fn a_server_that_is_down_is_not_asked_and_one_that_is_back_is() {
+fn a_server_is_asked_for_runners_again_once_it_reports_again() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(1, &[1]));
     queue.report("b", linux(1, &[]));
@@ -54,7 +54,7 @@ fn a_server_that_is_down_is_not_asked_and_one_that_is_back_is() {
     queue.take_held(&ticket, 60);
     queue.advance(5);
     queue.assert_no_effects();
-    // The answer to a question from before says nothing.
+    // The poll was sent before the failure.
     queue.report("a", linux(1, &[1]).asked_seconds_ago(6));
     queue.assert_no_effects();
     queue.report("a", linux(1, &[1]));
@@ -74,7 +74,7 @@ fn an_older_report_that_arrives_later_is_ignored() {
 }
 
 #[test]
-fn a_server_that_is_back_is_reminded_at_once_of_what_it_owes() {
+fn pending_releases_are_sent_at_once_to_a_server_that_answers_again() {
     let mut queue = TestQueue::with(&["a", "b"]);
     queue.report("a", linux(1, &[1]));
     queue.report("b", linux(1, &[]));
@@ -98,7 +98,7 @@ fn a_server_that_is_back_is_reminded_at_once_of_what_it_owes() {
 }
 
 #[test]
-fn what_makes_no_sense_does_no_harm() {
+fn absurd_reports_do_no_harm() {
     let mut queue = TestQueue::with(&["a"]);
     queue.report("a", no_profiles());
     queue.report("a", linux(0, &[]));

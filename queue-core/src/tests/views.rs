@@ -1,4 +1,4 @@
-//! What people are shown: why a job waits, for how long still, and everything at once.
+//! What people see: why a job waits, for how long, and the snapshot for dashboards.
 
 use serde_json::json;
 use shared::wire::{Estimate, JobStatus};
@@ -15,35 +15,35 @@ fn why(queue: &TestQueue, job: &str) -> WaitReason {
 }
 
 #[test]
-fn everybody_is_told_why_they_wait() {
+fn the_wait_reason_follows_the_state_of_the_job() {
     let mut queue = TestQueue::starting(&["a"]);
     queue.report("a", linux(3, &[1]));
-    queue.enqueue("gang", "linux", 2);
+    queue.enqueue("large", "linux", 2);
     queue.enqueue("second", "linux", 1);
     queue.enqueue("third", "linux", 1);
-    assert_eq!(why(&queue, "gang"), WaitReason::StartupGrace);
+    assert_eq!(why(&queue, "large"), WaitReason::StartupGrace);
     queue.end_startup_grace();
     assert_eq!(
-        why(&queue, "gang"),
+        why(&queue, "large"),
         WaitReason::Gathering { idle: 1, needed: 2 }
     );
     assert_eq!(why(&queue, "second"), WaitReason::Behind(1));
     assert_eq!(why(&queue, "third"), WaitReason::Behind(2));
     queue.report("a", linux(3, &[1, 2]));
-    let forward = queue.expect_forward("gang", "a");
-    assert_eq!(why(&queue, "gang"), WaitReason::BeingForwarded);
+    let forward = queue.expect_forward("large", "a");
+    assert_eq!(why(&queue, "large"), WaitReason::BeingForwarded);
     queue.grant(&forward, &[1, 2]);
-    assert_eq!(why(&queue, "gang"), WaitReason::HasRunners);
+    assert_eq!(why(&queue, "large"), WaitReason::HasRunners);
     assert_eq!(why(&queue, "second"), WaitReason::NoneIdle);
     queue.enqueue("big", "linux", 3);
-    queue.report("a", linux(2, &[]).holds("gang", &[1, 2], &forward));
+    queue.report("a", linux(2, &[]).holds("large", &[1, 2], &forward));
     assert_eq!(why(&queue, "big"), WaitReason::TooFewReachable { reach: 2 });
     queue.become_unreachable("a");
     assert_eq!(why(&queue, "big"), WaitReason::NoServer);
 }
 
 #[test]
-fn every_reason_is_a_sentence_that_follows_because() {
+fn every_wait_reason_is_a_clause_that_follows_because() {
     for (why, sentence) in [
         (
             WaitReason::StartupGrace,
@@ -78,14 +78,14 @@ fn every_reason_is_a_sentence_that_follows_because() {
 }
 
 #[test]
-fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
+fn a_job_can_be_inspected_in_every_state() {
     let mut queue = one_server(2, &[]);
     queue.enqueue("other", "linux", 1);
     queue.advance(1);
-    let ticket = queue.enqueue("gang", "linux", 2);
+    let ticket = queue.enqueue("large", "linux", 2);
     queue.advance(7);
     let waiting = JobStatus {
-        unique_id: "gang".parse().unwrap(),
+        unique_id: "large".parse().unwrap(),
         profile_key: "linux".parse().unwrap(),
         count: 2,
         state: "waiting".to_owned(),
@@ -96,14 +96,14 @@ fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
         why: "1 job is before it".to_owned(),
     };
     assert_eq!(queue.inspect(by_ticket(&ticket)), Ok(waiting.clone()));
-    let operator = JobReference::Operator("gang".parse().unwrap());
+    let operator = JobReference::Operator("large".parse().unwrap());
     assert_eq!(queue.inspect(operator.clone()), Ok(waiting.clone()));
 
     queue
         .try_withdraw(JobReference::Operator("other".parse().unwrap()))
         .unwrap();
     queue.report("a", linux(2, &[1, 2]));
-    let forward = queue.expect_forward("gang", "a");
+    let forward = queue.expect_forward("large", "a");
     let forwarding = JobStatus {
         state: "forwarding".to_owned(),
         position: Some(1),
@@ -130,7 +130,7 @@ fn a_job_can_be_looked_at_from_its_first_moment_to_its_last() {
 }
 
 #[test]
-fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
+fn the_wait_is_estimated_from_the_gaps_between_grants() {
     let mut queue = one_server(9, &[]);
     let tickets: Vec<TicketContent> = (0..8)
         .map(|job| queue.enqueue(&format!("job-{job}"), "linux", 1))
@@ -156,7 +156,7 @@ fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
         queue.report("a", linux(9, &[]).holds(&job, &[runner], &forward));
         queue.advance(60);
     }
-    // One runner a minute; a minute has just passed. Three are before the last one.
+    // One grant a minute, the last one a minute ago.
     for (job, seconds) in [(4, 0), (5, 60), (7, 180)] {
         let estimate = Estimate {
             p50_seconds: seconds,
@@ -171,14 +171,14 @@ fn the_wait_is_estimated_from_how_often_a_runner_came_free() {
 }
 
 #[test]
-fn the_view_shows_lines_and_servers_and_no_ticket() {
+fn the_view_shows_queues_and_servers_and_no_ticket() {
     let mut queue = TestQueue::with(&["http://a/", "http://b/"]);
     queue.report("http://a/", linux(3, &[1]).and("windows", 1, &[]));
-    queue.enqueue("served", "linux", 1);
-    let forward = queue.expect_forward("served", "http://a/");
+    queue.enqueue("assigned", "linux", 1);
+    let forward = queue.expect_forward("assigned", "http://a/");
     queue.grant(&forward, &[1]);
     let held = linux(3, &[1]).and("windows", 1, &[]);
-    queue.report("http://a/", held.holds("served", &[1], &forward));
+    queue.report("http://a/", held.holds("assigned", &[1], &forward));
     queue.advance(1);
     let mut request = request("first", "linux", 2);
     request.spec.run_id = shared::values::RunId(u64::MAX);
@@ -212,7 +212,7 @@ fn the_view_shows_lines_and_servers_and_no_ticket() {
 }
 
 #[test]
-fn the_view_of_a_long_line_stays_short() {
+fn the_view_shows_at_most_200_jobs_of_a_profile() {
     let mut queue = one_server(1, &[]);
     for job in 0..300 {
         queue.enqueue(&format!("job-{job}"), "linux", 1);

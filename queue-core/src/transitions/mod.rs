@@ -1,6 +1,6 @@
 //! What follows from each input and each timer.
 //!
-//! Transitions change state, answer calls and mark what the scheduling pass has to look at. They
+//! Transitions change state, answer calls and mark what the scheduling pass has to consider. They
 //! never request runners themselves.
 
 mod enqueue;

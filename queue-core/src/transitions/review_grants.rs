@@ -1,4 +1,4 @@
-//! Whether what a server granted still stands, according to its report.
+//! Whether a grant has ended, according to the report of its server.
 
 use shared::{clock::Timestamp, values::UniqueId, wire::ReservationState};
 

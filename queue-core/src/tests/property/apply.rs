@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    model::{CLIENTS, Model, SERVERS, names, tight_config, wish},
+    model::{CLIENTS, Model, SERVERS, names, request_of, tight_config},
     step::Step,
 };
 use crate::{Answer, CallId, Input, JobReference, Queue, ServerId, TicketContent};
@@ -16,7 +16,7 @@ impl Model {
                 letter,
                 is_repeated,
             } => self.deliver(letter, is_repeated),
-            Step::Vanish { letter } => {
+            Step::Lose { letter } => {
                 if let Some(index) = self.letter(letter) {
                     self.in_transit.remove(index);
                 }
@@ -30,12 +30,12 @@ impl Model {
             Step::LoseIdle { server, profile } => {
                 self.servers[server % SERVERS].lose_idle(profile % 2);
             }
-            Step::GoOn {
+            Step::RunOrExpire {
                 server,
                 client,
                 is_used,
             } => {
-                self.go_on(server % SERVERS, client % CLIENTS, is_used);
+                self.run_or_expire(server % SERVERS, client % CLIENTS, is_used);
             }
             Step::Enqueue { client } => self.enqueue(client % CLIENTS),
             Step::Take {
@@ -47,8 +47,8 @@ impl Model {
                     self.ask(&ticket, Duration::from_secs(hold_seconds));
                 }
             }
-            Step::HangUp { call } => self.hang_up(call),
-            Step::LoseNextDelivery => self.loses_next_delivery = true,
+            Step::Disconnect { call } => self.disconnect(call),
+            Step::FailNextDelivery => self.fails_next_delivery = true,
             Step::Withdraw {
                 client,
                 ticket,
@@ -57,11 +57,11 @@ impl Model {
                 self.withdraw(client, ticket, by_operator);
             }
             Step::Inspect { client } => {
-                let by = JobReference::Operator(wish(client % CLIENTS).spec.unique_id);
+                let by = JobReference::Operator(request_of(client % CLIENTS).spec.unique_id);
                 self.call(|call| Input::Inspect { call, by });
             }
             Step::Pass { millis } => self.pass(Duration::from_millis(millis)),
-            Step::BeStopped { seconds } => {
+            Step::Suspend { seconds } => {
                 self.now = self.now + Duration::from_secs(seconds);
                 self.tick();
             }
@@ -81,15 +81,15 @@ impl Model {
         self.arrive(letter);
     }
 
-    fn go_on(&mut self, server: ServerId, client: usize, is_used: bool) {
-        let unique_id = wish(client).spec.unique_id;
-        // Nobody uses what nobody was delivered_to of.
+    fn run_or_expire(&mut self, server: ServerId, client: usize, is_used: bool) {
+        let unique_id = request_of(client).spec.unique_id;
+        // Only delivered runners are used.
         let mut held = self.servers[server].held_for(&unique_id).iter();
-        let is_told = held.all(|runner| self.delivered_to.contains_key(&(server, *runner)));
-        if is_used && is_told {
+        let is_delivered = held.all(|runner| self.delivered_to.contains_key(&(server, *runner)));
+        if is_used && is_delivered {
             self.servers[server].run(&unique_id);
         } else {
-            self.servers[server].lapse(&unique_id);
+            self.servers[server].expire(&unique_id);
         }
     }
 
@@ -121,7 +121,7 @@ impl Model {
     fn enqueue(&mut self, client: usize) {
         let answer = self.call(|call| Input::Enqueue {
             call,
-            request: wish(client),
+            request: request_of(client),
             nonce: call,
         });
         if let Answer::Enqueued(ticket) = answer {
@@ -132,7 +132,7 @@ impl Model {
         }
     }
 
-    fn hang_up(&mut self, call: usize) {
+    fn disconnect(&mut self, call: usize) {
         let held: Vec<CallId> = self.calls.keys().copied().collect();
         if held.is_empty() {
             return;

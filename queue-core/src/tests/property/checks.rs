@@ -1,4 +1,4 @@
-//! What is checked whenever something comes out of the queue.
+//! Checks of every effect.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use super::model::{Model, names};
 use crate::{Forward, RunnerId};
 
 impl Model {
-    /// No runner that a client was delivered_to of is ever another job's.
-    pub fn tell(&mut self, unique_id: &UniqueId, runners: &[TakenRunner]) {
+    /// No runner that was delivered to one client is delivered to another.
+    pub fn record_delivery(&mut self, unique_id: &UniqueId, runners: &[TakenRunner]) {
         for runner in runners {
             let server = names()
                 .iter()
@@ -23,8 +23,8 @@ impl Model {
         }
     }
 
-    /// A server is asked for what it says is idle, less what it is being asked for and has
-    /// given; or for what it says it holds for the job, which is returned.
+    /// A server is asked for at most the runners that it reports as idle, less those requested and
+    /// granted already; or for what it reports to hold for the job, in which case this returns `true`.
     pub fn check_forward(&mut self, forward: &Forward) -> bool {
         let server = forward.server;
         let unique_id = forward.request.spec.unique_id.clone();

@@ -1,4 +1,4 @@
-//! What becomes of the messages between the queue and its servers.
+//! Delivery and loss of messages between the queue and its servers.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ impl Model {
         let InTransit { instance, message } = letter;
         let reply = match message {
             Message::Take(forward) => {
-                let delivered_to = match self.servers[forward.server].take(instance, &forward) {
+                let result = match self.servers[forward.server].take(instance, &forward) {
                     Ok(runners) => TakeResult::Granted(
                         runners
                             .iter()
@@ -28,13 +28,13 @@ impl Model {
                     Err(ModelRefusal::NothingIdle) => TakeResult::Refused,
                     Err(ModelRefusal::NotThisJob) => TakeResult::RefusedThisJob,
                 };
-                Message::Taken(forward, delivered_to)
+                Message::Taken(forward, result)
             }
             Message::Release(release) => {
                 self.servers[release.server].release(instance, &release);
                 Message::Released(release)
             }
-            to_queue => return self.hear(instance, to_queue),
+            to_queue => return self.deliver_to_queue(instance, to_queue),
         };
         self.in_transit.push(InTransit {
             instance,
@@ -42,14 +42,14 @@ impl Model {
         });
     }
 
-    /// A message reaches the queue, unless it is for one that is no more.
-    fn hear(&mut self, instance: Instance, message: Message) {
+    /// Delivers a message to the queue, unless it is for an earlier instance.
+    fn deliver_to_queue(&mut self, instance: Instance, message: Message) {
         if instance != self.instance {
             return;
         }
         match message {
-            Message::Taken(forward, delivered_to) => {
-                self.end_forward(&forward, delivered_to.into_outcome());
+            Message::Taken(forward, result) => {
+                self.end_forward(&forward, result.into_outcome());
             }
             Message::Released(release) => self.end_release(release, true),
             Message::Report(server, report) => self.handle(Input::Reported { server, report }),
@@ -85,9 +85,9 @@ impl Model {
         });
     }
 
-    /// A server answers; if it has nothing new to say it says so.
+    /// A server answers a poll: with a report if anything has changed.
     pub fn report(&mut self, server: ServerId, arrives: bool) {
-        // No two questions are asked at the same moment.
+        // No two polls are sent at the same time.
         self.now = self.now + Duration::from_micros(1);
         let report = self.servers[server].report(self.now);
         let known = self.queue.fleet().report(server).cloned();
@@ -114,7 +114,7 @@ impl Model {
         }
     }
 
-    pub fn let_everything_arrive(&mut self) {
+    pub fn deliver_all(&mut self) {
         while !self.in_transit.is_empty() {
             let letter = self.in_transit.remove(0);
             self.arrive(letter);

@@ -1,4 +1,4 @@
-//! What is on its way between the queue and its servers.
+//! Messages between the queue and its servers.
 
 use super::model_server::Instance;
 use crate::{Forward, ForwardOutcome, Release, Report, ServerId};
@@ -18,14 +18,14 @@ pub enum Message {
     Report(ServerId, Report),
 }
 
-/// A message, and the instance of the queue that it is from or to.
+/// A message that is under way, and the queue instance that it is from or to.
 #[derive(Clone)]
 pub struct InTransit {
     pub instance: Instance,
     pub message: Message,
 }
 
-/// What a server said to a take. An outcome that can be repeated.
+/// A server's answer to a take. Unlike `ForwardOutcome` it can be cloned.
 #[derive(Clone)]
 pub enum TakeResult {
     Granted(Vec<shared::wire::TakenRunner>),

@@ -1,5 +1,5 @@
-//! The core in a small random model: honest servers, a network that is not, clients without
-//! manners. Checked after every step, and at the end, when the faults have stopped.
+//! Property test: random steps of a queue, two servers, clients and an unreliable network.
+//! Invariants are checked after every step, and liveness when the faults have stopped.
 
 mod apply;
 mod checks;
@@ -19,14 +19,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
-    fn whatever_happens_everybody_is_served_at_last_and_nothing_is_left_behind(
+    fn after_any_faults_every_job_is_assigned_and_nothing_is_left_behind(
         steps in vec(steps(), 1..150)
     ) {
         let mut model = Model::new();
         for step in steps {
             model.take_step(step);
         }
-        model.serve_everybody();
-        model.clear_everything();
+        model.assign_every_job();
+        model.withdraw_every_job();
     }
 }

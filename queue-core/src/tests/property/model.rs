@@ -23,7 +23,7 @@ pub const SERVERS: usize = 2;
 /// How many clients there are, each with one job.
 pub const CLIENTS: usize = 7;
 
-/// Everything there is.
+/// The queue, and everything around it.
 pub struct Model {
     pub queue: Queue,
     pub instance: Instance,
@@ -32,19 +32,19 @@ pub struct Model {
     pub in_transit: Vec<InTransit>,
     /// The tickets of each client, the latest last.
     pub tickets: Vec<Vec<TicketContent>>,
-    /// The calls without an answer; for held ones, of which job.
+    /// The calls without an answer; for takes, of which job.
     pub calls: BTreeMap<CallId, Option<UniqueId>>,
     pub last_call: CallId,
-    /// What the last step was answered with, by call.
+    /// The answers to the last step, by call.
     pub answers: BTreeMap<CallId, Answer>,
-    /// Forwards that the queue waits for, and when it stops waiting.
+    /// Forwards without an answer, and their deadlines.
     pub open_forwards: BTreeMap<(ServerId, UniqueId, FencingToken), (Forward, Timestamp)>,
-    pub loses_next_delivery: bool,
-    /// Who was delivered_to of which runner.
+    pub fails_next_delivery: bool,
+    /// The job that each delivered runner was delivered for.
     pub delivered_to: BTreeMap<(ServerId, RunnerId), UniqueId>,
 }
 
-/// Tight limits, so that they are met.
+/// Low limits, so that they are reached.
 pub fn tight_config() -> Config {
     Config {
         jobs_max: CLIENTS - 1,
@@ -60,14 +60,14 @@ pub fn names() -> Vec<String> {
         .collect()
 }
 
-/// What a client asks for; always the same.
-pub fn wish(client: usize) -> JobRequest {
+/// The request of a client, which is always the same.
+pub fn request_of(client: usize) -> JobRequest {
     let name = format!("job-{client}");
     request(&name, PROFILES[client % 2], 1 + client as u64 % 4)
 }
 
 impl Model {
-    /// A model in which nothing has happened yet.
+    /// The start of a run.
     pub fn new() -> Self {
         let now = Timestamp::from_seconds(1_000_000);
         Self {
@@ -81,12 +81,12 @@ impl Model {
             last_call: 0,
             answers: BTreeMap::new(),
             open_forwards: BTreeMap::new(),
-            loses_next_delivery: false,
+            fails_next_delivery: false,
             delivered_to: BTreeMap::new(),
         }
     }
 
-    /// A client asks for its runners; none while it is held.
+    /// A client takes; `None` while the take is held.
     pub fn ask(&mut self, ticket: &TicketContent, hold: Duration) -> Option<Answer> {
         self.last_call += 1;
         let call = self.last_call;
@@ -117,7 +117,7 @@ impl Model {
             .expect("such calls are answered at once")
     }
 
-    /// Time passes as it does for the driver: a tick when one is due, and at least every second.
+    /// Advances the time as the event loop does: a tick when one is due, and at least every second.
     pub fn pass(&mut self, duration: Duration) {
         let until = self.now + duration;
         while self.now < until {
@@ -128,7 +128,7 @@ impl Model {
         }
     }
 
-    /// The time that has come is handed in.
+    /// Hands in a tick.
     pub fn tick(&mut self) {
         let now = self.now;
         self.open_forwards
@@ -137,9 +137,9 @@ impl Model {
         invariants::check_rest(&self.queue, self.now);
     }
 
-    /// Something is handed in, and everything that comes out is checked and sent.
+    /// Hands in an input, and checks and performs its effects.
     pub fn handle(&mut self, input: Input) {
-        // A tick is several steps: those who wait now may not have waited in each of them.
+        // A tick handles several timers; the order is checked only against the state at its end.
         let is_one_step = !matches!(input, Input::Tick);
         self.queue.handle(self.now, input);
         let mut undelivered = Vec::new();
@@ -154,10 +154,10 @@ impl Model {
                         unique_id, runners, ..
                     } = &answer
                     {
-                        if std::mem::take(&mut self.loses_next_delivery) {
+                        if std::mem::take(&mut self.fails_next_delivery) {
                             undelivered.push(unique_id.clone());
                         } else {
-                            self.tell(unique_id, runners);
+                            self.record_delivery(unique_id, runners);
                         }
                     }
                     self.answers.insert(call, answer);

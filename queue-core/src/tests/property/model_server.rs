@@ -1,7 +1,7 @@
-//! A server as the queue may expect it: a tiny model of a monitor's promises.
+//! Model of a server: what a monitor guarantees to a queue.
 //!
-//! Owns runners and reservations of one server. Keeps a reservation until the last queue that was
-//! given it has released it, and remembers which attempts are over.
+//! Keeps a reservation until the last queue instance that was granted it has released it, and
+//! remembers fencing tokens as fences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use shared::{
     wire::{ReservationReport, ReservationState},
 };
 
-/// Which instance of the queue a message is from: each is another queue to a server.
+/// Instance of the queue, as in fencing tokens.
 pub type Instance = u64;
 
 /// One server.
@@ -34,15 +34,15 @@ struct Reservation {
     state: ReservationState,
 }
 
-/// WaitReason a take gives nothing.
+/// Why a take is refused.
 pub enum ModelRefusal {
-    /// There is not enough.
+    /// Too few runners are idle.
     NothingIdle,
-    /// Not for this job.
+    /// The job is fenced, finished, or another one of this name.
     NotThisJob,
 }
 
-/// How many runners of each profile each server is set up to have.
+/// Target of each profile on each server.
 pub const TARGET: usize = 3;
 /// The profiles of the model.
 pub const PROFILES: [&str; 2] = ["linux", "windows"];
@@ -83,8 +83,8 @@ impl ModelServer {
         }
     }
 
-    /// The runners of a job that nobody used are destroyed.
-    pub fn lapse(&mut self, unique_id: &UniqueId) {
+    /// Destroys the reserved runners of a job that were not used.
+    pub fn expire(&mut self, unique_id: &UniqueId) {
         if !self.held_for(unique_id).is_empty() {
             self.reservations.remove(unique_id);
         }
@@ -137,7 +137,7 @@ impl ModelServer {
         Ok(runners)
     }
 
-    /// Takes a latest back, and ends the reservation if it was the last.
+    /// Releases a grant, and ends the reservation if it was the last one.
     pub fn release(&mut self, instance: Instance, release: &Release) {
         let unique_id = &release.unique_id;
         if let Some(reservation) = self.reservations.get_mut(unique_id) {
@@ -167,7 +167,7 @@ impl ModelServer {
         }
     }
 
-    /// What it says to who asked at `asked_at`.
+    /// Its report in answer to a poll sent at `asked_at`.
     pub fn report(&self, asked_at: Timestamp) -> Report {
         let profile = |name: &&str| {
             let key: ProfileKey = name.parse().unwrap();
@@ -204,7 +204,7 @@ impl ModelServer {
         }
     }
 
-    /// Whether nothing is held for anybody any more.
+    /// Whether no reservation waits for its job.
     pub fn holds_nothing(&self) -> bool {
         let mut reservations = self.reservations.values();
         reservations.all(|it| it.state == ReservationState::Served)

@@ -1,72 +1,72 @@
-//! The end of a random story: the faults stop, everybody is served, everybody leaves.
+//! The end of a run: without further faults every job is assigned, and all are withdrawn.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::model::{CLIENTS, Model, SERVERS, tight_config, wish};
+use super::model::{CLIENTS, Model, SERVERS, request_of, tight_config};
 use crate::{Answer, Input, JobReference};
 
 impl Model {
-    /// The faults stop, runners keep coming, and whoever keeps asking gets what it wants.
-    pub fn serve_everybody(&mut self) {
-        let mut served = BTreeSet::new();
+    /// Without further faults every client that keeps polling gets its runners.
+    pub fn assign_every_job(&mut self) {
+        let mut assigned = BTreeSet::new();
         let mut waiting = BTreeSet::new();
         for round in 0..80 {
             for server in 0..SERVERS {
                 if round == 20 {
-                    // What nobody used within the time that servers keep it is destroyed.
-                    let unserved = (0..CLIENTS).filter(|client| !served.contains(client));
-                    for client in unserved {
-                        self.servers[server].lapse(&wish(client).spec.unique_id);
+                    // Servers destroy reassigned runners that were not used in time.
+                    let unassigned = (0..CLIENTS).filter(|client| !assigned.contains(client));
+                    for client in unassigned {
+                        self.servers[server].expire(&request_of(client).spec.unique_id);
                     }
                 }
                 (0..2).for_each(|profile| self.servers[server].boot(profile));
                 self.report(server, true);
             }
-            self.let_everything_arrive();
-            self.loses_next_delivery = false;
+            self.deliver_all();
+            self.fails_next_delivery = false;
             for client in 0..CLIENTS {
                 let Some(ticket) = self.tickets[client].last().cloned() else {
                     continue;
                 };
                 match self.ask(&ticket, Duration::ZERO) {
                     Some(Answer::Waiting(_)) => drop(waiting.insert(client)),
-                    Some(Answer::Runners { .. }) => drop(served.insert(client)),
-                    // Gone since before the faults stopped; nobody gets lost now.
+                    Some(Answer::Runners { .. }) => drop(assigned.insert(client)),
+                    // The job was retired before the faults stopped; none is lost now.
                     _ => {
-                        served.insert(client);
+                        assigned.insert(client);
                         assert!(!waiting.contains(&client), "client {client} was lost");
                     }
                 }
             }
-            self.let_everything_arrive();
+            self.deliver_all();
             self.pass(Duration::from_millis(2500));
         }
         let with_ticket = (0..CLIENTS).filter(|client| !self.tickets[*client].is_empty());
-        let unserved: Vec<usize> = with_ticket
-            .filter(|client| !served.contains(client))
+        let unassigned: Vec<usize> = with_ticket
+            .filter(|client| !assigned.contains(client))
             .collect();
         assert_eq!(
-            unserved,
+            unassigned,
             [] as [usize; 0],
             "of all clients these wait for ever"
         );
     }
 
-    /// Everybody leaves; neither the queue nor any server keeps anything.
-    pub fn clear_everything(&mut self) {
+    /// Withdraws all jobs, after which neither the queue nor any server keeps anything.
+    pub fn withdraw_every_job(&mut self) {
         for ticket in self.tickets.concat() {
             let by = JobReference::Ticket(ticket);
             self.call(|call| Input::Withdraw { call, by });
         }
         for _ in 0..70 {
-            self.let_everything_arrive();
+            self.deliver_all();
             self.pass(Duration::from_secs(1));
         }
         for server in 0..SERVERS {
             for client in 0..CLIENTS {
-                // What another instance of the queue may have handed out runs to its deadline.
-                let unique_id = wish(client).spec.unique_id;
-                self.servers[server].lapse(&unique_id);
+                // What an earlier instance may have delivered is kept up to its deadline.
+                let unique_id = request_of(client).spec.unique_id;
+                self.servers[server].expire(&unique_id);
                 self.servers[server].run(&unique_id);
             }
             assert!(self.servers[server].holds_nothing());
