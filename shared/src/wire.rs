@@ -132,7 +132,9 @@ pub enum ReservationState {
     /// The job has started on at least one of its runners, which still exists.
     Used,
     /// The job has used its runners, and they are gone. Remembered so that the job gets no others.
-    Served,
+    // State files and peers of earlier releases have this name.
+    #[serde(rename = "served")]
+    Finished,
 }
 
 /// One runner in the response to a take.

@@ -72,7 +72,7 @@ impl Monitor {
             return;
         }
         if reservation.state == ReservationState::Used {
-            reservation.state = ReservationState::Served;
+            reservation.state = ReservationState::Finished;
             reservation.finished_at = Some(now);
         } else {
             self.durable.reservations.remove(&unique_id);

@@ -101,7 +101,7 @@ impl Monitor {
         if reservation.job != take.job {
             return Err(TakeRefusal::OtherParameters);
         }
-        if reservation.state == ReservationState::Served {
+        if reservation.state == ReservationState::Finished {
             return Err(TakeRefusal::Finished);
         }
         if reservation.grant(take.token, take.enqueued_at) {

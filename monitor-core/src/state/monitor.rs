@@ -170,7 +170,7 @@ impl Monitor {
     /// none.
     pub(crate) fn reserved_runners(&self) -> BTreeMap<RunnerId, &UniqueId> {
         let open = self.durable.reservations.iter();
-        open.filter(|(_, reservation)| reservation.state != ReservationState::Served)
+        open.filter(|(_, reservation)| reservation.state != ReservationState::Finished)
             .flat_map(|(unique_id, reservation)| {
                 reservation
                     .runners

@@ -75,7 +75,7 @@ impl Reservation {
             (Some(known), Some(enqueued_at)) => enqueued_at > known,
             _ => false,
         };
-        self.state == ReservationState::Served && is_later
+        self.state == ReservationState::Finished && is_later
     }
 
     /// Records that a take was granted it. Returns whether that changed anything.

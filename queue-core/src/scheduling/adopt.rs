@@ -43,7 +43,7 @@ fn adoptable(state: &State, now: Timestamp, job: &Job) -> Option<Vec<(ServerId, 
     let reserved = state.fleet.reservations(job.unique_id()).into_iter();
     let servers = reserved
         .filter(|(server, reservation)| {
-            reservation.state != ReservationState::Served
+            reservation.state != ReservationState::Finished
                 && is_of_job(reservation, job.ticket.enqueued_at)
                 && state.fleet.health(*server, now) == Health::Fresh
                 && !job.is_excluded(*server, now)

@@ -91,7 +91,7 @@ fn end_of(
                 .get(unique_id)
                 .filter(|reservation| is_of_job(reservation, enqueued_at));
             match reservation.map(|reservation| reservation.state) {
-                Some(ReservationState::Served) => Some(GrantEnd::Finished),
+                Some(ReservationState::Finished) => Some(GrantEnd::Finished),
                 Some(ReservationState::Held | ReservationState::Used) => None,
                 None => is_missing_for_sure.then_some(GrantEnd::Expired),
             }

@@ -125,7 +125,7 @@ fn a_used_reservation_returns_its_runners_until_all_are_gone() {
         "one of them is still there"
     );
     pool.run_job(1);
-    assert_eq!(state(&pool), ReservationState::Served);
+    assert_eq!(state(&pool), ReservationState::Finished);
     assert_eq!(pool.take("a", "linux", 2), Err(TakeRefusal::Finished));
     assert_eq!(pool.take("b", "linux", 2), Ok(vec![2, 3]));
 }

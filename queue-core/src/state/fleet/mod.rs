@@ -265,7 +265,7 @@ impl Fleet {
     /// Whether a server reports that the job has used its runners, and they are gone.
     pub fn has_finished(&self, unique_id: &UniqueId, enqueued_at: Timestamp) -> bool {
         self.reservations(unique_id).iter().any(|(_, reservation)| {
-            reservation.state == ReservationState::Served && is_of_job(reservation, enqueued_at)
+            reservation.state == ReservationState::Finished && is_of_job(reservation, enqueued_at)
         })
     }
 

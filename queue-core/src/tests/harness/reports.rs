@@ -110,7 +110,7 @@ impl ReportBuilder {
 
     /// Adds a reservation whose job has used its runners, which are gone.
     pub fn has_finished(mut self, job: &str, runners: &[RunnerId], by: impl Into<MadeBy>) -> Self {
-        self = self.with_reservation(job, runners, by.into(), ReservationState::Served);
+        self = self.with_reservation(job, runners, by.into(), ReservationState::Finished);
         self.report
             .runners
             .retain(|runner| !runners.contains(runner));

@@ -78,7 +78,7 @@ impl ModelServer {
         if let Some(reservation) = self.reservations.get_mut(unique_id) {
             reservation.state = match reservation.state {
                 ReservationState::Held => ReservationState::Used,
-                ReservationState::Used | ReservationState::Served => ReservationState::Served,
+                ReservationState::Used | ReservationState::Finished => ReservationState::Finished,
             };
         }
     }
@@ -102,13 +102,13 @@ impl ModelServer {
             return Err(ModelRefusal::NotThisJob);
         }
         let is_of_earlier_job = |it: &&mut Reservation| {
-            it.state == ReservationState::Served && forward.enqueued_at > it.enqueued_at
+            it.state == ReservationState::Finished && forward.enqueued_at > it.enqueued_at
         };
         let known = self.reservations.get_mut(unique_id);
         if let Some(reservation) = known.filter(|it| !is_of_earlier_job(it)) {
             let is_same = reservation.profile_key == forward.request.spec.profile_key
                 && reservation.runners.len() == forward.count.get();
-            if !is_same || reservation.state == ReservationState::Served {
+            if !is_same || reservation.state == ReservationState::Finished {
                 return Err(ModelRefusal::NotThisJob);
             }
             let latest = reservation.granted_to.entry(instance).or_default();
@@ -188,7 +188,7 @@ impl ModelServer {
         };
         let present = self.reservations.values();
         let reserved = present
-            .filter(|it| it.state != ReservationState::Served)
+            .filter(|it| it.state != ReservationState::Finished)
             .flat_map(|it| &it.runners);
         let idle = self.idle.values().flatten();
         Report {
@@ -207,6 +207,6 @@ impl ModelServer {
     /// Whether no reservation waits for its job.
     pub fn holds_nothing(&self) -> bool {
         let mut reservations = self.reservations.values();
-        reservations.all(|it| it.state == ReservationState::Served)
+        reservations.all(|it| it.state == ReservationState::Finished)
     }
 }
