@@ -1,15 +1,15 @@
-// Stands between our client and the emulated GitHub, and holds both to GitHub's own description.
+// A proxy between our client and the emulated GitHub, which validates requests and responses against
+// the API description that GitHub publishes.
 //
-// usage: node proxy.js <base address of the emulated GitHub>
+// usage: node proxy.js <base URL of the emulated GitHub>
 //
-// Prints its own address, and then one line of JSON for everything that does not agree with the
-// description: { "request", "severity", "message" }. What is wrong (severity "Error") goes no
-// further: a wrong question does not reach the other side, and in place of a wrong answer, as of
-// that to a wrong question, stands a 500 that says what is wrong. What the description is silent
-// about, such as a status that it does not list, passes (severity "Warning").
+// Prints its own base URL, and then one line of JSON for every violation of the description:
+// { "request", "severity", "message" }. An invalid request (severity "Error") is not forwarded; the
+// response to it, and the one instead of an invalid response, is a 500 with the message. What the
+// description does not contain, such as an unlisted status, is forwarded (severity "Warning").
 //
-// Ends when its standard input does, so that it never outlives who started it. Passes on what it
-// does not understand, byte for byte; follows no redirect, unlike Prism's own proxy.
+// Ends when its standard input is closed, so that it does not outlive its parent process. Forwards
+// bodies byte for byte; follows no redirects, unlike Prism's own proxy.
 
 import { readFile } from "node:fs/promises";
 import http from "node:http";
@@ -18,12 +18,12 @@ import { text } from "node:stream/consumers";
 
 import prism from "@stoplight/prism-http";
 
-/** What is used of GitHub; all of the description would take ten times as long to read. */
+/** The paths that we use; the whole description would take ten times as long to load. */
 const USED =
     /^\/(orgs\/\{org\}|repos\/\{owner\}\/\{repo\})\/actions\/(runners|runs|artifacts)|^\/app\/installations\/\{installation_id\}\/access_tokens$/;
 /**
- * On GitHub's pages since September 2026 (REST API, self-hosted runners), but not yet in its
- * description: below each of the two, and with this answer.
+ * Documented on GitHub's pages since September 2026 (REST API, self-hosted runners), but not yet in its
+ * description: below each of the two paths, with this response.
  */
 const ONLY_ON_PAGES = ["/orgs/{org}", "/repos/{owner}/{repo}"].map((scope) => `${scope}/actions/runners/deprecations/{version}`);
 const ONLY_ON_PAGES_ANSWER = {
@@ -35,9 +35,9 @@ const ONLY_ON_PAGES_ANSWER = {
         registration_deprecates_at: { type: "string", format: "date-time", nullable: true },
     },
 };
-/** Of one connection alone (RFC 9110, section 7.6.1). */
+/** Headers that apply to one connection only (RFC 9110, section 7.6.1). */
 const HOP_BY_HOP = ["connection", "keep-alive", "transfer-encoding"];
-/** Longer than clients keep a connection for reuse, in milliseconds. */
+/** Longer than clients keep idle connections, in milliseconds. */
 const KEEP_ALIVE_TIMEOUT = 75_000;
 
 const upstream = process.argv[2];
@@ -47,14 +47,14 @@ const logger = { ...silent, child: () => logger };
 const operations = await prism.getHttpOperationsFromSpec(await description());
 
 const server = http.createServer((request, reply) => {
-    // Where a connection ended without an answer, ours does too.
+    // A connection to GitHub that ends without a response ends ours, too.
     handle(request, reply).catch(() => reply.destroy());
 });
 server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT;
 server.listen(0, "127.0.0.1", () => print(`http://127.0.0.1:${server.address().port}`));
 process.stdin.on("end", () => process.exit(0)).resume();
 
-/** GitHub's description, as far as it is used. */
+/** GitHub's description of the paths that we use. */
 async function description() {
     const file = createRequire(import.meta.url).resolve("@octokit/openapi/generated/api.github.com.json");
     const { openapi, info, servers, components, paths: all } = JSON.parse(await readFile(file, "utf8"));
@@ -63,7 +63,7 @@ async function description() {
     return { openapi, info, servers, paths, components: referred(paths, components) };
 }
 
-/** The description of a path that GitHub's own does not have. */
+/** The description of a path that GitHub's own does not contain. */
 function onlyOnPages(path) {
     const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
         name,
@@ -75,7 +75,7 @@ function onlyOnPages(path) {
     return { get: { parameters, responses: { 200: { description: "until when it is supported", content } } } };
 }
 
-/** Those of `components` that `paths` refers to, and those that these refer to. */
+/** The parts of `components` that `paths` refers to, directly or indirectly. */
 function referred(paths, components) {
     const found = {};
     const follow = (_key, value) => {
@@ -100,7 +100,7 @@ async function handle(request, reply) {
         body: parsed(request.headers, body),
     };
     let answer;
-    // Called once the question has been checked, with what is wrong about it.
+    // Called after the validation of the request, with its violations.
     const forward = ({ validations }) => () => async () => {
         if (validations.length > 0) {
             return { _tag: "Left", left: { additional: { validation: validations } } };
@@ -125,14 +125,14 @@ async function handle(request, reply) {
     }
 }
 
-/** What does not agree with the description. */
+/** Violations of the description. */
 function problemsOf(result, answer) {
     if (result._tag === "Right") {
         return described(`answer ${answer.status}`, result.right.validations.output);
     }
     const error = result.left;
     if (error.code !== undefined) {
-        // The other side is not there, or hung up.
+        // GitHub is unreachable, or closed the connection.
         throw error;
     }
     const { validation } = error.additional ?? {};
@@ -146,7 +146,7 @@ function described(part, validations) {
     }));
 }
 
-/** Puts a question to the other side, and reads its answer. */
+/** Forwards a request to GitHub, and reads the response. */
 function ask(request, body) {
     return new Promise((resolve, reject) => {
         const { method, headers } = request;

@@ -1,4 +1,4 @@
-//! Copies of a state that are made a few times a second at most, however often they are asked for.
+//! Snapshots of a state, taken at most a few times a second, however often they are requested.
 //!
 //! Responsible for the age of a copy and for its invalidation. Not responsible for what is copied
 //! or how it is rendered: pages and metrics render from the copy, so that no request holds the lock
@@ -22,7 +22,7 @@ pub const SNAPSHOT_AGE_MAX: Duration = Duration::from_millis(250);
 /// The last copy of a state, shared by all requests until it is too old or invalidated.
 ///
 /// A caller that changes the state calls [`invalidate`](Self::invalidate) after the change and before
-/// it answers its client: whoever asks after that answer gets a copy with the change in it.
+/// it answers its client, so that every later request gets a copy that contains the change.
 #[derive(Debug)]
 pub struct SnapshotCache<T> {
     age_max: Duration,

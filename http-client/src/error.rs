@@ -211,8 +211,8 @@ mod tests {
             ),
         ];
         for (error, is_transient, is_ambiguous) in expected {
-            let said = (error.is_transient(), error.is_ambiguous());
-            assert_eq!(said, (is_transient, is_ambiguous), "{error:?}");
+            let found = (error.is_transient(), error.is_ambiguous());
+            assert_eq!(found, (is_transient, is_ambiguous), "{error:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use shared::{
     runner_name::RunnerNames,
-    settings::{GuestProof, ImageSettings, ProfileSettings, ReservationLabels, Settings},
+    settings::{GuestAuthMethod, ImageSettings, ProfileSettings, ReservationLabels, Settings},
 };
 
 use crate::profiles::Images;
@@ -75,8 +75,8 @@ fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> P
         builds_image: image.is_some_and(|image| image.build.is_some()),
         guest_auth: match image.map(|image| image.proof) {
             None => GuestAuth::Secret,
-            Some(GuestProof::FwCfg | GuestProof::Smbios) => GuestAuth::SecretAndAddress,
-            Some(GuestProof::Address) => GuestAuth::Address,
+            Some(GuestAuthMethod::FwCfg | GuestAuthMethod::Smbios) => GuestAuth::SecretAndAddress,
+            Some(GuestAuthMethod::Address) => GuestAuth::Address,
         },
     }
 }

@@ -2,11 +2,11 @@
 
 use github::Credentials;
 
-use crate::support::{Stage, app_key};
+use crate::support::{ProxiedGithub, app_key};
 
 #[actix_web::test]
 async fn an_installation_gets_its_token() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     for skew in [0, 90, -90] {
         stage.github.emulator.faults().set_clock_skew(skew);
         let github = stage.client("/orgs/acme", Credentials::App(app_key(7, 9)));
@@ -23,7 +23,7 @@ async fn an_installation_gets_its_token() {
 
 #[actix_web::test]
 async fn an_app_that_is_not_installed_gets_no_token() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     for (app_id, installation_id) in [(8, 9), (7, 10)] {
         let key = app_key(app_id, installation_id);
         let github = stage.client("/orgs/acme", Credentials::App(key));

@@ -9,7 +9,7 @@ use shared::{
     clock::Timestamp, registration::Deletion, secret::Secret, software::Support, values::RunId,
 };
 
-use crate::support::{Stage, TOKEN, silent};
+use crate::support::{ProxiedGithub, TOKEN, silent};
 
 const SCOPES: [&str; 2] = ["/orgs/acme", "/repos/acme/app"];
 
@@ -26,7 +26,7 @@ async fn register(github: &Github, name: &str) -> (u64, Secret) {
 }
 
 /// Gives a job to the runner with that JIT configuration.
-fn make_busy(stage: &Stage, id: u64, jit_config: &Secret) {
+fn make_busy(stage: &ProxiedGithub, id: u64, jit_config: &Secret) {
     let secret = emulator::jit::JitConfig::decode(jit_config).unwrap().secret;
     let job = NewJob {
         repo: "acme/app".parse().unwrap(),
@@ -44,7 +44,7 @@ fn make_busy(stage: &Stage, id: u64, jit_config: &Secret) {
 
 #[actix_web::test]
 async fn a_list_of_three_pages_is_read_and_revalidated() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     for scope_path in SCOPES {
         let scope = scope_path.parse().unwrap();
         for place in 0..250 {
@@ -75,7 +75,7 @@ async fn a_list_of_three_pages_is_read_and_revalidated() {
 
 #[actix_web::test]
 async fn runners_are_registered_labelled_and_deleted() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let mut gone = Vec::new();
     for scope_path in SCOPES {
         let github = stage.client(scope_path, Secret::new(TOKEN));
@@ -105,7 +105,7 @@ async fn runners_are_registered_labelled_and_deleted() {
 
 #[actix_web::test]
 async fn the_support_period_of_runner_software_is_read() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let end = Timestamp::from_seconds(1_798_106_400);
     stage
         .github
@@ -129,7 +129,7 @@ async fn the_support_period_of_runner_software_is_read() {
 
 #[actix_web::test]
 async fn errors_of_the_emulator_are_those_of_github() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     for scope_path in SCOPES {
         let github = stage.client(scope_path, Secret::new(TOKEN));
         register(&github, "twice").await;
@@ -146,7 +146,7 @@ async fn errors_of_the_emulator_are_those_of_github() {
 
 #[actix_web::test]
 async fn artifacts_are_found_and_downloaded() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let repo = "acme/app".parse().unwrap();
     let content = zip_of_lines(["a=b"]);
     for run_id in [7, 8] {

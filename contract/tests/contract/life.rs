@@ -6,13 +6,13 @@ use emulator::model::{JobPhase, NewJob};
 use http_client::Method;
 use shared::{values::RunId, wire::TakenRunner};
 
-use crate::support::{Monitor, Stage, in_time, silent};
+use crate::support::{Monitor, ProxiedGithub, in_time, silent};
 
 const RUNNERS: &str = "/orgs/acme/actions/runners";
 
 #[actix_web::test]
 async fn a_runner_is_registered_taken_used_and_replaced() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     // So the first JWT of the App is from the future, and rejected.
     stage.github.emulator.faults().set_clock_skew(-90);
     let more = "reservation_labels = \"on_take\"";

@@ -1,7 +1,6 @@
-//! An emulated GitHub behind the proxy, and a monitor as a process.
+//! Fixtures: an emulated GitHub behind the proxy, and a monitor as a process.
 //!
-//! All waiting is on something that happens; the deadlines are only there so that a broken test
-//! ends.
+//! All waits are for events; the deadlines only end a broken test.
 
 use std::{
     fs,
@@ -30,13 +29,13 @@ pub const WEBHOOK_SECRET: &str = "webhook-secret-of-the-tests";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An emulated GitHub, and the proxy in front of it.
-pub struct Stage {
+pub struct ProxiedGithub {
     pub github: EmulatorThread,
     pub proxy: Proxy,
 }
 
-impl Stage {
-    /// A GitHub on which App 7 is installed as 9.
+impl ProxiedGithub {
+    /// A GitHub with App 7 and its installation 9.
     pub async fn new() -> Self {
         let app = App {
             id: 7,
@@ -55,7 +54,7 @@ impl Stage {
         }
     }
 
-    /// The client of the daemons, which sees the proxy alone.
+    /// The client of the daemons, connected to the proxy.
     pub fn client(&self, scope_path: &str, credentials: impl Into<Credentials>) -> Github {
         let settings = GithubConfig {
             api_url: self.proxy.url.clone(),
@@ -101,7 +100,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A monitor that runs as a process of its own.
+/// A monitor as a process.
 pub struct Monitor {
     pub url: String,
     folder: TempDir,
@@ -110,10 +109,10 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Starts one that is App 7 at the GitHub of `stage` and wants `target_count` runners.
-    pub async fn start(stage: &Stage, target_count: usize, more: &str) -> Self {
+    /// Starts a monitor that authenticates as App 7 and keeps `target_count` runners.
+    pub async fn start(stage: &ProxiedGithub, target_count: usize, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Outgoing connections have ports of another address, so nobody takes this one meanwhile.
+        // Outgoing connections have ports of another address, so none of them uses this one meanwhile.
         let listener = TcpListener::bind("127.0.0.2:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -167,7 +166,7 @@ impl Monitor {
         monitor
     }
 
-    /// An answer to somebody who has the API token.
+    /// The response to a request with the API token.
     pub async fn call(&self, method: Method, path: &str) -> Response {
         let (url, token) = (format!("{}{path}", self.url), Secret::new(API_TOKEN));
         let call = Request {
@@ -178,7 +177,7 @@ impl Monitor {
         self.client.send(call).await.unwrap()
     }
 
-    /// An answer to something signed by GitHub.
+    /// The response to a webhook with that signature.
     pub async fn post_webhook(&self, event: &str, signature: &str, payload: Vec<u8>) -> Response {
         let url = format!("{}webhook", self.url);
         let call = Request::new(Method::POST, &url)
@@ -189,12 +188,12 @@ impl Monitor {
         self.client.send(Request { body, ..call }).await.unwrap()
     }
 
-    /// Waits until so many runners are idle, and nothing else is there.
+    /// Waits until `count` runners are idle and there are no others.
     pub async fn until_idle(&self, count: usize) -> MonitorDashboard {
         let reached = async {
             let mut etag = String::new();
             loop {
-                // Held until it changes.
+                // A long poll: the response is held until the dashboard changes.
                 let url = format!("{}dashboard.json", self.url);
                 let call = Request::new(Method::GET, &url)
                     .header("if-none-match", etag.as_str())
@@ -233,7 +232,7 @@ impl Monitor {
 }
 
 /// The executable of that name from another crate of the workspace. It lies above ours, which is
-/// in `deps`; cargo knows no way to say that a test needs it.
+/// in `deps`; cargo cannot express that a test needs the executable of another package.
 fn executable(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.parent().unwrap().with_file_name(name);
@@ -245,6 +244,6 @@ fn executable(name: &str) -> PathBuf {
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited too long for {what}"),
+        Err(_) => panic!("timed out waiting for {what}"),
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use ring::hmac;
 use serde_json::Value;
 
-use crate::support::{Monitor, Stage, WEBHOOK_SECRET};
+use crate::support::{Monitor, ProxiedGithub, WEBHOOK_SECRET};
 
 /// GitHub's examples of `event`.
 fn examples(event: &str) -> Vec<Vec<u8>> {
@@ -30,7 +30,7 @@ fn signature(secret: &str, payload: &[u8]) -> String {
 
 #[actix_web::test]
 async fn githubs_examples_are_accepted_and_wrong_signatures_are_rejected() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let monitor = Monitor::start(&stage, 0, "").await;
     let jobs = examples("workflow_job");
     let actions: Vec<String> = jobs

@@ -4,7 +4,7 @@ use contract::{Finding, Severity};
 use emulator::faults::{Fault, FaultRule, PathMatch};
 use shared::secret::Secret;
 
-use crate::support::{Stage, TOKEN};
+use crate::support::{ProxiedGithub, TOKEN};
 
 fn error(request: &str, message: &str) -> Finding {
     Finding {
@@ -16,7 +16,7 @@ fn error(request: &str, message: &str) -> Finding {
 
 #[actix_web::test]
 async fn an_invalid_request_is_not_forwarded() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let github = stage.client("/orgs/acme", Secret::new(TOKEN));
     let refused = github.generate_jitconfig("a", 1, &[], "_work").await;
     let what =
@@ -32,7 +32,7 @@ async fn an_invalid_request_is_not_forwarded() {
 
 #[actix_web::test]
 async fn a_request_for_an_unknown_path_is_not_forwarded() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let github = stage.client("/people/acme", Secret::new(TOKEN));
     assert!(github.delete_runner(1).await.is_err());
     let what = "question: The route /people/acme/actions/runners/1 hasn't been found in the \
@@ -43,7 +43,7 @@ async fn a_request_for_an_unknown_path_is_not_forwarded() {
 
 #[actix_web::test]
 async fn an_invalid_response_is_not_forwarded() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let answer = Fault::Answer {
         status: 200,
         headers: vec![("content-type".into(), "application/json".into())],
@@ -61,7 +61,7 @@ async fn an_invalid_response_is_not_forwarded() {
 
 #[actix_web::test]
 async fn a_response_that_is_cut_off_stays_cut_off() {
-    let stage = Stage::new().await;
+    let stage = ProxiedGithub::new().await;
     let github = stage.client("/orgs/acme", Secret::new(TOKEN));
     for fault in [
         Fault::DropRequest,

@@ -14,10 +14,9 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
-        header::{ACCEPT, ALLOW, HeaderMap, HeaderName},
+        header::{ACCEPT, HeaderMap, HeaderName},
     },
     middleware::Next,
-    web,
 };
 
 use crate::error::{ApiError, Code};
@@ -65,22 +64,6 @@ pub async fn not_found() -> Result<HttpResponse, ApiError> {
     ))
 }
 
-/// The response for a known path with another method, naming the ones that `allowed` lists.
-pub fn method_not_allowed(allowed: &'static str) -> actix_web::Route {
-    web::route().to(move || async move {
-        let refusal = ApiError::new(
-            Code::MethodNotAllowed,
-            format!("this path takes {allowed} only"),
-        );
-        let mut response = HttpResponse::from_error(refusal);
-        response.headers_mut().insert(
-            ALLOW,
-            actix_web::http::header::HeaderValue::from_static(allowed),
-        );
-        response
-    })
-}
-
 /// Middleware for all requests.
 ///
 /// Writes one log line for each request, without its query string, which may contain a ticket.
@@ -123,6 +106,7 @@ mod tests {
         http::header,
         middleware::from_fn,
         test::{TestRequest, call_service, init_service, read_body},
+        web,
     };
 
     use super::*;

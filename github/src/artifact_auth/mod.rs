@@ -46,7 +46,7 @@ pub struct VerifierSettings {
 
 /// What an unauthenticated client claims about itself in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the types say it")]
+#[expect(missing_docs, reason = "the types explain the fields")]
 pub struct UnverifiedIdentity {
     pub unique_id: UniqueId,
     pub qualified_repo: QualifiedRepo,
@@ -55,7 +55,7 @@ pub struct UnverifiedIdentity {
 
 /// The verified identity of a workflow run, and the runners that its artifact requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the types say it")]
+#[expect(missing_docs, reason = "the types explain the fields")]
 pub struct RunIdentity {
     pub unique_id: UniqueId,
     pub qualified_repo: QualifiedRepo,

@@ -6,7 +6,7 @@ use std::{net::Ipv4Addr, path::PathBuf};
 
 use shared::{
     secret::Secret,
-    settings::{BuildSettings, DiskFormat, GuestProof, ImageSettings},
+    settings::{BuildSettings, DiskFormat, GuestAuthMethod, ImageSettings},
     units::Memory,
     values::ProfileKey,
 };
@@ -81,7 +81,7 @@ pub struct BuildSpec {
     pub guest_name: String,
     pub profile_key: ProfileKey,
     /// How the guest authenticates itself.
-    pub proof: GuestProof,
+    pub proof: GuestAuthMethod,
     pub disks: DiskFormat,
     pub build: BuildSettings,
     /// The folder that contains the base disk and the CD-ROMs.

@@ -32,7 +32,7 @@ const CONFIG_FILES_MAX: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageSettings {
     /// How guests of this image authenticate.
-    pub proof: GuestProof,
+    pub proof: GuestAuthMethod,
     /// The format of its disk.
     pub disks: DiskFormat,
     /// What it is built from; `None` if the monitor does not build it.
@@ -42,7 +42,7 @@ pub struct ImageSettings {
 /// Guest authentication: how the monitor recognises a virtual machine that requests its JIT
 /// configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GuestProof {
+pub enum GuestAuthMethod {
     /// By its address, and by a secret in QEMU's firmware configuration device.
     #[default]
     FwCfg,
@@ -66,7 +66,7 @@ pub enum DiskFormat {
 
 impl DiskFormat {
     /// Its name for libvirt, `qemu-img` and in `image.toml`.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Qcow2 => "qcow2",
             Self::Raw => "raw",
@@ -123,17 +123,17 @@ impl ImageSettings {
         };
         let mut table = Table::root(&source);
         let proofs = kind::one_of(&[
-            ("fw_cfg", GuestProof::FwCfg),
-            ("smbios", GuestProof::Smbios),
-            ("address", GuestProof::Address),
+            ("fw_cfg", GuestAuthMethod::FwCfg),
+            ("smbios", GuestAuthMethod::Smbios),
+            ("address", GuestAuthMethod::Address),
         ]);
         let formats = kind::one_of(&[("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw)]);
         let image = Self {
-            proof: table.or("proof", GuestProof::default(), &proofs)?,
+            proof: table.or("proof", GuestAuthMethod::default(), &proofs)?,
             disks: table.or("disks", DiskFormat::default(), &formats)?,
             build: read_build(&mut table)?,
         };
-        if image.build.is_some() && image.proof == GuestProof::Address {
+        if image.build.is_some() && image.proof == GuestAuthMethod::Address {
             // A guest that builds an image is recognised by its secret.
             return Err(table.wrong(
                 "build",

@@ -135,13 +135,13 @@ pub(super) fn name(length_max: usize) -> Kind<String> {
     })
 }
 
-/// One of a few words, each with its value.
-pub(super) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> Kind<T> {
-    let allowed: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+/// One of several names, each with its value.
+pub(super) fn one_of<T: Copy + 'static>(names: &'static [(&'static str, T)]) -> Kind<T> {
+    let allowed: Vec<String> = names.iter().map(|(name, _)| format!("{name:?}")).collect();
     understood(allowed.join(" or "), |text| {
-        words
+        names
             .iter()
-            .find(|(word, _)| *word == text)
+            .find(|(name, _)| *name == text)
             .map(|&(_, meaning)| meaning)
     })
 }
@@ -182,7 +182,7 @@ pub(super) fn list<T: 'static>(item: Kind<T>, counts: RangeInclusive<usize>) -> 
     }
 }
 
-/// A list in which nothing stands twice.
+/// A list without duplicates.
 pub(super) fn distinct<T>(item: Kind<T>, counts: RangeInclusive<usize>) -> Kind<Vec<T>>
 where
     T: PartialEq + Display + 'static,
@@ -201,10 +201,10 @@ where
     }
 }
 
-/// The most characters of a wrong value that are repeated in a message.
+/// The most characters of an invalid value that an error shows.
 const FOUND_LENGTH_MAX: usize = 60;
 
-/// A value as it is told to who wrote it.
+/// A description of `value` for an error.
 fn describe(value: &Value) -> String {
     match value {
         Value::String(_, text) => describe_text(text),
@@ -220,7 +220,7 @@ fn describe(value: &Value) -> String {
 }
 
 fn describe_text(text: &str) -> String {
-    // A URL may have been written with a password in it.
+    // A URL may contain a password.
     let text = match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(user)) if scheme < user => {
             format!("{}://[secret]{}", &text[..scheme], &text[user..])
@@ -232,7 +232,7 @@ fn describe_text(text: &str) -> String {
     format!("string {:?}", format!("{start}{rest}"))
 }
 
-/// What a value is, without a word of what is in it.
+/// The kind of `value`, without its content, which may be a secret.
 pub(super) fn shape(value: &Value) -> &'static str {
     match value {
         Value::String(..) | Value::Char(..) => "a string",

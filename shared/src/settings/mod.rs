@@ -38,7 +38,7 @@ pub use self::{
     github::{GithubAppSettings, GithubSettings},
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
-    image::{BuildSettings, ConfigIso, DiskFormat, GuestProof, ImageSettings},
+    image::{BuildSettings, ConfigIso, DiskFormat, GuestAuthMethod, ImageSettings},
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
     profile::{GuestDriver, ProfileSettings},

@@ -1,4 +1,4 @@
-//! A file as it is deployed today, and one that says as little as possible.
+//! A file as it is deployed today, and the shortest valid file.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -121,13 +121,13 @@ fn all_other_keys_may_be_left_out() {
     assert_eq!(settings.host.available_1g_hugepages, 0);
     assert_eq!(settings.profiles.len(), 0);
     assert!(settings.queue.is_none());
-    // Where a deployed file says nothing else, it says what holds without it.
+    // The other settings of the deployed file are equal to the defaults.
     let deployed = load(DEPLOYED, &[]).unwrap();
     assert_eq!(
         format!("{:?}", settings.pool),
         format!("{:?}", deployed.pool)
     );
-    // GitHub counts looks, and they are needed more rarely than they were.
+    // Two defaults differ: requests to GitHub count against a limit, and fewer are needed.
     assert_eq!(settings.github.api_cache_timeout, Duration::from_secs(60));
     assert_eq!(
         settings.github.tokenless_select_artifact_max_age,

@@ -1,4 +1,4 @@
-//! The two example files: they work as they stand, and they tell the truth.
+//! The two example files: they are valid, and their comments are correct.
 
 use std::{collections::BTreeSet, fs};
 

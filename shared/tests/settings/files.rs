@@ -1,4 +1,4 @@
-//! Files that are not there, or cannot be read, or lack what one daemon needs.
+//! Files that are missing, cannot be read, or lack a setting that one daemon requires.
 
 use std::fs;
 

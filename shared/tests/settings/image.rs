@@ -1,9 +1,9 @@
-//! The settings in the folder of a profile, as whoever makes an image meets them.
+//! The settings in the folder of a profile.
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use shared::settings::{
-    BuildSettings, ConfigIso, DiskFormat, GuestProof, ImageSettings, SettingsError,
+    BuildSettings, ConfigIso, DiskFormat, GuestAuthMethod, ImageSettings, SettingsError,
 };
 
 /// Loads an `image.toml` of this text.
@@ -13,7 +13,7 @@ fn load(text: &str) -> Result<ImageSettings, SettingsError> {
     ImageSettings::load(folder.path())
 }
 
-/// An image that is built from nothing in particular.
+/// The smallest build of an image.
 fn blank() -> BuildSettings {
     BuildSettings {
         base: None,
@@ -28,7 +28,7 @@ fn blank() -> BuildSettings {
 fn without_the_file_the_monitor_does_not_build_the_image() {
     let folder = tempfile::tempdir().unwrap();
     let expected = ImageSettings {
-        proof: GuestProof::FwCfg,
+        proof: GuestAuthMethod::FwCfg,
         disks: DiskFormat::Qcow2,
         build: None,
     };
@@ -40,12 +40,12 @@ fn without_the_file_the_monitor_does_not_build_the_image() {
 
 #[test]
 fn the_image_selects_the_guest_authentication() {
-    for (word, proof) in [
-        ("fw_cfg", GuestProof::FwCfg),
-        ("smbios", GuestProof::Smbios),
-        ("address", GuestProof::Address),
+    for (name, proof) in [
+        ("fw_cfg", GuestAuthMethod::FwCfg),
+        ("smbios", GuestAuthMethod::Smbios),
+        ("address", GuestAuthMethod::Address),
     ] {
-        let image = load(&format!("proof = {word:?}")).unwrap();
+        let image = load(&format!("proof = {name:?}")).unwrap();
         assert_eq!((image.proof, image.build), (proof, None));
     }
 }
@@ -55,7 +55,7 @@ fn an_image_is_built_from_what_its_file_says() {
     assert_eq!(
         load("[build]\nsize = \"20G\"").unwrap(),
         ImageSettings {
-            proof: GuestProof::FwCfg,
+            proof: GuestAuthMethod::FwCfg,
             disks: DiskFormat::Qcow2,
             build: Some(blank()),
         }
@@ -82,7 +82,7 @@ config_iso = { label = "CIDATA", files = ["user-data", "meta-data"] }
         build_timeout: Duration::from_secs(7200),
     };
     let expected = ImageSettings {
-        proof: GuestProof::Smbios,
+        proof: GuestAuthMethod::Smbios,
         disks: DiskFormat::Raw,
         build: Some(build),
     };
@@ -92,7 +92,7 @@ config_iso = { label = "CIDATA", files = ["user-data", "meta-data"] }
 #[test]
 fn disks_are_called_as_in_the_file() {
     for format in [DiskFormat::Qcow2, DiskFormat::Raw] {
-        let image = load(&format!("disks = \"{}\"", format.word())).unwrap();
+        let image = load(&format!("disks = \"{}\"", format.as_str())).unwrap();
         assert_eq!(image.disks, format);
     }
 }

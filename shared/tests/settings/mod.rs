@@ -1,5 +1,5 @@
-//! The settings as those who run the daemons meet them: files and variables go in, and values or
-//! one exact sentence come out.
+//! Settings from the view of an operator: from files and variables to values, or to one exact error
+//! message.
 
 mod deployed;
 mod example;
@@ -14,7 +14,7 @@ use std::{fs, path::PathBuf};
 use shared::settings::{Environment, Settings, SettingsError};
 use tempfile::TempDir;
 
-/// A file with exactly the keys that are deployed today, in the form they have there.
+/// A file with exactly the keys and forms that are deployed today.
 const DEPLOYED: &str = r#"
 listen_on = ["::1", "192.168.100.1"]
 external_base_url = "http://[::1]:8000/"

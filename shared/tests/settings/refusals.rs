@@ -1,4 +1,4 @@
-//! Everything that is refused, with the sentence that says so.
+//! Invalid settings with their error messages.
 
 use super::{DEPLOYED, SHORTEST, load, refusal};
 
@@ -15,7 +15,7 @@ fn cases(text: &str) -> impl Iterator<Item = Vec<&str>> {
         .filter(|case: &Vec<&str>| !case.is_empty())
 }
 
-/// The deployed file without its one line that begins with `start`, and with `lines` there instead.
+/// The deployed file with `lines` instead of its one line that begins with `start`.
 fn deployed_with(start: &str, lines: &[&str]) -> String {
     let before = DEPLOYED.matches(&format!("\n{start}")).count();
     assert_eq!(before, 1, "lines that begin with {start}");

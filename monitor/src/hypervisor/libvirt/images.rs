@@ -37,7 +37,7 @@ pub struct Image {
 
 /// File name of the disk of an image, in its folder and where it is built.
 pub fn disk_name(format: DiskFormat) -> String {
-    format!("disk.{}", format.word())
+    format!("disk.{}", format.as_str())
 }
 
 impl Image {

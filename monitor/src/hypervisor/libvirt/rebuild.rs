@@ -258,7 +258,7 @@ fn keep_console(
 /// Creates the disk on which a build starts.
 async fn create_disk(spec: &BuildSpec, folder: &Folder) -> Result<(), HypervisorError> {
     let disk = folder.path().join(images::disk_name(spec.disks));
-    let format = OsString::from(spec.disks.word());
+    let format = OsString::from(spec.disks.as_str());
     let size = OsString::from(spec.build.size.bytes().to_string());
     let calls = match &spec.build.base {
         None => vec![vec![

@@ -101,7 +101,7 @@ pub fn place_disks(
 
 /// The disk that is made from the image.
 fn image_disk(guest: &DomainParams<'_>, stem: &Path) -> DiskPlan {
-    let word = guest.image_format.word();
+    let word = guest.image_format.as_str();
     DiskPlan {
         path: stem.with_extension(word),
         origin: guest.image_disk.to_owned(),
@@ -125,10 +125,10 @@ fn overlay_of_source(element: &Element, stem: &Path) -> Result<DiskPlan, Templat
     let driver = element.get_child("driver");
     let format = driver.and_then(|driver| driver.attributes.get("type").cloned());
     Ok(DiskPlan {
-        path: stem.with_extension(DiskFormat::Qcow2.word()),
+        path: stem.with_extension(DiskFormat::Qcow2.as_str()),
         origin: origin.into(),
         method: DiskMethod::Overlay {
-            origin_format: format.unwrap_or_else(|| DiskFormat::Raw.word().to_owned()),
+            origin_format: format.unwrap_or_else(|| DiskFormat::Raw.as_str().to_owned()),
         },
     })
 }
@@ -145,7 +145,7 @@ fn set_source(disk: &mut Element, path: &Path, format: DiskFormat) {
     disk.attributes.insert("type".into(), "file".into());
     let driver = child_or_new(disk, "driver");
     driver.attributes.insert("name".into(), "qemu".into());
-    let word = format.word();
+    let word = format.as_str();
     driver.attributes.insert("type".into(), word.into());
     let source = child_or_new(disk, "source");
     *source = Element::new("source");

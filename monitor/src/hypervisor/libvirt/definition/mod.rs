@@ -19,7 +19,7 @@ mod xml;
 
 use std::path::{Path, PathBuf};
 
-use shared::settings::GuestProof;
+use shared::settings::GuestAuthMethod;
 use xmltree::{Element, XMLNode};
 
 use self::{
@@ -130,8 +130,8 @@ fn place_consoles(devices: &mut Element, path: &Path) {
 
 fn place_secret(domain: &mut Element, guest: &DomainParams<'_>) {
     match guest.proof {
-        GuestProof::Address => {}
-        GuestProof::FwCfg => {
+        GuestAuthMethod::Address => {}
+        GuestAuthMethod::FwCfg => {
             let sysinfo = sysinfo(domain, "fwcfg");
             let mut secret = Element::new("entry");
             let name = |name: &str| format!("opt/ci-runners/{name}");
@@ -144,7 +144,7 @@ fn place_secret(domain: &mut Element, guest: &DomainParams<'_>) {
             sysinfo.children.push(XMLNode::Element(secret));
             sysinfo.children.push(XMLNode::Element(url));
         }
-        GuestProof::Smbios => {
+        GuestAuthMethod::Smbios => {
             let secret = guest.secret.expose();
             let strings = child_or_new(sysinfo(domain, "smbios"), "oemStrings");
             for (name, value) in [(SECRET_NAME, secret), (URL_NAME, guest.monitor_url)] {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use shared::{
     secret::Secret,
-    settings::{DiskFormat, GuestProof},
+    settings::{DiskFormat, GuestAuthMethod},
     units::Memory,
 };
 
@@ -26,7 +26,7 @@ pub struct DomainParams<'a> {
     /// The memory that is counted for the guest, hugepages included.
     pub memory_max: Memory,
     /// How the guest authenticates itself.
-    pub proof: GuestProof,
+    pub proof: GuestAuthMethod,
     /// The file with its secret.
     pub secret_path: &'a Path,
     pub secret: &'a Secret,

@@ -41,16 +41,16 @@ const TEMPLATE: &str = r#"<?xml version='1.0'?>
   <qemu:commandline><qemu:arg value='-usb'/></qemu:commandline>
 </domain>"#;
 
-fn define_as(proof: GuestProof, template: &str) -> Result<Definition, TemplateError> {
+fn define_as(proof: GuestAuthMethod, template: &str) -> Result<Definition, TemplateError> {
     define_upon(DiskFormat::Qcow2, proof, template)
 }
 
 fn define_upon(
     image_format: DiskFormat,
-    proof: GuestProof,
+    proof: GuestAuthMethod,
     template: &str,
 ) -> Result<Definition, TemplateError> {
-    let image_disk = format!("/data/images/a/1/disk.{}", image_format.word());
+    let image_disk = format!("/data/images/a/1/disk.{}", image_format.as_str());
     let guest = DomainParams {
         name: "ci-runner-a.1",
         uuid: uuid::Uuid::from_u128(7),
@@ -69,7 +69,7 @@ fn define_upon(
     define(template.as_bytes(), &guest)
 }
 
-fn defined(proof: GuestProof) -> (Definition, String) {
+fn defined(proof: GuestAuthMethod) -> (Definition, String) {
     let definition = define_as(proof, TEMPLATE).unwrap();
     let xml = String::from_utf8(definition.xml.clone()).unwrap();
     (definition, xml)
@@ -81,7 +81,7 @@ fn assert_contains(xml: &str, part: &str) {
 
 #[test]
 fn values_of_the_guest_are_replaced_and_the_rest_is_kept() {
-    let (_, xml) = defined(GuestProof::Address);
+    let (_, xml) = defined(GuestAuthMethod::Address);
     for part in [
         "<name>ci-runner-a.1</name>",
         "<uuid>00000000-0000-0000-0000-000000000007</uuid>",
@@ -104,7 +104,7 @@ fn values_of_the_guest_are_replaced_and_the_rest_is_kept() {
 
 #[test]
 fn every_writable_disk_becomes_an_overlay() {
-    let (definition, xml) = defined(GuestProof::Address);
+    let (definition, xml) = defined(GuestAuthMethod::Address);
     let overlay = |number: u8, origin: &str| DiskPlan {
         path: format!("/data/virtual/ci-runner-a.1/disk-{number}.qcow2").into(),
         origin: origin.into(),
@@ -133,7 +133,7 @@ fn every_writable_disk_becomes_an_overlay() {
 
 #[test]
 fn only_a_raw_image_is_copied() {
-    let definition = define_upon(DiskFormat::Raw, GuestProof::Address, TEMPLATE).unwrap();
+    let definition = define_upon(DiskFormat::Raw, GuestAuthMethod::Address, TEMPLATE).unwrap();
     let [boot, image] = &definition.disks[..] else {
         panic!("{:?}", definition.disks);
     };
@@ -153,7 +153,7 @@ fn only_a_raw_image_is_copied() {
 
 #[test]
 fn each_guest_has_its_own_firmware_variables() {
-    let (definition, xml) = defined(GuestProof::Address);
+    let (definition, xml) = defined(GuestAuthMethod::Address);
     let path = "/data/virtual/ci-runner-a.1/nvram.fd";
     assert_contains(&xml, &format!("<nvram>{path}</nvram>"));
     let nvram = Nvram {
@@ -162,16 +162,16 @@ fn each_guest_has_its_own_firmware_variables() {
     };
     assert_eq!(definition.nvram, Some(nvram));
     let template = TEMPLATE.replace("<nvram>/images/VARS.fd</nvram>", "");
-    let definition = define_as(GuestProof::Address, &template).unwrap();
+    let definition = define_as(GuestAuthMethod::Address, &template).unwrap();
     assert_eq!(definition.nvram, None);
 }
 
 #[test]
 fn the_secret_is_only_where_the_profile_requires_it() {
-    let (_, xml) = defined(GuestProof::Address);
+    let (_, xml) = defined(GuestAuthMethod::Address);
     assert!(!xml.contains("secret") && !xml.contains("hunter2"));
 
-    let (_, xml) = defined(GuestProof::FwCfg);
+    let (_, xml) = defined(GuestAuthMethod::FwCfg);
     assert_contains(
         &xml,
         "<sysinfo type=\"fwcfg\">\
@@ -180,7 +180,7 @@ fn the_secret_is_only_where_the_profile_requires_it() {
     );
     assert!(!xml.contains("hunter2"));
 
-    let (_, xml) = defined(GuestProof::Smbios);
+    let (_, xml) = defined(GuestAuthMethod::Smbios);
     assert_contains(
         &xml,
         "<sysinfo type=\"smbios\"><oemStrings>\
@@ -194,7 +194,7 @@ fn the_secret_is_only_where_the_profile_requires_it() {
 fn the_sysinfo_of_a_template_is_kept() {
     let own = "<sysinfo type='fwcfg'><entry name='opt/own'>x</entry></sysinfo></domain>";
     let template = TEMPLATE.replace("</domain>", own);
-    let definition = define_as(GuestProof::FwCfg, &template).unwrap();
+    let definition = define_as(GuestAuthMethod::FwCfg, &template).unwrap();
     let xml = String::from_utf8(definition.xml).unwrap();
     assert_eq!(xml.matches("<sysinfo").count(), 1);
     assert_contains(&xml, r#"<entry name="opt/own">x</entry><entry file="#);
@@ -232,7 +232,7 @@ fn an_unusable_template_is_refused_with_the_reason() {
         ("<domain>".to_owned(), "it is not XML: "),
         (String::new(), "it is not XML: "),
     ] {
-        let error = define_as(GuestProof::FwCfg, &template).unwrap_err();
+        let error = define_as(GuestAuthMethod::FwCfg, &template).unwrap_err();
         assert!(error.to_string().starts_with(problem), "{error}");
     }
 }
@@ -249,7 +249,7 @@ fn the_disk_of_a_build_is_the_image_itself() {
         builds: true,
         cdroms: &["/deps/setup.iso".into()],
         memory_max: Memory::from_bytes(256 << 20),
-        proof: GuestProof::FwCfg,
+        proof: GuestAuthMethod::FwCfg,
         secret_path: Path::new("/data/virtual/ci-rebuild-a/secret"),
         secret: &Secret::new("hunter2"),
         monitor_url: "http://10.0.0.1:8000/",
