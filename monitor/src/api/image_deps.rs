@@ -1,7 +1,7 @@
-//! Files that guests need, such as installers: what lies below `IMAGE_DEPS_DIR`.
+//! Files for guests, such as installation media, from the folder `IMAGE_DEPS_DIR`.
 //!
-//! Owns that nothing else on this host is read, whatever the path says and wherever a link leads,
-//! and that only guests get any of it.
+//! Guarantees that only guests get them, and that no file outside the folder is read, whatever the path
+//! is and wherever a symbolic link leads.
 
 use std::{
     io::{self, ErrorKind},
@@ -18,7 +18,7 @@ use daemon::error::{ApiError, Code};
 
 use super::{AppState, guest_auth::AnyGuest};
 
-/// `GET /image-deps/{path}`: a file, or the range of it that is asked for.
+/// `GET /image-deps/{path}`: a file, or the requested range of it.
 pub async fn file(
     _: AnyGuest,
     state: Data<AppState>,

@@ -39,7 +39,8 @@ const COUNTS: [Count; 6] = [
 
 /// `GET /metrics`
 pub async fn metrics(state: Data<AppState>) -> HttpResponse {
-    response(state.snapshot().metrics())
+    let snapshot = state.snapshot();
+    response(snapshot.metrics.get_or(|| render(&snapshot)))
 }
 
 pub fn render(snapshot: &Snapshot) -> String {

@@ -19,6 +19,8 @@ mod take;
 mod target_override;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 use actix_web::web::{Data, ServiceConfig};

@@ -47,12 +47,15 @@ const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; scr
 
 /// `GET /`
 pub async fn whole(state: Data<AppState>) -> HttpResponse {
-    response(state.snapshot().page())
+    let snapshot = state.snapshot();
+    response(snapshot.page.get_or(|| render_page(&snapshot).into()))
 }
 
 /// `GET /dashboard.html`
 pub async fn live_part(state: Data<AppState>) -> HttpResponse {
-    response(state.snapshot().live_part())
+    let snapshot = state.snapshot();
+    let live_part = || render_live_part(&snapshot).into();
+    response(snapshot.live_part.get_or(live_part))
 }
 
 fn response(html: Bytes) -> HttpResponse {

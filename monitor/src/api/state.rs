@@ -12,7 +12,10 @@ use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 use shared::settings::Settings;
 use tokio::sync::Semaphore;
 
-use super::{snapshot::Snapshot, webhook};
+use super::{
+    snapshot::{Rendered, Snapshot},
+    webhook,
+};
 use crate::{hypervisor::Hypervisor, shared_core::SharedCore, store::StoreError};
 
 /// Maximum number of dashboard requests that are held at a time. Others are answered at once.
@@ -84,7 +87,9 @@ impl AppState {
             now,
             published: self.core.published(),
             github: self.github.read(),
-            rendered: Default::default(),
+            page: Rendered::default(),
+            live_part: Rendered::default(),
+            metrics: Rendered::default(),
         })
     }
 

@@ -5,6 +5,7 @@
 mod api;
 mod guests;
 mod labels;
+mod log_lines;
 mod outages;
 mod pool;
 mod shipped;

@@ -1,5 +1,5 @@
-//! The IP addresses of virtual machines. A machine keeps its address, so libvirt is asked until it
-//! has one, and the answer is cached.
+//! The IP addresses of virtual machines, queried from libvirt until a machine has one, and then cached: a
+//! machine keeps its address.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -112,7 +112,7 @@ impl Driver {
         let folders = blocking(move || folder::names(&root, &namespace))
             .await
             .map_err(|source| HypervisorError::io("list", "the folders of guests", source))?;
-        // Read before libvirt is asked: a creation that is over by then has started its guest, and one
+        // Read before the list of libvirt: a creation that is over by then has started its guest, and one
         // that is not over has a folder without a machine.
         let locked: BTreeSet<String> = self.locks.snapshot().into_keys().collect();
         let mut present = self.virsh.runners().await?;

@@ -2,9 +2,9 @@
 //!
 //! This module has the fixture [`Host`], and functions that wait for a condition.
 
-mod life;
+mod failures;
+mod lifecycle;
 mod restart;
-mod trouble;
 
 use std::{
     collections::BTreeSet,

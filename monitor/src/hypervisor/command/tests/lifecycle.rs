@@ -19,7 +19,7 @@ async fn a_guest_is_listed_from_its_creation_to_its_destruction() {
 #[tokio::test]
 async fn the_end_of_a_guest_is_an_event_and_leaves_only_its_log() {
     let mut host = Host::new();
-    let script = "echo said; echo shouted >&2; exit 3";
+    let script = "echo output; echo errors >&2; exit 3";
     host.start(script).await;
 
     host.expect_event(NAME).await;
@@ -27,7 +27,7 @@ async fn the_end_of_a_guest_is_an_event_and_leaves_only_its_log() {
     host.until_only_logs_are_left().await;
     let log = host.guests_path().join(".logs").join(format!("{NAME}.log"));
     until("the log is complete", || {
-        fs::read(&log).unwrap() == b"said\nshouted\n"
+        fs::read(&log).unwrap() == b"output\nerrors\n"
     })
     .await;
 }
@@ -119,12 +119,12 @@ async fn the_environment_of_a_guest_has_its_variables_and_none_of_the_monitor() 
 async fn a_guest_that_talks_without_end_neither_waits_nor_fills_the_disk() {
     let mut host = Host::new();
     let size = LOG_SIZE_MAX * 3;
-    let script = format!(r#"head -c {size} /dev/zero && touch "$DATA/said-all""#);
+    let script = format!(r#"head -c {size} /dev/zero && touch "$DATA/written""#);
     host.start(&script).await;
 
     // So all but a pipe's worth has been read.
     host.expect_event(NAME).await;
-    assert!(host.file("said-all").exists());
+    assert!(host.file("written").exists());
     let log = host.guests_path().join(".logs").join(format!("{NAME}.log"));
     until("the log is full", || {
         fs::metadata(&log).is_ok_and(|log| log.len() >= LOG_SIZE_MAX)
