@@ -19,6 +19,6 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(verified) = check_content(text, &IDENTITY)
     {
-        assert_eq!(verified.unique_id, IDENTITY.unique_id);
+        assert_eq!(verified.job.unique_id, IDENTITY.unique_id);
     }
 });

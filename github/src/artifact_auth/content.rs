@@ -6,7 +6,10 @@
 use std::str::FromStr;
 
 use super::{Rejection, RunIdentity, UnverifiedIdentity};
-use shared::values::InvalidValue;
+use shared::{
+    job_spec::JobSpec,
+    values::{Count, InvalidValue},
+};
 
 const UNIQUE_ID: &str = "unique_id";
 const QUALIFIED_REPO: &str = "qualified_repo";
@@ -31,12 +34,16 @@ pub fn check(text: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, R
         qualified_repo,
         run_id,
     } = identity.clone();
+    let count: Option<Count> = content.find(COUNT)?;
     Ok(RunIdentity {
-        unique_id,
-        qualified_repo,
-        run_id,
-        profile_key: content.require(PROFILE_KEY)?,
-        count: content.find(COUNT)?,
+        job: JobSpec {
+            unique_id,
+            profile_key: content.require(PROFILE_KEY)?,
+            count: count.unwrap_or(Count::ONE),
+            qualified_repo,
+            run_id,
+        },
+        is_array: count.is_some(),
     })
 }
 
@@ -95,7 +102,7 @@ impl Content<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::values::{Count, RunId};
+    use shared::values::RunId;
 
     const TEXT: &str = "unique_id=a\nqualified_repo=o/r\nrun_id=5\nself_hosted_image_name=linux\n";
 
@@ -113,12 +120,15 @@ mod tests {
 
     #[test]
     fn matching_content_yields_the_identity() {
-        let expected = |count| RunIdentity {
-            unique_id: "a".parse().unwrap(),
-            qualified_repo: "o/r".parse().unwrap(),
-            run_id: RunId(5),
-            profile_key: "linux".parse().unwrap(),
-            count,
+        let expected = |count: Option<Count>| RunIdentity {
+            job: JobSpec {
+                unique_id: "a".parse().unwrap(),
+                profile_key: "linux".parse().unwrap(),
+                count: count.unwrap_or(Count::ONE),
+                qualified_repo: "o/r".parse().unwrap(),
+                run_id: RunId(5),
+            },
+            is_array: count.is_some(),
         };
         let one = Some(Count::ONE);
         for (text, count) in [

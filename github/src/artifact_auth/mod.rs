@@ -30,7 +30,10 @@ pub use rejection::{Rejection, VerifyError};
 pub use verifier::{ArtifactVerifier, VerifierWorker};
 pub use verify::{check_artifact, verify};
 
-use shared::values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId};
+use shared::{
+    job_spec::JobSpec,
+    values::{QualifiedRepo, RunId, UniqueId},
+};
 
 /// The artifact of a job is named by this prefix and the job's `unique_id`.
 pub const ARTIFACT_NAME_PREFIX: &str = "servo-ci-runners_";
@@ -57,11 +60,8 @@ pub struct UnverifiedIdentity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the types explain the fields")]
 pub struct RunIdentity {
-    pub unique_id: UniqueId,
-    pub qualified_repo: QualifiedRepo,
-    pub run_id: RunId,
-    pub profile_key: ProfileKey,
-    /// `None` if the artifact contains no count: one runner, and the response is a single object
-    /// instead of an array.
-    pub count: Option<Count>,
+    pub job: JobSpec,
+    /// Whether the artifact contains a count: the response is then an array, otherwise a single
+    /// object.
+    pub is_array: bool,
 }

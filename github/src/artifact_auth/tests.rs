@@ -94,11 +94,14 @@ async fn a_matching_artifact_yields_the_identity() {
     let server = server(vec![artifact(7)], |_| zip(TEXT));
     let verified = check(&server.url, &identity()).await.unwrap();
     let expected = RunIdentity {
-        unique_id: "job-1".parse().unwrap(),
-        qualified_repo: "servo/servo".parse().unwrap(),
-        run_id: RunId(5),
-        profile_key: "linux".parse().unwrap(),
-        count: Some("3".parse().unwrap()),
+        job: JobSpec {
+            unique_id: "job-1".parse().unwrap(),
+            profile_key: "linux".parse().unwrap(),
+            count: "3".parse().unwrap(),
+            qualified_repo: "servo/servo".parse().unwrap(),
+            run_id: RunId(5),
+        },
+        is_array: true,
     };
     assert_eq!(verified, expected);
     assert_eq!(
@@ -195,7 +198,7 @@ async fn of_several_artifacts_the_newest_is_checked() {
         zip(&TEXT.replace("linux", &format!("linux-{id}")))
     });
     let verified = check(&server.url, &identity()).await.unwrap();
-    assert_eq!(verified.profile_key.as_str(), "linux-8");
+    assert_eq!(verified.job.profile_key.as_str(), "linux-8");
 }
 
 #[actix_web::test]

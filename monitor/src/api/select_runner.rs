@@ -6,7 +6,6 @@ use daemon::{
     web::Query,
 };
 use github::artifact_auth::{RunIdentity, UnverifiedIdentity};
-use shared::{job_spec::JobSpec, values::Count};
 
 use super::{AppState, grant::grant, take::TakeParameters};
 use monitor_core::Take;
@@ -29,27 +28,16 @@ pub async fn select_runner(
         qualified_repo: parameters.qualified_repo,
         run_id: parameters.run_id,
     };
-    let RunIdentity {
-        unique_id,
-        qualified_repo,
-        run_id,
-        profile_key,
-        count,
-    } = state.artifact_verifier.verify(identity).await?;
+    let RunIdentity { job, is_array } = state.artifact_verifier.verify(identity).await?;
     let take = Take {
-        job: JobSpec {
-            unique_id,
-            profile_key,
-            count: count.unwrap_or(Count::ONE),
-            qualified_repo,
-            run_id,
-        },
+        job,
         token: None,
         enqueued_at: None,
     };
     let granted = grant(&state, take).await?;
-    Ok(match count {
-        Some(_) => granted.several(),
-        None => granted.single(),
+    Ok(if is_array {
+        granted.several()
+    } else {
+        granted.single()
     })
 }

@@ -10,7 +10,7 @@ use daemon::{
     error::{ApiError, Code},
     web::{Path, Query},
 };
-use github::artifact_auth::UnverifiedIdentity;
+use github::artifact_auth::{RunIdentity, UnverifiedIdentity};
 use shared::{
     job_spec::JobSpec,
     values::{Count, ProfileKey},
@@ -27,7 +27,7 @@ pub async fn one(
     Path(profile_key): Path<ProfileKey>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    enqueue(&state, parameters, profile_key, None)
+    enqueue(&state, request(parameters, profile_key, None))
 }
 
 /// `POST /profile/<profile_key>/enqueue/<count>`
@@ -38,7 +38,7 @@ pub async fn several(
     Path(count): Path<Count>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    enqueue(&state, parameters, profile_key, Some(count))
+    enqueue(&state, request(parameters, profile_key, Some(count)))
 }
 
 /// `POST /enqueue`
@@ -53,21 +53,20 @@ pub async fn with_artifact(
         ));
     };
     let identity = UnverifiedIdentity {
-        unique_id: parameters.unique_id.clone(),
-        qualified_repo: parameters.qualified_repo.clone(),
+        unique_id: parameters.unique_id,
+        qualified_repo: parameters.qualified_repo,
         run_id: parameters.run_id,
     };
-    let verified = verifier.verify(identity).await?;
-    enqueue(&state, parameters, verified.profile_key, verified.count)
+    let RunIdentity { job, is_array } = verifier.verify(identity).await?;
+    let request = JobRequest {
+        spec: job,
+        is_array,
+    };
+    enqueue(&state, request)
 }
 
-fn enqueue(
-    state: &AppState,
-    parameters: JobParameters,
-    profile_key: ProfileKey,
-    count: Option<Count>,
-) -> Result<HttpResponse, ApiError> {
-    let request = JobRequest {
+fn request(parameters: JobParameters, profile_key: ProfileKey, count: Option<Count>) -> JobRequest {
+    JobRequest {
         spec: JobSpec {
             unique_id: parameters.unique_id,
             profile_key,
@@ -76,7 +75,10 @@ fn enqueue(
             run_id: parameters.run_id,
         },
         is_array: count.is_some(),
-    };
+    }
+}
+
+fn enqueue(state: &AppState, request: JobRequest) -> Result<HttpResponse, ApiError> {
     let nonce = rand::random();
     let answer = state.event_loop.call(|call| Input::Enqueue {
         call,
