@@ -35,9 +35,7 @@ contract *word:
 # Check the formatting and run all lints
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --locked -- -D warnings
-    cargo clippy --package contract --test contract --locked -- -D warnings
-    cargo clippy --package monitor --test guests --locked -- -D warnings
+    cargo clippy --workspace --all-targets --test contract --test guests --locked -- -D warnings
 
 # Run every check that a change must pass
 ci:

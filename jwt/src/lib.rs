@@ -4,7 +4,7 @@
 //! GitHub Apps. Not responsible for what a token contains, nor for when it expires.
 //!
 //! The backends that `jsonwebtoken` ships would add a second cryptographic library to the one that
-//! TLS uses; its RSA in pure Rust also has an open advisory about timing (RUSTSEC-2023-0071).
+//! TLS uses.
 
 #![warn(missing_docs)]
 

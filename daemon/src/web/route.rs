@@ -60,6 +60,17 @@ impl Route {
             .method(Method::HEAD, handler)
     }
 
+    /// Handles GET but not HEAD: for a path where GET has an effect, which HEAD must not have
+    /// (RFC 9110, section 9.2.1).
+    pub fn get_with_effect<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::GET, handler)
+    }
+
     /// Handles POST.
     pub fn post<F, Args>(self, handler: F) -> Self
     where
@@ -164,7 +175,8 @@ mod tests {
         let app = init_service(
             App::new()
                 .service(route("/both/{name}").get(greet).delete(greet))
-                .service(route("/post").post(greet)),
+                .service(route("/post").post(greet))
+                .service(route("/once").get_with_effect(greet)),
         )
         .await;
         for (method, path, allowed) in [
@@ -175,6 +187,8 @@ mod tests {
             (Method::POST, "/post", None),
             (Method::GET, "/post", Some("POST")),
             (Method::HEAD, "/post", Some("POST")),
+            (Method::GET, "/once", None),
+            (Method::HEAD, "/once", Some("GET")),
         ] {
             let request = TestRequest::with_uri(path).method(method.clone());
             let response = call_service(&app, request.to_request()).await;

@@ -61,7 +61,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/webhook").post(webhook::webhook));
         // For guests.
         config
-            .service(route("/github-jitconfig").get(guest::github_jitconfig))
+            .service(route("/github-jitconfig").get_with_effect(guest::github_jitconfig))
             .service(route("/boot").get(guest::boot))
             .service(route("/image-deps/{path:.*}").get(image_deps::file));
     }

@@ -10,14 +10,10 @@
 //! that may be asked for it at the moment.
 
 mod adopt;
-mod assign;
+pub mod assign;
 mod forward;
 
-#[cfg(test)]
-pub use self::assign::assign_servers;
-#[cfg(not(test))]
-use self::assign::assign_servers;
-use self::{adopt::adopt_reservations, forward::begin_forward};
+use self::{adopt::adopt_reservations, assign::assign_servers, forward::begin_forward};
 use shared::{clock::Timestamp, values::ProfileKey};
 
 use crate::state::{State, profile_queues::QueuePosition};

@@ -87,7 +87,7 @@ fn refused(refusal: Refusal) -> ApiError {
         ),
         Refusal::Unsatisfiable { profile_key, target } => ApiError::new(
             Code::Unsatisfiable,
-            format!("all servers together are configured for {target} runners of profile {profile_key}, so that this job would wait forever"),
+            format!("the targets of all servers for profile {profile_key} add up to {target}, which is fewer than this job needs; it would wait forever"),
         ),
         Refusal::NotReady => ApiError::new(
             Code::NotReady,

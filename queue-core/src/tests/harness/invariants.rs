@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::{clock::Timestamp, values::UniqueId};
 
-use crate::{Queue, RunnerId, ServerId, scheduling::assign_servers, state::State};
+use crate::{Queue, RunnerId, ServerId, scheduling::assign::assign_servers, state::State};
 
 /// Panics if an invariant does not hold after an input at `now`.
 pub fn check(queue: &Queue, now: Timestamp) {
