@@ -3,7 +3,7 @@
 //! - [`args`]: the command line, parsed into typed values
 //! - [`commands`]: what each command does
 //! - [`client`]: HTTP requests to a queue or monitor
-//! - [`output`], [`format`], [`table`]: what is printed, where, and in which form
+//! - [`output`], [`mod@format`], [`table`]: what is printed, where, and in which form
 //! - [`signal`], [`exit`], [`failure`]: how a command ends, and with which exit status
 //!
 //! The library exists for the crate `dev`, whose demo is a client of the queue too. Not responsible
