@@ -185,8 +185,8 @@ impl MonitorNode {
                     Err(_) => environment.reply(id, Reply::Refused),
                 }
             }
-            Request::Release(unique_id, attempt, destroys) => {
-                let revision = core.release(&unique_id, Some(attempt), destroys, now);
+            Request::Release(unique_id, token, destroys) => {
+                let revision = core.release(&unique_id, Some(token), destroys, now);
                 self.releases.push((id, revision));
             }
             Request::Enqueue(_) | Request::Take(..) | Request::Withdraw(_) => {}

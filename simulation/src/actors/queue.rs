@@ -134,22 +134,22 @@ impl QueueNode {
         self.handle(environment, input);
     }
 
-    /// Lets the core handle an input, and performs its outputs.
+    /// Lets the core handle an input, and performs its effects.
     fn handle(&mut self, environment: &mut Environment, input: Input) {
         let now = environment.context.now;
         let Some(core) = self.core.as_mut() else {
             return;
         };
         core.handle(now, input);
-        let outputs: Vec<Effect> = std::iter::from_fn(|| core.poll_effect()).collect();
-        for output in &outputs {
-            if let Effect::Forward(forward) = output {
+        let effects: Vec<Effect> = std::iter::from_fn(|| core.poll_effect()).collect();
+        for effect in &effects {
+            if let Effect::Forward(forward) = effect {
                 let invariants = &mut environment.context.invariants;
                 invariants.check_forward(now, self.index, core, &config(), forward);
             }
         }
-        for output in outputs {
-            self.perform(environment, output);
+        for effect in effects {
+            self.perform(environment, effect);
         }
         self.schedule_timer(environment);
     }
@@ -287,8 +287,8 @@ impl QueueNode {
         runners
     }
 
-    fn perform(&mut self, environment: &mut Environment, output: Effect) {
-        match output {
+    fn perform(&mut self, environment: &mut Environment, effect: Effect) {
+        match effect {
             Effect::Answer { call, answer } => self.answer(environment, call, answer),
             Effect::Forward(forward) => self.forward(environment, forward),
             Effect::Release(release) => self.release(environment, release),
