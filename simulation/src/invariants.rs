@@ -55,7 +55,7 @@ pub struct Invariants {
     /// The tickets of the clients that wait.
     tickets: BTreeMap<UniqueId, TicketContent>,
     /// The tickets that each queue process has received since its start.
-    presented: BTreeSet<(usize, QueuePosition)>,
+    presented: BTreeMap<(usize, UniqueId), BTreeSet<QueuePosition>>,
     /// When each queue last had contact with each client, by client and queue.
     contacts: BTreeMap<(usize, usize), Contact>,
 }
@@ -86,7 +86,7 @@ impl Invariants {
             first_violation: None,
             owners: BTreeMap::new(),
             tickets: BTreeMap::new(),
-            presented: BTreeSet::new(),
+            presented: BTreeMap::new(),
             contacts: BTreeMap::new(),
         }
     }
@@ -234,11 +234,12 @@ impl Invariants {
     /// one that it issued itself, or the one that the client holds and has presented. A ticket that
     /// is still on its way cannot count. There can be two tickets for one job, when the reply to an
     /// enqueue was lost.
-    fn position_by_ticket(&self, index: usize, ticket: &TicketContent) -> QueuePosition {
+    fn position_by_ticket(&self, queue: usize, ticket: &TicketContent) -> QueuePosition {
         let own = ticket.position();
-        let held = self.tickets.get(&ticket.request.spec.unique_id);
-        match held.map(TicketContent::position) {
-            Some(held) if self.presented.contains(&(index, held.clone())) => own.min(held),
+        let unique_id = &ticket.request.spec.unique_id;
+        let presented = self.presented.get(&(queue, unique_id.clone()));
+        match self.tickets.get(unique_id).map(TicketContent::position) {
+            Some(held) if presented.is_some_and(|them| them.contains(&held)) => own.min(held),
             _ => own,
         }
     }
@@ -283,12 +284,21 @@ impl Invariants {
 
     /// A queue has received a take with this ticket.
     pub fn observe_presented_ticket(&mut self, queue: usize, ticket: &TicketContent) {
-        self.presented.insert((queue, ticket.position()));
+        let unique_id = ticket.request.spec.unique_id.clone();
+        let presented = self.presented.entry((queue, unique_id)).or_default();
+        presented.insert(ticket.position());
+    }
+
+    /// A queue has sent the runners of a job to its client, which ends the job for the queue. If an
+    /// enqueue that arrives late creates another job of that name, earlier tickets do not count for
+    /// it until the client presents them again.
+    pub fn observe_assignment(&mut self, queue: usize, unique_id: &UniqueId) {
+        self.presented.remove(&(queue, unique_id.clone()));
     }
 
     /// A queue has started, and knows of no ticket yet.
     pub fn observe_queue_start(&mut self, queue: usize) {
-        self.presented.retain(|(index, _)| *index != queue);
+        self.presented.retain(|(index, _), _| *index != queue);
     }
 
     /// A client no longer waits.

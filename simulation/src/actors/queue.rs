@@ -308,6 +308,10 @@ impl QueueNode {
             return self.handle(environment, Input::Undelivered { unique_id });
         }
         let context = &mut environment.context;
+        if let Answer::Runners { unique_id, .. } = &answer {
+            let invariants = &mut context.invariants;
+            invariants.observe_assignment(self.index, unique_id);
+        }
         if let Some(exchange) = environment.network.exchange(id)
             && let Node::Client(client) = exchange.from.node
         {
