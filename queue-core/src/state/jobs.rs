@@ -9,7 +9,7 @@ use shared::{
 
 use super::{
     fleet::{RunnerId, ServerId},
-    job::{Job, Retirement, TicketContent},
+    job::{GrantEnd, Job, Retirement, TicketContent},
     profile_queue::QueuePosition,
     retired::Retired,
 };
@@ -61,13 +61,17 @@ impl Jobs {
     }
 
     /// The job of a ticket. Two tickets can be for one job: when the answer to an enqueue was lost,
-    /// and the same enqueue then reached another queue. But the ticket of a retired job is not the
-    /// ticket of a later job of the same name.
+    /// and the same enqueue then reached another queue; or when it arrived late, after the runners
+    /// that the first ticket got had expired unused. But the ticket of a job that was retired for
+    /// another reason is not the ticket of a later job of the same name.
     pub fn find_by_ticket(&self, ticket: &TicketContent) -> Option<&Job> {
         let job = self.get(&ticket.request.spec.unique_id)?;
         let is_meant = *job.request() == ticket.request
             && (job.ticket.enqueued_at == ticket.enqueued_at
-                || self.retired.get(&ticket.position()).is_none());
+                || matches!(
+                    self.retired.get(&ticket.position()),
+                    None | Some(Retirement::Ended(GrantEnd::Expired))
+                ));
         is_meant.then_some(job)
     }
 

@@ -395,3 +395,24 @@ fn a_runner_that_died_before_delivery_is_replaced() {
     queue.report("a", linux(2, &[2]));
     queue.expect_forward("job", "a");
 }
+
+#[test]
+fn a_ticket_whose_runners_expired_is_one_of_the_job_that_a_late_enqueue_recreated() {
+    let mut queue = one_server(2, &[1]);
+    let ticket = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+    queue.advance(1);
+    queue.report("a", linux(2, &[]));
+    // The client never received the runners. A copy of its enqueue arrives late.
+    let recreated = queue.enqueue("job", "linux", 1);
+    assert!(recreated.enqueued_at > ticket.enqueued_at);
+    let other = queue.enqueue("other", "linux", 1);
+    assert_eq!(queue.assert_waiting(&ticket).ahead, 0);
+    assert_eq!(queue.assert_waiting(&other).ahead, 1);
+    queue.report("a", linux(2, &[2]));
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[2]);
+    assert_eq!(queue.take_runners(&ticket), [2]);
+}

@@ -58,13 +58,19 @@ pub fn add_ticket(state: &mut State, ticket: &TicketContent) {
     if ticket.enqueued_at == job.ticket.enqueued_at {
         return;
     }
-    let Some(newer) = job.add_ticket(ticket) else {
+    let newer = job.add_ticket(ticket);
+    let is_queued = job.is_queued();
+    let is_waiting = job.is_waiting();
+    // Its runners may have expired unused: then the ticket is one of a job that is not over.
+    let expires_at = ticket.enqueued_at + state.config.ticket_lifetime;
+    state.jobs.forget_retired(&ticket.position(), expires_at);
+    let Some(newer) = newer else {
         return;
     };
-    if job.is_queued() {
+    if is_queued {
         state.profile_queues.remove(&newer);
         state.profile_queues.insert(ticket);
-        if !job.is_waiting() {
+        if !is_waiting {
             state.profile_queues.set_forwarding(ticket);
         }
     }
