@@ -1,4 +1,4 @@
-//! The `ci-runners-dev` command: programs for the development of CI Runners, which nobody installs.
+//! The `ci-runners-dev` command: programs for the development of CI Runners.
 //!
 //! - `demo`: queue, monitors, runners and an emulated GitHub at work on this machine
 //! - `emulator`: the emulated GitHub alone; `agent`: a runner of it
