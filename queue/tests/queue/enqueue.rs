@@ -65,8 +65,8 @@ fn a_job_that_exceeds_the_targets_of_all_servers_is_refused_for_good() {
         monitors: _monitors,
     } = &Fixture::two_servers();
     for (target, in_message) in [
-        ("/profile/windows/enqueue", "0 runners of profile windows"),
-        ("/profile/linux/enqueue/7", "6 runners of profile linux"),
+        ("/profile/windows/enqueue", "profile windows add up to 0,"),
+        ("/profile/linux/enqueue/7", "profile linux add up to 6,"),
     ] {
         let target = format!("{target}?unique_id=job&qualified_repo=servo/servo&run_id=7");
         let response = daemon.request_as_operator("POST", &target);
