@@ -1,4 +1,4 @@
-//! Clients: each enqueues one job, asks for its runners with the pauses it is told to make, and
+//! Clients: each enqueues one job, polls for its runners with the pauses that the queue asks for, and
 //! uses the runners, unless its behaviour is another.
 
 use std::time::Duration;
