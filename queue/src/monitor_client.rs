@@ -171,9 +171,16 @@ impl MonitorClient {
         } else {
             String::new()
         };
+        // Monitors that do not know the parameter ignore it; those in production add the label
+        // `reserved-for:<unique_id>` in any case.
+        let labels = if forward.request.labels_from_response {
+            "&labels_from_response=true"
+        } else {
+            ""
+        };
         // No value needs escaping: their types allow only characters that may stand in a URL.
         self.base_url.join(&format!(
-            "profile/{}/take{count}?unique_id={}&qualified_repo={}&run_id={}&attempt={}&enqueued_at={}",
+            "profile/{}/take{count}?unique_id={}&qualified_repo={}&run_id={}&attempt={}&enqueued_at={}{labels}",
             job.profile_key,
             job.unique_id,
             job.qualified_repo,

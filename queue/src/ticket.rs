@@ -41,6 +41,9 @@ struct Payload {
     profile_key: ProfileKey,
     count: Count,
     is_array: bool,
+    /// Absent in tickets of earlier versions, and if false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    labels_from_response: bool,
     qualified_repo: QualifiedRepo,
     run_id: RunId,
     enqueued_at_micros: u64,
@@ -107,6 +110,7 @@ impl TicketKey {
             profile_key: spec.profile_key.clone(),
             count: spec.count,
             is_array: content.request.is_array,
+            labels_from_response: content.request.labels_from_response,
             qualified_repo: spec.qualified_repo.clone(),
             run_id: spec.run_id,
             enqueued_at_micros: content.enqueued_at.as_micros(),
@@ -142,6 +146,7 @@ impl TicketKey {
                     run_id: payload.run_id,
                 },
                 is_array: payload.is_array,
+                labels_from_response: payload.labels_from_response,
             },
             enqueued_at: Timestamp::from_micros(payload.enqueued_at_micros),
             nonce: payload.jti.parse().map_err(|_| WrongTicket)?,
@@ -252,6 +257,7 @@ mod tests {
                     run_id: RunId(u64::MAX),
                 },
                 is_array: true,
+                labels_from_response: false,
             },
             enqueued_at: Timestamp::from_micros(1_700_000_000_123_456),
             nonce: u64::MAX,
@@ -269,6 +275,14 @@ mod tests {
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
             "fits a URL"
         );
+    }
+
+    #[test]
+    fn a_ticket_states_whether_its_client_reads_labels_from_the_response() {
+        let mut content = content();
+        content.request.labels_from_response = true;
+        let ticket = key("k").sign(&content, LIFETIME);
+        assert_eq!(key("k").verify(&ticket), Ok(content));
     }
 
     #[test]

@@ -130,6 +130,21 @@ where
     from_text(deserializer).map(Some)
 }
 
+/// For the parameter `labels_from_response`, which is `true` or `false`; the field also needs
+/// `#[serde(default)]`.
+///
+/// # Errors
+/// When there is another text.
+pub fn labels_from_response<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match &*String::deserialize(deserializer)? {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(serde::de::Error::custom(
+            "labels_from_response must be true or false",
+        )),
+    }
+}
+
 /// Extracts how long the client asks to be held, at most
 /// [`HOLD_SECONDS_MAX`](super::HOLD_SECONDS_MAX); none if it does not ask.
 #[derive(Clone, Copy, Debug)]

@@ -22,7 +22,8 @@ use actix_web::{
 use crate::error::{ApiError, Code};
 
 pub use extract::{
-    Path, PathParameter, PreferredWait, Query, from_optional_text, from_text, query, segment,
+    Path, PathParameter, PreferredWait, Query, from_optional_text, from_text, labels_from_response,
+    query, segment,
 };
 pub use route::{Route, route};
 

@@ -32,12 +32,24 @@ use shared::{
 
 use super::{fleet::ServerId, profile_queue::QueuePosition};
 
-/// Request for a job. Two enqueues with equal requests are for the same job.
+/// Request for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRequest {
     pub spec: JobSpec,
     /// Whether the request stated a count: the runners are then sent as an array.
     pub is_array: bool,
+    /// Whether the client reads the label of its runners from the response. If not, they need the
+    /// label `reserved-for:<unique_id>`, which costs their monitor a request to GitHub.
+    pub labels_from_response: bool,
+}
+
+impl JobRequest {
+    /// Whether two enqueues are for the same job. How a client finds its runners does not count:
+    /// after an update of one of two queues, a repeated enqueue can reach one that drops that
+    /// parameter.
+    pub fn is_same_job(&self, other: &Self) -> bool {
+        (&self.spec, self.is_array) == (&other.spec, other.is_array)
+    }
 }
 
 /// Content of a ticket: everything that is needed to restore the job at its position.
@@ -245,6 +257,12 @@ impl Job {
         }
     }
 
+    /// Records how another request for this job finds its runners: they get the label
+    /// `reserved-for:<unique_id>` unless every request states that it does not need it.
+    pub(crate) fn add_request(&mut self, request: &JobRequest) {
+        self.ticket.request.labels_from_response &= request.labels_from_response;
+    }
+
     /// Records another ticket of this job, and takes its position if it is older. Returns the ticket
     /// that determined the position before, if that changed.
     pub(crate) fn add_ticket(&mut self, ticket: &TicketContent) -> Option<TicketContent> {
@@ -253,6 +271,8 @@ impl Job {
         } else {
             None
         };
+        let newer_request = other.as_ref().unwrap_or(ticket).request.clone();
+        self.add_request(&newer_request);
         let newer = other.as_ref().unwrap_or(ticket).position();
         if newer != self.ticket.position() && !self.newer_positions.contains(&newer) {
             self.newer_positions.push(newer);

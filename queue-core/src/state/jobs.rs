@@ -66,7 +66,7 @@ impl Jobs {
     /// another reason is not the ticket of a later job of the same name.
     pub fn find_by_ticket(&self, ticket: &TicketContent) -> Option<&Job> {
         let job = self.get(&ticket.request.spec.unique_id)?;
-        let is_meant = *job.request() == ticket.request
+        let is_meant = job.request().is_same_job(&ticket.request)
             && (job.ticket.enqueued_at == ticket.enqueued_at
                 || matches!(
                     self.retired.get(&ticket.position()),

@@ -1,5 +1,7 @@
 //! Requests that are repeated, and messages that are repeated, late or reordered.
 
+use std::time::Duration;
+
 use super::harness::{
     TestQueue, by_ticket, linux, one_job_delivered, one_job_waiting, one_server, request,
 };
@@ -56,6 +58,49 @@ fn the_form_of_the_answer_is_that_of_the_enqueue() {
             Answer::Runners { is_array: sent, .. } => assert_eq!(sent, is_array),
             other => panic!("expected runners, not {other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_job_needs_no_label_of_its_own_only_if_every_request_for_it_states_so() {
+    let not_read = |job| {
+        let mut request = request(job, "linux", 1);
+        request.labels_from_response = false;
+        request
+    };
+    let mut queue = one_server(9, &[]);
+    let both = queue.enqueue("both", "linux", 1);
+    let first = queue.try_enqueue(not_read("first")).unwrap();
+    let second = queue.enqueue("second", "linux", 1);
+    // The same jobs, enqueued again by a client or a queue that does not know the parameter, or
+    // restored by such a ticket.
+    assert_eq!(queue.enqueue("both", "linux", 1), both);
+    assert_eq!(queue.enqueue("first", "linux", 1), first);
+    let again = queue.try_enqueue(not_read("second")).unwrap();
+    assert_eq!(again.position(), second.position());
+    let third = queue.enqueue("third", "linux", 1);
+    let mut older = third.clone();
+    older.request.labels_from_response = false;
+    queue.assert_waiting(&older);
+    let fourth = queue.enqueue("fourth", "linux", 1);
+    let mut earlier = fourth.clone();
+    earlier.request.labels_from_response = false;
+    earlier.enqueued_at = third.enqueued_at + Duration::from_micros(1);
+    queue.assert_waiting(&earlier);
+    queue.assert_waiting(&fourth);
+    queue.report("a", linux(9, &[1, 2, 3, 4, 5]));
+    for (job, labels_from_response) in [
+        ("both", true),
+        ("first", false),
+        ("second", false),
+        ("third", false),
+        ("fourth", false),
+    ] {
+        let forward = queue.expect_forward(job, "a");
+        assert_eq!(
+            forward.request.labels_from_response, labels_from_response,
+            "{job}"
+        );
     }
 }
 

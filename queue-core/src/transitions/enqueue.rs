@@ -15,7 +15,8 @@ use crate::{
 pub fn enqueue(state: &mut State, now: Timestamp, call: CallId, request: JobRequest, nonce: u64) {
     if let Some(job) = state.jobs.get_mut(&request.spec.unique_id) {
         // A repeated enqueue gets the same ticket: the first answer may have been lost.
-        if *job.request() == request {
+        if job.request().is_same_job(&request) {
+            job.add_request(&request);
             job.last_seen_at = now;
             let ticket = job.ticket.clone();
             return state.answer(call, Answer::Enqueued(ticket));

@@ -56,6 +56,7 @@ pub fn add_ticket(state: &mut State, ticket: &TicketContent) {
         return;
     };
     if ticket.enqueued_at == job.ticket.enqueued_at {
+        job.add_request(&ticket.request);
         return;
     }
     let newer = job.add_ticket(ticket);

@@ -52,6 +52,7 @@ pub async fn with_artifact(
             "this queue was started without GITHUB_TOKEN, so that it cannot check artifacts; use the API token",
         ));
     };
+    let labels_from_response = parameters.labels_from_response;
     let identity = UnverifiedIdentity {
         unique_id: parameters.unique_id,
         qualified_repo: parameters.qualified_repo,
@@ -61,6 +62,7 @@ pub async fn with_artifact(
     let request = JobRequest {
         spec: job,
         is_array,
+        labels_from_response,
     };
     enqueue(&state, request)
 }
@@ -75,6 +77,7 @@ fn request(parameters: JobParameters, profile_key: ProfileKey, count: Option<Cou
             run_id: parameters.run_id,
         },
         is_array: count.is_some(),
+        labels_from_response: parameters.labels_from_response,
     }
 }
 

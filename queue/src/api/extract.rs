@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use daemon::{
     auth::Bearer,
     error::{ApiError, Code},
-    web::{accepts_json, from_text, query, segment},
+    web::{accepts_json, from_text, labels_from_response, query, segment},
 };
 use serde::Deserialize;
 use shared::values::{QualifiedRepo, RunId, UniqueId};
@@ -51,6 +51,9 @@ pub struct JobParameters {
     pub qualified_repo: QualifiedRepo,
     #[serde(deserialize_with = "from_text")]
     pub run_id: RunId,
+    /// Whether the client reads the label of its runners from the response.
+    #[serde(default, deserialize_with = "labels_from_response")]
+    pub labels_from_response: bool,
 }
 
 /// Whether the client accepts JSON by name, so that even a response that `curl --retry` repeats may

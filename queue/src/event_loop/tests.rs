@@ -50,6 +50,7 @@ fn enqueue(event_loop: &EventLoop) -> TicketContent {
             run_id: RunId(1),
         },
         is_array: false,
+        labels_from_response: true,
     };
     let nonce = 1;
     let answer = event_loop.call(|call| Input::Enqueue {

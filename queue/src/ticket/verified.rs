@@ -88,6 +88,7 @@ mod tests {
                     run_id: RunId(1),
                 },
                 is_array: false,
+                labels_from_response: true,
             },
             enqueued_at: Timestamp::from_seconds(1),
             nonce,

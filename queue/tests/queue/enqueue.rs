@@ -59,6 +59,59 @@ fn the_unique_id_of_a_job_with_other_parameters_is_refused() {
 }
 
 #[test]
+fn the_monitor_is_sent_whether_the_client_reads_labels_from_the_response() {
+    let (stated, not_stated) = ("&labels_from_response=true", "&labels_from_response=false");
+    let mut fixture = Fixture::one_server();
+    for (parameter, count, is_sent) in [
+        (stated, "", true),
+        (stated, "/1", true),
+        (not_stated, "", false),
+        ("", "", false),
+    ] {
+        let job = format!(
+            "job-{}",
+            fixture.monitor().read(|state| state.requests.len())
+        );
+        let target = format!(
+            "/profile/linux/enqueue{count}?unique_id={job}&qualified_repo=servo/servo&run_id=7{parameter}"
+        );
+        let ticket = fixture
+            .daemon
+            .request_as_operator("POST", &target)
+            .expect_text(200);
+        // The ticket carries it.
+        fixture = fixture.restart();
+        fixture.daemon.wait_until_fresh(1);
+        fixture.monitor().boot(1);
+        fixture.daemon.expect_runners(&job, &ticket);
+        let takes = fixture.monitor().read(|state| {
+            let requests = state.requests.iter();
+            let of_job = requests.filter(|request| request.contains(&format!("unique_id={job}&")));
+            of_job.cloned().collect::<Vec<_>>()
+        });
+        assert!(
+            !takes.is_empty() && takes.iter().all(|take| take.contains(stated) == is_sent),
+            "{parameter}: {takes:?}"
+        );
+    }
+}
+
+#[test]
+fn another_value_of_labels_from_response_is_refused() {
+    let fixture = Fixture::one_server();
+    for value in ["", "1", "yes", "TRUE"] {
+        let target = format!("{ENQUEUE}&labels_from_response={value}");
+        let response = fixture.daemon.request_as_operator("POST", &target);
+        let message = response.assert_refused(400, "bad_request");
+        assert!(
+            message.contains("labels_from_response must be true or false"),
+            "{message}"
+        );
+    }
+    fixture.daemon.assert_waiting_count(0);
+}
+
+#[test]
 fn a_job_that_exceeds_the_targets_of_all_servers_is_refused_for_good() {
     let Fixture {
         daemon,

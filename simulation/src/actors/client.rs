@@ -106,6 +106,7 @@ impl Client {
                 run_id: RunId(index as u64),
             },
             is_array: true,
+            labels_from_response: true,
         };
         let client = Self {
             index,

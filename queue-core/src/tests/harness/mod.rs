@@ -70,6 +70,7 @@ pub fn request(job: &str, profile_key: &str, count: u64) -> JobRequest {
             run_id: RunId(7),
         },
         is_array: count > 1,
+        labels_from_response: true,
     }
 }
 
