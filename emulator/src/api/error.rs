@@ -4,7 +4,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header::RETRY_AFTER},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{clock::Timestamp, values::InvalidValue};
 
 use crate::{InvalidJwt, model::ModelError};
@@ -43,6 +43,19 @@ impl ApiError {
         error: ModelError::NotFound,
         retry_after_seconds: None,
     };
+
+    /// The key `errors` of the body: what the message leaves out.
+    fn reasons(&self) -> Option<Value> {
+        match self {
+            Self::Model {
+                error: ModelError::NameTooLong { length_max },
+                ..
+            } => Some(json!([format!(
+                "Name is too long (maximum is {length_max} characters)"
+            )])),
+            _ => None,
+        }
+    }
 
     /// An error of the model, with the time to wait from `now` on.
     pub(super) fn with_retry_after(error: ModelError, now: Timestamp) -> Self {
@@ -110,11 +123,15 @@ impl ResponseError for ApiError {
         {
             response.insert_header((RETRY_AFTER, *seconds));
         }
-        response.json(json!({
+        let mut body = json!({
             "message": self.to_string(),
             "documentation_url": "https://docs.github.com/rest",
             "status": self.status_code().as_str(),
-        }))
+        });
+        if let Some(reasons) = self.reasons() {
+            body["errors"] = reasons;
+        }
+        response.json(body)
     }
 }
 
@@ -122,6 +139,7 @@ fn status_of(error: &ModelError) -> StatusCode {
     match error {
         ModelError::NotFound => StatusCode::NOT_FOUND,
         ModelError::Invalid(_)
+        | ModelError::NameTooLong { .. }
         | ModelError::RunnerBusy { .. }
         | ModelError::LabelReadOnly { .. }
         | ModelError::Full { .. } => StatusCode::UNPROCESSABLE_ENTITY,

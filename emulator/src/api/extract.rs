@@ -6,12 +6,13 @@ use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
     http::header::{AUTHORIZATION, HeaderValue},
+    web::Data,
 };
 use serde::de::DeserializeOwned;
 use shared::{secret::Secret, values::QualifiedRepo};
 
 use super::ApiError;
-use crate::model::Scope;
+use crate::{Emulator, model::Scope};
 
 /// The organisation or repository in the path, as a pool of runners.
 #[derive(Clone, Debug)]
@@ -22,12 +23,12 @@ impl FromRequest for Pool {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let part = |name| request.match_info().query(name);
         let text = match request.match_info().get("org") {
-            Some(owner) => format!("/orgs/{owner}"),
-            None => format!("/repos/{}/{}", part("owner"), part("repo")),
+            Some(owner) => Some(format!("/orgs/{owner}")),
+            None => repo_of(request).map(|repo| format!("/repos/{repo}")),
         };
-        ready(text.parse().map(Self).map_err(|_| ApiError::NOT_FOUND))
+        let scope = text.and_then(|text| text.parse().ok());
+        ready(scope.map(Self).ok_or(ApiError::NOT_FOUND))
     }
 }
 
@@ -40,10 +41,18 @@ impl FromRequest for Repo {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let part = |name| request.match_info().query(name);
-        let text = format!("{}/{}", part("owner"), part("repo"));
-        ready(text.parse().map(Self).map_err(|_| ApiError::NOT_FOUND))
+        ready(repo_of(request).map(Self).ok_or(ApiError::NOT_FOUND))
     }
+}
+
+/// The repository that the path names, or whose id it contains.
+fn repo_of(request: &HttpRequest) -> Option<QualifiedRepo> {
+    let part = |name| request.match_info().get(name);
+    if let Some(id) = part("repository_id") {
+        let (id, emulator) = (id.parse().ok()?, request.app_data::<Data<Emulator>>()?);
+        return emulator.model(|model, _| model.renamed_repo(id));
+    }
+    format!("{}/{}", part("owner")?, part("repo")?).parse().ok()
 }
 
 /// The token in the `Authorization` header.

@@ -9,4 +9,4 @@ mod rule;
 
 pub(crate) use injector::Injection;
 pub use injector::{FaultView, Faults};
-pub use rule::{Fault, FaultId, FaultRule, PathMatch};
+pub use rule::{Edit, Fault, FaultId, FaultRule, PathMatch};

@@ -5,6 +5,7 @@ use actix_web::http::{
     header::{HeaderName, HeaderValue},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::values::InvalidValue;
 
 /// Identifies a rule.
@@ -62,9 +63,32 @@ pub enum Fault {
     DropRequest,
     /// The request has its effect. The connection ends without a response.
     DropAnswer,
+    /// The request has its effect. Values of the response's JSON are replaced, and it has no ETag.
+    EditJson { edits: Vec<Edit> },
+    /// The request has its effect. The response has these headers instead of those of the same names;
+    /// for example another `Date`.
+    SetHeaders { headers: Vec<(String, String)> },
     /// The request has its effect and its response. Then the registrations of that name are lost, for
     /// example between two pages of a list.
     ThenVanish { name: String },
+}
+
+/// A value in the JSON of a response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// Its place as a JSON pointer (RFC 6901), such as `/runners/0/status`. A last part of `-` appends
+    /// to an array, and a key that an object lacks is added.
+    pub pointer: String,
+    #[serde(default)]
+    pub value: Value,
+}
+
+impl Edit {
+    pub fn new(pointer: &str, value: Value) -> Self {
+        let pointer = pointer.to_owned();
+        Self { pointer, value }
+    }
 }
 
 impl FaultRule {
@@ -99,11 +123,12 @@ impl FaultRule {
 
     /// Rejects responses that cannot be sent.
     pub(super) fn check(&self) -> Result<(), InvalidValue> {
-        let Fault::Answer {
-            status, headers, ..
-        } = &self.fault
-        else {
-            return Ok(());
+        let (status, headers) = match &self.fault {
+            Fault::Answer {
+                status, headers, ..
+            } => (status, headers),
+            Fault::SetHeaders { headers } => (&200, headers),
+            _ => return Ok(()),
         };
         if !(200..600).contains(status) || StatusCode::from_u16(*status).is_err() {
             return Err(InvalidValue {

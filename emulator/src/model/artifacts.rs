@@ -1,6 +1,6 @@
 //! Artifacts: files that workflow runs have uploaded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use shared::{
     clock::Timestamp,
@@ -60,7 +60,15 @@ pub enum Direction {
 }
 
 impl Model {
-    /// Uploads an artifact, which is listed at once.
+    /// From now on, lists contain artifacts only `lag` after their upload. Other requests are not
+    /// affected.
+    pub fn set_artifact_lag(&mut self, now: Timestamp, lag: Duration) {
+        self.advance(now);
+        self.artifact_lag = lag;
+        self.changed();
+    }
+
+    /// Uploads an artifact, which is listed at once, unless there is a lag.
     pub fn add_artifact(
         &mut self,
         now: Timestamp,
@@ -133,6 +141,7 @@ impl Model {
         let mut wanted: Vec<Artifact> = self
             .artifacts_of(repo, run_id)
             .filter(|artifact| name.is_none_or(|name| *artifact.name == *name))
+            .filter(|artifact| artifact.created_at + self.artifact_lag <= now)
             .cloned()
             .collect();
         if direction == Direction::Descending {
@@ -192,7 +201,7 @@ impl Model {
     }
 }
 
-fn is_same(one: &QualifiedRepo, other: &QualifiedRepo) -> bool {
+pub(super) fn is_same(one: &QualifiedRepo, other: &QualifiedRepo) -> bool {
     one.as_str().eq_ignore_ascii_case(other.as_str())
 }
 

@@ -9,6 +9,12 @@ pub enum ModelError {
     NotFound,
     #[error("Invalid request: {0}")]
     Invalid(#[from] InvalidValue),
+    /// A name that GitHub does not accept; its reason is in `errors`.
+    #[error("Validation Failed")]
+    NameTooLong {
+        /// In characters.
+        length_max: usize,
+    },
     #[error("Already exists - A runner with the name {name:?} already exists")]
     NameTaken { name: String },
     /// GitHub does not delete a runner that runs a job.

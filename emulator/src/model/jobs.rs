@@ -43,6 +43,8 @@ pub struct JobView {
     pub labels: Vec<String>,
     #[serde(rename = "state")]
     pub phase: JobPhase,
+    /// The registration of the runner that has started it, which may be gone by now.
+    pub runner_id: Option<RunnerId>,
     /// The runner that has started it.
     pub runner_name: Option<String>,
     pub conclusion: Option<Conclusion>,
@@ -94,7 +96,7 @@ pub(super) struct Job {
     pub(super) command: String,
     pub(super) queued_at: Timestamp,
     pub(super) state: JobState,
-    pub(super) started: Option<(Timestamp, String)>,
+    pub(super) started: Option<(Timestamp, RunnerId, String)>,
     pub(super) is_cancel_requested: bool,
     output_tail: String,
 }
@@ -146,12 +148,13 @@ impl Job {
             run_id: self.run_id,
             labels: self.labels.clone(),
             phase,
-            runner_name: self.started.as_ref().map(|(_, name)| name.clone()),
+            runner_id: self.started.as_ref().map(|&(_, id, _)| id),
+            runner_name: self.started.as_ref().map(|(.., name)| name.clone()),
             conclusion: ending.map(|(_, conclusion, _)| conclusion),
             exit_code: ending.and_then(|(_, _, exit_code)| exit_code),
             output_tail: self.output_tail.clone(),
             queued_at: self.queued_at,
-            started_at: self.started.as_ref().map(|&(at, _)| at),
+            started_at: self.started.as_ref().map(|&(at, ..)| at),
             completed_at: ending.map(|(at, ..)| at),
         }
     }

@@ -101,7 +101,11 @@ impl Model {
                 .map(Runner::view)
                 .collect(),
         };
-        page.cut(wanted.into_iter())
+        let listed: Vec<RunnerView> = wanted
+            .into_iter()
+            .filter_map(|runner| self.misreports.listed(runner))
+            .collect();
+        page.cut(listed.into_iter())
     }
 
     /// The current state of a runner of `scope`.

@@ -16,6 +16,8 @@
 //! | --- | --- |
 //! | `state` | [`Model`] and its settings |
 //! | `registry`, `runner`, `labels`, `listing`, `software` | runners: registration, labels, the list, software versions |
+//! | `names` | renamed and reused names, and what the caller may not see |
+//! | `misreports` | registrations that lists and actions disagree about |
 //! | `sessions` | what runners request |
 //! | `jobs` | jobs: queueing, assignment, cancellation |
 //! | `artifacts` | artifacts of workflow runs |
@@ -29,6 +31,8 @@ mod ids;
 mod jobs;
 mod labels;
 mod listing;
+mod misreports;
+mod names;
 mod paging;
 mod rate_limit;
 mod registry;
@@ -47,6 +51,8 @@ pub use ids::{ArtifactId, JobId, RunnerId, SessionId};
 pub use jobs::{Completion, Conclusion, JobPhase, JobView, NewJob};
 pub use labels::{LABEL_COUNT_MAX, LabelKind, LabelView};
 pub use listing::{LAG_MAX, ListMode};
+pub use misreports::Misreport;
+pub use names::Access;
 pub use paging::{PER_PAGE_MAX, Page, PageRequest};
 pub use rate_limit::RateLimit;
 pub use registry::NewRunner;

@@ -8,13 +8,13 @@ use super::{
     runner::{Runner, Work},
 };
 
-/// Maximum length of a runner's name, in bytes. GitHub's own limit is undocumented.
-const NAME_LENGTH_MAX: usize = 256;
+/// Maximum length of a runner's name, in characters (reported: actions/runner#1710).
+const NAME_LENGTH_MAX: usize = 64;
 
 /// A runner to register.
 #[derive(Clone, Debug)]
 pub struct NewRunner {
-    /// Unique in its scope: 1 to 256 bytes without control characters.
+    /// Unique in its scope: 1 to 64 characters without control characters.
     pub name: String,
     /// 1 to 100 labels.
     pub labels: Vec<String>,
@@ -23,22 +23,22 @@ pub struct NewRunner {
 }
 
 impl NewRunner {
-    fn check(&self) -> Result<(), InvalidValue> {
+    fn check(&self) -> Result<(), ModelError> {
         let name = &self.name;
-        if !(1..=NAME_LENGTH_MAX).contains(&name.len()) || name.contains(|c: char| c.is_control()) {
-            let allowed = "1 to 256 bytes without control characters";
-            return Err(InvalidValue {
-                field: "name",
-                allowed,
+        if name.chars().count() > NAME_LENGTH_MAX {
+            return Err(ModelError::NameTooLong {
+                length_max: NAME_LENGTH_MAX,
             });
+        }
+        let invalid = |field, allowed| InvalidValue { field, allowed };
+        if name.is_empty() || name.contains(|c: char| c.is_control()) {
+            let allowed = "1 to 64 characters without control characters";
+            return Err(invalid("name", allowed).into());
         }
         if self.runner_group_id == 0 {
-            return Err(InvalidValue {
-                field: "runner_group_id",
-                allowed: "at least 1",
-            });
+            return Err(invalid("runner_group_id", "at least 1").into());
         }
-        check_names(&self.labels, 1)
+        Ok(check_names(&self.labels, 1)?)
     }
 }
 
@@ -99,7 +99,7 @@ impl Model {
     ) -> Result<(), ModelError> {
         self.advance(now);
         let runner = self.runner_in(scope, id)?;
-        if runner.is_busy() {
+        if runner.is_busy() || self.misreports.of(&runner.name).is_ghost {
             return Err(ModelError::RunnerBusy {
                 name: runner.name.clone(),
             });
@@ -193,7 +193,7 @@ impl Model {
     pub(super) fn runner_in(&self, scope: &Scope, id: RunnerId) -> Result<&Runner, ModelError> {
         self.runners
             .get(&id)
-            .filter(|runner| runner.scope == *scope)
+            .filter(|runner| runner.scope == *scope && !self.misreports.of(&runner.name).is_hidden)
             .ok_or(ModelError::NotFound)
     }
 }

@@ -15,6 +15,17 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The owner, in lower case.
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The repository, if it is the pool of one.
+    pub(super) fn as_repo(&self) -> Option<QualifiedRepo> {
+        let repo = self.repo.as_deref()?;
+        format!("{}/{repo}", self.owner).parse().ok()
+    }
+
     /// Whether a job of `repo` may run on the runners of this pool.
     pub fn serves(&self, repo: &QualifiedRepo) -> bool {
         let (owner, name) = repo

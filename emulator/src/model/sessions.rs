@@ -131,7 +131,7 @@ impl Model {
             .get_mut(&job_id)
             .expect("an assigned job is a job");
         job.state = JobState::Running { runner: id };
-        job.started = Some((now, name));
+        job.started = Some((now, id, name));
         self.runners_changed();
         Ok(())
     }

@@ -9,7 +9,7 @@ use shared::clock::Timestamp;
 
 use super::{
     ArtifactId, JobId, RateLimit, RunnerId, artifacts::Artifact, jobs::Job, listing::Listing,
-    rate_limit::Window, runner::Runner, software::Software,
+    misreports::Misreports, names::Names, rate_limit::Window, runner::Runner, software::Software,
 };
 
 /// Limits and timeouts, by default those that GitHub documents or is reported to have.
@@ -70,7 +70,11 @@ pub struct Model {
     /// The jobs that are not completed, in the order of their ids and therefore of their queueing.
     pub(super) open_jobs: BTreeSet<JobId>,
     pub(super) artifacts: BTreeMap<ArtifactId, Artifact>,
+    /// How long after its upload an artifact is listed.
+    pub(super) artifact_lag: Duration,
     pub(super) listing: Listing,
+    pub(super) misreports: Misreports,
+    pub(super) names: Names,
     pub(super) software: Software,
     pub(super) is_assignment_blocked: bool,
     pub(super) registrations: Window,
@@ -87,7 +91,10 @@ impl Model {
             jobs: BTreeMap::new(),
             open_jobs: BTreeSet::new(),
             artifacts: BTreeMap::new(),
+            artifact_lag: Duration::ZERO,
             listing: Listing::default(),
+            misreports: Misreports::default(),
+            names: Names::default(),
             software: Software::default(),
             is_assignment_blocked: false,
             registrations: Window::new(

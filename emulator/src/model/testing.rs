@@ -76,6 +76,21 @@ impl TestModel {
         page.items.pop()
     }
 
+    /// The state that a request with its id returns.
+    pub(super) fn shown(&mut self, runner: Listener) -> Result<RunnerView, ModelError> {
+        self.model.runner(self.now, &self.scope, runner.id)
+    }
+
+    pub(super) fn delete(&mut self, runner: Listener) -> Result<(), ModelError> {
+        let result = self.model.delete_runner(self.now, &self.scope, runner.id);
+        self.assert_consistent();
+        result
+    }
+
+    pub(super) fn misreport(&mut self, name: &str, misreport: Misreport) {
+        self.model.misreport(self.now, name, misreport);
+    }
+
     pub(super) fn new_job(&self, labels: &[&str]) -> NewJob {
         NewJob {
             repo: "acme/widgets".parse().unwrap(),

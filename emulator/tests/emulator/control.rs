@@ -19,7 +19,7 @@ async fn a_job_is_queued_read_and_cancelled() {
     queued["queued_at"] = json!(0);
     let expected = json!({
         "id": id, "repo": "acme/widgets", "run_id": 7, "labels": ["x"], "state": "queued",
-        "runner_name": null, "conclusion": null, "exit_code": null, "output_tail": "",
+        "runner_id": null, "runner_name": null, "conclusion": null, "exit_code": null, "output_tail": "",
         "queued_at": 0, "started_at": null, "completed_at": null,
     });
     assert_eq!((status, queued), (201, expected));

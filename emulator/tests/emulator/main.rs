@@ -9,6 +9,7 @@ mod api;
 mod apps;
 mod artifacts;
 mod control;
+mod disagreements;
 mod faults;
 mod github_client;
 mod runs;

@@ -23,7 +23,7 @@ async fn a_job_of_a_run_has_githubs_format() {
         "id": id, "run_id": 7, "run_attempt": 1, "name": format!("job {id}"),
         "run_url": format!("{url}/runs/7"), "url": format!("{url}/jobs/{id}"),
         "status": "queued", "conclusion": null, "completed_at": null, "labels": ["x"],
-        "runner_name": null,
+        "runner_id": null, "runner_name": null,
     }]});
     assert_eq!((status, list), (200, expected));
 }

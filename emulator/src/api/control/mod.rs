@@ -10,7 +10,7 @@ mod faults;
 mod host_check;
 mod jobs;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{
     HttpResponse,
@@ -20,9 +20,16 @@ use actix_web::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use shared::{
+    clock::Timestamp,
+    values::{InvalidValue, QualifiedRepo},
+};
 
 use super::ApiError;
-use crate::{Emulator, model::ListMode};
+use crate::{
+    Emulator,
+    model::{ListMode, Misreport, Model},
+};
 
 /// Maximum size of a body in bytes: an artifact of 4 MiB in base64.
 const BODY_MAX: usize = 8 << 20;
@@ -60,6 +67,23 @@ struct Conditions {
     /// `"live"`, `"frozen"` or `{"lagging": <changes>}`.
     lists: Option<ListMode>,
     is_assignment_blocked: Option<bool>,
+    /// How long after their upload artifacts are listed.
+    artifact_lag_seconds: Option<u32>,
+    /// Names of registrations (`*` for all), and how they are misreported.
+    #[serde(default)]
+    misreports: BTreeMap<String, Misreport>,
+    /// Repositories to rename, from their former names to their new ones.
+    #[serde(default)]
+    renamed_repos: BTreeMap<String, QualifiedRepo>,
+    /// Organisations to rename.
+    #[serde(default)]
+    renamed_owners: BTreeMap<String, String>,
+    /// Former names that new repositories take.
+    #[serde(default)]
+    reused_names: Vec<QualifiedRepo>,
+    /// `/orgs/…` or `/repos/…`, and whether the caller may not see it.
+    #[serde(default)]
+    hidden: BTreeMap<String, bool>,
     clock_skew_seconds: Option<i64>,
     runner_software: Option<RunnerSoftware>,
 }
@@ -73,8 +97,37 @@ struct RunnerSoftware {
     supported_seconds: Option<u32>,
 }
 
-async fn set_conditions(emulator: Data<Emulator>, conditions: Json<Conditions>) -> HttpResponse {
+impl Conditions {
+    /// Changes names, and what the caller may see.
+    fn rename_and_hide(&self, model: &mut Model, now: Timestamp) -> Result<(), InvalidValue> {
+        for (from, to) in &self.renamed_repos {
+            model.rename_repo(now, &from.parse()?, to);
+        }
+        for (from, to) in &self.renamed_owners {
+            model.rename_owner(now, from, to);
+        }
+        for repo in &self.reused_names {
+            model.reuse_name(now, repo);
+        }
+        for (scope, is_hidden) in &self.hidden {
+            model.hide(now, &scope.parse()?, *is_hidden);
+        }
+        Ok(())
+    }
+}
+
+async fn set_conditions(
+    emulator: Data<Emulator>,
+    conditions: Json<Conditions>,
+) -> Result<HttpResponse, ApiError> {
     emulator.model(|model, now| {
+        conditions.rename_and_hide(model, now)?;
+        if let Some(seconds) = conditions.artifact_lag_seconds {
+            model.set_artifact_lag(now, Duration::from_secs(seconds.into()));
+        }
+        for (name, misreport) in &conditions.misreports {
+            model.misreport(now, name, *misreport);
+        }
         if let Some(mode) = conditions.lists {
             model.set_list_mode(now, mode);
         }
@@ -86,11 +139,12 @@ async fn set_conditions(emulator: Data<Emulator>, conditions: Json<Conditions>) 
             let ends_at = supported.map(|seconds| now + Duration::from_secs(seconds));
             model.set_software(&software.version, ends_at);
         }
-    });
+        Ok::<(), ApiError>(())
+    })?;
     if let Some(seconds) = conditions.clock_skew_seconds {
         emulator.faults().set_clock_skew(seconds);
     }
-    HttpResponse::NoContent().finish()
+    Ok(HttpResponse::NoContent().finish())
 }
 
 #[derive(Deserialize)]

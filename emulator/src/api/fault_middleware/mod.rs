@@ -1,6 +1,7 @@
 //! The outermost middleware: logs requests and injects faults. Control requests bypass it.
 
 mod broken_body;
+mod edited;
 mod socket;
 
 use actix_web::{
@@ -9,7 +10,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{DATE, HeaderName, HeaderValue},
+        header::{DATE, HeaderName, HeaderValue, IF_NONE_MATCH},
     },
     middleware::Next,
 };
@@ -17,6 +18,7 @@ use actix_web::{
 use super::{emulator_of, time};
 use crate::faults::{Fault, Injection};
 use broken_body::{BrokenBody, Ending};
+use edited::{with_edited_json, with_headers};
 pub(crate) use socket::Socket;
 
 /// Wraps the whole app.
@@ -67,7 +69,7 @@ fn logged_path(request: &ServiceRequest) -> Option<&str> {
 
 /// Handles a request with a fault. The response must not be sent if the second value is true.
 async fn inject(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     injection: Injection,
 ) -> Result<(ServiceResponse<BoxBody>, bool), Error> {
@@ -94,6 +96,12 @@ async fn inject(
             response
         }
         Fault::DropAnswer => return Ok((handle(request).await?, true)),
+        Fault::EditJson { edits } => {
+            // A 304 would confirm the copy that the client has of the true response.
+            request.headers_mut().remove(IF_NONE_MATCH);
+            with_edited_json(handle(request).await?, &edits).await?
+        }
+        Fault::SetHeaders { headers } => with_headers(handle(request).await?, &headers),
         Fault::ThenVanish { name } => {
             let emulator = emulator_of(&request);
             let response = handle(request).await?;

@@ -18,7 +18,7 @@ use actix_web::{
     web::Bytes,
 };
 
-use super::ApiError;
+use super::{ApiError, redirects::misdirected};
 use crate::{
     Emulator,
     api::{emulator_of, extract::bearer},
@@ -57,8 +57,10 @@ pub(super) async fn github_middleware(
         return Ok(response);
     }
     request.extensions_mut().insert(caller);
-    let response = next.call(request).await?;
-    let mut response = with_etag(response).await?;
+    let mut response = match misdirected(&emulator, &request) {
+        Some(response) => request.into_response(response),
+        None => with_etag(next.call(request).await?).await?,
+    };
 
     // GitHub does not count responses with status 304, so that clients can poll often.
     let is_free =

@@ -4,6 +4,7 @@ mod apps;
 mod artifacts;
 mod middleware;
 mod paging;
+mod redirects;
 mod runners;
 mod runs;
 
@@ -28,12 +29,19 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .configure(runners::routes)
         .configure(artifacts::routes)
         .configure(runs::routes);
+    // The target of redirects from the former names of repositories.
+    let by_id = web::scope("/repositories/{repository_id}")
+        .wrap(from_fn(github_middleware))
+        .configure(runners::routes)
+        .configure(artifacts::routes)
+        .configure(runs::routes);
     let rate_limit = web::resource("/rate_limit")
         .wrap(from_fn(github_middleware))
         .route(web::get().to(rate_limit));
     config
         .service(organisation)
         .service(repository)
+        .service(by_id)
         .service(rate_limit)
         .configure(apps::routes)
         .configure(artifacts::blob_routes)

@@ -70,6 +70,7 @@ fn job_json(emulator: &Emulator, job: &JobView) -> Value {
         "started_at": moment(job.started_at.unwrap_or(job.queued_at)),
         "completed_at": job.completed_at.map(moment),
         "labels": job.labels,
+        "runner_id": job.runner_id,
         "runner_name": job.runner_name,
     })
 }
