@@ -76,7 +76,7 @@ fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> P
         guest_auth: match image.map(|image| image.proof) {
             None => GuestAuth::Secret,
             Some(GuestAuthMethod::FwCfg | GuestAuthMethod::Smbios) => GuestAuth::SecretAndAddress,
-            Some(GuestAuthMethod::Address) => GuestAuth::Address,
+            Some(GuestAuthMethod::Address | GuestAuthMethod::FwCfgOrAddress) => GuestAuth::Address,
         },
     }
 }

@@ -206,7 +206,7 @@ async fn create(adapters: &Adapters, creation: Creation) {
                 kind,
                 monitor_url: settings.network.guest_base_url.to_string(),
                 secret: creation.guest_secret,
-                memory_max: profile.memory(),
+                memory_max: profile.into(),
             };
             hypervisor.create(&spec).await.map_err(|error| warn(&error))
         }
@@ -265,7 +265,7 @@ fn build_spec(rebuild: Rebuild, settings: &Settings, images: &Images) -> Option<
         proof: image.proof,
         disks: image.disks,
         build: image.build.clone()?,
-        memory_max: profile.memory(),
+        memory_max: profile.into(),
         image_deps_dir: settings.image_deps_dir.clone(),
         monitor_url: settings.network.guest_base_url.to_string(),
         secret: rebuild.guest_secret,

@@ -64,7 +64,7 @@ pub fn read_images(settings: &Settings) -> Result<Images, ProfileError> {
     let images = virtual_machines.map(|(profile_key, profile)| {
         let image = read_image(settings, profile_key)?;
         let profiles = profiles_path(settings).unwrap_or_default();
-        hypervisor::check(&profiles, profile_key, &image, profile.memory())?;
+        hypervisor::check(&profiles, profile_key, &image, profile.into())?;
         if image.disks == DiskFormat::Raw {
             hypervisor::check_reflinks(&settings.data_path)?;
         }

@@ -96,8 +96,26 @@ pub enum TemplateError {
     #[error("it has no `memory` for the guest, or one in an unknown unit")]
     NoMemory,
     /// A guest would use more memory than is counted for it.
-    #[error("its guests have {has} of memory, and the profile requires only {counted}")]
-    TooMuchMemory { has: Memory, counted: Memory },
+    #[error("its guests have {has} of {kind}, and the profile requires only {counted}")]
+    TooMuchMemory {
+        has: Memory,
+        kind: &'static str,
+        counted: Memory,
+    },
+    /// Nothing is copied into the definitions of guests that may belong to one machine only.
+    #[error(
+        "it has the {kind} `{name}` in `{place}`, which the monitor does not know to be right for \
+         every guest; remove it"
+    )]
+    Unknown {
+        /// `element` or `attribute`.
+        kind: &'static str,
+        name: String,
+        place: String,
+    },
+    /// An element at a path below `domain`, with what is wrong with it and what to do.
+    #[error("its `{place}` {problem}")]
+    Refused { place: String, problem: String },
     #[error("it has no `devices`")]
     NoDevices,
     /// The number of disks without a source, which is not 1.

@@ -6,7 +6,7 @@ use std::{net::Ipv4Addr, path::PathBuf};
 
 use shared::{
     secret::Secret,
-    settings::{BuildSettings, DiskFormat, GuestAuthMethod, ImageSettings},
+    settings::{BuildSettings, DiskFormat, GuestAuthMethod, ImageSettings, ProfileSettings},
     units::Memory,
     values::ProfileKey,
 };
@@ -51,7 +51,24 @@ pub struct GuestSpec {
     /// Authenticates the guest to the monitor.
     pub secret: Secret,
     /// The memory that is counted for a virtual machine; a template that wants more is refused.
-    pub memory_max: Memory,
+    pub memory_max: GuestMemory,
+}
+
+/// The memory that is counted for a guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestMemory {
+    /// Hugepages of 1 GiB.
+    pub hugepages_1g: u64,
+    pub normal: Memory,
+}
+
+impl From<&ProfileSettings> for GuestMemory {
+    fn from(profile: &ProfileSettings) -> Self {
+        Self {
+            hugepages_1g: profile.requires_1g_hugepages,
+            normal: profile.requires_normal_memory,
+        }
+    }
 }
 
 /// Which driver creates a guest, and from what.
@@ -86,7 +103,7 @@ pub struct BuildSpec {
     pub build: BuildSettings,
     /// The folder that contains the base disk and the CD-ROMs.
     pub image_deps_dir: Option<PathBuf>,
-    pub memory_max: Memory,
+    pub memory_max: GuestMemory,
     /// Base URL where the guest fetches its build script.
     pub monitor_url: String,
     /// Authenticates the guest to the monitor.

@@ -25,13 +25,14 @@ use std::{
 
 use shared::{
     settings::{DiskFormat, ImageSettings},
-    units::Memory,
     values::ProfileKey,
 };
 use tokio::sync::mpsc;
 
 pub use error::{HypervisorError, TemplateError, warn};
-pub use guest::{BuildSpec, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestSpec};
+pub use guest::{
+    BuildSpec, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory, GuestSpec,
+};
 pub use libvirt::HostMemory;
 use namespace::Namespace;
 
@@ -61,7 +62,7 @@ pub fn check(
     profiles: &Path,
     profile_key: &ProfileKey,
     image: &ImageSettings,
-    memory_max: Memory,
+    memory_max: GuestMemory,
 ) -> Result<(), HypervisorError> {
     libvirt::check(profiles, profile_key, image, memory_max)
 }
@@ -263,7 +264,7 @@ mod tests {
                 kind: GuestKind::Process(vec!["true".to_owned()]),
                 monitor_url: "http://monitor.invalid/".to_owned(),
                 secret: Secret::new("hunter2"),
-                memory_max: Memory::default(),
+                memory_max: GuestMemory::default(),
             };
             assert!(!format!("{spec:?}").contains("hunter2"));
             for refusal in [

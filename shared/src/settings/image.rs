@@ -51,6 +51,9 @@ pub enum GuestAuthMethod {
     Smbios,
     /// By its address alone.
     Address,
+    /// By its address alone, or, if it sends a secret, as with `FwCfg`: for images that may come from
+    /// another system.
+    FwCfgOrAddress,
 }
 
 /// The disk format of an image and of the disks of its runners.

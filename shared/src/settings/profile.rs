@@ -52,13 +52,6 @@ pub struct ProfileSettings {
     pub guest: GuestDriver,
 }
 
-impl ProfileSettings {
-    /// The memory of each guest, hugepages and normal.
-    pub fn memory(&self) -> Memory {
-        Memory::from_bytes(1 << 30) * self.requires_1g_hugepages + self.requires_normal_memory
-    }
-}
-
 /// The hypervisor driver of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuestDriver {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
-use shared::{secret::Secret, units::Memory};
+use shared::secret::Secret;
 use tempfile::TempDir;
 use tokio::{
     runtime,
@@ -99,7 +99,7 @@ impl Host {
             kind: GuestKind::Process(["sh", "-c", &script].map(str::to_owned).to_vec()),
             monitor_url: "http://monitor.invalid:8000/".to_owned(),
             secret: Secret::new("hunter2"),
-            memory_max: Memory::default(),
+            memory_max: crate::hypervisor::GuestMemory::default(),
         }
     }
 

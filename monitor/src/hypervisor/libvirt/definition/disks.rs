@@ -7,7 +7,9 @@
 //! | the `disk` without a source, or with the source `/dev/null` | an overlay of the profile's image, or, if that is a raw disk, a copy of it; in the guest that builds the image, the image itself |
 //! | each other `disk` that is a file | an overlay of that file |
 //! | the first CD-ROM drives without a source | have the CD-ROMs of the build; in a runner, they stay empty |
-//! | other CD-ROMs, floppies, `readonly` disks | as they are |
+//! | a CD-ROM drive whose source is `/path/to/…` | empty, as if it had no source |
+//! | floppies | `readonly` |
+//! | other CD-ROMs, `readonly` disks | as they are |
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +18,7 @@ use xmltree::Element;
 
 use super::{
     params::DomainParams,
-    xml::{child_or_new, children_named},
+    xml::{attribute, child_or_new, children_named, refused, set},
 };
 use crate::hypervisor::error::TemplateError;
 
@@ -65,16 +67,33 @@ pub fn place_disks(
     let mut image_count = 0;
     let mut cdroms = guest.cdroms.iter();
     for element in children_named(devices, "disk") {
-        let device = element.attributes.get("device").cloned();
-        let device = device.as_deref();
+        let device = attribute(element, "device").unwrap_or("disk").to_owned();
+        if device == "lun" {
+            return Err(refused(
+                "devices/disk",
+                "with device=\"lun\" is a device of this host that all guests would share; remove it",
+            ));
+        }
+        if device == "cdrom" && is_placeholder(element) {
+            element.take_child("source");
+        }
         let lacks_source = has_no_source(element);
-        if device == Some("cdrom")
+        if device == "cdrom"
             && lacks_source
             && let Some(cdrom) = cdroms.next()
         {
             set_source(element, cdrom, DiskFormat::Raw);
         }
-        if device.is_some_and(|it| it != "disk") || element.get_child("readonly").is_some() {
+        if device == "floppy" {
+            child_or_new(element, "readonly");
+        }
+        if device != "disk" || element.get_child("readonly").is_some() {
+            if attribute(element, "type") == Some("vhostuser") {
+                return Err(TemplateError::SharedDisk("vhostuser".to_owned()));
+            }
+            if let Some(source) = element.get_mut_child("source") {
+                source.attributes.remove("index");
+            }
             continue;
         }
         image_count += usize::from(lacks_source);
@@ -136,19 +155,25 @@ fn overlay_of_source(element: &Element, stem: &Path) -> Result<DiskPlan, Templat
 /// Whether a disk or a drive has no source yet.
 fn has_no_source(disk: &Element) -> bool {
     disk.get_child("source").is_none_or(|source| {
-        let mut files = source.attributes.values();
-        files.all(|file| file == "/dev/null")
+        let mut attributes = source.attributes.iter();
+        // libvirt adds an index to the source of a running machine.
+        attributes.all(|(name, value)| name == "index" || value == "/dev/null")
     })
 }
 
+/// Whether the source of a drive is a placeholder for a medium that is inserted while an image is built.
+fn is_placeholder(drive: &Element) -> bool {
+    let source = drive.get_child("source");
+    let file = source.and_then(|source| attribute(source, "file"));
+    file.is_some_and(|file| file.starts_with("/path/to/"))
+}
+
 fn set_source(disk: &mut Element, path: &Path, format: DiskFormat) {
-    disk.attributes.insert("type".into(), "file".into());
+    set(disk, "type", "file");
     let driver = child_or_new(disk, "driver");
-    driver.attributes.insert("name".into(), "qemu".into());
-    let word = format.as_str();
-    driver.attributes.insert("type".into(), word.into());
+    set(driver, "name", "qemu");
+    set(driver, "type", format.as_str());
     let source = child_or_new(disk, "source");
     *source = Element::new("source");
-    let path = path.display().to_string();
-    source.attributes.insert("file".into(), path);
+    set(source, "file", &path.display().to_string());
 }

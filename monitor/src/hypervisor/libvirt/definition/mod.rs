@@ -1,41 +1,43 @@
 //! The domain definition of a guest, made from the `guest.xml` of its profile.
 //!
-//! Responsible for the parts of the template that differ between guests; all others are kept as they
-//! are. Pure.
+//! Responsible for the order of the steps. A template is often the definition of an existing machine
+//! (`virsh dumpxml`), so only what `allowed` lists is copied, and what differs between guests is
+//! replaced. Everything else is refused, with what to do. Pure.
 //!
-//! | part | becomes |
-//! | --- | --- |
-//! | `name`, `uuid` | the guest's |
-//! | `mac` of each `interface` | a new one |
-//! | `on_poweroff`, `on_crash` | `destroy`: a guest that ends is gone |
-//! | `disk` | see `disks` |
-//! | `nvram` | a copy: of the image's, or else of the file it names |
-//! | `serial` and `console` of type `file` | a file in the guest's folder, which exists already |
-//! | `sysinfo` | has the guest's secret and the monitor's URL, if it authenticates itself by them |
+//! | part | becomes | in |
+//! | --- | --- | --- |
+//! | `name`, `uuid`, `genid` | the guest's | here |
+//! | `on_poweroff`, `on_crash` | `destroy`: a guest that ends is gone | here |
+//! | `memory`, `numa` | unchanged, if that is not more than is counted for the guest | `memory` |
+//! | `disk` | the guest's own | `disks` |
+//! | MAC addresses, ports, sockets, ids of other devices | new ones | `devices` |
+//! | `nvram` | a copy: of the image's, or else of the file it names | `firmware` |
+//! | `sysinfo` | has the guest's secret and the monitor's URL, if it authenticates itself by them | `firmware` |
+//! | `qemu:commandline` | unchanged, if every guest may have it | `command_line` |
 
+mod allowed;
+mod command_line;
+mod devices;
 mod disks;
+mod firmware;
 mod params;
 mod xml;
 
-use std::path::{Path, PathBuf};
-
-use shared::settings::GuestAuthMethod;
-use xmltree::{Element, XMLNode};
+use xmltree::Element;
 
 use self::{
+    devices::place_devices,
     disks::place_disks,
-    xml::{child_or_new, children_named, element_with_text, set_text},
+    firmware::{clean_tables, place_nvram, place_secret},
+    xml::{attribute, refused, set_text},
 };
 pub use self::{
     disks::{DiskMethod, DiskPlan},
+    firmware::Nvram,
     params::DomainParams,
 };
-use super::memory::memory_of;
+use super::memory::check_memory;
 use crate::hypervisor::error::TemplateError;
-
-/// Names under which the guest's firmware shows its secret and the monitor's URL.
-const SECRET_NAME: &str = "guest-secret";
-const URL_NAME: &str = "monitor-url";
 
 /// A definition for libvirt, and the files that it refers to.
 #[derive(Debug)]
@@ -48,14 +50,6 @@ pub struct Definition {
     pub nvram: Option<Nvram>,
 }
 
-/// The file with the firmware's variables.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Nvram {
-    pub path: PathBuf,
-    /// The file that the template names. It is copied unless the image has its own.
-    pub template: Option<PathBuf>,
-}
-
 /// Defines a guest.
 ///
 /// # Errors
@@ -66,23 +60,26 @@ pub fn define(template: &[u8], guest: &DomainParams<'_>) -> Result<Definition, T
     if domain.name != "domain" {
         return Err(TemplateError::NotDomain(domain.name));
     }
-    let has = memory_of(&domain).ok_or(TemplateError::NoMemory)?;
-    if has > guest.memory_max {
-        return Err(TemplateError::TooMuchMemory {
-            has,
-            counted: guest.memory_max,
-        });
-    }
+    allowed::apply(&mut domain)?;
+    command_line::check(&domain)?;
+    check_memory(&domain, guest.memory_max)?;
+    let uuid = guest.uuid.to_string();
     set_text(&mut domain, "name", guest.name);
-    set_text(&mut domain, "uuid", &guest.uuid.to_string());
+    set_text(&mut domain, "uuid", &uuid);
+    if domain.get_child("genid").is_some() {
+        set_text(&mut domain, "genid", &uuid);
+    }
     set_text(&mut domain, "on_poweroff", "destroy");
     set_text(&mut domain, "on_crash", "destroy");
-    let nvram = place_nvram(&mut domain, guest.folder);
+    place_reboots(&mut domain)?;
+    place_clock(&mut domain);
+    place_labels(&mut domain)?;
+    let nvram = place_nvram(&mut domain, guest.folder)?;
+    clean_tables(&mut domain)?;
     let devices = domain.get_mut_child("devices");
     let devices = devices.ok_or(TemplateError::NoDevices)?;
     let disks = place_disks(devices, guest)?;
-    place_interfaces(devices, guest.mac);
-    place_consoles(devices, &guest.folder.join("console.log"));
+    place_devices(devices, guest.mac, &guest.folder.join("console.log"))?;
     place_secret(&mut domain, guest);
     let mut xml = Vec::new();
     domain
@@ -91,88 +88,51 @@ pub fn define(template: &[u8], guest: &DomainParams<'_>) -> Result<Definition, T
     Ok(Definition { xml, disks, nvram })
 }
 
-fn place_nvram(domain: &mut Element, folder: &Path) -> Option<Nvram> {
-    let nvram = domain.get_mut_child("os")?.get_mut_child("nvram")?;
-    let path = folder.join("nvram.fd");
-    let template = nvram.get_text().map(|named| PathBuf::from(named.trim()));
-    nvram.children = vec![XMLNode::Text(path.display().to_string())];
-    Some(Nvram {
-        path,
-        template: template.filter(|named| !named.as_os_str().is_empty()),
-    })
-}
-
-/// Each interface gets a locally administered address, which no hardware has.
-fn place_interfaces(devices: &mut Element, [a, b, c, d]: [u8; 4]) {
-    for (interface, d) in children_named(devices, "interface").zip((0..=u8::MAX).map(|n| d ^ n)) {
-        let mac = child_or_new(interface, "mac");
-        let address = format!("52:54:{a:02x}:{b:02x}:{c:02x}:{d:02x}");
-        mac.attributes.insert("address".into(), address);
+/// What happens when a guest reboots is the template's choice, out of what QEMU can do.
+fn place_reboots(domain: &mut Element) -> Result<(), TemplateError> {
+    let text = domain.get_child("on_reboot").and_then(Element::get_text);
+    match text.as_deref().map(str::trim) {
+        None | Some("restart" | "destroy") => Ok(()),
+        Some(other) => Err(refused(
+            "on_reboot",
+            format!("is `{other}`; use `restart` or `destroy`"),
+        )),
     }
 }
 
-fn place_consoles(devices: &mut Element, path: &Path) {
-    for port in devices
-        .children
-        .iter_mut()
-        .filter_map(XMLNode::as_mut_element)
+/// A clock that is set by hand has the time that another machine has set.
+fn place_clock(domain: &mut Element) {
+    if let Some(clock) = domain.get_mut_child("clock")
+        && attribute(clock, "offset") == Some("variable")
     {
-        let is_file = port.attributes.get("type").is_some_and(|it| it == "file");
-        if is_file && matches!(port.name.as_str(), "serial" | "console") {
-            let source = child_or_new(port, "source");
-            let path = path.display().to_string();
-            source.attributes.insert("path".into(), path);
-            // Otherwise virtlogd would replace the file by one that belongs to root.
-            source.attributes.insert("append".into(), "on".into());
-        }
+        clock.attributes.remove("adjustment");
     }
 }
 
-fn place_secret(domain: &mut Element, guest: &DomainParams<'_>) {
-    match guest.proof {
-        GuestAuthMethod::Address => {}
-        GuestAuthMethod::FwCfg => {
-            let sysinfo = sysinfo(domain, "fwcfg");
-            let mut secret = Element::new("entry");
-            let name = |name: &str| format!("opt/ci-runners/{name}");
-            secret.attributes.insert("name".into(), name(SECRET_NAME));
-            // As a file, because a value would appear in the command line of QEMU.
-            let path = guest.secret_path.display().to_string();
-            secret.attributes.insert("file".into(), path);
-            let mut url = element_with_text("entry", guest.monitor_url);
-            url.attributes.insert("name".into(), name(URL_NAME));
-            sysinfo.children.push(XMLNode::Element(secret));
-            sysinfo.children.push(XMLNode::Element(url));
-        }
-        GuestAuthMethod::Smbios => {
-            let secret = guest.secret.expose();
-            let strings = child_or_new(sysinfo(domain, "smbios"), "oemStrings");
-            for (name, value) in [(SECRET_NAME, secret), (URL_NAME, guest.monitor_url)] {
-                let entry = element_with_text("entry", &format!("ci-runners:{name}={value}"));
-                strings.children.push(XMLNode::Element(entry));
-            }
-            let smbios = child_or_new(child_or_new(domain, "os"), "smbios");
-            smbios.attributes.insert("mode".into(), "sysinfo".into());
-        }
-    }
-}
-
-/// The `sysinfo` element of a type, which is created if there is none.
-fn sysinfo<'a>(domain: &'a mut Element, kind: &str) -> &'a mut Element {
-    let is_it = |node: &XMLNode| {
-        node.as_element().is_some_and(|element| {
-            element.name == "sysinfo" && element.attributes.get("type").is_some_and(|it| it == kind)
-        })
-    };
-    let index = domain.children.iter().position(is_it).unwrap_or_else(|| {
-        let mut sysinfo = Element::new("sysinfo");
-        sysinfo.attributes.insert("type".into(), kind.into());
-        domain.children.push(XMLNode::Element(sysinfo));
-        domain.children.len() - 1
+/// libvirt chooses the security labels of each guest.
+fn place_labels(domain: &mut Element) -> Result<(), TemplateError> {
+    let mut is_fixed = false;
+    domain.children.retain(|node| {
+        let Some(label) = node.as_element().filter(|it| it.name == "seclabel") else {
+            return true;
+        };
+        let kind = attribute(label, "type").unwrap_or("dynamic");
+        let is_account = attribute(label, "model") == Some("dac");
+        is_fixed |= kind == "static" && !is_account;
+        kind != "dynamic" || label.get_child("baselabel").is_some()
     });
-    domain.children[index]
-        .as_mut_element()
-        .expect("the node at that index is an element")
+    for label in xml::children_named(domain, "seclabel") {
+        if attribute(label, "type").unwrap_or("dynamic") == "dynamic" {
+            label.take_child("label");
+        }
+    }
+    match is_fixed {
+        true => Err(refused(
+            "seclabel",
+            "is one label for all guests, which then have access to each other's disks; use              type=\"dynamic\", or remove it",
+        )),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use shared::{
     secret::Secret,
     settings::{DiskFormat, GuestAuthMethod},
-    units::Memory,
 };
+
+use crate::hypervisor::guest::GuestMemory;
 
 /// What a domain is defined with.
 pub struct DomainParams<'a> {
@@ -23,8 +24,8 @@ pub struct DomainParams<'a> {
     pub builds: bool,
     /// Inserted into the first empty CD-ROM drives.
     pub cdroms: &'a [PathBuf],
-    /// The memory that is counted for the guest, hugepages included.
-    pub memory_max: Memory,
+    /// The memory that is counted for the guest.
+    pub memory_max: GuestMemory,
     /// How the guest authenticates itself.
     pub proof: GuestAuthMethod,
     /// The file with its secret.

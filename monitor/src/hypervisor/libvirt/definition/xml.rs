@@ -1,6 +1,8 @@
-//! Access to the children of an XML element.
+//! Access to an XML element, its attributes and its children.
 
 use xmltree::{Element, XMLNode};
+
+use crate::hypervisor::error::TemplateError;
 
 pub fn element_with_text(name: &str, content: &str) -> Element {
     let mut element = Element::new(name);
@@ -11,6 +13,15 @@ pub fn element_with_text(name: &str, content: &str) -> Element {
 /// Replaces the content of a child.
 pub fn set_text(parent: &mut Element, name: &str, content: &str) {
     child_or_new(parent, name).children = vec![XMLNode::Text(content.to_owned())];
+}
+
+pub fn attribute<'a>(element: &'a Element, name: &str) -> Option<&'a str> {
+    element.attributes.get(name).map(String::as_str)
+}
+
+/// Sets an attribute.
+pub fn set(element: &mut Element, name: &str, value: &str) {
+    element.attributes.insert(name.to_owned(), value.to_owned());
 }
 
 pub fn children_named<'a>(
@@ -30,4 +41,12 @@ pub fn child_or_new<'a>(parent: &'a mut Element, name: &str) -> &'a mut Element 
     parent
         .get_mut_child(name)
         .expect("the child exists, or was created above")
+}
+
+/// The error about an element at a path below `domain`. The problem completes "its `…` ".
+pub fn refused(place: impl Into<String>, problem: impl Into<String>) -> TemplateError {
+    TemplateError::Refused {
+        place: place.into(),
+        problem: problem.into(),
+    }
 }

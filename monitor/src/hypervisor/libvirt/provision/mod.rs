@@ -14,7 +14,6 @@ use std::{
 use shared::{
     secret::Secret,
     settings::{BuildSettings, DiskFormat, ImageSettings},
-    units::Memory,
     values::ProfileKey,
 };
 
@@ -27,7 +26,7 @@ use super::{
 use crate::hypervisor::{
     blocking::blocking,
     error::HypervisorError,
-    guest::{BuildSpec, GuestSpec},
+    guest::{BuildSpec, GuestMemory, GuestSpec},
     program,
 };
 
@@ -52,7 +51,7 @@ pub fn check(
     profiles: &Path,
     profile_key: &ProfileKey,
     image: &ImageSettings,
-    memory_max: Memory,
+    memory_max: GuestMemory,
 ) -> Result<(), HypervisorError> {
     let nowhere = Path::new("/");
     let cdrom_count = image.build.as_ref().map_or(0, BuildSettings::cdrom_count);

@@ -1,5 +1,7 @@
 //! Tests of provisioning without a libvirt.
 
+use shared::units::Memory;
+
 use super::*;
 use crate::hypervisor::{guest::GuestKind, libvirt::definition::Nvram};
 
@@ -20,7 +22,10 @@ fn a_profile_with_an_unusable_template_is_refused_with_the_reason() {
     let provisioner = provisioner(data.path());
     let path = data.path().join("profiles/linux/guest.xml");
     let check = || {
-        let memory = Memory::from_bytes(1024);
+        let memory = GuestMemory {
+            hugepages_1g: 0,
+            normal: Memory::from_bytes(1024),
+        };
         let image = ImageSettings::default();
         let checked = super::check(&provisioner.profiles, &linux(), &image, memory);
         checked.map_err(|error| error.to_string())
@@ -51,7 +56,10 @@ async fn a_guest_without_an_image_is_refused_until_there_is_one() {
         kind: GuestKind::VirtualMachine(ImageSettings::default()),
         monitor_url: "http://monitor.invalid/".to_owned(),
         secret: Secret::new("hunter2"),
-        memory_max: Memory::from_bytes(1024),
+        memory_max: GuestMemory {
+            hugepages_1g: 0,
+            normal: Memory::from_bytes(1024),
+        },
     };
     let folder = Folder::new(data.path(), &spec.name);
     let error = provisioner

@@ -1,8 +1,18 @@
 //! Tests of the definition that is made from a template.
 
-use shared::{secret::Secret, settings::DiskFormat, units::Memory};
+mod copied;
+mod production;
+
+use std::path::{Path, PathBuf};
+
+use shared::{
+    secret::Secret,
+    settings::{DiskFormat, GuestAuthMethod},
+    units::Memory,
+};
 
 use super::*;
+use crate::hypervisor::guest::GuestMemory;
 
 const TEMPLATE: &str = r#"<?xml version='1.0'?>
 <domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
@@ -41,6 +51,11 @@ const TEMPLATE: &str = r#"<?xml version='1.0'?>
   <qemu:commandline><qemu:arg value='-usb'/></qemu:commandline>
 </domain>"#;
 
+const MEMORY: GuestMemory = GuestMemory {
+    hugepages_1g: 1,
+    normal: Memory::from_bytes(256 << 20),
+};
+
 fn define_as(proof: GuestAuthMethod, template: &str) -> Result<Definition, TemplateError> {
     define_upon(DiskFormat::Qcow2, proof, template)
 }
@@ -60,7 +75,7 @@ fn define_upon(
         image_format,
         builds: false,
         cdroms: &[],
-        memory_max: Memory::from_bytes(256 << 20),
+        memory_max: MEMORY,
         proof,
         secret_path: Path::new("/data/virtual/ci-runner-a.1/secret"),
         secret: &Secret::new("hunter2"),
@@ -221,8 +236,8 @@ fn an_unusable_template_is_refused_with_the_reason() {
             "its root is `network`, and not `domain`",
         ),
         (
-            with(">262144<", ">262145<"),
-            "its guests have 262145K of memory, and the profile requires only 256M",
+            with(">262144<", ">1048577<"),
+            "its guests have 1048577K of hugepages, and the profile requires only 1G",
         ),
         ("<domain/>".to_owned(), "it has no `memory` for the guest"),
         (
@@ -248,7 +263,7 @@ fn the_disk_of_a_build_is_the_image_itself() {
         image_format: DiskFormat::Qcow2,
         builds: true,
         cdroms: &["/deps/setup.iso".into()],
-        memory_max: Memory::from_bytes(256 << 20),
+        memory_max: MEMORY,
         proof: GuestAuthMethod::FwCfg,
         secret_path: Path::new("/data/virtual/ci-rebuild-a/secret"),
         secret: &Secret::new("hunter2"),
