@@ -63,7 +63,8 @@ pub struct ProfilePolicy {
 /// When a runner gets the label that a workflow selects it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelPolicy {
-    /// At registration: every runner has one label of its own, which a take returns.
+    /// At registration: every runner has one label of its own, which a take returns. A take whose client
+    /// does not read it from the response adds the labels of the reservation.
     FromBirth,
     /// At the take, which adds labels of the reservation to those of the profile.
     OnTake,

@@ -121,6 +121,8 @@ impl Monitor {
                 (unique_id.clone(), report)
             });
         MonitorDashboard {
+            // Added by the API: it is of the process, and not of the pool.
+            instance: None,
             profile_runner_counts: self.counts(),
             runners: runners.collect(),
             reservations: Some(reservations.collect()),

@@ -20,8 +20,9 @@ pub struct SharedCore {
     published: watch::Sender<Option<Arc<PublishedView>>>,
     /// Notified if a change may need a new plan.
     changed: Notify,
-    /// Part of every ETag, so that none is equal to one of an earlier process.
-    process_id: String,
+    /// Random, in hexadecimal. Part of every ETag, so that none is equal to one of an earlier process,
+    /// and shown on the dashboard, so that two URLs of one monitor are recognised.
+    instance: String,
 }
 
 struct Inner {
@@ -53,8 +54,13 @@ impl SharedCore {
             clock,
             published: watch::Sender::new(None),
             changed: Notify::new(),
-            process_id: uuid::Uuid::new_v4().simple().to_string(),
+            instance: uuid::Uuid::new_v4().simple().to_string(),
         }
+    }
+
+    /// A random value of this process, in hexadecimal.
+    pub fn instance(&self) -> &str {
+        &self.instance
     }
 
     pub fn now(&self) -> Timestamp {
@@ -108,7 +114,7 @@ impl SharedCore {
 
     fn published_as(&self, revision: u64, view: View) -> PublishedView {
         PublishedView {
-            etag: format!("W/\"{}-{revision}\"", self.process_id),
+            etag: format!("W/\"{}-{revision}\"", self.instance),
             view,
             revision,
         }

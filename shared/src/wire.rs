@@ -20,6 +20,10 @@ use crate::{
 /// The response of a monitor to `GET /dashboard.json`: its report to the queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MonitorDashboard {
+    /// A random value that is new at each start of the monitor, in hexadecimal: two URLs with the same
+    /// one are one server. `None` from older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Numbers of runners of each profile, by status.
     pub profile_runner_counts: BTreeMap<ProfileKey, RunnerCounts>,
     /// Every runner of this server.
@@ -256,11 +260,13 @@ mod tests {
             "ci-runner-linux.7@host"
         );
         assert_eq!(dashboard.reservations, None);
+        assert_eq!(dashboard.instance, None);
     }
 
     #[test]
     fn a_dashboard_has_the_keys_that_clients_read() {
         let mut dashboard: MonitorDashboard = serde_json::from_str(OLDER_DASHBOARD).unwrap();
+        dashboard.instance = Some("5f0c".to_owned());
         dashboard.runners[0].status = Some(RunnerStatus::Idle);
         dashboard.reservations = Some(BTreeMap::from([(
             "job".parse().unwrap(),
@@ -274,6 +280,7 @@ mod tests {
         assert_eq!(
             serde_json::to_value(&dashboard).unwrap(),
             json!({
+                "instance": "5f0c",
                 "profile_runner_counts": {"linux": {"target": 2, "healthy": 2, "started_or_crashed": 0, "idle": 1,
                     "reserved": 0, "busy": 1, "excess_healthy": 0, "wanted": 0, "image_age": {"secs": 60, "nanos": 0}}},
                 "runners": [{"id": 7, "screenshot_url": "http://[::1]:8000/runner/7/screenshot", "status": "idle",

@@ -115,7 +115,7 @@ impl Monitor {
                 continue;
             };
             record.in_flight = Some(InFlight::Labelling);
-            if record.own_label.is_none() {
+            if reservation.needs_labels(record) {
                 registration_ids.extend(record.registration_id);
             }
         }

@@ -1,4 +1,4 @@
-//! The outcomes of adding and removing labels, for runners that have no label of their own.
+//! The outcomes of adding labels to runners and removing them.
 
 use shared::values::UniqueId;
 
@@ -9,14 +9,17 @@ use crate::{
 
 impl Monitor {
     /// The labels of a reservation were added to its runners, or adding one of them failed. Then the
-    /// reservation is useless, and ends.
+    /// reservation is useless, and ends; its runners are destroyed if their own labels may be known.
     pub fn handle_labels_added(&mut self, unique_id: &UniqueId, ids: &[RunnerId], is_done: bool) {
         let reservation = self.durable.reservations.get_mut(unique_id);
         // It may have been released in the meantime, and made again with other runners.
         let reservation = reservation.filter(|it| it.runners.iter().map(|it| &it.id).eq(ids));
         match reservation {
             Some(reservation) if is_done => reservation.has_labels = true,
-            Some(_) => self.end_reservation(unique_id, false),
+            Some(reservation) => {
+                let destroys = reservation.own_labels_known;
+                self.end_reservation(unique_id, destroys);
+            }
             None => {}
         }
         // Only now: `end_reservation` has to see that labels were in flight.

@@ -29,6 +29,8 @@ impl Monitor {
         for unique_id in used {
             if let Some(reservation) = self.durable.reservations.get_mut(&unique_id) {
                 reservation.state = ReservationState::Used;
+                // Its workflow has found the runner, by whatever label.
+                reservation.has_labels = true;
                 self.mark_dirty();
             }
         }
@@ -40,7 +42,7 @@ impl Monitor {
         let statuses = self.statuses();
         let is_lost = |id: &RunnerId| statuses.get(id) != Some(&RunnerStatus::Reserved);
         let broken: Vec<UniqueId> = (self.durable.reservations.iter())
-            .filter(|(_, reservation)| !reservation.has_labels)
+            .filter(|(_, reservation)| !reservation.has_labels && !reservation.own_labels_known)
             .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_lost(&it.id)))
             .map(|(unique_id, _)| unique_id.clone())
             .collect();

@@ -97,7 +97,7 @@ impl Monitor {
             // While labels are being added, some of them may be there already.
             let may_have_labels =
                 reservation.has_labels || record.in_flight == Some(InFlight::Labelling);
-            if record.own_label.is_none() && may_have_labels {
+            if reservation.needs_labels(record) && may_have_labels {
                 record.labels_to_remove = reservation.github_labels();
             }
             if destroys {

@@ -29,6 +29,9 @@ pub struct Take {
     /// When the job was enqueued: distinguishes it from an earlier job of the same name. None for
     /// callers that are not queues, and for older queues.
     pub enqueued_at: Option<Timestamp>,
+    /// Whether the client reads the label of its runners from the response. If not, its workflow
+    /// selects them by `reserved-for:<unique_id>`, so they get that label before the response.
+    pub labels_from_response: bool,
 }
 
 /// Why a take is refused. It has changed nothing.
@@ -98,13 +101,16 @@ impl Monitor {
         let Some(reservation) = self.durable.reservations.get_mut(&take.job.unique_id) else {
             return Err(TakeRefusal::NoCapacity);
         };
+        let runners = &self.durable.runners;
         if reservation.job != take.job {
             return Err(TakeRefusal::OtherParameters);
         }
         if reservation.state == ReservationState::Finished {
             return Err(TakeRefusal::Finished);
         }
-        if reservation.grant(take.token, take.enqueued_at) {
+        let is_new_grant = reservation.grant(take.token, take.enqueued_at);
+        let needs_labels = !take.labels_from_response && reservation.request_labels(runners);
+        if is_new_grant || needs_labels {
             self.mark_dirty();
         }
         Ok(self.revision())
@@ -120,7 +126,8 @@ impl Monitor {
     }
 
     fn reserve(&self, take: &Take, chosen: &[RunnerId], now: Timestamp) -> Reservation {
-        let mut has_labels = true;
+        let labels_requested = !take.labels_from_response;
+        let mut has_labels = !labels_requested;
         let mut runners = Vec::with_capacity(chosen.len());
         for id in chosen {
             let record = &self.durable.runners[id];
@@ -143,7 +150,9 @@ impl Monitor {
             state: ReservationState::Held,
             finished_at: None,
             runners,
+            labels_requested,
             has_labels,
+            own_labels_known: false,
             made_at_revision: self.revision(),
         };
         reservation.grant(take.token, take.enqueued_at);

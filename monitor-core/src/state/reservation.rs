@@ -22,7 +22,7 @@ use shared::{
     wire::ReservationState,
 };
 
-use super::fencing::LatestTokens;
+use super::{fencing::LatestTokens, runner::RunnerRecord};
 use crate::RunnerId;
 
 /// Token of all callers that are not queues.
@@ -50,9 +50,15 @@ pub struct Reservation {
     pub finished_at: Option<Timestamp>,
     /// All runners that were granted, including those that are gone.
     pub runners: Vec<ReservedRunner>,
+    /// Whether a take did not state that its client reads labels from the response. Then runners with
+    /// a label of their own need the labels of the reservation, too.
+    pub labels_requested: bool,
     /// Whether its runners have the labels that a workflow selects them by; if not, they have to be
     /// added at GitHub before the take is answered.
     pub has_labels: bool,
+    /// Whether the runners' own labels may have been delivered although labels are still to be added:
+    /// the takes of the job did not agree about them.
+    pub own_labels_known: bool,
     /// The first revision that contains it.
     pub made_at_revision: u64,
 }
@@ -86,6 +92,29 @@ impl Reservation {
         is_new || self.enqueued_at != known
     }
 
+    /// Records that a take needs the labels of the reservation at GitHub. Returns whether they have to
+    /// be added: no take needed them before, and some of its runners do not have them.
+    pub fn request_labels(&mut self, runners: &BTreeMap<RunnerId, RunnerRecord>) -> bool {
+        let has_own_label = |reserved: &ReservedRunner| {
+            let record = runners.get(&reserved.id);
+            record.is_some_and(|record| record.own_label.is_some())
+        };
+        let is_needed = !self.labels_requested
+            && self.state == ReservationState::Held
+            && self.runners.iter().any(has_own_label);
+        if is_needed {
+            self.own_labels_known = self.has_labels;
+            self.labels_requested = true;
+            self.has_labels = false;
+        }
+        is_needed
+    }
+
+    /// Whether a runner of it needs the labels of the reservation at GitHub.
+    pub fn needs_labels(&self, record: &RunnerRecord) -> bool {
+        self.labels_requested || record.own_label.is_none()
+    }
+
     /// Highest sequence of the tokens that it was granted to, which older queues read from reports;
     /// 0 if only callers that are not queues have it.
     pub fn highest_sequence(&self) -> u64 {
@@ -93,7 +122,8 @@ impl Reservation {
         sequences.max().unwrap_or_default()
     }
 
-    /// The labels that are added at GitHub under `LabelPolicy::OnTake`.
+    /// The labels that are added at GitHub, by one request per runner, if a workflow selects the runner
+    /// by them: the runner has no label of its own, or the client does not read that one.
     pub fn github_labels(&self) -> Vec<String> {
         let JobSpec {
             unique_id,
@@ -109,7 +139,7 @@ impl Reservation {
     }
 }
 
-/// The label that a workflow selects a runner by under `LabelPolicy::OnTake`.
+/// The label that a workflow selects a runner by if it does not use the runner's own one.
 pub fn reserved_for(unique_id: &UniqueId) -> String {
     format!("reserved-for:{unique_id}")
 }
@@ -138,7 +168,17 @@ pub(super) mod stored {
         #[serde(rename = "served_at")]
         finished_at: Option<Timestamp>,
         runners: Vec<ReservedRunner>,
+        /// Absent in files of older releases.
+        #[serde(default, skip_serializing_if = "is_false")]
+        labels_requested: bool,
         has_labels: bool,
+        /// Absent in files of older releases.
+        #[serde(default, skip_serializing_if = "is_false")]
+        own_labels_known: bool,
+    }
+
+    fn is_false(flag: &bool) -> bool {
+        !flag
     }
 
     /// Writes all reservations.
@@ -162,7 +202,9 @@ pub(super) mod stored {
                 state: reservation.state,
                 finished_at: reservation.finished_at,
                 runners: reservation.runners.clone(),
+                labels_requested: reservation.labels_requested,
                 has_labels: reservation.has_labels,
+                own_labels_known: reservation.own_labels_known,
             };
             (unique_id, stored)
         }))
@@ -192,7 +234,9 @@ pub(super) mod stored {
                 state: stored.state,
                 finished_at: stored.finished_at,
                 runners: stored.runners,
+                labels_requested: stored.labels_requested,
                 has_labels: stored.has_labels,
+                own_labels_known: stored.own_labels_known,
                 made_at_revision: 0,
             };
             (unique_id, reservation)

@@ -102,6 +102,7 @@ pub fn take_of_one(id: &str) -> Take {
         },
         token: None,
         enqueued_at: None,
+        labels_from_response: true,
     }
 }
 

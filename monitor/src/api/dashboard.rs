@@ -82,10 +82,12 @@ async fn next_change(state: &AppState, known: &PublishedView) -> Arc<PublishedVi
 }
 
 fn whole(state: &AppState, published: &PublishedView) -> HttpResponse {
+    let mut dashboard = published.view.dashboard_at(state.core.now());
+    dashboard.instance = Some(state.core.instance().to_owned());
     HttpResponse::Ok()
         .insert_header((ETAG, published.etag.as_str()))
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .json(published.view.dashboard_at(state.core.now()))
+        .json(dashboard)
 }
 
 fn unchanged(published: &PublishedView) -> HttpResponse {

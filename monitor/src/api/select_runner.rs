@@ -10,7 +10,7 @@ use github::artifact_auth::{RunIdentity, UnverifiedIdentity};
 use super::{AppState, grant::grant, take::TakeParameters};
 use monitor_core::Take;
 
-/// `POST /select-runner?unique_id&qualified_repo&run_id`
+/// `POST /select-runner?unique_id&qualified_repo&run_id[&labels_from_response]`
 pub async fn select_runner(
     state: Data<AppState>,
     parameters: Result<Query<TakeParameters>, ApiError>,
@@ -23,6 +23,7 @@ pub async fn select_runner(
         ));
     }
     let Query(parameters) = parameters?;
+    let labels_from_response = parameters.labels_from_response;
     let identity = UnverifiedIdentity {
         unique_id: parameters.unique_id,
         qualified_repo: parameters.qualified_repo,
@@ -33,6 +34,7 @@ pub async fn select_runner(
         job,
         token: None,
         enqueued_at: None,
+        labels_from_response,
     };
     let granted = grant(&state, take).await?;
     Ok(if is_array {

@@ -6,7 +6,7 @@ use daemon::{
     error::ApiError,
     web::{Path, Query, from_optional_text, from_text},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
@@ -31,6 +31,16 @@ pub struct TakeParameters {
     /// When the queue enqueued the job; older queues do not send it.
     #[serde(default, deserialize_with = "from_optional_text")]
     enqueued_at: Option<Timestamp>,
+    /// Whether the client reads the label of its runners from the response. If not, its workflow selects
+    /// them by `reserved-for:<unique_id>`.
+    #[serde(default, deserialize_with = "labels_flag")]
+    pub labels_from_response: bool,
+}
+
+fn labels_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| D::Error::custom("labels_from_response must be true or false"))
 }
 
 impl TakeParameters {
@@ -45,11 +55,12 @@ impl TakeParameters {
             },
             token: self.attempt,
             enqueued_at: self.enqueued_at,
+            labels_from_response: self.labels_from_response,
         }
     }
 }
 
-/// `POST /profile/<profile_key>/take?unique_id&qualified_repo&run_id[&attempt&enqueued_at]`
+/// `POST /profile/<profile_key>/take?unique_id&qualified_repo&run_id[&labels_from_response&attempt&enqueued_at]`
 pub async fn one(
     _: Authorised,
     state: Data<AppState>,
@@ -87,6 +98,12 @@ mod tests {
             ("a", RunId(1))
         );
         assert_eq!((parameters.attempt, parameters.enqueued_at), (None, None));
+        assert!(!parameters.labels_from_response);
+        for (text, expected) in [("true", true), ("false", false)] {
+            let query = format!("{REQUIRED}&labels_from_response={text}");
+            let parameters = parse_query::<TakeParameters>(&query).unwrap();
+            assert_eq!(parameters.labels_from_response, expected);
+        }
         let query = format!("{REQUIRED}&attempt=0000000000000001-7&enqueued_at=5&later=x");
         let parameters = parse_query::<TakeParameters>(&query).unwrap();
         assert_eq!(parameters.qualified_repo.as_str(), "b/c");
@@ -118,6 +135,10 @@ mod tests {
             (
                 "unique_id=a&qualified_repo=b/c&run_id=1&attempt=",
                 "attempt",
+            ),
+            (
+                "unique_id=a&qualified_repo=b/c&run_id=1&labels_from_response=yes",
+                "labels_from_response",
             ),
             (
                 "unique_id=a&qualified_repo=b/c&run_id=1&attempt=x",

@@ -81,6 +81,7 @@ fn view() -> View {
     };
     View {
         dashboard: MonitorDashboard {
+            instance: Some("00ff".to_owned()),
             profile_runner_counts: [(linux(), counts)].into(),
             runners: vec![
                 runner(0, RunnerStatus::Idle),

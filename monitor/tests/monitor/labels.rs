@@ -10,7 +10,8 @@ use http_client::Method;
 use shared::wire::{RunnerStatus, TakenRunner};
 
 use crate::support::{
-    API_TOKEN, Host, JOB, RUNNERS, bearer, expect_refusal, ids, in_time, statuses, with_idle_and,
+    API_TOKEN, Host, JOB, RUNNERS, bearer, expect_refusal, ids, in_time, statuses, with_idle,
+    with_idle_and,
 };
 
 #[actix_web::test]
@@ -94,6 +95,80 @@ async fn runners_are_registered_with_the_group_and_labels_of_their_profile() {
     monitor.stop().await;
 }
 
+fn labels_of_all_runners(host: &Host) -> Vec<String> {
+    host.emulator().model(|model, now| {
+        let page = PageRequest::new(None, None);
+        let runners = model.runners(now, &"/orgs/acme".parse().unwrap(), None, page);
+        let labels = runners.items.into_iter().flat_map(|runner| runner.labels);
+        labels.map(|label| label.name).collect()
+    })
+}
+
+/// As the actions and scripts of the production system do.
+const OLDER_JOB: &str = "qualified_repo=acme/app&run_id=7";
+
+#[actix_web::test]
+async fn a_client_that_reads_no_label_finds_its_own_on_the_runner_and_one_that_does_costs_no_call()
+{
+    let (host, monitor) = with_idle(3).await;
+    let older = format!("profile/linux/take/2?unique_id=older&{OLDER_JOB}");
+    let taken = monitor.call(Method::POST, &older).await;
+    assert_eq!(taken.status, 200, "{:?}", taken.text());
+    let labels = labels_of_all_runners(&host);
+    let reserved = labels.iter().filter(|label| *label == "reserved-for:older");
+    assert_eq!(reserved.count(), 2, "{labels:?}");
+    let label_calls = |host: &Host| {
+        let requests = host.emulator().requests().all();
+        let calls = requests.iter().filter(|it| it.path.contains("/labels"));
+        calls.count()
+    };
+    assert_eq!(label_calls(&host), 2, "one call for each runner");
+    let repeated = monitor.call(Method::POST, &older).await;
+    assert_eq!(repeated.body, taken.body);
+    let label = monitor.expect_taken("current").await.label.unwrap();
+    assert!(label.starts_with("runner:"), "{label}");
+    assert_eq!(label_calls(&host), 2);
+    for label in ["reserved-for:older", "Reserved-For:older", label.as_str()] {
+        let job = host.queue_job(label, "true");
+        host.until_phase(job, JobPhase::Completed).await;
+    }
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_tokenless_client_that_reads_no_label_finds_its_own_on_the_runner() {
+    let (host, monitor) = with_idle(1).await;
+    let upload = crate::takes::artifact("older", "");
+    host.emulator()
+        .model(|model, now| model.add_artifact(now, upload))
+        .unwrap();
+    let path = format!("select-runner?unique_id=older&{OLDER_JOB}");
+    let answer = monitor.call_with(Method::POST, &path, &[]).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.text());
+    let labels = labels_of_all_runners(&host);
+    assert!(
+        labels.contains(&"reserved-for:older".to_owned()),
+        "{labels:?}"
+    );
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_runner_that_was_labelled_and_released_loses_the_label_before_it_is_idle() {
+    let (host, monitor) = with_idle(1).await;
+    let older = format!("profile/linux/take?unique_id=older&{OLDER_JOB}");
+    assert_eq!(monitor.call(Method::POST, &older).await.status, 200);
+    monitor.call(Method::DELETE, "reservation/older").await;
+    let dashboard = monitor.until_idle(1).await;
+    assert_eq!(ids(&dashboard), [0]);
+    let labels = labels_of_all_runners(&host);
+    assert!(
+        !labels.iter().any(|label| label.starts_with("reserved-")),
+        "{labels:?}"
+    );
+    monitor.stop().await;
+}
+
 /// A label that arrives after the end of its reservation would stay, and attract a job.
 #[actix_web::test]
 async fn a_failed_reservation_ends_only_after_the_last_label_request() {
@@ -125,12 +200,7 @@ async fn a_failed_reservation_ends_only_after_the_last_label_request() {
     assert_eq!(reserved, [RunnerStatus::Reserved; 2]);
     host.emulator().faults().clear_all();
     monitor.until_idle(2).await;
-    let labels = host.emulator().model(|model, now| {
-        let page = PageRequest::new(None, None);
-        let runners = model.runners(now, &"/orgs/acme".parse().unwrap(), None, page);
-        let labels = runners.items.into_iter().flat_map(|runner| runner.labels);
-        labels.map(|label| label.name).collect::<Vec<_>>()
-    });
+    let labels = labels_of_all_runners(&host);
     assert!(
         !labels.iter().any(|label| label.starts_with("reserved-")),
         "{labels:?}"

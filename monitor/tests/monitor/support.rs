@@ -33,8 +33,8 @@ const GITHUB_TOKEN: &str = "github-token-of-the-tests";
 const DEADLINE: Duration = Duration::from_secs(30);
 /// GitHub's path of the runners.
 pub const RUNNERS: &str = "/orgs/acme/actions/runners";
-/// The parameters of a take besides `unique_id`.
-pub const JOB: &str = "qualified_repo=acme/app&run_id=7";
+/// The parameters of a take besides `unique_id`, of a client that reads the label from the response.
+pub const JOB: &str = "qualified_repo=acme/app&run_id=7&labels_from_response=true";
 
 /// A host without a monitor, whose GitHub has no runner.
 pub struct Host {

@@ -167,7 +167,7 @@ async fn a_reservation_that_cannot_be_saved_is_not_granted() {
     monitor.stop().await;
 }
 
-fn artifact(unique_id: &str, more: &str) -> NewArtifact {
+pub fn artifact(unique_id: &str, more: &str) -> NewArtifact {
     let lines = format!(
         "unique_id={unique_id}\nqualified_repo=acme/app\nrun_id=7\nself_hosted_image_name=linux\n{more}"
     );

@@ -330,6 +330,7 @@ impl QueueNode {
             },
             enqueued_at: Some(forward.enqueued_at),
             token: Some(forward.token),
+            labels_from_response: true,
         };
         let timeout = forward.deadline_at.since(environment.context.now);
         self.send(environment, forward.server, Request::Forward(take), timeout);

@@ -4,7 +4,7 @@ use shared::wire::RunnerStatus;
 
 use crate::{
     LabelPolicy, TakeOutcome, TakeRefusal,
-    testing::{TestPool, policy, unique_id},
+    testing::{TestPool, policy, take_of_one, unique_id},
 };
 
 fn pool(target: usize) -> TestPool {
@@ -40,6 +40,88 @@ fn a_take_is_answered_only_once_its_labels_are_added() {
     };
     assert_eq!(runners[0].label.as_deref(), Some("reserved-for:a"));
     assert_eq!(pool.plan(), Default::default());
+}
+
+/// A take whose client does not read the label from the response.
+fn take_of_older_client(pool: &mut TestPool, id: &str) -> TakeOutcome {
+    let mut take = take_of_one(id);
+    take.labels_from_response = false;
+    let revision = pool.monitor.take(take, pool.now).unwrap();
+    pool.monitor.handle_saved(revision);
+    pool.monitor.take_outcome(&unique_id(id))
+}
+
+fn names_of(outcome: &TakeOutcome) -> Vec<&str> {
+    match outcome {
+        TakeOutcome::Runners(runners) => {
+            let labels = runners.iter().map(|it| it.label.as_deref());
+            labels.map(Option::unwrap).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_runner_with_its_own_label_gets_that_of_the_reservation_for_a_client_that_does_not_read_it() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let own = pool.world.labels(0);
+    assert_eq!(
+        take_of_older_client(&mut pool, "a"),
+        TakeOutcome::AwaitingLabels
+    );
+    pool.execute_plan();
+    assert_eq!(pool.world.labels(0)[..2], [&own[0], "reserved-for:a"]);
+    let outcome = take_of_older_client(&mut pool, "a");
+    assert_eq!(names_of(&outcome), [&own[0]]);
+    assert_eq!(pool.plan(), Default::default());
+    pool.release("a", None, false);
+    assert_eq!(pool.statuses(), [RunnerStatus::Starting]);
+    pool.execute_plan();
+    assert_eq!(pool.world.labels(0), own);
+    assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
+}
+
+#[test]
+fn a_client_that_reads_the_label_from_the_response_needs_no_other() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take("a", "linux", 1).unwrap();
+    pool.assert_no_steps();
+    pool.release("a", None, false);
+    assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
+}
+
+/// The first take may have been answered: its runner must not become idle again.
+#[test]
+fn if_the_takes_of_a_job_disagree_and_labels_cannot_be_added_the_runner_is_destroyed() {
+    for is_possible in [true, false] {
+        let mut pool = TestPool::with_idle_linux(1);
+        assert_eq!(pool.take("a", "linux", 1), Ok(vec![0]));
+        let outcome = take_of_older_client(&mut pool, "a");
+        assert_eq!(outcome, TakeOutcome::AwaitingLabels);
+        pool.restart();
+        pool.poll();
+        pool.world.effects_left = (!is_possible).then_some(0);
+        pool.execute_plan();
+        pool.world.effects_left = None;
+        let expected = match is_possible {
+            true => RunnerStatus::Reserved,
+            false => RunnerStatus::Done,
+        };
+        assert_eq!(pool.statuses(), [expected]);
+    }
+}
+
+#[test]
+fn a_job_that_starts_while_labels_are_added_for_a_second_take_keeps_its_reservation() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take("a", "linux", 1).unwrap();
+    take_of_older_client(&mut pool, "a");
+    pool.world.start_job(0);
+    pool.poll();
+    assert_eq!(pool.statuses(), [RunnerStatus::Busy]);
+    let outcome = take_of_older_client(&mut pool, "a");
+    assert_eq!(names_of(&outcome).len(), 1);
+    pool.assert_no_steps();
 }
 
 #[test]
