@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod error;
 pub mod metrics;
+pub mod problems;
 pub mod serve;
 pub mod snapshot;
 pub mod startup;

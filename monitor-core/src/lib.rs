@@ -13,6 +13,7 @@
 //! | `planning` | which actions are needed now, and why |
 //! | `execution` | the actions as effects, and what their outcomes change |
 //! | `reservations`, `target_override`, `guest_auth` | requests of clients, people and guests |
+//! | `problems` | what is wrong, for the operator |
 //! | `view` | the snapshot that pages and metrics are rendered from |
 //!
 //! Dependencies point one way: `values` ← `policy` ← `state` ← everything else, `planning` ← `execution`.
@@ -22,6 +23,7 @@ mod guest_auth;
 mod observation;
 mod planning;
 mod policy;
+mod problems;
 mod reservations;
 mod state;
 mod target_override;

@@ -126,6 +126,7 @@ impl Monitor {
             profile_runner_counts: self.counts(),
             runners: runners.collect(),
             reservations: Some(reservations.collect()),
+            problems: self.problems(),
         }
     }
 

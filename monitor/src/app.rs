@@ -12,6 +12,7 @@ use std::{
 };
 
 use daemon::{
+    problems::log_changes,
     serve::{Background, Drain, ServeError, drain, serve},
     startup::{Start, until_signalled},
 };
@@ -192,7 +193,12 @@ impl App {
         };
         let github = github(&settings, credentials).with_api_status(adapters.github.api_status());
         let verifier_worker = verifier_worker.run(github, verifier_settings);
+        let logged_core = core.clone();
         let background = vec![
+            Background {
+                name: "the log of problems",
+                task: actix_web::rt::spawn(log_changes(move || logged_core.problems())),
+            },
             Background {
                 name: "the control loop",
                 task: actix_web::rt::spawn(control_loop::run(adapters, events)),

@@ -23,6 +23,11 @@ use monitor_core::{
     Creation, Destruction, Effect, HostCapacity, ObservedGuest, Poll, Rebuild, RunnerId,
 };
 
+/// Code of the problem that the guests of this server are unknown.
+const GUESTS_NOT_LISTED: &str = "guests_not_listed";
+/// Code of the problem that the registrations at GitHub are unknown.
+const RUNNERS_NOT_LISTED: &str = "runners_not_listed";
+
 /// The core, and the adapters by which its effects are performed. Cheap to clone; stays on its thread.
 #[derive(Clone)]
 pub struct Adapters {
@@ -43,24 +48,42 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
         ..
     } = adapters;
     let started_at = core.now();
+    let problem_board = core.problem_board();
     match poll {
         Poll::Guests => match hypervisor.list().await {
             Ok(guests) => {
+                problem_board.resolve(GUESTS_NOT_LISTED, "hypervisor");
                 let guests = guests.into_iter().map(observed).collect();
                 poll_images(&core, &hypervisor, &images).await;
                 core.change(|core, now| core.handle_guests(guests, started_at, now));
             }
             Err(error) => {
                 warn(&error);
+                problem_board.report(
+                    GUESTS_NOT_LISTED,
+                    "hypervisor",
+                    format!("the monitor failed to {error}, so it creates and destroys no runners"),
+                    "check that libvirt runs and that the user of the monitor may use it"
+                        .to_owned(),
+                );
                 core.change(|core, now| core.handle_poll_failed(poll, None, now));
             }
         },
         Poll::Registrations => match github.list_runners().await {
-            Ok(registrations) => core.change(|core, now| {
-                core.handle_registrations(registrations, started_at, now);
-            }),
+            Ok(registrations) => {
+                problem_board.resolve(RUNNERS_NOT_LISTED, "GitHub");
+                core.change(|core, now| core.handle_registrations(registrations, started_at, now));
+            }
             Err(error) => {
                 log::warn!("failed to {error}");
+                problem_board.report(
+                    RUNNERS_NOT_LISTED,
+                    "GitHub",
+                    format!("the monitor failed to {error}, so it destroys no runners"),
+                    "check the GitHub credentials and the connection to GitHub, or wait until an \
+                     outage of GitHub is over"
+                        .to_owned(),
+                );
                 let retry_after = error.retry_after();
                 core.change(|core, now| core.handle_poll_failed(poll, retry_after, now));
             }

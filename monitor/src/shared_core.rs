@@ -6,8 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use daemon::problems::ProblemBoard;
 use parking_lot::Mutex;
-use shared::clock::{Clock, Timestamp};
+use shared::{
+    clock::{Clock, Timestamp},
+    problem::Problem,
+};
 use tokio::sync::{Notify, watch};
 
 use crate::store::{Store, StoreError};
@@ -17,6 +21,7 @@ use monitor_core::{Monitor, View};
 pub struct SharedCore {
     inner: Mutex<Inner>,
     clock: Clock,
+    problem_board: ProblemBoard,
     published: watch::Sender<Option<Arc<PublishedView>>>,
     /// Notified if a change may need a new plan.
     changed: Notify,
@@ -52,6 +57,7 @@ impl SharedCore {
                 store: Some(store),
             }),
             clock,
+            problem_board: ProblemBoard::new(clock),
             published: watch::Sender::new(None),
             changed: Notify::new(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -96,9 +102,10 @@ impl SharedCore {
     }
 
     fn publish(&self, core: &Monitor) {
-        let Some(view) = core.view() else {
+        let Some(mut view) = core.view() else {
             return;
         };
+        view.dashboard.problems.extend(self.problem_board.list());
         self.published.send_modify(|last| {
             let next = match last.as_deref() {
                 Some(last) if last.view.has_same_dashboard_as(&view) => PublishedView {
@@ -123,6 +130,19 @@ impl SharedCore {
     /// The published view; none before the first poll has succeeded.
     pub fn published(&self) -> Option<Arc<PublishedView>> {
         self.published.borrow().clone()
+    }
+
+    /// Where adapters report what is wrong. It is published with the next change of the core.
+    pub fn problem_board(&self) -> &ProblemBoard {
+        &self.problem_board
+    }
+
+    /// What is wrong; before the first poll has succeeded that is what adapters report.
+    pub fn problems(&self) -> Vec<Problem> {
+        match self.published() {
+            Some(published) => published.view.dashboard.problems.clone(),
+            None => self.problem_board.list(),
+        }
     }
 
     /// The published view and its changes. Every change of the core counts as one, even if the view

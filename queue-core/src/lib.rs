@@ -10,6 +10,7 @@
 //! | `state` | what the queue knows, in parts with private fields |
 //! | `transitions` | one module for each kind of input; they change state and mark what is dirty |
 //! | `scheduling` | the only place where runners are requested for jobs |
+//! | `problems` | what is wrong, for the operator |
 //! | `view` | snapshots for dashboards and metrics |
 //!
 //! Dependencies point one way: `transitions` → `state` ← `scheduling`. Neither of the two calls the
@@ -18,6 +19,7 @@
 mod config;
 mod effect;
 mod input;
+mod problems;
 mod queue;
 mod scheduling;
 mod state;

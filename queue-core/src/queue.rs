@@ -4,13 +4,13 @@
 //! [`Queue::poll_timeout`] and hand in [`Input::Tick`]. Time is an argument and never runs
 //! backwards. Equal inputs at equal times give equal effects.
 
-use shared::{clock::Timestamp, values::UniqueId};
+use shared::{clock::Timestamp, problem::Problem, values::UniqueId};
 
 use crate::{
     config::Config,
     effect::Effect,
     input::Input,
-    scheduling,
+    problems, scheduling,
     state::{
         State,
         fleet::{Fleet, ServerId},
@@ -91,6 +91,11 @@ impl Queue {
     /// Why a job waits.
     pub fn wait_reason(&self, now: Timestamp, job: &Job) -> WaitReason {
         view::wait_reason(&self.state, now, job)
+    }
+
+    /// What is wrong, for the operator. Its cost grows with the number of servers.
+    pub fn problems(&self, now: Timestamp) -> Vec<Problem> {
+        problems::problems(&self.state, now)
     }
 
     /// Snapshot of everything that the dashboard and the metrics show. Its cost grows with the

@@ -5,15 +5,19 @@ use std::fmt;
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
+    problem::Problem,
     values::{ProfileKey, UniqueId},
     wire::{Estimate, JobStatus},
 };
 
-use crate::state::{
-    State,
-    fleet::{Health, ServerId},
-    job::{Job, JobState},
-    profile_queues::ProfileQueue,
+use crate::{
+    problems::problems,
+    state::{
+        State,
+        fleet::{Health, ServerId},
+        job::{Job, JobState},
+        profile_queues::ProfileQueue,
+    },
 };
 
 /// How many jobs of one profile are shown one by one.
@@ -30,6 +34,8 @@ pub struct View {
     pub assigned_count: usize,
     pub profiles: Vec<ProfileView>,
     pub servers: Vec<ServerView>,
+    /// What is wrong; the daemon adds what its adapters report.
+    pub problems: Vec<Problem>,
 }
 
 /// One profile and its queue.
@@ -145,6 +151,7 @@ pub(crate) fn view(state: &State, now: Timestamp) -> View {
         servers: servers
             .map(|server| server_view(state, now, server))
             .collect(),
+        problems: problems(state, now),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use daemon::{
     auth::ApiToken,
+    problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, drain, serve},
 };
 use github::{
@@ -91,10 +92,17 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let event_loop = EventLoop::new(queue, clock, senders);
 
     let client = Client::new();
-    let mut background = vec![Background {
-        name: "the timers of the core",
-        task: actix_web::rt::spawn(event_loop.clone().run_timers()),
-    }];
+    let problem_board = ProblemBoard::new(clock);
+    let mut background = vec![
+        Background {
+            name: "the timers of the core",
+            task: actix_web::rt::spawn(event_loop.clone().run_timers()),
+        },
+        Background {
+            name: "the log of problems",
+            task: actix_web::rt::spawn(log_problems(event_loop.clone(), problem_board.clone())),
+        },
+    ];
     for (server, (base_url, commands)) in base_urls.into_iter().zip(receivers).enumerate() {
         let monitor = MonitorClient {
             server,
@@ -121,6 +129,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         api_token: ApiToken(settings.secrets.api_token.clone()),
         artifact_verifier,
         github_status,
+        problem_board,
         draining,
     };
     Ok(App {
@@ -156,6 +165,16 @@ impl App {
         .await?;
         Ok(())
     }
+}
+
+/// Logs what is wrong, of the core and of the adapters.
+async fn log_problems(event_loop: EventLoop, problem_board: ProblemBoard) {
+    log_changes(|| {
+        let mut problems = event_loop.read(|queue, now| queue.problems(now));
+        problems.extend(problem_board.list());
+        problems
+    })
+    .await;
 }
 
 fn config(settings: &shared::settings::QueueSettings) -> Config {

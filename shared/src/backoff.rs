@@ -55,6 +55,7 @@ fn share_of(whole: Duration, entropy: u64) -> Duration {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
     count: u32,
+    since: Option<Timestamp>,
     retry_at: Timestamp,
 }
 
@@ -63,6 +64,7 @@ impl Failures {
     /// `backoff` away. The moment itself is the entropy: no two servers notice an outage in the
     /// same microsecond.
     pub fn record(&mut self, now: Timestamp, backoff: Backoff, at_least: Duration) {
+        self.since.get_or_insert(now);
         self.count = self.count.saturating_add(1);
         self.retry_at = now + backoff.pause(self.count, at_least, now.as_micros());
     }
@@ -75,6 +77,11 @@ impl Failures {
     /// How many failures there were since the last success.
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// When the first of them was; none if nothing failed.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.since
     }
 
     /// The moment from which the next try may be made; the Unix epoch if nothing failed.
@@ -158,6 +165,7 @@ mod tests {
         };
         assert_eq!(play(), play());
         assert_eq!(play().count(), 3);
+        assert_eq!(play().since(), Some(Timestamp::from_micros(5)));
         let pause = play().retry_at().since(Timestamp::from_micros(9_876_543));
         assert!((4000..6000).contains(&pause.as_millis()), "{pause:?}");
     }
@@ -169,8 +177,8 @@ mod tests {
         failures.record(now, BACKOFF, Duration::ZERO);
         failures.reset();
         assert_eq!(
-            (failures.count(), failures.retry_at()),
-            (0, Timestamp::default())
+            (failures.count(), failures.retry_at(), failures.since()),
+            (0, Timestamp::default(), None)
         );
     }
 }

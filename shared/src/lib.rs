@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod clock;
 pub mod error;
 pub mod job_spec;
+pub mod problem;
 pub mod registration;
 pub mod runner_name;
 pub mod secret;

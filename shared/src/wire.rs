@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
+    problem::Problem,
     registration::Registration,
     values::{ProfileKey, UniqueId},
 };
@@ -31,6 +32,9 @@ pub struct MonitorDashboard {
     /// Reservations by `unique_id`. `None` from older monitors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservations: Option<BTreeMap<UniqueId, ReservationReport>>,
+    /// What is wrong on this server. Absent if nothing is, and from older monitors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
 }
 
 /// Numbers of runners of one profile on one server.

@@ -141,6 +141,12 @@ impl Images {
         })
     }
 
+    /// The profiles whose last builds failed: the failures in a row, and why the last one failed.
+    pub fn failures(&self) -> impl Iterator<Item = (&ProfileKey, &Failures, &str)> {
+        let failed = self.failures.iter();
+        failed.map(|(profile_key, it)| (profile_key, &it.failures, it.cause.as_str()))
+    }
+
     /// The image of a profile, for the dashboard.
     pub fn view(&self, profile_key: &ProfileKey) -> ImageView {
         let failed = self.failures.get(profile_key);

@@ -1,7 +1,10 @@
 //! The metrics of the monitor, for Prometheus. Public: they contain no secret.
 
 use actix_web::{HttpResponse, web::Data};
-use daemon::metrics::{Metrics, response};
+use daemon::{
+    metrics::{Metrics, response},
+    problems,
+};
 use shared::{software::Support, wire::RunnerCounts};
 
 use super::{AppState, snapshot::Snapshot};
@@ -50,6 +53,7 @@ pub fn render(snapshot: &Snapshot) -> String {
         "1 once the first poll of the host and of GitHub has succeeded",
         f64::from(u8::from(snapshot.published.is_some())),
     );
+    problems::add_metrics(&mut metrics, &snapshot.problems);
     if let Some(published) = &snapshot.published {
         render_profiles(&mut metrics, published, snapshot);
     }

@@ -7,6 +7,7 @@ use actix_web::{
     http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType},
     web::{Bytes, Data},
 };
+use daemon::problems;
 use github::ApiStatus;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use shared::{
@@ -23,7 +24,7 @@ const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
 th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-.number{text-align:right}.idle{color:#2a8a2a}.invalid,.done{color:#b00020}small{opacity:.7}\
+.number{text-align:right}.idle{color:#2a8a2a}.invalid,.done,.problems h2{color:#b00020}small{opacity:.7}\
 #live.lost{opacity:.4}";
 
 /// Reloads the live part every two seconds while the page is visible.
@@ -94,6 +95,7 @@ pub fn render_page(snapshot: &Snapshot) -> Markup {
 pub fn render_live_part(snapshot: &Snapshot) -> Markup {
     let now = snapshot.now;
     html! {
+        (problems::render(&snapshot.problems, now))
         @match &snapshot.published {
             Some(published) => (render_view(&published.view, now)),
             None => p { "The monitor has just started and does not know its runners yet." },

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use actix_web::web::Bytes;
 use github::ApiStatus;
-use shared::clock::Timestamp;
+use shared::{clock::Timestamp, problem::Problem};
 
 use crate::shared_core::PublishedView;
 
@@ -15,6 +15,7 @@ pub struct Snapshot {
     pub now: Timestamp,
     /// None before the first poll has succeeded.
     pub published: Option<Arc<PublishedView>>,
+    pub problems: Vec<Problem>,
     pub github: ApiStatus,
     pub page: Rendered,
     pub live_part: Rendered,

@@ -86,6 +86,7 @@ impl AppState {
         self.snapshots.get(now, || Snapshot {
             now,
             published: self.core.published(),
+            problems: self.core.problems(),
             github: self.github.read(),
             page: Rendered::default(),
             live_part: Rendered::default(),

@@ -10,6 +10,7 @@ use github::{ApiStatus, RateLimit};
 use monitor_core::{ActionLog, ImageView, SoftwareView, View};
 use shared::{
     clock::Timestamp,
+    problem::Problem,
     registration::{Label, Registration, RegistrationStatus},
     software::Support,
     values::{ProfileKey, UniqueId},
@@ -62,6 +63,16 @@ fn runner(id: u64, status: RunnerStatus) -> DashboardRunner {
     }
 }
 
+fn problems() -> Vec<Problem> {
+    vec![Problem {
+        code: "runner_not_destroyed".into(),
+        subject: "runner linux.1".to_owned(),
+        cause: "destroying it has failed 3 times".to_owned(),
+        remedy: "read the log".to_owned(),
+        since: ago(60),
+    }]
+}
+
 /// A view with everything that a page can show.
 fn view() -> View {
     let counts = RunnerCounts {
@@ -88,6 +99,7 @@ fn view() -> View {
                 runner(1, RunnerStatus::Reserved),
             ],
             reservations: Some([(unique_id.clone(), reservation)].into()),
+            problems: problems(),
         },
         reserved_for: [(1, unique_id)].into(),
         created_at: [(0, ago(1000)), (1, ago(10))].into(),
@@ -147,6 +159,7 @@ fn snapshot(view: Option<View>) -> Snapshot {
                 revision: 1,
             })
         }),
+        problems: problems(),
         github: api_status(),
         page: Rendered::default(),
         live_part: Rendered::default(),

@@ -82,6 +82,11 @@ impl State {
         }
     }
 
+    /// When this queue was started.
+    pub fn started_at(&self) -> Timestamp {
+        self.dispatching_from - self.config.startup_grace
+    }
+
     /// Whether the startup grace period is over.
     pub fn is_dispatching(&self, now: Timestamp) -> bool {
         now >= self.dispatching_from

@@ -8,6 +8,7 @@ mod enqueue_refusals;
 mod forward_outcomes;
 mod granted_runners;
 mod job_order;
+mod problems;
 mod property;
 mod refused_jobs;
 mod repeated_requests;

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use actix_web::{HttpResponse, http::header::ContentType, web::Data};
+use daemon::problems;
 use maud::{DOCTYPE, Markup, html};
-use shared::wire::Estimate;
+use shared::{clock::Timestamp, wire::Estimate};
 
 use queue_core::{JobView, ProfileView, ServerView, View};
 
@@ -16,14 +17,18 @@ use super::{
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
     table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
     th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-    .down,.stale{color:#b00020;font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
+    .down,.stale,.problems h2{color:#b00020;font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
 /// How often the page reloads itself, in seconds.
 const REFRESH_SECONDS: u32 = 5;
 
 /// `GET /`
 pub async fn page(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
     let snapshot = Snapshot::latest(&snapshots, &state);
-    let render = || render_page(&snapshot.view).into_string().into();
+    let render = || {
+        render_page(&snapshot.view, snapshot.captured_at)
+            .into_string()
+            .into()
+    };
     HttpResponse::Ok()
         .insert_header(ContentType::html())
         .body(snapshot.page.get_or_init(render).clone())
@@ -47,7 +52,7 @@ pub async fn json(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResp
         .body(snapshot.json.get_or_init(render).clone())
 }
 
-fn render_page(view: &View) -> Markup {
+fn render_page(view: &View, now: Timestamp) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -65,6 +70,7 @@ fn render_page(view: &View) -> Markup {
                     @if !view.is_dispatching { " " (GRACE_PERIOD) "." }
                     small { " Also as " a href="/dashboard.txt" { "text" } " and " a href="/dashboard.json" { "JSON" } "." }
                 }
+                (problems::render(&view.problems, now))
                 @for profile in &view.profiles { (render_profile(profile)) }
                 h2 { "Servers" }
                 table {
@@ -123,6 +129,9 @@ fn render_text(view: &View) -> String {
     };
     if !view.is_dispatching {
         line(format_args!("{GRACE_PERIOD}"));
+    }
+    for problem in &view.problems {
+        line(format_args!("Problem: {problem}"));
     }
     for profile in &view.profiles {
         line(format_args!(

@@ -1,7 +1,10 @@
 //! `GET /metrics`: the queue's metrics for Prometheus. Needs no token, because they contain no secret.
 
 use actix_web::{HttpResponse, web::Data};
-use daemon::metrics::{Labels, Metrics};
+use daemon::{
+    metrics::{Labels, Metrics},
+    problems,
+};
 
 use queue_core::{ProfileView, View};
 
@@ -32,6 +35,7 @@ fn describe(view: &View, metrics: &mut Metrics) {
         "Jobs that hold runners",
         view.assigned_count as f64,
     );
+    problems::add_metrics(metrics, &view.problems);
     let by_profile = |value: fn(&ProfileView) -> f64| {
         let profiles = view.profiles.iter();
         profiles.map(move |profile| (label("profile", &profile.profile_key), value(profile)))

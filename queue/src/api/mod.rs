@@ -15,6 +15,7 @@ use actix_web::web::{Data, ServiceConfig};
 use daemon::{
     auth::ApiToken,
     error::{ApiError, Code},
+    problems::ProblemBoard,
     serve::Draining,
     web::route,
 };
@@ -40,6 +41,8 @@ pub struct AppState {
     pub artifact_verifier: Option<ArtifactVerifier>,
     /// Rate limit and permissions at GitHub; `None` without GitHub credentials.
     pub github_status: Option<ApiStatusCell>,
+    /// What adapters report as wrong.
+    pub problem_board: ProblemBoard,
     /// Resolves when held requests must be answered because the daemon stops.
     pub draining: Draining,
 }

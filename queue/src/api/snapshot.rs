@@ -36,7 +36,9 @@ impl Snapshot {
     /// The last snapshot, or a new one if that is too old.
     pub fn latest(snapshots: &Snapshots, state: &AppState) -> Arc<Self> {
         snapshots.get(state.event_loop.now(), || {
-            let (view, captured_at) = state.event_loop.read(|queue, now| (queue.view(now), now));
+            let (mut view, captured_at) =
+                state.event_loop.read(|queue, now| (queue.view(now), now));
+            view.problems.extend(state.problem_board.list());
             Self::of(view, captured_at)
         })
     }
@@ -66,7 +68,7 @@ impl Snapshot {
 #[cfg(test)]
 pub(super) mod example {
     use queue_core::{JobView, ProfileView, ServerProfileView, ServerView};
-    use shared::wire::Estimate;
+    use shared::{problem::Problem, wire::Estimate};
 
     use super::*;
 
@@ -124,6 +126,13 @@ pub(super) mod example {
                 server("ci2", "stale", Some(17)),
                 server("ci3", "down", None),
             ],
+            problems: vec![Problem {
+                code: "server_not_answering".into(),
+                subject: "http://ci3:8000/".to_owned(),
+                cause: "its monitor no longer answers".to_owned(),
+                remedy: "check that it runs".to_owned(),
+                since: Timestamp::from_micros(1_699_999_940_123_456),
+            }],
         }
     }
 
@@ -135,6 +144,7 @@ pub(super) mod example {
             assigned_count: 0,
             profiles: Vec::new(),
             servers: Vec::new(),
+            problems: Vec::new(),
         }
     }
 

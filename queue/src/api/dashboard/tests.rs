@@ -5,7 +5,7 @@ use crate::api::snapshot::example;
 
 #[test]
 fn the_page_is_rendered() {
-    let page = render_page(&example::view()).into_string();
+    let page = render_page(&example::view(), example::snapshot().captured_at).into_string();
     // One element a line, so that a change is readable.
     insta::assert_snapshot!(page.replace("><", ">\n<"));
 }

@@ -1,0 +1,50 @@
+use std::time::Duration;
+
+use crate::{
+    RunnerId,
+    testing::{TestPool, profile_key},
+};
+
+/// Code and subject of each problem.
+fn problems(pool: &TestPool) -> Vec<(String, String)> {
+    let problems = pool.monitor.problems().into_iter();
+    problems
+        .map(|it| (it.code.into_owned(), it.subject))
+        .collect()
+}
+
+#[test]
+fn a_runner_that_cannot_be_destroyed_is_a_problem_from_the_second_failure_on() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.profile_mut("linux").target_count = 0;
+    let fail = |pool: &mut TestPool| {
+        assert_eq!(pool.begin().len(), 1);
+        let now = pool.now;
+        pool.monitor
+            .handle_destruction_failed(RunnerId(0), None, now);
+        pool.advance(Duration::from_secs(3600));
+        pool.poll();
+    };
+    fail(&mut pool);
+    assert_eq!(problems(&pool), []);
+    fail(&mut pool);
+    let stuck = (
+        "runner_not_destroyed".to_owned(),
+        "runner linux.0".to_owned(),
+    );
+    assert_eq!(problems(&pool), [stuck]);
+    pool.converge();
+    assert_eq!(problems(&pool), []);
+}
+
+#[test]
+fn an_image_whose_build_failed_is_a_problem_until_it_is_built() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let (linux, now) = (profile_key("linux"), pool.now);
+    let failed = Err("start guest ci-rebuild-linux".to_owned());
+    pool.monitor.handle_rebuilt(&linux, failed, now);
+    let failing = ("image_not_built".to_owned(), "image of linux".to_owned());
+    assert_eq!(problems(&pool), [failing]);
+    pool.monitor.handle_rebuilt(&linux, Ok(now), now);
+    assert_eq!(problems(&pool), []);
+}
