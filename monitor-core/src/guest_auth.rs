@@ -23,20 +23,30 @@ pub enum GuestIdentity {
     /// The guest of this runner, provided that the request comes from the address that the
     /// hypervisor shows for `guest_name`.
     GuestIfAt { id: RunnerId, guest_name: String },
-    /// Perhaps a guest whose address is not known yet.
-    NotYet,
+    /// The one of these guests that has the address from which the request comes, if any.
+    OneOf(Vec<Candidate>),
     /// None of this server's guests.
     Unknown,
 }
 
+/// A guest that authenticates by its address alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub guest_name: String,
+    pub purpose: CandidatePurpose,
+}
+
+/// What such a guest was created for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CandidatePurpose {
+    Runner(RunnerId),
+    /// Builds the image of this profile.
+    Builder(ProfileKey),
+}
+
 impl Monitor {
-    /// Identifies the guest that sent a request with this secret or, without a secret, from this
-    /// address.
-    pub fn identify_guest(
-        &self,
-        guest_secret: Option<&str>,
-        address: Option<IpAddr>,
-    ) -> GuestIdentity {
+    /// Identifies the guest that sent a request with this secret, or without a secret.
+    pub fn identify_guest(&self, guest_secret: Option<&str>) -> GuestIdentity {
         match guest_secret {
             Some(guest_secret) => {
                 let id = self.credentials.guest_with_secret(guest_secret);
@@ -50,7 +60,7 @@ impl Monitor {
                     (None, None) => GuestIdentity::Unknown,
                 }
             }
-            None => self.identify_by_address(address),
+            None => self.identify_by_address(),
         }
     }
 
@@ -62,24 +72,31 @@ impl Monitor {
         }
     }
 
-    fn identify_by_address(&self, address: Option<IpAddr>) -> GuestIdentity {
-        let mut identity = GuestIdentity::Unknown;
-        for (id, record) in &self.durable.runners {
-            if self.auth_of(*id) != Some(GuestAuth::Address) {
-                continue;
-            }
-            let known = match self.observed.guest(*id, record) {
-                Presence::Present(guest) => guest.ipv4_address,
-                Presence::Absent => continue,
-                Presence::Unknown => None,
-            };
-            match known {
-                Some(known) if Some(IpAddr::V4(known)) == address => return self.guest_if_at(*id),
-                Some(_) => {}
-                None => identity = GuestIdentity::NotYet,
-            }
+    /// All guests that may authenticate by their address. Which of them has it is known to the
+    /// hypervisor: an address may have changed since the last poll.
+    fn identify_by_address(&self) -> GuestIdentity {
+        let by_address = |key: &ProfileKey| {
+            let profile = self.policy.profiles.get(key);
+            profile.is_some_and(|it| it.guest_auth == GuestAuth::Address)
+        };
+        let runners = self.durable.runners.iter().filter(|(id, record)| {
+            let guest = self.observed.guest(**id, record);
+            by_address(&record.profile_key) && !matches!(guest, Presence::Absent)
+        });
+        let runners = runners.map(|(id, record)| Candidate {
+            guest_name: self.policy.guest_name(&record.profile_key, *id),
+            purpose: CandidatePurpose::Runner(*id),
+        });
+        let builders = self.images.in_flight().filter(|key| by_address(key));
+        let builders = builders.map(|key| Candidate {
+            guest_name: self.policy.builder_name(key),
+            purpose: CandidatePurpose::Builder(key.clone()),
+        });
+        let candidates: Vec<_> = runners.chain(builders).collect();
+        match candidates.is_empty() {
+            true => GuestIdentity::Unknown,
+            false => GuestIdentity::OneOf(candidates),
         }
-        identity
     }
 
     fn guest_if_at(&self, id: RunnerId) -> GuestIdentity {
@@ -166,10 +183,7 @@ mod tests {
         set_addresses(&mut pool, |RunnerId(id)| {
             Some([10, 0, 0, u8::try_from(id).unwrap()])
         });
-        let identify = |secret: &str| {
-            pool.monitor
-                .identify_guest(Some(secret), Some([10, 0, 0, 9].into()))
-        };
+        let identify = |secret: &str| pool.monitor.identify_guest(Some(secret));
         assert_eq!(
             identify(&secret_of(&pool, 0)),
             GuestIdentity::Guest(RunnerId(0))
@@ -184,26 +198,22 @@ mod tests {
     #[test]
     fn an_address_suffices_only_for_profiles_that_allow_it() {
         let mut pool = pool();
-        let identify = |pool: &TestPool, last: u8| {
-            pool.monitor
-                .identify_guest(None, Some([10, 0, 0, last].into()))
+        let runner = Candidate {
+            guest_name: "ci-runner-c-address.2".to_owned(),
+            purpose: CandidatePurpose::Runner(RunnerId(2)),
         };
+        let candidates = GuestIdentity::OneOf(vec![runner]);
         set_addresses(&mut pool, |_| None);
-        assert_eq!(identify(&pool, 2), GuestIdentity::NotYet);
+        assert_eq!(pool.monitor.identify_guest(None), candidates);
         set_addresses(&mut pool, |RunnerId(id)| {
             Some([10, 0, 0, u8::try_from(id).unwrap()])
         });
-        assert_eq!(identify(&pool, 2), if_at(2, "ci-runner-c-address.2"));
-        for other in [0, 1, 3] {
-            assert_eq!(identify(&pool, other), GuestIdentity::Unknown, "{other}");
-        }
-        assert_eq!(
-            pool.monitor.identify_guest(None, None),
-            GuestIdentity::Unknown
-        );
+        assert_eq!(pool.monitor.identify_guest(None), candidates);
         for (last, is_known) in [(0, true), (2, true), (3, false)] {
             let address = [10, 0, 0, last].into();
             assert_eq!(pool.monitor.has_guest_at(address), is_known, "{last}");
         }
+        pool.monitor.handle_guests(Vec::new(), pool.now, pool.now);
+        assert_eq!(pool.monitor.identify_guest(None), GuestIdentity::Unknown);
     }
 }

@@ -33,7 +33,7 @@ mod values;
 mod view;
 
 pub use execution::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
-pub use guest_auth::GuestIdentity;
+pub use guest_auth::{Candidate, CandidatePurpose, GuestIdentity};
 pub use observation::poll::Poll;
 pub use planning::{
     plan::{Action, Plan, Shortfall, Step},

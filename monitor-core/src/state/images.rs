@@ -79,6 +79,11 @@ impl Images {
         self.in_flight.values().map(|it| it.needs).sum()
     }
 
+    /// The profiles whose images are being built.
+    pub fn in_flight(&self) -> impl Iterator<Item = &ProfileKey> {
+        self.in_flight.keys()
+    }
+
     /// Number of builds that are under way.
     pub fn in_flight_count(&self) -> usize {
         self.in_flight.len()

@@ -14,7 +14,8 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use shared::{secret::Secret, values::ProfileKey};
 
 use super::{AppState, state::NOT_READY_RETRY_SECONDS};
-use monitor_core::{GuestIdentity, RunnerId};
+use crate::hypervisor::Located;
+use monitor_core::{Candidate, CandidatePurpose, GuestIdentity, RunnerId};
 
 /// Extracts the guest that has sent a request. A handler that takes one is closed to other clients.
 pub struct AuthenticatedGuest {
@@ -104,7 +105,7 @@ async fn authenticate(
     let address = address_of(request, &state.trusted_proxies);
     let identity = state
         .core
-        .read(|core| core.identify_guest(guest_secret.as_ref().map(Secret::expose), address.0));
+        .read(|core| core.identify_guest(guest_secret.as_ref().map(Secret::expose)));
     let (purpose, guest_name) = match identity {
         GuestIdentity::Guest(id) => {
             let purpose = GuestPurpose::Runner(id);
@@ -115,7 +116,9 @@ async fn authenticate(
             profile_key,
             guest_name,
         } => (GuestPurpose::Builder(profile_key), guest_name),
-        GuestIdentity::NotYet => return Err(address_unknown()),
+        GuestIdentity::OneOf(candidates) => {
+            return authenticate_by_address(state, candidates, address).await;
+        }
         GuestIdentity::Unknown => {
             log::debug!("rejected guest request from {address}: not a known guest");
             return Err(match guest_secret {
@@ -124,18 +127,51 @@ async fn authenticate(
             });
         }
     };
-    match state.hypervisor.address(&guest_name).await {
-        Some(assigned) if Some(IpAddr::V4(assigned)) == address.0 => {
-            Ok(AuthenticatedGuest { purpose, address })
-        }
-        Some(assigned) => {
+    let located = match address.0 {
+        Some(from) => state.hypervisor.locate(&[guest_name], from).await,
+        None => Located::Unknown,
+    };
+    match located {
+        Located::At(_) => Ok(AuthenticatedGuest { purpose, address }),
+        Located::Elsewhere(assigned) => {
+            let assigned: Vec<_> = assigned.iter().map(ToString::to_string).collect();
             log::error!(
                 "alarm: rejected guest request from {address}: it has the secret of the guest of \
-                 {purpose}, whose address is {assigned}; the secret may be stolen"
+                 {purpose}, whose address is {}; the secret may be stolen",
+                assigned.join(" or ")
             );
             Err(not_a_guest())
         }
-        None => Err(address_unknown()),
+        Located::Unknown => Err(address_unknown()),
+    }
+}
+
+/// Finds the guest that has sent a request without a secret.
+async fn authenticate_by_address(
+    state: &AppState,
+    candidates: Vec<Candidate>,
+    address: ClientAddress,
+) -> Result<AuthenticatedGuest, ApiError> {
+    let names: Vec<_> = candidates.iter().map(|it| it.guest_name.clone()).collect();
+    let located = match address.0 {
+        Some(from) => state.hypervisor.locate(&names, from).await,
+        None => Located::Unknown,
+    };
+    match located {
+        Located::At(name) => {
+            let found = candidates.into_iter().find(|it| it.guest_name == name);
+            let purpose = found.map(|candidate| match candidate.purpose {
+                CandidatePurpose::Runner(id) => GuestPurpose::Runner(id),
+                CandidatePurpose::Builder(profile_key) => GuestPurpose::Builder(profile_key),
+            });
+            let purpose = purpose.ok_or_else(no_secret)?;
+            Ok(AuthenticatedGuest { purpose, address })
+        }
+        Located::Elsewhere(_) => {
+            log::debug!("rejected guest request from {address}: not the address of a guest");
+            Err(no_secret())
+        }
+        Located::Unknown => Err(address_unknown()),
     }
 }
 

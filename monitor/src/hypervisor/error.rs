@@ -48,8 +48,16 @@ pub enum HypervisorError {
         name: String,
         profile_key: ProfileKey,
     },
-    #[error("build the image of {name}: the guest has not powered off within {seconds} s")]
-    BuildTimeout { name: String, seconds: u64 },
+    #[error("build the image of {name}: the guest has not powered off within {seconds} s{state}")]
+    BuildTimeout {
+        name: String,
+        seconds: u64,
+        /// The state of the guest, if it is not running.
+        state: String,
+    },
+    /// The guest has ended without powering itself off, so that its disk may be incomplete.
+    #[error("build the image of {name}: {cause}, so the image is incomplete")]
+    BuildEnded { name: String, cause: &'static str },
     #[error("use {}: {problem}", .path.display())]
     UnusableTemplate {
         path: PathBuf,
@@ -155,6 +163,23 @@ impl HypervisorError {
         }
     }
 
+    /// A build whose guest has not powered itself off. `reason` is QEMU's word, or empty if it gave none.
+    pub(super) fn build_ended(name: &str, reason: &str) -> Self {
+        let cause = match reason {
+            "" => "QEMU has ended without a shutdown, as when it is killed or crashes",
+            "guest-reset" => {
+                "the guest has rebooted, upon which its guest.xml ends it (on_reboot); build \
+                 without a reboot, or set on_reboot to restart"
+            }
+            "guest-panic" => "the guest's kernel has panicked",
+            _ => "the guest was ended by the host",
+        };
+        Self::BuildEnded {
+            name: name.to_owned(),
+            cause,
+        }
+    }
+
     /// Whether the same call may succeed later without a change to the settings or the host, as when
     /// memory, file handles or disk space ran out.
     pub fn is_transient(&self) -> bool {
@@ -164,6 +189,7 @@ impl HypervisorError {
             | Self::StillRunning { .. }
             | Self::NoImage { .. }
             | Self::BuildTimeout { .. }
+            | Self::BuildEnded { .. }
             | Self::Program { .. }
             | Self::Unwatched => true,
             Self::InvalidPrefix { .. }

@@ -2,7 +2,10 @@
 //!
 //! Responsible for these values only; the drivers act on them.
 
-use std::{net::Ipv4Addr, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use shared::{
     secret::Secret,
@@ -27,6 +30,17 @@ pub struct Guest {
     pub name: String,
     /// Known once DHCP has assigned it. A process has no address of its own.
     pub ipv4_address: Option<Ipv4Addr>,
+}
+
+/// Where a request comes from that one of several guests may have sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// From the guest with this name.
+    At(String),
+    /// From none of them; these are their addresses.
+    Elsewhere(Vec<IpAddr>),
+    /// Perhaps from one whose address is not known yet.
+    Unknown,
 }
 
 /// How old a screenshot may be.

@@ -17,7 +17,7 @@ mod namespace;
 mod program;
 
 use std::{
-    net::Ipv4Addr,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -32,6 +32,7 @@ use tokio::sync::mpsc;
 pub use error::{HypervisorError, TemplateError, warn};
 pub use guest::{
     BuildSpec, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory, GuestSpec,
+    Located,
 };
 pub use libvirt::HostMemory;
 use namespace::Namespace;
@@ -227,12 +228,14 @@ impl Hypervisor {
         self.libvirt()?.image_built_at(profile_key, format).await
     }
 
-    /// The address of a virtual machine, once it has one.
-    pub async fn address(&self, name: &str) -> Option<Ipv4Addr> {
-        if !self.is_ours(name) {
-            return None;
+    /// Which of these virtual machines has this address.
+    pub async fn locate(&self, names: &[String], address: IpAddr) -> Located {
+        match &self.libvirt {
+            Some(libvirt) if names.iter().all(|name| self.is_ours(name)) => {
+                libvirt.locate(names, address).await
+            }
+            _ => Located::Unknown,
         }
-        self.libvirt.as_ref()?.address(name).await
     }
 }
 

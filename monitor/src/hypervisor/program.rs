@@ -88,6 +88,7 @@ fn start(program: &str, arguments: &[OsString]) -> io::Result<Child> {
         .envs(inherited)
         // Its output is parsed, so it must not be translated.
         .env("LC_ALL", "C")
+        .env("TZ", "UTC")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -231,6 +232,7 @@ mod tests {
             "HOME",
             "XDG_RUNTIME_DIR",
             "LC_ALL",
+            "TZ",
             "PWD",
             "OLDPWD",
             "SHLVL",

@@ -2,7 +2,7 @@
 
 use http_client::Method;
 
-use crate::support::{Daemon, Host, Profile, until};
+use crate::support::{Daemon, Host, Profile, until, virsh};
 
 /// A boot script that fetches the credential twice, and prints both outcomes.
 const FETCH_TWICE: &str = r#"
@@ -87,6 +87,42 @@ async fn a_stolen_secret_is_refused_from_another_address() {
         log.contains("alarm: rejected guest request from 192.168.100.1"),
         "{log}"
     );
+}
+
+/// A boot script that gets a second lease for the same MAC address and uses only that one.
+const CHANGE_ADDRESS: &str = r#"
+first=$(ip -4 addr show dev eth0 | sed -n 's/^ *inet \([^ ]*\).*/\1/p')
+ip addr flush dev eth0
+until udhcpc -i eth0 -s /bin/lease -q -n -x 0x3d:0102030405 -t 20 -T 1; do :; done
+echo "guest: was at $first"
+"#;
+
+#[actix_web::test]
+async fn any_current_lease_of_a_guest_authenticates_it() {
+    for image in ["", "proof = \"address\""] {
+        let host = Host::new();
+        // As in production: on the bridge of the network, which libvirt does not look up by itself.
+        host.change_template(
+            "<interface type=\"network\">\n      <source network=\"guests\"/>",
+            "<interface type=\"bridge\">\n      <source bridge=\"virbr-guests\"/>",
+        );
+        let agent = include_str!("tiny/runner-boot-script");
+        host.set_boot_script(&format!("{CHANGE_ADDRESS}{agent}"));
+        let profile = Profile {
+            image,
+            ..Profile::default()
+        };
+        let monitor = Daemon::start(&host, profile);
+        let dashboard = monitor.until_idle(&[0]).await;
+        let console = host.console(0);
+        let (_, first) = console.split_once("guest: was at ").unwrap();
+        let first = first.split('/').next().unwrap();
+        let leases = virsh(&["net-dhcp-leases", "guests"]);
+        assert!(leases.contains(first), "both leases are current: {leases}");
+        assert!(dashboard.runners[0].runner.ipv4_address.is_some());
+        let log = monitor.log();
+        assert!(!log.contains("alarm:"), "{log}");
+    }
 }
 
 #[actix_web::test]

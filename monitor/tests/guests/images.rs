@@ -6,7 +6,7 @@ use emulator::model::JobPhase;
 use http_client::Method;
 use shared::wire::MonitorDashboard;
 
-use crate::support::{Daemon, Host, Profile, mount_xfs, unmount, until};
+use crate::support::{Daemon, Host, Profile, mount_xfs, qemu_pid, signal, unmount, until, virsh};
 
 /// A build script that writes to the disk of the image.
 pub const WRITE_TO_IMAGE: &str =
@@ -167,6 +167,62 @@ async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() 
     let console = console.text().unwrap();
     assert!(console.contains("guest: hangs"), "{console}");
     assert!(console.contains("guest: knows [secret]"), "{console}");
+}
+
+/// A build script that writes half of what it should and reboots.
+const REBOOT: &str = "echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync; reboot -f";
+
+/// Only a guest that powers itself off has built its image, however else it ends.
+#[actix_web::test]
+async fn a_guest_that_ends_for_another_reason_has_built_no_image() {
+    let half_made = format!("{WRITE_TO_IMAGE}; {HANG}");
+    let ends: [(&str, fn(&str), &str); 4] = [
+        // The template has on_reboot=destroy.
+        (REBOOT, |_| (), "the guest has rebooted"),
+        (
+            &half_made,
+            |guest| signal("KILL", qemu_pid(guest)),
+            "QEMU has ended without a shutdown",
+        ),
+        (
+            &half_made,
+            |guest| drop(virsh(&["destroy", guest])),
+            "the guest was ended by the host",
+        ),
+        // libvirt reports that as a shutdown.
+        (
+            &half_made,
+            |guest| signal("TERM", qemu_pid(guest)),
+            "the guest was ended by the host",
+        ),
+    ];
+    for (script, end, cause) in ends {
+        let host = Host::without_image();
+        host.set_build_script(script);
+        let monitor = Daemon::start(&host, BLANK);
+        if script != REBOOT {
+            until("the image is half made", || {
+                let consoles = host
+                    .builders()
+                    .into_iter()
+                    .map(|name| host.console_of(&name));
+                consoles
+                    .into_iter()
+                    .any(|console| console.contains("guest: hangs"))
+            })
+            .await;
+            end(&host.builders()[0]);
+        }
+        let failed = host.path("data/images/tiny/.failed");
+        until("the build has ended", || {
+            failed.exists() || !host.images().is_empty()
+        })
+        .await;
+        assert_eq!(host.images(), [""; 0], "{cause}");
+        let failure = format!("failed to build the image of build-ci-runner-tiny: {cause}");
+        until("the failure is logged", || monitor.log().contains(&failure)).await;
+        until("the guest is removed", || host.folders().is_empty()).await;
+    }
 }
 
 #[actix_web::test]

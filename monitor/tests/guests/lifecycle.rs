@@ -1,5 +1,7 @@
 //! Tests of the lifecycle of a runner without failures.
 
+use std::path::Path;
+
 use emulator::model::JobPhase;
 use http_client::Method;
 use shared::wire::MonitorDashboard;
@@ -49,6 +51,8 @@ async fn a_runner_boots_runs_its_job_powers_off_and_is_replaced() {
         host.folders() == ["ci-runner-tiny.1"]
     })
     .await;
+    let log = "/var/log/libvirt/qemu/ci-runner-tiny.0.log";
+    assert!(!Path::new(log).exists(), "QEMU's log is removed");
     // Neither the credential nor the secret may be logged.
     assert!(!monitor.log().contains("eyJ"), "a credential is in the log");
 }

@@ -168,10 +168,10 @@ fn the_guest_of_a_rebuild_authenticates_by_its_secret_until_the_rebuild_ends() {
         profile_key: linux(),
         guest_name: "ci-rebuild-linux".to_owned(),
     };
-    assert_eq!(pool.monitor.identify_guest(Some(&secret), None), builder);
-    let other = pool.monitor.identify_guest(Some("guess"), None);
+    assert_eq!(pool.monitor.identify_guest(Some(&secret)), builder);
+    let other = pool.monitor.identify_guest(Some("guess"));
     assert_eq!(other, GuestIdentity::Unknown);
     finish(&mut pool, Err("no".to_owned()));
-    let after = pool.monitor.identify_guest(Some(&secret), None);
+    let after = pool.monitor.identify_guest(Some(&secret));
     assert_eq!(after, GuestIdentity::Unknown);
 }

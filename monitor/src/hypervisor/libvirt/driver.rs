@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::Ipv4Addr,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -32,7 +32,7 @@ use super::{
 use crate::hypervisor::{
     blocking::blocking,
     error::{HypervisorError, warn},
-    guest::{BuildSpec, Freshness, GUEST_COUNT_MAX, Guest, GuestSpec},
+    guest::{BuildSpec, Freshness, GUEST_COUNT_MAX, Guest, GuestSpec, Located},
     guest_lock::{GuestLock, GuestLocks},
     namespace::Namespace,
 };
@@ -129,13 +129,14 @@ impl Driver {
                 self.reaper.remove_folder(lock.name()).await;
             }
         }
-        self.addresses.retain(&present);
-        let mut guests = Vec::new();
-        for name in present {
-            let ipv4_address = self.addresses.of(&name).await;
-            guests.push(Guest { name, ipv4_address });
-        }
-        Ok(guests)
+        let is_builder = |name: &str| self.reaper.is_builder(name);
+        self.addresses.retain(&present, is_builder);
+        let addresses = self.addresses.of_all(&present).await;
+        let guests = present.into_iter().map(|name| Guest {
+            ipv4_address: addresses.get(&name).copied(),
+            name,
+        });
+        Ok(guests.collect())
     }
 
     /// Moves the folders of guests aside, and returns the locks on those guests.
@@ -218,9 +219,9 @@ impl Driver {
         Ok(host_memory(&capabilities, &statistics))
     }
 
-    /// The address that DHCP has assigned to a guest, once it has.
-    pub async fn address(&self, name: &str) -> Option<Ipv4Addr> {
-        self.addresses.of(name).await
+    /// Which of these guests has this address.
+    pub async fn locate(&self, names: &[String], address: IpAddr) -> Located {
+        self.addresses.locate(names, address).await
     }
 
     /// The screen of a guest, as a PNG. None if there is no such guest, or it has no screen.

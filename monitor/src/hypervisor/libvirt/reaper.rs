@@ -3,11 +3,15 @@
 //! Responsible for the order of these steps, on which it rests that nothing is left over: see the
 //! module's documentation. The caller has the lock on the guest.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     addresses::Addresses,
     folder::{self, Folder},
+    logs,
     virsh::Virsh,
 };
 use crate::hypervisor::{
@@ -26,6 +30,8 @@ pub struct Reaper {
     /// The names of guests that build images.
     builders: Namespace,
     locks: GuestLocks,
+    /// The folders in which libvirt has logs of machines.
+    logs: Arc<[PathBuf]>,
 }
 
 impl Reaper {
@@ -38,6 +44,7 @@ impl Reaper {
         locks: GuestLocks,
     ) -> Self {
         Self {
+            logs: logs::folders(virsh.uri()).into(),
             root,
             virsh,
             addresses,
@@ -75,6 +82,11 @@ impl Reaper {
         Ok(())
     }
 
+    /// Whether the name is that of a guest that builds an image.
+    pub fn is_builder(&self, name: &str) -> bool {
+        self.builders.contains(name)
+    }
+
     async fn is_present(&self, name: &str) -> Result<bool, HypervisorError> {
         let names = match self.builders.contains(name) {
             true => self.virsh.builders().await?,
@@ -91,10 +103,22 @@ impl Reaper {
             .map_err(|source| HypervisorError::io("move the folder of guest", name, source))
     }
 
-    /// Removes the folder that was moved aside. If that fails, the next list tries again.
+    /// The end of QEMU's log of a guest.
+    pub async fn log_of(&self, name: &str) -> Option<Vec<u8>> {
+        let (folders, name) = (Arc::clone(&self.logs), name.to_owned());
+        let log = blocking(move || Ok(logs::end_of(&folders, &name))).await;
+        log.ok().flatten()
+    }
+
+    /// Removes the folder that was moved aside, and libvirt's logs. If that fails, the next list tries
+    /// again.
     pub async fn remove_folder(&self, name: &str) {
-        let folder = self.folder(name);
-        if let Err(source) = blocking(move || folder.remove()).await {
+        let (folder, logs, guest) = (self.folder(name), Arc::clone(&self.logs), name.to_owned());
+        let removed = blocking(move || {
+            logs::remove(&logs, &guest);
+            folder.remove()
+        });
+        if let Err(source) = removed.await {
             warn(&HypervisorError::io(
                 "remove the folder of guest",
                 name,

@@ -6,9 +6,9 @@
 //!
 //! ```text
 //! virtual/ci-rebuild-<profile_key>/  the guest's folder, removed if no rebuild is in progress
-//!        │ powers off in time                    │ does not
+//!        │ powers itself off in time             │ does not, or ends for another reason
 //!        v                                       v
-//! images/<profile_key>/.new ──> <name>    images/<profile_key>/.failed/  screenshot and console
+//! images/<profile_key>/.new ──> <name>    images/<profile_key>/.failed/  screenshot, console, QEMU's log
 //! ```
 
 use std::{
@@ -28,7 +28,9 @@ use super::{
     provision::Provisioner,
     reaper::Reaper,
     screenshots::Screenshots,
+    shutdown::ShutdownWatch,
     virsh::Virsh,
+    virsh_output::Shutdown,
 };
 use crate::hypervisor::{
     blocking::blocking,
@@ -134,26 +136,47 @@ impl Rebuilder {
             .await?;
         let console_path = folder.console_path();
         *console = blocking(move || File::open(console_path)).await.ok();
+        let shutdown = ShutdownWatch::start(self.virsh.clone(), name);
         let started = self.virsh.create(&folder.definition_path()).await;
         started.map_err(|source| HypervisorError::program("start guest", name, source))?;
-        self.until_powered_off(spec).await
+        self.until_powered_off(spec, shutdown).await
     }
 
-    async fn until_powered_off(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
+    /// Waits for the end of the guest, which is a success only if the guest has powered itself off.
+    async fn until_powered_off(
+        &self,
+        spec: &BuildSpec,
+        mut shutdown: ShutdownWatch,
+    ) -> Result<(), HypervisorError> {
         let name = &spec.guest_name;
         let deadline = Instant::now() + spec.build.build_timeout;
         while Instant::now() < deadline {
             sleep(POLL_PAUSE).await;
             match self.virsh.builders().await {
-                Ok(names) if !names.contains(name) => return Ok(()),
+                Ok(names) if !names.contains(name) => {
+                    return match shutdown.cause().await {
+                        Some(Shutdown::PoweredOff) => Ok(()),
+                        Some(Shutdown::Other(cause)) => {
+                            Err(HypervisorError::build_ended(name, &cause))
+                        }
+                        None => Err(HypervisorError::build_ended(name, "")),
+                    };
+                }
                 Ok(_) => {}
                 // libvirtd may be restarting; the guest continues meanwhile.
                 Err(error) => log::debug!("failed to {error}"),
             }
         }
+        let state = self.virsh.state(name).await.unwrap_or_default();
+        let state = state.trim();
         Err(HypervisorError::BuildTimeout {
             name: name.clone(),
             seconds: spec.build.build_timeout.as_secs(),
+            // A guest is paused when the host's disk is full.
+            state: match state.starts_with("running") || state.is_empty() {
+                true => String::new(),
+                false => format!("; it is {state}"),
+            },
         })
     }
 
@@ -192,6 +215,7 @@ impl Rebuilder {
     async fn keep_evidence(&self, spec: &BuildSpec, console: Option<File>) {
         let screenshot = self.screenshots.of(&spec.guest_name, Freshness::Now).await;
         let png = screenshot.ok().flatten();
+        let log = self.reaper.log_of(&spec.guest_name).await;
         let console_path = self.reaper.folder(&spec.guest_name).console_path();
         let failed = self.failed_folder(&spec.profile_key);
         let secret = spec.secret.clone();
@@ -200,6 +224,12 @@ impl Rebuilder {
             fs::create_dir_all(&failed)?;
             if let Some(png) = png {
                 fs::write(failed.join("screenshot.png"), png)?;
+            }
+            if let Some(log) = log {
+                // It has the command line of QEMU, which may have the secret.
+                let log = String::from_utf8_lossy(&log);
+                let log = log.replace(secret.expose(), "[secret]");
+                fs::write(failed.join("qemu.log"), log)?;
             }
             unless_missing(keep_console(&console_path, console, &failed, &secret))
         });

@@ -3,9 +3,7 @@
 //! Responsible for the arguments and the timeout of each call. Names are checked against a namespace
 //! before they get here, so none begins with a hyphen.
 
-use std::{
-    collections::BTreeSet, ffi::OsString, net::Ipv4Addr, path::Path, sync::Arc, time::Duration,
-};
+use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::Arc, time::Duration};
 
 use tokio::process::Child;
 
@@ -40,6 +38,10 @@ impl Virsh {
             runners,
             builders,
         }
+    }
+
+    pub fn uri(&self) -> &str {
+        &self.uri
     }
 
     /// The names of all runners, including those that are being started.
@@ -88,11 +90,29 @@ impl Virsh {
         self.call(&["nodememstats"], QUERY_TIMEOUT).await
     }
 
-    /// The address that DHCP has assigned to a machine, once it has.
-    pub async fn address(&self, name: &str) -> Result<Option<Ipv4Addr>, ProgramError> {
-        let words = ["domifaddr", name, "--source", "lease"];
-        let output = self.call(&words, QUERY_TIMEOUT).await?;
-        Ok(virsh_output::address(&output))
+    /// The names of all active networks. None of them begins with a hyphen, which virsh would misread.
+    pub async fn networks(&self) -> Result<BTreeSet<String>, HypervisorError> {
+        let words = ["net-list", "--name"];
+        self.list(&words, |name| !name.starts_with('-'))
+            .await
+            .map_err(|source| HypervisorError::program("list", "the networks", source))
+    }
+
+    /// The DHCP leases of a network, as a table.
+    pub async fn leases(&self, network: &str) -> Result<String, ProgramError> {
+        self.call(&["net-dhcp-leases", network], QUERY_TIMEOUT)
+            .await
+    }
+
+    /// The interfaces of a machine, as a table.
+    pub async fn interfaces(&self, name: &str) -> Result<String, ProgramError> {
+        self.call(&["domiflist", name], QUERY_TIMEOUT).await
+    }
+
+    /// The state of a machine and its reason, such as `paused (I/O error)`.
+    pub async fn state(&self, name: &str) -> Result<String, ProgramError> {
+        self.call(&["domstate", name, "--reason"], QUERY_TIMEOUT)
+            .await
     }
 
     /// Starts the transient machine that a file defines.
@@ -137,6 +157,20 @@ impl Virsh {
             "event",
             "--event",
             "lifecycle",
+            "--loop",
+            "--timeout",
+            EVENTS_SECONDS,
+        ];
+        program::start_bound_to_thread("virsh", &self.arguments(&words, []))
+    }
+
+    /// Starts a process that writes one line for each machine that QEMU shuts down, with the cause. The
+    /// calling thread has to live as long as the monitor.
+    pub fn shutdown_events(&self) -> std::io::Result<Child> {
+        let words = [
+            "qemu-monitor-event",
+            "--event",
+            "SHUTDOWN",
             "--loop",
             "--timeout",
             EVENTS_SECONDS,

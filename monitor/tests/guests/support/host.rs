@@ -43,10 +43,15 @@ pub struct Host {
 #[derive(Clone, Copy)]
 pub struct Profile<'a> {
     pub target_count: usize,
-    /// Content of its `image.toml`.
+    /// Content of its `image.toml`, or [`Profile::NO_FILE`].
     pub image: &'a str,
     /// More settings, inserted before the profiles.
     pub more: &'a str,
+}
+
+impl Profile<'_> {
+    /// In place of the content of `image.toml`: there is no such file.
+    pub const NO_FILE: &'static str = "no file";
 }
 
 impl Default for Profile<'_> {
@@ -135,6 +140,14 @@ impl Host {
         fs::write(&path, template.replace(">128<", ">256<")).unwrap();
     }
 
+    /// Changes the definition of guests.
+    pub fn change_template(&self, from: &str, to: &str) {
+        let path = self.path("lib/profiles/tiny/guest.xml");
+        let template = fs::read_to_string(&path).unwrap();
+        assert!(template.contains(from), "{template}");
+        fs::write(path, template.replace(from, to)).unwrap();
+    }
+
     /// The variables of a firmware that has not run yet.
     pub const UEFI_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
@@ -205,7 +218,9 @@ impl Host {
             guest_memory = self.guest_memory,
         );
         self.write("monitor.toml", &text);
-        self.write("lib/profiles/tiny/image.toml", image);
+        if image != Profile::NO_FILE {
+            self.write("lib/profiles/tiny/image.toml", image);
+        }
         self.path("monitor.toml")
     }
 
@@ -282,9 +297,14 @@ impl Host {
         names
     }
 
-    /// The output of a guest so far.
+    /// The output of a runner's guest so far.
     pub fn console(&self, id: u64) -> String {
-        let path = format!("data/virtual/{}/console.log", self.guest(id));
+        self.console_of(&self.guest(id))
+    }
+
+    /// The output of a guest so far.
+    pub fn console_of(&self, guest: &str) -> String {
+        let path = format!("data/virtual/{guest}/console.log");
         fs::read(self.path(&path)).map_or_else(
             |_| String::new(),
             |console| String::from_utf8_lossy(&console).into_owned(),
