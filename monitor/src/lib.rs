@@ -17,4 +17,4 @@ mod shared_core;
 pub mod store;
 
 pub use app::{App, AppError, build, run};
-pub use profiles::{ProfileError, check};
+pub use profiles::{ProfileError, check, check_start};

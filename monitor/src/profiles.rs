@@ -3,10 +3,14 @@
 //! Responsible for their validation at the start, so that an unusable profile is refused before a job
 //! needs a runner. Not responsible for the content of boot scripts, which is not validated.
 
+mod derived;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use shared::{
-    settings::{ConfigIso, DiskFormat, GuestDriver, ImageSettings, Settings, SettingsError},
+    settings::{
+        ConfigIso, DiskFormat, GuestAuthMethod, GuestDriver, ImageSettings, Settings, SettingsError,
+    },
     values::ProfileKey,
 };
 
@@ -36,15 +40,60 @@ pub enum ProfileError {
         profile_key: ProfileKey,
         path: PathBuf,
     },
+    /// A profile without an `image.toml` and without an image, of which runners are wanted.
+    #[error(
+        "create guests of profile {0}: it has no image, and its folder does not describe how to build \
+         one; import an existing disk with `ci-runners import {0} <disk>`, or describe the build in \
+         image.toml"
+    )]
+    NoImage(ProfileKey),
+    #[error(
+        "build the image of profile {0}: it has user-data, but IMAGE_DEPS_DIR has no cloud image for it, \
+         such as ubuntu2204/jammy-server-cloudimg-amd64.raw; put one there, or import an existing disk \
+         with `ci-runners import {0} <disk>`, or describe the build in image.toml"
+    )]
+    NoCloudImage(ProfileKey),
+    #[error(
+        "build the image of profile {profile_key}: its guest.xml has a CD-ROM drive for {name}, which is \
+         not in IMAGE_DEPS_DIR; put it there, or import an existing disk with \
+         `ci-runners import {profile_key} <disk>`"
+    )]
+    NoMedium {
+        profile_key: ProfileKey,
+        name: String,
+    },
     #[error(transparent)]
     Unusable(#[from] HypervisorError),
 }
 
-/// Validates the profiles of the settings, without any side effect.
+/// Validates the profiles of the settings, without any side effect: also that runners of each profile can
+/// be made now.
 ///
 /// # Errors
 /// The first problem.
 pub fn check(settings: &Settings) -> Result<(), ProfileError> {
+    let images = read_images(settings)?;
+    for (profile_key, image) in images {
+        let profile = settings.profiles.get(&profile_key);
+        let folder = profile_folder(settings, &profile_key)?;
+        if profile.is_some_and(|profile| profile.target_count > 0)
+            && image.build.is_none()
+            && !ImageSettings::is_in(&folder)
+            && !hypervisor::has_image(&settings.data_path, &profile_key, image.disks)
+        {
+            let deps = settings.image_deps_dir.as_deref();
+            derived::build_of(&folder, &profile_key, deps)?;
+        }
+    }
+    Ok(())
+}
+
+/// Validates the profiles of the settings before a start. A profile may have no image yet: it has no
+/// runners until one is imported.
+///
+/// # Errors
+/// The first problem.
+pub fn check_start(settings: &Settings) -> Result<(), ProfileError> {
     read_images(settings).map(drop)
 }
 
@@ -73,13 +122,24 @@ pub fn read_images(settings: &Settings) -> Result<Images, ProfileError> {
     images.collect()
 }
 
+fn profile_folder(settings: &Settings, profile_key: &ProfileKey) -> Result<PathBuf, ProfileError> {
+    let profiles = profiles_path(settings);
+    let profiles = profiles.ok_or_else(|| ProfileError::NoFolder(profile_key.clone()))?;
+    Ok(profiles.join(profile_key.as_str()))
+}
+
 fn read_image(
     settings: &Settings,
     profile_key: &ProfileKey,
 ) -> Result<ImageSettings, ProfileError> {
-    let profiles =
-        profiles_path(settings).ok_or_else(|| ProfileError::NoFolder(profile_key.clone()))?;
-    let folder = profiles.join(profile_key.as_str());
+    let folder = profile_folder(settings, profile_key)?;
+    if !ImageSettings::is_in(&folder) {
+        return Ok(ImageSettings {
+            proof: GuestAuthMethod::FwCfgOrAddress,
+            disks: DiskFormat::default(),
+            build: derived::build_of(&folder, profile_key, settings.image_deps_dir.as_deref()).ok(),
+        });
+    }
     let image = ImageSettings::load(&folder)?;
     let Some(build) = &image.build else {
         return Ok(image);

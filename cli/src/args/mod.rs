@@ -5,7 +5,7 @@
 
 mod texts;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::{
@@ -59,6 +59,9 @@ pub enum Command {
     /// Test a deployment: get runners, and be refused where that is right
     #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES))]
     SelfTest(SelfTest),
+    /// Make an existing disk the image of a profile of this server
+    #[command(long_about = IMPORT_ABOUT, after_long_help = help_end(IMPORT_EXAMPLES))]
+    Import(Import),
 }
 
 /// The options that describe a job and its queue.
@@ -215,6 +218,40 @@ pub struct Status {
     /// Print the dashboard as JSON, as the daemon sends it
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ci-runners import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The profile
+    #[arg(value_name = "PROFILE")]
+    pub profile: ProfileKey,
+
+    /// The disk: a file in the format qcow2, or a raw disk
+    #[arg(value_name = "DISK")]
+    pub disk: PathBuf,
+
+    /// The variables of its UEFI firmware
+    #[arg(long, value_name = "FILE")]
+    pub nvram: Option<PathBuf>,
+
+    /// The data directory of the monitor
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "SERVO_CI_MONITOR_DATA_PATH",
+        hide_env_values = true,
+        default_value = "data"
+    )]
+    pub data: PathBuf,
+
+    /// Keep a raw disk raw: for profiles with disks = "raw"
+    #[arg(long, conflicts_with = "in_place")]
+    pub raw: bool,
+
+    /// Use the disk where it is instead of a copy; it must not be changed or removed afterwards
+    #[arg(long)]
+    pub in_place: bool,
 }
 
 /// The URL of exactly one daemon.

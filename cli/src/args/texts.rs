@@ -112,3 +112,18 @@ pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   ci-runners status --queue http://127.0.0.1:8002
   ci-runners status --monitor http://127.0.0.1:8000 --json";
+
+pub(super) const IMPORT_ABOUT: &str = "\
+Makes an existing disk the image of a profile of this server.
+
+The disk is copied into the monitor's data directory and becomes current in one step, once the copy is \
+complete. New runners start from it; existing ones keep theirs. Run this on the server, as the account \
+of the monitor or as root. It needs no daemon, and qemu-img unless the copy has the format of the disk.";
+
+pub(super) const IMPORT_EXAMPLES: &str = "\
+Examples:
+  The disk of a virtual machine that is shut off:
+    ci-runners import linux /var/lib/libvirt/images/linux.qcow2 --data /var/lib/ci-runners
+
+  A raw disk that stays where it is, with the variables of its firmware:
+    ci-runners import macos /srv/macos.img --in-place --nvram /srv/macos_VARS.fd";

@@ -1,5 +1,6 @@
 //! What each command does, one module each.
 //!
+//! - `import`: makes an existing disk an image
 //! - `enqueue`, `take`, `wait`: get the runners of a job
 //! - `self_test`: tests a deployment
 //! - `status`: shows a dashboard
@@ -7,6 +8,7 @@
 //! Each takes its arguments and returns the exit status.
 
 mod enqueue;
+mod import;
 mod self_test;
 mod status;
 mod take;
@@ -31,6 +33,7 @@ pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Fa
         Command::Wait(args) => wait::wait(&args, &api_token(environment)?).await,
         Command::SelfTest(args) => self_test::self_test(&args, &api_token(environment)?).await,
         Command::Status(args) => status::status(&args).await,
+        Command::Import(args) => import::import(&args),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 5] = ["enqueue", "take", "wait", "self-test", "status"];
+const COMMANDS: [&str; 6] = ["enqueue", "take", "wait", "self-test", "status", "import"];
 
 #[actix_web::test]
 async fn the_help_of_the_program() {

@@ -60,26 +60,30 @@ pub async fn github_jitconfig(
 }
 
 /// `GET /boot`: the script that the guest runs. For a runner the `boot-script` of its profile, for a
-/// guest that builds an image the `build-script`.
+/// guest that builds an image the `build-script`, or the `boot-script` if there is only that one.
 pub async fn boot(
     guest: AuthenticatedGuest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
-    let (profile_key, file_name) = match guest.purpose {
+    let (profile_key, file_names) = match guest.purpose {
         GuestPurpose::Runner(id) => {
             let profile_key = state.core.read(|core| core.profile_of(id));
-            (profile_key.ok_or_else(|| gone(id))?, "boot-script")
+            (profile_key.ok_or_else(|| gone(id))?, &["boot-script"][..])
         }
-        GuestPurpose::Builder(profile_key) => (profile_key, "build-script"),
+        GuestPurpose::Builder(profile_key) => (profile_key, &["build-script", "boot-script"][..]),
     };
-    let script = match &state.lib_monitor_dir {
-        Some(lib_monitor_dir) => read_script(lib_monitor_dir, &profile_key, file_name).await,
-        None => None,
-    };
+    let mut script = None;
+    if let Some(lib_monitor_dir) = &state.lib_monitor_dir {
+        for file_name in file_names {
+            if script.is_none() {
+                script = read_script(lib_monitor_dir, &profile_key, file_name).await;
+            }
+        }
+    }
     let script = script.ok_or_else(|| {
         ApiError::new(
             Code::NotFound,
-            format!("profile {profile_key} has no {file_name}"),
+            format!("profile {profile_key} has no {}", file_names.join(" or ")),
         )
     })?;
     Ok(HttpResponse::Ok()

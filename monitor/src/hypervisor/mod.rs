@@ -34,7 +34,7 @@ pub use guest::{
     BuildSpec, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory, GuestSpec,
     Located,
 };
-pub use libvirt::HostMemory;
+pub use libvirt::{HostMemory, has_image, placeholders};
 use namespace::Namespace;
 
 /// What the drivers have to know about this host.

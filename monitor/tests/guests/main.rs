@@ -10,6 +10,7 @@ mod failures;
 mod guest_auth;
 mod images;
 mod lifecycle;
+mod production;
 mod queue;
 mod support;
 mod unprivileged;

@@ -249,3 +249,33 @@ async fn raw_disks_are_refused_where_files_cannot_share_blocks() {
     fs::write(folder.join("image.toml"), "").unwrap();
     monitor::check(&settings).unwrap();
 }
+
+/// As in the profiles of the system in production.
+#[actix_web::test]
+async fn a_profile_without_an_image_and_a_way_to_get_one_is_refused_by_the_check_alone() {
+    let host = Host::new();
+    let profile = |target_count: usize| {
+        format!(
+            r#"[profiles.linux]
+            github_runner_label = "linux-label"
+            target_count = {target_count}
+            requires_normal_memory = "1G""#
+        )
+    };
+    let settings = host.settings_with(&profile(1), "");
+    let folder = host.path("profiles/linux");
+    fs::create_dir_all(&folder).unwrap();
+    let template = "<domain><memory>1</memory><devices><disk/></devices></domain>";
+    fs::write(folder.join("guest.xml"), template).unwrap();
+    let refusal = monitor::check(&settings).unwrap_err().to_string();
+    assert!(
+        refusal.contains("`ci-runners import linux <disk>`"),
+        "{refusal}"
+    );
+    monitor::check_start(&settings).unwrap();
+    monitor::check(&host.settings_with(&profile(0), "")).unwrap();
+    let image = settings.data_path.join("images/linux/2026-11-28");
+    fs::create_dir_all(&image).unwrap();
+    fs::write(image.join("disk.qcow2"), "").unwrap();
+    monitor::check(&settings).unwrap();
+}

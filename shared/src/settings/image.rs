@@ -52,7 +52,7 @@ pub enum GuestAuthMethod {
     /// By its address alone.
     Address,
     /// By its address alone, or, if it sends a secret, as with `FwCfg`: for images that may come from
-    /// another system.
+    /// another system. Selected by the absence of `image.toml`.
     FwCfgOrAddress,
 }
 
@@ -114,6 +114,11 @@ pub struct ConfigIso {
 }
 
 impl ImageSettings {
+    /// Whether the folder of a profile has an `image.toml`.
+    pub fn is_in(profile_folder: &Path) -> bool {
+        profile_folder.join(FILE_NAME).exists()
+    }
+
     /// Reads `image.toml` in the folder of a profile. Without that file all settings have their
     /// defaults, and the monitor does not build the image.
     ///

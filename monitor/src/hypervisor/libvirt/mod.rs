@@ -51,4 +51,4 @@ mod watch;
 pub use driver::Driver;
 pub use folder::has_guests;
 pub use host_memory::HostMemory;
-pub use provision::{check, check_reflinks};
+pub use provision::{check, check_reflinks, has_image, placeholders};

@@ -163,9 +163,29 @@ fn has_no_source(disk: &Element) -> bool {
 
 /// Whether the source of a drive is a placeholder for a medium that is inserted while an image is built.
 fn is_placeholder(drive: &Element) -> bool {
-    let source = drive.get_child("source");
-    let file = source.and_then(|source| attribute(source, "file"));
-    file.is_some_and(|file| file.starts_with("/path/to/"))
+    placeholder(drive).is_some()
+}
+
+/// The file name of the medium that the source of a drive is a placeholder for.
+fn placeholder(drive: &Element) -> Option<&str> {
+    let file = attribute(drive.get_child("source")?, "file")?;
+    file.strip_prefix("/path/to/")
+}
+
+/// The file names of the media that the drives of a template have placeholders for, in the order of the
+/// drives. None of them leads to another folder.
+pub fn placeholders(template: &[u8]) -> Vec<String> {
+    let domain = Element::parse(template).ok();
+    let devices = domain.as_ref().and_then(|it| it.get_child("devices"));
+    let devices = devices.iter().flat_map(|it| &it.children);
+    let disks = devices
+        .filter_map(|node| node.as_element())
+        .filter(|disk| disk.name == "disk" && attribute(disk, "device") == Some("cdrom"));
+    disks
+        .filter_map(placeholder)
+        .filter(|name| !name.is_empty() && !name.contains('/'))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn set_source(disk: &mut Element, path: &Path, format: DiskFormat) {

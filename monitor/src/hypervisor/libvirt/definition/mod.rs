@@ -32,7 +32,7 @@ use self::{
     xml::{attribute, refused, set_text},
 };
 pub use self::{
-    disks::{DiskMethod, DiskPlan},
+    disks::{DiskMethod, DiskPlan, placeholders},
     firmware::Nvram,
     params::DomainParams,
 };

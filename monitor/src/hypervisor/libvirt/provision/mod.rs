@@ -18,7 +18,7 @@ use shared::{
 };
 
 use super::{
-    definition::{Definition, DiskMethod, DiskPlan, DomainParams, define},
+    definition::{self, Definition, DiskMethod, DiskPlan, DomainParams, define},
     folder::{Folder, write_private},
     images::{self, Image},
     reflink,
@@ -76,6 +76,22 @@ pub fn check(
     define(&template, &guest)
         .map(drop)
         .map_err(|problem| HypervisorError::UnusableTemplate { path, problem })
+}
+
+/// The file names of the media that the drives in a profile's template have placeholders for. None if the
+/// template cannot be read, which [`check`] reports.
+pub fn placeholders(profile_folder: &Path) -> Vec<String> {
+    let template = read_template(&profile_folder.join(TEMPLATE_NAME));
+    template.map_or_else(
+        |_| Vec::new(),
+        |template| definition::placeholders(&template),
+    )
+}
+
+/// Whether a profile has an image in that format. True if the data directory cannot be read.
+pub fn has_image(data_path: &Path, profile_key: &ProfileKey, format: DiskFormat) -> bool {
+    let current = images::current(&images::root(data_path), profile_key, format);
+    !matches!(current, Ok(None))
 }
 
 /// Refuses a data directory in which files cannot share blocks. It need not exist yet, and nothing is
