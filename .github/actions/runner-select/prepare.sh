@@ -4,20 +4,11 @@
 # network calls.
 #
 # docs/src/http-api.md has the format of the file, under "Artifact authentication".
-set -euo pipefail
+# shellcheck source=.github/actions/runner-select/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
 
 # The longest wait, in seconds. A job on a hosted runner is ended after six hours.
 readonly WAIT_MAX=18000
-
-# fail TEXT: fails the step. TEXT may contain an input, so it is escaped: a line break in it could
-# start a workflow command.
-fail() {
-    local text=${1//'%'/'%25'}
-    text=${text//$'\r'/'%0D'}
-    text=${text//$'\n'/'%0A'}
-    printf '::error title=runner-select::%s\n' "$text"
-    exit 1
-}
 
 # need INPUT VALUE PATTERN MEANING: fails the step unless all of VALUE matches PATTERN.
 need() {
@@ -36,10 +27,28 @@ seconds_of() {
     ((seconds >= 1 && seconds <= WAIT_MAX)) || fail "$1 must be 1 second to 5 hours, not '$2'"
 }
 
-output() {
-    printf '%s=%s\n' "$1" "$2" >> "$GITHUB_OUTPUT"
+# random_uuid: prints one, in lower case, with whichever source this machine has.
+random_uuid() {
+    local uuid
+    uuid=$(cat /proc/sys/kernel/random/uuid 2> /dev/null) ||
+        uuid=$(uuidgen 2> /dev/null | tr '[:upper:]' '[:lower:]') ||
+        uuid=$(od -An -v -N16 -tx1 /dev/urandom 2> /dev/null | tr -d ' \n') ||
+        fail 'failed to create a UUID: this machine has neither /proc/sys/kernel/random/uuid, nor uuidgen, nor od'
+    uuid=${uuid//[^0-9a-f]/}
+    [[ ${#uuid} == 32 ]] || fail "failed to create a UUID: '$uuid' has not 32 hexadecimal digits"
+    printf '%s-%s-4%s-a%s-%s' "${uuid:0:8}" "${uuid:8:4}" "${uuid:13:3}" "${uuid:17:3}" "${uuid:20}"
 }
 
+# missing_tool: prints the name of a command that the next steps need and this machine does not have.
+missing_tool() {
+    local tool
+    for tool in curl jq; do
+        command -v "$tool" > /dev/null || { printf '%s' "$tool" && return; }
+    done
+}
+
+[[ -n ${GITHUB_OUTPUT:-} ]] ||
+    fail 'GITHUB_OUTPUT is not set; the runner software is older than 2.297.0 and has to be updated'
 need github-hosted-runner-label "$HOSTED_LABEL" '[ -~]{1,256}' '1 to 256 printable characters'
 need github-hosted-runner-count "$HOSTED_COUNT" '[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-6]' \
     'a number from 1 to 256'
@@ -54,19 +63,24 @@ seconds_of max-wait "$MAX_WAIT"
 output max-wait-seconds "$seconds"
 output queue-url "${QUEUE_URL%/}"
 
-disabled_because=
+disabled_because='' fallback_reason=disabled
+missing=$(missing_tool)
 if [[ $FORCE_HOSTED == true ]]; then
     disabled_because='force-github-hosted-runner is set'
 elif [[ -n $NO_SELF_HOSTED_RUNNERS ]]; then
     disabled_because='NO_SELF_HOSTED_RUNNERS is set'
 elif [[ -z $QUEUE_URL ]]; then
     disabled_because='queue-url is empty'
+elif [[ -n $missing ]]; then
+    disabled_because="the command $missing, which this action needs, is not installed on this machine"
+    fallback_reason=unsupported
 fi
 output disabled-because "$disabled_because"
+output fallback-reason "$fallback_reason"
 
-unique_id=$(cat /proc/sys/kernel/random/uuid 2> /dev/null || uuidgen | tr '[:upper:]' '[:lower:]')
+unique_id=$(random_uuid)
 output unique-id "$unique_id"
-folder=$RUNNER_TEMP/runner-select-$unique_id
+folder=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/runner-select-$unique_id
 # The ticket will be in there: no other account of this machine may read it.
 mkdir -m 700 "$folder"
 output folder "$folder"

@@ -7,20 +7,30 @@
 #     │     after an outage)
 #     └──(refused, unsatisfiable, unreachable)──▶ hosted
 #
-# A queue that restarts restores the job from its ticket, so a call without a response, or with a
-# server error, is repeated. The ticket is a secret: it is masked in the log, and stored in a file,
-# never on a command line.
-set -euo pipefail
+# A queue that restarts restores the job from its ticket, so a call without a response, with a server error,
+# or with the page of a proxy is repeated. The ticket is a secret: it is masked in the log, and stored in a
+# file, never on a command line.
+#
+# Also works with the queue of servo/ci-runners, which is recognised by its ticket. That queue reads the ticket
+# from the URL, holds no calls, restores and withdraws no jobs, and has errors without codes; its runners have
+# the label reserved-for:<unique_id>.
+# shellcheck source=.github/actions/runner-select/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
 
 # The first take is held briefly, so that the log soon has the position.
 readonly HOLD_FIRST=2 HOLD_MAX=20
 # Below the 30 seconds after which the queue abandons a job whose client does not ask.
 readonly PAUSE_MAX=20
-readonly RESPONSE_BYTES_MAX=1000000 TICKET_LENGTH_MAX=16384
+readonly TICKET_LENGTH_MAX=16384
 
 readonly response=$FOLDER/response headers=$FOLDER/headers curl_output=$FOLDER/curl-output
-readonly authorization=$FOLDER/authorization
+# Configuration files of curl: with the ticket as a header, and with the URL of a call.
+readonly authorization=$FOLDER/authorization target=$FOLDER/target
 has_ticket=false
+# Whether the queue is that of servo/ci-runners.
+is_older=false
+# The query with the ticket, for a queue that does not take it as a header.
+ticket_query=
 # Whether a call failed since the queue last knew the job: an outage.
 is_cut_off=false
 # When the outage began, in seconds since the start of this script; empty if there is none.
@@ -39,18 +49,33 @@ duration() {
 
 # ---- Results
 
-# finish SUMMARY LABELS TYPE IS_SELF_HOSTED REASON: sets the outputs and exits. LABELS is a JSON array.
+# repeated COUNT TEXT: a JSON array of equal texts. Without jq, because hosted runners are also used if jq is
+# not installed.
+repeated() {
+    local text=${2//\\/\\\\} array='' i
+    text=${text//\"/\\\"}
+    for ((i = 0; i < $1; i++)); do array+=",\"$text\""; done
+    printf '[%s]' "${array#,}"
+}
+
+# indices COUNT: the JSON array of the numbers from 1 to COUNT.
+indices() {
+    local array='' i
+    for ((i = 1; i <= $1; i++)); do array+=,$i; done
+    printf '[%s]' "${array#,}"
+}
+
+# finish SUMMARY LABEL LABELS COUNT TYPE IS_SELF_HOSTED REASON: sets the outputs and exits. LABELS is a JSON
+# array, and LABEL its first text.
 finish() {
-    {
-        jq -r '
-            "selected-runner-label=\(.[0])",
-            "selected-runner-labels=\(tojson)",
-            "selected-runner-count=\(length)",
-            "selected-runner-indices=\([range(1; length + 1)] | tojson)"
-        ' <<< "$2"
-        printf 'runner-type-label=%s\nis-self-hosted=%s\nfallback-reason=%s\n' "$3" "$4" "$5"
-    } >> "$GITHUB_OUTPUT"
-    printf '%s\n\n' "$1" >> "$GITHUB_STEP_SUMMARY"
+    output selected-runner-label "$2"
+    output selected-runner-labels "$3"
+    output selected-runner-count "$4"
+    output selected-runner-indices "$(indices "$4")"
+    output runner-type-label "$5"
+    output is-self-hosted "$6"
+    output fallback-reason "$7"
+    summary "$1"
     log "$1"
     exit 0
 }
@@ -59,16 +84,19 @@ finish() {
 hosted() {
     # A warning, which the page of the run shows, for reasons that can be fixed.
     case $1 in
-        unproven | refused | unreachable) printf '::warning title=runner-select::%s\n' "${2//'%'/'%25'}" ;;
+        unproven | refused | unreachable | unsupported)
+            printf '::warning title=runner-select::%s\n' "$(escaped "$2")"
+            ;;
     esac
     withdraw
-    local labels
-    labels=$(jq -nc --arg name "$HOSTED_LABEL" --argjson count "$HOSTED_COUNT" '[range($count) | $name]')
-    finish "GitHub-hosted ($HOSTED_LABEL) after $(duration "$SECONDS"): $2" "$labels" "$HOSTED_LABEL" false "$1"
+    finish "GitHub-hosted ($HOSTED_LABEL) after $(duration "$SECONDS"): $2" "$HOSTED_LABEL" \
+        "$(repeated "$HOSTED_COUNT" "$HOSTED_LABEL")" "$HOSTED_COUNT" "$HOSTED_LABEL" false "$1"
 }
 
+# self_hosted LABELS: selects the runners with these labels, a JSON array.
 self_hosted() {
-    finish "Self-hosted ($PROFILE, $COUNT) after $(duration "$SECONDS")" "$1" "self-hosted-image:$PROFILE" true ''
+    finish "Self-hosted ($PROFILE, $COUNT) after $(duration "$SECONDS")" "$(json -r '.[0]' <<< "$1")" "$1" \
+        "$COUNT" "self-hosted-image:$PROFILE" true ''
 }
 
 # shellcheck disable=SC2317,SC2329 # called by the traps
@@ -100,15 +128,17 @@ pause() {
     ((seconds <= 0)) || in_background sleep "$seconds"
 }
 
-# call TIMEOUT CURL_ARGUMENT…: sets `status` (000 without a response) and, for an error, `code`,
-# `message` and `retry_after`.
+# call TIMEOUT METHOD PATH CURL_ARGUMENT…: sets `status` (000 without a response) and, for an error, `code`,
+# `message` and `retry_after`. Nothing is left of an earlier response.
 call() {
     code='' message='' retry_after=''
     : > "$response"
     : > "$headers"
-    if in_background curl --silent --show-error --connect-timeout 5 --max-time "$1" \
-        --max-filesize "$RESPONSE_BYTES_MAX" --header 'Accept: application/json' --output "$response" \
-        --dump-header "$headers" --write-out '%{http_code}' "${@:2}" > "$curl_output" 2> "$curl_output.error"; then
+    setting url "$QUEUE_URL/$3" > "$target"
+    # An empty body, because proxies refuse a POST without Content-Length.
+    if in_background http --connect-timeout 5 --max-time "$1" --request "$2" --data '' \
+        --header 'Content-Type:' --header 'Accept: application/json' --config "$target" --output "$response" \
+        --dump-header "$headers" --write-out '%{http_code}' "${@:4}" > "$curl_output" 2> "$curl_output.error"; then
         status=$(< "$curl_output")
     else
         status=000 message=$(< "$curl_output.error")
@@ -120,27 +150,42 @@ call() {
     message=${message:-the response was HTTP $status}
 }
 
+# read_error: reads `code`, `message` and `retry_after` from a response. That of a proxy may have none of them.
 read_error() {
     local name value text
     while IFS=': ' read -r name value; do
-        if [[ $name == [Rr]etry-[Aa]fter && $value =~ ^([0-9]{1,4})[[:space:]]*$ ]]; then
-            retry_after=${BASH_REMATCH[1]}
-        fi
+        case $name in
+            # Only the last of several responses counts: a proxy may have answered CONNECT before.
+            HTTP/*) retry_after='' ;;
+            [Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr])
+                if [[ $value =~ ^([0-9]{1,18})[[:space:]]*$ ]]; then retry_after=$((10#${BASH_REMATCH[1]})); fi
+                ;;
+        esac
     done < "$headers"
-    # One line each. A response that is not JSON, as from a proxy, has neither.
-    text=$(jq -r '(.code?, .message?) | (strings // "") | gsub("[[:cntrl:]]"; "")' "$response" 2> /dev/null) || return 0
+    text=$(json -r 'def line: (strings // "") | explode | map(select(. >= 32 and . != 127)) | implode;
+        (.code?, .message?) | line' "$response" 2> /dev/null) || text=
     if [[ -n $text ]]; then
         code=${text%%$'\n'*}
         message=${text#*$'\n'}
+        return 0
     fi
+    # The whole text of a queue, but not the page of a proxy, in one line.
+    text=$(head -c 2000 "$response" | tr -s '[:space:]' ' ')
+    text=${text# }
+    if [[ -n $text && $text != '<'* && $status != 000 ]]; then message="HTTP $status: $text"; fi
 }
 
 # withdraw: withdraws the job. May fail: the queue then abandons the job after a while.
 withdraw() {
     $has_ticket || return 0
     has_ticket=false
+    if $is_older; then
+        rm -f -- "$authorization"
+        log 'this queue cannot withdraw a job; it abandons the job after 30 s'
+        return 0
+    fi
     for _ in 1 2; do
-        call 3 --request DELETE --header "@$authorization" "$QUEUE_URL/job/$UNIQUE_ID"
+        call 3 DELETE "job/$UNIQUE_ID" --config "$authorization"
         case $status/$code in
             2* | */unknown_job)
                 # Without this file the next step has nothing to withdraw.
@@ -155,7 +200,8 @@ withdraw() {
 
 # ---- Waiting
 
-# unavailable: there was no response, or a server error. Retries until UNREACHABLE_SECONDS are over.
+# unavailable: there was no response, a server error, or a response that is not the queue's. Retries until
+# UNREACHABLE_SECONDS are over.
 unavailable() {
     is_cut_off=true
     outage_since=${outage_since:-$SECONDS}
@@ -174,30 +220,59 @@ full() {
     pause "${retry_after:-5}"
 }
 
-enqueue() {
-    call 30 --request POST "$QUEUE_URL/enqueue?unique_id=$UNIQUE_ID&qualified_repo=$GITHUB_REPOSITORY&run_id=$GITHUB_RUN_ID"
+# refused: the queue refused; or something in front of it did, whose errors have no code and may pass.
+refused() {
+    if [[ -n $code ]]; then hosted refused "the queue refused: $message"; fi
     case $status in
-        200) accept_ticket ;;
-        422) hosted unsatisfiable "no server has these runners: $message" ;;
-        429) full ;;
-        000 | 408 | 5*) unavailable ;;
-        *) hosted refused "the queue refused: $message" ;;
+        301 | 308) hosted refused "queue-url redirects to another address ($message); set queue-url to that address" ;;
+        2*) hosted refused "the queue refused: $message" ;;
+    esac
+    unavailable
+}
+
+enqueue() {
+    # labels_from_response: this client reads the labels of its runners from the response to a take, so that no
+    # label has to be added to them.
+    call 30 POST "enqueue?unique_id=$UNIQUE_ID&qualified_repo=$GITHUB_REPOSITORY&run_id=$GITHUB_RUN_ID&labels_from_response=true"
+    # shellcheck disable=SC2016 # no expansion is intended
+    case $status/$code/$message in
+        200/*) accept_ticket ;;
+        422/?*/*) hosted unsatisfiable "no server has these runners: $message" ;;
+        429/*) full ;;
+        # The texts of servo/ci-runners, whose errors all have the status 500.
+        500//*'Request for profile not satisfiable'*) hosted unsatisfiable "no server has these runners: $message" ;;
+        500//*'Not allowed on this `qualified_repo`'*) hosted refused "the queue refused: $message" ;;
+        000/* | 408/* | 5*) unavailable ;;
+        *) refused ;;
     esac
 }
 
 accept_ticket() {
     local ticket
-    ticket=$(tr -d '[:space:]' < "$response")
+    ticket=$(tr -d '\r' < "$response")
     # The length is checked separately: a pattern with such a repetition takes seconds.
-    if ((${#ticket} > TICKET_LENGTH_MAX)) || [[ ! $ticket =~ ^[!-~]+$ ]]; then
+    if ((${#ticket} > TICKET_LENGTH_MAX)) || [[ ! $ticket =~ ^[[:space:]]*([A-Za-z0-9._~+/=-]+)[[:space:]]*$ ]]; then
         message='its response is not a ticket'
         unavailable
         return
     fi
+    ticket=${BASH_REMATCH[1]}
     printf '::add-mask::%s\n' "$ticket"
-    (umask 077 && printf 'Authorization: Bearer %s\n' "$ticket" > "$authorization")
+    (umask 077 && setting header "Authorization: Bearer $ticket" > "$authorization")
+    # Ours has three parts.
+    is_older=true ticket_query=
+    if [[ $ticket == *.*.* ]]; then is_older=false; fi
+    if $is_older; then send_ticket_in_url; fi
     has_ticket=true is_cut_off=false outage_since='' hold=$HOLD_FIRST
     log "enqueued as $UNIQUE_ID for $COUNT of $PROFILE"
+}
+
+# send_ticket_in_url: sends the ticket of the authorization file also as a parameter from now on.
+send_ticket_in_url() {
+    local ticket
+    ticket=$(sed -n 's/^header = "Authorization: Bearer \(.*\)"$/\1/p' "$authorization")
+    ticket=${ticket//+/%2B}
+    ticket_query="?token=${ticket//\//%2F}"
 }
 
 take() {
@@ -205,8 +280,8 @@ take() {
     ((hold <= left)) || hold=$left
     ((hold == 0)) || prefer=(--header "Prefer: wait=$hold")
     # The `+` form, because older shells treat an empty array as unset.
-    call $((hold + 10)) --request POST --header "@$authorization" ${prefer[@]+"${prefer[@]}"} \
-        "$QUEUE_URL/take/$UNIQUE_ID"
+    call $((hold + 10)) POST "take/$UNIQUE_ID$ticket_query" --config "$authorization" \
+        ${prefer[@]+"${prefer[@]}"}
     hold=$HOLD_MAX
     case $status/$code in
         200/*) accept_runners ;;
@@ -216,21 +291,51 @@ take() {
             hold=0
             full
             ;;
+        503/) if $is_older && [[ -n $retry_after && ! -s $response ]]; then wait_on; else unavailable; fi ;;
         000/* | 408/* | 5*) unavailable ;;
         404/unknown_job | 403/wrong_ticket) job_unknown ;;
-        *) hosted refused "the queue refused: $message" ;;
+        400/ | 401/ | 422/)
+            if [[ -z $ticket_query ]]; then
+                is_older=true
+                send_ticket_in_url
+                log 'the queue does not take the ticket as a header; sending it as a parameter'
+            else
+                unavailable
+            fi
+            ;;
+        404/) if $is_older; then job_lost; else unavailable; fi ;;
+        *) refused ;;
     esac
 }
 
-accept_runners() {
-    local labels
-    # Older monitors do not return the label; they give their runners this one.
-    labels=$(jq -ce --arg unique_id "$UNIQUE_ID" --argjson count "$COUNT" '
-        if type == "array" then . else [.] end
+# runners FILE: prints the labels of the runners in a response, as a JSON array; nothing if it is other JSON,
+# for example too few runners. Fails if it is not JSON.
+runners() {
+    # Older monitors do not return the label; they give their runners this one. The queue of servo/ci-runners
+    # returns the number of runners only.
+    # shellcheck disable=SC2016
+    json -cs --arg unique_id "$UNIQUE_ID" --argjson count "$COUNT" '
+        if length == 1 then .[0] else error("not one value") end
+        | if type == "array" then . elif . == $count then [range(.) | {}] else [.] end
         | select(all(.[]; type == "object"))
         | map(.label // ("reserved-for:" + $unique_id))
-        | select(length == $count and all(.[]; type == "string" and test("\\A[ -~]{1,256}\\z")))
-    ' "$response" 2> /dev/null) || labels=
+        | select(length == $count and all(.[]; type == "string" and length >= 1 and length <= 256
+            and (explode | all(.[]; . >= 32 and . <= 126))))
+    ' "$1" 2> /dev/null
+}
+
+accept_runners() {
+    local labels tail=$response.tail
+    if ! labels=$(runners "$response"); then
+        # The page of a proxy, perhaps before the response of the queue. The job may have its runners, so it is
+        # not given up: a repeated take returns the same.
+        sed -n '/^[[{]/,$p' "$response" > "$tail"
+        if ! labels=$(runners "$tail") || [[ -z $labels ]]; then
+            message='its response is not JSON'
+            unavailable
+            return
+        fi
+    fi
     if [[ -z $labels ]]; then
         hosted refused "the response of the queue is not $COUNT runners with labels"
     fi
@@ -239,11 +344,11 @@ accept_runners() {
 
 wait_on() {
     is_cut_off=false outage_since=
-    local left=$((MAX_WAIT_SECONDS - SECONDS)) position expected place
+    local left=$((MAX_WAIT_SECONDS - SECONDS)) position='' expected='' place
     # Empty if unknown.
-    IFS='|' read -r position expected < <(
-        jq -r '[(.position?, .estimate?.p50_seconds?) | (numbers | floor | tostring) // ""] | join("|")' "$response"
-    )
+    place=$(json -r '[(.position?, .estimate?.p50_seconds?) | (numbers | floor | tostring) // ""] | join("|")' \
+        "$response" 2> /dev/null) || place=
+    IFS='|' read -r position expected <<< "$place"
     place="position ${position:-unknown}"
     if [[ -n $expected ]]; then
         place+=", about $(duration "$expected") to go"
@@ -263,10 +368,17 @@ job_unknown() {
     enqueue
 }
 
+# job_lost: a queue without withdrawal does not know the job: it has restarted, or failed to take the runners.
+job_lost() {
+    has_ticket=false
+    message='the queue has lost the job, which is enqueued again'
+    unavailable
+}
+
 trap 'cancelled 130' INT
 trap 'cancelled 143' TERM
 if [[ -n $DISABLED_BECAUSE ]]; then
-    hosted disabled "$DISABLED_BECAUSE"
+    hosted "${FALLBACK_REASON:-disabled}" "$DISABLED_BECAUSE"
 fi
 if [[ $UPLOAD_OUTCOME != success ]]; then
     hosted unproven 'the artifact with the run identity could not be uploaded'

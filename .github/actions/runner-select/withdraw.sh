@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Withdraws the job from the queue when the workflow is cancelled. `select.sh` does so itself unless it
 # was killed first, or had its runners already. A repeated withdrawal has no effect.
-set -euo pipefail
+# shellcheck source=.github/actions/runner-select/common.sh
+. "${BASH_SOURCE[0]%/*}/common.sh"
 
 readonly authorization=${FOLDER:+$FOLDER/authorization}
 if [[ ! -s $authorization ]]; then
     echo 'nothing to withdraw'
     exit 0
 fi
-status=$(curl --silent --show-error --output /dev/null --write-out '%{http_code}' --connect-timeout 2 \
-    --max-time 5 --retry 2 --request DELETE --header "@$authorization" "$QUEUE_URL/job/$UNIQUE_ID") || true
+status=$(http --output /dev/null --write-out '%{http_code}' --connect-timeout 2 --max-time 5 --retry 2 \
+    --request DELETE --header 'Accept: application/json' --config "$authorization" --url "$QUEUE_URL/job/$UNIQUE_ID") || true
 case $status in
     # 404: the queue does not know the job, so it was withdrawn already.
     2* | 404) echo 'withdrew the job from the queue' ;;

@@ -58,6 +58,18 @@ impl RequestError {
         }
     }
 
+    /// Whether the response is not one of a queue or monitor, but of something in front of it, such as a
+    /// proxy. What it says may be over soon, whatever its status.
+    pub fn is_foreign(&self) -> bool {
+        match self {
+            Self::Http(error) => matches!(
+                error,
+                HttpError::Malformed { .. } | HttpError::TooLarge { .. }
+            ),
+            Self::Refused(response) => response.code.is_empty(),
+        }
+    }
+
     /// The response, if there was one.
     pub fn response(&self) -> Option<&ErrorResponse> {
         match self {

@@ -28,6 +28,9 @@ pub struct JobRequest {
     pub spec: JobSpec,
     /// Whether takes return an array of runners, also if the count is one. Decides the URL.
     pub is_array: bool,
+    /// Whether the client reads the labels of its runners from the response to a take. Otherwise the
+    /// label `reserved-for:<unique_id>` is added to each of them, which costs a call to GitHub.
+    pub labels_from_response: bool,
 }
 
 impl JobRequest {
@@ -49,6 +52,7 @@ impl JobRequest {
         Self {
             spec,
             is_array: count.is_some(),
+            labels_from_response: true,
         }
     }
 }
@@ -83,8 +87,14 @@ impl QueueClient {
         } else {
             String::new()
         };
+        // Absent rather than false, as in the requests of clients that know nothing of it.
+        let labels = if job.labels_from_response {
+            "&labels_from_response=true"
+        } else {
+            ""
+        };
         let url = self.base_url.join(&format!(
-            "profile/{}/enqueue{count}?unique_id={}&qualified_repo={}&run_id={}",
+            "profile/{}/enqueue{count}?unique_id={}&qualified_repo={}&run_id={}{labels}",
             spec.profile_key, spec.unique_id, spec.qualified_repo, spec.run_id,
         ));
         let mut request = Request::new(Method::POST, &url);
@@ -180,14 +190,43 @@ impl QueueClient {
     }
 }
 
-/// The ticket in a response. A text that cannot be sent in a header is not a ticket.
+/// The ticket in a response. Any other text, such as the page of a proxy, is not a ticket.
 fn ticket(response: &Response) -> Result<Secret, HttpError> {
     let text = response.text()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if is_ticket(text) {
         return Ok(Secret::new(text));
     }
     Err(HttpError::Malformed {
         target: "the queue".into(),
         cause: "it is not a ticket".into(),
     })
+}
+
+/// Whether `text` can be a bearer token (RFC 6750, section 2.1).
+fn is_ticket(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_a_proxy_is_not_a_ticket() {
+        for ticket in ["eyJ0.eyJ1.c2-_", "AbCdEf0123456789", "a+/b=="] {
+            assert!(is_ticket(ticket), "{ticket}");
+        }
+        for other in [
+            "",
+            "<html>",
+            "<html></html>",
+            "Bad Gateway",
+            "{}",
+            "a\"b",
+            "a\u{e9}",
+        ] {
+            assert!(!is_ticket(other), "{other}");
+        }
+    }
 }

@@ -13,6 +13,9 @@
 //! error. The exception is an outage longer than the queue keeps a job whose client does not ask:
 //! the job is abandoned by then and has to be enqueued again. A job that becomes unknown without an
 //! outage was withdrawn, and is not enqueued again.
+//!
+//! A response that is not the queue's but that of a proxy, for example, is an outage as well, for a limited
+//! number of times: the job may have its runners already.
 
 use std::time::Duration;
 
@@ -32,6 +35,10 @@ const BACKOFF: Backoff = Backoff {
 /// The longest `Retry-After` that is obeyed. Less than the 30 seconds after which the queue abandons
 /// a job whose client does not ask.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(20);
+/// How many takes in a row may be answered by something other than the queue: about two minutes.
+const FOREIGN_TAKES_MAX: u32 = 60;
+/// The same for enqueues: a few seconds, because the URL may be wrong.
+const FOREIGN_ENQUEUES_MAX: u32 = 5;
 
 /// The state of a waiting client.
 #[derive(Debug)]
@@ -44,6 +51,8 @@ pub struct WaitMachine {
     is_cut_off: bool,
     /// Whether the queue refused to hold the last take because it holds too many.
     is_hold_refused: bool,
+    /// Responses in a row that were not the queue's.
+    foreign: u32,
 }
 
 /// What to do next.
@@ -72,6 +81,7 @@ impl WaitMachine {
             failures: 0,
             is_cut_off: false,
             is_hold_refused: false,
+            foreign: 0,
         }
     }
 
@@ -83,7 +93,7 @@ impl WaitMachine {
 
     /// An enqueue failed.
     pub fn on_failed_enqueue(&mut self, error: RequestError) -> Step {
-        if error.is_transient() {
+        if self.may_pass(&error, FOREIGN_ENQUEUES_MAX) {
             Step::Enqueue(self.pause(&error))
         } else {
             Step::GiveUp(error)
@@ -104,7 +114,7 @@ impl WaitMachine {
             self.reset();
             return Step::Enqueue(Duration::ZERO);
         }
-        if !error.is_transient() {
+        if !self.may_pass(&error, FOREIGN_TAKES_MAX) {
             return Step::GiveUp(error);
         }
         // This error is no outage: the queue knows the job and holds too many requests.
@@ -112,6 +122,16 @@ impl WaitMachine {
         self.is_cut_off |= !self.is_hold_refused;
         let after = self.pause(&error);
         self.take(after)
+    }
+
+    /// Whether the same request may succeed later.
+    fn may_pass(&mut self, error: &RequestError, foreign_max: u32) -> bool {
+        if error.is_transient() {
+            self.foreign = 0;
+            return true;
+        }
+        self.foreign = self.foreign.saturating_add(1);
+        error.is_foreign() && self.foreign <= foreign_max
     }
 
     fn reset(&mut self) {
@@ -142,6 +162,8 @@ impl WaitMachine {
 
 #[cfg(test)]
 mod tests {
+    use http_client::HttpError;
+
     use super::*;
     use crate::client::tests::{refused, unreachable};
 
@@ -282,6 +304,36 @@ mod tests {
         // That was no outage.
         assert_given_up(&machine.on_failed_take(refused(404, "unknown_job", None)));
         assert_take(&machine.on_waiting(&waiting(1)), 1_000, 20);
+    }
+
+    #[test]
+    fn the_response_of_a_proxy_is_an_outage_for_a_limited_time() {
+        let page = || {
+            RequestError::from(HttpError::Malformed {
+                target: String::new(),
+                cause: "it is not JSON".into(),
+            })
+        };
+        for foreign in [|| refused(404, "", None), || refused(302, "", None), page] {
+            let mut machine = machine();
+            for _ in 0..60 {
+                let step = machine.on_failed_take(foreign());
+                assert!(matches!(step, Step::Take { hold: HOLD, .. }), "{step:?}");
+            }
+            assert_given_up(&machine.on_failed_take(foreign()));
+            // After an outage the job is enqueued again.
+            machine.on_ticket();
+            machine.on_failed_take(foreign());
+            let step = machine.on_failed_take(refused(404, "unknown_job", None));
+            assert_enqueue(&step, 0);
+
+            let mut machine = self::machine();
+            for _ in 0..5 {
+                let step = machine.on_failed_enqueue(foreign());
+                assert!(matches!(step, Step::Enqueue(_)), "{step:?}");
+            }
+            assert_given_up(&machine.on_failed_enqueue(foreign()));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use emulator::{
     model::{JobPhase, JobView, NewJob},
 };
 use http_client::{Client, Method, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{secret::Secret, values::RunId};
 use tempfile::TempDir;
 use tokio::{
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     super::support::*,
-    job::{Job, RUN_ID},
+    job::{ACTIONS, Job, RUN_ID},
 };
 
 /// The token of the emulator.
@@ -201,6 +201,12 @@ pub fn job_at(github: &EmulatorThread) -> Job {
         log: watch::Sender::default(),
         cancel: Notify::new(),
         signal: "INT",
+        attempt: 1,
+        event: json!({}),
+        environment: "github-hosted",
+        actions: ACTIONS,
+        shell: "bash".into(),
+        variables: Vec::new(),
         folder: tempfile::tempdir().unwrap(),
     }
 }

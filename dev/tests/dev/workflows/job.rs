@@ -1,10 +1,18 @@
 //! Executes the steps of a job or of a composite action as GitHub's runner does: `run` in a shell, with
 //! `env`, `if`, outputs, and SIGINT when the job is cancelled.
 //!
-//! Replaces the actions of others: `actions/checkout` does nothing, `actions/upload-artifact` adds an
+//! Replaces the actions of others: `actions/checkout` only logs its inputs, `actions/upload-artifact` adds an
 //! artifact to the emulator.
 
-use std::{collections::BTreeMap, fs, future::Future, path::Path, pin::Pin, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Stdio,
+};
 
 use emulator::{Emulator, model::NewArtifact, zip_of_lines};
 use serde_json::{Map, Value, json};
@@ -23,6 +31,10 @@ use super::{
 
 /// The workflow run of all jobs.
 pub const RUN_ID: u64 = 123;
+/// The commit of the run.
+const COMMIT: &str = "8f6e2e0b7c1d4a5f9e3b2c6d7a8f9e0b1c2d3e4f";
+/// The folder of the actions in this repository.
+pub const ACTIONS: &str = ".github/actions";
 
 /// A job on a hosted runner.
 pub struct Job {
@@ -42,6 +54,18 @@ pub struct Job {
     pub cancel: Notify,
     /// The signal of a cancellation: `INT` as from GitHub, or `KILL` as from GitHub after a timeout.
     pub signal: &'static str,
+    /// The attempt of the run, from 1 on.
+    pub attempt: u64,
+    /// The context `github` beyond the usual values.
+    pub event: Value,
+    /// The context `runner.environment`.
+    pub environment: &'static str,
+    /// The folder of the actions in this repository: [`ACTIONS`], or `actions`.
+    pub actions: &'static str,
+    /// The program of `shell: bash`.
+    pub shell: PathBuf,
+    /// Variables that the machine sets; `None` removes one.
+    pub variables: Vec<(&'static str, Option<OsString>)>,
     /// `RUNNER_TEMP`.
     pub folder: TempDir,
 }
@@ -87,7 +111,7 @@ impl Job {
         name: &str,
         with: &Map<String, Value>,
     ) -> (StepsResult, Outputs) {
-        let folder = repository().join(".github/actions").join(name);
+        let folder = repository().join(self.actions).join(name);
         let action = read_yaml(&folder.join("action.yml"));
         let mut contexts = self.contexts(json!({}));
         for (input, definition) in action["inputs"].as_object().unwrap() {
@@ -124,8 +148,13 @@ impl Job {
     pub fn contexts(&self, more: Value) -> Value {
         let mut contexts = json!({
             "inputs": {}, "steps": {}, "needs": {}, "vars": {}, "matrix": {},
-            "github": {"token": self.token, "repository": self.repo, "run_id": RUN_ID},
+            "github": {"token": self.token, "repository": self.repo, "run_id": RUN_ID,
+                "run_attempt": self.attempt.to_string(), "event_name": "push"},
+            "runner": {"environment": self.environment},
         });
+        for (name, value) in self.event.as_object().unwrap() {
+            contexts["github"][name] = value.clone();
+        }
         for (name, value) in more.as_object().unwrap() {
             contexts[name] = value.clone();
         }
@@ -189,7 +218,7 @@ impl Job {
         with: &Map<String, Value>,
         summary: &mut String,
     ) -> (&'static str, Outputs) {
-        if let Some((_, ours)) = action.split_once("/.github/actions/") {
+        if let Some((_, ours)) = action.split_once(&format!("/{}/", self.actions)) {
             // Workflows of other repositories append the commit.
             let name = ours.split('@').next().unwrap();
             let (ended, outputs) = self.run_action(name, with).await;
@@ -197,7 +226,12 @@ impl Job {
             return (ended.status, outputs);
         }
         match action.split_once('@').expect("actions are pinned").0 {
-            "actions/checkout" => ("success", Outputs::new()),
+            "actions/checkout" => {
+                let with = Value::Object(with.clone());
+                self.log
+                    .send_modify(|log| log.push_str(&format!("actions/checkout with {with}\n")));
+                ("success", Outputs::new())
+            }
             "actions/upload-artifact" if self.takes_uploads => ("success", self.upload(with)),
             "actions/upload-artifact" => ("failure", Outputs::new()),
             unknown => panic!("the tests do not implement the action {unknown}"),
@@ -235,7 +269,7 @@ impl Job {
         for name in ["output", "summary"] {
             fs::write(file(name), "").unwrap();
         }
-        let mut command = Command::new("bash");
+        let mut command = Command::new(&self.shell);
         command
             .args(["--noprofile", "--norc", "-eo", "pipefail"])
             .arg(file("script"))
@@ -246,6 +280,10 @@ impl Job {
             .env("GITHUB_API_URL", &self.api_url)
             .env("GITHUB_REPOSITORY", &self.repo)
             .env("GITHUB_RUN_ID", RUN_ID.to_string())
+            .env("GITHUB_RUN_ATTEMPT", self.attempt.to_string())
+            .env("GITHUB_SHA", COMMIT)
+            .env("GITHUB_WORKSPACE", own.path())
+            .env("GITHUB_SERVER_URL", "https://github.com")
             .env("GITHUB_OUTPUT", file("output"))
             .env("GITHUB_STEP_SUMMARY", file("summary"))
             .stdin(Stdio::null())
@@ -254,6 +292,12 @@ impl Job {
             .kill_on_drop(true);
         for (name, value) in step["env"].as_object().into_iter().flatten() {
             command.env(name, evaluator.fill(&as_text(value)));
+        }
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         let outcome = self.watch(command).await;
         summary.push_str(&fs::read_to_string(file("summary")).unwrap());

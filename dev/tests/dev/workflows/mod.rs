@@ -1,44 +1,67 @@
 //! The actions and workflows of `.github` and of the book, executed as GitHub does, against real
 //! daemons and the emulator.
 //!
-//! - `select`, `fallback`, `timeout`: tests of the actions; `self_test`: of the workflow `self-test`;
-//!   `book`: of the workflows in the book
+//! - `select`, `fallback`, `timeout`, `checkout`: tests of the actions; `self_test`: of the workflow
+//!   `self-test`; `book`: of the workflows in the book
+//! - `other_machines`, `proxies`, `servo_queue`: the actions on other machines, behind proxies, and in front of
+//!   the queue of servo/ci-runners
 //! - `files`, `expression`, `job`, `workflow`: read and execute actions and workflows
 //! - `deployment`: emulator, monitor and queue; `scripted_queue`: a queue with prepared responses
 
 mod book;
+mod checkout;
 pub mod deployment;
 mod expression;
 mod fallback;
 mod files;
 mod job;
+mod other_machines;
+mod proxies;
 mod scripted_queue;
 mod select;
 mod self_test;
+mod servo_queue;
 mod timeout;
 mod workflow;
 
 use std::rc::Rc;
 
+use emulator::EmulatorThread;
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::job::{Job, Outputs, StepsResult};
+pub use self::deployment::{GITHUB_TOKEN, REPO};
+use self::{
+    deployment::job_at,
+    job::{Job, Outputs, StepsResult},
+};
 use super::support::*;
 
 /// An action that runs in a job.
-struct RunningAction {
+pub struct RunningAction {
     job: Rc<Job>,
     log: watch::Receiver<String>,
     task: JoinHandle<(StepsResult, Outputs)>,
 }
 
 /// An action that has ended.
-struct Done {
+pub struct Done {
     job: Rc<Job>,
     ended: StepsResult,
-    outputs: Outputs,
-    log: String,
+    pub outputs: Outputs,
+    pub log: String,
+}
+
+/// Starts `runner-select` as a workflow for servo/ci-runners does, with more inputs.
+pub fn start_select(github: &EmulatorThread, more: Value) -> RunningAction {
+    let mut job = job_at(github);
+    job.actions = "actions";
+    let mut with = json!({"GITHUB_TOKEN": GITHUB_TOKEN, "github-hosted-runner-label": "ubuntu-22.04",
+        "NO_SELF_HOSTED_RUNNERS": "", "force-github-hosted-runner": "false"});
+    for (name, value) in more.as_object().unwrap() {
+        with[name] = value.clone();
+    }
+    start_action(job, "runner-select", with)
 }
 
 /// Starts an action in a job, with these inputs.
@@ -70,7 +93,8 @@ impl RunningAction {
         self.job.cancel.notify_one();
     }
 
-    async fn finish(self) -> Done {
+    /// Waits until it has ended.
+    pub async fn finish(self) -> Done {
         let ended = tokio::time::timeout(TIMEOUT, self.task).await;
         let log = self.job.log.borrow().clone();
         let (ended, outputs) = ended.unwrap_or_else(|_| panic!("it ends: {log}")).unwrap();

@@ -18,20 +18,24 @@ pub struct ScriptedQueue {
     /// Its base URL.
     pub url: String,
     requests: Arc<watch::Sender<Vec<String>>>,
+    targets: Arc<watch::Sender<Vec<String>>>,
 }
 
 struct Script {
     responses: watch::Sender<Vec<Response>>,
     requests: Arc<watch::Sender<Vec<String>>>,
+    targets: Arc<watch::Sender<Vec<String>>>,
 }
 
 impl ScriptedQueue {
     /// Starts a queue that sends these responses one after the other, and then 204 only.
     pub fn start(responses: Vec<Response>) -> Self {
         let requests = Arc::new(watch::Sender::default());
+        let targets = Arc::new(watch::Sender::default());
         let script = Data::new(Script {
             responses: watch::Sender::new(responses),
             requests: Arc::clone(&requests),
+            targets: Arc::clone(&targets),
         });
         let app = move || {
             App::new()
@@ -42,12 +46,23 @@ impl ScriptedQueue {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = HttpServer::new(app).workers(1).disable_signals();
         actix_web::rt::spawn(server.listen(listener).unwrap().run());
-        Self { url, requests }
+        Self {
+            url,
+            requests,
+            targets,
+        }
     }
 
     /// The requests so far: method, first segment of the path, `Prefer`.
     pub fn requests(&self) -> Vec<String> {
         self.requests.borrow().clone()
+    }
+}
+
+impl ScriptedQueue {
+    /// The requests so far: path and query, and the header `Authorization`.
+    pub fn targets(&self) -> Vec<String> {
+        self.targets.borrow().clone()
     }
 }
 
@@ -61,6 +76,18 @@ async fn respond(request: HttpRequest, script: Data<Script>) -> HttpResponse {
     script
         .requests
         .send_modify(|all| all.push(line.trim_end().to_owned()));
+    let authorization = request.headers().get("authorization");
+    let authorization = authorization.map_or("", |value| value.to_str().unwrap());
+    let length = request.headers().get("content-length");
+    // Proxies refuse a POST without it.
+    assert!(
+        request.method() != "POST" || length.is_some(),
+        "{request:?}"
+    );
+    let target = format!("{} {authorization}", request.uri());
+    script
+        .targets
+        .send_modify(|all| all.push(target.trim_end().to_owned()));
     let mut next = None;
     script
         .responses

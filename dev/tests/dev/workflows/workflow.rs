@@ -21,6 +21,8 @@ pub struct FinishedJob {
     pub outputs: Outputs,
     /// Its log and step summary; for a job that calls a workflow, those of all its jobs.
     pub log: String,
+    /// The label of the runner; of each runner, for a job with a matrix.
+    pub labels: Vec<String>,
 }
 
 /// A run of a workflow that has ended.
@@ -40,14 +42,37 @@ pub fn run_workflow(
     workflow: Value,
     with: Value,
 ) -> Pin<Box<dyn Future<Output = FinishedRun>>> {
+    attempt(deployment, workflow, with, 1, BTreeMap::new())
+}
+
+/// Executes the second attempt of a run as "Re-run failed jobs" does: jobs that have succeeded are not run
+/// again, and their outputs are used as they are.
+pub async fn rerun_failed_jobs(
+    deployment: Rc<Deployment>,
+    workflow: Value,
+    first: &FinishedRun,
+) -> FinishedRun {
+    let succeeded = first.jobs.iter().filter(|(_, job)| job.result == "success");
+    let succeeded = succeeded.map(|(name, job)| (name.clone(), job.clone()));
+    attempt(deployment, workflow, json!({}), 2, succeeded.collect()).await
+}
+
+/// Executes an attempt, in which some jobs have ended already.
+fn attempt(
+    deployment: Rc<Deployment>,
+    workflow: Value,
+    with: Value,
+    number: u64,
+    mut jobs: BTreeMap<String, FinishedJob>,
+) -> Pin<Box<dyn Future<Output = FinishedRun>>> {
     // Boxed, because a job can call a workflow, which has jobs.
     Box::pin(async move {
         let on = &workflow["on"];
         let trigger = on.get("workflow_dispatch").or(on.get("workflow_call"));
         // A workflow for pushes has no inputs.
         let trigger = trigger.cloned().unwrap_or_else(|| json!({"inputs": {}}));
-        let contexts = contexts(&deployment, &trigger["inputs"], &with);
-        let mut jobs: BTreeMap<String, FinishedJob> = BTreeMap::new();
+        let mut contexts = contexts(&deployment, &trigger["inputs"], &with);
+        contexts["github"]["run_attempt"] = number.to_string().into();
         let all = workflow["jobs"].as_object().unwrap();
         while jobs.len() < all.len() {
             let is_ready = |job: &Value| needs(job).iter().all(|need| jobs.contains_key(need));
@@ -69,7 +94,6 @@ pub fn run_workflow(
                 jobs.insert(name, task.await.unwrap());
             }
         }
-        let mut contexts = contexts;
         contexts["jobs"] = needs_context(jobs.iter());
         let evaluator = Evaluator {
             contexts: &contexts,
@@ -141,6 +165,7 @@ async fn run_job(deployment: Rc<Deployment>, job: Value, contexts: Value) -> Fin
             result: "skipped",
             outputs: Outputs::new(),
             log: String::new(),
+            labels: Vec::new(),
         };
     }
     if let Some(called) = job["uses"].as_str() {
@@ -153,12 +178,14 @@ async fn run_job(deployment: Rc<Deployment>, job: Value, contexts: Value) -> Fin
             result: if is_failed { "failure" } else { "success" },
             outputs: end.outputs,
             log: end.jobs.values().map(|job| job.log.as_str()).collect(),
+            labels: Vec::new(),
         };
     }
     let mut end = FinishedJob {
         result: "success",
         outputs: Outputs::new(),
         log: String::new(),
+        labels: Vec::new(),
     };
     for (index, matrix) in combinations(&job, &evaluator).into_iter().enumerate() {
         let mut contexts = contexts.clone();
@@ -166,6 +193,7 @@ async fn run_job(deployment: Rc<Deployment>, job: Value, contexts: Value) -> Fin
         contexts["strategy"] = json!({"job-index": index});
         let part = run_on_runner(&deployment, &job, contexts).await;
         end.log.push_str(&part.log);
+        end.labels.extend(part.labels);
         end.outputs.extend(part.outputs);
         if part.result != "success" {
             end.result = part.result;
@@ -203,6 +231,7 @@ async fn run_on_runner(deployment: &Deployment, job: &Value, contexts: Value) ->
             result: if is_successful { "success" } else { "failure" },
             outputs: Outputs::new(),
             log: ran.output_tail,
+            labels: vec![label],
         };
     }
     let runner = deployment.job();
@@ -213,5 +242,6 @@ async fn run_on_runner(deployment: &Deployment, job: &Value, contexts: Value) ->
         result: ended.status,
         outputs: ended.outputs(&job["outputs"]),
         log: runner.log.borrow().clone() + &ended.summary,
+        labels: vec![label],
     }
 }
