@@ -5,13 +5,14 @@ use emulator::{
     faults::{Fault, FaultRule, PathMatch},
     model::{Conclusion, JobId, JobPhase, NewJob},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{secret::Secret, values::RunId};
 
 use super::{
     Done,
     deployment::{GITHUB_TOKEN, REPO, job_at},
     job::RUN_ID,
+    scripted_queue::ScriptedQueue,
     start_action,
 };
 
@@ -125,5 +126,69 @@ async fn invalid_labels_fail_the_job() {
         let done = time_out(&github, "true", labels).await;
         assert_eq!(done.ended.status, "failure", "{labels}: {}", done.log);
         done.assert_log_has("selected-runner-labels must be a JSON array");
+    }
+}
+
+/// GitHub can list a job as queued for some seconds after it has started, and without labels.
+#[actix_web::test]
+async fn one_odd_list_does_not_end_a_run() {
+    let list = |status: Value| {
+        let jobs = json!([null, {"status": "queued", "labels": null}, {"name": 7},
+            {"status": status, "labels": ["runner:1"]}]);
+        (
+            200,
+            None,
+            json!({"total_count": 4, "jobs": jobs}).to_string(),
+        )
+    };
+    let page = (200, None, "<html></html>".to_owned());
+    for (lists, text) in [
+        (
+            vec![list(json!("queued")), list(json!("in_progress"))],
+            "1 of 1 started",
+        ),
+        (
+            vec![page.clone(), list(json!("queued")), page, list(Value::Null)],
+            "1 of 1 started",
+        ),
+        (
+            vec![(200, None, "{}".to_owned()); 4],
+            "unknown whether the job has started",
+        ),
+    ] {
+        let api = ScriptedQueue::start(lists);
+        let mut job = job_at(&github());
+        job.api_url = api.url.clone();
+        let with = json!({"is-self-hosted": "true", "selected-runner-labels": r#"["runner:1"]"#,
+            "timeout": "0"});
+        let done = start_action(job, "runner-timeout", with).finish().await;
+        assert_eq!(done.ended.status, "success", "{}", done.log);
+        done.assert_log_has(text);
+        let calls = api.requests();
+        assert!(calls.iter().all(|call| call == "GET repos"), "{calls:?}");
+    }
+}
+
+#[actix_web::test]
+async fn a_run_is_found_by_its_unique_id() {
+    for (name, status) in [("build [a-1] (x)", "success"), ("build [a-2]", "failure")] {
+        let job = |name: &str, status: &str| json!({"name": name, "status": status, "labels": ["reserved"]});
+        let jobs = json!([
+            job("build [a-2]", "queued"),
+            job(name, "completed"),
+            job("other", "queued")
+        ]);
+        let list = (
+            200,
+            None,
+            json!({"total_count": 3, "jobs": jobs}).to_string(),
+        );
+        let api = ScriptedQueue::start(vec![list.clone(), list.clone(), list]);
+        let mut job = job_at(&github());
+        job.api_url = api.url.clone();
+        let unique_id = if status == "success" { "a-1" } else { "a-2" };
+        let with = json!({"unique-id": unique_id, "timeout": "0", "github_token": GITHUB_TOKEN});
+        let done = start_action(job, "runner-timeout", with).finish().await;
+        assert_eq!(done.ended.status, status, "{}", done.log);
     }
 }
