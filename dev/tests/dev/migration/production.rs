@@ -1,7 +1,10 @@
 //! The daemons of servo/ci-runners as far as clients and queues see them: the responses are those of its code,
 //! recorded in `recorded/`.
 
-use std::{net::TcpListener, sync::Mutex};
+use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+};
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
@@ -20,9 +23,9 @@ const GAP: u64 = 2;
 
 /// The state of a monitor.
 struct Monitor {
-    idle: u64,
+    idle: AtomicU64,
     /// How many of the next dashboards are unavailable.
-    gap: u64,
+    gap: AtomicU64,
 }
 
 fn listen(port: u16) -> TcpListener {
@@ -40,9 +43,12 @@ macro_rules! serve {
     }};
 }
 
-/// Starts a monitor with two idle runners.
+/// Starts a monitor with two idle runners. It serves one request after the other.
 pub fn start_monitor(port: u16) -> ServerHandle {
-    let monitor = Data::new(Mutex::new(Monitor { idle: 2, gap: 0 }));
+    let monitor = Data::new(Monitor {
+        idle: AtomicU64::new(2),
+        gap: AtomicU64::new(0),
+    });
     let app = move || {
         App::new()
             .app_data(monitor.clone())
@@ -55,7 +61,7 @@ pub fn start_monitor(port: u16) -> ServerHandle {
 
 /// Starts a queue in which each job waits once and then gets a runner.
 pub fn start_queue(port: u16) -> ServerHandle {
-    let has_waited = Data::new(Mutex::new(false));
+    let has_waited = Data::new(AtomicBool::new(false));
     let app = move || {
         App::new()
             .app_data(has_waited.clone())
@@ -69,44 +75,45 @@ pub fn start_queue(port: u16) -> ServerHandle {
 }
 
 /// It has no dashboard from a take until its next look at its resources.
-async fn dashboard(monitor: Data<Mutex<Monitor>>) -> HttpResponse {
-    let mut monitor = monitor.lock().unwrap();
-    if monitor.gap > 0 {
-        monitor.gap -= 1;
+async fn dashboard(monitor: Data<Monitor>) -> HttpResponse {
+    let gap = monitor.gap.load(SeqCst);
+    if gap > 0 {
+        monitor.gap.store(gap - 1, SeqCst);
         return HttpResponse::ServiceUnavailable().body(
             "Monitor thread is still starting or not responding\n\nLocation:\n    main.rs:1:1",
         );
     }
     let mut dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
-    dashboard["profile_runner_counts"]["servo-ubuntu2204"]["idle"] = monitor.idle.into();
+    dashboard["profile_runner_counts"]["servo-ubuntu2204"]["idle"] =
+        monitor.idle.load(SeqCst).into();
     HttpResponse::Ok().json(dashboard)
 }
 
-async fn take_one(request: HttpRequest, monitor: Data<Mutex<Monitor>>) -> HttpResponse {
+async fn take_one(request: HttpRequest, monitor: Data<Monitor>) -> HttpResponse {
     give(&request, &monitor, 1)
 }
 
 async fn take(
     request: HttpRequest,
     path: Path<(String, u64)>,
-    monitor: Data<Mutex<Monitor>>,
+    monitor: Data<Monitor>,
 ) -> HttpResponse {
     give(&request, &monitor, path.1)
 }
 
 /// An array, also for one runner; `null` if there is none.
-fn give(request: &HttpRequest, monitor: &Mutex<Monitor>, count: u64) -> HttpResponse {
+fn give(request: &HttpRequest, monitor: &Monitor, count: u64) -> HttpResponse {
     let authorization = request.headers().get("authorization");
     if authorization.is_none_or(|value| value != format!("Bearer {API_TOKEN}").as_str()) {
         return HttpResponse::Forbidden().finish();
     }
-    let mut monitor = monitor.lock().unwrap();
-    let given = count.min(monitor.idle);
+    let idle = monitor.idle.load(SeqCst);
+    let given = count.min(idle);
     if given == 0 {
         return HttpResponse::Ok().json(Value::Null);
     }
-    monitor.idle -= given;
-    monitor.gap = GAP;
+    monitor.idle.store(idle - given, SeqCst);
+    monitor.gap.store(GAP, SeqCst);
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let runner = &dashboard["runners"][0]["runner"];
     let runners: Vec<Value> = (0..given)
@@ -115,13 +122,11 @@ fn give(request: &HttpRequest, monitor: &Mutex<Monitor>, count: u64) -> HttpResp
     HttpResponse::Ok().json(runners)
 }
 
-async fn take_at_queue(request: HttpRequest, has_waited: Data<Mutex<bool>>) -> HttpResponse {
+async fn take_at_queue(request: HttpRequest, has_waited: Data<AtomicBool>) -> HttpResponse {
     if request.query_string() != format!("token={TICKET}") {
         return HttpResponse::UnprocessableEntity().body("<h1>422: Unprocessable Entity</h1>");
     }
-    let mut has_waited = has_waited.lock().unwrap();
-    *has_waited = !*has_waited;
-    if *has_waited {
+    if !has_waited.fetch_not(SeqCst) {
         return HttpResponse::ServiceUnavailable()
             .insert_header(("retry-after", "1"))
             .finish();

@@ -60,7 +60,7 @@ async fn the_workflow_for_several_runners_tests_on_each() {
 async fn a_rerun_of_the_failed_jobs_uses_hosted_runners() {
     for (index, name, count) in [(1, "build", 1), (2, "test", 4)] {
         let deployment = Rc::new(Deployment::start(count).await);
-        let failing = block(&deployment, index, "false");
+        let failing = block(&deployment, index, "exit 1");
         let first = run_workflow(Rc::clone(&deployment), failing, json!({})).await;
         assert_eq!(first.jobs["select"].result, "success");
         assert_eq!(first.jobs[name].result, "failure");
