@@ -27,4 +27,10 @@ async fn a_working_deployment_passes_and_no_job_is_left() {
     })
     .await;
     assert_eq!(deployment.waiting_jobs().await, Vec::<String>::new());
+    // Of the five runners, the one whose client does not read its label was given another.
+    let requests = deployment.github.emulator.requests().all();
+    let labelled = requests
+        .iter()
+        .filter(|request| request.method == "POST" && request.path.ends_with("/labels"));
+    assert_eq!(labelled.count(), 1, "{requests:?}");
 }

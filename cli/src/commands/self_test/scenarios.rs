@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use shared::{secret::Secret, values::Count};
 
-use super::test_job::{ScenarioError, TestContext};
+use super::test_job::{LabelMode, ScenarioError, TestContext};
 use crate::{
     args::{Scenario, random_unique_id},
     client::RequestError,
@@ -25,13 +25,15 @@ pub(super) async fn run_scenario(
 }
 
 async fn one(context: &TestContext) -> Result<String, ScenarioError> {
-    let labels = labels_of_one_job(context, None, 1).await?;
+    let labels = labels_of_one_job(context, None, 1, LabelMode::FromResponse).await?;
     Ok(labels.join(" "))
 }
 
+/// In both label modes: the monitor answers the second job only once its runner has the label
+/// `reserved-for:<unique_id>` at GitHub.
 async fn again(context: &TestContext) -> Result<String, ScenarioError> {
-    let first = labels_of_one_job(context, None, 2).await?;
-    let second = labels_of_one_job(context, None, 1).await?;
+    let first = labels_of_one_job(context, None, 2, LabelMode::FromResponse).await?;
+    let second = labels_of_one_job(context, None, 1, LabelMode::ReservedFor).await?;
     if first == second {
         return Err(failed(format!(
             "two jobs got the same runner, {}",
@@ -42,7 +44,8 @@ async fn again(context: &TestContext) -> Result<String, ScenarioError> {
 }
 
 async fn several(context: &TestContext) -> Result<String, ScenarioError> {
-    let labels = labels_of_one_job(context, Some(context.count), 1).await?;
+    let mode = LabelMode::FromResponse;
+    let labels = labels_of_one_job(context, Some(context.count), 1, mode).await?;
     let distinct: BTreeSet<&String> = labels.iter().collect();
     // With `reservation_labels = "on_take"`, all runners of a job have the same label.
     let is_shared = labels
@@ -78,8 +81,9 @@ async fn labels_of_one_job(
     context: &TestContext,
     count: Option<Count>,
     times: usize,
+    mode: LabelMode,
 ) -> Result<Vec<String>, ScenarioError> {
-    let mut job = context.test_job(count);
+    let mut job = context.test_job(count, mode);
     let labels = async {
         let labels = job.labels().await?;
         for _ in 1..times {

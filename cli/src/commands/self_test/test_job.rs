@@ -35,6 +35,15 @@ pub(super) struct TestContext {
     pub(super) max_wait: Duration,
 }
 
+/// How a client finds its runners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LabelMode {
+    /// By the labels in the response to its take.
+    FromResponse,
+    /// By the label `reserved-for:<unique_id>`, like the clients of servo/ci-runners.
+    ReservedFor,
+}
+
 /// Why a scenario did not pass.
 #[derive(Debug)]
 pub(super) enum ScenarioError {
@@ -64,10 +73,12 @@ impl TestContext {
     }
 
     /// A new job, which is enqueued as soon as its labels are asked for.
-    pub(super) fn test_job(&self, count: Option<Count>) -> TestJob<'_> {
+    pub(super) fn test_job(&self, count: Option<Count>, mode: LabelMode) -> TestJob<'_> {
+        let mut job = self.job(count);
+        job.labels_from_response = mode == LabelMode::FromResponse;
         let progress = StderrProgress::start(output::stderr_is_terminal());
         let (queue, api_token) = (self.queue.clone(), self.api_token.clone());
-        let job = QueuedJob::new(queue, self.job(count), api_token, progress, STATUS_INTERVAL);
+        let job = QueuedJob::new(queue, job, api_token, progress, STATUS_INTERVAL);
         TestJob { context: self, job }
     }
 
