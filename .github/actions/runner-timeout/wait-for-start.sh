@@ -36,10 +36,14 @@ json() {
 # api METHOD URL: prints the response of GitHub. The token is on standard input, because every account
 # of a machine can read a command line. `--disable` has to be first: it ignores ~/.curlrc.
 api() {
+    # Proxies refuse a POST without Content-Length.
+    local length=()
+    [[ $1 == GET ]] || length=(--header 'Content-Length: 0')
     printf 'header = "Authorization: Bearer %s"\n' "$API_TOKEN" |
         curl --disable --silent --show-error --globoff --fail --connect-timeout 5 --max-time 20 \
             --max-filesize 20000000 --request "$1" --config - --header 'Accept: application/vnd.github+json' \
-            --header 'X-GitHub-Api-Version: 2022-11-28' "$2"
+            --header 'X-GitHub-Api-Version: 2022-11-28' \
+            ${length[@]+"${length[@]}"} "$2"
 }
 
 # jobs: prints the jobs of this run's latest attempt, one per line, with the labels that are observed. Labels
