@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `client` | how a request is sent: URL, headers, token, limits |
 //! | `credentials`, `app_key` | personal access tokens and GitHub Apps |
-//! | `runner_list`, `runners`, `software`, `artifacts` | the requests |
+//! | `runner_list`, `runners`, `jobs`, `software`, `artifacts` | the requests |
 //! | `limits`, `priority` | rate limits, and which requests are deferred when little is left |
 //! | `api_status` | rate limit, token expiry and permissions, for dashboards and metrics |
 //! | `error` | how a request can fail |
@@ -23,6 +23,7 @@ mod artifacts;
 mod client;
 mod credentials;
 mod error;
+mod jobs;
 mod limits;
 mod priority;
 mod runner_list;
@@ -37,5 +38,6 @@ pub use artifacts::{Artifact, NamedArtifacts};
 pub use client::{Github, GithubConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::GithubError;
+pub use jobs::WorkflowJob;
 pub use limits::RateLimit;
 pub use runners::JitRunner;

@@ -146,6 +146,8 @@ mod tests {
                 .guest_auth = guest_auth;
         }
         let mut pool = TestPool::new(policy);
+        let images = ["b-both", "c-address"].map(|key| (profile_key(key), pool.now));
+        pool.monitor.handle_images(images.into());
         pool.monitor.handle_host(HostCapacity::default(), pool.now);
         pool.converge();
         pool
@@ -213,6 +215,7 @@ mod tests {
             let address = [10, 0, 0, last].into();
             assert_eq!(pool.monitor.has_guest_at(address), is_known, "{last}");
         }
+        pool.monitor.handle_guest_ended("ci-runner-c-address.2");
         pool.monitor.handle_guests(Vec::new(), pool.now, pool.now);
         assert_eq!(pool.monitor.identify_guest(None), GuestIdentity::Unknown);
     }

@@ -24,6 +24,7 @@ mod observation;
 mod planning;
 mod policy;
 mod problems;
+mod removal;
 mod reservations;
 mod state;
 mod target_override;
@@ -34,12 +35,17 @@ mod view;
 
 pub use execution::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
 pub use guest_auth::{Candidate, CandidatePurpose, GuestIdentity};
-pub use observation::poll::Poll;
+pub use observation::{
+    jobs::{JobProgress, JobQuery, WorkflowJobEvent},
+    lists::RegistrationLists,
+    poll::Poll,
+};
 pub use planning::{
     plan::{Action, Plan, Shortfall, Step},
     reason::{Obstacle, Reason},
 };
 pub use policy::{GuestAuth, LabelPolicy, Policy, ProfilePolicy};
+pub use removal::RemovalRefusal;
 pub use reservations::take::{Take, TakeOutcome, TakeRefusal};
 pub use state::{
     action_log::ActionLog,
@@ -49,7 +55,7 @@ pub use state::{
     images::ImageView,
     monitor::Monitor,
     observed::ObservedGuest,
-    runner::MustDestroy,
+    runner::{MustDestroy, RegistrationRef, WorkflowRun},
     software::SoftwareView,
 };
 pub use target_override::OverrideRefusal;

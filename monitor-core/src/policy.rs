@@ -20,6 +20,8 @@ const ID_MAX: u64 = (1 << 53) - 1;
 pub struct Policy {
     /// Prefix and suffix of the names of this server's runners.
     pub names: RunnerNames,
+    /// Where runners are registered: `/orgs/<owner>` or `/repos/<owner>/<repo>`.
+    pub scope: String,
     pub profiles: BTreeMap<ProfileKey, ProfilePolicy>,
     /// What all runners together may use of the server, according to the settings.
     pub capacity: Resources,
@@ -91,6 +93,11 @@ impl ProfilePolicy {
 }
 
 impl Policy {
+    /// Whether runners are registered in this scope now. Like GitHub, ignores upper and lower case.
+    pub fn is_current_scope(&self, scope: &str) -> bool {
+        self.scope.eq_ignore_ascii_case(scope)
+    }
+
     /// Whether any guest is a virtual machine.
     pub fn makes_virtual_machines(&self) -> bool {
         let mut profiles = self.profiles.values();

@@ -2,19 +2,163 @@
 //!
 //! Not responsible for problems outside of the core: adapters report those themselves.
 
-use shared::{backoff::Failures, problem::Problem, values::ProfileKey};
+use std::time::Duration;
 
-use crate::{Monitor, RunnerId, state::runner::RunnerRecord};
+use shared::{backoff::Failures, clock::Timestamp, problem::Problem, values::ProfileKey};
+
+use crate::{
+    Monitor, RunnerId,
+    state::{observed::Presence, runner::RunnerRecord},
+};
+
+/// How long a runner may lack evidence of the end of its job before that is a problem.
+const EVIDENCE_MAX: Duration = Duration::from_mins(10);
+/// How long a registration without a guest here must have been alive to be that of another server.
+const FOREIGN_MIN: Duration = Duration::from_mins(1);
+/// Failed creations in a row that are a problem.
+const FAILURES_MIN: u32 = 3;
 
 impl Monitor {
     /// Everything that is wrong, in a fixed order.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let runners = self.durable.runners.iter();
+        let ended = self.durable.runners.iter();
         runners
             .filter_map(|(id, record)| not_destroyed(*id, record))
+            .chain(ended.filter_map(|(id, record)| self.kept(*id, record)))
+            .chain(self.creation_failures.iter().filter_map(not_created))
             .chain(self.images.failures().filter_map(not_built))
+            .chain(
+                self.policy
+                    .profiles
+                    .keys()
+                    .filter_map(|it| self.no_image(it)),
+            )
+            .chain(
+                self.policy
+                    .profiles
+                    .keys()
+                    .filter_map(|it| self.unreachable(it)),
+            )
+            .chain(self.shared_suffix())
             .collect()
     }
+
+    /// Since when the job of a runner may have ended without evidence of that, if for so long that an
+    /// operator should know.
+    pub(crate) fn lacks_evidence_since(
+        &self,
+        id: RunnerId,
+        record: &RunnerRecord,
+    ) -> Option<Timestamp> {
+        let is_kept = record.was_busy
+            && !record.has_evidence()
+            && record.unregistered.is_none()
+            && record.in_flight.is_none()
+            && self.observed.guest(id, record) != Presence::Absent;
+        let since = record.unlisted_since.filter(|_| is_kept)?;
+        (self.now.since(since) >= EVIDENCE_MAX).then_some(since)
+    }
+
+    /// A runner that was busy, that GitHub no longer lists, and whose guest is kept because nothing
+    /// proves that its job has ended.
+    fn kept(&self, id: RunnerId, record: &RunnerRecord) -> Option<Problem> {
+        let since = self.lacks_evidence_since(id, record)?;
+        Some(Problem {
+            code: "runner_kept_without_evidence".into(),
+            subject: format!("runner {}.{id}", record.profile_key),
+            cause:
+                "it had a job and GitHub no longer shows it, but nothing proves that the job has \
+                    ended, so its guest is kept and counts against capacity"
+                    .into(),
+            remedy: format!(
+                "check whether the guest still works; if not, send DELETE /runner/{id} with the API \
+                 token; to avoid this, configure webhooks for workflow_job events, or let the \
+                 credentials read Actions"
+            ),
+            since,
+        })
+    }
+
+    /// A profile that has no image and for which none is built here.
+    fn no_image(&self, profile_key: &ProfileKey) -> Option<Problem> {
+        let profile = self.policy.profiles.get(profile_key)?;
+        let is_wanted = profile.target_count > 0 && !profile.builds_image;
+        let is_missing = self.images.is_known() && self.lacks_image(profile_key);
+        (is_wanted && is_missing).then(|| Problem {
+            code: "profile_without_image".into(),
+            subject: format!("profile {profile_key}"),
+            cause: "it has no image, so there are no runners of it".into(),
+            remedy: format!(
+                "provide an image for it, or describe in profiles/{profile_key}/image.toml how it is \
+                 built; to have no runners of it, set its target_count to 0"
+            ),
+            since: self.started_at,
+        })
+    }
+
+    /// A target that the capacity does not allow.
+    fn unreachable(&self, profile_key: &ProfileKey) -> Option<Problem> {
+        if !self.is_ready() || self.lacks_image(profile_key) {
+            return None;
+        }
+        let target = self.targets().get(profile_key).copied()?;
+        let reachable = self.reachable_targets(false);
+        let reachable = reachable.get(profile_key).copied().unwrap_or_default();
+        (reachable < target).then(|| Problem {
+            code: "target_not_reachable".into(),
+            subject: format!("profile {profile_key}"),
+            cause: format!(
+                "its target is {target}, but there is room for {reachable} beside the runners of the \
+                 other profiles, so the queue hears of {reachable}"
+            ),
+            remedy: "lower target_count, or raise what the settings allow runners to use".into(),
+            since: self.started_at,
+        })
+    }
+
+    /// Registrations that are alive, whose names are those of runners of this server, and that have no
+    /// guest here.
+    fn shared_suffix(&self) -> Option<Problem> {
+        let unclaimed = self.observed.unclaimed.iter();
+        let alive = unclaimed.filter(|(id, _)| !self.durable.runners.contains_key(id));
+        let mut alive = alive.filter_map(|(_, found)| {
+            let since = found.alive_since?;
+            let is_lasting = found.last_alive_at.since(since) >= FOREIGN_MIN;
+            is_lasting.then_some((since, &found.registration.name))
+        });
+        let (since, name) = alive.next()?;
+        Some(Problem {
+            code: "suffix_shared".into(),
+            subject: format!("github_api_suffix {}", self.policy.names.suffix),
+            cause: format!(
+                "{name} works according to GitHub, but this server has no such guest: another monitor \
+                 seems to use the same suffix"
+            ),
+            remedy: "give each server a github_api_suffix of its own".into(),
+            since,
+        })
+    }
+}
+
+/// A profile whose runners cannot be created, or end at once.
+fn not_created((profile_key, failures): (&ProfileKey, &Failures)) -> Option<Problem> {
+    let since = failures
+        .since()
+        .filter(|_| failures.count() >= FAILURES_MIN)?;
+    Some(Problem {
+        code: "runners_fail".into(),
+        subject: format!("profile {profile_key}"),
+        cause: format!(
+            "{} of its runners in a row could not be created, or ended without having had a job",
+            failures.count()
+        ),
+        remedy:
+            "read the log of the monitor and of the guest; if GitHub rejects the runner software, \
+                 put a newer version into the image"
+                .into(),
+        since,
+    })
 }
 
 /// A runner that cannot be destroyed: it counts against capacity until it is gone.

@@ -123,7 +123,7 @@ impl Monitor {
         MonitorDashboard {
             // Added by the API: it is of the process, and not of the pool.
             instance: None,
-            profile_runner_counts: self.counts(),
+            profile_runner_counts: self.offered_counts(),
             runners: runners.collect(),
             reservations: Some(reservations.collect()),
             problems: self.problems(),

@@ -31,6 +31,7 @@ use crate::{
     control_loop,
     core_policy::policy_of,
     executor::Adapters,
+    github_clients::GithubClients,
     hypervisor::{Events, Hypervisor, HypervisorError, HypervisorSettings},
     profiles::{Images, ProfileError, profiles_path, read_images},
     shared_core::SharedCore,
@@ -114,8 +115,8 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
 
     let (drain, draining) = drain();
     let (artifact_verifier, verifier_worker) = ArtifactVerifier::new();
-    let github = Rc::new(github(&settings, credentials.clone()));
-    let api_status = github.api_status().clone();
+    let github = GithubClients::new(&settings, credentials.clone());
+    let api_status = github.current().api_status().clone();
     let state = AppState::new(
         core.clone(),
         hypervisor.clone(),
@@ -191,7 +192,8 @@ impl App {
             allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
             artifact_max_age: settings.github.tokenless_select_artifact_max_age,
         };
-        let github = github(&settings, credentials).with_api_status(adapters.github.api_status());
+        let github =
+            github(&settings, credentials).with_api_status(adapters.github.current().api_status());
         let verifier_worker = verifier_worker.run(github, verifier_settings);
         let logged_core = core.clone();
         let background = vec![

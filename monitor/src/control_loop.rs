@@ -15,7 +15,7 @@ use crate::{
     hypervisor::Events,
     shared_core::SharedCore,
 };
-use monitor_core::{Effect, Entropy, Monitor, Poll};
+use monitor_core::{Effect, Entropy, JobQuery, Monitor, Poll};
 
 /// Maximum time between two iterations. Timeouts are noticed at most this late.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -30,6 +30,8 @@ struct Iteration {
     effects: Vec<Effect>,
     /// Versions of the runner software whose support is queried from GitHub.
     versions: Vec<String>,
+    /// Runners whose job is queried from GitHub.
+    job_queries: Vec<JobQuery>,
     /// Time until the next iteration, unless something changes before.
     pause: Duration,
 }
@@ -43,6 +45,7 @@ pub async fn run(adapters: Adapters, mut events: Events) {
             polls,
             effects,
             versions,
+            job_queries,
             pause,
         } = iterate(&adapters.core);
         for poll in polls {
@@ -54,11 +57,14 @@ pub async fn run(adapters: Adapters, mut events: Events) {
         for version in versions {
             tasks.spawn_local(executor::query_software_support(adapters.clone(), version));
         }
+        for query in job_queries {
+            tasks.spawn_local(executor::query_job(adapters.clone(), query));
+        }
         tokio::select! {
             () = adapters.core.changed() => {}
             Some(guest) = events.recv() => {
                 log::info!("guest {guest} ended; listing the guests");
-                adapters.core.iterate(|core, _| core.handle_guest_ended());
+                adapters.core.iterate(|core, _| core.handle_guest_ended(&guest));
             }
             Some(ended) = tasks.join_next() => if let Err(error) = ended {
                 resume_unwind(error.into_panic());
@@ -84,6 +90,7 @@ fn iterate(core: &SharedCore) -> Iteration {
             polls,
             effects,
             versions: core.start_software_queries(now),
+            job_queries: core.start_job_queries(now),
             pause,
         }
     })

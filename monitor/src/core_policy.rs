@@ -24,6 +24,7 @@ pub fn policy_of(settings: &Settings, images: &Images) -> Policy {
             prefix: host.libvirt_runner_guest_prefix.clone(),
             suffix: github.github_api_suffix.clone(),
         },
+        scope: github.github_api_scope.to_string(),
         profiles: profiles
             .map(|(key, profile)| (key.clone(), profile_policy(profile, images.get(key))))
             .collect(),

@@ -7,20 +7,23 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use github::{Github, GithubError};
+use github::{GithubError, WorkflowJob};
 use shared::{
     clock::Timestamp,
+    registration::Deletion,
     settings::{GuestDriver, ProfileSettings, Settings},
     values::ProfileKey,
 };
 
 use crate::{
+    github_clients::GithubClients,
     hypervisor::{BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, warn},
     profiles::Images,
     shared_core::SharedCore,
 };
 use monitor_core::{
-    Creation, Destruction, Effect, HostCapacity, ObservedGuest, Poll, Rebuild, RunnerId,
+    Creation, Destruction, Effect, HostCapacity, JobProgress, JobQuery, Monitor, ObservedGuest,
+    Poll, Rebuild, RegistrationLists, RegistrationRef, RunnerId,
 };
 
 /// Code of the problem that the guests of this server are unknown.
@@ -33,7 +36,7 @@ const RUNNERS_NOT_LISTED: &str = "runners_not_listed";
 pub struct Adapters {
     pub core: Arc<SharedCore>,
     pub hypervisor: Hypervisor,
-    pub github: Rc<Github>,
+    pub github: GithubClients,
     pub settings: Rc<Settings>,
     pub images: Rc<Images>,
 }
@@ -69,10 +72,10 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
                 core.change(|core, now| core.handle_poll_failed(poll, None, now));
             }
         },
-        Poll::Registrations => match github.list_runners().await {
-            Ok(registrations) => {
+        Poll::Registrations => match list_registrations(&core, &github).await {
+            Ok(lists) => {
                 problem_board.resolve(RUNNERS_NOT_LISTED, "GitHub");
-                core.change(|core, now| core.handle_registrations(registrations, started_at, now));
+                core.change(|core, now| core.handle_registration_lists(lists, started_at, now));
             }
             Err(error) => {
                 log::warn!("failed to {error}");
@@ -103,7 +106,40 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
     }
 }
 
-/// Reads when the images were built. After an error the former times stay.
+/// Lists the registrations in the scope of the settings and wherever else there are runners. Only the
+/// former has to succeed.
+async fn list_registrations(
+    core: &SharedCore,
+    github: &GithubClients,
+) -> Result<RegistrationLists, GithubError> {
+    let mut lists = RegistrationLists::new();
+    let mut scopes = core.read(Monitor::registration_scopes).into_iter();
+    if let Some(current) = scopes.next() {
+        let registrations = github.in_scope(&current).list_runners().await?;
+        lists.insert(current, Some(registrations));
+    }
+    for scope in scopes {
+        let listed = github.in_scope(&scope).list_runners().await;
+        let subject = format!("GitHub's {scope}");
+        let board = core.problem_board();
+        match &listed {
+            Ok(_) => board.resolve(RUNNERS_NOT_LISTED, &subject),
+            Err(error) => board.report(
+                RUNNERS_NOT_LISTED,
+                &subject,
+                format!(
+                    "runners are registered there since before github_api_scope was changed, and the \
+                     monitor failed to {error}"
+                ),
+                "let the GitHub credentials manage the runners there until these are gone".to_owned(),
+            ),
+        }
+        lists.insert(scope, listed.ok());
+    }
+    Ok(lists)
+}
+
+/// Reads when the images were built. After an error the former time of that image stays.
 async fn poll_images(core: &SharedCore, hypervisor: &Hypervisor, images: &Images) {
     let mut built_at = BTreeMap::new();
     for (profile_key, image) in images {
@@ -113,7 +149,11 @@ async fn poll_images(core: &SharedCore, hypervisor: &Hypervisor, images: &Images
                 built_at.insert(profile_key.clone(), Timestamp::default() + since_epoch);
             }
             Ok(None) => {}
-            Err(error) => return warn(&error),
+            Err(error) => {
+                warn(&error);
+                let former = core.read(|core| core.image_built_at(profile_key));
+                built_at.extend(former.map(|former| (profile_key.clone(), former)));
+            }
         }
     }
     core.change(|core, _| core.handle_images(built_at));
@@ -121,7 +161,7 @@ async fn poll_images(core: &SharedCore, hypervisor: &Hypervisor, images: &Images
 
 /// Queries from GitHub how long a version of the runner software is supported.
 pub async fn query_software_support(adapters: Adapters, version: String) {
-    let answer = adapters.github.runner_support(&version).await;
+    let answer = adapters.github.current().runner_support(&version).await;
     let answer = answer.map_err(|error| {
         log::warn!("failed to {error}");
         error.retry_after()
@@ -132,6 +172,40 @@ pub async fn query_software_support(adapters: Adapters, version: String) {
     for warning in warnings {
         log::warn!("{warning}");
     }
+}
+
+/// Queries from GitHub whether the job of a runner has completed.
+pub async fn query_job(adapters: Adapters, query: JobQuery) {
+    let JobQuery {
+        id,
+        qualified_repo,
+        run_id,
+        registration_id,
+        runner_name,
+    } = query;
+    let github = adapters.github.current();
+    let jobs = github.jobs_of_run(&qualified_repo, run_id).await;
+    let answer = match jobs {
+        Ok(jobs) => {
+            let mut own = jobs
+                .iter()
+                .filter(|job| job.is_on(registration_id, &runner_name));
+            Ok(match own.next() {
+                None => JobProgress::Unknown,
+                Some(first) if first.has_completed() && own.all(WorkflowJob::has_completed) => {
+                    JobProgress::Completed
+                }
+                Some(_) => JobProgress::Running,
+            })
+        }
+        Err(error) => {
+            log::info!("failed to {error}; it is unknown whether the job on runner {id} has ended");
+            Err(error.retry_after())
+        }
+    };
+    adapters
+        .core
+        .change(|core, now| core.handle_job_progress(id, answer, now));
 }
 
 fn host(memory: HostMemory) -> HostCapacity {
@@ -159,25 +233,23 @@ pub async fn perform(adapters: Adapters, effect: Effect) {
         Effect::AddLabels {
             unique_id,
             ids,
-            registration_ids,
+            registrations,
             labels,
             revision,
         } => {
             let is_done = adapters.core.saved(revision).await.is_ok()
-                && add_labels(&adapters.github, &registration_ids, &labels).await;
+                && add_labels(&adapters.github, &registrations, &labels).await;
             adapters
                 .core
                 .change(|core, _| core.handle_labels_added(&unique_id, &ids, is_done));
         }
         Effect::RemoveLabels {
             id,
-            registration_id,
+            registration,
             labels,
         } => {
-            let is_done = match registration_id {
-                Some(registration_id) => {
-                    remove_labels(&adapters.github, registration_id, &labels).await
-                }
+            let is_done = match registration {
+                Some(registration) => remove_labels(&adapters.github, &registration, &labels).await,
                 None => true,
             };
             adapters
@@ -204,7 +276,7 @@ async fn create(adapters: &Adapters, creation: Creation) {
     let Some(profile) = settings.profiles.get(&creation.profile_key) else {
         return core.change(|core, now| core.handle_creation_failed(id, None, now));
     };
-    let registered = github.generate_jitconfig(
+    let registered = github.current().generate_jitconfig(
         &creation.runner_name,
         profile.runner_group_id,
         &creation.labels,
@@ -217,7 +289,10 @@ async fn create(adapters: &Adapters, creation: Creation) {
         Err(error) => {
             log::warn!("failed to {error}");
             let retry_after = error.retry_after();
-            return core.change(|core, now| core.handle_creation_failed(id, retry_after, now));
+            return core.change(|core, now| match error.is_ambiguous() {
+                true => core.handle_creation_failed(id, retry_after, now),
+                false => core.handle_not_registered(id, retry_after, now),
+            });
         }
     }
     let created = match kind_of(&creation.profile_key, profile, images) {
@@ -305,15 +380,23 @@ async fn destroy(adapters: &Adapters, destruction: Destruction) {
     let Destruction {
         id,
         guest_name,
-        registration_id,
+        registration,
     } = destruction;
-    if let Some(registration_id) = registration_id {
-        match github.delete_runner(registration_id).await {
+    if let Some(RegistrationRef {
+        scope,
+        id: registration_id,
+    }) = registration
+    {
+        match github.in_scope(&scope).delete_runner(registration_id).await {
             Ok(deletion) => {
                 let is_removed =
                     core.change(|core, now| core.handle_unregistered(id, deletion, now));
                 if !is_removed {
-                    return log::info!("runner {id} is not destroyed: it has become busy");
+                    let why = match deletion {
+                        Deletion::Busy => "GitHub reports that it runs a job",
+                        _ => "GitHub does not show it, but nothing proves that its job has ended",
+                    };
+                    return log::info!("runner {id} is not destroyed: {why}");
                 }
             }
             Err(error) => return destruction_failed(core, id, &error),
@@ -337,9 +420,15 @@ fn destruction_failed(core: &SharedCore, id: RunnerId, error: &GithubError) {
 /// Adds the labels to all runners concurrently, because a job waits for the last of them. Returns after
 /// the last call, even if another one has failed: a label that arrives after the end of its reservation
 /// would never be removed.
-async fn add_labels(github: &Github, registration_ids: &[u64], labels: &[String]) -> bool {
-    let registration_ids = registration_ids.iter();
-    let added = registration_ids.map(|id| github.add_labels(*id, labels));
+async fn add_labels(
+    github: &GithubClients,
+    registrations: &[RegistrationRef],
+    labels: &[String],
+) -> bool {
+    let added = registrations.iter().map(|registration| async move {
+        let github = github.in_scope(&registration.scope);
+        github.add_labels(registration.id, labels).await
+    });
     let mut failures = join_all(added).await.into_iter().filter_map(Result::err);
     let failure = failures.next();
     if let Some(error) = &failure {
@@ -348,9 +437,14 @@ async fn add_labels(github: &Github, registration_ids: &[u64], labels: &[String]
     failure.is_none()
 }
 
-async fn remove_labels(github: &Github, registration_id: u64, labels: &[String]) -> bool {
+async fn remove_labels(
+    github: &GithubClients,
+    registration: &RegistrationRef,
+    labels: &[String],
+) -> bool {
+    let github = github.in_scope(&registration.scope);
     for label in labels {
-        if let Err(error) = github.remove_label(registration_id, label).await {
+        if let Err(error) = github.remove_label(registration.id, label).await {
             log::warn!("failed to {error}");
             return false;
         }

@@ -2,7 +2,7 @@
 //!
 //! The crate `monitor-core` knows and decides. `shared_core` is the one lock around it; `control_loop`
 //! drives it: polls the host and GitHub, plans, and has `executor` perform the planned effects by the
-//! adapters `hypervisor`, `store` and the GitHub client. `api` serves HTTP requests, and `app` builds and
+//! adapters `hypervisor`, `store` and `github_clients`. `api` serves HTTP requests, and `app` builds and
 //! runs all of it. `core_policy` translates the settings for the core; `profiles` reads the folders of
 //! the profiles.
 
@@ -11,6 +11,7 @@ mod app;
 mod control_loop;
 mod core_policy;
 mod executor;
+mod github_clients;
 pub mod hypervisor;
 mod profiles;
 mod shared_core;

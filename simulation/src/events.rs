@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use emulator::model::RunnerId as RegistrationId;
-use monitor_core::{Creation, Destruction, ObservedGuest, Poll, RunnerId};
+use monitor_core::{
+    Creation, Destruction, JobProgress, JobQuery, ObservedGuest, Poll, RegistrationRef, RunnerId,
+    WorkflowJobEvent,
+};
 use shared::{
     clock::Timestamp,
     registration::{Deletion, Registration},
     secret::Secret,
+    values::UniqueId,
 };
 
 use crate::messages::{ExchangeId, Reply};
@@ -34,8 +38,8 @@ pub enum Event {
     MonitorStarts(usize),
     /// An operation of a monitor has its effect, whether the process still runs or not.
     OperationRuns(usize, Incarnation, Box<Operation>),
-    /// GitHub informs a monitor that a job began or ended on the runner of that name.
-    WebhookArrives(usize, String),
+    /// GitHub informs a monitor that a job began or ended on a runner.
+    WebhookArrives(usize, WorkflowJobEvent),
     GuestActs(GuestId),
     ClientActs(usize),
     /// A client's workflow queues a job at GitHub that requires this label.
@@ -83,10 +87,14 @@ pub enum Fault {
     GuestDeath,
     /// GitHub loses the registration of an idle runner.
     RegistrationLoss,
+    /// The disk of a monitor is full for a while.
+    DiskFull,
+    /// A monitor is killed, and when it is started again its machine has another time.
+    ClockChange,
 }
 
 impl Fault {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueCrash,
         Self::MonitorCrash,
         Self::QueueHang,
@@ -95,6 +103,8 @@ impl Fault {
         Self::GithubOutage,
         Self::GuestDeath,
         Self::RegistrationLoss,
+        Self::DiskFull,
+        Self::ClockChange,
     ];
 }
 
@@ -107,6 +117,10 @@ pub enum Operation {
     CreateGuest(Creation),
     Unregister(Destruction),
     DestroyGuest(Destruction),
+    /// Add labels to the runners of a reservation: for which job, to which runners, and which labels.
+    AddLabels(UniqueId, Vec<RunnerId>, Vec<RegistrationRef>, Vec<String>),
+    RemoveLabels(RunnerId, Option<RegistrationRef>, Vec<String>),
+    QueryJob(JobQuery),
     /// Write the snapshot of this revision to disk.
     Save(u64, Vec<u8>),
 }
@@ -122,10 +136,18 @@ pub enum OperationResult {
     /// A runner was registered: its id at GitHub and its JIT configuration.
     Registered(Creation, RegistrationId, Secret),
     Created(RunnerId),
+    /// A runner was certainly not registered.
+    NotRegistered(RunnerId),
     CreationFailed(RunnerId),
     Unregistered(Destruction, Deletion),
     Destroyed(RunnerId),
     DestructionFailed(RunnerId),
+    /// Whether the labels were added.
+    LabelsAdded(UniqueId, Vec<RunnerId>, bool),
+    /// Whether the labels were removed.
+    LabelsRemoved(RunnerId, bool),
+    /// None if the query failed.
+    JobProgress(RunnerId, Option<JobProgress>),
     /// A snapshot of this revision was saved, or could not be.
     Saved(u64, bool),
 }

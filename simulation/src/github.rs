@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use emulator::model::{Model, ModelSettings, PageRequest, RunnerStatus, RunnerView, Scope};
+use emulator::model::{
+    JobId, JobPhase, Model, ModelSettings, PageRequest, RunnerStatus, RunnerView, Scope,
+};
 use shared::{
     clock::Timestamp,
     registration::{Label, Registration, RegistrationStatus},
@@ -85,12 +87,43 @@ impl Github {
         context: &mut Context,
         monitor: usize,
     ) -> Vec<Registration> {
-        let registrations = self.registrations(context.now);
+        let mut registrations = self.registrations(context.now);
+        if context.fault_occurs(|rates| rates.odd_list) {
+            self.misreport(context, monitor, &mut registrations);
+        }
         if self.last_lists.get(&monitor) != Some(&registrations) {
             self.last_lists.insert(monitor, registrations.clone());
             self.count_request(context);
         }
         registrations
+    }
+
+    /// Changes a list as GitHub's has been reported to differ from the truth for a moment.
+    fn misreport(
+        &self,
+        context: &mut Context,
+        monitor: usize,
+        registrations: &mut Vec<Registration>,
+    ) {
+        let rng = &mut context.rng;
+        match rng.number(0, 4) {
+            0 => registrations.clear(),
+            1 => registrations.retain(|_| rng.chance(0.5)),
+            2 => {
+                for registration in registrations {
+                    registration.status = RegistrationStatus::Offline;
+                }
+            }
+            3 => {
+                for registration in registrations {
+                    registration.busy = false;
+                }
+            }
+            _ => {
+                let last = self.last_lists.get(&monitor);
+                registrations.clone_from(last.unwrap_or(&Vec::new()));
+            }
+        }
     }
 
     /// All registrations, as they are now.
@@ -104,11 +137,10 @@ impl Github {
             .collect()
     }
 
-    /// Whether the runner of this name runs a job.
-    pub fn is_busy(&mut self, now: Timestamp, runner_name: &str) -> bool {
-        self.registrations(now)
-            .iter()
-            .any(|registration| registration.name == runner_name && registration.busy)
+    /// Whether this job is still to come to its end.
+    pub fn is_running(&mut self, now: Timestamp, job: JobId) -> bool {
+        let job = self.model.job(now, job);
+        job.is_ok_and(|job| job.phase != JobPhase::Completed)
     }
 }
 

@@ -139,7 +139,9 @@ impl Invariants {
         }
     }
 
-    /// Invariant 1: a job starts only on a runner that its client has received.
+    /// Invariant 1: a job starts only on a runner that its client has received. A client that does not
+    /// read labels names its runners by its `unique_id`; so its job may also start on one that is
+    /// reserved for it, of which the response was lost, but on no runner of another client.
     pub fn check_job_start(
         &mut self,
         now: Timestamp,
@@ -147,10 +149,14 @@ impl Invariants {
         runner_name: &str,
         runner_id: u64,
         offer: &Offer,
+        labels: &[String],
     ) {
         let job = &offer.command;
         let owner = self.owners.get(&(server_name.to_owned(), runner_id));
-        if owner.is_none_or(|owner| owner.as_str() != job) {
+        let name = format!("reserved-for:{job}");
+        let is_named = labels.contains(&name);
+        let is_others = owner.is_some_and(|owner| owner.as_str() != job);
+        if is_others || (owner.is_none() && !is_named) {
             let description = format!("{job} runs on {runner_name}, which belongs to {owner:?}");
             self.violate(now, 1, description);
         }

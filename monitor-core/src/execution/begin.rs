@@ -10,7 +10,10 @@ use shared::{
 use super::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
 use crate::{
     LabelPolicy, Monitor, RunnerId,
-    planning::plan::{Action, Plan, Step},
+    planning::{
+        plan::{Action, Plan, Step},
+        reason::Reason,
+    },
     state::runner::{InFlight, RunnerRecord},
 };
 
@@ -34,7 +37,7 @@ impl Monitor {
                     let guest_secret = entropy().guest_secret;
                     self.begin_rebuild(profile_key, guest_secret, now)
                 }
-                Action::Destroy(id, _) => self.begin_destruction(id),
+                Action::Destroy(id, _) => self.begin_destruction(id, &step.reason),
                 Action::AddLabels(unique_id) => self.begin_adding_labels(unique_id),
                 Action::RemoveLabels(id) => self.begin_removing_labels(id),
             }
@@ -50,7 +53,8 @@ impl Monitor {
         now: Timestamp,
     ) -> Option<Effect> {
         let profile = self.policy.profiles.get(&profile_key)?;
-        let mut record = RunnerRecord::new(profile_key.clone(), profile.needs, now);
+        let registrar = self.current_registrar();
+        let mut record = RunnerRecord::new(profile_key.clone(), profile.needs, registrar, now);
         let labels = match self.policy.labels {
             LabelPolicy::FromBirth => {
                 let own_label = format!("runner:{}", entropy.uuid);
@@ -90,17 +94,16 @@ impl Monitor {
         }))
     }
 
-    fn begin_destruction(&mut self, id: RunnerId) -> Option<Effect> {
+    fn begin_destruction(&mut self, id: RunnerId, reason: &Reason) -> Option<Effect> {
+        let registration = self.registration_ref(self.durable.runners.get(&id)?);
         let record = self.durable.runners.get_mut(&id)?;
         record.in_flight = Some(InFlight::Destroying);
-        let registration_id = record
-            .registration_id
-            .filter(|_| record.unregistered.is_none());
+        record.has_failed = reason.is_failure();
         let guest_name = self.policy.guest_name(&record.profile_key, id);
         Some(Effect::Destroy(Destruction {
             id,
             guest_name,
-            registration_id,
+            registration,
         }))
     }
 
@@ -108,33 +111,33 @@ impl Monitor {
         let reservation = self.durable.reservations.get(&unique_id)?;
         let labels = reservation.github_labels();
         let ids: Vec<RunnerId> = reservation.runners.iter().map(|it| it.id).collect();
-        let mut registration_ids = Vec::new();
+        // A reservation of which a runner is gone before it has its labels has ended as well.
+        let records = ids.iter().filter_map(|id| self.durable.runners.get(id));
+        let to_label = records.filter(|record| reservation.needs_labels(record));
+        let registrations = to_label.filter_map(|record| self.registration_ref(record));
+        let registrations = registrations.collect();
         for id in &ids {
-            // A reservation of which a runner is gone before it has its labels has ended as well.
-            let Some(record) = self.durable.runners.get_mut(id) else {
-                continue;
-            };
-            record.in_flight = Some(InFlight::Labelling);
-            if reservation.needs_labels(record) {
-                registration_ids.extend(record.registration_id);
+            if let Some(record) = self.durable.runners.get_mut(id) {
+                record.in_flight = Some(InFlight::Labelling);
             }
         }
         let revision = self.revision();
         Some(Effect::AddLabels {
             unique_id,
             ids,
-            registration_ids,
+            registrations,
             labels,
             revision,
         })
     }
 
     fn begin_removing_labels(&mut self, id: RunnerId) -> Option<Effect> {
+        let registration = self.registration_ref(self.durable.runners.get(&id)?);
         let record = self.durable.runners.get_mut(&id)?;
         record.in_flight = Some(InFlight::Labelling);
         Some(Effect::RemoveLabels {
             id,
-            registration_id: record.registration_id,
+            registration,
             labels: record.labels_to_remove.clone(),
         })
     }

@@ -6,7 +6,7 @@ use shared::{
     values::{ProfileKey, UniqueId},
 };
 
-use crate::RunnerId;
+use crate::{RunnerId, state::runner::RegistrationRef};
 
 /// Something to be done outside the core.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub enum Effect {
         unique_id: UniqueId,
         /// All runners of the reservation.
         ids: Vec<RunnerId>,
-        /// GitHub's ids of the runners that need the labels.
-        registration_ids: Vec<u64>,
+        /// The registrations of the runners that need the labels.
+        registrations: Vec<RegistrationRef>,
         labels: Vec<String>,
         /// The revision that has to be on disk first.
         revision: u64,
@@ -29,8 +29,8 @@ pub enum Effect {
     /// Remove labels from a runner.
     RemoveLabels {
         id: RunnerId,
-        /// GitHub's id of the runner; none if it was never registered, and so has no labels.
-        registration_id: Option<u64>,
+        /// None if the runner was never registered, and so has no labels.
+        registration: Option<RegistrationRef>,
         labels: Vec<String>,
     },
 }
@@ -69,8 +69,8 @@ pub struct Destruction {
     pub id: RunnerId,
     /// The guest's name at the hypervisor.
     pub guest_name: String,
-    /// GitHub's id of the runner; none if it is already unregistered or never was registered.
-    pub registration_id: Option<u64>,
+    /// None if it is already unregistered or never was registered.
+    pub registration: Option<RegistrationRef>,
 }
 
 /// Random values for a new runner or rebuild.

@@ -23,6 +23,13 @@ const CREATION_BACKOFF: Backoff = Backoff {
     max: Duration::from_secs(60),
     jitter_percent: 50,
 };
+/// The pauses of a profile whose runners end without having had a job. They may be long: until an
+/// operator has changed something, such as the image, the next one most likely ends like that, too.
+const FAILED_START_BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_secs(600),
+    jitter_percent: 50,
+};
 /// The pauses after failing to destroy a runner.
 const DESTRUCTION_BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(5),
@@ -46,6 +53,20 @@ impl Monitor {
             record.creation_ended_at = now;
         }
         self.guest_schedule.request_now();
+    }
+
+    /// A new runner was certainly not registered. `retry_after` is the pause that GitHub asked for.
+    pub fn handle_not_registered(
+        &mut self,
+        id: RunnerId,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) {
+        if let Some(record) = self.durable.runners.get_mut(&id) {
+            // Whatever GitHub lists by that name is not this runner.
+            record.unregistered = Some(Unregistered::Unused);
+        }
+        self.handle_creation_failed(id, retry_after, now);
     }
 
     /// A runner could not be created, or only in part: what there is of it is to be destroyed.
@@ -77,26 +98,54 @@ impl Monitor {
         deletion: Deletion,
         now: Timestamp,
     ) -> bool {
+        // Without its JIT configuration it cannot have a job, whatever GitHub reports.
+        let may_have_job = self.credentials.may_be_fetched(id);
+        let Some(record) = self.durable.runners.get(&id) else {
+            return false;
+        };
+        let has_guest = self.observed.guest(id, record) != Presence::Absent;
+        let is_listed = matches!(self.observed.registration(id, record), Presence::Present(_));
+        // The list and the response disagree: it may also mean "not visible to you here".
+        let is_contradicted = is_listed && self.may_have_job(id, record);
         let Some(record) = self.durable.runners.get_mut(&id) else {
             return false;
         };
-        match deletion {
-            Deletion::Deleted => record.unregistered = Some(Unregistered::Unused),
-            Deletion::NotThere => record.unregistered = Some(Unregistered::Used),
-            Deletion::Busy => {
-                record.in_flight = None;
-                record.found_busy_at = Some(now);
-                if self.observed.guest(id, record) == Presence::Absent {
-                    // Without its guest it cannot finish its job; GitHub notices that after a while.
-                    let failures = &mut record.destroy_failures;
-                    failures.record(now, DESTRUCTION_BACKOFF, Duration::ZERO);
-                }
-                self.registration_schedule.request_now();
-                self.note_used_reservations();
+        let is_removed = match deletion {
+            Deletion::Deleted => {
+                record.unregistered = Some(Unregistered::Unused);
+                true
             }
+            Deletion::NotThere
+                if has_guest && !record.has_evidence() && (record.was_busy || is_contradicted) =>
+            {
+                // Only later lists, or evidence, show whether its job has ended.
+                record.unlisted_since.get_or_insert(now);
+                false
+            }
+            Deletion::NotThere => {
+                record.unregistered = Some(Unregistered::Used);
+                true
+            }
+            Deletion::Busy => {
+                record.found_busy_at = Some(now);
+                record.was_busy |= may_have_job;
+                record.not_busy_since = None;
+                record.must_destroy == Some(MustDestroy::RemovedByForce)
+            }
+        };
+        if !is_removed {
+            // The list may disagree for hours, so the next try follows after a growing pause.
+            record.in_flight = None;
+            record
+                .destroy_failures
+                .record(now, DESTRUCTION_BACKOFF, Duration::ZERO);
+            if !record.is_stuck() {
+                self.registration_schedule.request_now();
+            }
+            self.note_used_reservations();
         }
         self.mark_dirty();
-        deletion != Deletion::Busy
+        is_removed
     }
 
     /// A destruction failed in its first or second half. `retry_after` is the pause that GitHub
@@ -122,23 +171,28 @@ impl Monitor {
         };
         self.removed.insert(id, now);
         self.credentials.forget(id);
+        let was_reserved = self.reserved_runners().contains_key(&id);
         self.note_runner_gone(id, now);
         self.note_override_progress();
-        self.record_failed_start(&record, now);
+        self.record_failed_start(&record, was_reserved, now);
         self.mark_dirty();
     }
 
-    /// Counts a runner that ended before it was ever ready as a failed creation. Otherwise a profile
-    /// whose guests end at once would register new runners as fast as GitHub answers.
-    fn record_failed_start(&mut self, record: &RunnerRecord, now: Timestamp) {
-        let had_a_job = record.unregistered == Some(Unregistered::Used);
-        let was_requested = record.must_destroy.is_some() || self.policy.destroys_all;
-        if record.came_online || had_a_job || was_requested {
+    /// Counts a runner that ended by itself, before it had a job or was online for long, as a failed
+    /// creation. Otherwise a profile whose guests end at once, or a moment after they came online, would
+    /// register new runners as fast as GitHub answers.
+    fn record_failed_start(&mut self, record: &RunnerRecord, was_reserved: bool, now: Timestamp) {
+        // No job knows the label of a runner that has its own and is not reserved.
+        let may_have_had_a_job = was_reserved || record.own_label.is_none();
+        let had_a_job = record.was_busy
+            || record.job_completed
+            || (record.unregistered == Some(Unregistered::Used) && may_have_had_a_job);
+        if !record.has_failed || record.is_proven || had_a_job {
             return;
         }
         let profile_key = record.profile_key.clone();
         let failures = self.creation_failures.entry(profile_key).or_default();
-        failures.record(now, CREATION_BACKOFF, Duration::ZERO);
+        failures.record(now, FAILED_START_BACKOFF, Duration::ZERO);
     }
 
     /// A rebuild has ended, and nothing of its guest is left: with an image that was complete at the
@@ -149,6 +203,10 @@ impl Monitor {
         outcome: Result<Timestamp, String>,
         now: Timestamp,
     ) {
+        if outcome.is_ok() {
+            // The reason for which runners failed may be gone.
+            self.creation_failures.remove(profile_key);
+        }
         self.images.finish(profile_key, outcome, now);
     }
 

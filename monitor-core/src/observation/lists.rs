@@ -1,25 +1,45 @@
 //! What the results of polls change.
 //!
-//! Names that are not those of this server's runners are ignored. A runner without a record is
-//! adopted: it counts, and is destroyed as soon as it is not busy.
+//! Names that are not those of this server's runners are ignored. A guest without a record is
+//! adopted: it counts, and is destroyed as soon as it is not busy; unless its registration shows that
+//! it is reserved. A registration with neither record nor guest may be that of another server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use shared::{
-    clock::Timestamp, registration::Registration, values::ProfileKey, wire::RunnerStatus,
+    clock::Timestamp,
+    registration::{Registration, RegistrationStatus},
+    runner_name::RunnerNames,
+    values::ProfileKey,
+    wire::RunnerStatus,
 };
 
 use crate::{
     Monitor, RunnerId,
     state::{
         host::HostCapacity,
-        observed::{Listing, ObservedGuest},
-        runner::RunnerRecord,
+        observed::{Listing, ObservedGuest, Presence, Unclaimed},
+        runner::{MustDestroy, RunnerRecord},
     },
 };
 
+/// Maximum number of scopes that are listed.
+const SCOPES_MAX: usize = 8;
+
 /// How long GitHub's list may still show a registration that is gone. The hypervisor's has no lag.
 const LAG_MAX: Duration = Duration::from_secs(600);
+/// How long a registration without record and guest must have been offline before it is a leftover of
+/// this server and is deleted. It may also be a booting runner of another server with the same suffix;
+/// and GitHub itself deletes such registrations after a day.
+const LEFTOVER_AGE: Duration = Duration::from_hours(1);
+/// How long a runner must have been online to prove that runners of its profile work.
+const PROOF: Duration = Duration::from_secs(60);
+
+/// GitHub's lists: the registrations of each scope; none for a scope that could not be listed.
+pub type RegistrationLists = BTreeMap<String, Option<Vec<Registration>>>;
 
 impl Monitor {
     /// The guests that existed at `asked_at`.
@@ -34,38 +54,82 @@ impl Monitor {
             let Some((profile_key, id)) = self.policy.parse_guest_name(&guest.name) else {
                 continue;
             };
-            if self.recognise(&profile_key, id, asked_at, Duration::ZERO) {
+            if self.recognise_guest(&profile_key, id, asked_at) {
                 seen.insert(id, guest);
             }
         }
+        self.note_missing_guests(&seen, asked_at);
         self.observed.guests = Some(Listing { asked_at, seen });
         self.guest_schedule.succeed(now);
+        self.claim_registrations_of_new_records();
         self.apply_new_statuses(now);
     }
 
-    /// The registrations that existed at `asked_at`, including foreign ones.
+    /// The registrations in the scope of the settings that existed at `asked_at`, including foreign
+    /// ones.
     pub fn handle_registrations(
         &mut self,
         registrations: Vec<Registration>,
         asked_at: Timestamp,
         now: Timestamp,
     ) {
+        let lists = BTreeMap::from([(self.policy.scope.clone(), Some(registrations))]);
+        self.handle_registration_lists(lists, asked_at, now);
+    }
+
+    /// The registrations in every scope of [`registration_scopes`](Self::registration_scopes) that
+    /// existed at `asked_at`, including foreign ones.
+    pub fn handle_registration_lists(
+        &mut self,
+        lists: RegistrationLists,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
         let mut seen = BTreeMap::new();
-        for registration in registrations {
-            let Some((profile_key, id)) = self.policy.parse_runner_name(&registration.name) else {
+        let mut unclaimed = BTreeMap::new();
+        let mut listed_scopes = BTreeSet::new();
+        for (scope, registrations) in lists {
+            let Some(registrations) = registrations else {
                 continue;
             };
-            if self.recognise(&profile_key, id, asked_at, LAG_MAX) {
-                seen.insert(id, registration);
+            listed_scopes.insert(scope.to_ascii_lowercase());
+            for registration in registrations {
+                if let Some(id) = self.runner_of(&scope, &registration) {
+                    seen.insert(id, registration);
+                } else if let Some((id, found)) = self.unclaimed(&scope, registration, asked_at) {
+                    unclaimed.insert(id, found);
+                }
             }
         }
-        self.note_listed(&seen);
+        let scopes = self.registration_scopes().into_iter();
+        let unlisted = scopes.map(|scope| scope.to_ascii_lowercase());
+        self.observed.unlisted_scopes = unlisted
+            .filter(|scope| !listed_scopes.contains(scope))
+            .collect();
+        self.observed.unclaimed = unclaimed;
         self.observed.registrations = Some(Listing { asked_at, seen });
         self.registration_schedule.succeed(now);
+        self.claim_registrations_of_new_records();
+        self.note_listed();
         self.forget_refusals_before(asked_at);
-        self.note_online();
+        self.note_online(asked_at);
         self.note_software();
+        self.adopt_leftovers(asked_at);
         self.apply_new_statuses(now);
+    }
+
+    /// Where GitHub has to be asked for registrations: in the scope of the settings, which is the first,
+    /// and wherever else an existing runner was registered before the settings changed.
+    pub fn registration_scopes(&self) -> Vec<String> {
+        let mut scopes = vec![self.policy.scope.clone()];
+        let registrars = self.durable.runners.values();
+        for registrar in registrars.filter_map(|record| record.registrar.as_ref()) {
+            let is_new = |scope: &String| !scope.eq_ignore_ascii_case(&registrar.scope);
+            if scopes.len() < SCOPES_MAX && scopes.iter().all(is_new) {
+                scopes.push(registrar.scope.clone());
+            }
+        }
+        scopes
     }
 
     /// When the current image of each profile was built.
@@ -86,40 +150,217 @@ impl Monitor {
         }
     }
 
-    /// Whether a name in a list belongs to a runner that exists. An unknown runner is adopted,
-    /// unless it is gone already and the list may lag behind.
-    fn recognise(
+    /// Whether a guest belongs to a runner that exists. An unknown runner is adopted, unless it is gone
+    /// since the list was requested.
+    fn recognise_guest(
         &mut self,
         profile_key: &ProfileKey,
         id: RunnerId,
         asked_at: Timestamp,
-        lag_max: Duration,
     ) -> bool {
         if let Some(record) = self.durable.runners.get(&id) {
             return record.profile_key == *profile_key;
         }
         let removed_at = self.removed.get(&id);
-        if removed_at.is_some_and(|removed_at| asked_at <= *removed_at + lag_max) {
+        if removed_at.is_some_and(|removed_at| asked_at <= *removed_at) {
             return false;
         }
-        let profile = self.policy.profiles.get(profile_key);
-        let needs = profile.map(|profile| profile.needs);
-        let record = RunnerRecord::unknown(profile_key.clone(), needs, asked_at);
-        self.durable.runners.insert(id, record);
-        self.durable.next_id = self.durable.next_id.max(id.next());
-        self.mark_dirty();
+        self.adopt(profile_key, id, asked_at);
         true
     }
 
-    fn note_listed(&mut self, seen: &BTreeMap<RunnerId, Registration>) {
-        for (id, registration) in seen {
-            if let Some(record) = self.durable.runners.get_mut(id)
-                && !record.was_listed
-            {
-                record.was_listed = true;
-                record.registration_id.get_or_insert(registration.id);
-                self.mark_dirty();
+    /// Creates a record for a runner that a list shows. It counts from now on, and is destroyed as soon
+    /// as it is not busy.
+    fn adopt(&mut self, profile_key: &ProfileKey, id: RunnerId, asked_at: Timestamp) {
+        let profile = self.policy.profiles.get(profile_key);
+        let needs = profile.map(|profile| profile.needs);
+        let registrar = self.current_registrar();
+        let record = RunnerRecord::unknown(profile_key.clone(), needs, registrar, asked_at);
+        self.durable.runners.insert(id, record);
+        self.durable.next_id = self.durable.next_id.max(id.next());
+        self.mark_dirty();
+    }
+
+    /// Counts the lists in a row that lack a guest. The next list follows at once.
+    fn note_missing_guests(
+        &mut self,
+        seen: &BTreeMap<RunnerId, ObservedGuest>,
+        asked_at: Timestamp,
+    ) {
+        let mut is_missing = false;
+        for (id, record) in &mut self.durable.runners {
+            if seen.contains_key(id) {
+                record.lists_without_guest = 0;
+                record.guest_has_ended = false;
+            } else if asked_at > record.creation_ended_at {
+                let is_first = record.lists_without_guest == 0;
+                record.lists_without_guest = record.lists_without_guest.saturating_add(1);
+                is_missing |= !record.is_guest_gone();
+                if is_first && record.in_flight.is_none() && record.unregistered.is_none() {
+                    // GitHub may have refused a deletion because of the job that has ended with it.
+                    record.destroy_failures.reset();
+                }
             }
+        }
+        if is_missing {
+            self.guest_schedule.request_now();
+        }
+    }
+
+    /// The runner that a registration belongs to: by GitHub's id of it or, while that is unknown, by its
+    /// name.
+    fn runner_of(&self, scope: &str, registration: &Registration) -> Option<RunnerId> {
+        let mut records = self.durable.runners.iter();
+        let found = records.find(|(id, record)| {
+            let registrar = self.registrar_of(record);
+            registrar.scope.eq_ignore_ascii_case(scope)
+                && match record.registration_id {
+                    Some(registration_id) => registration_id == registration.id,
+                    // It is being registered, or that had no response: it has never had a guest that
+                    // could be online. Such a runner of the same name is another server's.
+                    None if record.must_destroy != Some(MustDestroy::Unknown) => {
+                        registration.status == RegistrationStatus::Offline
+                            && !registration.busy
+                            && self.is_named(**id, record, &registration.name)
+                    }
+                    None => self.is_named(**id, record, &registration.name),
+                }
+        });
+        found.map(|(id, _)| *id)
+    }
+
+    /// Whether a runner was registered under this name.
+    pub(crate) fn is_named(&self, id: RunnerId, record: &RunnerRecord, name: &str) -> bool {
+        self.runner_name(id, record) == name
+    }
+
+    /// The name under which a runner was registered.
+    pub(crate) fn runner_name(&self, id: RunnerId, record: &RunnerRecord) -> String {
+        let names = RunnerNames {
+            prefix: self.policy.names.prefix.clone(),
+            suffix: self.registrar_of(record).suffix,
+        };
+        names.format(&record.profile_key, id.0)
+    }
+
+    /// What is known of a registration without a record, if its name is that of a runner of this server
+    /// which is not gone since.
+    fn unclaimed(
+        &mut self,
+        scope: &str,
+        registration: Registration,
+        asked_at: Timestamp,
+    ) -> Option<(RunnerId, Unclaimed)> {
+        let (profile_key, id) = self.policy.parse_runner_name(&registration.name)?;
+        let removed_at = self.removed.get(&id);
+        let is_lagging = removed_at.is_some_and(|removed_at| asked_at <= *removed_at + LAG_MAX);
+        if !self.policy.is_current_scope(scope) || is_lagging {
+            return None;
+        }
+        // No runner of this server gets the same id.
+        if self.durable.next_id <= id {
+            self.durable.next_id = id.next();
+            self.mark_dirty();
+        }
+        let known = self.observed.unclaimed.get(&id);
+        let known = known.filter(|known| known.registration.id == registration.id);
+        let is_alive = registration.busy || registration.status == RegistrationStatus::Online;
+        let alive_since = known.and_then(|known| known.alive_since);
+        let found = Unclaimed {
+            profile_key,
+            first_seen_at: known.map_or(asked_at, |known| known.first_seen_at),
+            last_alive_at: match known {
+                Some(known) if !is_alive => known.last_alive_at,
+                _ => asked_at,
+            },
+            alive_since: match is_alive {
+                true => alive_since.or(Some(asked_at)),
+                false => alive_since,
+            },
+            registration,
+        };
+        Some((id, found))
+    }
+
+    /// Joins registrations with records that are newer than the list.
+    fn claim_registrations_of_new_records(&mut self) {
+        let unclaimed = std::mem::take(&mut self.observed.unclaimed);
+        for (id, found) in unclaimed {
+            let scope = self.policy.scope.clone();
+            let is_claimed = self.runner_of(&scope, &found.registration) == Some(id);
+            match &mut self.observed.registrations {
+                Some(listing) if is_claimed => {
+                    listing.seen.insert(id, found.registration);
+                }
+                _ => {
+                    self.observed.unclaimed.insert(id, found);
+                }
+            }
+        }
+        self.note_listed();
+        self.adopt_reservations();
+    }
+
+    /// Adopts registrations of this server's runners that have neither record nor guest, once they have
+    /// been offline for so long that they are no other server's.
+    fn adopt_leftovers(&mut self, asked_at: Timestamp) {
+        let unclaimed = self.observed.unclaimed.iter();
+        let leftovers = unclaimed.filter(|(id, found)| {
+            let has_record = self.durable.runners.contains_key(id);
+            !has_record && asked_at.since(found.last_alive_at) >= LEFTOVER_AGE
+        });
+        let leftovers: Vec<_> = leftovers
+            .map(|(id, found)| (*id, found.profile_key.clone()))
+            .collect();
+        for (id, profile_key) in &leftovers {
+            self.adopt(profile_key, *id, asked_at);
+        }
+        if !leftovers.is_empty() {
+            self.claim_registrations_of_new_records();
+        }
+    }
+
+    /// Records what the last lists show of each runner, and since when they do.
+    fn note_listed(&mut self) {
+        let Some(listing) = &self.observed.registrations else {
+            return;
+        };
+        let asked_at = listing.asked_at;
+        let mut has_changed = false;
+        for (id, record) in &mut self.durable.runners {
+            let scope = record.registrar.as_ref().map(|it| &it.scope);
+            let scope = scope.unwrap_or(&self.policy.scope).to_ascii_lowercase();
+            let is_newer = asked_at > record.creation_ended_at;
+            match listing.seen.get(id) {
+                Some(registration) => {
+                    has_changed |= !record.was_listed || (registration.busy && !record.was_busy);
+                    record.was_listed = true;
+                    record.registration_id.get_or_insert(registration.id);
+                    record.unlisted_since = None;
+                    if registration.busy {
+                        record.was_busy = true;
+                        record.not_busy_since = None;
+                        let has_guest = self.observed.guest(*id, record) != Presence::Absent;
+                        if record.in_flight.is_none() && has_guest {
+                            // The refusal of a deletion is explained.
+                            record.destroy_failures.reset();
+                        }
+                    } else if record.was_busy {
+                        record.not_busy_since.get_or_insert(asked_at);
+                    }
+                }
+                None if is_newer => {
+                    record.unlisted_since.get_or_insert(asked_at);
+                    // What a scope that cannot be listed shows is unknown.
+                    if !self.observed.unlisted_scopes.contains(&scope) && record.was_busy {
+                        record.not_busy_since.get_or_insert(asked_at);
+                    }
+                }
+                None => {}
+            }
+        }
+        if has_changed {
+            self.mark_dirty();
         }
     }
 
@@ -132,21 +373,51 @@ impl Monitor {
         }
     }
 
-    /// Records which runners have been ready for a job; that ends the back-off of their profile.
-    fn note_online(&mut self) {
+    /// Records which runners have been ready for a job, and since when they are online or offline. A
+    /// runner that has a job, or has been online for a while, ends the back-off of its profile: being
+    /// online for a moment is not yet a success.
+    fn note_online(&mut self, asked_at: Timestamp) {
+        let mut has_changed = false;
         for (id, status) in self.statuses() {
+            let Some(record) = self.durable.runners.get(&id) else {
+                continue;
+            };
+            let registration = self.observed.registration(id, record);
+            let connection = match registration {
+                Presence::Present(registration) => Some(registration.status),
+                Presence::Absent | Presence::Unknown => None,
+            };
+            let Some(record) = self.durable.runners.get_mut(&id) else {
+                continue;
+            };
+            match connection {
+                Some(RegistrationStatus::Online) => {
+                    record.online_since.get_or_insert(asked_at);
+                    record.offline_since = None;
+                }
+                Some(RegistrationStatus::Offline) if record.came_online => {
+                    record.offline_since.get_or_insert(asked_at);
+                }
+                _ => {}
+            }
             let is_online = matches!(
                 status,
                 RunnerStatus::Idle | RunnerStatus::Reserved | RunnerStatus::Busy
             );
-            if let Some(record) = self.durable.runners.get_mut(&id)
-                && is_online
-                && !record.came_online
-            {
-                record.came_online = true;
+            has_changed |= is_online && !record.came_online;
+            record.came_online |= is_online;
+            let is_long_online = connection == Some(RegistrationStatus::Online)
+                && record
+                    .online_since
+                    .is_some_and(|since| asked_at.since(since) >= PROOF);
+            if !record.is_proven && (is_long_online || record.was_busy) {
+                record.is_proven = true;
                 self.creation_failures.remove(&record.profile_key);
-                self.mark_dirty();
+                has_changed = true;
             }
+        }
+        if has_changed {
+            self.mark_dirty();
         }
     }
 

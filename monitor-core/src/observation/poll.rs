@@ -28,6 +28,7 @@ impl Monitor {
     /// [`handle_host`](Self::handle_host) or
     /// [`handle_poll_failed`](Self::handle_poll_failed).
     pub fn start_polls(&mut self, now: Timestamp) -> Vec<Poll> {
+        self.now = self.now.max(now);
         let mut polls = Vec::new();
         for (poll, due_at) in self.scheduled_polls() {
             if due_at <= now {
@@ -73,9 +74,12 @@ impl Monitor {
         let is_change_expected = self.statuses().into_iter().any(|(id, status)| {
             let record = &self.durable.runners[&id];
             record.in_flight.is_none()
+                && record.unregistered.is_none()
+                && !record.is_stuck()
                 && ((status == RunnerStatus::Starting && self.credentials.may_be_fetched(id))
                     || record.registration_id.is_none()
-                    || record.found_busy_at.is_some())
+                    || record.found_busy_at.is_some()
+                    || self.observed.is_unconfirmed(record))
         });
         match is_change_expected {
             true => self.policy.poll_interval,
@@ -85,15 +89,14 @@ impl Monitor {
 
     /// The hypervisor reports that a guest has ended, so its next list differs. GitHub's list need
     /// not be polled: deleting the registration shows what GitHub knows of the runner.
-    pub fn handle_guest_ended(&mut self) {
-        self.guest_schedule.request_now();
-    }
-
-    /// A webhook reports a change of the runner of that name.
-    pub fn handle_webhook(&mut self, runner_name: &str) {
-        if self.policy.parse_runner_name(runner_name).is_some() {
-            self.registration_schedule.request_soon();
+    pub fn handle_guest_ended(&mut self, guest_name: &str) {
+        if let Some((profile_key, id)) = self.policy.parse_guest_name(guest_name)
+            && let Some(record) = self.durable.runners.get_mut(&id)
+            && record.profile_key == profile_key
+        {
+            record.guest_has_ended = true;
         }
+        self.guest_schedule.request_now();
     }
 
     /// A poll failed; the last result stays in use. `retry_after` is the pause that the other side

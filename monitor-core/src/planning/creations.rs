@@ -8,7 +8,13 @@ use super::{
     plan::{Action, Plan, Shortfall},
     reason::{Obstacle, Reason},
 };
-use crate::{Monitor, Resources, state::runner::InFlight};
+use crate::{
+    Monitor, Resources, RunnerId,
+    state::{
+        observed::Presence,
+        runner::{InFlight, RunnerRecord},
+    },
+};
 
 /// Maximum number of runners that are being created at a time: guests that boot together slow each
 /// other down.
@@ -37,7 +43,9 @@ impl Monitor {
             let obstacle = if !may_create {
                 Obstacle::Destructions
             } else if self.lacks_image(&profile_key) {
-                Obstacle::NoImage
+                Obstacle::NoImage {
+                    is_built_here: profile.is_some_and(|profile| profile.builds_image),
+                }
             } else if failures.retry_at() > now {
                 Obstacle::BackOff {
                     failure_count: failures.count(),
@@ -66,6 +74,81 @@ impl Monitor {
                 obstacle,
             });
         }
+    }
+}
+
+impl Monitor {
+    /// The counts that a queue hears: with the targets that this host can reach. A queue gathers runners
+    /// for a job as long as the targets suffice, so a target that is never reached would keep it, and all
+    /// jobs behind it, waiting for ever.
+    pub(crate) fn offered_counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
+        let reachable = self.reachable_targets(true);
+        let mut counts = self.counts();
+        for (profile_key, counts) in &mut counts {
+            let reachable = reachable.get(profile_key).copied().unwrap_or_default();
+            counts.target = counts.target.min(reachable);
+            counts.wanted = counts.target.saturating_sub(counts.healthy);
+        }
+        counts
+    }
+
+    /// How many runners of each profile there can be at once: as creations would share the capacity
+    /// among all profiles; if `counts_blocking`, without that of runners which are kept for long although
+    /// they do nothing.
+    pub(crate) fn reachable_targets(&self, counts_blocking: bool) -> BTreeMap<ProfileKey, usize> {
+        let records = self.durable.runners.iter();
+        let blocking =
+            records.filter(|(id, record)| counts_blocking && self.blocks_capacity(**id, record));
+        let mut blocked_counts: BTreeMap<&ProfileKey, usize> = BTreeMap::new();
+        let mut in_use = Resources::default();
+        for (_, record) in blocking {
+            in_use = in_use + record.needs.unwrap_or_default();
+            if !record.is_stuck() {
+                // It counts as a healthy one of its profile.
+                *blocked_counts.entry(&record.profile_key).or_default() += 1;
+            }
+        }
+        let mut counts: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
+        for (profile_key, target) in self.targets() {
+            let blocked = blocked_counts
+                .get(&profile_key)
+                .copied()
+                .unwrap_or_default();
+            let target = match self.lacks_image(&profile_key) {
+                true => 0,
+                false => target.saturating_sub(blocked),
+            };
+            let target = RunnerCounts {
+                target,
+                wanted: target,
+                ..RunnerCounts::default()
+            };
+            counts.insert(profile_key, target);
+        }
+        let mut reachable = BTreeMap::new();
+        while let Some(profile_key) = furthest_below_target(&counts) {
+            let profile = self.policy.profiles.get(&profile_key);
+            let after = in_use + profile.map(|it| it.needs).unwrap_or_default();
+            match counts.get_mut(&profile_key) {
+                Some(counts) if after.fits_in(self.capacity()) => {
+                    counts.healthy += 1;
+                    counts.wanted -= 1;
+                    in_use = after;
+                    reachable.insert(profile_key, counts.healthy);
+                }
+                _ => {
+                    counts.remove(&profile_key);
+                }
+            }
+        }
+        reachable
+    }
+
+    /// Whether a runner occupies its capacity for long without being of use: it cannot be destroyed, or
+    /// its job may have ended long ago without evidence of that.
+    fn blocks_capacity(&self, id: RunnerId, record: &RunnerRecord) -> bool {
+        let has_guest = self.observed.guest(id, record) != Presence::Absent;
+        has_guest && (record.is_stuck() || self.lacks_evidence_since(id, record).is_some())
     }
 }
 

@@ -13,6 +13,9 @@ use crate::{
     state::runner::{InFlight, RunnerRecord},
 };
 
+/// How long a runner that was online may be offline: GitHub's lists show that for some seconds
+/// although nothing is wrong.
+const OFFLINE_MAX: Duration = Duration::from_secs(60);
 /// Maximum number of runners that are being destroyed at a time.
 const DESTRUCTIONS_MAX: usize = 16;
 
@@ -56,12 +59,22 @@ impl Monitor {
             RunnerStatus::Invalid | RunnerStatus::Done => Some(match record.must_destroy {
                 Some(cause) => Reason::MustDestroy(cause),
                 None if status == RunnerStatus::Invalid => Reason::GuestGone,
+                None if record.job_completed => Reason::JobCompleted,
+                None if record.not_busy_since.is_some() && record.unlisted_since.is_none() => {
+                    Reason::NoLongerBusy
+                }
                 None => Reason::RegistrationGone,
             }),
             RunnerStatus::Reserved => {
                 (waited > self.policy.reserve_timeout).then_some(Reason::ReserveTimeout)
             }
             RunnerStatus::Starting if self.policy.destroys_all => Some(Reason::DestroyAll),
+            // It may reconnect: only what lists show counts, and not the time of an outage.
+            RunnerStatus::Starting if record.came_online => {
+                let asked_at = self.observed.registrations_asked_at();
+                let since = record.offline_since?;
+                (asked_at.since(since) >= OFFLINE_MAX).then_some(Reason::Offline)
+            }
             RunnerStatus::Starting => {
                 (waited > self.policy.start_timeout).then_some(Reason::StartTimeout)
             }
@@ -84,10 +97,7 @@ impl Monitor {
             let record = &self.durable.runners[id];
             may_create &= record.is_stuck();
             let is_due = record.destroy_failures.retry_at() <= now;
-            if is_due
-                && self.observed.knows_registration(*id, record)
-                && in_flight < DESTRUCTIONS_MAX
-            {
+            if is_due && self.observed.knows_registration(record) && in_flight < DESTRUCTIONS_MAX {
                 let action = Action::Destroy(*id, record.profile_key.clone());
                 plan.add(action, reason.clone());
                 in_flight += 1;

@@ -18,6 +18,10 @@ pub enum Reason {
     GuestGone,
     /// GitHub no longer lists it.
     RegistrationGone,
+    /// GitHub has reported that its job has completed.
+    JobCompleted,
+    /// GitHub lists it, and no longer as busy.
+    NoLongerBusy,
     /// It is to be destroyed regardless of targets and timeouts.
     MustDestroy(MustDestroy),
     /// Its profile has more idle runners than its target.
@@ -28,6 +32,8 @@ pub enum Reason {
     DestroyAll,
     /// It did not come online in time.
     StartTimeout,
+    /// It was online, and has been offline for long.
+    Offline,
     /// Its job did not start in time.
     ReserveTimeout,
     /// A take waits for the labels.
@@ -50,8 +56,11 @@ pub enum Obstacle {
         /// What is in use; none if the needs of a guest are unknown.
         in_use: Option<Resources>,
     },
-    /// Its first image has not been built yet.
-    NoImage,
+    /// Its profile has no image.
+    NoImage {
+        /// Whether this server builds it.
+        is_built_here: bool,
+    },
     /// Creations failed.
     BackOff {
         /// Failures in a row.
@@ -59,6 +68,27 @@ pub enum Obstacle {
         /// When the next creation may begin, from now.
         retry_in: Duration,
     },
+}
+
+impl Reason {
+    /// Whether the runner has ended or failed by itself.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::GuestGone | Self::RegistrationGone | Self::StartTimeout | Self::Offline => true,
+            Self::BelowTarget
+            | Self::NoImage
+            | Self::ImageTooOld
+            | Self::JobCompleted
+            | Self::NoLongerBusy
+            | Self::MustDestroy(_)
+            | Self::BeyondTarget
+            | Self::Evicted(_)
+            | Self::DestroyAll
+            | Self::ReserveTimeout
+            | Self::Taken
+            | Self::Released => false,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -69,6 +99,8 @@ impl fmt::Display for Reason {
             Self::ImageTooOld => "it is older than base_image_max_age",
             Self::GuestGone => "its guest is gone",
             Self::RegistrationGone => "GitHub has removed its registration",
+            Self::JobCompleted => "GitHub reports that its job has completed",
+            Self::NoLongerBusy => "GitHub no longer shows it as busy",
             Self::MustDestroy(cause) => return cause.fmt(formatter),
             Self::BeyondTarget => "there are more idle ones than the target",
             Self::Evicted(profile_key) => {
@@ -79,6 +111,7 @@ impl fmt::Display for Reason {
             }
             Self::DestroyAll => "destroy_all_non_busy_runners is set",
             Self::StartTimeout => "it did not come online within monitor_start_timeout",
+            Self::Offline => "it was online, and has been offline for a minute",
             Self::ReserveTimeout => "its job did not start within monitor_reserve_timeout",
             Self::Taken => "a take waits for them",
             Self::Released => "their reservation has ended",
@@ -91,7 +124,12 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Destructions => formatter.write_str("others have to be destroyed first"),
             Self::Creations => formatter.write_str("enough are being created"),
-            Self::NoImage => formatter.write_str("the first image has not been built yet"),
+            Self::NoImage {
+                is_built_here: true,
+            } => formatter.write_str("the first image has not been built yet"),
+            Self::NoImage {
+                is_built_here: false,
+            } => formatter.write_str("there is no image"),
             Self::Capacity {
                 needs,
                 in_use: Some(in_use),
@@ -137,14 +175,20 @@ mod tests {
                 vec![
                     Reason::GuestGone,
                     Reason::RegistrationGone,
+                    Reason::JobCompleted,
+                    Reason::NoLongerBusy,
                     Reason::MustDestroy(MustDestroy::Released),
                     Reason::MustDestroy(MustDestroy::Unknown),
                     Reason::MustDestroy(MustDestroy::PartiallyCreated),
                     Reason::MustDestroy(MustDestroy::LeftoverLabels),
+                    Reason::MustDestroy(MustDestroy::Removed),
+                    Reason::MustDestroy(MustDestroy::RemovedByForce),
+                    Reason::MustDestroy(MustDestroy::RegisteredElsewhere),
                     Reason::BeyondTarget,
                     Reason::Evicted(profile_key("windows")),
                     Reason::DestroyAll,
                     Reason::StartTimeout,
+                    Reason::Offline,
                     Reason::ReserveTimeout,
                 ],
             ),
@@ -179,7 +223,12 @@ mod tests {
                 needs,
                 in_use: None,
             },
-            Obstacle::NoImage,
+            Obstacle::NoImage {
+                is_built_here: true,
+            },
+            Obstacle::NoImage {
+                is_built_here: false,
+            },
             Obstacle::BackOff {
                 failure_count: 1,
                 retry_in,

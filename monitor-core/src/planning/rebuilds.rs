@@ -17,10 +17,12 @@ use crate::{Monitor, Resources};
 const REBUILDS_MAX: usize = 1;
 
 impl Monitor {
-    /// Whether runners of this profile wait for its first image.
-    pub(super) fn lacks_image(&self, profile_key: &ProfileKey) -> bool {
+    /// Whether runners of this profile cannot be created because it has no image: its first one has not
+    /// been built yet, or has to be imported.
+    pub(crate) fn lacks_image(&self, profile_key: &ProfileKey) -> bool {
         let profile = self.policy.profiles.get(profile_key);
-        profile.is_some_and(|it| it.builds_image) && self.images.built_at(profile_key).is_none()
+        let needs_image = profile.is_some_and(|it| it.builds_image || it.is_virtual());
+        needs_image && self.images.built_at(profile_key).is_none()
     }
 
     /// Adds the rebuilds that are due and fit. Returns what is in use once they have begun.

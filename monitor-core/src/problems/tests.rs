@@ -1,3 +1,5 @@
+//! Which problems the state shows, and when they end.
+
 use std::time::Duration;
 
 use crate::{

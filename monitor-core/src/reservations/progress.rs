@@ -16,11 +16,15 @@ const RETENTION: Duration = Duration::from_secs(24 * 3600);
 const RETAINED_MAX: usize = 2000;
 
 impl Monitor {
-    /// Marks reservations as used of which a runner is busy. Called after every list, and when
+    /// Marks reservations as used of which a runner is or was busy. Called after every list, and when
     /// GitHub refuses to delete a busy runner.
     pub(crate) fn note_used_reservations(&mut self) {
         let statuses = self.statuses();
-        let is_busy = |id: &RunnerId| statuses.get(id) == Some(&RunnerStatus::Busy);
+        let is_busy = |id: &RunnerId| {
+            let record = self.durable.runners.get(id);
+            statuses.get(id) == Some(&RunnerStatus::Busy)
+                || record.is_some_and(|record| record.was_busy)
+        };
         let used: Vec<UniqueId> = (self.durable.reservations.iter())
             .filter(|(_, reservation)| reservation.state == ReservationState::Held)
             .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_busy(&it.id)))

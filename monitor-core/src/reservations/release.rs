@@ -97,6 +97,8 @@ impl Monitor {
             // While labels are being added, some of them may be there already.
             let may_have_labels =
                 reservation.has_labels || record.in_flight == Some(InFlight::Labelling);
+            // Its workflow may know a label and start a job nevertheless.
+            record.workflow_run = Some(reservation.workflow_run());
             if reservation.needs_labels(record) && may_have_labels {
                 record.labels_to_remove = reservation.github_labels();
             }

@@ -91,6 +91,11 @@ impl Monitor {
             .ok_or(TakeRefusal::NoCapacity)?;
         self.mark_dirty();
         let reservation = self.reserve(&take, chosen, now);
+        for reserved in &reservation.runners {
+            if let Some(record) = self.durable.runners.get_mut(&reserved.id) {
+                record.workflow_run = None;
+            }
+        }
         self.durable
             .reservations
             .insert(take.job.unique_id, reservation);

@@ -9,13 +9,18 @@ use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::UniqueId};
 
 use super::{
-    fencing::Fence, reservation::Reservation, runner::RunnerRecord, target_override::TargetOverride,
+    fencing::Fence,
+    reservation::Reservation,
+    runner::{MustDestroy, Registrar, RunnerRecord},
+    target_override::TargetOverride,
 };
-use crate::RunnerId;
+use crate::{Policy, RunnerId};
 
 /// Version of the format. A change that older releases cannot read gets the next one, so names in
 /// the file may differ from those in the code.
 const VERSION: u32 = 1;
+/// 2020-01-01: earlier times come from a clock that had not been set.
+const CLOCK_SET: Timestamp = Timestamp::from_seconds(1_577_836_800);
 
 /// Everything that polling would not show again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -95,18 +100,46 @@ impl DurableState {
         Ok(state)
     }
 
-    /// Replaces times in the future, which there are after the clock was set back, by `now`.
-    /// Otherwise timeouts would last until the clock has caught up.
-    fn clamp_times(&mut self, now: Timestamp) {
+    /// Fills in what files of older releases lack, and applies what has changed in the settings: runners
+    /// that are registered in another scope are no longer found by jobs.
+    pub fn complete(&mut self, policy: &Policy) {
         for record in self.runners.values_mut() {
-            record.created_at = record.created_at.min(now);
+            let registrar = record.registrar.get_or_insert_with(|| Registrar {
+                scope: policy.scope.clone(),
+                suffix: policy.names.suffix.clone(),
+            });
+            match record.must_destroy {
+                None if !policy.is_current_scope(&registrar.scope) => {
+                    record.must_destroy = Some(MustDestroy::RegisteredElsewhere);
+                }
+                Some(MustDestroy::RegisteredElsewhere)
+                    if policy.is_current_scope(&registrar.scope) =>
+                {
+                    record.must_destroy = None;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Replaces times in the future, which there are after the clock was set back, and times before the
+    /// clock was first set, by `now`. Otherwise timeouts would last until the clock has caught up, or
+    /// would all end at once when a machine that started in 1970 has learned the time.
+    fn clamp_times(&mut self, now: Timestamp) {
+        // Before that the clock had not been set yet: what began then has lasted for an unknown time.
+        let clamp = |at: Timestamp| match at < CLOCK_SET && now >= CLOCK_SET {
+            true => now,
+            false => at.min(now),
+        };
+        for record in self.runners.values_mut() {
+            record.created_at = clamp(record.created_at);
         }
         for reservation in self.reservations.values_mut() {
-            reservation.since = reservation.since.min(now);
-            reservation.finished_at = reservation.finished_at.map(|at| at.min(now));
+            reservation.since = clamp(reservation.since);
+            reservation.finished_at = reservation.finished_at.map(clamp);
         }
         for fence in self.fences.values_mut() {
-            fence.set_at = fence.set_at.min(now);
+            fence.set_at = clamp(fence.set_at);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::{
     images::Images,
     observed::{Observed, Presence},
     poll_schedule::PollSchedule,
-    runner::{InFlight, RunnerRecord},
+    runner::{InFlight, Registrar, RegistrationRef, RunnerRecord},
     software::Software,
 };
 use crate::{Policy, Resources, RunnerId};
@@ -36,6 +36,9 @@ pub struct Monitor {
     pub(crate) durable: DurableState,
     /// Number of changes of the durable state.
     revision: u64,
+    pub(crate) started_at: Timestamp,
+    /// The time of the last turn, for what is shown.
+    pub(crate) now: Timestamp,
     /// The revision that is known to be on disk.
     saved_revision: u64,
     pub(crate) observed: Observed,
@@ -65,14 +68,17 @@ impl Monitor {
         snapshot: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<Self, SnapshotError> {
-        let durable = match snapshot {
+        let mut durable = match snapshot {
             Some(snapshot) => DurableState::from_snapshot(snapshot, now)?,
             None => DurableState::default(),
         };
+        durable.complete(&policy);
         Ok(Self {
             policy,
             durable,
             revision: 0,
+            started_at: now,
+            now,
             saved_revision: 0,
             observed: Observed::default(),
             removed: BTreeMap::new(),
@@ -111,6 +117,35 @@ impl Monitor {
     /// The durable state is on disk up to `revision`.
     pub fn handle_saved(&mut self, revision: u64) {
         self.saved_revision = self.saved_revision.max(revision);
+    }
+
+    /// Where runners are registered now.
+    pub(crate) fn current_registrar(&self) -> Registrar {
+        Registrar {
+            scope: self.policy.scope.clone(),
+            suffix: self.policy.names.suffix.clone(),
+        }
+    }
+
+    /// Where a runner was registered.
+    pub(crate) fn registrar_of(&self, record: &RunnerRecord) -> Registrar {
+        let registrar = record.registrar.clone();
+        registrar.unwrap_or_else(|| self.current_registrar())
+    }
+
+    /// The registration of a runner, for requests about it; none if it never had one, or it is gone.
+    pub(crate) fn registration_ref(&self, record: &RunnerRecord) -> Option<RegistrationRef> {
+        let id = record.registration_id?;
+        let scope = self.registrar_of(record).scope;
+        record
+            .unregistered
+            .is_none()
+            .then_some(RegistrationRef { scope, id })
+    }
+
+    /// When the current image of a profile was built, according to the last poll.
+    pub fn image_built_at(&self, profile_key: &ProfileKey) -> Option<Timestamp> {
+        self.images.built_at(profile_key)
     }
 
     /// Whether every poll has been answered since the start. Before that nothing is decided.

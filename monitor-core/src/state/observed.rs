@@ -3,15 +3,19 @@
 //! Responsible for looking up a runner in both lists by its id. A list proves nothing about what
 //! happened after it was requested.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use shared::{
     clock::Timestamp,
     registration::{Registration, RegistrationStatus},
+    values::ProfileKey,
     wire::RunnerStatus,
 };
 
-use super::runner::{InFlight, RunnerRecord};
+use super::runner::{InFlight, MustDestroy, RunnerRecord};
 use crate::RunnerId;
 
 /// A guest as the hypervisor lists it.
@@ -44,8 +48,26 @@ pub enum Presence<T> {
 pub struct Observed {
     /// The hypervisor's list.
     pub guests: Option<Listing<ObservedGuest>>,
-    /// GitHub's list.
+    /// GitHub's lists of all scopes in which there are runners.
     pub registrations: Option<Listing<Registration>>,
+    /// Scopes, in lower case, that could not be listed. Nothing is known of their runners.
+    pub unlisted_scopes: BTreeSet<String>,
+    /// Registrations with names of this server's runners, without a record.
+    pub unclaimed: BTreeMap<RunnerId, Unclaimed>,
+}
+
+/// A registration whose name is that of a runner of this server, but of which there is neither record
+/// nor guest here: a leftover, or the runner of another server with the same suffix.
+#[derive(Clone, Debug)]
+pub struct Unclaimed {
+    pub profile_key: ProfileKey,
+    pub registration: Registration,
+    /// When it was first listed.
+    pub first_seen_at: Timestamp,
+    /// When it was last listed as online or busy; at first, when it was first listed.
+    pub last_alive_at: Timestamp,
+    /// Since when lists have shown it as online or busy, if any did.
+    pub alive_since: Option<Timestamp>,
 }
 
 impl Observed {
@@ -54,19 +76,60 @@ impl Observed {
         self.guests.is_some() && self.registrations.is_some()
     }
 
-    /// What is known about the guest of a runner.
+    /// What is known about the guest of a runner. It is absent if two lists in a row lack it, or one
+    /// list and the hypervisor has reported its end.
     pub fn guest(&self, id: RunnerId, record: &RunnerRecord) -> Presence<&ObservedGuest> {
-        presence(self.guests.as_ref(), id, record)
+        match presence(self.guests.as_ref(), id, record) {
+            Presence::Absent if !record.is_guest_gone() => Presence::Unknown,
+            presence => presence,
+        }
     }
 
     /// What is known about the registration of a runner.
     pub fn registration(&self, id: RunnerId, record: &RunnerRecord) -> Presence<&Registration> {
-        presence(self.registrations.as_ref(), id, record)
+        let scope = record.registrar.as_ref().map(|it| &it.scope);
+        match scope {
+            Some(scope) if self.unlisted_scopes.contains(&scope.to_ascii_lowercase()) => {
+                Presence::Unknown
+            }
+            _ => presence(self.registrations.as_ref(), id, record),
+        }
     }
 
-    /// Whether the registration of a runner is in the list, or the list shows that there is none.
-    pub fn knows_registration(&self, id: RunnerId, record: &RunnerRecord) -> bool {
-        record.registration_id.is_some() || self.registration(id, record) != Presence::Unknown
+    /// When the last lists of registrations were requested.
+    pub fn registrations_asked_at(&self) -> Timestamp {
+        let listing = self.registrations.as_ref();
+        listing.map(|it| it.asked_at).unwrap_or_default()
+    }
+
+    /// Whether lists have lacked the registration of a runner for long enough.
+    pub fn is_gone_from_lists(&self, record: &RunnerRecord) -> bool {
+        RunnerRecord::is_confirmed(record.unlisted_since, self.registrations_asked_at())
+    }
+
+    /// Whether a runner that was busy is to be considered as busy still: neither is there evidence of
+    /// the end of its job, nor have lists shown it as not busy for long enough.
+    fn is_still_busy(&self, id: RunnerId, record: &RunnerRecord) -> bool {
+        let has_not_busy_lists =
+            RunnerRecord::is_confirmed(record.not_busy_since, self.registrations_asked_at());
+        let is_listed = matches!(self.registration(id, record), Presence::Present(_));
+        record.was_busy && !(is_listed && has_not_busy_lists)
+    }
+
+    /// Whether the last list is one odd reading so far: the next ones decide.
+    pub fn is_unconfirmed(&self, record: &RunnerRecord) -> bool {
+        let asked_at = self.registrations_asked_at();
+        [record.unlisted_since, record.not_busy_since]
+            .into_iter()
+            .any(|since| since.is_some() && !RunnerRecord::is_confirmed(since, asked_at))
+    }
+
+    /// Whether the registration of a runner is known, or it is certain that there is none: there never
+    /// was one, or lists have lacked it for long enough.
+    pub fn knows_registration(&self, record: &RunnerRecord) -> bool {
+        record.registration_id.is_some()
+            || record.unregistered.is_some()
+            || self.is_gone_from_lists(record)
     }
 
     /// Whether GitHub shows that this runner has a job: in its list, or, later than that, by
@@ -85,7 +148,9 @@ impl Observed {
     /// | guest | registration | and | status |
     /// | --- | --- | --- | --- |
     /// | none | any | | invalid |
+    /// | up | any | its job has completed, or removed by force | done |
     /// | up | busy | | busy |
+    /// | up | any | was busy, without evidence of the end of its job | busy |
     /// | up | none | | done |
     /// | up | any | must be destroyed | done |
     /// | up | any | reserved | reserved |
@@ -93,7 +158,8 @@ impl Observed {
     /// | up | offline | | starting |
     ///
     /// What is unknown counts as present, but not as online; so does a registration that was in no
-    /// list yet. A runner that still has labels of an earlier reservation counts as starting.
+    /// list yet, or has not been missing for long enough. A runner that still has labels of an earlier
+    /// reservation counts as starting.
     pub fn status(&self, id: RunnerId, record: &RunnerRecord, is_reserved: bool) -> RunnerStatus {
         match record.in_flight {
             Some(InFlight::Creating) => return RunnerStatus::Starting,
@@ -101,18 +167,28 @@ impl Observed {
             Some(InFlight::Labelling) | None => {}
         }
         let registration = self.registration(id, record);
-        let is_unlisted = registration == Presence::Absent && record.was_listed;
-        if self.guest(id, record) == Presence::Absent {
+        let is_unlisted = registration == Presence::Absent
+            && record.was_listed
+            && self.is_gone_from_lists(record);
+        let guest = self.guest(id, record);
+        let is_over =
+            record.job_completed || record.must_destroy == Some(MustDestroy::RemovedByForce);
+        if guest == Presence::Absent {
             RunnerStatus::Invalid
-        } else if record.unregistered.is_some() {
+        } else if record.unregistered.is_some() || is_over {
             RunnerStatus::Done
-        } else if self.is_busy(id, record) {
+        } else if self.is_busy(id, record)
+            || (self.is_still_busy(id, record) && !record.has_evidence())
+        {
             RunnerStatus::Busy
-        } else if is_unlisted || record.must_destroy.is_some() {
+        } else if is_unlisted || record.was_busy || record.must_be_destroyed(is_reserved) {
             RunnerStatus::Done
         } else if is_reserved {
             RunnerStatus::Reserved
-        } else if record.labels_to_remove.is_empty() && is_online(registration) {
+        } else if record.labels_to_remove.is_empty()
+            && matches!(guest, Presence::Present(_))
+            && is_online(registration)
+        {
             RunnerStatus::Idle
         } else {
             RunnerStatus::Starting

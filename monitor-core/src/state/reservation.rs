@@ -22,7 +22,10 @@ use shared::{
     wire::ReservationState,
 };
 
-use super::{fencing::LatestTokens, runner::RunnerRecord};
+use super::{
+    fencing::LatestTokens,
+    runner::{RunnerRecord, WorkflowRun},
+};
 use crate::RunnerId;
 
 /// Token of all callers that are not queues.
@@ -108,6 +111,14 @@ impl Reservation {
             self.has_labels = false;
         }
         is_needed
+    }
+
+    /// The run of its job.
+    pub fn workflow_run(&self) -> WorkflowRun {
+        WorkflowRun {
+            qualified_repo: self.job.qualified_repo.clone(),
+            run_id: self.job.run_id,
+        }
     }
 
     /// Whether a runner of it needs the labels of the reservation at GitHub.

@@ -3,15 +3,49 @@
 //! Responsible for what is remembered of a runner. Not responsible for what the hypervisor and
 //! GitHub show of it, which is in `observed`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use shared::{backoff::Failures, clock::Timestamp, values::ProfileKey};
+use shared::{
+    backoff::Failures,
+    clock::Timestamp,
+    values::{ProfileKey, QualifiedRepo, RunId},
+};
 
 use crate::Resources;
 
 /// After so many failures to destroy it, a runner no longer delays the creation of others.
 const STUCK_FAILURES: u32 = 2;
+/// Lists of the hypervisor in a row that must lack a guest whose end it has not reported.
+const LISTS_WITHOUT_GUEST: u32 = 2;
+/// How long GitHub's lists must consistently show that a runner is gone, or no longer busy. They are
+/// known to lack entries, and to show runners as offline or not busy, for some seconds.
+const CONFIRMATION: Duration = Duration::from_secs(15);
+
+/// Where a registration was made. GitHub knows it only there, whatever the settings say later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registrar {
+    /// `/orgs/<owner>` or `/repos/<owner>/<repo>`.
+    pub scope: String,
+    /// The end of the runner's name, after an `@`.
+    pub suffix: String,
+}
+
+/// A registration, for requests to GitHub about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationRef {
+    /// Where it was made.
+    pub scope: String,
+    /// GitHub's id of it.
+    pub id: u64,
+}
+
+/// The run of a workflow job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowRun {
+    pub qualified_repo: QualifiedRepo,
+    pub run_id: RunId,
+}
 
 /// What is remembered of one runner.
 ///
@@ -29,6 +63,9 @@ pub struct RunnerRecord {
     pub created_at: Timestamp,
     /// GitHub's id of its registration, once known.
     pub registration_id: Option<u64>,
+    /// Where it was registered; none in files of older releases, and then where the settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registrar: Option<Registrar>,
     /// How its registration ended, once it has.
     pub unregistered: Option<Unregistered>,
     /// Whether GitHub ever listed it. GitHub's lists lag, so a runner that was in none of them may
@@ -36,6 +73,20 @@ pub struct RunnerRecord {
     pub was_listed: bool,
     /// Whether it was ever ready for a job.
     pub came_online: bool,
+    /// Whether GitHub ever showed that it runs a job. From then on neither a list without it nor a
+    /// response 404 proves that the job has ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub was_busy: bool,
+    /// Whether GitHub has reported that its job has completed: by a webhook or the jobs of the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub job_completed: bool,
+    /// The run of its job, if a webhook has reported it, or that of its former reservation. That of a
+    /// reservation is in the reservation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_run: Option<WorkflowRun>,
+    /// Whether it has had a job, or was online for long enough, so that its profile works.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_proven: bool,
     /// Why it is to be destroyed as soon as it is not busy.
     #[serde(rename = "condemned")]
     pub must_destroy: Option<MustDestroy>,
@@ -53,6 +104,35 @@ pub struct RunnerRecord {
     /// Failed attempts to destroy it.
     #[serde(skip)]
     pub destroy_failures: Failures,
+    /// Since when it has been missing in GitHub's lists, or invisible there.
+    #[serde(skip)]
+    pub unlisted_since: Option<Timestamp>,
+    /// Since when lists have not shown it as busy, after it was.
+    #[serde(skip)]
+    pub not_busy_since: Option<Timestamp>,
+    /// Since when it has been online, and offline after having been online.
+    #[serde(skip)]
+    pub online_since: Option<Timestamp>,
+    #[serde(skip)]
+    pub offline_since: Option<Timestamp>,
+    /// Whether the hypervisor has reported that its guest has ended.
+    #[serde(skip)]
+    pub guest_has_ended: bool,
+    /// Number of the hypervisor's lists in a row without its guest.
+    #[serde(skip)]
+    pub lists_without_guest: u32,
+    /// Whether it is being destroyed because it ended or failed by itself.
+    #[serde(skip)]
+    pub has_failed: bool,
+    /// Queries about the jobs of its run that have not proven that its job has completed.
+    #[serde(skip)]
+    pub job_queries: Failures,
+    #[serde(skip)]
+    pub is_job_query_in_flight: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The effect that is under way for a runner. Until it ends no other begins.
@@ -91,6 +171,19 @@ pub enum MustDestroy {
     /// The labels of an earlier reservation cannot be removed from it.
     #[serde(rename = "stray_labels")]
     LeftoverLabels,
+    /// An operator wants it destroyed, which also is the word that its job has ended.
+    Removed,
+    /// An operator wants it destroyed even if GitHub reports that it runs a job.
+    RemovedByForce,
+    /// The settings have another scope now, so no job finds it unless it was reserved before.
+    RegisteredElsewhere,
+}
+
+impl MustDestroy {
+    /// Whether an operator wants it.
+    pub fn is_by_operator(self) -> bool {
+        matches!(self, Self::Removed | Self::RemovedByForce)
+    }
 }
 
 impl fmt::Display for MustDestroy {
@@ -100,25 +193,68 @@ impl fmt::Display for MustDestroy {
             Self::Unknown => "there is no record of it",
             Self::PartiallyCreated => "its creation failed",
             Self::LeftoverLabels => "the labels of an earlier reservation cannot be removed",
+            Self::Removed => "an operator has removed it",
+            Self::RemovedByForce => "an operator has removed it by force",
+            Self::RegisteredElsewhere => "github_api_scope was another when it was registered",
         })
     }
 }
 
 impl RunnerRecord {
     /// A runner that is about to be created.
-    pub fn new(profile_key: ProfileKey, needs: Resources, now: Timestamp) -> Self {
+    pub fn new(
+        profile_key: ProfileKey,
+        needs: Resources,
+        registrar: Registrar,
+        now: Timestamp,
+    ) -> Self {
         Self {
             needs: Some(needs),
+            registrar: Some(registrar),
             in_flight: Some(InFlight::Creating),
             ..Self::blank(profile_key, None, now)
         }
     }
 
     /// A runner that a list shows and that has no record yet.
-    pub fn unknown(profile_key: ProfileKey, needs: Option<Resources>, seen_at: Timestamp) -> Self {
+    pub fn unknown(
+        profile_key: ProfileKey,
+        needs: Option<Resources>,
+        registrar: Registrar,
+        seen_at: Timestamp,
+    ) -> Self {
         Self {
+            registrar: Some(registrar),
             must_destroy: Some(MustDestroy::Unknown),
             ..Self::blank(profile_key, needs, seen_at)
+        }
+    }
+
+    /// Whether something other than GitHub's lists and responses to deletions shows that its job has
+    /// ended: GitHub's report of the job, or an operator.
+    pub fn has_evidence(&self) -> bool {
+        self.job_completed || self.must_destroy.is_some_and(MustDestroy::is_by_operator)
+    }
+
+    /// Whether GitHub's lists have consistently shown something since `since`, until the list that was
+    /// requested at `asked_at`: one odd reading is not acted upon.
+    pub fn is_confirmed(since: Option<Timestamp>, asked_at: Timestamp) -> bool {
+        since.is_some_and(|since| asked_at.since(since) >= CONFIRMATION)
+    }
+
+    /// Whether the lists of the hypervisor suffice to consider its guest as gone. A runner whose creation
+    /// failed has none.
+    pub fn is_guest_gone(&self) -> bool {
+        self.guest_has_ended
+            || self.lists_without_guest >= LISTS_WITHOUT_GUEST
+            || self.must_destroy == Some(MustDestroy::PartiallyCreated)
+    }
+
+    /// Whether there is a cause to destroy it, now that it is not busy.
+    pub fn must_be_destroyed(&self, is_reserved: bool) -> bool {
+        match self.must_destroy {
+            Some(MustDestroy::RegisteredElsewhere) => !is_reserved,
+            cause => cause.is_some(),
         }
     }
 
@@ -144,6 +280,20 @@ impl RunnerRecord {
             creation_ended_at: Timestamp::default(),
             found_busy_at: None,
             destroy_failures: Failures::default(),
+            registrar: None,
+            was_busy: false,
+            job_completed: false,
+            workflow_run: None,
+            is_proven: false,
+            unlisted_since: None,
+            not_busy_since: None,
+            online_since: None,
+            offline_since: None,
+            guest_has_ended: false,
+            lists_without_guest: 0,
+            has_failed: false,
+            job_queries: Failures::default(),
+            is_job_query_in_flight: false,
         }
     }
 }

@@ -61,8 +61,13 @@ impl Monitor {
     pub(crate) fn counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
         let mut all: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
         for (id, status) in self.statuses() {
-            let profile_key = &self.durable.runners[&id].profile_key;
-            let counts = all.entry(profile_key.clone()).or_default();
+            let record = &self.durable.runners[&id];
+            let counts = all.entry(record.profile_key.clone()).or_default();
+            let is_useless = matches!(status, RunnerStatus::Starting | RunnerStatus::Busy);
+            if is_useless && record.is_stuck() {
+                // GitHub refuses to delete it: others take its place, where there is room for them.
+                continue;
+            }
             match status {
                 RunnerStatus::Starting => counts.started_or_crashed += 1,
                 RunnerStatus::Idle => counts.idle += 1,

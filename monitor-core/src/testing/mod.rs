@@ -10,7 +10,7 @@
 
 mod world;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use shared::{
     clock::Timestamp,
@@ -48,6 +48,7 @@ pub fn policy(targets: &[(&str, usize)]) -> Policy {
             prefix: "ci-runner".into(),
             suffix: "host".into(),
         },
+        scope: "/orgs/owner".into(),
         profiles: targets
             .iter()
             .map(|&(key, target)| (profile_key(key), profile(target)))
@@ -111,12 +112,15 @@ pub struct TestPool {
     pub monitor: Monitor,
     pub world: World,
     pub now: Timestamp,
+    /// The guests that the last list showed. The hypervisor reports the end of each.
+    listed_guests: BTreeSet<String>,
 }
 
 impl TestPool {
     pub fn new(policy: Policy) -> Self {
         let now = Timestamp::from_seconds(1000);
         Self {
+            listed_guests: BTreeSet::new(),
             monitor: Monitor::new(policy, None, now).unwrap(),
             world: World::default(),
             now,
@@ -144,7 +148,8 @@ impl TestPool {
         pool
     }
 
-    /// Runs turns, in which new runners come online, until nothing is left to do.
+    /// Runs turns, in which new runners come online, until nothing is left to do. Runners that are online
+    /// then count as having been online for long.
     pub fn converge(&mut self) {
         for _ in 0..100 {
             let done = self.world.effects.len();
@@ -156,6 +161,13 @@ impl TestPool {
                 registration.status = RegistrationStatus::Online;
             }
             if !has_booted && self.world.effects.len() == done {
+                for record in self.monitor.durable.runners.values_mut() {
+                    if record.came_online && !record.is_proven {
+                        record.is_proven = true;
+                        let failures = &mut self.monitor.creation_failures;
+                        failures.remove(&record.profile_key);
+                    }
+                }
                 return;
             }
         }
@@ -181,6 +193,10 @@ impl TestPool {
     }
 
     pub fn poll_guests(&mut self) {
+        let listed = std::mem::replace(&mut self.listed_guests, self.world.guests.clone());
+        for ended in listed.difference(&self.world.guests) {
+            self.monitor.handle_guest_ended(ended);
+        }
         self.advance(Duration::from_millis(1));
         let guests = self.world.guests.iter();
         let guests = guests.map(|name| ObservedGuest {
@@ -196,6 +212,15 @@ impl TestPool {
         let registrations = self.world.registrations.values().cloned().collect();
         self.monitor
             .handle_registrations(registrations, self.now, self.now);
+    }
+
+    /// Polls until the lists have consistently shown the outside as it is for long enough.
+    pub fn poll_until_confirmed(&mut self) {
+        for _ in 0..4 {
+            self.poll();
+            self.advance(Duration::from_secs(5));
+        }
+        self.poll();
     }
 
     pub fn plan(&self) -> Plan {
@@ -260,11 +285,11 @@ impl TestPool {
             Effect::AddLabels {
                 unique_id,
                 ids,
-                registration_ids,
+                registrations,
                 labels,
                 ..
             } => {
-                let is_done = registration_ids.iter().all(|id| {
+                let is_done = registrations.iter().all(|RegistrationRef { id, .. }| {
                     let may = self.world.try_effect(format!("label {id}"));
                     let registration = self.world.registrations.get_mut(id).filter(|_| may);
                     let labels = labels.iter().map(|name| Label { name: name.clone() });
@@ -274,9 +299,10 @@ impl TestPool {
             }
             Effect::RemoveLabels {
                 id,
-                registration_id,
+                registration,
                 labels,
             } => {
+                let registration_id = registration.map(|registration| registration.id);
                 let is_done = registration_id.is_none_or(|registration_id| {
                     let may = self.world.try_effect(format!("unlabel {registration_id}"));
                     if let Some(it) = self.world.registrations.get_mut(&registration_id)
@@ -300,7 +326,7 @@ impl TestPool {
             ..
         } = creation;
         if !self.world.try_effect(format!("register {id}")) {
-            return self.monitor.handle_creation_failed(id, None, self.now);
+            return self.monitor.handle_not_registered(id, None, self.now);
         }
         let registration_id = self.world.register(&runner_name, &labels);
         self.monitor
@@ -308,6 +334,7 @@ impl TestPool {
         if !self.world.try_effect(format!("make {id}")) {
             return self.monitor.handle_creation_failed(id, None, self.now);
         }
+        self.listed_guests.insert(guest_name.clone());
         self.world.guests.insert(guest_name);
         self.world.guests_max = self.world.guests_max.max(self.world.guests.len());
         self.monitor.handle_created(id, self.now);
@@ -317,9 +344,13 @@ impl TestPool {
         let Destruction {
             id,
             guest_name,
-            registration_id,
+            registration,
         } = destruction;
-        if let Some(registration_id) = registration_id {
+        if let Some(RegistrationRef {
+            id: registration_id,
+            ..
+        }) = registration
+        {
             if !self.world.try_effect(format!("unregister {id}")) {
                 return self.monitor.handle_destruction_failed(id, None, self.now);
             }

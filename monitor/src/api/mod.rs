@@ -11,6 +11,7 @@ mod image_deps;
 mod metrics;
 mod page;
 mod reservation;
+mod runner;
 mod screenshot;
 mod select_runner;
 mod snapshot;
@@ -52,6 +53,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/profile/{profile_key}/take/{count}").post(take::several))
             .service(route("/select-runner").post(select_runner::select_runner))
             .service(route("/reservation/{unique_id}").delete(reservation::release))
+            .service(route("/runner/{id}").delete(runner::remove))
             .service(
                 route("/policy/override")
                     .get(target_override::show)

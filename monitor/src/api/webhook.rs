@@ -1,7 +1,7 @@
-//! GitHub webhooks about jobs that start or end on a runner, which trigger a poll at once.
+//! GitHub webhooks about jobs that start or end on a runner: they trigger a poll at once, and one about the
+//! end of a job is the evidence with which its guest may be destroyed.
 //!
-//! Responsible for the signature. The content is not trusted: a webhook only makes the next poll happen
-//! sooner, and polls find whatever no webhook reported.
+//! Responsible for the signature. Webhooks may be lost: polls find whatever no webhook reported.
 //! Source: GitHub's documentation, "Validating webhook deliveries" and "Webhook events and payloads".
 
 use std::{
@@ -17,9 +17,10 @@ use actix_web::{
 use daemon::error::{ApiError, Code};
 use ring::hmac;
 use serde::Deserialize;
-use shared::secret::Secret;
+use shared::{secret::Secret, values::RunId};
 
 use super::AppState;
+use monitor_core::{WorkflowJobEvent, WorkflowRun};
 
 /// Maximum size of a payload, in bytes. GitHub's own limit is 25 MB, but the payload of a job has some
 /// 20 kB, depending on the number of the job's steps.
@@ -62,12 +63,43 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 struct Event {
     action: String,
     workflow_job: WorkflowJob,
+    repository: Option<Repository>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    full_name: String,
 }
 
 #[derive(Deserialize)]
 struct WorkflowJob {
     /// None or null while the job has no runner.
     runner_name: Option<String>,
+    /// GitHub's id of the runner's registration.
+    runner_id: Option<u64>,
+    run_id: Option<u64>,
+}
+
+impl Event {
+    /// What the core has to know; none if the event is about no runner, or neither start nor end.
+    fn about_runner(self) -> Option<WorkflowJobEvent> {
+        let has_completed = match self.action.as_str() {
+            "in_progress" => false,
+            "completed" => true,
+            _ => return None,
+        };
+        let qualified_repo = self.repository.and_then(|it| it.full_name.parse().ok());
+        let workflow_run = qualified_repo.zip(self.workflow_job.run_id);
+        Some(WorkflowJobEvent {
+            runner_name: self.workflow_job.runner_name?,
+            registration_id: self.workflow_job.runner_id.filter(|id| *id != 0),
+            workflow_run: workflow_run.map(|(qualified_repo, run_id)| WorkflowRun {
+                qualified_repo,
+                run_id: RunId(run_id),
+            }),
+            has_completed,
+        })
+    }
 }
 
 /// Extracts the headers of a webhook.
@@ -126,11 +158,10 @@ pub async fn webhook(
                 "the payload is not a `workflow_job` event",
             )
         })?;
-        let is_relevant = matches!(event.action.as_str(), "in_progress" | "completed");
-        if let Some(runner_name) = event.workflow_job.runner_name.filter(|_| is_relevant) {
+        if let Some(event) = event.about_runner() {
             state
                 .core
-                .change(|core, _| core.handle_webhook(&runner_name));
+                .change(|core, now| core.handle_webhook(&event, now));
         }
     }
     Ok(HttpResponse::NoContent().finish())

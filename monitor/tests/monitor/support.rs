@@ -116,6 +116,11 @@ impl Host {
             {profiles}"#,
             self.github.base_url,
         );
+        self.settings_of(&text)
+    }
+
+    /// Settings with this content of `monitor.toml`.
+    pub fn settings_of(&self, text: &str) -> Settings {
         let file = self.path("monitor.toml");
         fs::write(&file, text).unwrap();
         let data_path = self.path("data");

@@ -1,9 +1,9 @@
-//! Tests of webhooks, which trigger a poll and nothing else.
+//! Tests of webhooks, which trigger a poll; those about the end of a job are also evidence of it.
 
 use http_client::{Client, Method, Request, Response};
 use ring::hmac;
 use serde_json::{Value, json};
-use shared::{settings::Settings, wire::RunnerStatus};
+use shared::{registration::Registration, settings::Settings, wire::RunnerStatus};
 
 use super::support::*;
 
@@ -12,8 +12,28 @@ const SECRET: &str = "the-secret-of-the-webhooks";
 /// Settings with which GitHub's list of runners is not polled again for an hour.
 fn settings(host: &Host) -> Settings {
     let mut settings = host.settings(1, "api_cache_timeout = \"1h\"");
-    settings.secrets.github_webhook_secret = Some(shared::secret::Secret::new(SECRET));
+    enable(&mut settings);
     settings
+}
+
+/// Makes a monitor with these settings accept webhooks.
+pub fn enable(settings: &mut Settings) {
+    settings.secrets.github_webhook_secret = Some(shared::secret::Secret::new(SECRET));
+}
+
+/// Sends an event about the job on a runner.
+pub async fn post_job_event(monitor: &Running, action: &str, registration: &Registration) {
+    let payload = json!({
+        "action": action,
+        "workflow_job": {
+            "run_id": 7, "runner_id": registration.id, "runner_name": registration.name,
+        },
+        "repository": {"full_name": "acme/app"},
+    });
+    let payload = payload.to_string();
+    let signature = signature(&payload);
+    let answer = post(monitor, "workflow_job", &payload, Some(&signature)).await;
+    assert_eq!(answer.status, 204);
 }
 
 fn signature(payload: &str) -> String {

@@ -97,6 +97,9 @@ impl Client {
             3 => Behaviour::WithdrawsAt(leaves_at),
             _ => Behaviour::Persistent,
         };
+        let older_percent = scenario.habits.older_clients_percent;
+        // With a share of zero no number is drawn, so that a run without them stays comparable.
+        let is_older = older_percent > 0 && rng.number(0, 99) < older_percent;
         let request = JobRequest {
             spec: JobSpec {
                 unique_id: format!("job-{index}").parse().expect("this is a unique_id"),
@@ -106,7 +109,7 @@ impl Client {
                 run_id: RunId(index as u64),
             },
             is_array: true,
-            labels_from_response: true,
+            labels_from_response: !is_older,
         };
         let client = Self {
             index,
@@ -237,7 +240,10 @@ impl Client {
         }
         let context = &mut environment.context;
         for runner in runners {
-            let label = runner.label.clone().unwrap_or_default();
+            let label = match self.request.labels_from_response {
+                true => runner.label.clone().unwrap_or_default(),
+                false => format!("reserved-for:{}", self.request.spec.unique_id),
+            };
             let delay = context.rng.millis((10, 20_000));
             context.schedule_after(delay, Event::WorkflowJobQueued(self.index, label));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use emulator::model::{Completion, JobId, Offer, RunnerId as RegistrationId, SessionId};
-use monitor_core::CredentialHandover;
+use monitor_core::{CredentialHandover, WorkflowJobEvent};
 use shared::clock::Timestamp;
 
 use super::monitor::MonitorNode;
@@ -21,7 +21,7 @@ pub struct Guest {
     pub never_boots: bool,
 }
 
-/// A guest that has finished its job has no phase; it is removed.
+/// A guest that has finished its job is removed, or stays, depending on the habits of the run.
 #[derive(Clone, Debug)]
 pub enum Phase {
     /// It has no JIT configuration yet.
@@ -29,6 +29,8 @@ pub enum Phase {
     Listening(RegistrationId, SessionId),
     /// It runs a job until that time.
     Running(RegistrationId, SessionId, JobId, Timestamp),
+    /// It has had its job and does nothing more.
+    Lingering,
 }
 
 /// The guests of all servers.
@@ -78,6 +80,7 @@ impl Guests {
             Phase::Running(runner, session, job, until) => {
                 guest.run(environment, monitor, runner, session, job, until)
             }
+            Phase::Lingering => return false,
         };
         let Some(phase) = next else {
             return true;
@@ -133,7 +136,7 @@ impl Guest {
         let duration = environment.context.scenario.pace.job_duration;
         let until = now + environment.context.rng.millis(duration);
         self.check_job_start(environment, monitor, &offer);
-        self.send_webhook(environment, monitor);
+        self.send_webhook(environment, monitor, runner, false);
         Some(Phase::Running(runner, session, offer.job_id, until))
     }
 
@@ -161,11 +164,15 @@ impl Guest {
         // The guest ends after its job even if GitHub has forgotten its registration.
         let _ = model.complete_job(now, runner, session, job, completion);
         environment.context.statistics.workflow_jobs += 1;
-        self.send_webhook(environment, monitor);
-        None
+        self.send_webhook(environment, monitor, runner, true);
+        let lingers = environment.context.scenario.habits.guests_linger;
+        lingers.then_some(Phase::Lingering)
     }
 
     fn check_job_start(&self, environment: &mut Environment, monitor: &MonitorNode, offer: &Offer) {
+        let now = environment.context.now;
+        let job = environment.github.model.job(now, offer.job_id);
+        let labels = job.map(|job| job.labels).unwrap_or_default();
         let context = &mut environment.context;
         if let Some(runner) = monitor.names().parse(&self.runner_name) {
             context.invariants.check_job_start(
@@ -174,20 +181,31 @@ impl Guest {
                 &self.runner_name,
                 runner.id,
                 offer,
+                &labels,
             );
         }
     }
 
     /// GitHub informs the monitor that a job began or ended here, if it is configured to.
-    fn send_webhook(&self, environment: &mut Environment, monitor: &MonitorNode) {
+    fn send_webhook(
+        &self,
+        environment: &mut Environment,
+        monitor: &MonitorNode,
+        runner: RegistrationId,
+        has_completed: bool,
+    ) {
         let context = &mut environment.context;
-        if context
-            .scenario
-            .workday
-            .is_some_and(|workday| workday.has_webhooks)
+        if context.scenario.habits.has_webhooks
+            && !context.fault_occurs(|rates| rates.lost_evidence)
         {
             let delay = context.rng.millis((500, 3000));
-            let webhook = Event::WebhookArrives(monitor.index, self.runner_name.clone());
+            let event = WorkflowJobEvent {
+                runner_name: self.runner_name.clone(),
+                registration_id: Some(runner.0),
+                workflow_run: None,
+                has_completed,
+            };
+            let webhook = Event::WebhookArrives(monitor.index, event);
             context.schedule_after(delay, webhook);
         }
     }

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::{
-    Effect, Entropy, GuestAuth, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, TakeOutcome,
+    Effect, Entropy, GuestAuth, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources,
+    TakeOutcome, WorkflowJobEvent,
 };
 use queue_core::Report;
 use shared::{
@@ -22,7 +23,7 @@ use crate::{
     events::{Event, Incarnation, MonitorEvent, Operation, OperationResult},
     messages::{Etag, ExchangeId, Node, Reply, Request},
     rng::Rng,
-    scenario::Pace,
+    scenario::{Habits, Pace},
 };
 
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,6 +40,10 @@ pub struct MonitorNode {
     pub frozen_until: Timestamp,
     /// The last snapshot that was written completely.
     pub disk: Option<Vec<u8>>,
+    /// Until when nothing can be written.
+    pub disk_full_until: Timestamp,
+    /// How far its clock is ahead, in seconds; negative if it is behind.
+    pub clock_offset: i64,
     is_saving: bool,
     /// The tasks that wait until a revision is on disk.
     tasks: Vec<(u64, Effect)>,
@@ -75,7 +80,7 @@ fn one_page() -> Resources {
 
 impl MonitorNode {
     /// A server with these targets and the capacity for exactly as many runners.
-    pub fn new(index: usize, targets: &[usize], pace: Pace) -> Self {
+    pub fn new(index: usize, targets: &[usize], pace: Pace, habits: Habits) -> Self {
         let profiles = targets.iter().enumerate().map(|(profile, &target_count)| {
             let policy = ProfilePolicy {
                 target_count,
@@ -91,9 +96,13 @@ impl MonitorNode {
                 prefix: "ci-runner".to_owned(),
                 suffix: format!("host{index}"),
             },
+            scope: "/orgs/org".to_owned(),
             profiles: profiles.collect(),
             capacity: one_page().times(targets.iter().sum()),
-            labels: LabelPolicy::FromBirth,
+            labels: match habits.labels_on_take {
+                true => LabelPolicy::OnTake,
+                false => LabelPolicy::FromBirth,
+            },
             start_timeout: START_TIMEOUT,
             reserve_timeout: RESERVE_TIMEOUT,
             poll_interval: pace.poll_interval,
@@ -111,6 +120,8 @@ impl MonitorNode {
             incarnation: 0,
             frozen_until: Timestamp::default(),
             disk: None,
+            disk_full_until: Timestamp::default(),
+            clock_offset: 0,
             is_saving: false,
             tasks: Vec::new(),
             takes: Vec::new(),
@@ -131,6 +142,15 @@ impl MonitorNode {
         &self.policy.names
     }
 
+    /// The time of its clock.
+    fn now(&self, environment: &Environment) -> Timestamp {
+        let offset = Duration::from_secs(self.clock_offset.unsigned_abs());
+        match self.clock_offset < 0 {
+            true => environment.context.now - offset,
+            false => environment.context.now + offset,
+        }
+    }
+
     pub fn server_name(&self) -> String {
         server_name(self.index)
     }
@@ -138,7 +158,7 @@ impl MonitorNode {
     /// Starts the process, which must not run, with the snapshot that is on its disk.
     pub fn start(&mut self, environment: &mut Environment) {
         let snapshot = self.disk.as_deref();
-        let core = Monitor::new(self.policy.clone(), snapshot, environment.context.now);
+        let core = Monitor::new(self.policy.clone(), snapshot, self.now(environment));
         self.core = Some(core.expect("a snapshot that was saved can be read"));
         self.incarnation += 1;
         self.wakes_at = Timestamp::default();
@@ -167,7 +187,7 @@ impl MonitorNode {
         id: ExchangeId,
         request: Request,
     ) {
-        let now = environment.context.now;
+        let now = self.now(environment);
         let Some(core) = self.core.as_mut() else {
             return;
         };
@@ -218,25 +238,26 @@ impl MonitorNode {
     }
 
     /// Handles that a guest of this server has ended.
-    pub fn handle_guest_ended(&mut self, environment: &mut Environment) {
+    pub fn handle_guest_ended(&mut self, environment: &mut Environment, guest_name: &str) {
         if let Some(core) = self.core.as_mut() {
-            core.handle_guest_ended();
+            core.handle_guest_ended(guest_name);
             let event = self.event(MonitorEvent::Acts);
             let context = &mut environment.context;
             context.schedule_at(context.now, event);
         }
     }
 
-    pub fn handle_webhook(&mut self, environment: &mut Environment, runner_name: &str) {
+    pub fn handle_webhook(&mut self, environment: &mut Environment, event: &WorkflowJobEvent) {
+        let now = self.now(environment);
         if let Some(core) = self.core.as_mut() {
-            core.handle_webhook(runner_name);
+            core.handle_webhook(event, now);
             self.act(environment);
         }
     }
 
     /// Handles the result of an operation that this process has begun.
     fn handle_result(&mut self, environment: &mut Environment, result: OperationResult) {
-        let now = environment.context.now;
+        let now = self.now(environment);
         let Some(core) = self.core.as_mut() else {
             return;
         };
@@ -253,6 +274,7 @@ impl MonitorNode {
                 self.begin(environment, Operation::CreateGuest(creation));
             }
             OperationResult::Created(id) => core.handle_created(id, now),
+            OperationResult::NotRegistered(id) => core.handle_not_registered(id, None, now),
             OperationResult::CreationFailed(id) => core.handle_creation_failed(id, None, now),
             OperationResult::Unregistered(destruction, deletion) => {
                 if core.handle_unregistered(destruction.id, deletion, now) {
@@ -262,6 +284,13 @@ impl MonitorNode {
             OperationResult::Destroyed(id) => core.handle_destroyed(id, now),
             OperationResult::DestructionFailed(id) => {
                 core.handle_destruction_failed(id, None, now);
+            }
+            OperationResult::LabelsAdded(unique_id, ids, is_done) => {
+                core.handle_labels_added(&unique_id, &ids, is_done);
+            }
+            OperationResult::LabelsRemoved(id, is_done) => core.handle_labels_removed(id, is_done),
+            OperationResult::JobProgress(id, progress) => {
+                core.handle_job_progress(id, progress.ok_or(None), now);
             }
             OperationResult::Saved(revision, is_saved) => {
                 if is_saved {
@@ -277,7 +306,7 @@ impl MonitorNode {
 
     /// Begins what is due, and replies to what can be replied to. To be called after every change.
     fn act(&mut self, environment: &mut Environment) {
-        let now = environment.context.now;
+        let now = self.now(environment);
         let Some(core) = self.core.as_mut() else {
             return;
         };
@@ -286,6 +315,7 @@ impl MonitorNode {
             self.begin(environment, Operation::List(poll, now));
         }
         self.check_software(environment);
+        self.query_jobs(environment);
         self.plan(environment);
         self.begin_saving(environment);
         self.begin_tasks(environment);
@@ -298,7 +328,7 @@ impl MonitorNode {
     /// Requests the support dates of the runner software. The response has no effect in a run, but
     /// the request counts against GitHub's rate limit.
     fn check_software(&mut self, environment: &mut Environment) {
-        let now = environment.context.now;
+        let now = self.now(environment);
         let Some(core) = self.core.as_mut() else {
             return;
         };
@@ -308,14 +338,24 @@ impl MonitorNode {
         }
     }
 
-    fn plan(&mut self, environment: &mut Environment) {
-        let context = &mut environment.context;
+    fn query_jobs(&mut self, environment: &mut Environment) {
+        let now = self.now(environment);
         let Some(core) = self.core.as_mut() else {
             return;
         };
-        let plan = core.plan(context.now);
-        let rng = &mut context.rng;
-        let tasks = core.begin(plan, context.now, || Entropy {
+        for query in core.start_job_queries(now) {
+            self.begin(environment, Operation::QueryJob(query));
+        }
+    }
+
+    fn plan(&mut self, environment: &mut Environment) {
+        let now = self.now(environment);
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        let plan = core.plan(now);
+        let rng = &mut environment.context.rng;
+        let tasks = core.begin(plan, now, || Entropy {
             uuid: random_hex(rng),
             guest_secret: Secret::new(random_hex(rng)),
         });
@@ -323,6 +363,7 @@ impl MonitorNode {
             // A guest may be created only when the record of it is on disk.
             let revision = match &task {
                 Effect::Create(creation) => creation.revision,
+                Effect::AddLabels { revision, .. } => *revision,
                 _ => 0,
             };
             self.tasks.push((revision, task));
@@ -333,7 +374,12 @@ impl MonitorNode {
         let range = match operation {
             Operation::Save(..) => (1, 30),
             Operation::CreateGuest(_) | Operation::DestroyGuest(_) => (50, 2000),
-            Operation::List(..) | Operation::Register(_) | Operation::Unregister(_) => (5, 500),
+            Operation::List(..)
+            | Operation::Register(_)
+            | Operation::Unregister(_)
+            | Operation::AddLabels(..)
+            | Operation::RemoveLabels(..)
+            | Operation::QueryJob(_) => (5, 500),
         };
         let context = &mut environment.context;
         let duration = context.rng.millis(range);
@@ -361,14 +407,24 @@ impl MonitorNode {
             let operation = match task {
                 Effect::Create(creation) => Operation::Register(creation),
                 // Without a registration there is nothing to delete at GitHub.
-                Effect::Destroy(destruction) if destruction.registration_id.is_none() => {
+                Effect::Destroy(destruction) if destruction.registration.is_none() => {
                     Operation::DestroyGuest(destruction)
                 }
                 Effect::Destroy(destruction) => Operation::Unregister(destruction),
-                // Runners have their own label from the start, and images are not built.
-                Effect::AddLabels { .. } | Effect::RemoveLabels { .. } | Effect::Rebuild(_) => {
-                    continue;
-                }
+                Effect::AddLabels {
+                    unique_id,
+                    ids,
+                    registrations,
+                    labels,
+                    ..
+                } => Operation::AddLabels(unique_id, ids, registrations, labels),
+                Effect::RemoveLabels {
+                    id,
+                    registration,
+                    labels,
+                } => Operation::RemoveLabels(id, registration, labels),
+                // Images are not built.
+                Effect::Rebuild(_) => continue,
             };
             self.begin(environment, operation);
         }
@@ -377,9 +433,9 @@ impl MonitorNode {
     fn reply_to_takes(&mut self, environment: &mut Environment) {
         let Some(core) = &self.core else { return };
         let saved = core.saved_revision();
-        let ready = self
-            .takes
-            .extract_if(.., |(_, _, revision)| *revision <= saved);
+        let ready = self.takes.extract_if(.., |(_, unique_id, revision)| {
+            *revision <= saved && core.take_outcome(unique_id) != TakeOutcome::AwaitingLabels
+        });
         let mut replies: Vec<(ExchangeId, Reply)> = ready
             .map(|(id, unique_id, _)| match core.take_outcome(&unique_id) {
                 TakeOutcome::Runners(runners) => (id, Reply::Granted(runners)),
@@ -431,11 +487,13 @@ impl MonitorNode {
     }
 
     fn schedule_timer(&mut self, environment: &mut Environment) {
+        let own_now = self.now(environment);
         let context = &mut environment.context;
         let Some(core) = &self.core else { return };
         let latest = context.now + context.scenario.pace.poll_interval;
         let earliest = context.now + Duration::from_millis(1);
-        let next = core.next_poll_at().unwrap_or(latest);
+        let next = core.next_poll_at();
+        let next = next.map_or(latest, |next| context.now + next.since(own_now));
         let at = next.clamp(earliest, latest);
         if self.wakes_at <= context.now || at < self.wakes_at {
             self.wakes_at = at;

@@ -3,8 +3,12 @@
 //! An operation runs to its end even if the monitor has been killed meanwhile, because its request
 //! is already under way.
 
-use emulator::model::{ModelError, NewRunner, RunnerId as RegistrationId};
-use monitor_core::{Creation, Destruction, ObservedGuest, Poll};
+use emulator::model::{
+    JobPhase, Model, ModelError, NewRunner, PageRequest, RunnerId as RegistrationId,
+};
+use monitor_core::{
+    Creation, Destruction, JobProgress, JobQuery, ObservedGuest, Poll, RegistrationRef,
+};
 use shared::{clock::Timestamp, registration::Deletion, secret::Secret};
 
 use super::{
@@ -34,9 +38,34 @@ pub fn run(
         Operation::DestroyGuest(destruction) => {
             destroy_guest(environment, guests, index, &destruction)
         }
+        Operation::AddLabels(unique_id, ids, registrations, labels) => {
+            let added = registrations.iter().map(|registration| {
+                change_labels(environment, registration, |model, now, id| {
+                    let added = model.add_labels(now, &scope(), id, labels.clone());
+                    added.is_ok()
+                })
+            });
+            // Every call is made, even if another one has failed.
+            let failed = added.filter(|is_added| !is_added).count();
+            OperationResult::LabelsAdded(unique_id, ids, failed == 0)
+        }
+        Operation::RemoveLabels(id, registration, labels) => {
+            let is_removed = registration.is_none_or(|registration| {
+                change_labels(environment, &registration, |model, now, id| {
+                    for label in &labels {
+                        // A label or a runner that is not there is no error.
+                        let _ = model.remove_label(now, &scope(), id, label);
+                    }
+                    true
+                })
+            });
+            OperationResult::LabelsRemoved(id, is_removed)
+        }
+        Operation::QueryJob(query) => query_job(environment, &query),
         Operation::Save(revision, snapshot) => {
             // A process that dies while it writes leaves the old file in place.
             let is_saved = monitor.incarnation == incarnation
+                && environment.context.now >= monitor.disk_full_until
                 && !environment.context.fault_occurs(|rates| rates.disk_error);
             if is_saved {
                 monitor.disk = Some(snapshot);
@@ -66,7 +95,11 @@ fn list(
                 name: name.clone(),
                 ipv4_address: None,
             };
-            OperationResult::Guests(guests.on_server(index).map(seen).collect(), begun_at)
+            let mut seen: Vec<_> = guests.on_server(index).map(seen).collect();
+            if context.fault_occurs(|rates| rates.odd_guest_list) {
+                seen.retain(|_| context.rng.chance(0.5));
+            }
+            OperationResult::Guests(seen, begun_at)
         }
         Poll::Registrations if github.next_outcome(context) == Outcome::Success => {
             let registrations = github.list_registrations(context, index);
@@ -83,7 +116,7 @@ fn register(environment: &mut Environment, creation: Creation) -> OperationResul
     } = environment;
     let outcome = github.next_outcome(context);
     if outcome == Outcome::Failure {
-        return OperationResult::CreationFailed(creation.id);
+        return OperationResult::NotRegistered(creation.id);
     }
     github.count_request(context);
     let secret = format!("{:016x}", context.rng.number(0, u64::MAX));
@@ -129,7 +162,8 @@ fn create_guest(
 }
 
 fn unregister(environment: &mut Environment, destruction: Destruction) -> OperationResult {
-    let Some(registration_id) = destruction.registration_id else {
+    let registration = destruction.registration.clone();
+    let Some(registration_id) = registration.map(|registration| registration.id) else {
         return OperationResult::Unregistered(destruction, Deletion::NotThere);
     };
     let Environment {
@@ -141,6 +175,12 @@ fn unregister(environment: &mut Environment, destruction: Destruction) -> Operat
     }
     github.count_request(context);
     let id = RegistrationId(registration_id);
+    if context.fault_occurs(|rates| rates.ghost) {
+        return OperationResult::Unregistered(destruction, Deletion::Busy);
+    }
+    if context.fault_occurs(|rates| rates.hidden) {
+        return OperationResult::Unregistered(destruction, Deletion::NotThere);
+    }
     let deletion = match github.model.delete_runner(context.now, &scope(), id) {
         Ok(()) => Deletion::Deleted,
         Err(ModelError::RunnerBusy { .. }) => Deletion::Busy,
@@ -150,6 +190,53 @@ fn unregister(environment: &mut Environment, destruction: Destruction) -> Operat
         Outcome::Success => OperationResult::Unregistered(destruction, deletion),
         _ => OperationResult::DestructionFailed(destruction.id),
     }
+}
+
+/// Changes the labels of a registration. Returns whether that has succeeded, as far as the monitor knows.
+fn change_labels(
+    environment: &mut Environment,
+    registration: &RegistrationRef,
+    change: impl FnOnce(&mut Model, Timestamp, RegistrationId) -> bool,
+) -> bool {
+    let Environment {
+        context, github, ..
+    } = environment;
+    let outcome = github.next_outcome(context);
+    github.count_request(context);
+    outcome != Outcome::Failure
+        && change(
+            &mut github.model,
+            context.now,
+            RegistrationId(registration.id),
+        )
+        && outcome == Outcome::Success
+}
+
+fn query_job(environment: &mut Environment, query: &JobQuery) -> OperationResult {
+    let Environment {
+        context, github, ..
+    } = environment;
+    github.count_request(context);
+    if github.next_outcome(context) != Outcome::Success
+        || context.fault_occurs(|rates| rates.lost_evidence)
+    {
+        return OperationResult::JobProgress(query.id, None);
+    }
+    let page = PageRequest::new(Some(1), Some(100));
+    let repo = &query.qualified_repo;
+    let jobs = github
+        .model
+        .jobs_of_run(context.now, repo, query.run_id, page);
+    let own = jobs
+        .items
+        .iter()
+        .find(|job| job.runner_id.map(|id| id.0) == query.registration_id);
+    let progress = match own.map(|job| job.phase) {
+        None => JobProgress::Unknown,
+        Some(JobPhase::Completed) => JobProgress::Completed,
+        Some(_) => JobProgress::Running,
+    };
+    OperationResult::JobProgress(query.id, Some(progress))
 }
 
 fn destroy_guest(
@@ -163,7 +250,11 @@ fn destroy_guest(
     } = environment;
     let id = (index, destruction.guest_name.clone());
     if let Some(guest) = guests.get(&id) {
-        let is_busy = github.is_busy(context.now, &guest.runner_name);
+        // What the guest does, and not what GitHub shows of it.
+        let is_busy = match guest.phase {
+            Phase::Running(_, _, job, _) => github.is_running(context.now, job),
+            Phase::Booting | Phase::Listening(..) | Phase::Lingering => false,
+        };
         context
             .invariants
             .check_destruction(context.now, &guest.runner_name, is_busy);

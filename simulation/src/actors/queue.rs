@@ -330,7 +330,7 @@ impl QueueNode {
             },
             enqueued_at: Some(forward.enqueued_at),
             token: Some(forward.token),
-            labels_from_response: true,
+            labels_from_response: forward.request.labels_from_response,
         };
         let timeout = forward.deadline_at.since(environment.context.now);
         self.send(environment, forward.server, Request::Forward(take), timeout);

@@ -31,6 +31,20 @@ pub struct Scenario {
     pub fault_rates: FaultRates,
     pub pace: Pace,
     pub workday: Option<Workday>,
+    pub habits: Habits,
+}
+
+/// How GitHub, guests and clients of a run behave, other than by faults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Habits {
+    /// Whether guests stay after their job, as those of the production system do.
+    pub guests_linger: bool,
+    /// Whether GitHub sends webhooks about jobs to the monitors.
+    pub has_webhooks: bool,
+    /// Whether runners get the labels that workflows use only when they are taken.
+    pub labels_on_take: bool,
+    /// The share of clients, in percent, that do not read the label of their runners from the response.
+    pub older_clients_percent: u64,
 }
 
 /// The probability of each fault, from 0 to 1. The default is no fault at all.
@@ -52,6 +66,16 @@ pub struct FaultRates {
     pub guest_boot_failure: f64,
     /// Saving to disk fails.
     pub disk_error: f64,
+    /// GitHub's list lacks entries, shows runners as offline or not busy, is empty, or is the last one.
+    pub odd_list: f64,
+    /// GitHub refuses to delete a registration although its runner is not busy.
+    pub ghost: f64,
+    /// GitHub answers 404 to the deletion of a registration that exists.
+    pub hidden: f64,
+    /// The list of guests lacks some of them.
+    pub odd_guest_list: f64,
+    /// A webhook is lost, or a query about the jobs of a run fails.
+    pub lost_evidence: f64,
     /// Number of scheduled faults such as crashes and partitions, see [`crate::events::Fault`].
     pub scheduled_fault_count: u64,
 }
@@ -78,7 +102,15 @@ impl Scenario {
             },
             _ => FaultRates::random(&mut rng),
         };
+        // Added later, so from a stream of its own.
+        let mut odd = Rng::from_seed(seed ^ 0x0dd5_0dd5);
+        let mut fault_rates = fault_rates;
+        if odd.chance(0.6) {
+            fault_rates.add_odd_readings(&mut odd);
+        }
+        let habits = Habits::random(&mut odd);
         Self {
+            habits,
             seed,
             queue_count: rng.number(1, 2) as usize,
             targets,
@@ -102,6 +134,10 @@ impl Scenario {
             fault_rates: FaultRates::default(),
             pace: workday.pace(),
             workday: Some(workday),
+            habits: Habits {
+                has_webhooks: workday.has_webhooks,
+                ..Habits::default()
+            },
         }
     }
 
@@ -123,6 +159,28 @@ impl FaultRates {
             guest_boot_failure: up_to(200),
             disk_error: up_to(50),
             scheduled_fault_count: rng.number(0, 15),
+            ..Self::default()
+        }
+    }
+
+    /// Adds readings that contradict each other.
+    fn add_odd_readings(&mut self, rng: &mut Rng) {
+        let mut up_to = |per_mille: u64| rng.number(0, per_mille) as f64 / 1000.0;
+        self.odd_list = up_to(200);
+        self.ghost = up_to(200);
+        self.hidden = up_to(100);
+        self.odd_guest_list = up_to(50);
+        self.lost_evidence = up_to(300);
+    }
+}
+
+impl Habits {
+    fn random(rng: &mut Rng) -> Self {
+        Self {
+            guests_linger: rng.chance(0.4),
+            has_webhooks: rng.chance(0.5),
+            labels_on_take: rng.chance(0.2),
+            older_clients_percent: [0, 30, 100][rng.index(3)],
         }
     }
 }

@@ -47,6 +47,8 @@ impl World {
             Fault::GithubOutage => self.environment.github.down_until = until,
             Fault::GuestDeath => self.kill_random_guest(),
             Fault::RegistrationLoss => self.lose_random_registration(),
+            Fault::DiskFull => self.monitors[monitor].disk_full_until = until,
+            Fault::ClockChange => self.change_clock(monitor, duration),
         }
     }
 
@@ -65,6 +67,7 @@ impl World {
         }
         for monitor in &mut self.monitors {
             monitor.frozen_until = now;
+            monitor.disk_full_until = now;
             if monitor.core.is_none() {
                 monitor.start(environment);
             }
@@ -87,6 +90,16 @@ impl World {
             let context = &mut self.environment.context;
             context.schedule_after(restart_after, Event::MonitorStarts(index));
         }
+    }
+
+    /// Kills a monitor whose machine then has another time: a wrong one, that of a machine which has not
+    /// learned it yet, or the right one again.
+    fn change_clock(&mut self, index: usize, restart_after: Duration) {
+        self.crash_monitor(index, restart_after);
+        let context = &mut self.environment.context;
+        let offset = context.rng.number(0, 7200) as i64 - 3600;
+        let since_1970 = context.now.as_seconds() as i64;
+        self.monitors[index].clock_offset = [0, offset, 60 - since_1970][context.rng.index(3)];
     }
 
     fn kill_random_guest(&mut self) {

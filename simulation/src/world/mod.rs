@@ -43,11 +43,9 @@ impl World {
     /// With `is_traced`, prints a line for every message, crash and reply.
     pub fn new(scenario: Scenario, is_traced: bool) -> Self {
         let server_names: Vec<String> = (0..scenario.targets.len()).map(server_name).collect();
-        let monitors = scenario
-            .targets
-            .iter()
-            .enumerate()
-            .map(|(index, targets)| MonitorNode::new(index, targets, scenario.pace));
+        let monitors = scenario.targets.iter().enumerate().map(|(index, targets)| {
+            MonitorNode::new(index, targets, scenario.pace, scenario.habits)
+        });
         Self {
             monitors: monitors.collect(),
             queues: (0..scenario.queue_count)
@@ -147,8 +145,8 @@ impl World {
                     *operation,
                 );
             }
-            Event::WebhookArrives(monitor, runner_name) => {
-                self.monitors[monitor].handle_webhook(environment, &runner_name);
+            Event::WebhookArrives(monitor, event) => {
+                self.monitors[monitor].handle_webhook(environment, &event);
             }
             Event::GuestActs(id) => {
                 let monitor = &mut self.monitors[id.0];
@@ -263,7 +261,7 @@ impl World {
     /// Removes a guest that has ended; its monitor notices if it runs.
     fn end_guest(&mut self, id: &GuestId) {
         if self.guests.remove(id) {
-            self.monitors[id.0].handle_guest_ended(&mut self.environment);
+            self.monitors[id.0].handle_guest_ended(&mut self.environment, &id.1);
         }
     }
 }

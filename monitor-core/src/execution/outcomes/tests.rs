@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use shared::wire::RunnerStatus;
+use shared::{
+    registration::{Deletion, RegistrationStatus},
+    wire::RunnerStatus,
+};
 
 use crate::{
     Effect, Resources, RunnerId,
@@ -62,8 +65,9 @@ fn wherever_a_monitor_is_killed_the_next_one_converges() {
             }
             pool.world.effects_left = None;
             pool.restart_from(&snapshot);
-            // A partially created runner delays the next creation.
-            for _ in 0..2 {
+            // Whether a partially created runner is registered is certain only after several lists, and it
+            // delays the next creation.
+            for _ in 0..3 {
                 pool.advance(Duration::from_secs(600));
                 pool.converge();
             }
@@ -184,7 +188,7 @@ fn a_runner_whose_registration_is_uncertain_is_destroyed_after_the_next_list() {
 fn runners_that_never_come_online_delay_the_next_creation_more_each_time() {
     let mut pool = TestPool::empty_with_target(1);
     pool.poll();
-    for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+    for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
         pool.execute_plan();
         pool.world.guests.clear();
         pool.poll();
@@ -197,25 +201,141 @@ fn runners_that_never_come_online_delay_the_next_creation_more_each_time() {
         assert_eq!(pool.steps().len(), 1, "{pause}");
     }
     pool.converge();
-    pool.run_job(8);
+    pool.run_job(12);
     let last = pool.monitor.creation_failures.get(&profile_key("linux"));
     assert!(
         last.is_none(),
-        "a runner that came online resets the back-off"
+        "a runner that had a job resets the back-off"
     );
 }
 
 #[test]
 fn a_runner_whose_job_was_too_short_to_be_seen_is_not_a_failed_creation() {
+    for is_reserved in [true, false] {
+        let mut pool = with_new_runner();
+        if is_reserved {
+            pool.take("job", "linux", 1).unwrap();
+        }
+        pool.world.end_job(0);
+        pool.poll();
+        pool.execute_plan();
+        // Without a reservation no job knows its label.
+        assert_eq!(pool.steps().len(), usize::from(is_reserved));
+    }
+}
+
+/// A pool whose only runner has just come online.
+fn with_new_runner() -> TestPool {
+    let mut pool = TestPool::with_idle_linux(1);
+    let record = pool.monitor.durable.runners.get_mut(&RunnerId(0)).unwrap();
+    record.is_proven = false;
+    pool
+}
+
+/// As runners do whose software is out of support.
+#[test]
+fn runners_that_come_online_and_end_a_moment_later_delay_the_next_creation_more_each_time() {
     let mut pool = TestPool::empty_with_target(1);
-    pool.turn();
-    pool.world.end_job(0);
+    pool.poll();
+    for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600] {
+        pool.execute_plan();
+        for registration in pool.world.registrations.values_mut() {
+            registration.status = RegistrationStatus::Online;
+        }
+        pool.poll();
+        assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
+        pool.advance(Duration::from_secs(5));
+        pool.poll();
+        pool.world.guests.clear();
+        pool.poll();
+        pool.execute_plan();
+        pool.advance(Duration::from_secs(pause) - Duration::from_millis(10));
+        assert_eq!(pool.steps(), NO_STEPS, "{pause}");
+        // Jitter adds up to half of it.
+        pool.advance(Duration::from_secs(pause) / 2 + Duration::from_millis(10));
+        assert_eq!(pool.steps().len(), 1, "{pause}");
+    }
+    assert_eq!(
+        pool.monitor.problems()[0].code,
+        "runners_fail",
+        "the operator is informed"
+    );
+}
+
+#[test]
+fn a_runner_that_was_online_for_a_minute_proves_that_its_profile_works() {
+    for (seconds, is_failure) in [(50, true), (61, false)] {
+        let mut pool = with_new_runner();
+        pool.advance(Duration::from_secs(seconds));
+        pool.poll();
+        pool.world.guests.clear();
+        pool.poll();
+        pool.execute_plan();
+        let failures = &pool.monitor.creation_failures;
+        assert_eq!(!failures.is_empty(), is_failure, "{seconds}");
+    }
+}
+
+#[test]
+fn other_runners_that_work_do_not_reset_the_back_off_of_those_that_end() {
+    let mut pool = TestPool::with_idle_linux(2);
+    let record = pool.monitor.durable.runners.get_mut(&RunnerId(1)).unwrap();
+    record.is_proven = false;
+    pool.world.guests.remove("ci-runner-linux.1");
     pool.poll();
     pool.execute_plan();
+    pool.poll();
+    assert!(!pool.monitor.creation_failures.is_empty());
+}
+
+#[test]
+fn a_new_image_ends_the_back_off() {
+    let mut pool = with_new_runner();
+    pool.world.guests.clear();
+    pool.poll();
+    pool.execute_plan();
+    pool.assert_no_steps();
+    let now = pool.now;
+    pool.monitor
+        .handle_rebuilt(&profile_key("linux"), Ok(now), now);
+    assert_eq!(pool.steps().len(), 1);
+}
+
+/// As a list with an entry that its deletion contradicts for hours.
+#[test]
+fn a_runner_that_github_lists_as_offline_and_does_not_delete_costs_few_requests_and_counts() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.monitor.policy.capacity = hugepages(1);
+    pool.turn();
+    pool.advance(Duration::from_secs(101));
+    let mut deletions = 0;
+    for _ in 0..1800 {
+        pool.advance(Duration::from_secs(2));
+        pool.poll();
+        for effect in pool.begin() {
+            assert!(matches!(effect, Effect::Destroy(_)), "there is no room");
+            deletions += 1;
+            let now = pool.now;
+            let id = RunnerId(0);
+            let is_removed = pool.monitor.handle_unregistered(id, Deletion::Busy, now);
+            assert!(!is_removed);
+        }
+    }
+    assert!((5..20).contains(&deletions), "{deletions} in an hour");
+    assert!(pool.world.guests.contains("ci-runner-linux.0"));
+    let problems = pool.monitor.problems();
+    assert_eq!(problems[0].code, "runner_not_destroyed");
+    pool.monitor.policy.capacity = hugepages(2);
     assert_eq!(
         pool.steps(),
-        ["create runner 1 (linux): there are fewer than the target"]
+        ["create runner 1 (linux): there are fewer than the target"],
+        "others take its place where there is room"
     );
+    // GitHub has noticed its error.
+    pool.advance(Duration::from_secs(600));
+    pool.converge();
+    assert_eq!(pool.status(0), None);
+    assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
 }
 
 /// A live runner whose profile was removed from the settings must not prevent the start.

@@ -1,10 +1,13 @@
 //! What lists change: adoption of unknown runners, and lists that lag.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use shared::{clock::Timestamp, wire::RunnerStatus};
+use shared::{clock::Timestamp, registration::RegistrationStatus, wire::RunnerStatus};
 
-use crate::{ObservedGuest, testing::TestPool};
+use crate::{
+    Effect, GuestAuth, HostCapacity, ObservedGuest, RunnerId,
+    testing::{TestPool, hugepages, policy, profile_key},
+};
 
 #[test]
 fn a_list_that_is_older_than_the_end_of_a_runner_does_not_bring_it_back() {
@@ -44,13 +47,22 @@ fn a_list_of_github_that_lags_does_not_bring_a_runner_back() {
     pool.advance(Duration::from_secs(600));
     pool.monitor
         .handle_registrations(outdated, pool.now, pool.now);
-    assert!(pool.status(0).is_some(), "no list lags that long");
+    assert!(
+        pool.monitor.observed.unclaimed.contains_key(&RunnerId(0)),
+        "no list lags that long"
+    );
 }
 
+/// It may also be a runner of another server with the same suffix, which boots.
 #[test]
-fn a_leftover_registration_is_deleted() {
+fn a_leftover_registration_is_deleted_once_it_has_been_offline_for_an_hour() {
     let mut pool = TestPool::empty_with_target(0);
     pool.world.register("ci-runner-linux.5@host", &[]);
+    for _ in 0..60 {
+        pool.poll();
+        pool.assert_no_steps();
+        pool.advance(Duration::from_secs(60));
+    }
     pool.poll();
     assert_eq!(
         pool.steps(),
@@ -59,6 +71,200 @@ fn a_leftover_registration_is_deleted() {
     pool.converge();
     assert!(pool.world.registrations.is_empty());
     assert_eq!(pool.statuses(), []);
+}
+
+fn problem_codes(pool: &mut TestPool) -> Vec<String> {
+    pool.monitor.start_polls(pool.now);
+    let problems = pool.monitor.problems().into_iter();
+    problems.map(|it| it.code.into_owned()).collect()
+}
+
+#[test]
+fn two_servers_with_one_suffix_do_not_delete_the_runners_of_each_other() {
+    let mut one = TestPool::with_idle_linux(1);
+    let mut other = TestPool::empty_with_target(1);
+    // They share GitHub, and neither sees the guests of the other.
+    other.world.registrations = one.world.registrations.clone();
+    other.world.next_registration_id = 10;
+    other.converge();
+    assert_eq!(other.statuses(), [RunnerStatus::Idle]);
+    assert_eq!(other.world.registrations.len(), 2);
+    assert_eq!(other.status(0), None, "that id is taken");
+    one.world.registrations = other.world.registrations.clone();
+    for pool in [&mut one, &mut other] {
+        for _ in 0..100 {
+            pool.advance(Duration::from_secs(60));
+            pool.turn();
+        }
+        assert_eq!(pool.world.registrations.len(), 2);
+        assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
+        assert_eq!(problem_codes(pool), ["suffix_shared"]);
+    }
+    // The registration of the other server goes, and with it the problem.
+    one.world.registrations.retain(|id, _| *id < 10);
+    one.turn();
+    assert_eq!(problem_codes(&mut one), [""; 0]);
+}
+
+/// GitHub refuses to register a name that is taken.
+#[test]
+fn the_registration_of_another_server_is_not_taken_for_one_that_was_refused() {
+    for is_certain in [true, false] {
+        let mut pool = TestPool::empty_with_target(1);
+        pool.poll();
+        pool.begin();
+        pool.world.register("ci-runner-linux.0@host", &[]);
+        pool.world.registration(0).status = RegistrationStatus::Online;
+        let (id, now) = (RunnerId(0), pool.now);
+        match is_certain {
+            true => pool.monitor.handle_not_registered(id, None, now),
+            false => pool.monitor.handle_creation_failed(id, None, now),
+        }
+        for _ in 0..5 {
+            pool.poll();
+            pool.advance(Duration::from_secs(10));
+            pool.execute_plan();
+        }
+        assert_eq!(pool.status(0), None);
+        let names = pool.world.registrations.values().map(|it| it.name.as_str());
+        assert!(
+            names
+                .collect::<Vec<_>>()
+                .contains(&"ci-runner-linux.0@host"),
+            "{is_certain}"
+        );
+    }
+}
+
+/// The scope or the suffix in the settings was changed while a job ran.
+#[test]
+fn a_registration_is_listed_and_deleted_where_it_was_made() {
+    for (scope, suffix) in [("/orgs/other", "host"), ("/orgs/owner", "renamed")] {
+        let mut pool = TestPool::with_idle_linux(3);
+        pool.world.start_job(0);
+        pool.poll();
+        pool.take("job", "linux", 1).unwrap();
+        pool.monitor.policy.scope = scope.to_owned();
+        pool.monitor.policy.names.suffix = suffix.to_owned();
+        pool.restart();
+        let is_moved = scope != "/orgs/owner";
+        let scopes = pool.monitor.registration_scopes();
+        assert_eq!(scopes.len(), 1 + usize::from(is_moved), "{scopes:?}");
+        let list = |pool: &mut TestPool, is_listable: bool| {
+            pool.poll_guests();
+            pool.advance(Duration::from_secs(1));
+            let all: Vec<_> = pool.world.registrations.values().cloned().collect();
+            let mut lists =
+                BTreeMap::from([("/orgs/owner".to_owned(), is_listable.then_some(all))]);
+            if is_moved {
+                lists.insert(scope.to_owned(), Some(Vec::new()));
+            }
+            let now = pool.now;
+            pool.monitor.handle_registration_lists(lists, now, now);
+        };
+        if is_moved {
+            for _ in 0..10 {
+                list(&mut pool, false);
+                pool.advance(Duration::from_secs(10));
+                assert_eq!(
+                    pool.status(0),
+                    Some(RunnerStatus::Busy),
+                    "it cannot be seen"
+                );
+            }
+        }
+        list(&mut pool, true);
+        assert_eq!(pool.status(0), Some(RunnerStatus::Busy));
+        assert_eq!(pool.status(1), Some(RunnerStatus::Reserved));
+        let idle = match is_moved {
+            true => RunnerStatus::Done,
+            false => RunnerStatus::Idle,
+        };
+        assert_eq!(
+            pool.status(2),
+            Some(idle),
+            "no job of the new scope finds it"
+        );
+        if is_moved {
+            let effects = pool.begin();
+            let Some(Effect::Destroy(destruction)) = effects.first() else {
+                panic!("it is destroyed: {effects:?}");
+            };
+            let registration = destruction.registration.clone().unwrap();
+            assert_eq!(
+                (registration.scope.as_str(), registration.id),
+                ("/orgs/owner", 3)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_scope_that_differs_in_case_is_the_same() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.monitor.policy.scope = "/orgs/Owner".to_owned();
+    pool.restart();
+    assert_eq!(pool.monitor.registration_scopes(), ["/orgs/Owner"]);
+    pool.poll();
+    assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
+}
+
+/// The machine started in 1970 and learned the time later.
+#[test]
+fn a_clock_that_was_set_after_the_start_ends_no_timeout() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take("job", "linux", 1).unwrap();
+    pool.now = Timestamp::from_seconds(1_790_000_000);
+    pool.restart();
+    pool.poll();
+    pool.assert_no_steps();
+    assert_eq!(pool.statuses(), [RunnerStatus::Reserved]);
+    pool.advance(Duration::from_secs(201));
+    pool.poll();
+    assert_eq!(pool.steps().len(), 1);
+}
+
+#[test]
+fn queues_hear_of_targets_that_the_host_can_reach() {
+    for (targets, capacity, expected) in [
+        (&[("linux", 5)][..], 3, &[3][..]),
+        (&[("linux", 5)], 9, &[5]),
+        (&[("linux", 5), ("windows", 5)], 7, &[4, 3]),
+        (&[("linux", 5), ("windows", 1)], 3, &[2, 1]),
+    ] {
+        let mut pool = TestPool::new(policy(targets));
+        pool.monitor.policy.capacity = hugepages(capacity);
+        pool.converge();
+        let view = pool.monitor.view().unwrap();
+        let counts = view.dashboard.profile_runner_counts.into_values();
+        let offered: Vec<_> = counts.map(|it| (it.target, it.idle, it.wanted)).collect();
+        let expected: Vec<_> = expected.iter().map(|&count| (count, count, 0)).collect();
+        assert_eq!(offered, expected, "{targets:?}");
+        let is_reached = targets
+            .iter()
+            .map(|it| it.1)
+            .eq(offered.iter().map(|it| it.0));
+        let codes = problem_codes(&mut pool);
+        assert_eq!(codes.is_empty(), is_reached, "{codes:?}");
+    }
+}
+
+#[test]
+fn a_profile_without_an_image_offers_nothing_and_registers_nothing() {
+    let mut pool = TestPool::new(policy(&[("linux", 2)]));
+    pool.profile_mut("linux").guest_auth = GuestAuth::Address;
+    pool.monitor.handle_host(HostCapacity::default(), pool.now);
+    pool.monitor.handle_images(BTreeMap::new());
+    pool.converge();
+    let target = |pool: &TestPool| pool.monitor.offered_counts()["linux"].target;
+    assert_eq!((target(&pool), pool.world.effects.len()), (0, 0));
+    assert_eq!(pool.shortfalls(), ["2 more of linux: there is no image"]);
+    assert_eq!(problem_codes(&mut pool), ["profile_without_image"]);
+    let images = [(profile_key("linux"), pool.now)];
+    pool.monitor.handle_images(images.into());
+    pool.converge();
+    assert_eq!((target(&pool), pool.statuses().len()), (2, 2));
+    assert_eq!(problem_codes(&mut pool), [""; 0]);
 }
 
 #[test]

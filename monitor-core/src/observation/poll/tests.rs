@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::{registration::RegistrationStatus, secret::Secret};
 
-use crate::{HostCapacity, Poll, RunnerId, testing::TestPool};
+use crate::{HostCapacity, Poll, RunnerId, WorkflowJobEvent, testing::TestPool};
 
 /// The polls of each of the next `seconds` seconds. Each is answered at once.
 fn polls_during(pool: &mut TestPool, seconds: u64) -> Vec<Poll> {
@@ -63,7 +63,7 @@ fn while_a_runner_may_come_online_github_is_polled_as_often_as_the_hypervisor() 
 fn the_end_of_a_guest_makes_a_poll_of_the_guests_due_at_once() {
     let mut pool = pool_without_due_polls(1);
     assert!(pool.monitor.next_poll_at() > Some(pool.now));
-    pool.monitor.handle_guest_ended();
+    pool.monitor.handle_guest_ended("ci-runner-linux.0");
     assert!(pool.monitor.next_poll_at() <= Some(pool.now));
     assert_eq!(pool.monitor.start_polls(pool.now), [Poll::Guests]);
     assert_eq!(pool.monitor.start_polls(pool.now), []);
@@ -73,9 +73,18 @@ fn the_end_of_a_guest_makes_a_poll_of_the_guests_due_at_once() {
 fn a_webhook_about_a_runner_of_this_server_makes_a_poll_of_github_due_soon() {
     let mut pool = pool_without_due_polls(1);
     pool.advance(Duration::from_secs(2));
-    pool.monitor.handle_webhook("ci-runner-linux.0@other");
+    let event = |runner_name: &str| WorkflowJobEvent {
+        runner_name: runner_name.to_owned(),
+        registration_id: None,
+        workflow_run: None,
+        has_completed: false,
+    };
+    let now = pool.now;
+    pool.monitor
+        .handle_webhook(&event("ci-runner-linux.0@other"), now);
     assert_eq!(pool.monitor.start_polls(pool.now), []);
-    pool.monitor.handle_webhook("ci-runner-linux.0@host");
+    pool.monitor
+        .handle_webhook(&event("ci-runner-linux.0@host"), now);
     assert_eq!(pool.monitor.start_polls(pool.now), [Poll::Registrations]);
 }
 
@@ -84,7 +93,7 @@ fn a_webhook_about_a_runner_of_this_server_makes_a_poll_of_github_due_soon() {
 fn a_failed_poll_keeps_the_last_list_and_is_repeated_after_a_pause() {
     let mut pool = pool_without_due_polls(2);
     for poll in [Poll::Guests, Poll::Registrations] {
-        pool.monitor.handle_guest_ended();
+        pool.monitor.handle_guest_ended("ci-runner-linux.9");
         pool.monitor.start_polls(pool.now);
         pool.monitor.handle_poll_failed(poll, None, pool.now);
         assert_eq!(pool.counts("linux").healthy, 2);

@@ -14,7 +14,10 @@ fn pool(target: usize) -> TestPool {
     policy.capacity.memory = gibibytes(16);
     let profile = policy.profiles.get_mut(&profile_key("linux")).unwrap();
     profile.guest_auth = GuestAuth::SecretAndAddress;
-    TestPool::new(policy)
+    let mut pool = TestPool::new(policy);
+    let images = [(profile_key("linux"), pool.now)];
+    pool.monitor.handle_images(images.into());
+    pool
 }
 
 fn gibibytes(count: u64) -> Memory {

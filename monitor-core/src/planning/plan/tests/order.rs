@@ -93,6 +93,7 @@ fn a_stuck_runner_delays_the_creation_of_others_only_for_a_while() {
     pool.monitor.policy.capacity = hugepages(2);
     pool.world.stuck.insert("ci-runner-linux.0".into());
     pool.world.drop_registration(0);
+    pool.poll_until_confirmed();
     pool.turn();
     pool.poll();
     pool.assert_no_steps();
@@ -127,7 +128,7 @@ fn a_failed_destruction_is_repeated_after_growing_pauses() {
     let mut pool = TestPool::with_idle_linux(1);
     pool.world.stuck.insert("ci-runner-linux.0".into());
     pool.world.registrations.clear();
-    pool.poll();
+    pool.poll_until_confirmed();
     for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
         let destructions = |pool: &TestPool| {
             pool.steps()
@@ -223,7 +224,7 @@ fn a_runner_that_is_being_created_counts_whatever_the_hypervisor_lists() {
 fn at_most_sixteen_runners_are_destroyed_at_a_time() {
     let mut pool = TestPool::with_idle_linux(20);
     pool.world.registrations.clear();
-    pool.poll();
+    pool.poll_until_confirmed();
     assert_eq!(pool.begin().len(), 16);
     pool.assert_no_steps();
 }
