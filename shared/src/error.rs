@@ -38,6 +38,8 @@ pub enum Code {
     StaleAttempt,
     /// The body of the request is too large.
     TooLarge,
+    /// The body of the request has a content type that is not understood.
+    UnsupportedMediaType,
     /// No server can ever meet the request, however long it waits.
     Unsatisfiable,
     /// The limit of jobs or held requests is reached.
@@ -72,6 +74,7 @@ impl Code {
             Self::AlreadyReserved => "already_reserved",
             Self::StaleAttempt => "stale_attempt",
             Self::TooLarge => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Unsatisfiable => "unsatisfiable",
             Self::TooManyJobs => "too_many_jobs",
             Self::Internal => "internal",
@@ -96,6 +99,7 @@ impl Code {
             Self::MethodNotAllowed => 405,
             Self::AlreadyEnqueued | Self::AlreadyReserved | Self::StaleAttempt => 409,
             Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
             Self::Unsatisfiable => 422,
             Self::TooManyJobs => 429,
             Self::Internal => 500,

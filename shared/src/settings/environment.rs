@@ -5,13 +5,15 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use super::{error::SettingsError, source};
+use super::{env_file, error::SettingsError, source};
 
 /// Prefix of all variables of the daemons, except [`OTHER_NAMES`].
 pub(super) const PREFIX: &str = "SERVO_CI_MONITOR_";
 
 /// The API token of both daemons. Not a setting, although it has the prefix.
 pub(super) const API_TOKEN: &str = "SERVO_CI_MONITOR_API_TOKEN";
+/// Another API token that is accepted while tokens are rotated. Not a setting either.
+pub(super) const API_TOKEN_OLD: &str = "SERVO_CI_MONITOR_API_TOKEN_OLD";
 /// The data folder. Not a setting either.
 pub(super) const DATA_PATH: &str = "SERVO_CI_MONITOR_DATA_PATH";
 /// The personal access token for GitHub.
@@ -76,26 +78,17 @@ impl Environment {
         let Some(text) = source::read_text(path)? else {
             return Ok(self);
         };
-        // Some editors write a byte order mark.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        for assignment in dotenvy::from_read_iter(text.as_bytes()) {
-            let (name, value) = assignment.map_err(|error| SettingsError::NotAssignment {
+        let assignments =
+            env_file::parse(&text).map_err(|invalid| SettingsError::NotAssignment {
                 file: path.to_owned(),
-                line: line_of(&error, text),
+                line: invalid.line,
+                problem: invalid.problem,
             })?;
+        for (name, value) in assignments {
             self.0.entry(name).or_insert(value);
         }
         Ok(self)
     }
-}
-
-/// The number of the line that could not be parsed; the error contains only the line itself.
-fn line_of(error: &dotenvy::Error, text: &str) -> usize {
-    let before = match error {
-        dotenvy::Error::LineParse(line, _) => text.find(line.as_str()).unwrap_or(0),
-        _ => 0,
-    };
-    text[..before].matches('\n').count() + 1
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
@@ -167,15 +160,18 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_assignment_is_named_but_not_shown() {
-        for (text, line) in [
-            ("hunter2", 1),
-            ("A=b\n\nhunter2\nC=d\n", 3),
-            ("A=b\nB='hunter2\nC=d\n", 2),
-            ("A=b\nB=hunter2 hunter3\n", 2),
+        for (text, expected) in [
+            (
+                "A=b\n\nhunter2\nC=d\n",
+                ".env: line 3: not of the form NAME=value",
+            ),
+            (
+                "A=b\nB='hunter2\nC=d\n",
+                ".env: line 2: the quote at the start of the value is not closed",
+            ),
         ] {
             let error = with_file(&[], text).unwrap_err().to_string();
-            let expected = format!(".env: line {line}: not of the form NAME=value");
-            assert!(error.ends_with(&expected), "{error}");
+            assert!(error.ends_with(expected), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

@@ -42,12 +42,14 @@ pub enum SettingsError {
     },
 
     /// A line of `.env` is not an assignment. It is not shown: it may contain a secret.
-    #[error("{}: line {line}: not of the form NAME=value", file.display())]
+    #[error("{}: line {line}: {problem}", file.display())]
     NotAssignment {
         /// The file.
         file: PathBuf,
         /// Counted from 1.
         line: usize,
+        /// What is wrong with the line.
+        problem: &'static str,
     },
 
     /// A setting has an invalid value.

@@ -1,16 +1,17 @@
 //! Settings of both daemons: read once at the start into plain values, which are then passed as
 //! arguments. No other module reads the environment.
 //!
-//! - `environment`: the variables of the process and of `.env`
+//! - `environment`: the variables of the process and of `.env`; `env_file`: the format of `.env`
 //! - `source`: the settings file, and the variables that override it
 //! - `table`, `kind`: from a key to a value, or to a sentence that explains what is wrong with it
-//! - `network`, `github`, `pool`, `host`, `profile`, `queue`, `secrets`: the settings
+//! - `network`, `github`, `pool`, `host`, `mirrors`, `profile`, `queue`, `secrets`: the settings
 //! - `image`: the settings in the folder of a profile, which only the monitor reads
 //! - `base_url`, `github_scope`: types of values that only settings have
 //!
 //! What each setting does is explained in `monitor.toml.example`.
 
 mod base_url;
+mod env_file;
 mod environment;
 mod error;
 mod github;
@@ -18,6 +19,7 @@ mod github_scope;
 mod host;
 mod image;
 mod kind;
+mod mirrors;
 mod network;
 mod pool;
 mod profile;
@@ -39,6 +41,7 @@ pub use self::{
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
     image::{BuildSettings, ConfigIso, DiskFormat, GuestAuthMethod, ImageSettings},
+    mirrors::{MAIN_REPO_NAME, MirrorSettings},
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
     profile::{GuestDriver, ProfileSettings},
@@ -73,8 +76,13 @@ pub struct Settings {
     pub pool: PoolSettings,
     /// Resources of the host, and names of guests.
     pub host: HostSettings,
+    /// The git repositories that are served to guests, by name, besides `main_repo_path`.
+    pub mirrors: BTreeMap<String, MirrorSettings>,
     /// The profiles of this server.
     pub profiles: BTreeMap<ProfileKey, ProfileSettings>,
+    /// The profiles that were left out because of their settings, and what is wrong with them, in one
+    /// sentence each.
+    pub unusable_profiles: BTreeMap<String, String>,
     /// The table `[queue]`, if there is one.
     pub queue: Option<QueueSettings>,
 }
@@ -85,6 +93,34 @@ impl Settings {
     /// # Errors
     /// The first invalid or missing setting, in one sentence.
     pub fn load(file: &Path, environment: &Environment) -> Result<Self, SettingsError> {
+        let (settings, errors) = Self::read(file, environment)?;
+        match errors.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(settings),
+        }
+    }
+
+    /// The same, but a profile whose settings are invalid is left out as long as there is another one: a
+    /// daemon that is started again with a mistake in one profile continues with the others.
+    ///
+    /// # Errors
+    /// The first invalid or missing setting that affects more than one of several profiles.
+    pub fn load_usable(file: &Path, environment: &Environment) -> Result<Self, SettingsError> {
+        let (mut settings, errors) = Self::read(file, environment)?;
+        for (key, error) in errors {
+            if settings.profiles.is_empty() {
+                return Err(error);
+            }
+            settings.unusable_profiles.insert(key, error.to_string());
+        }
+        Ok(settings)
+    }
+
+    /// Reads everything; the errors of single profiles are returned beside the others.
+    fn read(
+        file: &Path,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<(String, SettingsError)>), SettingsError> {
         let environment = environment
             .clone()
             .or_from_file(&file.with_file_name(".env"))?;
@@ -94,6 +130,7 @@ impl Settings {
         let github = github::read_github(&mut top)?;
         let pool = pool::read_pool(&mut top)?;
         let host = host::read_host(&mut top)?;
+        let mirrors = mirrors::read_mirrors(&mut top, host.main_repo_path.is_some())?;
         let common = profile::Common {
             github: &github,
             reservation_labels: pool.reservation_labels,
@@ -102,7 +139,7 @@ impl Settings {
         let queue = queue::read_queue(&mut top)?;
         top.finish()?;
         let path = |name| environment.get(name).map(PathBuf::from);
-        Ok(Self {
+        let settings = Self {
             file: file.to_owned(),
             secrets: Secrets::read(&environment)?,
             data_path: path(environment::DATA_PATH).unwrap_or_else(|| "./data".into()),
@@ -117,9 +154,12 @@ impl Settings {
             github,
             pool,
             host,
-            profiles,
+            mirrors,
+            profiles: profiles.usable,
+            unusable_profiles: BTreeMap::new(),
             queue,
-        })
+        };
+        Ok((settings, profiles.errors))
     }
 
     /// The settings of the queue, for a daemon that requires them.

@@ -67,13 +67,20 @@ pub(super) struct Common<'a> {
     pub reservation_labels: ReservationLabels,
 }
 
+/// The profiles that could be read, and the error of each that could not.
+#[derive(Default)]
+pub(super) struct Profiles {
+    pub usable: BTreeMap<ProfileKey, ProfileSettings>,
+    pub errors: Vec<(String, SettingsError)>,
+}
+
 /// Reads `[profiles]`; without it there are no profiles.
 pub(super) fn read_profiles(
     top: &mut Table<'_>,
     common: &Common<'_>,
-) -> Result<BTreeMap<ProfileKey, ProfileSettings>, SettingsError> {
+) -> Result<Profiles, SettingsError> {
     let Some(profiles) = top.table("profiles")? else {
-        return Ok(BTreeMap::new());
+        return Ok(Profiles::default());
     };
     let tables = profiles.tables()?;
     if tables.len() > PROFILES_MAX {
@@ -83,16 +90,21 @@ pub(super) fn read_profiles(
             format!("at most {PROFILES_MAX} profiles"),
         ));
     }
-    tables
-        .into_iter()
-        .map(|(key, table)| {
-            let profile_key: ProfileKey = key.parse().map_err(|refusal: InvalidValue| {
-                table.wrong_as_a_whole(format!("the key {key:?}"), refusal.allowed)
-            })?;
+    let mut profiles = Profiles::default();
+    for (key, table) in tables {
+        let parsed = key.parse().map_err(|refusal: InvalidValue| {
+            table.wrong_as_a_whole(format!("the key {key:?}"), refusal.allowed)
+        });
+        let read = parsed.and_then(|profile_key: ProfileKey| {
             let profile = read_profile(&profile_key, table, common)?;
             Ok((profile_key, profile))
-        })
-        .collect()
+        });
+        match read {
+            Ok((profile_key, profile)) => drop(profiles.usable.insert(profile_key, profile)),
+            Err(error) => profiles.errors.push((key, error)),
+        }
+    }
+    Ok(profiles)
 }
 
 fn read_profile(

@@ -3,7 +3,7 @@
 //! Responsible for their form. Errors never contain a secret.
 
 use super::{
-    environment::{API_TOKEN, Environment, GITHUB_TOKEN, GITHUB_WEBHOOK_SECRET},
+    environment::{API_TOKEN, API_TOKEN_OLD, Environment, GITHUB_TOKEN, GITHUB_WEBHOOK_SECRET},
     error::SettingsError,
 };
 use crate::secret::Secret;
@@ -18,6 +18,8 @@ const LENGTH_MAX: usize = 1024;
 pub struct Secrets {
     /// The API token of both daemons, which the queue also sends to monitors.
     pub api_token: Secret,
+    /// Another API token that is accepted, for the time of a rotation. It is never sent.
+    pub api_token_old: Option<Secret>,
     /// The personal access token for GitHub. A queue needs it for artifact authentication only.
     pub github_token: Option<Secret>,
     /// The secret with which GitHub signs webhooks; without it, webhooks are refused.
@@ -29,6 +31,7 @@ impl Secrets {
     pub(super) fn read(environment: &Environment) -> Result<Self, SettingsError> {
         Ok(Self {
             api_token: token(environment, API_TOKEN)?.ok_or_else(|| not_set(API_TOKEN))?,
+            api_token_old: token(environment, API_TOKEN_OLD)?,
             github_token: token(environment, GITHUB_TOKEN)?,
             github_webhook_secret: token(environment, GITHUB_WEBHOOK_SECRET)?,
         })
@@ -114,6 +117,20 @@ mod tests {
             let error = read(&[(API_TOKEN, "a"), (GITHUB_TOKEN, value)]).unwrap_err();
             assert_eq!(error, format!("GITHUB_TOKEN: {problem}"));
         }
+    }
+
+    #[test]
+    fn a_second_api_token_is_optional_and_has_the_same_form() {
+        let secrets = read(&[(API_TOKEN, "new")]).unwrap();
+        assert!(secrets.api_token_old.is_none());
+        let secrets = read(&[(API_TOKEN, "new"), (API_TOKEN_OLD, "old")]).unwrap();
+        assert!(secrets.api_token.matches("new"));
+        assert!(secrets.api_token_old.unwrap().matches("old"));
+        let error = read(&[(API_TOKEN, "new"), (API_TOKEN_OLD, "hunter 2")]).unwrap_err();
+        assert!(
+            error.starts_with("SERVO_CI_MONITOR_API_TOKEN_OLD: [secret]"),
+            "{error}"
+        );
     }
 
     #[test]

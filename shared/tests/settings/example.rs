@@ -55,7 +55,7 @@ fn the_example_shows_every_setting_in_its_table() {
     let guest = format!("{profile}\n[profiles.linux.guest]");
     // What stands elsewhere: tables, and what only older files have.
     for (head, start, elsewhere) in [
-        ("", "", &["profiles", "queue", "github_app"][..]),
+        ("", "", &["profiles", "queue", "github_app", "mirrors"][..]),
         ("queue", queue, &[]),
         ("profiles.linux", profile, &["guest", "image_type"]),
         ("profiles.linux.guest", &guest, &[]),
@@ -79,6 +79,7 @@ fn the_example_shows_every_setting_in_its_table() {
     }
     assert!(EXAMPLE.contains("\n#image_type = "));
     assert!(EXAMPLE.contains("\n#[github_app]\n#id = "));
+    assert!(EXAMPLE.contains("\n#[mirrors.widgets]\n"));
 }
 
 #[test]
@@ -89,7 +90,10 @@ fn the_example_contains_the_defaults_as_comments() {
         "main_repo_path",
         "ticket_key",
         "jobs_per_repo_max",
-        // These belong to a table that is commented out.
+        // These belong to tables that are commented out.
+        "url",
+        "branches",
+        "interval",
         "id",
         "installation_id",
         "key_file",
@@ -107,6 +111,22 @@ fn the_example_contains_the_defaults_as_comments() {
     assert!(count > 20, "only {count} lines were found");
     let with_defaults = load(&uncommented, &[]).unwrap();
     assert_eq!(shown(&with_defaults), shown(&load(EXAMPLE, &[]).unwrap()));
+
+    let (_, mirror) = EXAMPLE.split_once("\n#[mirrors.widgets]").unwrap();
+    let (mirror, _) = mirror.split_once("\n\n\n").unwrap();
+    let mirror = mirror
+        .lines()
+        .filter_map(setting_line)
+        .map(|(_, line)| line);
+    let mirror: Vec<&str> = mirror.collect();
+    let [url, ..] = &mirror[..] else {
+        panic!("it shows its settings")
+    };
+    let with_mirror = |lines: &str| {
+        let text = format!("{EXAMPLE}\n[mirrors.widgets]\n{lines}");
+        load(&text, &[]).unwrap().mirrors
+    };
+    assert_eq!(with_mirror(url), with_mirror(&mirror.join("\n")));
 
     let profile: Vec<&str> = profile
         .lines()

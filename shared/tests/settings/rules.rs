@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::settings::GuestDriver;
+use shared::settings::{Environment, GuestDriver, Settings};
 
 use super::{SHORTEST, load, refusal};
 
@@ -114,6 +114,39 @@ fn prefixes_of_guests_cannot_be_mistaken_for_each_other() {
              libvirt_template_guest_prefix = \"ci-runner\", allowed: {allowed}"
         )
     );
+}
+
+#[test]
+fn a_daemon_continues_without_a_profile_whose_settings_are_invalid() {
+    let folder = super::folder_with(
+        &super::DEPLOYED
+            .replace("target_count = 4", "target_count = \"many\"")
+            .replace(
+                "[profiles.linux]",
+                "[profiles.\"no key\"]\n[profiles.linux]",
+            ),
+    );
+    let file = folder.path().join("monitor.toml");
+    let environment: Environment = super::SECRETS.into_iter().collect();
+    let settings = Settings::load_usable(&file, &environment).unwrap();
+    let keys: Vec<&str> = settings.profiles.keys().map(|key| key.as_str()).collect();
+    assert_eq!(keys, ["linux"]);
+    let unusable: Vec<&str> = settings
+        .unusable_profiles
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(unusable, ["no key", "servo-windows10"]);
+    let sentence = &settings.unusable_profiles["servo-windows10"];
+    assert!(
+        sentence.contains("target_count: found string \"many\""),
+        "{sentence}"
+    );
+    // A check reports it, and so does a start for which nothing would be left.
+    assert!(Settings::load(&file, &environment).is_err());
+    let only = super::DEPLOYED.replace("target_count", "target_cuont");
+    std::fs::write(&file, only).unwrap();
+    assert!(Settings::load_usable(&file, &environment).is_err());
 }
 
 #[test]
