@@ -6,12 +6,16 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
 
 use crate::error::{ApiError, Code};
-use shared::secret::Secret;
+use shared::{secret::Secret, settings::Secrets};
 
 /// Content of the `Authorization` header of a request.
 #[derive(Clone, Debug)]
@@ -56,18 +60,62 @@ impl FromRequest for Bearer {
     }
 }
 
-/// The API token of a daemon, as application data.
+/// The API token of a daemon, as application data; while tokens are rotated, two of them.
 #[derive(Clone, Debug)]
-pub struct ApiToken(pub Secret);
+pub struct ApiToken {
+    current: Secret,
+    old: Option<OldToken>,
+}
+
+#[derive(Clone, Debug)]
+struct OldToken {
+    token: Secret,
+    /// Whether the log has said that a client still uses it.
+    was_logged: Arc<AtomicBool>,
+}
 
 impl ApiToken {
-    /// Compares `bearer` with this token, in constant time.
+    /// Only this token.
+    pub fn new(current: Secret) -> Self {
+        Self { current, old: None }
+    }
+
+    /// The tokens of the settings.
+    pub fn of(secrets: &Secrets) -> Self {
+        let old = secrets.api_token_old.clone().map(|token| OldToken {
+            token,
+            was_logged: Arc::default(),
+        });
+        Self {
+            current: secrets.api_token.clone(),
+            old,
+        }
+    }
+
+    /// Whether `token` is one of ours. The comparison takes the same time wherever they differ.
+    fn accepts(&self, token: &str) -> bool {
+        let is_current = self.current.matches(token);
+        let old = self.old.as_ref().filter(|old| old.token.matches(token));
+        let is_old = old.is_some();
+        if let Some(old) = old
+            && !is_current
+            && !old.was_logged.swap(true, Ordering::Relaxed)
+        {
+            log::warn!(
+                "a client still uses SERVO_CI_MONITOR_API_TOKEN_OLD; remove that variable once all clients \
+                 have the new token"
+            );
+        }
+        is_current || is_old
+    }
+
+    /// Compares `bearer` with the tokens, in constant time.
     ///
     /// # Errors
     /// 401 without a token, 403 with another one.
     pub fn check(&self, bearer: &Bearer) -> Result<(), ApiError> {
         match bearer {
-            Bearer::Token(token) if self.0.matches(token.expose()) => Ok(()),
+            Bearer::Token(token) if self.accepts(token.expose()) => Ok(()),
             Bearer::Missing => Err(ApiError::new(
                 Code::Unauthorised,
                 "this request requires the header `Authorization: Bearer <SERVO_CI_MONITOR_API_TOKEN>`",
@@ -113,7 +161,7 @@ mod tests {
 
     fn status_with(headers: &[&str]) -> u16 {
         let mut request =
-            TestRequest::default().app_data(web::Data::new(ApiToken(Secret::new("right"))));
+            TestRequest::default().app_data(web::Data::new(ApiToken::new(Secret::new("right"))));
         for header in headers {
             request = request.append_header((AUTHORIZATION, *header));
         }
@@ -140,6 +188,21 @@ mod tests {
         ] {
             assert_eq!(status_with(headers), status, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn during_a_rotation_both_tokens_are_accepted() {
+        let tokens = ApiToken::of(&Secrets {
+            api_token: Secret::new("new"),
+            api_token_old: Some(Secret::new("old")),
+            github_token: None,
+            github_webhook_secret: None,
+        });
+        for (token, is_accepted) in [("new", true), ("old", true), ("older", false), ("", false)] {
+            let outcome = tokens.check(&Bearer::Token(Secret::new(token)));
+            assert_eq!(outcome.is_ok(), is_accepted, "{token}");
+        }
+        assert!(!format!("{tokens:?}").contains("new"), "{tokens:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod error;
+pub mod log_output;
 pub mod metrics;
 pub mod problems;
 pub mod serve;

@@ -18,6 +18,8 @@ use prometheus_client::{
 
 use github::ApiStatus;
 
+use crate::log_output;
+
 /// The header `Content-Type`.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -29,9 +31,15 @@ pub type Labels = Vec<(&'static str, String)>;
 pub struct Metrics(Registry);
 
 impl Metrics {
-    /// No metrics yet. `daemon` is `queue` or `monitor`; all names begin with `ci_runners_<daemon>_`.
+    /// Those about the process. `daemon` is `queue` or `monitor`; all names begin with `ci_runners_<daemon>_`.
     pub fn of(daemon: &str) -> Self {
-        Self(Registry::with_prefix(format!("ci_runners_{daemon}")))
+        let mut metrics = Self(Registry::with_prefix(format!("ci_runners_{daemon}")));
+        metrics.counter(
+            "log_lines_dropped",
+            "Lines of the log that could not be written to standard error since the start",
+            log_output::status().dropped_count,
+        );
+        metrics
     }
 
     /// Adds a gauge.

@@ -11,10 +11,15 @@ use shared::{
     problem::Problem,
 };
 
-use crate::metrics::Metrics;
+use crate::{
+    log_output::{self, LogStatus, LogTrouble},
+    metrics::Metrics,
+};
 
 /// Maximum number of problems that adapters can report at a time.
 const REPORTED_MAX: usize = 200;
+/// How long dropped lines of the log are a problem after the last one.
+const DROPPED_LINES_SHOWN: Duration = Duration::from_secs(600);
 /// Pause between two comparisons of the list with what was logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -23,6 +28,14 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub struct ProblemBoard {
     clock: Clock,
     reported: Arc<Mutex<Reported>>,
+    dropped_lines: Arc<Mutex<DroppedLines>>,
+}
+
+/// How many lines of the log have been dropped, and when that was noticed.
+#[derive(Debug, Default)]
+struct DroppedLines {
+    count: u64,
+    noticed_at: Timestamp,
 }
 
 /// By code and subject.
@@ -34,6 +47,7 @@ impl ProblemBoard {
         Self {
             clock,
             reported: Arc::default(),
+            dropped_lines: Arc::default(),
         }
     }
 
@@ -65,7 +79,40 @@ impl ProblemBoard {
 
     /// All of them, ordered by code and subject.
     pub fn list(&self) -> Vec<Problem> {
+        self.report_log(&log_output::status());
         self.reported.lock().values().cloned().collect()
+    }
+}
+
+/// The code and the subject of the problem that lines of the log are missing.
+const LOG: (&str, &str) = ("log_lines_dropped", "log");
+
+impl ProblemBoard {
+    /// Reports that lines of the log are missing, for some time after the last one: the log itself cannot
+    /// say it meanwhile.
+    fn report_log(&self, status: &LogStatus) {
+        let now = self.clock.now();
+        let is_recent = {
+            let mut dropped = self.dropped_lines.lock();
+            if status.dropped_count > dropped.count {
+                dropped.count = status.dropped_count;
+                dropped.noticed_at = now;
+            }
+            dropped.count > 0 && now.since(dropped.noticed_at) < DROPPED_LINES_SHOWN
+        };
+        if !is_recent && status.trouble.is_none() {
+            return self.resolve(LOG.0, LOG.1);
+        }
+        let count = status.dropped_count;
+        let lines = if count == 1 { "line was" } else { "lines were" };
+        let why = match &status.trouble {
+            Some(LogTrouble::Failed(error)) => format!("cannot be written: {error}"),
+            Some(LogTrouble::NotRead) | None => "is not read fast enough".to_owned(),
+        };
+        let cause = format!("{count} {lines} dropped, because standard error {why}");
+        let remedy =
+            "see what reads standard error; if it is journald and was stopped, restart this daemon";
+        self.report(LOG.0, LOG.1, cause, remedy.to_owned());
     }
 }
 
@@ -176,6 +223,37 @@ mod tests {
         let problems = board.list();
         assert_eq!(problems.len(), 1);
         assert_eq!((problems[0].since, &*problems[0].cause), (since, "second"));
+    }
+
+    #[test]
+    fn lines_that_are_missing_in_the_log_are_a_problem_for_some_time() {
+        let board = board();
+        let status = |dropped_count, trouble| LogStatus {
+            dropped_count,
+            trouble,
+        };
+        let shown = |status| {
+            board.report_log(&status);
+            let reported = board.reported.lock();
+            reported
+                .values()
+                .next()
+                .map(|problem| problem.cause.clone())
+        };
+        assert_eq!(shown(status(0, None)), None);
+        let not_read = "1 line was dropped, because standard error is not read fast enough";
+        let found = shown(status(1, Some(LogTrouble::NotRead)));
+        assert_eq!(found.as_deref(), Some(not_read));
+        // It is written again, but the line is still missing.
+        assert_eq!(shown(status(1, None)).as_deref(), Some(not_read));
+        let failed = LogTrouble::Failed("Broken pipe".to_owned());
+        let found = shown(status(3, Some(failed)));
+        let expected =
+            "3 lines were dropped, because standard error cannot be written: Broken pipe";
+        assert_eq!(found.as_deref(), Some(expected));
+        let long_ago = board.clock.now() - DROPPED_LINES_SHOWN;
+        board.dropped_lines.lock().noticed_at = long_ago;
+        assert_eq!(shown(status(3, None)), None);
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         event_loop,
         ticket_key: Arc::new(ticket_key),
         ticket_lifetime: queue_settings.ticket_lifetime,
-        api_token: ApiToken(settings.secrets.api_token.clone()),
+        api_token: ApiToken::of(&settings.secrets),
         artifact_verifier,
         github_status,
         problem_board,

@@ -2,11 +2,14 @@
 //!
 //! Responsible for log targets: all of our records have a target that begins with the name of the
 //! daemon, whichever crate they come from. So `RUST_LOG=monitor=info`, which existing units set,
-//! shows them all.
+//! shows them all. Not responsible for the writing (`log_output`).
 
-use std::borrow::Cow;
+use std::{backtrace::BacktraceStatus, borrow::Cow, io, panic};
 
-use log::{Log, Metadata, Record};
+use env_logger::{Target, WriteStyle};
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::log_output;
 
 /// What is logged if `RUST_LOG` is not set.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
@@ -14,16 +17,69 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn";
 /// Our crates whose names do not begin with `monitor` or `queue`, as `monitor_core` does.
 const CRATES: [&str; 4] = ["daemon", "github", "http_client", "shared"];
 
-/// Starts the log of `daemon`, in colour if standard error is a terminal. `filter` is the value of
-/// `RUST_LOG`.
+/// Starts the log of `daemon`, in colour if standard error is a terminal that shows it. `filter` is the
+/// value of `RUST_LOG`.
 pub(super) fn start(daemon: &'static str, filter: Option<&str>) {
+    let filter = filter.unwrap_or(DEFAULT_FILTER);
+    let mistake = mistake_in(filter);
     let mut builder = env_logger::Builder::new();
-    builder.parse_filters(filter.unwrap_or(DEFAULT_FILTER));
+    builder.parse_filters(mistake.as_ref().map_or(filter, |_| DEFAULT_FILTER));
+    builder.write_style(match anstream::AutoStream::choice(&io::stderr()) {
+        anstream::ColorChoice::Never => WriteStyle::Never,
+        _ => WriteStyle::Always,
+    });
+    builder.target(Target::Pipe(Box::new(log_output::start())));
     let logger = builder.build();
     let level = logger.filter();
     // An error means that there is a log already, as in tests.
     if log::set_boxed_logger(Box::new(TargetPrefix { daemon, logger })).is_ok() {
         log::set_max_level(level);
+        // The default hook writes to standard error itself, which may block.
+        panic::set_hook(Box::new(log_panic));
+    }
+    if let Some(mistake) = mistake {
+        log::warn!(
+            "RUST_LOG is {filter:?}, which is not used because {mistake}; set it to a level (error, warn, \
+             info, debug, trace) or to a list such as \"info,{daemon}::api=debug\""
+        );
+    }
+}
+
+/// What makes `filter` unusable, if anything does.
+///
+/// `env_logger` ignores a level that it does not know, and takes a word that is none, such as `warning`, for
+/// the name of a module: either way the log would be empty.
+fn mistake_in(filter: &str) -> Option<String> {
+    let modules = match filter.split('/').collect::<Vec<_>>()[..] {
+        [modules] | [modules, _] => modules,
+        _ => return Some("it contains more than one /".to_owned()),
+    };
+    let is_level = |text: &str| text.parse::<LevelFilter>().is_ok();
+    let names_us = |text: &str| {
+        ["monitor", "queue"]
+            .iter()
+            .any(|name| text.starts_with(name))
+    };
+    let no_level = |text: &str| Some(format!("{text:?} is no level"));
+    let mut unknown_word = None;
+    let mut has_effect = false;
+    for part in modules.split(',').map(str::trim) {
+        match part.split_once('=') {
+            Some((_, level)) if level.is_empty() || is_level(level.trim()) => has_effect = true,
+            Some((_, level)) => return no_level(level),
+            None if part.is_empty() => {}
+            None if is_level(part) || names_us(part) => has_effect = true,
+            None => unknown_word = unknown_word.or(Some(part)),
+        }
+    }
+    unknown_word.filter(|_| !has_effect).and_then(no_level)
+}
+
+fn log_panic(panic: &panic::PanicHookInfo<'_>) {
+    let backtrace = std::backtrace::Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => log::error!("{panic}\n{backtrace}"),
+        _ => log::error!("{panic}"),
     }
 }
 
@@ -156,5 +212,35 @@ mod tests {
     fn a_crate_can_be_filtered_by_its_new_target() {
         assert_eq!(line("info,monitor::github=warn", "github::client"), None);
         assert_eq!(line("monitor=warn", "github::client"), None);
+    }
+
+    #[test]
+    fn a_filter_that_would_hide_the_whole_log_is_a_mistake() {
+        for filter in [
+            "info",
+            "WARN",
+            "off",
+            "",
+            "info,actix_server=warn",
+            "monitor=info",
+            "monitor::api=debug,queue",
+            "monitor=",
+            "monitor",
+            "info,hyper",
+            "info/take",
+        ] {
+            assert_eq!(mistake_in(filter), None, "{filter}");
+        }
+        for (filter, mistake) in [
+            ("warning", "\"warning\" is no level"),
+            ("verbose, all", "\"verbose\" is no level"),
+            ("1", "\"1\" is no level"),
+            ("info,monitor=loud", "\"loud\" is no level"),
+            ("a=b=c", "\"b=c\" is no level"),
+            ("info/a/b", "it contains more than one /"),
+            ("\u{fffd}", "\"\u{fffd}\" is no level"),
+        ] {
+            assert_eq!(mistake_in(filter).as_deref(), Some(mistake), "{filter}");
+        }
     }
 }

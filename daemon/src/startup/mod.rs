@@ -23,11 +23,13 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use github::{AppKeyError, Credentials, CredentialsError};
 use shared::settings::{Environment, Settings, SettingsError};
 
+use crate::log_output;
 use command_line::Options;
 pub use signals::until_signalled;
 
@@ -38,6 +40,16 @@ pub enum Daemon {
     Monitor,
     /// The job queue in front of all servers.
     Queue,
+}
+
+/// What settings are checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckMode {
+    /// For an operator (`--check`): everything that is wrong is an error.
+    Everything,
+    /// For a start: only what leaves the daemon nothing to do is an error. What concerns a single profile
+    /// becomes a problem, and the daemon does the rest.
+    Start,
 }
 
 /// What a daemon starts with.
@@ -58,7 +70,7 @@ pub struct Start {
 /// the command line or the settings are invalid, so that a supervisor need not try again.
 pub fn run<A, C, E>(
     daemon: Daemon,
-    check: impl FnOnce(&Settings) -> Result<(), C>,
+    check: impl FnOnce(&Settings, CheckMode) -> Result<(), C>,
     app: impl FnOnce(Start) -> A,
 ) -> ExitCode
 where
@@ -66,24 +78,37 @@ where
     C: Error,
     E: Display,
 {
+    // Whatever the supervisor has set: files with secrets have restrictive modes of their own, and QEMU, as
+    // another user, has to reach the disks of its guests.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let environment = Environment::from_process();
-    let start = match prepare(daemon, std::env::args_os(), &environment, check) {
-        Ok(start) => start,
+    let prepared = prepare(daemon, std::env::args_os(), &environment, check);
+    let started = prepared.and_then(|prepared| {
+        logging::start(daemon.name(), prepared.settings.log_filter.as_deref());
+        prepared.listen(daemon, std::thread::park_timeout)
+    });
+    let status = match started {
+        Ok(start) => {
+            http_client::install_tls();
+            match actix_web::rt::System::new().block_on(app(start)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    log::error!("{} failed to {error}", daemon.name());
+                    ExitCode::FAILURE
+                }
+            }
+        }
         Err(stop) => {
             stop.print(daemon);
-            return ExitCode::from(stop.status());
+            ExitCode::from(stop.status())
         }
     };
-    logging::start(daemon.name(), start.settings.log_filter.as_deref());
-    http_client::install_tls();
-    match actix_web::rt::System::new().block_on(app(start)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{} failed to {error}", daemon.name());
-            ExitCode::FAILURE
-        }
-    }
+    log_output::flush(LAST_LINES_TIMEOUT);
+    status
 }
+
+/// How long the end of the process waits for its last lines to be read from standard error.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a process ends before the daemon runs; not always an error.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +132,7 @@ pub enum Stop {
     #[error(
         "failed to listen on {address}: {source}{}; change the port with --port or with {port_key} \
          in the settings, the address with listen_on",
-        if source.kind() == io::ErrorKind::AddrInUse { " (`ss -ltnp` shows by which process)" } else { "" }
+        hint(source)
     )]
     Listen {
         /// The first address that failed. The process does not listen on the others either.
@@ -117,6 +142,18 @@ pub enum Stop {
         /// The setting that contains the port.
         port_key: &'static str,
     },
+}
+
+/// What the error of a system call does not say about an address that cannot be listened on.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (`ss -ltnp` shows by which process)",
+        io::ErrorKind::AddrNotAvailable => " (`ip address` shows the addresses of this host)",
+        io::ErrorKind::PermissionDenied => {
+            " (ports below 1024 need the capability CAP_NET_BIND_SERVICE)"
+        }
+        _ => "",
+    }
 }
 
 impl From<CredentialsError> for Stop {
@@ -147,39 +184,64 @@ impl Stop {
             Self::CommandLine(error) => error.print(),
             Self::Checked(_) => writeln!(io::stdout(), "{}: {self}", daemon.name()),
             Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) | Self::Listen { .. } => {
-                writeln!(io::stderr(), "{}: {self}", daemon.name())
+                log_output::write_line(&format!("{}: {self}", daemon.name()));
+                Ok(())
             }
         };
     }
 }
 
-/// Goes from the command line to open listeners; calls `check` before it opens them.
+/// What a daemon needs before it can listen.
+#[derive(Debug)]
+struct Prepared {
+    settings: Settings,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Prepared {
+    /// Opens the listeners. What may change by itself is waited for, a limited time, with `pause`.
+    fn listen(self, daemon: Daemon, pause: impl FnMut(Duration)) -> Result<Start, Stop> {
+        let listeners = listening::listen_when_possible(&self.addresses, pause);
+        let listeners = listeners.map_err(|(address, source)| Stop::Listen {
+            address,
+            source,
+            port_key: daemon.port_key(),
+        })?;
+        Ok(Start {
+            settings: self.settings,
+            listeners,
+        })
+    }
+}
+
+/// Goes from the command line to valid settings, and calls `check` with them.
 ///
 /// # Errors
 /// When there is a reason not to run the daemon.
-pub fn prepare<C: Error>(
+fn prepare<C: Error>(
     daemon: Daemon,
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
-    check: impl FnOnce(&Settings) -> Result<(), C>,
-) -> Result<Start, Stop> {
+    check: impl FnOnce(&Settings, CheckMode) -> Result<(), C>,
+) -> Result<Prepared, Stop> {
     let options = Options::parse(daemon, arguments)?;
-    let settings = Settings::load(&options.config, environment)?;
+    let (settings, mode) = if options.check {
+        let settings = Settings::load(&options.config, environment)?;
+        (settings, CheckMode::Everything)
+    } else {
+        let settings = Settings::load_usable(&options.config, environment)?;
+        (settings, CheckMode::Start)
+    };
     let port_in_settings = daemon.port(&settings)?;
-    check(&settings).map_err(|error| Stop::Unfit(with_causes(&error)))?;
+    check(&settings, mode).map_err(|error| Stop::Unfit(with_causes(&error)))?;
     if options.check {
         return Err(Stop::Checked(options.config));
     }
     let port = options.port.unwrap_or(port_in_settings);
     let addresses = settings.network.addresses(port);
-    let listeners = listening::listen(&addresses).map_err(|(address, source)| Stop::Listen {
-        address,
-        source,
-        port_key: daemon.port_key(),
-    })?;
-    Ok(Start {
+    Ok(Prepared {
         settings,
-        listeners,
+        addresses,
     })
 }
 
@@ -256,10 +318,11 @@ mod tests {
         let environment = Environment::from_iter([API_TOKEN, GITHUB_TOKEN]);
         let arguments = [daemon.name(), "--config", file.to_str().unwrap()];
         let arguments = arguments.iter().chain(more).map(OsString::from);
-        prepare(daemon, arguments, &environment, accept)
+        let prepared = prepare(daemon, arguments, &environment, accept)?;
+        prepared.listen(daemon, |_| {})
     }
 
-    fn accept(_: &Settings) -> Result<(), Infallible> {
+    fn accept(_: &Settings, _: CheckMode) -> Result<(), Infallible> {
         Ok(())
     }
 
@@ -267,11 +330,14 @@ mod tests {
     fn an_error_that_only_the_daemon_finds_ends_it_with_status_2_with_and_without_check() {
         let (_folder, file) = folder();
         let environment = Environment::from_iter([API_TOKEN, GITHUB_TOKEN]);
-        for more in [&[][..], &["--check"]] {
+        for (more, expected) in [
+            (&[][..], CheckMode::Start),
+            (&["--check"], CheckMode::Everything),
+        ] {
             let arguments = ["monitor", "--config", file.to_str().unwrap()];
             let arguments = arguments.iter().chain(more).map(OsString::from);
-            let refuse = |settings: &Settings| {
-                assert_eq!(settings.file, file);
+            let refuse = |settings: &Settings, mode| {
+                assert_eq!((&settings.file, mode), (&file, expected));
                 Err(io::Error::other(io::Error::other("no such thing")))
             };
             let stop = prepare(Daemon::Monitor, arguments, &environment, refuse).unwrap_err();
@@ -445,8 +511,8 @@ mod tests {
         let stop = prepare_with(Daemon::Monitor, &file, &[]).unwrap_err();
         assert_eq!(
             stop.to_string(),
-            "failed to listen on 192.0.2.1:0: Cannot assign requested address (os error 99); \
-             change the port with --port or with port in the settings, the address with listen_on"
+            "failed to listen on 192.0.2.1:0: Cannot assign requested address (os error 99) \
+             (`ip address` shows the addresses of this host); change the port with --port or with port in the settings, the address with listen_on"
         );
     }
 }

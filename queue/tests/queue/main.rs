@@ -17,6 +17,8 @@ mod job;
 #[cfg(test)]
 mod older_monitors;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod rejected_requests;
 #[cfg(test)]
 mod restart;

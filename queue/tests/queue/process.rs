@@ -1,0 +1,258 @@
+//! The queue as a process of its own, whose standard error is in every state that a supervisor can leave
+//! it in.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, ChildStderr, Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::support::{API_TOKEN, Response, TIMEOUT, http, wait_until};
+
+/// A running queue, which is killed when this is dropped.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &TempDir) -> Command {
+    let settings = "listen_on = [\"127.0.0.1\"]\n\
+                    external_base_url = \"http://127.0.0.1:8000/\"\n\
+                    github_api_scope = \"/orgs/servo\"\n\
+                    github_api_suffix = \"test\"\n\
+                    allowed_qualified_repo_prefix = \"servo/\"\n\
+                    available_normal_memory = \"16G\"\n\
+                    [queue]\nservers = [\"http://127.0.0.1:9\"]\nport = 0\n";
+    fs::write(folder.path().join("monitor.toml"), settings).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_queue"));
+    command
+        .current_dir(folder.path())
+        .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
+        // Every request is logged then.
+        .env("RUST_LOG", "trace")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A queue whose standard error is a pipe, and its reading end.
+fn start() -> (Process, BufReader<ChildStderr>) {
+    let mut process = start_with(Stdio::piped());
+    let log = process.child.stderr.take().unwrap();
+    (process, BufReader::new(log))
+}
+
+fn start_with(standard_error: impl Into<Stdio>) -> Process {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let port = format!("--port={}", address.port());
+    let child = command(&folder).arg(port).stderr(standard_error).spawn();
+    let process = Process {
+        child: child.unwrap(),
+        address,
+        folder,
+    };
+    wait_until("the queue", || TcpStream::connect(address).ok());
+    process
+}
+
+/// A queue that `script` starts: its arguments are the program and the port.
+fn start_in_shell(folder: TempDir, address: SocketAddr, script: &str) -> Process {
+    let queue = command(&folder);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(queue.get_program());
+    shell.arg(address.port().to_string());
+    for (name, value) in queue.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    let child = shell
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn();
+    let process = Process {
+        child: child.unwrap(),
+        address,
+        folder,
+    };
+    wait_until("the queue", || TcpStream::connect(address).ok());
+    process
+}
+
+impl Process {
+    fn get(&self, target: &str) -> Response {
+        http::send(self.address, "GET", target, &[]).response()
+    }
+
+    /// The number of dropped lines in the metrics.
+    fn dropped_count(&self) -> u64 {
+        let metrics = self.get("/metrics").expect_text(200);
+        let name = "ci_runners_queue_log_lines_dropped_total ";
+        let mut lines = metrics.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name));
+        value.expect("the metric exists").parse().unwrap()
+    }
+
+    /// Sends requests until lines of the log are dropped.
+    fn until_lines_are_dropped(&self) {
+        wait_until("dropped lines", || {
+            for _ in 0..50 {
+                assert_eq!(self.get("/healthz").status, 200);
+            }
+            (self.dropped_count() > 0).then_some(())
+        });
+    }
+
+    /// Asserts that every kind of request is answered.
+    fn assert_serves(&self) {
+        for (method, target, status) in [
+            ("GET", "/", 200),
+            ("GET", "/dashboard.json", 200),
+            ("GET", "/dashboard.txt", 200),
+            ("GET", "/healthz", 200),
+            ("GET", "/nowhere", 404),
+            ("POST", "/profile/linux/enqueue?unique_id=a", 401),
+        ] {
+            let response = http::send(self.address, method, target, &[]).response();
+            assert_eq!(response.status, status, "{method} {target}: {response:?}");
+        }
+    }
+
+    fn problem_codes(&self) -> Vec<String> {
+        let dashboard: Value = self.get("/dashboard.json").expect_json(200);
+        let problems = dashboard["problems"].as_array().unwrap().iter();
+        let codes = problems.map(|problem| problem["code"].as_str().unwrap().to_owned());
+        codes.collect()
+    }
+
+    /// Asserts that the process ends regularly when it is asked to.
+    fn assert_ends(mut self) {
+        let id = self.child.id().to_string();
+        let asked = Command::new("kill").arg(id).status().unwrap();
+        assert!(asked.success());
+        let status = wait_until("the end of the queue", || self.child.try_wait().unwrap());
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[test]
+fn a_log_that_nothing_reads_never_blocks_the_queue() {
+    let (process, mut log) = start();
+    process.until_lines_are_dropped();
+    process.assert_serves();
+    let problem = "log_lines_dropped".to_owned();
+    wait_until("the problem", || {
+        process.problem_codes().contains(&problem).then_some(())
+    });
+
+    // Once it is read again, one line tells what is missing.
+    let missing = wait_until("the line about missing lines", || {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the queue has ended");
+        line.contains(" of the log are missing here")
+            .then_some(line)
+    });
+    assert!(
+        missing.contains("WARN  queue::daemon::log_output] "),
+        "{missing}"
+    );
+    let reader = std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+    process.assert_ends();
+    reader.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_log_that_nothing_reads_does_not_keep_the_queue_from_ending() {
+    let (process, log) = start();
+    process.until_lines_are_dropped();
+    process.assert_ends();
+    drop(log);
+}
+
+#[test]
+fn a_log_whose_reader_has_gone_costs_only_lines() {
+    let (process, log) = start();
+    // What a restart of journald does: writing fails with EPIPE from now on.
+    drop(log);
+    process.until_lines_are_dropped();
+    process.assert_serves();
+    process.assert_ends();
+}
+
+#[test]
+fn a_full_disk_below_the_log_costs_only_lines() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let process = start_with(full.unwrap());
+    process.until_lines_are_dropped();
+    process.assert_serves();
+    process.assert_ends();
+}
+
+#[test]
+fn a_queue_without_standard_error_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "exec \"$0\" \"--port=$1\" 2>&-";
+    let process = start_in_shell(folder, free_address(), script);
+    process.assert_serves();
+    assert!(process.folder.path().join("data").exists());
+    process.assert_ends();
+}
+
+#[test]
+fn the_umask_of_the_supervisor_has_no_effect() {
+    for umask in ["077", "000"] {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let script = format!("umask {umask}; exec \"$0\" \"--port=$1\"");
+        let process = start_in_shell(folder, address, &script);
+        let id = process.child.id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        assert!(status.contains("Umask:\t0022"), "{umask}: {status}");
+    }
+}
+
+#[test]
+fn a_queue_waits_for_its_predecessor_to_release_the_port() {
+    let predecessor = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = predecessor.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command(&folder)
+        .arg(format!("--port={}", address.port()))
+        .env("RUST_LOG", "info")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let process = Process {
+        child,
+        address,
+        folder,
+    };
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let waiting = format!("waiting to listen on {address}: Address already in use");
+    assert!(line.contains(&waiting), "{line}");
+    drop(predecessor);
+    wait_until("the queue", || {
+        let connected = TcpStream::connect(address).ok()?;
+        connected.set_read_timeout(Some(TIMEOUT)).unwrap();
+        Some(())
+    });
+    process.assert_serves();
+}
+
+/// An address with a port that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
