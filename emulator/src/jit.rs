@@ -20,6 +20,8 @@ pub struct JitConfig {
     pub runner_id: RunnerId,
     /// Authenticates the runner.
     pub secret: Secret,
+    /// The folder in which the runner lets jobs work; this agent has none.
+    pub work_folder: Option<String>,
 }
 
 /// The text is not a JIT configuration. It is not repeated here, because it is a secret.
@@ -32,6 +34,7 @@ impl JitConfig {
     pub fn encode(&self) -> Secret {
         let json = serde_json::json!({
             "url": self.url, "runner_id": self.runner_id, "secret": self.secret.expose(),
+            "work_folder": self.work_folder,
         });
         Secret::new(STANDARD.encode(json.to_string()))
     }
@@ -57,6 +60,7 @@ mod tests {
             url: "http://127.0.0.1:1".into(),
             runner_id: RunnerId(7),
             secret: Secret::new("hunter2"),
+            work_folder: Some("/a".into()),
         };
         let decoded = JitConfig::decode(&config.encode()).unwrap();
         assert_eq!(
@@ -64,6 +68,7 @@ mod tests {
             (config.url, config.runner_id)
         );
         assert!(decoded.secret.matches("hunter2"));
+        assert_eq!(decoded.work_folder, config.work_folder);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use daemon::{
-    problems::log_changes,
+    problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, drain, serve},
     startup::{Start, until_signalled},
 };
@@ -33,7 +33,9 @@ use crate::{
     executor::Adapters,
     github_clients::GithubClients,
     hypervisor::{Events, Hypervisor, HypervisorError, HypervisorSettings},
+    mirrors::{self, MainRepo},
     profiles::{Images, ProfileError, profiles_path, read_images},
+    programs,
     shared_core::SharedCore,
     store::{Store, StoreError},
 };
@@ -91,7 +93,7 @@ pub async fn run(start: Start) -> Result<(), AppError> {
 ///
 /// # Errors
 /// If the settings or the data directory are unusable.
-pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
+pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
     let addresses = listeners.iter().map(TcpListener::local_addr);
     let addresses = addresses
         .collect::<Result<_, _>>()
@@ -100,7 +102,17 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
 
     let clock = Clock::start();
     let (store, snapshot) = Store::open(&settings.data_path)?;
-    let images = read_images(&settings)?;
+    let (images, unusable) = read_images(&settings);
+    if !unusable.is_empty() && unusable.len() == settings.profiles.len() {
+        let mut errors = unusable.into_values();
+        return Err(errors.next().expect("it is not empty").into());
+    }
+    for profile_key in unusable.keys() {
+        // Its guests that are busy stay; the others are destroyed.
+        if let Some(profile) = settings.profiles.get_mut(profile_key) {
+            profile.target_count = 0;
+        }
+    }
     let core = Monitor::new(
         policy_of(&settings, &images),
         snapshot.as_deref(),
@@ -112,6 +124,14 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
     })?;
     let (hypervisor, events) = hypervisor(&settings, &images)?;
     let core = Arc::new(SharedCore::new(core, clock, store));
+    for (profile_key, error) in &unusable {
+        let cause = format!("it has no runners, because the monitor failed to {error}");
+        report_unusable(core.problem_board(), profile_key.as_str(), cause);
+    }
+    for (key, sentence) in &settings.unusable_profiles {
+        let cause = format!("it is left out, because its settings are invalid: {sentence}");
+        report_unusable(core.problem_board(), key, cause);
+    }
 
     let (drain, draining) = drain();
     let (artifact_verifier, verifier_worker) = ArtifactVerifier::new();
@@ -125,10 +145,12 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         draining,
         api_status,
     );
+    let main_repo = MainRepo::of(&settings, core.problem_board().clone(), clock);
     let adapters = Adapters {
         core,
         hypervisor,
         github,
+        main_repo: Rc::new(main_repo),
         settings: Rc::new(settings),
         images: Rc::new(images),
     };
@@ -142,6 +164,17 @@ pub async fn build(settings: Settings, listeners: Vec<TcpListener>) -> Result<Ap
         verifier_worker,
         credentials,
     })
+}
+
+fn report_unusable(board: &ProblemBoard, profile_key: &str, cause: String) {
+    let remedy =
+        "mend it until `monitor --check` reports nothing, and restart the monitor".to_owned();
+    board.report(
+        "profile_unusable",
+        &format!("profile {profile_key}"),
+        cause,
+        remedy,
+    );
 }
 
 fn hypervisor(
@@ -196,6 +229,10 @@ impl App {
             github(&settings, credentials).with_api_status(adapters.github.current().api_status());
         let verifier_worker = verifier_worker.run(github, verifier_settings);
         let logged_core = core.clone();
+        let board = core.problem_board().clone();
+        let programs = programs::needed(&settings, &adapters.images);
+        let programs = programs::watch(programs, board.clone());
+        let mirrors = async move { mirrors::run(&settings, board).await };
         let background = vec![
             Background {
                 name: "the log of problems",
@@ -204,6 +241,14 @@ impl App {
             Background {
                 name: "the control loop",
                 task: actix_web::rt::spawn(control_loop::run(adapters, events)),
+            },
+            Background {
+                name: "the search for programs",
+                task: actix_web::rt::spawn(programs),
+            },
+            Background {
+                name: "the updates of mirrors",
+                task: actix_web::rt::spawn(mirrors),
             },
             Background {
                 name: "the artifact verifier",

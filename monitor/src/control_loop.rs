@@ -7,6 +7,7 @@
 use std::{panic::resume_unwind, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use daemon::problems::ProblemBoard;
 use shared::secret::Secret;
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use crate::{
     executor::{self, Adapters},
     hypervisor::Events,
     shared_core::SharedCore,
+    store::StoreError,
 };
 use monitor_core::{Effect, Entropy, JobQuery, Monitor, Poll};
 
@@ -104,13 +106,26 @@ fn entropy() -> Entropy {
     }
 }
 
+/// Shows that the state cannot be saved, until it can.
+fn report_saved(board: &ProblemBoard, error: Option<&StoreError>) {
+    let (code, subject) = ("state_not_saved", "state");
+    let Some(error) = error else {
+        return board.resolve(code, subject);
+    };
+    let cause = format!("no runner is given out, because the monitor failed to {error}");
+    let remedy = "free some space in the data folder, or make it writable".to_owned();
+    board.report(code, subject, cause, remedy);
+}
+
 /// Saves changes that no request waits for.
 async fn save_changes(adapters: Adapters) {
     let core = &adapters.core;
     let mut changes = core.subscribe();
     loop {
         let revision = core.read(Monitor::revision);
-        if core.saved(revision).await.is_err() {
+        let saved = core.saved(revision).await;
+        report_saved(core.problem_board(), saved.as_ref().err());
+        if saved.is_err() {
             tokio::time::sleep(SAVE_RETRY_PAUSE).await;
         }
         changes.borrow_and_update();

@@ -18,6 +18,7 @@ use shared::{
 use crate::{
     github_clients::GithubClients,
     hypervisor::{BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, warn},
+    mirrors::MainRepo,
     profiles::Images,
     shared_core::SharedCore,
 };
@@ -37,6 +38,7 @@ pub struct Adapters {
     pub core: Arc<SharedCore>,
     pub hypervisor: Hypervisor,
     pub github: GithubClients,
+    pub main_repo: Rc<MainRepo>,
     pub settings: Rc<Settings>,
     pub images: Rc<Images>,
 }
@@ -266,6 +268,7 @@ async fn create(adapters: &Adapters, creation: Creation) {
         hypervisor,
         settings,
         images,
+        ..
     } = adapters;
     let id = creation.id;
     // `saved` has logged the error.
@@ -341,6 +344,7 @@ async fn rebuild(adapters: &Adapters, order: Rebuild) {
         ..
     } = adapters;
     let profile_key = order.profile_key.clone();
+    adapters.main_repo.update().await;
     let outcome = match build_spec(order, settings, images) {
         Some(spec) => hypervisor.rebuild(&spec).await.map_err(|error| {
             warn(&error);

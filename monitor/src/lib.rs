@@ -2,7 +2,8 @@
 //!
 //! The crate `monitor-core` knows and decides. `shared_core` is the one lock around it; `control_loop`
 //! drives it: polls the host and GitHub, plans, and has `executor` perform the planned effects by the
-//! adapters `hypervisor`, `store` and `github_clients`. `api` serves HTTP requests, and `app` builds and
+//! adapters `hypervisor`, `store` and `github_clients`; `mirrors` keeps git repositories for guests. `api`
+//! serves HTTP requests, and `app` builds and
 //! runs all of it. `core_policy` translates the settings for the core; `profiles` reads the folders of
 //! the profiles.
 
@@ -13,9 +14,11 @@ mod core_policy;
 mod executor;
 mod github_clients;
 pub mod hypervisor;
+mod mirrors;
 mod profiles;
+mod programs;
 mod shared_core;
 pub mod store;
 
 pub use app::{App, AppError, build, run};
-pub use profiles::{ProfileError, check, check_start};
+pub use profiles::{ProfileError, check, check_profiles};

@@ -7,14 +7,19 @@ mod derived;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use daemon::startup::CheckMode;
 use shared::{
     settings::{
-        ConfigIso, DiskFormat, GuestAuthMethod, GuestDriver, ImageSettings, Settings, SettingsError,
+        ConfigIso, DiskFormat, GuestAuthMethod, GuestDriver, ImageSettings, ProfileSettings,
+        Settings, SettingsError,
     },
     values::ProfileKey,
 };
 
-use crate::hypervisor::{self, HypervisorError};
+use crate::{
+    hypervisor::{self, HypervisorError},
+    programs::{self, NeededProgram},
+};
 
 /// The image settings of each profile of virtual machines.
 pub type Images = BTreeMap<ProfileKey, ImageSettings>;
@@ -62,17 +67,41 @@ pub enum ProfileError {
         profile_key: ProfileKey,
         name: String,
     },
+    #[error("find in PATH: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    MissingPrograms(Vec<NeededProgram>),
     #[error(transparent)]
     Unusable(#[from] HypervisorError),
 }
 
-/// Validates the profiles of the settings, without any side effect: also that runners of each profile can
-/// be made now.
+/// Validates the profiles of the settings, and looks for the programs that they need, without any side
+/// effect.
 ///
 /// # Errors
-/// The first problem.
-pub fn check(settings: &Settings) -> Result<(), ProfileError> {
-    let images = read_images(settings)?;
+/// The first problem; for a start, only if no profile is usable.
+pub fn check(settings: &Settings, mode: CheckMode) -> Result<(), ProfileError> {
+    check_profiles(settings, mode)?;
+    let (images, _) = read_images(settings);
+    let missing = programs::missing(&programs::needed(settings, &images));
+    if mode == CheckMode::Everything && !missing.is_empty() {
+        return Err(ProfileError::MissingPrograms(missing));
+    }
+    Ok(())
+}
+
+/// Validates the profiles of the settings. For a start, a profile may have no image yet: it has no runners
+/// until one is imported.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_profiles(settings: &Settings, mode: CheckMode) -> Result<(), ProfileError> {
+    let (images, unusable) = read_images(settings);
+    let is_fatal = mode == CheckMode::Everything || unusable.len() == settings.profiles.len();
+    if is_fatal && let Some((_, error)) = unusable.into_iter().next() {
+        return Err(error);
+    }
+    if mode == CheckMode::Start {
+        return Ok(());
+    }
     for (profile_key, image) in images {
         let profile = settings.profiles.get(&profile_key);
         let folder = profile_folder(settings, &profile_key)?;
@@ -88,38 +117,41 @@ pub fn check(settings: &Settings) -> Result<(), ProfileError> {
     Ok(())
 }
 
-/// Validates the profiles of the settings before a start. A profile may have no image yet: it has no
-/// runners until one is imported.
-///
-/// # Errors
-/// The first problem.
-pub fn check_start(settings: &Settings) -> Result<(), ProfileError> {
-    read_images(settings).map(drop)
-}
-
 /// The folder with the folders of all profiles. None without `LIB_MONITOR_DIR`.
 pub fn profiles_path(settings: &Settings) -> Option<PathBuf> {
     let lib_monitor_dir = settings.lib_monitor_dir.as_ref()?;
     Some(lib_monitor_dir.join("profiles"))
 }
 
-/// Reads and validates the image settings of all profiles of virtual machines.
-///
-/// # Errors
-/// The first problem.
-pub fn read_images(settings: &Settings) -> Result<Images, ProfileError> {
-    let profiles = settings.profiles.iter();
-    let virtual_machines = profiles.filter(|(_, profile)| profile.guest == GuestDriver::Libvirt);
-    let images = virtual_machines.map(|(profile_key, profile)| {
-        let image = read_image(settings, profile_key)?;
-        let profiles = profiles_path(settings).unwrap_or_default();
-        hypervisor::check(&profiles, profile_key, &image, profile.into())?;
-        if image.disks == DiskFormat::Raw {
-            hypervisor::check_reflinks(&settings.data_path)?;
+/// Reads and validates the image settings of all profiles of virtual machines. Those of unusable profiles
+/// are left out, and why is returned.
+pub fn read_images(settings: &Settings) -> (Images, BTreeMap<ProfileKey, ProfileError>) {
+    let mut images = Images::new();
+    let mut unusable = BTreeMap::new();
+    for (profile_key, profile) in &settings.profiles {
+        if profile.guest != GuestDriver::Libvirt {
+            continue;
         }
-        Ok((profile_key.clone(), image))
-    });
-    images.collect()
+        match read_usable_image(settings, profile_key, profile) {
+            Ok(image) => drop(images.insert(profile_key.clone(), image)),
+            Err(error) => drop(unusable.insert(profile_key.clone(), error)),
+        }
+    }
+    (images, unusable)
+}
+
+fn read_usable_image(
+    settings: &Settings,
+    profile_key: &ProfileKey,
+    profile: &ProfileSettings,
+) -> Result<ImageSettings, ProfileError> {
+    let image = read_image(settings, profile_key)?;
+    let profiles = profiles_path(settings).unwrap_or_default();
+    hypervisor::check(&profiles, profile_key, &image, profile.into())?;
+    if image.disks == DiskFormat::Raw {
+        hypervisor::check_reflinks(&settings.data_path)?;
+    }
+    Ok(image)
 }
 
 fn profile_folder(settings: &Settings, profile_key: &ProfileKey) -> Result<PathBuf, ProfileError> {

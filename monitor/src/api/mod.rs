@@ -2,6 +2,7 @@
 //!
 //! Responsible for requests and responses. Not responsible for decisions, which the core makes.
 
+mod cache;
 mod dashboard;
 mod grant;
 mod guest;
@@ -65,6 +66,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
         config
             .service(route("/github-jitconfig").get_with_effect(guest::github_jitconfig))
             .service(route("/boot").get(guest::boot))
-            .service(route("/image-deps/{path:.*}").get(image_deps::file));
+            .service(route("/image-deps/{path:.*}").get(image_deps::file))
+            .service(route("/cache/{name}/{path:.*}").get(cache::file));
     }
 }

@@ -16,7 +16,9 @@ use super::{
     snapshot::{Rendered, Snapshot},
     webhook,
 };
-use crate::{hypervisor::Hypervisor, shared_core::SharedCore, store::StoreError};
+use crate::{
+    hypervisor::Hypervisor, mirrors::Repositories, shared_core::SharedCore, store::StoreError,
+};
 
 /// Maximum number of dashboard requests that are held at a time. Others are answered at once.
 pub const HELD_MAX: usize = 1000;
@@ -46,6 +48,8 @@ pub struct AppState {
     pub webhook_key: Option<webhook::Key>,
     pub github: ApiStatusCell,
     pub image_deps_dir: Option<PathBuf>,
+    /// The git repositories that guests may clone.
+    pub repositories: Repositories,
     /// For the addresses and the screenshots of guests only.
     pub hypervisor: Hypervisor,
 }
@@ -63,7 +67,7 @@ impl AppState {
         Self {
             core,
             snapshots: Arc::default(),
-            api_token: ApiToken(settings.secrets.api_token.clone()),
+            api_token: ApiToken::of(&settings.secrets),
             artifact_verifier,
             draining,
             hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
@@ -75,6 +79,7 @@ impl AppState {
             webhook_key: webhook_secret.map(webhook::Key::new),
             github,
             image_deps_dir: settings.image_deps_dir.clone(),
+            repositories: Repositories::of(settings),
             hypervisor,
         }
     }

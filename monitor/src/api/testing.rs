@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::{AppState, state::HELD_MAX};
 use crate::{
     hypervisor::{Hypervisor, HypervisorSettings},
+    mirrors::Repositories,
     shared_core::SharedCore,
     store::Store,
 };
@@ -57,7 +58,7 @@ impl Fixture {
         let state = AppState {
             core: Arc::new(core),
             snapshots: Arc::default(),
-            api_token: ApiToken(Secret::new("token")),
+            api_token: ApiToken::new(Secret::new("token")),
             artifact_verifier: ArtifactVerifier::new().0,
             draining,
             hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
@@ -69,6 +70,7 @@ impl Fixture {
             webhook_key: None,
             github: ApiStatusCell::new(&Secret::new("token").into()),
             image_deps_dir: Some(data.path().join("deps")),
+            repositories: Repositories::default(),
             hypervisor,
         };
         Self {

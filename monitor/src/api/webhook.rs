@@ -1,10 +1,13 @@
 //! GitHub webhooks about jobs that start or end on a runner: they trigger a poll at once, and one about the
 //! end of a job is the evidence with which its guest may be destroyed.
 //!
-//! Responsible for the signature. Webhooks may be lost: polls find whatever no webhook reported.
+//! Responsible for the signature and for both content types that GitHub offers. Webhooks may be lost: polls
+//! find whatever no webhook reported. A webhook that is set up in a way that cannot work is shown as a
+//! problem, because GitHub shows it only in a list that is rarely read.
 //! Source: GitHub's documentation, "Validating webhook deliveries" and "Webhook events and payloads".
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     future::{Ready, ready},
     time::Duration,
@@ -15,6 +18,7 @@ use actix_web::{
     web::{Data, Payload},
 };
 use daemon::error::{ApiError, Code};
+use percent_encoding::percent_decode;
 use ring::hmac;
 use serde::Deserialize;
 use shared::{secret::Secret, values::RunId};
@@ -102,10 +106,66 @@ impl Event {
     }
 }
 
+/// The fields of a `ping` event that are used: GitHub sends one when a webhook is set up.
+#[derive(Deserialize)]
+struct Ping {
+    hook: Option<Hook>,
+}
+
+#[derive(Deserialize)]
+struct Hook {
+    /// The events that are sent; `*` stands for all.
+    #[serde(default)]
+    events: Vec<String>,
+}
+
+/// How the JSON of an event is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Json,
+    /// As the field `payload` of a form, which is what GitHub's settings form selects by default.
+    Form,
+}
+
+impl Encoding {
+    /// The encoding of a body with that `Content-Type`, whose parameters are not used; JSON if there is no
+    /// header. `None` for other types.
+    fn of(content_type: Option<&str>) -> Option<Self> {
+        let Some(content_type) = content_type else {
+            return Some(Self::Json);
+        };
+        let media_type = content_type.split(';').next().unwrap_or_default();
+        let media_type = media_type.trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "application/x-www-form-urlencoded" => Some(Self::Form),
+            "" | "application/json" | "text/json" => Some(Self::Json),
+            other if other.starts_with("application/") && other.ends_with("+json") => {
+                Some(Self::Json)
+            }
+            _ => None,
+        }
+    }
+
+    /// The JSON in `body`; `None` if it is a form without the field `payload`.
+    fn json_in(self, body: &[u8]) -> Option<Cow<'_, [u8]>> {
+        if self == Self::Json {
+            return Some(Cow::Borrowed(body));
+        }
+        let mut fields = body.split(|byte| *byte == b'&');
+        let value = fields.find_map(|field| field.strip_prefix(b"payload="))?;
+        let spaced: Vec<u8> = value
+            .iter()
+            .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+            .collect();
+        Some(Cow::Owned(percent_decode(&spaced).collect()))
+    }
+}
+
 /// Extracts the headers of a webhook.
 pub struct WebhookHeaders {
     signature: Option<String>,
     event: Option<String>,
+    content_type: Option<String>,
 }
 
 impl FromRequest for WebhookHeaders {
@@ -117,6 +177,7 @@ impl FromRequest for WebhookHeaders {
         ready(Ok(Self {
             signature: header("x-hub-signature-256"),
             event: header("x-github-event"),
+            content_type: header("content-type"),
         }))
     }
 }
@@ -148,23 +209,80 @@ pub async fn webhook(
         payload.map_err(|_| ApiError::new(Code::BadRequest, "the payload is incomplete"))?;
     if !key.has_signed(&payload, signature) {
         let message = "this webhook is not signed with the monitor's GITHUB_WEBHOOK_SECRET";
-        return Err(ApiError::new(Code::WrongSignature, message));
+        let remedy =
+            "set the same secret in the webhook's settings at GitHub and in GITHUB_WEBHOOK_SECRET";
+        return Err(refuse(&state, Code::WrongSignature, message, remedy));
     }
-    // Other events, such as the `ping` after the setup, are accepted and ignored.
-    if headers.event.as_deref() == Some("workflow_job") {
-        let event: Event = serde_json::from_slice(&payload).map_err(|_| {
-            ApiError::new(
-                Code::BadRequest,
-                "the payload is not a `workflow_job` event",
-            )
-        })?;
-        if let Some(event) = event.about_runner() {
-            state
-                .core
-                .change(|core, now| core.handle_webhook(&event, now));
-        }
-    }
+    handle(&state, &headers, &payload)?;
+    state.core.problem_board().resolve(REFUSED, PROBLEM_SUBJECT);
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The code of the problem that GitHub's webhooks are refused.
+const REFUSED: &str = "webhook_refused";
+/// The code of the problem that GitHub sends other events than those that are used.
+const WITHOUT_EVENT: &str = "webhook_without_workflow_jobs";
+const PROBLEM_SUBJECT: &str = "GitHub's webhook";
+
+/// Refuses a webhook, and shows the reason to the operator until one is accepted.
+fn refuse(state: &AppState, code: Code, message: &str, remedy: &str) -> ApiError {
+    let (cause, remedy) = (message.to_owned(), remedy.to_owned());
+    let board = state.core.problem_board();
+    board.report(REFUSED, PROBLEM_SUBJECT, cause, remedy.clone());
+    ApiError::new(code, format!("{message}; {remedy}"))
+}
+
+/// Acts on a webhook whose signature is valid.
+fn handle(state: &AppState, headers: &WebhookHeaders, payload: &[u8]) -> Result<(), ApiError> {
+    let remedy = "select the content type application/json in the webhook's settings at GitHub";
+    let content_type = headers.content_type.as_deref();
+    let Some(encoding) = Encoding::of(content_type) else {
+        // Limited, because it is shown.
+        let found: String = content_type.unwrap_or_default().chars().take(100).collect();
+        let message = format!("a webhook has the content type {found:?}");
+        return Err(refuse(state, Code::UnsupportedMediaType, &message, remedy));
+    };
+    let Some(json) = encoding.json_in(payload) else {
+        let message = "a webhook is a form without the field `payload`";
+        return Err(refuse(state, Code::BadRequest, message, remedy));
+    };
+    match headers.event.as_deref() {
+        Some("workflow_job") => {
+            let event: Event = serde_json::from_slice(&json).map_err(|_| {
+                let message = "the payload of a webhook is not a `workflow_job` event";
+                refuse(state, Code::BadRequest, message, remedy)
+            })?;
+            let board = state.core.problem_board();
+            board.resolve(WITHOUT_EVENT, PROBLEM_SUBJECT);
+            if let Some(event) = event.about_runner() {
+                state
+                    .core
+                    .change(|core, now| core.handle_webhook(&event, now));
+            }
+        }
+        Some("ping") => handle_ping(state, &json),
+        // Accepted, because GitHub would show an error to the operator, who can do nothing about it.
+        other => log::debug!("ignored a webhook with the event {other:?}"),
+    }
+    Ok(())
+}
+
+/// A ping says which events will follow.
+fn handle_ping(state: &AppState, json: &[u8]) {
+    log::info!("GitHub has set up a webhook to this monitor, and its signature is valid");
+    let hook = serde_json::from_slice::<Ping>(json)
+        .ok()
+        .and_then(|ping| ping.hook);
+    let events = hook.map(|hook| hook.events).unwrap_or_default();
+    let is_sent = |event: &String| matches!(event.as_str(), "workflow_job" | "*");
+    let board = state.core.problem_board();
+    if events.is_empty() || events.iter().any(is_sent) {
+        board.resolve(WITHOUT_EVENT, PROBLEM_SUBJECT);
+    } else {
+        let cause = "it does not send the event `workflow_job`, so it has no effect".to_owned();
+        let remedy = "select \"Workflow jobs\" in the webhook's settings at GitHub".to_owned();
+        board.report(WITHOUT_EVENT, PROBLEM_SUBJECT, cause, remedy);
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +315,53 @@ mod tests {
         assert!(!key.has_signed(b"Hello, World", signature));
     }
 
+    #[test]
+    fn the_content_type_is_compared_as_http_does() {
+        for (content_type, expected) in [
+            (None, Some(Encoding::Json)),
+            (Some(""), Some(Encoding::Json)),
+            (Some("application/json"), Some(Encoding::Json)),
+            (
+                Some("Application/JSON ; charset=UTF-8"),
+                Some(Encoding::Json),
+            ),
+            (Some("application/vnd.github+json"), Some(Encoding::Json)),
+            (
+                Some("application/x-www-form-urlencoded"),
+                Some(Encoding::Form),
+            ),
+            (
+                Some("APPLICATION/X-WWW-Form-Urlencoded;charset=utf-8"),
+                Some(Encoding::Form),
+            ),
+            (Some("multipart/form-data; boundary=x"), None),
+            (Some("text/plain"), None),
+            (Some("application/xml"), None),
+        ] {
+            assert_eq!(Encoding::of(content_type), expected, "{content_type:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_has_its_json_in_the_field_payload() {
+        let json = |body: &[u8]| Encoding::Form.json_in(body).map(Cow::into_owned);
+        for (body, expected) in [
+            (
+                "payload=%7B%22a%22%3A+%221%2B1%22%7D",
+                Some("{\"a\": \"1+1\"}"),
+            ),
+            ("a=b&payload={}&c=d", Some("{}")),
+            ("payload=", Some("")),
+            ("payload=%C3%A9%zz%", Some("é%zz%")),
+            ("payloads={}", None),
+            ("{}", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|text| text.as_bytes().to_vec());
+            assert_eq!(json(body.as_bytes()), expected, "{body}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_payload_that_exceeds_the_timeout_is_refused() {
         let mut state = Fixture::new().state;
@@ -204,6 +369,7 @@ mod tests {
         let headers = WebhookHeaders {
             signature: Some("sha256=00".to_owned()),
             event: None,
+            content_type: None,
         };
         let request = TestRequest::post().to_http_request();
         let mut payload = dev::Payload::Stream {

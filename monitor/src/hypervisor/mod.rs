@@ -14,7 +14,7 @@ mod guest;
 mod guest_lock;
 mod libvirt;
 mod namespace;
-mod program;
+pub(crate) mod program;
 
 use std::{
     net::IpAddr,

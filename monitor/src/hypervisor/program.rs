@@ -55,8 +55,21 @@ pub async fn call(
     arguments: &[OsString],
     timeout: Duration,
 ) -> Result<String, ProgramError> {
+    call_with(program, arguments, &[], timeout).await
+}
+
+/// The same, with these variables in addition to the inherited ones.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_with(
+    program: &'static str,
+    arguments: &[OsString],
+    variables: &[(OsString, OsString)],
+    timeout: Duration,
+) -> Result<String, ProgramError> {
     let unusable = |source| ProgramError::Unusable { program, source };
-    let child = start(program, arguments).map_err(unusable)?;
+    let child = start(program, arguments, variables).map_err(unusable)?;
     tokio::time::timeout(timeout, output(program, child))
         .await
         .unwrap_or(Err(ProgramError::TimedOut { program, timeout }))
@@ -72,11 +85,15 @@ pub fn start_bound_to_thread(program: &str, arguments: &[OsString]) -> io::Resul
         .map(OsString::from)
         .to_vec();
     words.extend_from_slice(arguments);
-    start("setpriv", &words)
+    start("setpriv", &words, &[])
 }
 
 /// Starts a program. It is killed when the returned value is dropped.
-fn start(program: &str, arguments: &[OsString]) -> io::Result<Child> {
+fn start(
+    program: &str,
+    arguments: &[OsString],
+    variables: &[(OsString, OsString)],
+) -> io::Result<Child> {
     let inherited = std::env::vars_os().filter(|(name, _)| {
         INHERITED_VARIABLES
             .iter()
@@ -86,6 +103,7 @@ fn start(program: &str, arguments: &[OsString]) -> io::Result<Child> {
         .args(arguments)
         .env_clear()
         .envs(inherited)
+        .envs(variables.iter().cloned())
         // Its output is parsed, so it must not be translated.
         .env("LC_ALL", "C")
         .env("TZ", "UTC")

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use daemon::startup::CheckMode;
 use http_client::Method;
 use shared::settings::Settings;
 
@@ -137,7 +138,7 @@ async fn a_profile_of_virtual_machines_needs_a_valid_template() {
         let refusal = host.try_start(settings.clone()).await.map(drop);
         assert_eq!(refusal.unwrap_err().to_string(), expected);
     }
-    assert!(monitor::check(&settings).is_err());
+    assert!(monitor::check(&settings, CheckMode::Start).is_err());
     settings.lib_monitor_dir = None;
     let refusal = host.try_start(settings).await.map(drop).unwrap_err();
     assert!(
@@ -165,7 +166,7 @@ async fn a_profile_whose_build_would_lack_a_file_is_refused() {
     let refusal = |settings: &Settings, xml: &str, image: &str| {
         fs::write(folder.join("guest.xml"), xml).unwrap();
         fs::write(folder.join("image.toml"), image).unwrap();
-        let checked = monitor::check(settings);
+        let checked = monitor::check(settings, CheckMode::Start);
         checked.map_err(|error| error.to_string().replace(folder.to_str().unwrap(), "linux"))
     };
     let one = template(drive);
@@ -240,14 +241,73 @@ async fn raw_disks_are_refused_where_files_cannot_share_blocks() {
     fs::write(folder.join("image.toml"), "disks = \"raw\"").unwrap();
     // tmpfs cannot share blocks. The directory itself need not exist yet.
     settings.data_path = "/dev/shm/no/such".into();
-    let refusal = monitor::check(&settings).unwrap_err();
+    let refusal = monitor::check(&settings, CheckMode::Start).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         "create raw disks in /dev/shm: its file system cannot share blocks between files; use one \
          that can, such as XFS or btrfs, or disks = \"qcow2\" in image.toml"
     );
     fs::write(folder.join("image.toml"), "").unwrap();
-    monitor::check(&settings).unwrap();
+    monitor::check(&settings, CheckMode::Start).unwrap();
+}
+
+#[actix_web::test]
+async fn a_monitor_continues_without_a_profile_that_is_unusable() {
+    let host = Host::new();
+    let broken = "\n[profiles.broken]\ngithub_runner_label = \"l\"\ntarget_count = 2\n\
+                  requires_normal_memory = \"1G\"\n";
+    let agent = host.path("agent.sh");
+    let working = format!(
+        "[profiles.linux]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\
+         requires_normal_memory = \"1G\"\n\
+         guest = {{ driver = \"command\", command = [\"bash\", {agent:?}, {:?}] }}\n",
+        host.folder.path(),
+    );
+    let mut settings = host.settings_with(&(working + broken), "");
+    let sentence = "monitor.toml: profiles.other: found a string, allowed: a table".to_owned();
+    settings.unusable_profiles.insert("other".into(), sentence);
+    // A check reports it; a start does not fail, because the other profile is left.
+    assert!(monitor::check(&settings, CheckMode::Everything).is_err());
+    assert!(monitor::check(&settings, CheckMode::Start).is_ok());
+    let monitor = host.start(settings).await;
+    let dashboard = monitor.until_idle(1).await;
+    let mut problems = dashboard
+        .problems
+        .iter()
+        .filter(|it| it.code == "profile_unusable");
+    let (broken, other) = (problems.next().unwrap(), problems.next().unwrap());
+    assert_eq!(broken.subject, "profile broken");
+    assert!(broken.cause.contains("failed to read "), "{broken}");
+    assert_eq!(other.subject, "profile other");
+    assert!(other.cause.contains("allowed: a table"), "{other}");
+    assert_eq!(problems.next(), None);
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_program_that_is_missing_is_found_by_a_check_and_shown_as_a_problem() {
+    let host = Host::new();
+    let profile = "[profiles.linux]\ngithub_runner_label = \"l\"\ntarget_count = 0\n\
+                   requires_normal_memory = \"1G\"\n\
+                   guest = { driver = \"command\", command = [\"no-such-program\"] }\n";
+    let settings = host.settings_with(profile, "");
+    let refusal = monitor::check(&settings, CheckMode::Everything).unwrap_err();
+    let expected = "find in PATH: `no-such-program`, needed by profile linux";
+    assert_eq!(refusal.to_string(), expected);
+    let monitor = host.start(settings).await;
+    let shown = monitor
+        .until(|dashboard| {
+            dashboard
+                .problems
+                .iter()
+                .any(|it| it.code == "program_missing")
+        })
+        .await;
+    assert_eq!(
+        shown.problems[0].subject,
+        "program no-such-program, needed by profile linux"
+    );
+    monitor.stop().await;
 }
 
 /// As in the profiles of the system in production.
@@ -267,15 +327,17 @@ async fn a_profile_without_an_image_and_a_way_to_get_one_is_refused_by_the_check
     fs::create_dir_all(&folder).unwrap();
     let template = "<domain><memory>1</memory><devices><disk/></devices></domain>";
     fs::write(folder.join("guest.xml"), template).unwrap();
-    let refusal = monitor::check(&settings).unwrap_err().to_string();
+    let refusal = monitor::check_profiles(&settings, CheckMode::Everything)
+        .unwrap_err()
+        .to_string();
     assert!(
         refusal.contains("`ci-runners import linux <disk>`"),
         "{refusal}"
     );
-    monitor::check_start(&settings).unwrap();
-    monitor::check(&host.settings_with(&profile(0), "")).unwrap();
+    monitor::check_profiles(&settings, CheckMode::Start).unwrap();
+    monitor::check_profiles(&host.settings_with(&profile(0), ""), CheckMode::Everything).unwrap();
     let image = settings.data_path.join("images/linux/2026-11-28");
     fs::create_dir_all(&image).unwrap();
     fs::write(image.join("disk.qcow2"), "").unwrap();
-    monitor::check(&settings).unwrap();
+    monitor::check_profiles(&settings, CheckMode::Everything).unwrap();
 }

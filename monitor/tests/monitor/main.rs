@@ -7,6 +7,7 @@ mod evidence;
 mod guests;
 mod labels;
 mod log_lines;
+mod mirrors;
 mod outages;
 mod pool;
 mod shipped;

@@ -1,4 +1,4 @@
-//! Tests of GitHub outages, which must not affect busy or idle runners.
+//! Tests of outages of GitHub and of the disk, which must not affect busy or idle runners.
 
 use std::ops::Range;
 
@@ -7,7 +7,10 @@ use emulator::{
     faults::{Fault, FaultRule, PathMatch},
     model::{JobPhase, NewRunner},
 };
-use shared::{secret::Secret, wire::RunnerStatus};
+use shared::{
+    secret::Secret,
+    wire::{MonitorDashboard, RunnerStatus},
+};
 
 use crate::support::{Host, RUNNERS, ids, in_time, statuses, with_idle};
 
@@ -121,5 +124,30 @@ async fn a_runner_that_is_missing_from_all_pages_of_an_inconsistent_list_keeps_i
         (vec![0], vec![RunnerStatus::Idle])
     );
     assert_eq!(host.emulator().requests().count("DELETE", RUNNERS), 0);
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_disk_that_cannot_be_written_is_a_problem_until_it_can() {
+    let (host, monitor) = with_idle(1).await;
+    // As on a full disk, the new state cannot be written beside the old one.
+    let blocked = host.path("data/monitor.state.new");
+    let created = async {
+        // Until the state of the idle runner is saved, the new state is there.
+        while std::fs::create_dir(&blocked).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("the folder is created", created).await;
+    let refused = monitor.take("job-a").await;
+    assert_eq!(refused.status, 503, "a take that cannot be saved");
+    let is_shown = |dashboard: &MonitorDashboard| {
+        let mut problems = dashboard.problems.iter();
+        problems.any(|problem| problem.code == "state_not_saved")
+    };
+    monitor.until(is_shown).await;
+    std::fs::remove_dir(&blocked).unwrap();
+    monitor.until(|dashboard| !is_shown(dashboard)).await;
+    monitor.expect_taken("job-a").await;
     monitor.stop().await;
 }

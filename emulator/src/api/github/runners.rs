@@ -78,9 +78,7 @@ struct Registration {
     name: String,
     runner_group_id: u64,
     labels: Vec<String>,
-    /// Accepted, and without effect here.
-    #[serde(default, rename = "work_folder")]
-    _work_folder: Option<String>,
+    work_folder: Option<String>,
 }
 
 async fn register(
@@ -103,6 +101,7 @@ async fn register(
         url: emulator.base_url().to_owned(),
         runner_id: runner.id,
         secret,
+        work_folder: registration.work_folder,
     };
     Ok(HttpResponse::Created().json(json!({
         "runner": runner,
