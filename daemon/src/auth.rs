@@ -153,6 +153,24 @@ impl FromRequest for Authorised {
     }
 }
 
+/// Extractor for handlers that everybody may use: a request with a wrong API token is refused all the
+/// same, so that its sender notices.
+#[derive(Clone, Copy, Debug)]
+pub struct NotWrongToken(());
+
+impl FromRequest for NotWrongToken {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if matches!(Bearer::of(request), Bearer::Missing) {
+            return ready(Ok(Self(())));
+        }
+        let authorised = Authorised::from_request(request, payload).into_inner();
+        ready(authorised.map(|Authorised(())| Self(())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
@@ -203,6 +221,25 @@ mod tests {
             assert_eq!(outcome.is_ok(), is_accepted, "{token}");
         }
         assert!(!format!("{tokens:?}").contains("new"), "{tokens:?}");
+    }
+
+    #[test]
+    fn where_no_token_is_needed_only_a_wrong_one_is_refused() {
+        for (header, is_accepted) in [
+            (None, true),
+            (Some("Bearer right"), true),
+            (Some("Bearer wrong"), false),
+            (Some("Basic right"), false),
+        ] {
+            let mut request = TestRequest::default()
+                .app_data(web::Data::new(ApiToken::new(Secret::new("right"))));
+            if let Some(header) = header {
+                request = request.append_header((AUTHORIZATION, header));
+            }
+            let request = request.to_http_request();
+            let outcome = NotWrongToken::from_request(&request, &mut Payload::None).into_inner();
+            assert_eq!(outcome.is_ok(), is_accepted, "{header:?}");
+        }
     }
 
     #[test]

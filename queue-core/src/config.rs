@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shared::clock::Timestamp;
+
 /// Settings that the state machine depends on.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,6 +18,10 @@ pub struct Config {
     pub stale_after: Duration,
     /// How long a ticket is valid.
     pub ticket_lifetime: Duration,
+    /// A time before this one is that of a clock that was not set.
+    pub believable_from: Timestamp,
+    /// How long the queue had not run when it was started, by its clock; zero if unknown.
+    pub down_for: Duration,
     /// Maximum number of jobs.
     pub jobs_max: usize,
     /// Maximum number of jobs of one repository; `None` means no separate limit.

@@ -9,7 +9,7 @@ use shared::{
 };
 
 use crate::state::{
-    fleet::{Report, ServerId},
+    fleet::{Report, ServerFailure, ServerId},
     job::{JobRequest, TicketContent},
 };
 
@@ -52,8 +52,17 @@ pub enum Input {
         /// When the poll was sent.
         asked_at: Timestamp,
     },
-    /// A poll of a monitor failed, or its answer was not understood.
-    Unreachable { server: ServerId },
+    /// A request to a monitor failed, or the answer to a poll was not understood.
+    Unreachable {
+        server: ServerId,
+        failure: ServerFailure,
+    },
+    /// A monitor refused the API token.
+    TokenRefused {
+        server: ServerId,
+        /// Whether in a poll. Older monitors check it in takes and releases only.
+        by_poll: bool,
+    },
     /// A forward ended.
     Forwarded {
         server: ServerId,
@@ -92,6 +101,8 @@ pub enum ForwardOutcome {
     /// The server certainly assigned nothing, and would assign nothing to this job whatever was
     /// idle: it knows another job of this name, or this one as finished.
     RefusedThisJob,
+    /// The server certainly assigned nothing: it refuses the API token.
+    TokenRefused,
     /// It is unknown whether the server assigned runners: there was no complete, meaningful answer.
     Ambiguous,
 }

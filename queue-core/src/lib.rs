@@ -33,7 +33,9 @@ pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
 pub use input::{CallId, ForwardOutcome, Input, JobReference};
 pub use queue::Queue;
 pub use state::{
-    fleet::{Fleet, Health, ProfileReport, Report, RunnerId, ServerId},
+    fleet::{
+        Fleet, Guest, Health, NotReport, ProfileReport, Report, RunnerId, ServerFailure, ServerId,
+    },
     job::{Job, JobRequest, TicketContent},
     profile_queues::QueuePosition,
 };

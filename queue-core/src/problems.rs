@@ -1,37 +1,195 @@
 //! What is wrong with the servers, derived from the state: for dashboards, metrics and the log.
 
+use std::collections::BTreeMap;
+
 use shared::{clock::Timestamp, problem::Problem};
 
 use crate::state::{
     State,
-    fleet::{Health, ServerId},
+    fleet::{Health, Report, ServerFailure, ServerId},
 };
 
 /// Everything that is wrong as of `now`, in a fixed order.
 pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
     let servers = state.fleet.ids();
-    servers
-        .filter_map(|server| not_answering(state, server, now))
-        .collect()
+    let mut problems: Vec<Problem> = servers
+        .flat_map(|server| {
+            // Of a server that gives nothing to judge by, only that is a problem.
+            let first = refused_token(state, server)
+                .or_else(|| listed_twice(state, server, now))
+                .or_else(|| wrong_url(state, server))
+                .or_else(|| not_answering(state, server, now));
+            let others = unreadable_entries(state, server).into_iter();
+            first
+                .into_iter()
+                .chain(others.chain(missed_targets(state, server)))
+        })
+        .collect();
+    problems.extend(equal_suffixes(state, now));
+    problems
 }
 
-/// A server without a recent report: none of its runners can be assigned.
+fn problem(
+    code: &'static str,
+    subject: impl Into<String>,
+    cause: impl Into<String>,
+    remedy: &str,
+    since: Timestamp,
+) -> Problem {
+    Problem {
+        code: code.into(),
+        subject: subject.into(),
+        cause: cause.into(),
+        remedy: remedy.to_owned(),
+        since,
+    }
+}
+
+/// A server that refuses the API token.
+fn refused_token(state: &State, server: ServerId) -> Option<Problem> {
+    let since = state.fleet.token_refused_since(server)?;
+    Some(problem(
+        "server_refuses_token",
+        state.fleet.name(server),
+        "its monitor refuses the API token of this queue, so none of its runners are assigned",
+        "set SERVO_CI_MONITOR_API_TOKEN to the same value for both; if there is a proxy between them, \
+         let it pass on the header Authorization",
+        since,
+    ))
+}
+
+/// A URL of a server that is used by another URL.
+fn listed_twice(state: &State, server: ServerId, now: Timestamp) -> Option<Problem> {
+    let other = state.fleet.duplicate_of(server, now)?;
+    let name = state.fleet.name(other);
+    Some(problem(
+        "server_listed_twice",
+        state.fleet.name(server),
+        format!("it is the same server as {name}, which is used instead"),
+        "remove one of the two from `servers` in `[queue]`",
+        state.fleet.same_since(other, server).unwrap_or(now),
+    ))
+}
+
+/// A URL that leads to something else than a monitor.
+fn wrong_url(state: &State, server: ServerId) -> Option<Problem> {
+    let (failure, since) = state.fleet.failure(server)?;
+    let (code, cause, remedy) = match failure {
+        ServerFailure::IsQueue => (
+            "server_is_queue",
+            "this URL leads to a queue, not to a monitor",
+            "list the URLs of the monitors in `servers` of `[queue]`; their port is 8000",
+        ),
+        ServerFailure::Redirect => (
+            "server_redirects",
+            "it answers with a redirect to another URL, which the queue does not follow",
+            "list the URL that it redirects to in `servers` of `[queue]`",
+        ),
+        ServerFailure::NoDashboard => (
+            "server_is_no_monitor",
+            "what it answers is not the dashboard of a monitor",
+            "check that this URL leads to a monitor, and not to another service or to a page of a proxy",
+        ),
+        ServerFailure::Status(404) => (
+            "server_is_no_monitor",
+            "it has no dashboard: it answers 404",
+            "check that this URL leads to a monitor, and whether a proxy in front of it adds or removes \
+             a part of the path",
+        ),
+        ServerFailure::NoResponse | ServerFailure::Status(_) => return None,
+    };
+    Some(problem(
+        code,
+        state.fleet.name(server),
+        cause,
+        remedy,
+        since,
+    ))
+}
+
+/// A server without a recent report: none of its runners can be assigned. The monitors in production
+/// answer no poll for some seconds after each take, which is no problem.
 fn not_answering(state: &State, server: ServerId, now: Timestamp) -> Option<Problem> {
-    // During the startup grace period a first report may still be under way.
-    let is_silent = state.fleet.health(server, now) != Health::Fresh && state.is_dispatching(now);
     let confirmed_at = state.fleet.confirmed_at(server);
-    is_silent.then(|| Problem {
-        code: "server_not_answering".into(),
-        subject: state.fleet.name(server).to_owned(),
-        cause: match confirmed_at {
-            Some(_) => "its monitor no longer answers, so none of its runners are assigned".into(),
-            None => {
-                "its monitor has not answered since the queue started, so none of its runners are \
-                     assigned"
-                    .into()
-            }
-        },
-        remedy: "check that the monitor runs there and that this URL leads to it".into(),
-        since: confirmed_at.unwrap_or(state.started_at()),
+    let is_silent = state.fleet.health(server, now) != Health::Fresh
+        && now.since(confirmed_at.unwrap_or(state.started_at())) > state.config.stale_after;
+    let status = match state.fleet.failure(server) {
+        Some((ServerFailure::Status(status), _)) => format!(" (it answers {status})"),
+        _ => String::new(),
+    };
+    let since_start = if confirmed_at.is_some() {
+        "its monitor no longer answers polls"
+    } else {
+        "its monitor has not answered a poll since the queue started"
+    };
+    is_silent.then(|| {
+        problem(
+            "server_not_answering",
+            state.fleet.name(server),
+            format!("{since_start}{status}, so none of its runners are assigned"),
+            "check that the monitor runs there and that this URL leads to it; if the server is gone for \
+             good, remove it from `servers` in `[queue]`",
+            confirmed_at.unwrap_or(state.started_at()),
+        )
     })
+}
+
+/// Parts of a dashboard that are left out.
+fn unreadable_entries(state: &State, server: ServerId) -> Option<Problem> {
+    let (count, since) = state.fleet.unreadable(server)?;
+    let entries = if count == 1 { "1 entry" } else { "entries" };
+    let number = if count == 1 {
+        String::new()
+    } else {
+        format!("{count} ")
+    };
+    Some(problem(
+        "dashboard_entries_unreadable",
+        state.fleet.name(server),
+        format!(
+            "{number}{entries} of its dashboard cannot be read; the runners in them are not assigned"
+        ),
+        "look for unusual values in its dashboard.json, and run the same release on queue and monitors",
+        since,
+    ))
+}
+
+/// Targets that a server does not reach.
+fn missed_targets(state: &State, server: ServerId) -> impl Iterator<Item = Problem> {
+    let name = state.fleet.name(server);
+    state.fleet.missed_targets(server).map(move |(key, target, most, since)| {
+        problem(
+            "target_not_reached",
+            format!("profile {key} of {name}"),
+            format!("its target is {target}, and it has had at most {most} of them at once of late; jobs for more do not wait for them"),
+            "see the page of this monitor for the reason; if the host has not enough memory, lower the target",
+            since,
+        )
+    })
+}
+
+/// Servers that register their runners under the same suffix, so that each takes those of the other
+/// for its own.
+fn equal_suffixes(state: &State, now: Timestamp) -> Vec<Problem> {
+    let mut first_with: BTreeMap<&str, ServerId> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for server in state.fleet.ids() {
+        let suffix = state.fleet.report(server).and_then(Report::suffix);
+        let Some(suffix) = suffix.filter(|_| state.fleet.duplicate_of(server, now).is_none())
+        else {
+            continue;
+        };
+        let first = *first_with.entry(suffix).or_insert(server);
+        if first != server {
+            let other = state.fleet.name(first);
+            problems.push(problem(
+                "equal_suffix",
+                state.fleet.name(server),
+                format!("its runners are registered with the suffix {suffix}, like those of {other}, so that each monitor takes the runners of the other for its own"),
+                "set another github_api_suffix on one of the two",
+                state.fleet.seen_since(first).max(state.fleet.seen_since(server)),
+            ));
+        }
+    }
+    problems
 }

@@ -72,7 +72,7 @@ pub struct JobView {
 pub struct ServerView {
     /// Its base URL.
     pub name: String,
-    /// `fresh`, `stale` or `down`.
+    /// `fresh`, `stale`, `down`, or `unauthorised` if it refuses the API token.
     pub health: &'static str,
     /// Age of its last report; null if it has not reported yet.
     pub age_seconds: Option<u64>,
@@ -94,6 +94,8 @@ pub enum WaitReason {
     StartupGrace,
     /// No server that has runners of this profile answers.
     NoServer,
+    /// The servers that have runners of this profile refuse the API token.
+    TokenRefused,
     /// Other jobs are before it.
     Behind(usize),
     /// It is next, and no runner is idle.
@@ -115,6 +117,8 @@ impl fmt::Display for WaitReason {
                 "the queue has just started and assigns no runners until waiting clients have returned",
             ),
             Self::NoServer => formatter.write_str("no server that has this profile is answering"),
+            Self::TokenRefused => formatter
+                .write_str("the servers that have this profile refuse the queue's API token"),
             Self::Behind(1) => formatter.write_str("1 job is before it"),
             Self::Behind(ahead) => write!(formatter, "{ahead} jobs are before it"),
             Self::NoneIdle => {
@@ -186,6 +190,7 @@ pub(crate) fn wait_reason(state: &State, now: Timestamp, job: &Job) -> WaitReaso
     let spec = &job.request().spec;
     let needed = spec.count.get();
     match state.fleet.reach(&spec.profile_key, now) {
+        0 if state.fleet.is_refused(&spec.profile_key) => return WaitReason::TokenRefused,
         0 => return WaitReason::NoServer,
         reach if reach < needed => return WaitReason::TooFewReachable { reach },
         _ => {}
@@ -248,6 +253,7 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
             Health::Fresh => "fresh",
             Health::Stale => "stale",
             Health::Down => "down",
+            Health::Unauthorised => "unauthorised",
         },
         age_seconds: state
             .fleet
@@ -257,7 +263,7 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
             .map(|(key, profile)| ServerProfileView {
                 profile_key: key.clone(),
                 target: profile.target,
-                idle: profile.idle.len(),
+                idle: state.fleet.shown_idle(server, key, now),
             })
             .collect(),
     }

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use daemon::{
@@ -16,8 +17,8 @@ use github::{
 };
 use http_client::Client;
 use shared::{
-    clock::Clock,
-    settings::{Settings, SettingsError},
+    clock::{Clock, Timestamp},
+    settings::{BaseUrl, Settings, SettingsError},
 };
 use tokio::sync::mpsc;
 
@@ -26,11 +27,15 @@ use queue_core::{Config, Queue};
 use crate::{
     api::{AppState, routes},
     commands::execute_commands,
-    event_loop::EventLoop,
+    event_loop::{Command, EventLoop},
+    last_run::LastRun,
     monitor_client::MonitorClient,
     poll::poll_forever,
     ticket::{KeyError, TicketKey},
 };
+
+/// 2025-01-01. There was no queue before, so an earlier time is that of a clock that was not set.
+const BELIEVABLE_FROM: Timestamp = Timestamp::from_seconds(1_735_689_600);
 
 /// Why the queue could not be started, or stopped unexpectedly.
 #[derive(Debug, thiserror::Error)]
@@ -67,15 +72,12 @@ pub struct App {
 /// When the settings lack what a queue needs, or its key can be neither read nor created.
 pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
     let queue_settings = settings.require_queue()?;
+    let folder = settings.data_path.join("queue");
     let ticket_key = match &queue_settings.ticket_key {
         Some(secret) => TicketKey::from_secret(secret),
-        None => TicketKey::load_or_create(&settings.data_path.join("queue"))?,
+        None => TicketKey::load_or_create(&folder)?,
     };
-    let addresses = listeners
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<_, _>>();
-    let addresses = addresses.map_err(AppError::Address)?;
+    let addresses = addresses_of(&listeners)?;
 
     let clock = Clock::start();
     let mut base_urls = queue_settings.servers.clone();
@@ -86,14 +88,24 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         .collect();
     // A restarted queue must not pass for its predecessor, whose messages may still be under way.
     let queue_instance = rand::random();
-    let queue = Queue::new(config(queue_settings), &names, queue_instance, clock.now());
+    let last_run = LastRun::new(&folder, clock, queue_settings.ticket_lifetime);
+    let config = Config {
+        down_for: last_run.down_for(),
+        ..config(queue_settings)
+    };
+    let queue = Queue::new(config, &names, queue_instance, clock.now());
     let (senders, receivers): (Vec<_>, Vec<_>) =
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let event_loop = EventLoop::new(queue, clock, senders);
 
     let client = Client::new();
     let problem_board = ProblemBoard::new(clock);
+    report_clock(clock.now(), &problem_board);
     let mut background = vec![
+        Background {
+            name: "the time of the last run",
+            task: actix_web::rt::spawn(last_run.keep()),
+        },
         Background {
             name: "the timers of the core",
             task: actix_web::rt::spawn(event_loop.clone().run_timers()),
@@ -103,22 +115,14 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
             task: actix_web::rt::spawn(log_problems(event_loop.clone(), problem_board.clone())),
         },
     ];
-    for (server, (base_url, commands)) in base_urls.into_iter().zip(receivers).enumerate() {
-        let monitor = MonitorClient {
-            server,
-            base_url,
-            api_token: settings.secrets.api_token.clone(),
-            client: client.clone(),
-        };
-        background.push(Background {
-            name: "the polls of a monitor",
-            task: actix_web::rt::spawn(poll_forever(monitor.clone(), event_loop.clone())),
-        });
-        background.push(Background {
-            name: "the commands for a monitor",
-            task: actix_web::rt::spawn(execute_commands(monitor, event_loop.clone(), commands)),
-        });
-    }
+    start_monitor_clients(
+        base_urls,
+        receivers,
+        settings,
+        &client,
+        &event_loop,
+        &mut background,
+    );
     let (drain, draining) = drain();
     let (artifact_verifier, github_status) =
         start_artifact_verifier(settings, client, &mut background)?.unzip();
@@ -184,9 +188,58 @@ fn config(settings: &shared::settings::QueueSettings) -> Config {
         forward_timeout: settings.forward_timeout,
         stale_after: settings.stale_after,
         ticket_lifetime: settings.ticket_lifetime,
+        believable_from: BELIEVABLE_FROM,
+        down_for: Duration::ZERO,
         jobs_max: settings.jobs_max,
         jobs_per_repo_max: settings.jobs_per_repo_max,
         held_max: settings.held_requests_max,
+    }
+}
+
+fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, AppError> {
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    addresses
+        .collect::<Result<_, _>>()
+        .map_err(AppError::Address)
+}
+
+/// Reports a clock that was not set when the queue was started.
+fn report_clock(now: Timestamp, problem_board: &ProblemBoard) {
+    if now < BELIEVABLE_FROM {
+        problem_board.report(
+            "clock_not_set",
+            "clock of this host",
+            format!("it showed {} when the queue was started", now.date()),
+            "set the clock, then restart the queue; tickets stay valid".to_owned(),
+        );
+    }
+}
+
+/// Starts two tasks for each monitor: its polls, and the commands for it.
+fn start_monitor_clients(
+    base_urls: Vec<BaseUrl>,
+    receivers: Vec<mpsc::UnboundedReceiver<Command>>,
+    settings: &Settings,
+    client: &Client,
+    event_loop: &EventLoop,
+    background: &mut Vec<Background>,
+) {
+    for (server, (base_url, commands)) in base_urls.into_iter().zip(receivers).enumerate() {
+        let monitor = MonitorClient {
+            server,
+            base_url,
+            api_tokens: [settings.secrets.api_token.clone()].into(),
+            client: client.clone(),
+            facts: Arc::default(),
+        };
+        background.push(Background {
+            name: "the polls of a monitor",
+            task: actix_web::rt::spawn(poll_forever(monitor.clone(), event_loop.clone())),
+        });
+        background.push(Background {
+            name: "the commands for a monitor",
+            task: actix_web::rt::spawn(execute_commands(monitor, event_loop.clone(), commands)),
+        });
     }
 }
 

@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod commands;
 pub mod event_loop;
+mod last_run;
 pub mod monitor_client;
 pub mod poll;
 pub mod ticket;

@@ -1,7 +1,13 @@
 //! HTTP client for one monitor: polls its dashboard, forwards takes and releases, and classifies
 //! each response as granted, refused or ambiguous.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCode};
 use serde::Deserialize;
@@ -9,10 +15,10 @@ use shared::{
     clock::Timestamp,
     secret::Secret,
     settings::BaseUrl,
-    wire::{MonitorDashboard, TakeAnswer, TakenRunner},
+    wire::{TakeAnswer, TakenRunner},
 };
 
-use queue_core::{Forward, ForwardOutcome, Release, Report, ServerId};
+use queue_core::{Forward, ForwardOutcome, NotReport, Release, Report, ServerFailure, ServerId};
 
 /// How long a monitor is asked to hold a poll while nothing changes.
 pub const HOLD: Duration = Duration::from_secs(5);
@@ -32,10 +38,20 @@ pub struct MonitorClient {
     pub server: ServerId,
     /// The monitor's base URL.
     pub base_url: BaseUrl,
-    /// The token that all monitors and their queue share.
-    pub api_token: Secret,
+    /// The tokens that monitors and their queue share; the first is sent unless it is refused. There
+    /// are several while a token is being replaced.
+    pub api_tokens: Arc<[Secret]>,
     /// The HTTP client.
     pub client: Client,
+    /// What is known of the monitor.
+    pub facts: Arc<Facts>,
+}
+
+/// What the responses of a monitor have shown about it.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The index of the token that it accepted last.
+    accepted_token: AtomicUsize,
 }
 
 /// A monitor's response to a poll.
@@ -57,9 +73,50 @@ pub enum PollError {
     /// There was no response, or not a dashboard.
     #[error("{0}")]
     Http(#[from] HttpError),
+    /// The API token was refused.
+    #[error("it refused the API token with {0}")]
+    TokenRefused(StatusCode),
+    /// The response was a redirect.
+    #[error("it answered {0}, a redirect to another URL")]
+    Redirect(StatusCode),
     /// The response had an unexpected status.
     #[error("it answered {0}")]
     Status(StatusCode),
+    /// The response is from a queue.
+    #[error("its URL leads to a queue")]
+    IsQueue,
+    /// The response is not from a monitor.
+    #[error("its response is not the dashboard of a monitor")]
+    NoDashboard,
+}
+
+impl PollError {
+    /// What it means for the server; `None` if the API token was refused.
+    pub fn failure(&self) -> Option<ServerFailure> {
+        match self {
+            Self::TokenRefused(_) => None,
+            Self::Redirect(_) => Some(ServerFailure::Redirect),
+            Self::Status(status) => Some(ServerFailure::Status(status.as_u16())),
+            Self::IsQueue => Some(ServerFailure::IsQueue),
+            Self::NoDashboard
+            | Self::Http(HttpError::Malformed { .. } | HttpError::TooLarge { .. }) => {
+                Some(ServerFailure::NoDashboard)
+            }
+            Self::Http(_) => Some(ServerFailure::NoResponse),
+        }
+    }
+}
+
+/// How a release ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseOutcome {
+    /// It need not be tried again: the monitor has confirmed it, or is older and has no releases, so
+    /// that its reservations end by their deadline.
+    Confirmed,
+    /// The API token was refused.
+    TokenRefused,
+    /// It is not known whether the monitor has received it.
+    Failed,
 }
 
 /// No connection could be made: the monitor has received nothing.
@@ -87,18 +144,44 @@ impl MonitorClient {
                 .header("if-none-match", etag)
                 .header("prefer", format!("wait={}", HOLD.as_secs()));
         }
-        let response = self.client.send(request).await?;
+        // A monitor needs no token for that. But one that is sent a wrong token refuses it, so that it
+        // is known before a job needs its runners.
+        let response = self.send(request).await?;
         match response.status {
             StatusCode::OK => {
-                let dashboard: MonitorDashboard = response.json()?;
-                Ok(PollResponse::Report {
-                    report: Report::new(dashboard, asked_at),
-                    etag: response.header("etag").map(str::to_owned),
-                })
+                let etag = response.header("etag").map(str::to_owned);
+                let mut report =
+                    Report::parse(&response.body, asked_at).map_err(|error| match error {
+                        NotReport::OfQueue => PollError::IsQueue,
+                        NotReport::Unknown => PollError::NoDashboard,
+                    })?;
+                if report.instance.is_none() {
+                    report.instance = etag.as_deref().and_then(instance_in);
+                }
+                Ok(PollResponse::Report { report, etag })
             }
             StatusCode::NOT_MODIFIED if etag.is_some() => Ok(PollResponse::Unchanged),
+            status if is_token_refusal(status) => Err(PollError::TokenRefused(status)),
+            status if status.is_redirection() => Err(PollError::Redirect(status)),
             status => Err(PollError::Status(status)),
         }
+    }
+
+    /// Sends a request with the API token. If that is refused, the other tokens are tried.
+    async fn send(&self, mut request: Request<'_>) -> Result<Response, HttpError> {
+        let accepted = self.facts.accepted_token.load(Ordering::Relaxed);
+        let count = self.api_tokens.len();
+        let mut refused = None;
+        for index in (0..count).map(|offset| (accepted + offset) % count) {
+            request.bearer = Some(&self.api_tokens[index]);
+            let response = self.client.send(request.clone()).await?;
+            if !is_token_refusal(response.status) {
+                self.facts.accepted_token.store(index, Ordering::Relaxed);
+                return Ok(response);
+            }
+            refused.get_or_insert(response);
+        }
+        Ok(refused.expect("there is at least one token"))
     }
 
     /// Takes runners for a job.
@@ -112,10 +195,9 @@ impl MonitorClient {
     ) -> Result<ForwardOutcome, Unreachable> {
         let url = self.take_url(forward);
         let mut request = Request::new(Method::POST, &url).header("accept", "application/json");
-        request.bearer = Some(&self.api_token);
         request.timeout = timeout;
         request.body_max = TAKE_BYTES_MAX;
-        match self.client.send(request).await {
+        match self.send(request).await {
             Ok(response) => Ok(self.classify(forward, &response)),
             Err(error) => {
                 log::warn!(
@@ -132,9 +214,8 @@ impl MonitorClient {
         }
     }
 
-    /// Releases a reservation. `true` if it need not be tried again: the monitor has confirmed it,
-    /// or is older and has no releases, so that its reservations end by their deadline.
-    pub async fn release(&self, release: &Release) -> bool {
+    /// Releases a reservation.
+    pub async fn release(&self, release: &Release) -> ReleaseOutcome {
         let destroy = if release.destroy { "&destroy=true" } else { "" };
         let path = format!(
             "reservation/{}?attempt={}{destroy}",
@@ -142,24 +223,23 @@ impl MonitorClient {
         );
         let url = self.base_url.join(&path);
         let mut request = Request::new(Method::DELETE, &url);
-        request.bearer = Some(&self.api_token);
         request.timeout = RELEASE_TIMEOUT;
         request.retry = Retry::Once;
-        match self.client.send(request).await {
-            Ok(response) => {
-                let has_no_releases = matches!(
-                    response.status,
-                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-                );
-                response.status.is_success() || has_no_releases
-            }
+        match self.send(request).await {
+            Ok(response) => match response.status {
+                // The monitor has no releases.
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => ReleaseOutcome::Confirmed,
+                status if status.is_success() => ReleaseOutcome::Confirmed,
+                status if is_token_refusal(status) => ReleaseOutcome::TokenRefused,
+                _ => ReleaseOutcome::Failed,
+            },
             Err(error) => {
                 log::warn!(
                     "failed to release the reservation of job {} at monitor {}: {error}; retrying",
                     release.unique_id,
                     self.base_url
                 );
-                false
+                ReleaseOutcome::Failed
             }
         }
     }
@@ -205,7 +285,13 @@ impl MonitorClient {
                 }
             };
         }
-        if is_certain(response) {
+        if is_token_refusal(response.status) {
+            log::warn!(
+                "monitor {url} refused the API token with {}; the job {job} keeps its position",
+                response.status
+            );
+            ForwardOutcome::TokenRefused
+        } else if is_certain(response) {
             log::info!(
                 "monitor {url} refused runners for job {job} with {}",
                 response.status
@@ -237,6 +323,20 @@ impl MonitorClient {
     }
 }
 
+/// Whether a monitor, or a proxy in front of it, refuses the API token.
+fn is_token_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// What identifies the process of a monitor whose dashboard does not yet contain it: the first part of
+/// its `ETag`, `W/"<32 hexadecimal digits>-<revision>"`.
+fn instance_in(etag: &str) -> Option<String> {
+    let opaque = etag.trim_start_matches("W/").trim_matches('"');
+    let (instance, _) = opaque.split_once('-')?;
+    let is_random = instance.len() == 32 && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_random.then(|| instance.to_owned())
+}
+
 /// Whether a failed take has certainly reserved nothing: its status is a 4xx, or its body has the
 /// code with which a monitor reports that it has no idle runner. Any other 5xx may come from a
 /// monitor that is about to stop, or from a proxy in front of it.
@@ -253,4 +353,20 @@ fn is_certain(response: &Response) -> bool {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
     );
     has_no_capacity || (response.status.is_client_error() && !may_be_temporary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_of_a_monitor_is_read_from_its_etag() {
+        let instance = "00112233445566778899aabbccddeeff";
+        for etag in [format!("W/\"{instance}-7\""), format!("\"{instance}-7\"")] {
+            assert_eq!(instance_in(&etag).as_deref(), Some(instance), "{etag}");
+        }
+        for etag in ["", "\"7\"", "W/\"a-7\"", &instance[1..], instance] {
+            assert_eq!(instance_in(etag), None, "{etag}");
+        }
+    }
 }

@@ -52,11 +52,18 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
                 };
                 (Input::Reported { server, report }, pause)
             }
-            Err(_) => {
+            Err(error) => {
                 // After a failure the whole dashboard is requested, not only changes: the state of
                 // the monitor may have changed without a new `ETag`, by a restart for example.
                 etag = None;
-                (Input::Unreachable { server }, POLL_PAUSE)
+                let input = match error.failure() {
+                    Some(failure) => Input::Unreachable { server, failure },
+                    None => Input::TokenRefused {
+                        server,
+                        by_poll: true,
+                    },
+                };
+                (input, POLL_PAUSE)
             }
         };
         event_loop.handle(input);

@@ -10,7 +10,7 @@ use actix_web::{
     http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
     web::Data,
 };
-use daemon::{error::ApiError, web::PreferredWait};
+use daemon::{auth::NotWrongToken, error::ApiError, web::PreferredWait};
 
 use super::{AppState, state::not_ready};
 use crate::shared_core::PublishedView;
@@ -43,8 +43,18 @@ impl KnownEtags {
 }
 
 /// `GET /dashboard.json`. With `If-None-Match` and `Prefer: wait=<seconds>` it is held until the
-/// dashboard changes; 304 if it does not change in that time.
+/// dashboard changes; 304 if it does not change in that time. It needs no API token, but a wrong one is
+/// refused: so a queue notices that its takes would be refused too.
 pub async fn json(
+    _: NotWrongToken,
+    state: Data<AppState>,
+    known: KnownEtags,
+    wait: PreferredWait,
+) -> Result<HttpResponse, ApiError> {
+    respond(state, known, wait).await
+}
+
+async fn respond(
     state: Data<AppState>,
     known: KnownEtags,
     PreferredWait(wait): PreferredWait,
@@ -116,7 +126,7 @@ mod tests {
     async fn long_poll(state: AppState) -> Result<HttpResponse, ApiError> {
         let known = KnownEtags(vec![state.core.published().unwrap().etag.clone()]);
         let wait = PreferredWait(Some(Duration::from_secs(60)));
-        json(Data::new(state), known, wait).await
+        respond(Data::new(state), known, wait).await
     }
 
     /// The status of the response, if it is there after the handler was polled once.

@@ -38,6 +38,25 @@ async fn before_the_first_poll_the_monitor_is_alive_but_not_ready() {
 }
 
 #[actix_web::test]
+async fn the_dashboard_needs_no_token_and_refuses_a_wrong_one() {
+    let (_host, monitor) = with_idle(1).await;
+    let get = async |bearer: &str| {
+        let headers = [("authorization", bearer), ("accept", "application/json")];
+        monitor
+            .call_with(Method::GET, "dashboard.json", &headers)
+            .await
+    };
+    expect_refusal(
+        &get("Bearer wrong").await,
+        403,
+        "wrong_token",
+        "dashboard.json",
+    );
+    assert_eq!(monitor.get("dashboard.json").await.status, 200);
+    monitor.stop().await;
+}
+
+#[actix_web::test]
 async fn a_long_poll_of_the_dashboard_is_held_until_it_changes() {
     let (_host, monitor) = with_idle_and(1, "api_cache_timeout = 3600").await;
     let etag = monitor

@@ -10,7 +10,7 @@ use shared::{
 use super::forward::begin_forward;
 use crate::state::{
     State,
-    fleet::{Health, ServerId, is_of_job},
+    fleet::{ServerId, is_of_job},
     job::{GrantEnd, Job, Retirement},
 };
 
@@ -23,7 +23,7 @@ pub fn adopt_reservations(state: &mut State, now: Timestamp, unique_id: &UniqueI
         return false;
     };
     if state.fleet.has_finished(unique_id, job.ticket.enqueued_at) {
-        state.retire(unique_id, Retirement::Ended(GrantEnd::Finished));
+        state.retire(now, unique_id, Retirement::Ended(GrantEnd::Finished));
         return true;
     }
     let Some(servers) = adoptable(state, now, job) else {
@@ -45,7 +45,7 @@ fn adoptable(state: &State, now: Timestamp, job: &Job) -> Option<Vec<(ServerId, 
         .filter(|(server, reservation)| {
             reservation.state != ReservationState::Finished
                 && is_of_job(reservation, job.ticket.enqueued_at)
-                && state.fleet.health(*server, now) == Health::Fresh
+                && state.fleet.is_usable(*server, now)
                 && !job.is_excluded(*server, now)
         })
         .filter_map(|(server, reservation)| {

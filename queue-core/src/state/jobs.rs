@@ -99,6 +99,7 @@ impl Jobs {
         unique_id: &UniqueId,
         retirement: Retirement,
         ticket_lifetime: std::time::Duration,
+        now: Timestamp,
     ) -> Option<Job> {
         let job = self.by_id.remove(unique_id)?;
         let repo = &job.request().spec.qualified_repo;
@@ -109,7 +110,8 @@ impl Jobs {
             }
         }
         for position in job.positions() {
-            let expires_at = position.enqueued_at + ticket_lifetime;
+            // A ticket of a queue whose clock was wrong can be valid for longer than it seems.
+            let expires_at = position.enqueued_at.max(now) + ticket_lifetime;
             self.retired.insert(position, retirement, expires_at);
         }
         Some(job)
@@ -131,8 +133,8 @@ impl Jobs {
     }
 
     /// Forgets that the job of this position is retired.
-    pub fn forget_retired(&mut self, position: &QueuePosition, expires_at: Timestamp) {
-        self.retired.remove(position, expires_at);
+    pub fn forget_retired(&mut self, position: &QueuePosition) {
+        self.retired.remove(position);
     }
 
     /// Forgets retired jobs whose tickets have expired.

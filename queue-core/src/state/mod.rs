@@ -16,7 +16,7 @@ pub mod profile_queues;
 mod retired;
 pub mod timers;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use shared::{clock::Timestamp, values::UniqueId};
 
@@ -69,7 +69,7 @@ impl State {
         Self {
             jobs: Jobs::default(),
             profile_queues: ProfileQueues::default(),
-            fleet: Fleet::new(servers, config.stale_after),
+            fleet: Fleet::new(servers, config.stale_after, now),
             pending_releases: PendingReleases::default(),
             held_calls: HeldCalls::new(config.held_max),
             timers,
@@ -85,6 +85,25 @@ impl State {
     /// When this queue was started.
     pub fn started_at(&self) -> Timestamp {
         self.dispatching_from - self.config.startup_grace
+    }
+
+    /// Whether a ticket issued at `enqueued_at` has expired. The clock of the queue that issued it may
+    /// have been wrong, or this one's may be.
+    pub fn is_expired(&self, enqueued_at: Timestamp, now: Timestamp) -> bool {
+        // It was issued before the clock of its host was set, so that its time proves nothing.
+        if enqueued_at < self.config.believable_from {
+            return false;
+        }
+        // What was valid when the last process ended stays so for as long as a new ticket: the time
+        // in between may be a jump of the clock. Afterwards all of those have expired in any case.
+        let lifetime = self.config.ticket_lifetime;
+        let is_new = now.since(self.started_at()) < lifetime;
+        let down_for = if is_new {
+            self.config.down_for
+        } else {
+            Duration::ZERO
+        };
+        now - down_for >= enqueued_at + lifetime
     }
 
     /// Whether the startup grace period is over.
@@ -108,9 +127,9 @@ impl State {
 
     /// Retires a job: removes it everywhere and refuses its held takes. What it held is not released
     /// here.
-    pub fn retire(&mut self, unique_id: &UniqueId, retirement: Retirement) {
+    pub fn retire(&mut self, now: Timestamp, unique_id: &UniqueId, retirement: Retirement) {
         let lifetime = self.config.ticket_lifetime;
-        let Some(job) = self.jobs.retire(unique_id, retirement, lifetime) else {
+        let Some(job) = self.jobs.retire(unique_id, retirement, lifetime, now) else {
             return;
         };
         self.profile_queues.remove(&job.ticket);

@@ -14,19 +14,20 @@ const RETIRED_MAX: usize = 1_000_000;
 /// All retired jobs, by their position, which no two jobs share.
 #[derive(Debug, Default)]
 pub struct Retired {
-    jobs: BTreeMap<QueuePosition, Retirement>,
+    jobs: BTreeMap<QueuePosition, (Retirement, Timestamp)>,
     by_expiry: BTreeSet<(Timestamp, QueuePosition)>,
 }
 
 impl Retired {
-    /// Remembers a job until its ticket expires.
+    /// Remembers a job until then.
     pub fn insert(
         &mut self,
         position: QueuePosition,
         retirement: Retirement,
         expires_at: Timestamp,
     ) {
-        self.jobs.insert(position.clone(), retirement);
+        self.remove(&position);
+        self.jobs.insert(position.clone(), (retirement, expires_at));
         self.by_expiry.insert((expires_at, position));
         if self.jobs.len() > RETIRED_MAX {
             self.forget_first();
@@ -35,13 +36,14 @@ impl Retired {
 
     /// Why the job is retired, if it is.
     pub fn get(&self, position: &QueuePosition) -> Option<Retirement> {
-        self.jobs.get(position).copied()
+        self.jobs.get(position).map(|(retirement, _)| *retirement)
     }
 
     /// Forgets one job, which is restored.
-    pub fn remove(&mut self, position: &QueuePosition, expires_at: Timestamp) {
-        self.jobs.remove(position);
-        self.by_expiry.remove(&(expires_at, position.clone()));
+    pub fn remove(&mut self, position: &QueuePosition) {
+        if let Some((_, expires_at)) = self.jobs.remove(position) {
+            self.by_expiry.remove(&(expires_at, position.clone()));
+        }
     }
 
     /// Forgets those whose tickets have expired.
@@ -100,7 +102,7 @@ mod tests {
             (retired.get(&position(1)), retired.get(&position(2))),
             (None, Some(Retirement::Withdrawn))
         );
-        retired.remove(&position(2), Timestamp::from_seconds(20));
+        retired.remove(&position(2));
         assert!(retired.is_empty());
     }
 }

@@ -28,6 +28,8 @@ pub enum Timer {
     Exclusion(ServerId, UniqueId),
     /// A server's report becomes too old.
     Stale(ServerId),
+    /// A server that refused the API token may be asked for runners again.
+    TokenRetry(ServerId),
 }
 
 /// All timers that are set.

@@ -210,3 +210,41 @@ fn without_inputs_there_are_no_timers() {
     queue.advance(16);
     assert_eq!(queue.core.poll_timeout(), None);
 }
+
+#[test]
+fn for_five_minutes_the_last_report_of_a_server_decides_what_is_accepted() {
+    // The monitors in production answer no poll for seconds after each take.
+    let mut queue = TestQueue::with(&["a"]);
+    queue.report("a", linux(2, &[]));
+    queue.become_unreachable("a");
+    queue.enqueue("one", "linux", 2);
+    assert_eq!(
+        queue.try_enqueue(request("too-many", "linux", 3)),
+        Err(Refusal::NotReady)
+    );
+    queue.advance(5 * 60);
+    queue.enqueue("two", "linux", 1);
+    queue.advance(1);
+    assert_eq!(
+        queue.try_enqueue(request("three", "linux", 1)),
+        Err(Refusal::NotReady)
+    );
+    queue.report("a", linux(2, &[]));
+    queue.enqueue("three", "linux", 1);
+}
+
+#[test]
+fn a_server_that_has_not_answered_for_an_hour_no_longer_makes_requests_uncertain() {
+    let mut queue = TestQueue::with(&["a", "never", "retired"]);
+    queue.report("a", linux(1, &[]));
+    queue.report("retired", linux(1, &[]));
+    queue.stop_answering("retired");
+    let job = request("job", "linux", 4);
+    queue.advance(3595);
+    assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
+    queue.advance(6);
+    assert!(matches!(
+        queue.try_enqueue(job),
+        Err(Refusal::Unsatisfiable { target: 1, .. })
+    ));
+}

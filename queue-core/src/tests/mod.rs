@@ -4,6 +4,7 @@ mod harness;
 
 mod adopted_reservations;
 mod client_presence;
+mod duplicates;
 mod enqueue_refusals;
 mod forward_outcomes;
 mod granted_runners;
@@ -11,6 +12,7 @@ mod job_order;
 mod problems;
 mod property;
 mod refused_jobs;
+mod refused_tokens;
 mod repeated_requests;
 mod restarts;
 mod server_health;

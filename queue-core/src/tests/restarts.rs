@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use shared::clock::Timestamp;
+
 use super::harness::{
     MadeBy, TestQueue, by_ticket, config, linux, no_profiles, one_job_forwarded, one_job_waiting,
-    one_server,
+    one_server, request,
 };
-use crate::{Input, Refusal, TicketContent};
+use crate::{Config, Input, Refusal, TicketContent};
 
 #[test]
 fn restored_jobs_have_their_old_order_whatever_the_order_of_polls() {
@@ -415,4 +417,71 @@ fn a_ticket_whose_runners_expired_is_one_of_the_job_that_a_late_enqueue_recreate
     let forward = queue.expect_forward("job", "a");
     queue.grant(&forward, &[2]);
     assert_eq!(queue.take_runners(&ticket), [2]);
+}
+
+/// A ticket of an earlier process, whose clock showed `enqueued_at`.
+fn earlier_ticket(enqueued_at: Timestamp) -> TicketContent {
+    TicketContent {
+        request: request("job", "linux", 1),
+        enqueued_at,
+        nonce: 0,
+    }
+}
+
+#[test]
+fn a_ticket_issued_before_the_clock_was_set_is_valid() {
+    let now = Timestamp::from_seconds(1_000_000);
+    let config = Config {
+        believable_from: now - Duration::from_secs(7 * 24 * 3600),
+        ..config()
+    };
+    let mut queue = TestQueue::with_config(config, &["a"]);
+    queue.report("a", linux(1, &[]));
+    let ticket = earlier_ticket(Timestamp::from_seconds(60));
+    queue.assert_waiting(&ticket);
+    // One of a believable time expires.
+    let mut old = earlier_ticket(now - Duration::from_secs(2 * 24 * 3600));
+    old.request.spec.unique_id = "old".parse().unwrap();
+    queue.assert_unknown(&old);
+    // Its job ends once, like any other.
+    queue.report("a", linux(1, &[1]));
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+    queue.report("a", linux(1, &[]).has_finished("job", &[1], &forward));
+    queue.assert_unknown(&ticket);
+    queue.report("a", linux(1, &[]));
+    queue.assert_unknown(&ticket);
+}
+
+#[test]
+fn the_time_in_which_the_queue_did_not_run_does_not_count_against_tickets() {
+    // The clock jumped forward by five days, or the queue was down for so long.
+    let down_for = Duration::from_secs(5 * 24 * 3600);
+    let config = Config {
+        down_for,
+        ..config()
+    };
+    let hour = Duration::from_secs(3600);
+    let started_at = Timestamp::from_seconds(1_000_000);
+    let ended_at = started_at - down_for;
+    for (enqueued_at, is_valid) in [
+        (ended_at - hour, true),
+        (ended_at - hour * 25, false),
+        (started_at + down_for * 1000, true),
+    ] {
+        let mut queue = TestQueue::with_config(config.clone(), &["a"]);
+        queue.report("a", linux(1, &[]));
+        let ticket = earlier_ticket(enqueued_at);
+        if is_valid {
+            queue.assert_waiting(&ticket);
+            queue.withdraw(&ticket);
+        }
+        queue.assert_unknown(&ticket);
+    }
+    // After a day all of them have expired.
+    let mut queue = TestQueue::with_config(config, &["a"]);
+    queue.report("a", linux(1, &[]));
+    queue.pause_process(24 * 3600);
+    queue.assert_unknown(&earlier_ticket(ended_at - hour));
 }

@@ -146,3 +146,24 @@ fn a_delivered_job_keeps_its_runners_while_any_of_them_is_there() {
     queue.report("a", nothing_idle().has_finished("large", &[1, 2], &at_a));
     queue.assert_unknown(&ticket);
 }
+
+#[test]
+fn a_target_that_its_host_does_not_reach_makes_no_job_gather_for_ever() {
+    let mut queue = TestQueue::with(&["a"]);
+    queue.report("a", linux(5, &[1, 2]).with_existing(3));
+    for (job, count) in [("four", 4), ("one", 1)] {
+        let ticket = queue.enqueue(job, "linux", count);
+        queue.take_held(&ticket, 3600);
+    }
+    // The others may still be made.
+    queue.advance(899);
+    queue.assert_no_effects();
+    queue.advance(1);
+    queue.expect_forward("one", "a");
+    // Once there are as many, it gathers again.
+    queue.report("a", linux(5, &[2, 3]).with_existing(4));
+    queue.enqueue("another", "linux", 1);
+    queue.assert_no_effects();
+    queue.report("a", linux(5, &[2, 3, 4, 5, 6]).with_existing(5));
+    queue.expect_forward("four", "a");
+}

@@ -67,18 +67,18 @@ fn check_request(state: &State, now: Timestamp, spec: &JobSpec) -> Result<(), Re
     check_satisfiable(state, now, spec)
 }
 
-/// Whether the servers are set up to have enough runners. If a server does not answer, that may
-/// only seem not so.
+/// Whether the servers are set up to have enough runners, as far as is known. If a server does not
+/// answer, that may only seem not so.
 fn check_satisfiable(state: &State, now: Timestamp, spec: &JobSpec) -> Result<(), Refusal> {
     let JobSpec {
         profile_key, count, ..
     } = spec;
-    if state.fleet.has_target(profile_key, count.get(), now) {
+    if state.fleet.has_known_target(profile_key, count.get(), now) {
         Ok(())
-    } else if state.fleet.is_all_fresh(now) {
+    } else if state.fleet.is_all_certain(now) {
         Err(Refusal::Unsatisfiable {
             profile_key: profile_key.clone(),
-            target: state.fleet.target(profile_key, now),
+            target: state.fleet.known_target(profile_key, now),
         })
     } else {
         Err(Refusal::NotReady)

@@ -7,6 +7,7 @@ mod enqueue;
 mod on_forwarded;
 mod on_released;
 mod on_report;
+mod on_token;
 pub mod presence;
 mod release;
 mod restore;
@@ -42,7 +43,12 @@ pub fn apply(state: &mut State, now: Timestamp, input: Input) {
         Input::Unchanged { server, asked_at } => {
             on_report::unchanged(state, now, server, asked_at);
         }
-        Input::Unreachable { server } => on_report::unreachable(state, now, server),
+        Input::Unreachable { server, failure } => {
+            on_report::unreachable(state, now, server, failure);
+        }
+        Input::TokenRefused { server, by_poll } => {
+            on_token::refused(state, now, server, by_poll);
+        }
         Input::Forwarded {
             server,
             unique_id,
@@ -83,6 +89,7 @@ pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
             on_forwarded::exclusion_ended(state, now, server, &unique_id);
         }
         Timer::Stale(server) => on_report::check_stale(state, now, server),
+        Timer::TokenRetry(server) => on_token::mark_server(state, server),
     }
 }
 

@@ -8,12 +8,12 @@ use shared::{
     wire::TakenRunner,
 };
 
-use super::{release::release_parts, review_grants::review_grant, take::deliver};
+use super::{on_token, release::release_parts, review_grants::review_grant, take::deliver};
 use crate::{
     input::ForwardOutcome,
     state::{
         State,
-        fleet::{RunnerId, ServerId},
+        fleet::{RunnerId, ServerFailure, ServerId},
         job::{ForwardPart, Grant, JobState},
         timers::Timer,
     },
@@ -34,6 +34,14 @@ pub fn forwarded(
     outcome: ForwardOutcome,
 ) {
     end_forward(state, server, unique_id, token);
+    let is_response = state.fleet.failure(server).is_none();
+    match outcome {
+        ForwardOutcome::TokenRefused => on_token::refused(state, now, server, false),
+        ForwardOutcome::Ambiguous => {}
+        _ if is_response => on_token::accepted(state, server),
+        // The server was not reached.
+        _ => {}
+    }
     let Some(count) = open_part(state, server, unique_id, token).map(|part| part.count) else {
         // Too late: a release is pending already, or the job is retired.
         return;
@@ -174,7 +182,9 @@ fn failed(
     let is_ambiguous = matches!(outcome, ForwardOutcome::Ambiguous);
     // Whether a server assigns what it holds for this job is no sign of what is idle there.
     let is_held_there = state.fleet.is_held(server, unique_id, enqueued_at);
-    if is_held_there || matches!(outcome, ForwardOutcome::RefusedThisJob) {
+    if matches!(outcome, ForwardOutcome::TokenRefused) {
+        // No job is forwarded to it for a while.
+    } else if is_held_there || matches!(outcome, ForwardOutcome::RefusedThisJob) {
         let until = now
             + if is_ambiguous {
                 EXCLUSION_AFTER_LOST_ANSWER
@@ -190,14 +200,16 @@ fn failed(
         state.timers.set(until, timer);
     }
     if is_ambiguous {
-        state.fleet.record_failure(server, now);
+        let failure = ServerFailure::NoResponse;
+        state.fleet.record_failure(server, failure, now);
         // Jobs that need this server no longer block those behind them.
         state.mark_profiles_of(server);
     } else {
         parts.retain(|part| part.server != server);
     }
-    // That a job has finished stays true.
-    if !state.fleet.has_finished(unique_id, enqueued_at) {
+    // That a job has finished stays true, and a server that refuses the token states nothing about it.
+    let is_about_job = !matches!(outcome, ForwardOutcome::TokenRefused);
+    if is_about_job && !state.fleet.has_finished(unique_id, enqueued_at) {
         state.fleet.forget_reservation(server, unique_id);
     }
     release_parts(state, now, spec, token, parts);

@@ -5,7 +5,7 @@ use shared::clock::Timestamp;
 use super::review_grants::review_grants;
 use crate::state::{
     State,
-    fleet::{Health, Report, ServerId},
+    fleet::{Health, Report, ServerFailure, ServerId},
     timers::Timer,
 };
 
@@ -13,12 +13,13 @@ use crate::state::{
 pub fn reported(state: &mut State, now: Timestamp, server: ServerId, report: Report) {
     let was_fresh = is_fresh(state, now, server);
     let profiles_before = state.fleet.profiles(server);
-    if !state.fleet.record_report(server, report) {
+    if !state.fleet.record_report(server, report, now) {
         return;
     }
     for key in profiles_before {
         state.dirty.mark_profile(key);
     }
+    mark_parted(state);
     state.mark_profiles_of(server);
     confirmed(state, now, server, was_fresh);
     mark_reserved_jobs(state, server);
@@ -27,8 +28,12 @@ pub fn reported(state: &mut State, now: Timestamp, server: ServerId, report: Rep
 /// A monitor answered that its dashboard has not changed.
 pub fn unchanged(state: &mut State, now: Timestamp, server: ServerId, asked_at: Timestamp) {
     let was_fresh = is_fresh(state, now, server);
-    state.fleet.record_unchanged(server, asked_at);
+    state.fleet.record_unchanged(server, asked_at, now);
     confirmed(state, now, server, was_fresh);
+    if state.fleet.review_reached(server, now) {
+        state.mark_profiles_of(server);
+    }
+    mark_parted(state);
     if !was_fresh {
         // Its runners, and what it holds for jobs restored meanwhile, could not be used before.
         state.mark_profiles_of(server);
@@ -36,9 +41,9 @@ pub fn unchanged(state: &mut State, now: Timestamp, server: ServerId, asked_at: 
     }
 }
 
-/// A poll of a monitor failed.
-pub fn unreachable(state: &mut State, now: Timestamp, server: ServerId) {
-    state.fleet.record_failure(server, now);
+/// A request to a monitor failed.
+pub fn unreachable(state: &mut State, now: Timestamp, server: ServerId, failure: ServerFailure) {
+    state.fleet.record_failure(server, failure, now);
     // Jobs that need this server no longer block those behind them.
     state.mark_profiles_of(server);
 }
@@ -62,8 +67,17 @@ fn confirmed(state: &mut State, now: Timestamp, server: ServerId, was_fresh: boo
     }
 }
 
+/// A server that seemed to be another one's second URL can be used now.
+fn mark_parted(state: &mut State) {
+    if state.fleet.take_parting() {
+        for server in state.fleet.ids() {
+            state.mark_profiles_of(server);
+        }
+    }
+}
+
 /// The jobs of its reservations may be able to adopt them.
-fn mark_reserved_jobs(state: &mut State, server: ServerId) {
+pub fn mark_reserved_jobs(state: &mut State, server: ServerId) {
     for unique_id in state.fleet.reserved_names(server) {
         if state.jobs.get(&unique_id).is_some() {
             state.dirty.mark_job(unique_id);

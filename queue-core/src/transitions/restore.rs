@@ -18,14 +18,13 @@ pub fn restore_from_ticket(
     ticket: &TicketContent,
 ) -> Result<(), Refusal> {
     let position = ticket.position();
-    let expires_at = ticket.enqueued_at + state.config.ticket_lifetime;
-    if now >= expires_at {
+    if state.is_expired(ticket.enqueued_at, now) {
         return Err(Refusal::UnknownJob);
     }
     match state.jobs.retirement(&position) {
         // Its runners went unused and its client still polls, so the answer was lost.
         Some(Retirement::Ended(GrantEnd::Expired)) => {
-            state.jobs.forget_retired(&position, expires_at);
+            state.jobs.forget_retired(&position);
         }
         Some(_) => return Err(Refusal::UnknownJob),
         None => {}
@@ -39,6 +38,7 @@ pub fn restore_from_ticket(
         .has_finished(&position.unique_id, ticket.enqueued_at)
     {
         let finished = Retirement::Ended(GrantEnd::Finished);
+        let expires_at = ticket.enqueued_at.max(now) + state.config.ticket_lifetime;
         state.jobs.remember_retired(position, finished, expires_at);
         return Err(Refusal::UnknownJob);
     }
@@ -63,8 +63,7 @@ pub fn add_ticket(state: &mut State, ticket: &TicketContent) {
     let is_queued = job.is_queued();
     let is_waiting = job.is_waiting();
     // Its runners may have expired unused: then the ticket is one of a job that is not over.
-    let expires_at = ticket.enqueued_at + state.config.ticket_lifetime;
-    state.jobs.forget_retired(&ticket.position(), expires_at);
+    state.jobs.forget_retired(&ticket.position());
     let Some(newer) = newer else {
         return;
     };

@@ -50,11 +50,11 @@ pub fn review_grant(state: &mut State, now: Timestamp, server: ServerId, unique_
             } else {
                 GrantEnd::Expired
             };
-            state.retire(unique_id, Retirement::Ended(end));
+            state.retire(now, unique_id, Retirement::Ended(end));
         }
     } else if has_finished {
         // Another queue had delivered it.
-        state.retire(unique_id, Retirement::Ended(GrantEnd::Finished));
+        state.retire(now, unique_id, Retirement::Ended(GrantEnd::Finished));
     } else if ends.contains(&Some(GrantEnd::Expired)) {
         return_to_queue(state, now, unique_id);
     }

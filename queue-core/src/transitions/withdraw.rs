@@ -58,7 +58,7 @@ pub fn give_up(state: &mut State, now: Timestamp, unique_id: &UniqueId, retireme
     if retirement == Retirement::Withdrawn {
         release_reported(state, now, &ticket);
     }
-    state.retire(unique_id, retirement);
+    state.retire(now, unique_id, retirement);
 }
 
 fn unique_id_of(by: &JobReference) -> &UniqueId {

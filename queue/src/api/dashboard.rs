@@ -17,7 +17,7 @@ use super::{
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
     table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
     th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-    .down,.stale,.problems h2{color:#b00020;font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
+    .down,.stale,.unauthorised,.problems h2{color:#b00020;font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
 /// How often the page reloads itself, in seconds.
 const REFRESH_SECONDS: u32 = 5;
 
@@ -68,7 +68,7 @@ fn render_page(view: &View, now: Timestamp) -> Markup {
                 p {
                     (summary(view)) "."
                     @if !view.is_dispatching { " " (GRACE_PERIOD) "." }
-                    small { " Also as " a href="/dashboard.txt" { "text" } " and " a href="/dashboard.json" { "JSON" } "." }
+                    small { " Also as " a href="dashboard.txt" { "text" } " and " a href="dashboard.json" { "JSON" } "." }
                 }
                 (problems::render(&view.problems, now))
                 @for profile in &view.profiles { (render_profile(profile)) }
@@ -192,6 +192,7 @@ fn job_line(job: &JobView) -> String {
 fn health(server: &ServerView) -> &'static str {
     match server.health {
         "fresh" => "OK",
+        "unauthorised" => "refuses the API token",
         other => other,
     }
 }

@@ -19,6 +19,8 @@ fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
         forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
         ticket_lifetime: Duration::from_secs(3600),
+        believable_from: Timestamp::default(),
+        down_for: Duration::ZERO,
         jobs_max: 10,
         jobs_per_repo_max: None,
         held_max: 10,
@@ -28,6 +30,7 @@ fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
     let event_loop = EventLoop::new(queue, clock, vec![sender]);
     let profile = ProfileReport {
         target: 1,
+        existing: 1,
         idle: BTreeSet::from([1]),
     };
     let report = Report {
@@ -35,6 +38,7 @@ fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
         profiles: BTreeMap::from([("linux".parse().unwrap(), profile)]),
         runners: BTreeSet::from([1]),
         reservations: Some(BTreeMap::new()),
+        ..Report::default()
     };
     event_loop.handle(Input::Reported { server: 0, report });
     (event_loop, receiver)

@@ -127,7 +127,18 @@ fn response_or_fault(request: &Request, shared: &Shared) -> Option<(String, bool
 }
 
 fn respond(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, State>) -> String {
-    let is_authorised = request.header("authorization") == Some(&format!("Bearer {API_TOKEN}"));
+    let token = state.other_token.as_deref().unwrap_or(API_TOKEN);
+    let bearer = request.header("authorization");
+    let is_authorised = bearer == Some(&format!("Bearer {token}"));
+    if request.path() == ["dashboard.json"] {
+        if state.checks_polls && bearer.is_some() && !is_authorised {
+            return response(403, "", &json!({"code": "wrong_token"}));
+        }
+        if state.failing_polls > 0 {
+            state.failing_polls -= 1;
+            return response(503, "", &Value::Null);
+        }
+    }
     let is_older = state.dialect != Dialect::Current;
     match (request.method.as_str(), &request.path()[..]) {
         ("GET", ["dashboard.json"]) => dashboard(request, shared, state),
@@ -163,6 +174,7 @@ fn take(
         .expect("a take names its job");
     let job = job.to_owned();
     let taken = state.take(profile_key, &job, count.unwrap_or(1), request.sequence());
+    state.failing_polls = state.polls_failing_after_take;
     state.revision += 1;
     shared.changed.notify_all();
     let is_current = state.dialect == Dialect::Current;
@@ -262,6 +274,12 @@ fn dashboard_of(state: &State) -> Value {
             (job.clone(), report)
         });
         dashboard["reservations"] = reservations.collect::<serde_json::Map<_, _>>().into();
+    }
+    if let Some(instance) = &state.instance {
+        dashboard["instance"] = json!(instance);
+    }
+    if let Some(edit) = state.edit_dashboard {
+        edit(&mut dashboard);
     }
     dashboard
 }

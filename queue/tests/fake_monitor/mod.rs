@@ -13,6 +13,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use serde_json::Value;
 
 /// The API token that the monitor accepts.
 pub const API_TOKEN: &str = "hunter2-opens-the-api";
@@ -42,6 +43,18 @@ pub struct State {
     /// Reservations, by `unique_id`.
     pub reservations: BTreeMap<String, Reservation>,
     pub dialect: Dialect,
+    /// What its dashboard shows as `instance`.
+    pub instance: Option<String>,
+    /// Another API token that it accepts instead of [`API_TOKEN`].
+    pub other_token: Option<String>,
+    /// Whether it refuses polls with a wrong token.
+    pub checks_polls: bool,
+    /// How many polls it answers with 503 after each take, as monitors in production do.
+    pub polls_failing_after_take: usize,
+    /// How many polls it will answer with 503.
+    pub failing_polls: usize,
+    /// Changes its dashboard before it is sent.
+    pub edit_dashboard: Option<fn(&mut Value)>,
     /// Faults of the next takes, releases and dashboard requests.
     pub take_faults: VecDeque<Fault>,
     pub release_faults: VecDeque<Fault>,

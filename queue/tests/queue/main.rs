@@ -19,11 +19,15 @@ mod older_monitors;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod refused_tokens;
+#[cfg(test)]
 mod rejected_requests;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod server_list;
 #[cfg(test)]
 mod take;
 #[cfg(test)]

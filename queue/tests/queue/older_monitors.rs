@@ -84,3 +84,19 @@ fn a_runner_that_an_older_monitor_grants_twice_is_used_once() {
     monitor.boot(1);
     assert_eq!(daemon.expect_runners("second", &second)["id"], 2);
 }
+
+#[test]
+fn while_an_older_monitor_answers_no_poll_after_a_take_jobs_are_accepted() {
+    let (daemon, monitor) = older(Dialect::Older);
+    monitor.change(|state| {
+        state.boot(3);
+        // For some seconds, as it does in production.
+        state.polls_failing_after_take = 3;
+    });
+    let first = daemon.enqueue("first");
+    daemon.expect_runners("first", &first);
+    daemon.wait_until_down(0);
+    let second = daemon.enqueue("second");
+    daemon.assert_waiting("second", &second);
+    daemon.expect_runners("second", &second);
+}

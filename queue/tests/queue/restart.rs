@@ -1,5 +1,16 @@
 //! Shutdown and restart: held requests are answered, and jobs keep their positions.
 
+use std::time::Duration;
+
+use queue::ticket::TicketKey;
+use queue_core::{JobRequest, TicketContent};
+use shared::{
+    clock::{Clock, Timestamp},
+    job_spec::JobSpec,
+    secret::Secret,
+    values::{Count, RunId},
+};
+
 use super::support::{Daemon, FakeMonitor, Fixture, wait_until};
 
 #[test]
@@ -88,4 +99,63 @@ fn a_ticket_is_valid_at_any_queue_with_the_same_key_and_at_no_other() {
     other_key
         .take("job", &ticket)
         .assert_refused(403, "wrong_ticket");
+}
+
+/// A ticket that a queue with the same key issued when its clock showed `enqueued_at`.
+fn ticket_of(key: &str, enqueued_at: Timestamp) -> String {
+    let content = TicketContent {
+        request: JobRequest {
+            spec: JobSpec {
+                unique_id: "job".parse().unwrap(),
+                profile_key: "linux".parse().unwrap(),
+                count: Count::ONE,
+                qualified_repo: "servo/servo".parse().unwrap(),
+                run_id: RunId(7),
+            },
+            is_array: false,
+            labels_from_response: false,
+        },
+        enqueued_at,
+        nonce: 1,
+    };
+    let key = TicketKey::from_secret(&Secret::new(key));
+    key.sign(&content, Duration::from_secs(24 * 3600))
+}
+
+#[test]
+fn tickets_of_a_queue_that_was_started_before_its_clock_was_set_are_valid() {
+    let monitor = FakeMonitor::start();
+    let key = "a".repeat(32);
+    let settings = format!("settle = 0\nticket_key = \"{key}\"");
+    let daemon = Daemon::start_with(&[&monitor], &settings);
+    daemon.wait_until_fresh(1);
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let now = Clock::start().now();
+    daemon.assert_unknown("job", &ticket_of(&key, now - year));
+    for enqueued_at in [Timestamp::from_seconds(20), now + year * 10] {
+        let ticket = ticket_of(&key, enqueued_at);
+        daemon.assert_waiting("job", &ticket);
+        daemon.withdraw("job", &ticket);
+        daemon.assert_unknown("job", &ticket);
+    }
+}
+
+#[test]
+fn tickets_survive_a_clock_that_jumps_forward_while_the_queue_is_down() {
+    let monitor = FakeMonitor::start();
+    let key = "a".repeat(32);
+    let settings = format!("settle = 0\nticket_key = \"{key}\"");
+    let daemon = Daemon::start_with(&[&monitor], &settings);
+    let last_run = daemon.data_file("last-run");
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let last_ran_at: Timestamp = wait_until("the time of the last run", || {
+        std::fs::read_to_string(&last_run).ok()?.parse().ok()
+    });
+    let last_ran_at = last_ran_at - year;
+    std::fs::write(&last_run, last_ran_at.as_micros().to_string()).unwrap();
+    let daemon = daemon.restart();
+    daemon.wait_until_fresh(1);
+    let hour = Duration::from_secs(3600);
+    daemon.assert_unknown("job", &ticket_of(&key, last_ran_at - hour * 25));
+    daemon.assert_waiting("job", &ticket_of(&key, last_ran_at - hour));
 }

@@ -480,7 +480,9 @@ impl MonitorNode {
         if outdated.is_empty() {
             return;
         }
-        let report = Report::new(view.dashboard, environment.context.now);
+        let json = serde_json::to_vec(&view.dashboard).expect("a dashboard is plain data");
+        let report = Report::parse(&json, environment.context.now);
+        let report = report.expect("the queue reads every dashboard of a monitor");
         for id in outdated {
             environment.reply(id, Reply::Report(report.clone(), etag));
         }

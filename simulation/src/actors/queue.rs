@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::Take;
-use queue_core::{Answer, CallId, Config, Effect, Forward, ForwardOutcome, Input, Queue, Release};
+use queue_core::{
+    Answer, CallId, Config, Effect, Forward, ForwardOutcome, Input, Queue, Release, ServerFailure,
+};
 use shared::{clock::Timestamp, job_spec::JobSpec, wire::TakenRunner};
 
 use crate::{
@@ -50,6 +52,8 @@ pub fn config() -> Config {
         forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
         ticket_lifetime: Duration::from_secs(24 * 3600),
+        believable_from: Timestamp::default(),
+        down_for: Duration::ZERO,
         jobs_max: 100_000,
         jobs_per_repo_max: None,
         held_max: 10_000,
@@ -242,7 +246,8 @@ impl QueueNode {
             }
             ExchangeResult::Unreachable | ExchangeResult::Ambiguous => {
                 self.etags[server] = None;
-                (Input::Unreachable { server }, POLL_RETRY_PAUSE)
+                let failure = ServerFailure::NoResponse;
+                (Input::Unreachable { server, failure }, POLL_RETRY_PAUSE)
             }
         };
         self.handle(environment, input);
@@ -263,7 +268,8 @@ impl QueueNode {
             }
             ExchangeResult::Reply(Reply::Refused) => ForwardOutcome::Refused,
             ExchangeResult::Unreachable => {
-                self.handle(environment, Input::Unreachable { server });
+                let failure = ServerFailure::NoResponse;
+                self.handle(environment, Input::Unreachable { server, failure });
                 ForwardOutcome::Refused
             }
             ExchangeResult::Reply(_) | ExchangeResult::Ambiguous => ForwardOutcome::Ambiguous,

@@ -3,6 +3,8 @@
 //! Responsible for the indices by which an input touches only the servers and profiles that it
 //! concerns. Not responsible for jobs. What is known about one server is in `server`.
 
+mod identity;
+mod reached;
 mod report;
 mod server;
 
@@ -17,11 +19,17 @@ use shared::{
     wire::{ReservationReport, ReservationState},
 };
 
-use self::server::Server;
+use self::{identity::Identities, reached::Reached, server::Server};
 pub use self::{
-    report::{ProfileReport, Report, RunnerId},
-    server::Health,
+    report::{Guest, NotReport, ProfileReport, Report, RunnerId},
+    server::{Health, ServerFailure},
 };
+
+/// How long the targets in a server's last report decide which jobs are accepted. The monitors in
+/// production answer no poll for seconds after each take.
+const TARGETS_KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
+/// After so long without a report a server no longer makes it uncertain which jobs can be satisfied.
+const RETIRED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Index of a server in the sorted list of base URLs.
 pub type ServerId = usize;
@@ -33,6 +41,9 @@ type Index = BTreeMap<ProfileKey, BTreeMap<ServerId, usize>>;
 #[derive(Debug)]
 pub struct Fleet {
     servers: Vec<Server>,
+    /// Which servers are the same one under several URLs.
+    identities: Identities,
+    started_at: Timestamp,
     stale_after: Duration,
     /// Runners that can be requested.
     available: Index,
@@ -44,9 +55,11 @@ pub struct Fleet {
 
 impl Fleet {
     /// Servers with these base URLs, none of which has reported yet.
-    pub fn new(names: &[String], stale_after: Duration) -> Self {
+    pub fn new(names: &[String], stale_after: Duration, now: Timestamp) -> Self {
         Self {
             servers: names.iter().cloned().map(Server::new).collect(),
+            identities: Identities::default(),
+            started_at: now,
             stale_after,
             available: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -79,6 +92,76 @@ impl Fleet {
         self.servers[server].health(self.stale_after, now)
     }
 
+    /// The server that this one is another URL of, if that one answers. Only that one is used.
+    pub fn duplicate_of(&self, server: ServerId, now: Timestamp) -> Option<ServerId> {
+        let mut same = self.identities.same_before(server);
+        same.find(|&other| self.servers[other].is_usable(self.stale_after, now))
+    }
+
+    /// The servers of a lower number that are the same as this one, whether they answer or not.
+    pub fn same_before(&self, server: ServerId) -> impl Iterator<Item = ServerId> {
+        self.identities.same_before(server)
+    }
+
+    /// Since when two servers are known to be the same, the lower one first.
+    pub fn same_since(&self, lower: ServerId, higher: ServerId) -> Option<Timestamp> {
+        self.identities.since(lower, higher)
+    }
+
+    /// When a server was first recognised as it is now.
+    pub fn seen_since(&self, server: ServerId) -> Timestamp {
+        self.servers[server].identity_since()
+    }
+
+    /// How many entries of a server's report could not be read, and since when that is so.
+    pub fn unreadable(&self, server: ServerId) -> Option<(usize, Timestamp)> {
+        let server = &self.servers[server];
+        let count = server.report()?.unreadable_count;
+        Some((count, server.unreadable_since()?))
+    }
+
+    /// Whether a server can be asked for runners.
+    pub fn is_usable(&self, server: ServerId, now: Timestamp) -> bool {
+        self.servers[server].is_usable(self.stale_after, now)
+            && self.duplicate_of(server, now).is_none()
+    }
+
+    /// Why a server fails, and since when.
+    pub fn failure(&self, server: ServerId) -> Option<(ServerFailure, Timestamp)> {
+        self.servers[server].failure()
+    }
+
+    /// Since when a server refuses the API token, if it does.
+    pub fn token_refused_since(&self, server: ServerId) -> Option<Timestamp> {
+        self.servers[server].token_refused_since()
+    }
+
+    /// Whether a server with a target for this profile refuses the API token.
+    pub fn is_refused(&self, key: &ProfileKey) -> bool {
+        let servers = self.targets.get(key).into_iter().flatten();
+        let mut servers = servers.map(|(&server, _)| server);
+        servers.any(|server| self.token_refused_since(server).is_some())
+    }
+
+    /// The profiles whose target a server does not reach: its key, the target, how many runners there
+    /// were at most, and since when that is known.
+    pub fn missed_targets(
+        &self,
+        server: ServerId,
+    ) -> impl Iterator<Item = (&ProfileKey, usize, usize, Timestamp)> {
+        let server = &self.servers[server];
+        let profiles = server.report().into_iter().flat_map(|it| &it.profiles);
+        profiles.filter_map(|(key, profile)| {
+            let reached = server.reached(key)?;
+            Some((
+                key,
+                profile.target,
+                reached.reach(),
+                reached.missed_since()?,
+            ))
+        })
+    }
+
     /// When a server's report becomes too old.
     pub fn stale_at(&self, server: ServerId) -> Option<Timestamp> {
         Some(self.confirmed_at(server)? + self.stale_after + Duration::from_micros(1))
@@ -104,7 +187,7 @@ impl Fleet {
 
     /// Records a report. One that answers a poll from before that of the last report is ignored:
     /// `false`.
-    pub fn record_report(&mut self, server: ServerId, report: Report) -> bool {
+    pub fn record_report(&mut self, server: ServerId, report: Report, now: Timestamp) -> bool {
         if !self.servers[server].is_news(report.asked_at) {
             return false;
         }
@@ -116,7 +199,8 @@ impl Fleet {
         for name in reserved_names(&report) {
             self.reservations.entry(name).or_default().insert(server);
         }
-        self.servers[server].set_report(report);
+        self.servers[server].set_report(report, now);
+        self.identities.review(&self.servers, server, now);
         for key in &keys {
             self.update_index(server, key);
         }
@@ -124,16 +208,45 @@ impl Fleet {
     }
 
     /// Records that a server's report was still true when a poll was sent at `asked_at`.
-    pub fn record_unchanged(&mut self, server: ServerId, asked_at: Timestamp) {
+    pub fn record_unchanged(&mut self, server: ServerId, asked_at: Timestamp, now: Timestamp) {
         let known = &mut self.servers[server];
         if known.is_news(asked_at) {
             known.confirm_report(asked_at);
+            // Only a new report can show that two servers are the same.
+            if !self.identities.is_empty() {
+                self.identities.review(&self.servers, server, now);
+            }
         }
     }
 
+    /// Whether two servers that seemed to be the same were found to be different since the last call.
+    pub fn take_parting(&mut self) -> bool {
+        self.identities.take_parting()
+    }
+
+    /// Stops believing targets that a server has not reached in time; whether there are any.
+    pub fn review_reached(&mut self, server: ServerId, now: Timestamp) -> bool {
+        self.servers[server].review_reached(now)
+    }
+
     /// Records that a request to a server failed: answers to polls sent before now no longer count.
-    pub fn record_failure(&mut self, server: ServerId, now: Timestamp) {
-        self.servers[server].set_failing(now);
+    pub fn record_failure(&mut self, server: ServerId, failure: ServerFailure, now: Timestamp) {
+        self.servers[server].set_failing(failure, now);
+    }
+
+    /// Records that a server refused the API token; returns when it may be asked for runners again.
+    pub fn record_token_refusal(
+        &mut self,
+        server: ServerId,
+        by_poll: bool,
+        now: Timestamp,
+    ) -> Timestamp {
+        self.servers[server].refuse_token(by_poll, now)
+    }
+
+    /// Records that a server accepted the API token; `false` if that is nothing new.
+    pub fn record_token_acceptance(&mut self, server: ServerId) -> bool {
+        self.servers[server].accept_token()
     }
 
     /// Records that runners are requested.
@@ -203,13 +316,22 @@ impl Fleet {
 
     /// The servers where runners of a profile can be requested, and how many.
     pub fn available(&self, key: &ProfileKey, now: Timestamp) -> Vec<(ServerId, usize)> {
-        self.fresh_in(&self.available, key, now).collect()
+        self.usable_in(&self.available, key, now).collect()
     }
 
-    /// How many runners of a profile can be requested at all servers together.
+    /// How many runners of a profile are idle at all servers together.
     pub fn available_count(&self, key: &ProfileKey, now: Timestamp) -> usize {
         let servers = self.fresh_in(&self.available, key, now);
         servers.map(|(_, count)| count).sum()
+    }
+
+    /// How many runners of a profile a server can be asked for, as people are shown it.
+    pub fn shown_idle(&self, server: ServerId, key: &ProfileKey, now: Timestamp) -> usize {
+        if self.health(server, now) == Health::Unauthorised {
+            return 0;
+        }
+        let profile = self.servers[server].profile(key);
+        profile.map_or(0, |profile| profile.idle.len())
     }
 
     /// How many runners of a profile all servers that answer could have idle at once.
@@ -218,25 +340,33 @@ impl Fleet {
             let profile = self.servers[server].profile(key);
             profile.map_or(0, |profile| profile.idle.len())
         };
-        let with_target = self.fresh_in(&self.targets, key, now);
-        let with_target = with_target.map(|(server, target)| target.max(idle(server)));
+        let with_target = self.usable_in(&self.targets, key, now);
+        let with_target = with_target.map(|(server, target)| {
+            let reached = self.servers[server].reached(key);
+            reached.map_or(target, Reached::reach).max(idle(server))
+        });
         // A server without a target may still have runners.
         let targets = self.targets.get(key);
         let without_target = self
-            .fresh_in(&self.available, key, now)
+            .usable_in(&self.available, key, now)
             .filter(|(server, _)| !targets.is_some_and(|targets| targets.contains_key(server)))
             .map(|(server, _)| idle(server));
         with_target.chain(without_target).sum()
     }
 
-    /// Whether the targets of the servers that answer add up to `count`. Cheap if the first one
-    /// suffices.
-    pub fn has_target(&self, key: &ProfileKey, count: usize, now: Timestamp) -> bool {
+    /// Whether the targets of the servers add up to `count`, by what each last reported if that was
+    /// not long ago. Cheap if the first one suffices.
+    pub fn has_known_target(&self, key: &ProfileKey, count: usize, now: Timestamp) -> bool {
         let mut sum = 0;
-        self.fresh_in(&self.targets, key, now).any(|(_, target)| {
+        self.known_targets(key, now).any(|target| {
             sum += target;
             sum >= count
         })
+    }
+
+    /// Sum of the targets of the servers, by what each last reported if that was not long ago.
+    pub fn known_target(&self, key: &ProfileKey, now: Timestamp) -> usize {
+        self.known_targets(key, now).sum()
     }
 
     /// Sum of the targets of the servers that answer.
@@ -245,10 +375,15 @@ impl Fleet {
         targets.map(|(_, target)| target).sum()
     }
 
-    /// Whether the reports of all servers are fresh.
-    pub fn is_all_fresh(&self, now: Timestamp) -> bool {
-        self.ids()
-            .all(|server| self.health(server, now) == Health::Fresh)
+    /// Whether the targets of all servers are certain: their reports are fresh, or they have not
+    /// answered for so long that they are not expected to.
+    pub fn is_all_certain(&self, now: Timestamp) -> bool {
+        self.ids().all(|server| {
+            let seen_at = self.confirmed_at(server).unwrap_or(self.started_at);
+            self.health(server, now) == Health::Fresh
+                || self.duplicate_of(server, now).is_some()
+                || now.since(seen_at) > RETIRED_AFTER
+        })
     }
 
     /// The reservations that servers report for a job of this name.
@@ -289,10 +424,34 @@ impl Fleet {
         key: &ProfileKey,
         now: Timestamp,
     ) -> impl Iterator<Item = (ServerId, usize)> + 'a {
+        self.usable_in(index, key, now)
+            .filter(move |&(server, _)| self.health(server, now) == Health::Fresh)
+    }
+
+    fn usable_in<'a>(
+        &'a self,
+        index: &'a Index,
+        key: &ProfileKey,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (ServerId, usize)> + 'a {
         let entries = index.get(key).into_iter().flatten();
         entries
             .map(|(&server, &number)| (server, number))
-            .filter(move |&(server, _)| self.health(server, now) == Health::Fresh)
+            .filter(move |&(server, _)| self.is_usable(server, now))
+    }
+
+    fn known_targets(&self, key: &ProfileKey, now: Timestamp) -> impl Iterator<Item = usize> {
+        let entries = self.targets.get(key).into_iter().flatten();
+        let is_known = move |server: ServerId| {
+            let confirmed_at = self.confirmed_at(server);
+            confirmed_at.is_some_and(|at| now.since(at) <= TARGETS_KNOWN_FOR)
+        };
+        entries
+            .filter(move |(server, _)| {
+                let mut same = self.identities.same_before(**server);
+                is_known(**server) && !same.any(is_known)
+            })
+            .map(|(_, &target)| target)
     }
 
     fn update_index(&mut self, server: ServerId, key: &ProfileKey) {

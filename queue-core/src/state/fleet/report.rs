@@ -1,30 +1,44 @@
 //! Report of a server: its dashboard, reduced to what the queue decides by.
 //!
 //! Responsible for reading the dashboards of monitors of all versions. Older ones state neither the
-//! profile of a runner nor its status: both follow from its registration.
+//! profile of a runner nor its status: both follow from its registration. Every entry is read on its
+//! own: one that cannot be read offers no runner, ends no reservation, and is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use shared::{
     clock::Timestamp,
     registration::RegistrationStatus,
     values::{ProfileKey, UniqueId},
-    wire::{DashboardRunner, MonitorDashboard, ReservationReport, RunnerStatus},
+    wire::{ReservationReport, ReservationState, RunnerStatus},
 };
 
 /// A runner's id on its server.
 pub type RunnerId = u64;
+
+/// The highest number of runners of a profile that is believed: numbers above it are errors, and
+/// sums of them must not overflow.
+const COUNT_MAX: u64 = 10_000;
 
 /// What a server reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// When the poll was sent: what happened later may be missing.
     pub asked_at: Timestamp,
+    /// Random value of the monitor's process; `None` from an older monitor.
+    pub instance: Option<String>,
     pub profiles: BTreeMap<ProfileKey, ProfileReport>,
     /// Every runner that exists, whatever its status.
     pub runners: BTreeSet<RunnerId>,
     /// The reservations, by job; `None` from an older monitor, which does not report them.
     pub reservations: Option<BTreeMap<UniqueId, ReservationReport>>,
+    /// The runners that have a guest and a registration, by which a server without `instance` is
+    /// recognised.
+    pub guests: BTreeSet<Guest>,
+    /// How many entries could not be read.
+    pub unreadable_count: usize,
 }
 
 /// What a server reported of one profile.
@@ -32,90 +46,266 @@ pub struct Report {
 pub struct ProfileReport {
     /// How many runners the server keeps ready.
     pub target: usize,
+    /// How many it has, in whatever use.
+    pub existing: usize,
     pub idle: BTreeSet<RunnerId>,
+}
+
+/// A runner with its guest and its registration. No two servers have an equal one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Guest {
+    pub id: RunnerId,
+    /// When its creation began, as its monitor wrote it.
+    pub created_time: String,
+    pub registration_id: u64,
+    /// The name of its registration, `<prefix>-<profile_key>.<id>@<suffix>`.
+    pub name: String,
+}
+
+/// Why a text is not the report of a monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotReport {
+    /// It is the dashboard of a queue.
+    OfQueue,
+    /// It is something else.
+    Unknown,
 }
 
 impl Report {
     /// Reads the dashboard that answered a poll sent at `asked_at`.
-    pub fn new(dashboard: MonitorDashboard, asked_at: Timestamp) -> Self {
-        let mut profiles: BTreeMap<ProfileKey, ProfileReport> = dashboard
-            .profile_runner_counts
-            .iter()
-            .map(|(key, counts)| {
-                (
-                    key.clone(),
-                    ProfileReport {
-                        target: counts.target,
-                        idle: BTreeSet::new(),
-                    },
-                )
-            })
-            .collect();
-        for shown in &dashboard.runners {
-            if !is_idle(shown) {
-                continue;
-            }
-            let key = match &shown.profile_key {
-                Some(key) => Some(key.clone()),
-                None => profile_by_name(shown, profiles.keys()).cloned(),
-            };
-            if let Some(profile) = key.and_then(|key| profiles.get_mut(&key)) {
-                profile.idle.insert(shown.id);
-            }
+    ///
+    /// # Errors
+    /// When the text is not a monitor's dashboard. Entries that cannot be read are no error.
+    pub fn parse(json: &[u8], asked_at: Timestamp) -> Result<Self, NotReport> {
+        let dashboard: Object = serde_json::from_slice(json).map_err(|_| NotReport::Unknown)?;
+        let has = |field| dashboard.contains_key(field);
+        if !has("profile_runner_counts") && !has("runners") {
+            let is_queue = has("is_dispatching") || has("waiting_count");
+            return Err(if is_queue {
+                NotReport::OfQueue
+            } else {
+                NotReport::Unknown
+            });
         }
+        let mut report = Self {
+            asked_at,
+            instance: field(&dashboard, "instance").ok().flatten(),
+            ..Self::default()
+        };
+        let idle_counts = report.read_counts(&dashboard);
+        report.read_runners(&dashboard);
+        report.read_reservations(&dashboard);
         // Older monitors list runners as idle that are about to be destroyed. Only as many as they
         // count as idle can be taken.
-        for (key, counts) in &dashboard.profile_runner_counts {
-            if let Some(profile) = profiles.get_mut(key) {
-                while profile.idle.len() > counts.idle {
+        for (key, idle_count) in idle_counts {
+            if let Some(profile) = report.profiles.get_mut(&key) {
+                while profile.idle.len() > idle_count {
                     profile.idle.pop_last();
                 }
             }
         }
-        let runners = dashboard.runners.iter().map(|shown| shown.id).collect();
-        Self {
-            asked_at,
-            profiles,
-            runners,
-            reservations: dashboard.reservations,
-        }
+        Ok(report)
     }
 
     pub fn profile(&self, key: &ProfileKey) -> Option<&ProfileReport> {
         self.profiles.get(key)
     }
-}
 
-fn is_idle(shown: &DashboardRunner) -> bool {
-    match shown.status {
-        Some(status) => status == RunnerStatus::Idle,
-        None => {
-            shown.runner.guest_name.is_some()
-                && shown
-                    .runner
-                    .registration
-                    .as_ref()
-                    .is_some_and(|registration| {
-                        let is_reserved = registration
-                            .labels
-                            .iter()
-                            .any(|label| label.name.starts_with("reserved-for:"));
-                        registration.status == RegistrationStatus::Online
-                            && !registration.busy
-                            && !is_reserved
-                    })
+    /// The part after the last `@` in the names of its registrations, which GitHub needs to be
+    /// different for each server.
+    pub fn suffix(&self) -> Option<&str> {
+        let name = &self.guests.first()?.name;
+        name.rsplit_once('@').map(|(_, suffix)| suffix)
+    }
+
+    /// Reads the targets; returns how many runners of each profile are counted as idle.
+    fn read_counts(&mut self, dashboard: &Object) -> BTreeMap<ProfileKey, usize> {
+        let mut idle_counts = BTreeMap::new();
+        for (key, counts) in self.part(dashboard, "profile_runner_counts", Value::as_object) {
+            let (Ok(key), Some(counts)) = (key.parse::<ProfileKey>(), counts.as_object()) else {
+                self.unreadable_count += 1;
+                continue;
+            };
+            let mut count = |name| {
+                let count = field::<u64>(counts, name);
+                self.unreadable_count += usize::from(count.is_err());
+                let count = count.ok().flatten().unwrap_or(0).min(COUNT_MAX);
+                usize::try_from(count).unwrap_or(0)
+            };
+            let profile = ProfileReport {
+                target: count("target"),
+                existing: count("healthy"),
+                idle: BTreeSet::new(),
+            };
+            idle_counts.insert(key.clone(), count("idle"));
+            self.profiles.insert(key, profile);
+        }
+        idle_counts
+    }
+
+    fn read_runners(&mut self, dashboard: &Object) {
+        let mut seen_twice = BTreeSet::new();
+        for shown in self.part(dashboard, "runners", Value::as_array) {
+            let Some(shown) = Shown::read(shown) else {
+                self.unreadable_count += 1;
+                continue;
+            };
+            self.unreadable_count += usize::from(shown.is_partly_unreadable);
+            if !self.runners.insert(shown.id) {
+                seen_twice.insert(shown.id);
+                self.unreadable_count += 1;
+            }
+            if shown.is_idle {
+                let key = match &shown.profile_key {
+                    Some(key) => Some(key.clone()),
+                    None => profile_by_name(&shown, self.profiles.keys()).cloned(),
+                };
+                if let Some(profile) = key.and_then(|key| self.profiles.get_mut(&key)) {
+                    profile.idle.insert(shown.id);
+                }
+            }
+            self.guests.extend(shown.guest);
+        }
+        // Which of its entries is right is unknown, so it is not assigned.
+        for profile in self.profiles.values_mut() {
+            profile.idle.retain(|id| !seen_twice.contains(id));
         }
     }
+
+    fn read_reservations(&mut self, dashboard: &Object) {
+        if dashboard.get("reservations").is_none_or(Value::is_null) {
+            return;
+        }
+        let mut reservations = BTreeMap::new();
+        for (unique_id, reservation) in self.part(dashboard, "reservations", Value::as_object) {
+            let Ok(unique_id) = unique_id.parse() else {
+                self.unreadable_count += 1;
+                continue;
+            };
+            let read = ReservationReport::deserialize(reservation);
+            self.unreadable_count += usize::from(read.is_err());
+            // As long as it is there it has not ended, whatever it is.
+            let reservation = read.unwrap_or(ReservationReport {
+                runners: Vec::new(),
+                state: ReservationState::Held,
+                attempt: 1,
+                enqueued_at: None,
+            });
+            reservations.insert(unique_id, reservation);
+        }
+        self.reservations = Some(reservations);
+    }
+
+    /// The entries of a part of the dashboard; none if it is missing or of another form.
+    fn part<'a, T: IntoIterator>(
+        &mut self,
+        dashboard: &'a Object,
+        name: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Vec<T::Item> {
+        let part = dashboard.get(name).filter(|part| !part.is_null());
+        let entries = part.map(read);
+        self.unreadable_count += usize::from(entries.as_ref().is_some_and(Option::is_none));
+        entries.flatten().into_iter().flatten().collect()
+    }
+}
+
+type Object = Map<String, Value>;
+
+/// A value of an unexpected form.
+struct Unreadable;
+
+/// A field's value; `None` if it is missing or null.
+fn field<'a, T: Deserialize<'a>>(object: &'a Object, name: &str) -> Result<Option<T>, Unreadable> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => T::deserialize(value).map(Some).map_err(|_| Unreadable),
+    }
+}
+
+/// A field's object; `None` if it is missing or null.
+fn object<'a>(parent: Option<&'a Object>, name: &str) -> Result<Option<&'a Object>, Unreadable> {
+    match parent.and_then(|parent| parent.get(name)) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_object().map(Some).ok_or(Unreadable),
+    }
+}
+
+/// One entry of a dashboard's list of runners.
+struct Shown {
+    id: RunnerId,
+    profile_key: Option<ProfileKey>,
+    is_idle: bool,
+    /// The name of its registration.
+    name: Option<String>,
+    guest: Option<Guest>,
+    is_partly_unreadable: bool,
+}
+
+impl Shown {
+    /// Reads an entry; `None` if it has no id.
+    fn read(entry: &Value) -> Option<Self> {
+        let entry = entry.as_object()?;
+        let id: RunnerId = field(entry, "id").ok().flatten()?;
+        let status = field::<RunnerStatus>(entry, "status");
+        let profile_key = field::<ProfileKey>(entry, "profile_key");
+        let runner = object(Some(entry), "runner");
+        let registration = object(runner.as_ref().ok().copied().flatten(), "registration");
+        let is_partly_unreadable =
+            status.is_err() || profile_key.is_err() || runner.is_err() || registration.is_err();
+        let runner = runner.ok().flatten();
+        let registration = registration.ok().flatten();
+        let has_guest =
+            runner.is_some_and(|it| matches!(it.get("guest_name"), Some(Value::String(_))));
+        let name: Option<String> = registration.and_then(|it| field(it, "name").ok().flatten());
+        let is_idle = match (&status, &profile_key) {
+            (Ok(Some(status)), Ok(_)) => *status == RunnerStatus::Idle,
+            (Ok(None), Ok(_)) => has_guest && registration.is_some_and(is_free),
+            _ => false,
+        };
+        let guest = || {
+            Some(Guest {
+                id,
+                created_time: runner?.get("created_time")?.to_string(),
+                registration_id: field(registration?, "id").ok()??,
+                name: name.clone()?,
+            })
+        };
+        Some(Self {
+            id,
+            profile_key: profile_key.ok().flatten(),
+            is_idle,
+            guest: has_guest.then(guest).flatten(),
+            name,
+            is_partly_unreadable,
+        })
+    }
+}
+
+/// Whether a registration, of an older monitor, is online, not busy and not reserved.
+fn is_free(registration: &Object) -> bool {
+    #[derive(Deserialize)]
+    struct Label {
+        name: String,
+    }
+    let is_reserved = field::<Vec<Label>>(registration, "labels").map(|labels| {
+        let mut labels = labels.into_iter().flatten();
+        labels.any(|label| label.name.starts_with("reserved-for:"))
+    });
+    matches!(
+        field(registration, "status"),
+        Ok(Some(RegistrationStatus::Online))
+    ) && matches!(field(registration, "busy"), Ok(Some(false)))
+        && matches!(is_reserved, Ok(false))
 }
 
 /// The profile in a runner's name, `<prefix>-<profile_key>.<id>@<suffix>`. Each server has its own
 /// prefix, so the longest known key that fits is taken.
 fn profile_by_name<'a>(
-    shown: &DashboardRunner,
+    shown: &Shown,
     keys: impl Iterator<Item = &'a ProfileKey>,
 ) -> Option<&'a ProfileKey> {
-    let name = &shown.runner.registration.as_ref()?.name;
-    let (guest, _) = name.rsplit_once('@')?;
+    let (guest, _) = shown.name.as_deref()?.rsplit_once('@')?;
     let (base, _) = guest.rsplit_once('.')?;
     keys.filter(|key| {
         base.strip_suffix(key.as_str())
@@ -147,16 +337,22 @@ mod tests {
             "guest_name": "guest", "ipv4_address": null}})
     }
 
-    fn idle(dashboard: serde_json::Value, key: &str) -> Vec<RunnerId> {
-        let dashboard = serde_json::from_value(dashboard).unwrap();
-        let report = Report::new(dashboard, Timestamp::from_seconds(1));
-        report
-            .profile(&key.parse().unwrap())
-            .unwrap()
-            .idle
-            .iter()
-            .copied()
-            .collect()
+    /// A runner as a current monitor shows it.
+    fn current_runner(id: u64, status: &str) -> serde_json::Value {
+        let mut runner = older_runner(id, "ci-runner-linux.1@a", "online", false, "x");
+        runner["status"] = json!(status);
+        runner["profile_key"] = json!("linux");
+        runner
+    }
+
+    fn parse(dashboard: &serde_json::Value) -> Report {
+        Report::parse(dashboard.to_string().as_bytes(), Timestamp::from_seconds(1)).unwrap()
+    }
+
+    fn idle(dashboard: &serde_json::Value, key: &str) -> Vec<RunnerId> {
+        let report = parse(dashboard);
+        let profile = report.profile(&key.parse().unwrap()).unwrap();
+        profile.idle.iter().copied().collect()
     }
 
     #[test]
@@ -172,8 +368,8 @@ mod tests {
                 older_runner(6, "foreign", "online", false, "x"),
             ],
         });
-        assert_eq!(idle(dashboard.clone(), "linux"), [1]);
-        assert_eq!(idle(dashboard, "big-linux"), [5]);
+        assert_eq!(idle(&dashboard, "linux"), [1]);
+        assert_eq!(idle(&dashboard, "big-linux"), [5]);
     }
 
     #[test]
@@ -186,7 +382,7 @@ mod tests {
         other["profile_key"] = json!("linux");
         let dashboard =
             json!({"profile_runner_counts": {"linux": counts(2, 1)}, "runners": [runner, other]});
-        assert_eq!(idle(dashboard, "linux"), [2]);
+        assert_eq!(idle(&dashboard, "linux"), [2]);
     }
 
     #[test]
@@ -198,6 +394,177 @@ mod tests {
                 older_runner(2, "ci-runner-linux.2@a", "online", false, "x"),
             ],
         });
-        assert_eq!(idle(dashboard, "linux"), [1]);
+        assert_eq!(idle(&dashboard, "linux"), [1]);
+    }
+
+    #[test]
+    fn a_runner_that_cannot_be_read_is_not_assigned_and_hides_no_other() {
+        let good = current_runner(1, "idle");
+        let changed = |change: fn(&mut serde_json::Value)| {
+            let mut runner = current_runner(2, "idle");
+            change(&mut runner);
+            runner
+        };
+        for bad in [
+            changed(|it| it["status"] = json!("hibernating")),
+            changed(|it| it["status"] = json!(7)),
+            changed(|it| it["id"] = json!(null)),
+            changed(|it| it["id"] = json!(-2)),
+            changed(|it| it["id"] = json!("2")),
+            changed(|it| it["profile_key"] = json!("a b")),
+            changed(|it| it["profile_key"] = json!(["linux"])),
+            json!(null),
+            json!("runner"),
+            json!([]),
+            json!({}),
+        ] {
+            let dashboard =
+                json!({"profile_runner_counts": {"linux": counts(9, 9)}, "runners": [bad, good]});
+            assert_eq!(idle(&dashboard, "linux"), [1], "{bad}");
+            assert_eq!(parse(&dashboard).unreadable_count, 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_older_runner_with_missing_values_is_not_assigned_and_still_exists() {
+        for (field, value) in [
+            ("status", json!(null)),
+            ("status", json!("unknown")),
+            ("busy", json!(null)),
+            ("labels", json!("x")),
+            ("labels", json!([{"name": null}])),
+        ] {
+            let mut runner = older_runner(2, "ci-runner-linux.2@a", "online", false, "x");
+            runner["runner"]["registration"][field] = value.clone();
+            let dashboard =
+                json!({"profile_runner_counts": {"linux": counts(9, 9)}, "runners": [runner]});
+            let report = parse(&dashboard);
+            assert!(idle(&dashboard, "linux").is_empty(), "{field}: {value}");
+            assert!(report.runners.contains(&2), "{field}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_runner_that_is_listed_twice_is_not_assigned() {
+        let busy = current_runner(1, "busy");
+        let runners = [current_runner(1, "idle"), busy, current_runner(2, "idle")];
+        let dashboard =
+            json!({"profile_runner_counts": {"linux": counts(9, 9)}, "runners": runners});
+        assert_eq!(idle(&dashboard, "linux"), [2]);
+        assert_eq!(parse(&dashboard).unreadable_count, 1);
+    }
+
+    #[test]
+    fn a_profile_that_cannot_be_read_hides_no_other() {
+        let too_long = "a".repeat(65);
+        for (key, value) in [
+            ("a b", counts(1, 1)),
+            ("../etc", counts(1, 1)),
+            ("", counts(1, 1)),
+            (too_long.as_str(), counts(1, 1)),
+            ("windows", json!(null)),
+            ("windows", json!(3)),
+            ("windows", json!({"target": -1})),
+            ("windows", json!({"target": 1.5})),
+            ("windows", json!({"target": "9"})),
+        ] {
+            let dashboard = json!({
+                "profile_runner_counts": {key: value, "linux": counts(1, 1)},
+                "runners": [current_runner(1, "idle")],
+            });
+            assert_eq!(idle(&dashboard, "linux"), [1], "{key}: {value}");
+            let report = parse(&dashboard);
+            assert_eq!(report.unreadable_count, 1, "{key}: {value}");
+            let windows = report.profile(&"windows".parse().unwrap());
+            assert!(windows.is_none_or(|profile| profile.target == 0));
+        }
+    }
+
+    #[test]
+    fn absurd_counts_are_limited() {
+        for target in ["18446744073709551615", "4000000000", "10001"] {
+            let json =
+                format!(r#"{{"profile_runner_counts": {{"linux": {{"target": {target}}}}}}}"#);
+            let report = Report::parse(json.as_bytes(), Timestamp::default()).unwrap();
+            let profile = report.profile(&"linux".parse().unwrap()).unwrap();
+            assert_eq!(profile.target, 10_000, "{target}");
+        }
+        for target in ["1e300", "18446744073709551616", "-1"] {
+            let json =
+                format!(r#"{{"profile_runner_counts": {{"linux": {{"target": {target}}}}}}}"#);
+            let report = Report::parse(json.as_bytes(), Timestamp::default()).unwrap();
+            assert_eq!(report.unreadable_count, 1, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_reservation_that_cannot_be_read_has_not_ended() {
+        let dashboard = json!({
+            "profile_runner_counts": {}, "runners": [],
+            "reservations": {
+                "good": {"runners": [1], "state": "used"},
+                "bad": {"runners": [1], "state": "frozen"},
+                "empty": null,
+                "not a name": {"runners": [1], "state": "held"},
+            },
+        });
+        let report = parse(&dashboard);
+        let reservations = report.reservations.unwrap();
+        let states: Vec<_> = reservations
+            .iter()
+            .map(|(job, it)| (job.as_str(), it.state))
+            .collect();
+        assert_eq!(
+            states,
+            [
+                ("bad", ReservationState::Held),
+                ("empty", ReservationState::Held),
+                ("good", ReservationState::Used)
+            ]
+        );
+        assert_eq!(report.unreadable_count, 3);
+    }
+
+    #[test]
+    fn parts_of_another_form_count_as_empty() {
+        for (field, value) in [
+            ("runners", json!(null)),
+            ("runners", json!({})),
+            ("profile_runner_counts", json!(null)),
+            ("profile_runner_counts", json!([])),
+            ("reservations", json!(null)),
+            ("instance", json!(7)),
+        ] {
+            let mut dashboard = json!({
+                "profile_runner_counts": {"linux": counts(1, 1)},
+                "runners": [current_runner(1, "idle")],
+            });
+            dashboard[field] = value;
+            let report = parse(&dashboard);
+            assert_eq!(report.reservations, None);
+            assert_eq!(report.instance, None);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_monitors_dashboard_is_refused() {
+        let parse = |text: &str| Report::parse(text.as_bytes(), Timestamp::default());
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "<html>",
+            r#"{"runners": ["#,
+            "\u{0}",
+        ] {
+            assert_eq!(parse(text), Err(NotReport::Unknown), "{text}");
+        }
+        let queue = r#"{"captured_at_micros": 1, "is_dispatching": true, "waiting_count": 0, "servers": []}"#;
+        assert_eq!(parse(queue), Err(NotReport::OfQueue));
+        assert_eq!(
+            Report::parse(b"{\"runners\": [\"\xff\"]}", Timestamp::default()),
+            Err(NotReport::Unknown)
+        );
     }
 }

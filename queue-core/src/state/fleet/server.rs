@@ -14,11 +14,21 @@ use shared::{
     values::{Count, FencingToken, ProfileKey, UniqueId},
 };
 
-use super::report::{ProfileReport, Report, RunnerId};
+use super::{
+    reached::Reached,
+    report::{ProfileReport, Report, RunnerId},
+};
 
 /// How long runners stay in quarantine that were reported as idle and could not be had.
 const QUARANTINE: Backoff = Backoff {
     first: Duration::from_secs(1),
+    max: Duration::from_secs(60),
+    jitter_percent: 25,
+};
+
+/// How long a server that refuses the API token is not asked for runners.
+const TOKEN_REFUSED: Backoff = Backoff {
+    first: Duration::from_secs(5),
     max: Duration::from_secs(60),
     jitter_percent: 25,
 };
@@ -31,8 +41,14 @@ pub(super) struct Server {
     /// When the last poll that it answered was sent: its report was true then.
     confirmed_at: Option<Timestamp>,
     has_stale_timer: bool,
-    /// Whether a request failed since its last answer.
-    is_failing: bool,
+    /// Why a request failed since its last answer, and when the first did.
+    failure: Option<(ServerFailure, Timestamp)>,
+    /// Since when its reports have entries that cannot be read.
+    unreadable_since: Option<Timestamp>,
+    /// Set while it refuses the API token.
+    token_refusal: Option<TokenRefusal>,
+    /// When what it is recognised by was first received: its `instance`, or its guests.
+    identity_since: Timestamp,
     /// Answers to polls sent before this time are no sign of health.
     failed_at: Option<Timestamp>,
     /// Granted runners that its report may still show as idle.
@@ -40,6 +56,32 @@ pub(super) struct Server {
     /// Forwards that have not ended.
     open_forwards: BTreeMap<(UniqueId, FencingToken), (ProfileKey, Count)>,
     quarantines: BTreeMap<ProfileKey, Quarantine>,
+    /// How many runners of each profile it has had of late.
+    reached: BTreeMap<ProfileKey, Reached>,
+}
+
+/// The refusals of the API token by a server.
+#[derive(Debug)]
+struct TokenRefusal {
+    since: Timestamp,
+    /// Whether it refused a poll: then a poll that it answers shows that it accepts the token.
+    has_refused_poll: bool,
+    failures: Failures,
+}
+
+/// Why a request to a server failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerFailure {
+    /// There was no connection, or no complete response in time.
+    NoResponse,
+    /// It answered a poll with this status.
+    Status(u16),
+    /// It answered a poll with a redirect.
+    Redirect,
+    /// It answered a poll with the dashboard of a queue.
+    IsQueue,
+    /// It answered a poll with something that is not a dashboard.
+    NoDashboard,
 }
 
 /// Runners of one profile that are left out for a while.
@@ -58,6 +100,8 @@ pub enum Health {
     Stale,
     /// A request to it failed, or it never answered.
     Down,
+    /// It refuses the API token.
+    Unauthorised,
 }
 
 impl Server {
@@ -83,11 +127,48 @@ impl Server {
 
     pub(super) fn health(&self, stale_after: Duration, now: Timestamp) -> Health {
         match self.confirmed_at {
+            _ if self.token_refusal.is_some() => Health::Unauthorised,
             None => Health::Down,
-            Some(_) if self.is_failing => Health::Down,
+            Some(_) if self.failure.is_some() => Health::Down,
             Some(confirmed_at) if now.since(confirmed_at) > stale_after => Health::Stale,
             Some(_) => Health::Fresh,
         }
+    }
+
+    /// Whether its report can be used to ask it for runners. That includes one that has refused the
+    /// API token, from time to time: only such a request shows that it now accepts it.
+    pub(super) fn is_usable(&self, stale_after: Duration, now: Timestamp) -> bool {
+        let is_fresh = self.failure.is_none()
+            && self
+                .confirmed_at
+                .is_some_and(|confirmed_at| now.since(confirmed_at) <= stale_after);
+        let refusal = self.token_refusal.as_ref();
+        is_fresh && refusal.is_none_or(|refusal| now >= refusal.failures.retry_at())
+    }
+
+    /// Why it is failing, and since when.
+    pub(super) fn failure(&self) -> Option<(ServerFailure, Timestamp)> {
+        self.failure
+    }
+
+    /// Since when it refuses the API token, if it does.
+    pub(super) fn token_refused_since(&self) -> Option<Timestamp> {
+        self.token_refusal.as_ref().map(|refusal| refusal.since)
+    }
+
+    /// Since when its reports have entries that cannot be read, if they have.
+    pub(super) fn unreadable_since(&self) -> Option<Timestamp> {
+        self.unreadable_since
+    }
+
+    /// When what it is recognised by was first received.
+    pub(super) fn identity_since(&self) -> Timestamp {
+        self.identity_since
+    }
+
+    /// How many runners of a profile it has had of late.
+    pub(super) fn reached(&self, key: &ProfileKey) -> Option<&Reached> {
+        self.reached.get(key)
     }
 
     /// Sets whether `Timer::Stale` is set, and returns whether it was before.
@@ -101,8 +182,22 @@ impl Server {
             .is_none_or(|confirmed_at| asked_at >= confirmed_at)
     }
 
-    pub(super) fn set_report(&mut self, report: Report) {
+    pub(super) fn set_report(&mut self, report: Report, now: Timestamp) {
         self.confirm(report.asked_at);
+        let is_recognised = self.report.as_ref().is_some_and(|last| {
+            (&last.instance, &last.guests) == (&report.instance, &report.guests)
+                || (last.instance.is_some() && last.instance == report.instance)
+        });
+        self.unreadable_since =
+            (report.unreadable_count > 0).then(|| self.unreadable_since.unwrap_or(now));
+        if !is_recognised {
+            self.identity_since = now;
+        }
+        self.reached.retain(|key, _| report.profile(key).is_some());
+        for (key, profile) in &report.profiles {
+            let reached = self.reached.entry(key.clone()).or_default();
+            reached.record(profile.target, profile.existing, now);
+        }
         self.granted.retain(|runner| {
             let mut profiles = report.profiles.values();
             profiles.any(|profile| profile.idle.contains(runner))
@@ -126,9 +221,37 @@ impl Server {
         reservations.is_some_and(|reservations| reservations.remove(unique_id).is_some())
     }
 
-    pub(super) fn set_failing(&mut self, now: Timestamp) {
-        self.is_failing = true;
+    pub(super) fn set_failing(&mut self, failure: ServerFailure, now: Timestamp) {
+        let since = self.failure.map_or(now, |(_, since)| since);
+        self.failure = Some((failure, since));
         self.failed_at = Some(now);
+    }
+
+    /// Records that it refused the API token; returns when it may be asked again.
+    pub(super) fn refuse_token(&mut self, by_poll: bool, now: Timestamp) -> Timestamp {
+        let refusal = self.token_refusal.get_or_insert(TokenRefusal {
+            since: now,
+            has_refused_poll: false,
+            failures: Failures::default(),
+        });
+        refusal.has_refused_poll |= by_poll;
+        refusal.failures.record(now, TOKEN_REFUSED, Duration::ZERO);
+        refusal.failures.retry_at()
+    }
+
+    /// Records that it accepted the API token; `false` if it did before.
+    pub(super) fn accept_token(&mut self) -> bool {
+        self.token_refusal.take().is_some()
+    }
+
+    /// Records that targets which it has not reached for a while are no longer believed; `false` if
+    /// that changes nothing.
+    pub(super) fn review_reached(&mut self, now: Timestamp) -> bool {
+        let mut is_changed = false;
+        for reached in self.reached.values_mut() {
+            is_changed |= reached.review(now);
+        }
+        is_changed
     }
 
     pub(super) fn begin_forward(
@@ -210,7 +333,14 @@ impl Server {
         self.confirmed_at = Some(asked_at);
         // The answer to a poll sent before a failure may be from before it.
         if self.failed_at.is_none_or(|failed_at| asked_at >= failed_at) {
-            self.is_failing = false;
+            self.failure = None;
+            if self
+                .token_refusal
+                .as_ref()
+                .is_some_and(|it| it.has_refused_poll)
+            {
+                self.token_refusal = None;
+            }
         }
     }
 }

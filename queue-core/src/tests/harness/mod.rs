@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     CallId, Config, Effect, Forward, ForwardOutcome, Input, JobReference, JobRequest, Queue,
-    Release, RunnerId, ServerId, TicketContent,
+    Release, RunnerId, ServerFailure, ServerId, TicketContent,
 };
 
 /// A queue under test.
@@ -53,6 +53,8 @@ pub fn config() -> Config {
         forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
         ticket_lifetime: Duration::from_secs(24 * 3600),
+        believable_from: Timestamp::default(),
+        down_for: Duration::ZERO,
         jobs_max: 1000,
         jobs_per_repo_max: None,
         held_max: 100,
@@ -199,7 +201,8 @@ impl TestQueue {
     #[track_caller]
     pub fn become_unreachable(&mut self, server: &str) {
         let server = self.stop_answering(server);
-        self.handle(Input::Unreachable { server });
+        let failure = ServerFailure::NoResponse;
+        self.handle(Input::Unreachable { server, failure });
     }
 
     /// A server answers no more until it reports again.

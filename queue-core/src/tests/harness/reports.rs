@@ -7,7 +7,7 @@ use shared::{
     wire::{ReservationReport, ReservationState},
 };
 
-use crate::{Forward, ProfileReport, Report, RunnerId, TicketContent};
+use crate::{Forward, Guest, ProfileReport, Report, RunnerId, TicketContent};
 
 /// A report in the making.
 #[derive(Clone)]
@@ -89,6 +89,7 @@ impl ReportBuilder {
     pub fn and(mut self, profile_key: &str, target: usize, idle: &[RunnerId]) -> Self {
         let profile = ProfileReport {
             target,
+            existing: target,
             idle: idle.iter().copied().collect(),
         };
         self.report.runners.extend(idle);
@@ -126,6 +127,26 @@ impl ReportBuilder {
     /// Removes what an older monitor does not report: reservations.
     pub fn of_older_monitor(mut self) -> Self {
         self.report.reservations = None;
+        self
+    }
+
+    /// Makes it that of the monitor's process with this `instance`.
+    pub fn of_instance(mut self, instance: &str) -> Self {
+        self.report.instance = Some(instance.to_owned());
+        self
+    }
+
+    /// Adds guests with registrations.
+    pub fn with_guests<const N: usize>(mut self, guests: [Guest; N]) -> Self {
+        self.report.guests.extend(guests);
+        self
+    }
+
+    /// States how many runners of `linux` there are.
+    pub fn with_existing(mut self, existing: usize) -> Self {
+        if let Some(profile) = self.report.profiles.get_mut("linux") {
+            profile.existing = existing;
+        }
         self
     }
 

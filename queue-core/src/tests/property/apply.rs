@@ -6,7 +6,7 @@ use super::{
     model::{CLIENTS, Model, SERVERS, names, request_of, tight_config},
     step::Step,
 };
-use crate::{Answer, CallId, Input, JobReference, Queue, ServerId, TicketContent};
+use crate::{Answer, CallId, Input, JobReference, Queue, ServerFailure, ServerId, TicketContent};
 
 impl Model {
     /// Something happens.
@@ -25,6 +25,7 @@ impl Model {
             Step::Answer { server, arrives } => self.report(server % SERVERS, arrives),
             Step::Unreachable { server } => self.handle(Input::Unreachable {
                 server: server % SERVERS,
+                failure: ServerFailure::NoResponse,
             }),
             Step::Boot { server, profile } => self.servers[server % SERVERS].boot(profile % 2),
             Step::LoseIdle { server, profile } => {

@@ -176,6 +176,7 @@ impl ModelServer {
                 key,
                 ProfileReport {
                     target: TARGET,
+                    existing: TARGET,
                     idle,
                 },
             )
@@ -201,6 +202,7 @@ impl ModelServer {
                     .map(|(unique_id, it)| (unique_id.clone(), reservation(it)))
                     .collect(),
             ),
+            ..Report::default()
         }
     }
 

@@ -47,36 +47,46 @@ impl Daemon {
             .iter()
             .map(|monitor| monitor.url.as_str())
             .collect();
-        let api_url = github.map_or("http://127.0.0.1:9", |(url, _)| url);
-        let settings = format!(
-            "listen_on = [\"127.0.0.1\"]\n\
-             external_base_url = \"http://127.0.0.1:8000/\"\n\
-             github_api_url = \"{api_url}\"\n\
-             github_api_scope = \"/orgs/servo\"\n\
-             github_api_suffix = \"test\"\n\
-             allowed_qualified_repo_prefix = \"servo/\"\n\
-             available_normal_memory = \"16G\"\n\
-             [queue]\nservers = {servers:?}\n{queue_settings}\n"
-        );
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("monitor.toml"), settings).unwrap();
-        let data = folder.path().join("data").display().to_string();
-        let mut environment = vec![
-            ("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN.to_owned()),
-            ("SERVO_CI_MONITOR_DATA_PATH", data),
-        ];
-        environment.extend(github.map(|(_, token)| ("GITHUB_TOKEN", token.to_owned())));
+        Self::start_with_servers(&servers, queue_settings, github)
+    }
+
+    /// A queue in front of these URLs.
+    pub fn start_with_servers(
+        servers: &[&str],
+        queue_settings: &str,
+        github: Option<(&str, &str)>,
+    ) -> Self {
+        let (folder, environment) = prepare(servers, queue_settings, github);
         Self::start_in(folder, environment)
     }
 
+    /// A queue that listens here, in front of these URLs.
+    pub fn start_at(listener: TcpListener, servers: &[&str], queue_settings: &str) -> Self {
+        let (folder, environment) = prepare(servers, queue_settings, None);
+        Self::start_on(listener, folder, environment)
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
     fn start_in(folder: TempDir, environment: Vec<(&'static str, String)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(listener, folder, environment)
+    }
+
+    fn start_on(
+        listener: TcpListener,
+        folder: TempDir,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
         log::capture();
         let variables = environment
             .iter()
             .map(|(name, value)| (*name, value.clone()));
         let variables = Environment::from_iter(variables);
         let settings = Settings::load(&folder.path().join("monitor.toml"), &variables).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (started, is_started) = mpsc::channel();
@@ -240,6 +250,34 @@ impl Daemon {
         health.as_str().unwrap().to_owned()
     }
 
+    /// The problems of this code: the subject of each, with its cause.
+    pub fn problems(&self, code: &str) -> Vec<(String, String)> {
+        let dashboard = self.dashboard();
+        let problems = dashboard["problems"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        problems
+            .filter(|problem| problem["code"] == code)
+            .map(|problem| (text(&problem["subject"]), text(&problem["cause"])))
+            .collect()
+    }
+
+    /// Waits until there is a problem of this code; returns its subject.
+    pub fn wait_for_problem(&self, code: &str) -> String {
+        wait_until(code, || {
+            self.problems(code).pop().map(|(subject, _)| subject)
+        })
+    }
+
+    /// Waits until there is no problem of this code.
+    pub fn wait_for_end_of_problem(&self, code: &str) {
+        wait_until(code, || self.problems(code).is_empty().then_some(()));
+    }
+
+    /// The file of that name in the queue's data folder.
+    pub fn data_file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join("data").join("queue").join(name)
+    }
+
     /// Waits until the server of this number is down.
     pub fn wait_until_down(&self, server: usize) {
         wait_until("a server to be down", || {
@@ -328,6 +366,34 @@ impl<const N: usize> Fixture<N> {
             monitors: self.monitors,
         }
     }
+}
+
+/// The settings of a queue in front of these URLs, and its environment.
+fn prepare(
+    servers: &[&str],
+    queue_settings: &str,
+    github: Option<(&str, &str)>,
+) -> (TempDir, Vec<(&'static str, String)>) {
+    let api_url = github.map_or("http://127.0.0.1:9", |(url, _)| url);
+    let settings = format!(
+        "listen_on = [\"127.0.0.1\"]\n\
+             external_base_url = \"http://127.0.0.1:8000/\"\n\
+             github_api_url = \"{api_url}\"\n\
+             github_api_scope = \"/orgs/servo\"\n\
+             github_api_suffix = \"test\"\n\
+             allowed_qualified_repo_prefix = \"servo/\"\n\
+             available_normal_memory = \"16G\"\n\
+             [queue]\nservers = {servers:?}\n{queue_settings}\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("monitor.toml"), settings).unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let mut environment = vec![
+        ("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN.to_owned()),
+        ("SERVO_CI_MONITOR_DATA_PATH", data),
+    ];
+    environment.extend(github.map(|(_, token)| ("GITHUB_TOKEN", token.to_owned())));
+    (folder, environment)
 }
 
 /// The parameters of an enqueue.
