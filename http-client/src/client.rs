@@ -3,20 +3,36 @@
 //! Responsible for working around the pitfalls of `awc` 3.11, each named where it is avoided. Never
 //! repeats a request that its sender did not declare idempotent.
 
+use std::{rc::Rc, sync::Arc, time::Duration};
+
 use actix_web::{error::ParseError, web::Bytes};
 use awc::{
     ClientResponse,
     error::{ConnectError, PayloadError, SendRequestError},
     http::{
-        Method, StatusCode, Uri, Version,
+        Method, StatusCode, Uri,
         header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
     },
 };
 
-use super::{HttpError, Request, Response, Retry, error::shown};
+use super::{
+    HttpError, Request, Response, Retry,
+    connect::{Dialler, RootCertificates, is_https, proxy_of, root_certificates, tls_config},
+    error::shown,
+};
+use shared::settings::Proxies;
 
 /// Most connections at once, per scheme; every long poll occupies one.
 const CONNECTIONS_MAX: usize = 1024;
+/// How long a connection is kept for later requests.
+const KEPT_FOR: Duration = Duration::from_secs(15);
+/// How long a connection may take, name resolution and the answer of a proxy included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idempotent request waits for an answer on a kept connection before it is also sent on a
+/// new one, at most half of its timeout. A middle box may have dropped the kept one without notice.
+const DOUBLED_AFTER: Duration = Duration::from_secs(5);
 /// The header `User-Agent`.
 const AGENT: &str = concat!("ci-runners/", env!("CARGO_PKG_VERSION"));
 
@@ -31,10 +47,19 @@ pub fn install_tls() {
 /// Sends requests, and keeps connections open for later ones. Cheap to clone; clones share the
 /// connections.
 ///
-/// Not `Send`: create it inside the task or the server worker that uses it. Creating one reads the
-/// root certificates of the host (about 2 ms).
+/// A kept connection can be dead without notice. So a request that must not be sent twice gets a new
+/// one, and so does every retry.
+///
+/// Not `Send`: create it inside the task or the server worker that uses it. The first one of a process
+/// reads the root certificates of the host (some milliseconds).
 #[derive(Clone)]
-pub struct Client(awc::Client);
+pub struct Client {
+    /// Sends on kept connections, if there are any.
+    keeping: awc::Client,
+    /// Sends each request on a new connection.
+    fresh: awc::Client,
+    proxies: Rc<Proxies>,
+}
 
 impl Default for Client {
     fn default() -> Self {
@@ -43,25 +68,50 @@ impl Default for Client {
 }
 
 impl Client {
-    /// A client with its own connections.
+    /// A client with its own connections, without proxies.
     ///
-    /// # Panics
-    /// When a file of root certificates cannot be read. A host without any is accepted.
+    /// A host without usable root certificates is accepted: its `https` requests fail.
     pub fn new() -> Self {
+        Self::with_proxies(Proxies::default())
+    }
+
+    /// A client with its own connections, through these proxies.
+    pub fn with_proxies(proxies: Proxies) -> Self {
+        Self::with(proxies, root_certificates())
+    }
+
+    /// A client that trusts these certification authorities.
+    pub fn with(proxies: Proxies, roots: &RootCertificates) -> Self {
         install_tls();
-        // With HTTP/2, requests after a timeout would share the connection that hangs; with
-        // HTTP/1.1 it is closed together with the request that timed out.
-        let connector = awc::Connector::new()
-            .max_http_version(Version::HTTP_11)
-            .limit(CONNECTIONS_MAX);
-        let client = awc::Client::builder().connector(connector);
-        Self(client.disable_timeout().disable_redirects().finish())
+        let (tls, proxies) = (tls_config(roots), Rc::new(proxies));
+        let client = |kept_for| {
+            let connector = awc::Connector::new()
+                .connector(Dialler::new(Rc::clone(&proxies)))
+                // Only HTTP/1.1 is offered. With HTTP/2, requests after a timeout would share the
+                // connection that hangs; with HTTP/1.1 it is closed together with the request.
+                .rustls_0_23(Arc::clone(&tls))
+                .timeout(CONNECT_TIMEOUT)
+                .handshake_timeout(HANDSHAKE_TIMEOUT)
+                .conn_keep_alive(kept_for)
+                .limit(CONNECTIONS_MAX);
+            let client = awc::Client::builder().connector(connector);
+            client.disable_timeout().disable_redirects().finish()
+        };
+        Self {
+            keeping: client(KEPT_FOR),
+            fresh: client(Duration::ZERO),
+            proxies,
+        }
     }
 
     /// Wraps `client`, which may use any connector but must neither follow redirects nor have a
     /// timeout.
     pub fn over(client: awc::Client) -> Self {
-        Self(client)
+        Self {
+            keeping: client.clone(),
+            fresh: client,
+            proxies: Rc::default(),
+        }
     }
 
     /// Sends `request` and reads the complete response, whatever its status.
@@ -86,28 +136,87 @@ impl Client {
             target: target.into(),
         })?;
         let headers = headers(request, target)?;
-        let mut sent = self.send_once(request, &uri, &headers, target).await;
-        // `send_once` ends with the head of the response: an error of it precedes any response.
-        if request.retry == Retry::Once && matches!(sent, Err(HttpError::Broken { .. })) {
-            sent = self.send_once(request, &uri, &headers, target).await;
-        }
+        let send = |client, is_new| send_once(client, is_new, request, &uri, &headers, target);
+        // A proxy forwards unencrypted requests one by one.
+        let is_forwarded = !is_https(&uri) && proxy_of(&self.proxies, &uri).is_some();
+        let sent = match request.retry {
+            _ if is_forwarded => send(&self.fresh, true).await,
+            Retry::Never => send(&self.fresh, true).await,
+            Retry::Once => {
+                let first = send(&self.keeping, false);
+                let again = || send(&self.fresh, true);
+                retry_or_double(first, again, doubled_after(request)).await
+            }
+        };
         read(sent?, request, target).await
     }
+}
 
-    async fn send_once(
-        &self,
-        request: &Request<'_>,
-        uri: &Uri,
-        headers: &HeaderMap,
-        target: &str,
-    ) -> Result<ClientResponse, HttpError> {
-        let mut outgoing = self.0.request(request.method.clone(), uri);
-        for (name, value) in headers {
-            outgoing.headers_mut().insert(name.clone(), value.clone());
+/// When a request is sent a second time while the first one has no answer yet. A request that asks to
+/// be held has none for a long time.
+fn doubled_after(request: &Request<'_>) -> Option<Duration> {
+    let is_held = request.headers.iter().any(|(name, _)| *name == "prefer");
+    (!is_held).then(|| DOUBLED_AFTER.min(request.timeout / 2))
+}
+
+/// Waits for the first request. If its connection breaks, or if it takes too long, a second one is
+/// sent; then the first answer of the two counts.
+///
+/// An error of either precedes any response: both end with the head of it.
+pub(super) async fn retry_or_double<T, F>(
+    first: F,
+    again: impl FnOnce() -> F,
+    doubled_after: Option<Duration>,
+) -> Result<T, HttpError>
+where
+    F: Future<Output = Result<T, HttpError>>,
+{
+    let is_broken =
+        |outcome: &Result<T, HttpError>| matches!(outcome, Err(HttpError::Broken { .. }));
+    let mut first = std::pin::pin!(first);
+    let is_too_long = async {
+        match doubled_after {
+            Some(after) => tokio::time::sleep(after).await,
+            None => std::future::pending().await,
         }
-        let sent = outgoing.send_body(request.body.clone()).await;
-        sent.map_err(|error| send_error(error, request, target))
+    };
+    tokio::select! {
+        outcome = &mut first => {
+            return if is_broken(&outcome) { again().await } else { outcome };
+        }
+        () = is_too_long => {}
     }
+    let mut second = std::pin::pin!(again());
+    tokio::select! {
+        outcome = &mut first => match outcome {
+            Ok(response) => Ok(response),
+            Err(_) => second.await,
+        },
+        outcome = &mut second => match outcome {
+            Ok(response) => Ok(response),
+            // The second one was refused; the first may still be answered.
+            Err(_) => first.await,
+        },
+    }
+}
+
+async fn send_once(
+    client: &awc::Client,
+    is_new: bool,
+    request: &Request<'_>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    target: &str,
+) -> Result<ClientResponse, HttpError> {
+    let mut outgoing = client.request(request.method.clone(), uri);
+    if is_new {
+        outgoing = outgoing.force_close();
+    }
+    for (name, value) in headers {
+        outgoing.headers_mut().insert(name.clone(), value.clone());
+    }
+    let sent = outgoing.send_body(request.body.clone()).await;
+    sent.map_err(|error| send_error(error, request, target))
 }
 
 /// Parses an `http` or `https` URL; `awc` would also accept those of web sockets.

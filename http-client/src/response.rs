@@ -18,6 +18,9 @@ use serde::de::DeserializeOwned;
 use super::HttpError;
 use shared::clock::Timestamp;
 
+/// The longest wait that is taken from `Retry-After`.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// A complete response of any status.
 #[derive(Clone)]
 pub struct Response {
@@ -69,10 +72,20 @@ impl Response {
         })
     }
 
-    /// The header `Retry-After`, in its form of seconds; dates are ignored.
+    /// The header `Retry-After`, a number of seconds or a date, as a duration of at most a day. A date
+    /// counts from the date of the response, by the same clock. Other values, such as negative ones,
+    /// are ignored.
     pub fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.header("retry-after")?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
+        let text = self.header("retry-after")?.trim();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let wait = if is_number {
+            // A number beyond the type is long in any case.
+            Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+        } else {
+            let date: HttpDate = text.parse().ok()?;
+            timestamp(date.into())?.since(self.date()?)
+        };
+        Some(wait.min(RETRY_AFTER_MAX))
     }
 
     /// The header `Date`: when the response was made, by the clock of the server, to the second.
@@ -155,17 +168,26 @@ mod tests {
         assert_eq!(dated.retry_after(), Some(Duration::from_secs(7)));
         assert_eq!(dated.date(), Some(Timestamp::from_seconds(100)));
 
-        let other_forms = response(
-            &[
-                ("retry-after", "Thu, 01 Jan 1970 00:01:40 GMT"),
-                ("date", "yesterday"),
-            ],
-            "",
-        );
-        assert_eq!(
-            (other_forms.retry_after(), other_forms.date()),
-            (None, None)
-        );
+        let (day, now) = (24 * 3600, "Thu, 01 Jan 1970 00:01:40 GMT");
+        for (text, seconds) in [
+            ("0", Some(0)),
+            (" 7 ", Some(7)),
+            ("86401", Some(day)),
+            ("18446744073709551616", Some(day)),
+            ("Thu, 01 Jan 1970 00:01:50 GMT", Some(10)),
+            ("Thu, 01 Jan 1970 00:01:30 GMT", Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(day)),
+            ("-5", None),
+            ("+5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let wait = response(&[("retry-after", text), ("date", now)], "").retry_after();
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{text:?}");
+        }
+        let undated = response(&[("retry-after", now), ("date", "yesterday")], "");
+        assert_eq!((undated.retry_after(), undated.date()), (None, None));
     }
 
     #[test]

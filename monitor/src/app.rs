@@ -192,8 +192,8 @@ fn hypervisor(
 }
 
 fn github(settings: &Settings, credentials: Credentials) -> Github {
-    let settings = GithubConfig::of(&settings.github, credentials);
-    Github::new(Client::new(), settings)
+    let client = Client::with_proxies(settings.proxies.clone());
+    Github::new(client, GithubConfig::of(&settings.github, credentials))
 }
 
 impl App {

@@ -98,7 +98,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let event_loop = EventLoop::new(queue, clock, senders);
 
-    let client = Client::new();
+    let client = Client::with_proxies(settings.proxies.but_not_for_loopback());
     let problem_board = ProblemBoard::new(clock);
     report_clock(clock.now(), &problem_board);
     let mut background = vec![
@@ -125,7 +125,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     );
     let (drain, draining) = drain();
     let (artifact_verifier, github_status) =
-        start_artifact_verifier(settings, client, &mut background)?.unzip();
+        start_artifact_verifier(settings, &mut background)?.unzip();
     let state = AppState {
         event_loop,
         ticket_key: Arc::new(ticket_key),
@@ -245,13 +245,13 @@ fn start_monitor_clients(
 
 fn start_artifact_verifier(
     settings: &Settings,
-    client: Client,
     background: &mut Vec<Background>,
 ) -> Result<Option<(ArtifactVerifier, ApiStatusCell)>, CredentialsError> {
     let Some(credential) = Credentials::of(settings)? else {
         return Ok(None);
     };
     let (verifier, worker) = ArtifactVerifier::new();
+    let client = Client::with_proxies(settings.proxies.clone());
     let github = Github::new(client, GithubConfig::of(&settings.github, credential));
     let api_status = github.api_status().clone();
     let verifier_settings = VerifierSettings {

@@ -8,11 +8,13 @@
 //! | `command_line` | options and help |
 //! | `listening` | the listeners |
 //! | `logging` | the log |
+//! | `outgoing` | what outgoing requests depend on: proxies, root certificates |
 //! | `signals` | SIGTERM and Ctrl-C |
 
 mod command_line;
 mod listening;
 mod logging;
+mod outgoing;
 mod signals;
 
 use std::{
@@ -90,6 +92,7 @@ where
     let status = match started {
         Ok(start) => {
             http_client::install_tls();
+            outgoing::log(&start.settings);
             match actix_web::rt::System::new().block_on(app(start)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
@@ -182,7 +185,12 @@ impl Stop {
         let _ = match self {
             // clap selects the output, and whether to use colour.
             Self::CommandLine(error) => error.print(),
-            Self::Checked(_) => writeln!(io::stdout(), "{}: {self}", daemon.name()),
+            Self::Checked(_) => {
+                for warning in outgoing::warnings() {
+                    let _ = writeln!(io::stderr(), "{}: warning: {warning}", daemon.name());
+                }
+                writeln!(io::stdout(), "{}: {self}", daemon.name())
+            }
             Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) | Self::Listen { .. } => {
                 log_output::write_line(&format!("{}: {self}", daemon.name()));
                 Ok(())

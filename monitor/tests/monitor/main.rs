@@ -9,6 +9,7 @@ mod labels;
 mod log_lines;
 mod mirrors;
 mod outages;
+mod outgoing;
 mod pool;
 mod shipped;
 mod support;

@@ -5,7 +5,12 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use super::{env_file, error::SettingsError, source};
+use super::{
+    env_file,
+    error::SettingsError,
+    proxies::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY},
+    source,
+};
 
 /// Prefix of all variables of the daemons, except [`OTHER_NAMES`].
 pub(super) const PREFIX: &str = "SERVO_CI_MONITOR_";
@@ -29,7 +34,7 @@ pub(super) const LIBVIRT_URI: &str = "LIBVIRT_DEFAULT_URI";
 /// The log filter.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 
-/// The variables without the prefix that are read.
+/// The variables without the prefix that are read, in addition to those of proxies.
 const OTHER_NAMES: [&str; 6] = [
     GITHUB_TOKEN,
     GITHUB_WEBHOOK_SECRET,
@@ -43,6 +48,11 @@ const OTHER_NAMES: [&str; 6] = [
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
+fn is_read(name: &str) -> bool {
+    let of_proxies = HTTPS_PROXY.iter().chain(&HTTP_PROXY).chain(&NO_PROXY);
+    name.starts_with(PREFIX) || of_proxies.chain(&OTHER_NAMES).any(|known| *known == name)
+}
+
 impl Environment {
     /// The variables of this process that the daemons use. Bytes that are not UTF-8 are replaced;
     /// such a value is refused where it is used.
@@ -54,7 +64,7 @@ impl Environment {
                     value.to_string_lossy().into_owned(),
                 ))
             })
-            .filter(|(name, _)| name.starts_with(PREFIX) || OTHER_NAMES.contains(&name.as_str()))
+            .filter(|(name, _)| is_read(name))
             .collect()
     }
 

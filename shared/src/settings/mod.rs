@@ -6,6 +6,7 @@
 //! - `table`, `kind`: from a key to a value, or to a sentence that explains what is wrong with it
 //! - `network`, `github`, `pool`, `host`, `mirrors`, `profile`, `queue`, `secrets`: the settings
 //! - `image`: the settings in the folder of a profile, which only the monitor reads
+//! - `proxies`: the proxies of outgoing requests
 //! - `base_url`, `github_scope`: types of values that only settings have
 //!
 //! What each setting does is explained in `monitor.toml.example`.
@@ -23,6 +24,7 @@ mod mirrors;
 mod network;
 mod pool;
 mod profile;
+mod proxies;
 mod queue;
 mod secrets;
 mod source;
@@ -45,6 +47,7 @@ pub use self::{
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
     profile::{GuestDriver, ProfileSettings},
+    proxies::{Proxies, Proxy},
     queue::QueueSettings,
     secrets::Secrets,
 };
@@ -56,8 +59,10 @@ use crate::values::ProfileKey;
 pub struct Settings {
     /// The settings file that was read.
     pub file: PathBuf,
-    /// From the environment, like the next five fields.
+    /// From the environment, like the next six fields.
     pub secrets: Secrets,
+    /// Proxies for outgoing requests.
+    pub proxies: Proxies,
     /// Folder for state that survives a restart.
     pub data_path: PathBuf,
     /// Folder whose files guests may download.
@@ -142,6 +147,7 @@ impl Settings {
         let settings = Self {
             file: file.to_owned(),
             secrets: Secrets::read(&environment)?,
+            proxies: Proxies::read(&environment)?,
             data_path: path(environment::DATA_PATH).unwrap_or_else(|| "./data".into()),
             image_deps_dir: path(environment::IMAGE_DEPS_DIR),
             lib_monitor_dir: path(environment::LIB_MONITOR_DIR),

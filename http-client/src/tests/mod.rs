@@ -1,5 +1,9 @@
 //! The client against real sockets, correct servers and others.
 
+mod kept;
+mod proxies;
+mod tls;
+
 use std::time::Duration;
 
 use actix_web::HttpResponse;
