@@ -3,7 +3,15 @@
 //! Responsible for the form of each value. An error names the field and what is allowed, in one
 //! sentence; it does not contain the invalid input, which may be of any length.
 
-use std::{borrow::Borrow, fmt, num::NonZeroU8, str::FromStr, sync::Arc};
+use std::{
+    borrow::Borrow,
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    num::NonZeroU8,
+    str::FromStr,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -51,12 +59,6 @@ macro_rules! text_value {
             }
         }
 
-        impl Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
@@ -90,6 +92,12 @@ impl FromStr for UniqueId {
 }
 text_value!(UniqueId);
 
+impl Borrow<str> for UniqueId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A kind of runner: 1 to 64 of `[A-Za-z0-9._-]`, but not `.` or `..`, because it also names a
 /// folder. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,10 +116,59 @@ impl FromStr for ProfileKey {
 }
 text_value!(ProfileKey);
 
+impl Borrow<str> for ProfileKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A repository, `<owner>/<repo>`; each part 1 to 100 of `[A-Za-z0-9._-]`, not `.` or `..`, so
 /// that it can stand in a path of GitHub's API. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Like GitHub, comparisons ignore upper and lower case; the text keeps its spelling.
+#[derive(Clone)]
 pub struct QualifiedRepo(Arc<str>);
+
+impl QualifiedRepo {
+    /// Whether it begins with `prefix`, such as `acme/`, in any spelling.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        let beginning = self.0.get(..prefix.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
+    }
+
+    fn folded(&self) -> impl Iterator<Item = u8> {
+        self.0.bytes().map(|byte| byte.to_ascii_lowercase())
+    }
+}
+
+impl PartialEq for QualifiedRepo {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for QualifiedRepo {}
+
+impl PartialOrd for QualifiedRepo {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for QualifiedRepo {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.folded().cmp(other.folded())
+    }
+}
+
+impl Hash for QualifiedRepo {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for byte in self.folded() {
+            state.write_u8(byte);
+        }
+        state.write_u8(0xff);
+    }
+}
 
 impl FromStr for QualifiedRepo {
     type Err = InvalidValue;
@@ -263,6 +320,34 @@ impl fmt::Display for FencingToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repositories_compare_without_regard_to_case_and_keep_their_spelling() {
+        let repo = |text: &str| text.parse::<QualifiedRepo>().unwrap();
+        let (one, other) = (repo("Acme/Widgets"), repo("acme/wIDGETS"));
+        assert_eq!((&one, one.cmp(&other)), (&other, Ordering::Equal));
+        assert_eq!(one.as_str(), "Acme/Widgets");
+        let both: std::collections::HashSet<_> = [one, other].into_iter().collect();
+        assert_eq!(both.len(), 1);
+        for (smaller, larger) in [("a/b", "A/C"), ("A/b", "b/a"), ("a/b", "a/bc")] {
+            assert!(repo(smaller) < repo(larger), "{smaller} {larger}");
+            assert_ne!(repo(smaller), repo(larger));
+        }
+        for (prefix, expected) in [
+            ("", true),
+            ("ACME/", true),
+            ("acme/Widgets", true),
+            ("acme/widgetsx", false),
+            ("acm/", false),
+            ("\u{e9}", false),
+        ] {
+            assert_eq!(
+                repo("Acme/Widgets").has_prefix(prefix),
+                expected,
+                "{prefix}"
+            );
+        }
+    }
 
     #[test]
     fn a_fencing_token_parses_as_it_is_written() {

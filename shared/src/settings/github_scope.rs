@@ -6,14 +6,26 @@ use std::{fmt, str::FromStr};
 
 use crate::values::QualifiedRepo;
 
-/// Where runners are registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where runners are registered. Like GitHub, comparisons ignore upper and lower case.
+#[derive(Clone, Debug)]
 pub enum GithubScope {
     /// One repository: `/repos/<owner>/<repo>`.
     Repository(QualifiedRepo),
     /// An organisation, for all of its repositories: `/orgs/<owner>`.
     Organisation(String),
 }
+
+impl PartialEq for GithubScope {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Repository(own), Self::Repository(other)) => own == other,
+            (Self::Organisation(own), Self::Organisation(other)) => own.eq_ignore_ascii_case(other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for GithubScope {}
 
 /// The error for a text that is not a [`GithubScope`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +62,15 @@ impl fmt::Display for GithubScope {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scopes_compare_without_regard_to_case() {
+        let scope = |text: &str| text.parse::<GithubScope>().unwrap();
+        assert_eq!(scope("/orgs/Acme"), scope("/orgs/acme"));
+        assert_eq!(scope("/repos/Acme/A"), scope("/repos/acme/a"));
+        assert_ne!(scope("/orgs/acme"), scope("/orgs/acme2"));
+        assert_ne!(scope("/orgs/acme"), scope("/repos/acme/a"));
+    }
 
     #[test]
     fn both_scopes_are_read_and_written_alike() {
