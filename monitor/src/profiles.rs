@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use daemon::startup::CheckMode;
 use shared::{
+    runner_name::{RUNNER_NAME_LENGTH_MAX, RunnerNames},
     settings::{
         ConfigIso, DiskFormat, GuestAuthMethod, GuestDriver, ImageSettings, ProfileSettings,
         Settings, SettingsError,
@@ -44,6 +45,16 @@ pub enum ProfileError {
     NoConfigFile {
         profile_key: ProfileKey,
         path: PathBuf,
+    },
+    #[error(
+        "register runners of profile {profile_key}: their names, such as {name}, would have {length} \
+         characters, and GitHub accepts {RUNNER_NAME_LENGTH_MAX}; shorten github_api_suffix, \
+         libvirt_runner_guest_prefix or the key of the profile"
+    )]
+    LongName {
+        profile_key: ProfileKey,
+        name: String,
+        length: usize,
     },
     /// A profile without an `image.toml` and without an image, of which runners are wanted.
     #[error(
@@ -117,18 +128,43 @@ pub fn check_profiles(settings: &Settings, mode: CheckMode) -> Result<(), Profil
     Ok(())
 }
 
+/// Checks that GitHub would accept the names of the runners of a profile.
+fn check_name(settings: &Settings, profile_key: &ProfileKey) -> Result<(), ProfileError> {
+    let names = runner_names(settings);
+    match names.excessive_length(profile_key) {
+        Some(length) => Err(ProfileError::LongName {
+            profile_key: profile_key.clone(),
+            name: names.format(profile_key, 999_999),
+            length,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The names under which the runners are registered.
+pub fn runner_names(settings: &Settings) -> RunnerNames {
+    RunnerNames {
+        prefix: settings.host.libvirt_runner_guest_prefix.clone(),
+        suffix: settings.github.github_api_suffix.clone(),
+    }
+}
+
 /// The folder with the folders of all profiles. None without `LIB_MONITOR_DIR`.
 pub fn profiles_path(settings: &Settings) -> Option<PathBuf> {
     let lib_monitor_dir = settings.lib_monitor_dir.as_ref()?;
     Some(lib_monitor_dir.join("profiles"))
 }
 
-/// Reads and validates the image settings of all profiles of virtual machines. Those of unusable profiles
-/// are left out, and why is returned.
+/// Reads and validates the image settings of all profiles of virtual machines. Returns also why which
+/// profiles are unusable, those of processes included.
 pub fn read_images(settings: &Settings) -> (Images, BTreeMap<ProfileKey, ProfileError>) {
     let mut images = Images::new();
     let mut unusable = BTreeMap::new();
     for (profile_key, profile) in &settings.profiles {
+        if let Err(error) = check_name(settings, profile_key) {
+            unusable.insert(profile_key.clone(), error);
+            continue;
+        }
         if profile.guest != GuestDriver::Libvirt {
             continue;
         }

@@ -21,7 +21,19 @@ pub struct RunnerName {
     pub id: u64,
 }
 
+/// The longest name that GitHub accepts, in characters (reported: actions/runner#1710).
+pub const RUNNER_NAME_LENGTH_MAX: usize = 64;
+/// Runners of a server are counted; the check of a name's length leaves room for this many.
+const LARGE_ID: u64 = 999_999;
+
 impl RunnerNames {
+    /// The length of a name of this profile, if it is longer than GitHub accepts. The id of the runner
+    /// counts with six digits.
+    pub fn excessive_length(&self, profile_key: &ProfileKey) -> Option<usize> {
+        let length = self.format(profile_key, LARGE_ID).chars().count();
+        (length > RUNNER_NAME_LENGTH_MAX).then_some(length)
+    }
+
     /// The name under which a runner is registered.
     pub fn format(&self, profile_key: &ProfileKey, id: u64) -> String {
         let Self { prefix, suffix } = self;
@@ -71,6 +83,15 @@ mod tests {
             let name = names().format(&profile_key, id);
             assert_eq!(name, expected);
             assert_eq!(names().parse(&name), Some(RunnerName { profile_key, id }));
+        }
+    }
+
+    #[test]
+    fn a_name_that_github_would_refuse_is_found() {
+        // `ci-runner-`, the key, `.999999@host.example`: 29 characters beside the key.
+        for (key_length, expected) in [(1, None), (34, None), (35, Some(65)), (64, Some(94))] {
+            let profile_key = "x".repeat(key_length).parse().unwrap();
+            assert_eq!(names().excessive_length(&profile_key), expected);
         }
     }
 

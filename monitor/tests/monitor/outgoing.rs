@@ -172,3 +172,24 @@ fn broken_root_certificates_are_warned_of_and_end_nothing() {
     wait_for_line(&lines, "it is left out");
     wait_for_line(&lines, "monitor listens on");
 }
+
+#[test]
+fn a_name_that_github_would_refuse_is_refused_with_the_remedy() {
+    let folder = folder("https://api.github.test");
+    let file = folder.path().join("monitor.toml");
+    for (suffix_length, status) in [(20, 0), (40, 2)] {
+        let suffix = "s".repeat(suffix_length);
+        let settings = fs::read_to_string(&file).unwrap();
+        let profile = "[profiles.linux-of-a-long-name]\ntarget_count = 1\ngithub_runner_label = \"linux\"\n\
+                       requires_normal_memory = \"1G\"\nguest = { driver = \"command\", command = [\"true\"] }\n";
+        let text = settings.replace("\"host\"", &format!("{suffix:?}")) + profile;
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join("monitor.toml"), text).unwrap();
+        fs::create_dir(scratch.path().join("certificates")).unwrap();
+        let output = monitor(scratch.path()).arg("--check").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        let is_refused = text.contains("shorten github_api_suffix");
+        assert_eq!(is_refused, status == 2, "{text}");
+    }
+}
