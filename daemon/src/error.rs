@@ -76,6 +76,11 @@ impl From<VerifyError> for ApiError {
             VerifyError::Rejected(rejection) => {
                 Self::new(Code::NotAuthorised, rejection.to_string())
             }
+            VerifyError::NotYet(_) => Self::new(
+                Code::NotReady,
+                "GitHub does not list the artifact of this unique_id yet; try again",
+            )
+            .retry_after(retry_after.as_secs().max(1)),
             VerifyError::Busy => Self::new(
                 Code::NotReady,
                 "too many artifacts are being checked; try again",

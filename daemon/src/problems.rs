@@ -2,8 +2,14 @@
 //!
 //! Not responsible for what is a problem: cores derive theirs from their state, adapters report theirs.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use github::ApiStatusCell;
 use maud::{Markup, html};
 use parking_lot::Mutex;
 use shared::{
@@ -28,6 +34,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub struct ProblemBoard {
     clock: Clock,
     reported: Arc<Mutex<Reported>>,
+    /// The status of access to GitHub, which knows its own problems.
+    api_status: Arc<OnceLock<ApiStatusCell>>,
     dropped_lines: Arc<Mutex<DroppedLines>>,
 }
 
@@ -48,7 +56,13 @@ impl ProblemBoard {
             clock,
             reported: Arc::default(),
             dropped_lines: Arc::default(),
+            api_status: Arc::default(),
         }
+    }
+
+    /// Adds the problems of this access to GitHub to the list, from now on.
+    pub fn watch_github(&self, api_status: ApiStatusCell) {
+        self.api_status.get_or_init(|| api_status);
     }
 
     /// Adds a problem, or replaces the texts of the one with this code and subject, which keeps the
@@ -77,10 +91,14 @@ impl ProblemBoard {
         self.reported.lock().remove(&key);
     }
 
-    /// All of them, ordered by code and subject.
+    /// All of them: those of access to GitHub, then the others by code and subject.
     pub fn list(&self) -> Vec<Problem> {
         self.report_log(&log_output::status());
-        self.reported.lock().values().cloned().collect()
+        let api_status = self.api_status.get();
+        let of_github = api_status.map(|status| status.problems(self.clock.now()));
+        let mut problems = of_github.unwrap_or_default();
+        problems.extend(self.reported.lock().values().cloned());
+        problems
     }
 }
 

@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::{Credentials, RateLimit};
-use http_client::{Response, timestamp};
-use shared::clock::Timestamp;
+use super::{Credentials, GithubError, RateLimit, problems::Problems};
+use http_client::{Response, StatusCode, timestamp};
+use shared::{clock::Timestamp, problem::Problem};
 
 /// How long before its expiry a token that does not renew itself is warned of.
 const WARNED_BEFORE: Duration = Duration::from_secs(14 * DAY_SECONDS);
@@ -23,8 +23,9 @@ pub struct ApiStatusCell(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     status: ApiStatus,
-    /// Nothing is sent before this moment, by GitHub's clock.
+    /// Nothing is sent before this moment, by our clock.
     rate_limited_until: Timestamp,
+    problems: Problems,
     /// The day, counted from 1970, of the last warning in the log about the token's expiry.
     warned_on: Option<u64>,
 }
@@ -55,7 +56,7 @@ impl ApiStatusCell {
     /// The status before the first response.
     pub fn new(credentials: &Credentials) -> Self {
         let (authenticated_with, renews_automatically) = match credentials {
-            Credentials::Token(_) => ("a token".to_owned(), false),
+            Credentials::Token(_) | Credentials::TokenFile(_) => ("a token".to_owned(), false),
             Credentials::App(key) => (
                 format!(
                     "GitHub App {}, installation {}",
@@ -78,6 +79,7 @@ impl ApiStatusCell {
         Self(Arc::new(Mutex::new(Inner {
             status,
             rate_limited_until: Timestamp::default(),
+            problems: Problems::default(),
             warned_on: None,
         })))
     }
@@ -97,6 +99,13 @@ impl ApiStatusCell {
         status.token_expires_at = Some(expires_at);
     }
 
+    /// What an operator has to mend: rejected credentials, missing permissions, a moved repository, an
+    /// expiring token, a GitHub that has not answered for a minute. `now` is by our clock.
+    pub fn problems(&self, now: Timestamp) -> Vec<Problem> {
+        let inner = self.0.lock();
+        inner.problems.list(&inner.status, now)
+    }
+
     /// No requests are to be sent until `until`.
     pub(super) fn record_rate_limit(&self, until: Timestamp) {
         let inner = &mut self.0.lock();
@@ -113,19 +122,48 @@ impl ApiStatusCell {
         self.0.lock().status.deferred_request_count += 1;
     }
 
-    pub(super) fn record_failed_request(&self) {
-        self.0.lock().status.failed_request_count += 1;
+    pub(super) fn record_failed_request(&self, error: &GithubError, now: Timestamp) {
+        let inner = &mut *self.0.lock();
+        inner.status.failed_request_count += 1;
+        inner.problems.record_failed_request(error, now);
     }
 
-    pub(super) fn record_response(&self, response: &Response) {
+    /// A response with an unexpected status.
+    pub(super) fn record_refusal(&self, error: &GithubError, now: Timestamp) {
+        self.0.lock().problems.record_refusal(error, now);
+    }
+
+    /// A response to a request below `scope_path`, and where it redirects to, if it does.
+    pub(super) fn record_scope(
+        &self,
+        scope_path: &str,
+        status: StatusCode,
+        moved_to: Option<String>,
+        now: Timestamp,
+    ) {
+        let problems = &mut self.0.lock().problems;
+        problems.record_scope(scope_path, status, moved_to, now);
+    }
+
+    /// There is no list of runners below `scope_path`.
+    pub(super) fn record_not_found(&self, scope_path: &str, now: Timestamp) {
+        self.0.lock().problems.record_not_found(scope_path, now);
+    }
+
+    pub(super) fn record_response(&self, response: &Response, now: Timestamp) {
         let mut inner = self.0.lock();
+        inner.problems.record_response(response.status, now);
         let status = &mut inner.status;
         *status
             .responses
             .entry(response.status.as_u16())
             .or_default() += 1;
         // GitHub has other limits too; nearly all of our requests count against this one.
-        let rate_limit = RateLimit::of(response).filter(|limit| limit.resource == RateLimit::CORE);
+        let mut rate_limit =
+            RateLimit::of(response).filter(|limit| limit.resource == RateLimit::CORE);
+        if let (Some(limit), None) = (&mut rate_limit, response.date()) {
+            limit.reset_at = limit.reset_at.min(now + RateLimit::LENGTH);
+        }
         if rate_limit.is_some() {
             status.rate_limit = rate_limit;
         }
@@ -164,6 +202,14 @@ impl Inner {
 impl ApiStatus {
     /// What an operator has to act on, in one sentence: a token that expires within 14 days.
     pub fn warning(&self, now: Timestamp) -> Option<String> {
+        let (_, when) = self.expiry(now)?;
+        Some(format!(
+            "the GitHub token {when}: create a new one, set GITHUB_TOKEN and restart"
+        ))
+    }
+
+    /// Since when the token is warned of, and when it expires, if that is within 14 days.
+    pub(super) fn expiry(&self, now: Timestamp) -> Option<(Timestamp, String)> {
         let expires_at = self
             .token_expires_at
             .filter(|_| !self.renews_automatically)?;
@@ -177,9 +223,7 @@ impl ApiStatus {
             1 => "expires in 1 day".to_owned(),
             days => format!("expires in {days} days"),
         };
-        Some(format!(
-            "the GitHub token {when}: create a new one, set GITHUB_TOKEN and restart"
-        ))
+        Some((expires_at - WARNED_BEFORE, when))
     }
 }
 

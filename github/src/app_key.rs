@@ -11,6 +11,7 @@ use std::{
 };
 
 use jwt::{Algorithm, EncodingKey, Header};
+use parking_lot::Mutex;
 use ring::{rsa::KeyPair, signature::KeyPair as _};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::Serialize;
@@ -28,8 +29,13 @@ const FILE_MAX: u64 = 64 * 1024;
 pub struct AppKey {
     app_id: u64,
     installation_id: u64,
-    key: EncodingKey,
-    public_key: Vec<u8>,
+    file: PathBuf,
+    key: Mutex<Key>,
+}
+
+struct Key {
+    private: EncodingKey,
+    public: Vec<u8>,
 }
 
 impl AppKey {
@@ -39,6 +45,54 @@ impl AppKey {
     /// # Errors
     /// When the file cannot be read, or does not contain an RSA key.
     pub fn load(app_id: u64, installation_id: u64, file: &Path) -> Result<Self, AppKeyError> {
+        Ok(Self {
+            app_id,
+            installation_id,
+            file: file.to_owned(),
+            key: Mutex::new(Key::load(file)?),
+        })
+    }
+
+    /// Reads the file again: the key may have been replaced. On an error the key stays as it is.
+    ///
+    /// # Errors
+    /// Like [`load`](Self::load).
+    pub(super) fn reload(&self) -> Result<(), AppKeyError> {
+        let key = Key::load(&self.file)?;
+        *self.key.lock() = key;
+        Ok(())
+    }
+
+    /// The id of the App.
+    pub fn app_id(&self) -> u64 {
+        self.app_id
+    }
+
+    /// The id of the installation.
+    pub fn installation_id(&self) -> u64 {
+        self.installation_id
+    }
+
+    /// The public key, with which JWTs are verified: DER in the form of PKCS#1.
+    pub fn public_key(&self) -> Vec<u8> {
+        self.key.lock().public.clone()
+    }
+
+    /// A JWT for the next minutes. `now` is by GitHub's clock, as far as it is known.
+    pub(super) fn sign(&self, now: Timestamp) -> Secret {
+        let claims = Claims {
+            iat: (now - BACKDATED).as_seconds(),
+            exp: (now + VALID).as_seconds(),
+            iss: self.app_id.to_string(),
+        };
+        let key = self.key.lock();
+        let jwt = jwt::encode(&Header::new(Algorithm::RS256), &claims, &key.private);
+        Secret::new(jwt.expect("the key was accepted when it was loaded"))
+    }
+}
+
+impl Key {
+    fn load(file: &Path) -> Result<Self, AppKeyError> {
         let error = |problem| AppKeyError {
             file: file.to_owned(),
             problem,
@@ -56,37 +110,9 @@ impl AppKey {
         };
         let pair = pair.map_err(|cause| error(Problem::Rejected(cause.to_string())))?;
         Ok(Self {
-            app_id,
-            installation_id,
-            key: EncodingKey::from_rsa_der(der.secret_der()),
-            public_key: pair.public_key().as_ref().to_vec(),
+            private: EncodingKey::from_rsa_der(der.secret_der()),
+            public: pair.public_key().as_ref().to_vec(),
         })
-    }
-
-    /// The id of the App.
-    pub fn app_id(&self) -> u64 {
-        self.app_id
-    }
-
-    /// The id of the installation.
-    pub fn installation_id(&self) -> u64 {
-        self.installation_id
-    }
-
-    /// The public key, with which JWTs are verified: DER in the form of PKCS#1.
-    pub fn public_key(&self) -> &[u8] {
-        &self.public_key
-    }
-
-    /// A JWT for the next minutes. `now` is by GitHub's clock, as far as it is known.
-    pub(super) fn sign(&self, now: Timestamp) -> Secret {
-        let claims = Claims {
-            iat: (now - BACKDATED).as_seconds(),
-            exp: (now + VALID).as_seconds(),
-            iss: self.app_id.to_string(),
-        };
-        let jwt = jwt::encode(&Header::new(Algorithm::RS256), &claims, &self.key);
-        Secret::new(jwt.expect("the key was accepted when it was loaded"))
     }
 }
 
@@ -145,7 +171,7 @@ mod tests {
         let now = Timestamp::from_seconds(1_000_000);
         for file in ["pkcs1.pem", "pkcs8.pem"] {
             let key = AppKey::load(7, 9, &key_file(file)).unwrap();
-            let public = DecodingKey::from_rsa_der(key.public_key());
+            let public = DecodingKey::from_rsa_der(&key.public_key());
             let validation = jwt::signature_only(Algorithm::RS256);
             let claims: Value = jwt::decode(key.sign(now).expose(), &public, &validation).unwrap();
             assert_eq!(

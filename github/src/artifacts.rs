@@ -7,6 +7,7 @@ use actix_web::web::Bytes;
 use percent_encoding::utf8_percent_encode;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::{
     Github, GithubError,
@@ -39,7 +40,7 @@ pub struct Artifact {
     #[serde(default, deserialize_with = "moment")]
     pub created_at: Option<Timestamp>,
     /// Whether the content has been deleted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_false")]
     pub expired: bool,
 }
 
@@ -52,10 +53,17 @@ pub struct NamedArtifacts {
     pub listed_at: Timestamp,
 }
 
+/// The body of a page. Entries are read one by one: one that cannot be read must not hide the others.
 #[derive(Deserialize)]
 struct ArtifactsPage {
-    total_count: usize,
-    artifacts: Vec<Artifact>,
+    #[serde(default)]
+    total_count: Value,
+    artifacts: Vec<Value>,
+}
+
+/// Reads a value that may be null.
+fn or_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<bool>::deserialize(deserializer)?.unwrap_or(false))
 }
 
 /// Reads a time such as `2020-01-10T14:59:22Z`. An invalid one becomes `None`: it must not make the
@@ -97,8 +105,13 @@ impl Github {
                 .await?;
             let page: ArtifactsPage = body(&operation, &response)?;
             read_count += page.artifacts.len();
-            let is_end = page.artifacts.is_empty() || read_count >= page.total_count;
+            let is_complete = match page.total_count.as_u64() {
+                Some(total_count) => read_count as u64 >= total_count,
+                None => page.artifacts.len() < PER_PAGE,
+            };
+            let is_end = page.artifacts.is_empty() || is_complete;
             let page = page.artifacts.into_iter();
+            let page = page.filter_map(|entry| serde_json::from_value::<Artifact>(entry).ok());
             named.extend(page.filter(|artifact| artifact.name == name));
             if is_end {
                 let listed_at = response.date();

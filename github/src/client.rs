@@ -16,7 +16,8 @@ use super::{
     ApiStatusCell, Credentials, GithubError,
     credentials::Renewals,
     priority::{AuthenticationRate, Priority},
-    runner_list::Pages,
+    redirects::{self, Redirect},
+    runner_list::{KnownRunners, Pages},
 };
 use http_client::{Client, Method, Request, Response, Retry, RetryBudget, StatusCode};
 use shared::{
@@ -31,6 +32,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest response that is read, in bytes; a full page of runners has about 100 kB.
 const BODY_MAX: usize = 4 << 20;
+/// The most redirects of one request that are followed.
+const REDIRECTS_MAX: usize = 5;
 /// The largest page that GitHub offers, in entries.
 pub(super) const PER_PAGE: usize = 100;
 /// All characters but those that are never escaped in a URL (RFC 3986, section 2.3).
@@ -70,13 +73,14 @@ pub struct Github {
     pub(super) client: Client,
     pub(super) config: GithubConfig,
     pub(super) seen_pages: RefCell<Pages>,
+    pub(super) known_runners: RefCell<KnownRunners>,
     /// The installation token, if the credentials are an App's.
     pub(super) renewals: tokio::sync::Mutex<Renewals>,
     pub(super) api_status: ApiStatusCell,
     clock: Clock,
     /// GitHub's time and ours at the last response.
     clocks: Cell<Option<(Timestamp, Timestamp)>>,
-    /// When the runners were last listed, by GitHub's clock.
+    /// When the runners were last listed, by our clock.
     listed_at: Cell<Option<Timestamp>>,
     authentication_rate: RefCell<AuthenticationRate>,
 }
@@ -90,6 +94,7 @@ impl Github {
             api_status: ApiStatusCell::new(&config.credentials),
             config: GithubConfig { api_url, ..config },
             seen_pages: RefCell::new(Pages::new()),
+            known_runners: RefCell::default(),
             renewals: tokio::sync::Mutex::default(),
             clock: Clock::start(),
             clocks: Cell::new(None),
@@ -107,6 +112,12 @@ impl Github {
     /// The status that this client updates.
     pub fn api_status(&self) -> &ApiStatusCell {
         &self.api_status
+    }
+
+    /// Our time. Pauses are measured by it: GitHub's, as its responses report it, can be wrong in one
+    /// of them, and a pause until a wrong moment might never end.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// GitHub's time, or ours before GitHub's first response.
@@ -143,9 +154,10 @@ impl Github {
 
     /// Defers a request that can wait when little is left of GitHub's rate limit.
     pub(super) fn admit(&self, operation: &str, priority: Priority) -> Result<(), GithubError> {
-        let now = self.now_at_github();
+        let now = self.now();
         let status = self.api_status.read();
-        let admitted = priority.admit(&status, self.listed_at.get(), now);
+        let listed_for = self.listed_at.get().map(|listed_at| now.since(listed_at));
+        let admitted = priority.admit(&status, listed_for, self.now_at_github());
         let admitted = admitted.and_then(|()| match priority {
             Priority::Authentication => self.authentication_rate.borrow_mut().admit(now),
             Priority::ListRunners | Priority::SoftwareSupport => Ok(()),
@@ -177,7 +189,7 @@ impl Github {
         let deadline = Instant::now() + request.timeout;
         let remaining = || deadline.saturating_duration_since(Instant::now());
         loop {
-            if let Some(retry_after) = self.api_status.rate_limited_for(self.now_at_github()) {
+            if let Some(retry_after) = self.api_status.rate_limited_for(self.now()) {
                 let operation = operation.to_owned();
                 return Err(GithubError::RateLimited {
                     operation,
@@ -190,7 +202,7 @@ impl Github {
                 timeout: remaining(),
                 ..request.clone()
             };
-            let response = self.send_as_is(operation, request).await?;
+            let response = self.send_as_is(operation, request, expected).await?;
             if expected.contains(&response.status) {
                 return Ok(response);
             }
@@ -212,9 +224,9 @@ impl Github {
     ) -> GithubError {
         let error = GithubError::of_response(operation, response, Some(token));
         if let Some(pause) = error.rate_limited_for() {
-            self.api_status
-                .record_rate_limit(self.now_at_github() + pause);
+            self.api_status.record_rate_limit(self.now() + pause);
         }
+        self.api_status.record_refusal(&error, self.now());
         error
     }
 
@@ -246,24 +258,73 @@ impl Github {
         }
     }
 
-    /// Sends `request` without adding a token, and records what the response reports about limits
-    /// and time.
+    /// Sends `request` without adding a token. Redirects to the same server are followed, unless their
+    /// status is `expected`: GitHub redirects requests for a repository by its former name. Method,
+    /// body and token stay the same, as GitHub's documentation demands.
     pub(super) async fn send_as_is(
         &self,
         operation: &str,
         request: Request<'_>,
+        expected: &[StatusCode],
     ) -> Result<Response, GithubError> {
+        let deadline = Instant::now() + request.timeout;
+        let mut url = request.url.to_owned();
+        for _ in 0..=REDIRECTS_MAX {
+            let request = Request {
+                url: &url,
+                timeout: deadline.saturating_duration_since(Instant::now()),
+                ..request.clone()
+            };
+            let response = self.send_once(operation, request).await?;
+            if expected.contains(&response.status) {
+                return Ok(response);
+            }
+            match redirects::of(&response, &url) {
+                Redirect::None => return Ok(response),
+                Redirect::Same(location) => url = location,
+                Redirect::Elsewhere => {
+                    return Err(GithubError::Unexpected {
+                        operation: operation.to_owned(),
+                        what: "it redirects to another server, which does not get the token; check \
+                               github_api_url",
+                    });
+                }
+            }
+        }
+        Err(GithubError::Unexpected {
+            operation: operation.to_owned(),
+            what: "it redirects too often",
+        })
+    }
+
+    /// Sends `request`, and records what the response reports about limits and time.
+    async fn send_once(
+        &self,
+        operation: &str,
+        request: Request<'_>,
+    ) -> Result<Response, GithubError> {
+        let is_in_scope = request.url.starts_with(&self.scope_url("/"));
         let response = match self.client.send(request).await {
             Ok(response) => response,
             Err(cause) => {
-                self.api_status.record_failed_request();
-                return Err(GithubError::of_request(operation, cause));
+                let error = GithubError::of_request(operation, cause);
+                self.api_status.record_failed_request(&error, self.now());
+                return Err(error);
             }
         };
         if let Some(date) = response.date() {
             self.clocks.set(Some((date, self.clock.now())));
         }
-        self.api_status.record_response(&response);
+        self.api_status.record_response(&response, self.now());
+        if is_in_scope {
+            let moved = redirects::target(&response);
+            self.api_status.record_scope(
+                &self.config.scope_path,
+                response.status,
+                moved,
+                self.now(),
+            );
+        }
         Ok(response)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::{AppKey, AppKeyError, Github, GithubError, client::body};
@@ -13,7 +14,7 @@ use shared::{
     backoff::{Backoff, Failures},
     clock::Timestamp,
     secret::Secret,
-    settings::{Settings, SettingsError},
+    settings::{Secrets, Settings, SettingsError},
 };
 
 /// How long before its expiry an installation token is replaced; GitHub's are valid for an hour.
@@ -31,8 +32,39 @@ const RENEWAL_BACKOFF: Backoff = Backoff {
 pub enum Credentials {
     /// A personal access token, or any other that is not renewed by us.
     Token(Secret),
+    /// The same from a file, which is read again when GitHub rejects the token.
+    TokenFile(Arc<TokenFile>),
     /// A GitHub App and its installation.
     App(Arc<AppKey>),
+}
+
+/// A token that comes from a file. `Debug` does not show it.
+#[derive(Debug)]
+pub struct TokenFile {
+    secrets: Secrets,
+    current: Mutex<Secret>,
+}
+
+impl TokenFile {
+    fn current(&self) -> Secret {
+        self.current.lock().clone()
+    }
+
+    /// Reads the file again. Returns whether it contains another token than `rejected`.
+    fn replace(&self, rejected: &Secret) -> bool {
+        let current = self.current();
+        if !current.matches(rejected.expose()) {
+            return true;
+        }
+        match self.secrets.reread_github_token() {
+            Some(token) if !token.matches(rejected.expose()) => {
+                log::info!("read a new GITHUB_TOKEN from .env, because GitHub rejects the old one");
+                *self.current.lock() = token;
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Why there are no usable credentials. The text is a fragment that follows "failed to".
@@ -56,7 +88,16 @@ impl Credentials {
             let key = AppKey::load(app.id, app.installation_id, &app.key_file)?;
             return Ok(Some(Self::App(Arc::new(key))));
         }
-        Ok(settings.secrets.github_token.clone().map(Self::Token))
+        Ok(settings.secrets.github_token.as_ref().map(|token| {
+            if settings.secrets.is_github_token_from_file() {
+                Self::TokenFile(Arc::new(TokenFile {
+                    secrets: settings.secrets.clone(),
+                    current: Mutex::new(token.clone()),
+                }))
+            } else {
+                Self::Token(token.clone())
+            }
+        }))
     }
 
     /// The credentials of the settings, for a daemon that requires them.
@@ -66,6 +107,7 @@ impl Credentials {
     pub fn required(settings: &Settings) -> Result<Self, CredentialsError> {
         match Self::of(settings)? {
             Some(credentials) => Ok(credentials),
+            // Names the missing variable.
             None => Ok(settings.secrets.require_github_token()?.clone().into()),
         }
     }
@@ -81,16 +123,17 @@ impl From<Secret> for Credentials {
 #[derive(Debug, Default)]
 pub(super) struct Renewals {
     current: Option<InstallationToken>,
-    /// Failed tries since the last token; their times are by GitHub's clock.
+    /// Failed tries since the last token; their times are by our clock.
     pub(super) failures: Failures,
     /// Why the last try failed, if it did.
     last_error: Option<GithubError>,
 }
 
 impl Renewals {
-    /// The token to use, or the error of the last try; `None` if a token has to be fetched first.
-    fn available(&self, now: Timestamp) -> Option<Result<Secret, GithubError>> {
-        let is_pause = now < self.failures.retry_at();
+    /// The token to use, or the error of the last try; `None` if a token has to be fetched first. `now`
+    /// is by GitHub's clock, `our_now` by ours.
+    fn available(&self, now: Timestamp, our_now: Timestamp) -> Option<Result<Secret, GithubError>> {
+        let is_pause = our_now < self.failures.retry_at();
         match (&self.current, &self.last_error) {
             // Until the token expires, a failed renewal does no harm: there is time to try again.
             (Some(current), _)
@@ -126,11 +169,12 @@ impl Github {
     pub(super) async fn token(&self, timeout: Duration) -> Result<Secret, GithubError> {
         let key = match &self.config.credentials {
             Credentials::Token(token) => return Ok(token.clone()),
+            Credentials::TokenFile(file) => return Ok(file.current()),
             Credentials::App(key) => key,
         };
         // The lock is held meanwhile, so that a burst of requests fetches one token.
         let mut renewals = self.renewals.lock().await;
-        if let Some(available) = renewals.available(self.now_at_github()) {
+        if let Some(available) = renewals.available(self.now_at_github(), self.now()) {
             return available;
         }
         let fetched = self.installation_token(key, timeout).await;
@@ -143,7 +187,9 @@ impl Github {
             }
             Err(error) => {
                 let at_least = error.retry_after().unwrap_or_default();
-                renewals.failures.record(now, RENEWAL_BACKOFF, at_least);
+                renewals
+                    .failures
+                    .record(self.now(), RENEWAL_BACKOFF, at_least);
                 renewals.last_error = Some(error.clone());
                 let current = renewals.current.as_ref();
                 let current = current.filter(|current| now < current.expires_at);
@@ -156,8 +202,10 @@ impl Github {
 
     /// Forgets `token`, which GitHub rejected. Returns whether another one can be fetched.
     pub(super) async fn discard(&self, token: &Secret) -> bool {
-        if let Credentials::Token(_) = self.config.credentials {
-            return false;
+        match &self.config.credentials {
+            Credentials::Token(_) => return false,
+            Credentials::TokenFile(file) => return file.replace(token),
+            Credentials::App(_) => {}
         }
         let mut renewals = self.renewals.lock().await;
         let current = renewals.current.as_ref();
@@ -176,6 +224,10 @@ impl Github {
         let path = format!("/app/installations/{}/access_tokens", key.installation_id());
         let url = self.api_url(&path);
         let mut has_learned_time = false;
+        // Once an hour, and with each try to get a token.
+        if let Err(error) = key.reload() {
+            log::warn!("failed to {error}; using the key that was read before");
+        }
         loop {
             let jwt = key.sign(self.now_at_github());
             let request = Request {
@@ -185,7 +237,8 @@ impl Github {
                 timeout,
                 ..self.request(Method::POST, &url)
             };
-            let response = self.send_as_is(&operation, request).await?;
+            let expected = [StatusCode::CREATED];
+            let response = self.send_as_is(&operation, request, &expected).await?;
             if response.status == StatusCode::CREATED {
                 let created: CreatedToken = body(&operation, &response)?;
                 let expires_at = humantime::parse_rfc3339(&created.expires_at);

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::limits;
 use http_client::{HttpError, Response, StatusCode};
@@ -13,6 +14,8 @@ use shared::secret::Secret;
 
 /// Longest part of a message of GitHub that is repeated, in characters.
 const MESSAGE_MAX: usize = 200;
+/// The most reasons that are repeated.
+const REASONS_MAX: usize = 5;
 
 /// Why GitHub did not do what was requested. Each text is a fragment that follows "failed to".
 ///
@@ -163,10 +166,42 @@ impl GithubError {
 #[derive(Deserialize)]
 struct ErrorBody {
     message: String,
+    /// The reasons, which the message leaves out: texts, or objects with a `message`, or with the name
+    /// of a `field` and a `code`.
+    #[serde(default)]
+    errors: Value,
+}
+
+impl ErrorBody {
+    /// The message and the reasons.
+    fn text(&self) -> String {
+        let reasons = match &self.errors {
+            Value::Array(reasons) => reasons.as_slice(),
+            Value::Null => &[],
+            reason => std::slice::from_ref(reason),
+        };
+        let reasons: Vec<String> = reasons
+            .iter()
+            .filter_map(reason)
+            .take(REASONS_MAX)
+            .collect();
+        if reasons.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{}: {}", self.message, reasons.join(", "))
+        }
+    }
+}
+
+fn reason(value: &Value) -> Option<String> {
+    let part = |key: &str| value.get(key)?.as_str();
+    let text = value.as_str().or_else(|| part("message"));
+    let of_field = || Some(format!("{} is {}", part("field")?, part("code")?));
+    text.map(str::to_owned).or_else(of_field)
 }
 
 fn message_of(response: &Response, token: Option<&Secret>) -> String {
-    let message = response.json::<ErrorBody>().map(|body| body.message);
+    let message = response.json::<ErrorBody>().map(|body| body.text());
     shown(&message.unwrap_or_default(), token)
 }
 

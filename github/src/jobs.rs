@@ -50,7 +50,8 @@ impl WorkflowJob {
 
 #[derive(Deserialize)]
 struct Page {
-    total_count: usize,
+    #[serde(default)]
+    total_count: Value,
     jobs: Vec<Value>,
 }
 
@@ -71,7 +72,10 @@ impl Github {
             let response = self.send(OPERATION, request, &[StatusCode::OK]).await?;
             let page: Page = body(OPERATION, &response)?;
             listed_count += page.jobs.len();
-            let is_last = page.jobs.is_empty() || listed_count >= page.total_count;
+            let is_last = match page.total_count.as_u64() {
+                Some(total_count) => page.jobs.is_empty() || listed_count as u64 >= total_count,
+                None => page.jobs.len() < PER_PAGE,
+            };
             let readable = page.jobs.into_iter();
             jobs.extend(readable.filter_map(|job| serde_json::from_value(job).ok()));
             if is_last {

@@ -9,8 +9,9 @@
 //! | `client` | how a request is sent: URL, headers, token, limits |
 //! | `credentials`, `app_key` | personal access tokens and GitHub Apps |
 //! | `runner_list`, `runners`, `jobs`, `software`, `artifacts` | the requests |
+//! | `redirects` | redirects, such as those of renamed repositories |
 //! | `limits`, `priority` | rate limits, and which requests are deferred when little is left |
-//! | `api_status` | rate limit, token expiry and permissions, for dashboards and metrics |
+//! | `api_status`, `problems` | rate limit, token expiry, permissions and problems, for dashboards and metrics |
 //! | `error` | how a request can fail |
 //! | [`artifact_auth`] | authentication of workflow runs without a token |
 
@@ -26,6 +27,8 @@ mod error;
 mod jobs;
 mod limits;
 mod priority;
+mod problems;
+mod redirects;
 mod runner_list;
 mod runners;
 mod software;

@@ -29,14 +29,19 @@ pub struct RateLimit {
 impl RateLimit {
     /// The limit against which nearly all requests count.
     pub(super) const CORE: &str = "core";
+    /// How long a limit lasts until it is reset.
+    pub(super) const LENGTH: Duration = RETRY_AFTER_MAX;
 
-    /// Reads the `x-ratelimit-*` headers, if all of them are present.
+    /// Reads the `x-ratelimit-*` headers, if all of them are present and valid. A reset that is further
+    /// away than GitHub's limits allow counts as an hour.
     pub(super) fn of(response: &Response) -> Option<Self> {
-        let number = |name| response.header(name)?.parse().ok();
+        let number = |name| response.header(name)?.trim().parse().ok();
+        let reset_at = Timestamp::from_seconds(number("x-ratelimit-reset")?);
+        let latest = response.date().map(|date| date + RETRY_AFTER_MAX);
         Some(Self {
             limit: number("x-ratelimit-limit")?,
             remaining: number("x-ratelimit-remaining")?,
-            reset_at: Timestamp::from_seconds(number("x-ratelimit-reset")?),
+            reset_at: latest.map_or(reset_at, |latest| reset_at.min(latest)),
             resource: response.header("x-ratelimit-resource")?.into(),
         })
     }
@@ -49,21 +54,27 @@ impl RateLimit {
 /// limit".
 pub(super) fn retry_after(response: &Response, message: &str) -> Option<Duration> {
     let retry_after = response.retry_after();
-    let until_reset = until_reset(response);
     let is_limit = match response.status {
         StatusCode::TOO_MANY_REQUESTS => true,
         StatusCode::FORBIDDEN => {
-            until_reset.is_some() || message.to_ascii_lowercase().contains("rate limit")
+            is_used_up(response) || message.to_ascii_lowercase().contains("rate limit")
         }
         _ => false,
     };
+    let until_reset = || until_reset(response).unwrap_or(DEFAULT_PAUSE);
     retry_after
-        .or_else(|| is_limit.then(|| until_reset.unwrap_or(DEFAULT_PAUSE)))
+        .or_else(|| is_limit.then(until_reset))
         .map(|wait| wait.clamp(Duration::from_secs(1), RETRY_AFTER_MAX))
 }
 
-/// The time until the primary limit is reset, if it is used up. Every response contains the time
-/// of the reset, so without `remaining: 0` it means nothing.
+/// Whether nothing is left of the primary limit. Every response contains the time of the reset, so
+/// without this it means nothing.
+fn is_used_up(response: &Response) -> bool {
+    let remaining = response.header("x-ratelimit-remaining");
+    remaining.is_some_and(|remaining| remaining.trim() == "0")
+}
+
+/// The time until the primary limit is reset, if it is used up.
 fn until_reset(response: &Response) -> Option<Duration> {
     let limit = RateLimit::of(response).filter(|limit| limit.remaining == 0)?;
     Some(limit.reset_at.since(response.date()?))

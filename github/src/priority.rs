@@ -63,12 +63,12 @@ impl Priority {
         }
     }
 
-    /// Returns how long a request has to wait if too little is left. `listed_at` is when the runners
-    /// were last listed. All times are by GitHub's clock.
+    /// Returns how long a request has to wait if too little is left. `listed_for` is how long ago the
+    /// runners were last listed; `now` is by GitHub's clock.
     pub(super) fn admit(
         self,
         status: &ApiStatus,
-        listed_at: Option<Timestamp>,
+        listed_for: Option<Duration>,
         now: Timestamp,
     ) -> Result<(), Duration> {
         let Some(limit) = &status.rate_limit else {
@@ -80,8 +80,8 @@ impl Priority {
         let wait = limit.reset_at.since(now).min(PAUSE);
         match self {
             Self::Authentication | Self::SoftwareSupport => Err(wait),
-            Self::ListRunners => match listed_at.map(|listed_at| listed_at + PAUSE) {
-                Some(next_at) if now < next_at => Err(next_at.since(now).min(wait)),
+            Self::ListRunners => match listed_for {
+                Some(listed_for) if listed_for < PAUSE => Err((PAUSE - listed_for).min(wait)),
                 _ => Ok(()),
             },
         }
@@ -127,7 +127,8 @@ mod tests {
             (0, WAIT, WAIT),
         ] {
             let status = status_with(remaining);
-            let admit = |priority: Priority| priority.admit(&status, Some(at(1000)), at(1000));
+            let admit =
+                |priority: Priority| priority.admit(&status, Some(Duration::ZERO), at(1000));
             assert_eq!(admit(Priority::ListRunners), list, "{remaining}");
             assert_eq!(
                 admit(Priority::Authentication),
@@ -152,11 +153,13 @@ mod tests {
 
     #[test]
     fn with_little_left_runners_are_listed_once_a_minute() {
-        let list =
-            |listed_at, now| Priority::ListRunners.admit(&status_with(1), listed_at, at(now));
-        assert_eq!(list(None, 1000), Ok(()));
-        assert_eq!(list(Some(at(1000)), 1059), Err(Duration::from_secs(1)));
-        assert_eq!(list(Some(at(1000)), 1060), Ok(()));
+        let list = |listed_for: Option<u64>| {
+            let listed_for = listed_for.map(Duration::from_secs);
+            Priority::ListRunners.admit(&status_with(1), listed_for, at(1000))
+        };
+        assert_eq!(list(None), Ok(()));
+        assert_eq!(list(Some(59)), Err(Duration::from_secs(1)));
+        assert_eq!(list(Some(60)), Ok(()));
     }
 
     #[test]
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn nothing_is_deferred_after_the_reset_or_while_the_limit_is_unknown() {
         let admit = |status: &ApiStatus, now| {
-            Priority::Authentication.admit(status, Some(at(now)), at(now))
+            Priority::Authentication.admit(status, Some(Duration::ZERO), at(now))
         };
         assert_eq!(admit(&status_with(0), 3590), Err(Duration::from_secs(10)));
         assert_eq!(admit(&status_with(0), 3600), Ok(()));

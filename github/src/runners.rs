@@ -5,11 +5,12 @@
 
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Github, GithubError,
     client::{UNRESERVED, body},
+    runner_list::PartialRegistration,
 };
 use http_client::{Method, Request, Retry, StatusCode};
 use shared::{
@@ -28,7 +29,7 @@ pub struct JitRunner {
 
 #[derive(Deserialize)]
 struct Registered {
-    runner: Registration,
+    runner: Value,
     encoded_jit_config: Secret,
 }
 
@@ -59,8 +60,16 @@ impl Github {
             .send(&operation, request, &[StatusCode::CREATED])
             .await?;
         let registered: Registered = body(&operation, &response)?;
+        let named = |mut runner: PartialRegistration| {
+            runner.name.get_or_insert_with(|| name.to_owned());
+            runner.complete(None)
+        };
+        let registration = PartialRegistration::read(&registered.runner).and_then(named);
         Ok(JitRunner {
-            registration: registered.runner,
+            registration: registration.ok_or(GithubError::Unexpected {
+                operation,
+                what: "the response contains no registration",
+            })?,
             jit_config: registered.encoded_jit_config,
         })
     }

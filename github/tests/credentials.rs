@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use github::{Credentials, CredentialsError};
+use actix_web::HttpResponse;
+use github::{Credentials, CredentialsError, Github, GithubConfig};
+use http_client::{Client, testing::Server};
 use shared::settings::{Environment, Settings};
 
 /// The shortest file there can be.
@@ -50,4 +52,39 @@ fn an_app_goes_before_a_token() {
         panic!("there is a token");
     };
     assert!(token.matches("hunter3"));
+}
+
+#[actix_web::test]
+async fn a_new_token_in_the_file_replaces_one_that_github_rejects() {
+    let server = Server::start(|request| match request.header("authorization") {
+        Some("Bearer new") => {
+            HttpResponse::Ok().json(serde_json::json!({"total_count": 0, "runners": []}))
+        }
+        _ => HttpResponse::Unauthorized().finish(),
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("monitor.toml");
+    fs::write(&file, SHORTEST).expect("the file can be written");
+    let write_token = |token: &str| {
+        let text = format!("GITHUB_TOKEN={token}\n");
+        fs::write(folder.path().join(".env"), text).expect("the file can be written");
+    };
+    for (of_process, expected) in [(None, true), (Some(("GITHUB_TOKEN", "old")), false)] {
+        write_token("old");
+        let api_token = ("SERVO_CI_MONITOR_API_TOKEN", "hunter2");
+        let environment: Environment = [Some(api_token), of_process]
+            .into_iter()
+            .flatten()
+            .collect();
+        let settings = Settings::load(&file, &environment).expect("the settings are valid");
+        let credentials = Credentials::of(&settings).expect("there is a token");
+        let config = GithubConfig {
+            api_url: server.url.clone(),
+            ..GithubConfig::of(&settings.github, credentials.expect("there is a token"))
+        };
+        let github = Github::new(Client::new(), config);
+        assert!(github.list_runners().await.is_err());
+        write_token("new");
+        assert_eq!(github.list_runners().await.is_ok(), expected);
+    }
 }

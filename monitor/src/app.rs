@@ -137,6 +137,7 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
     let (artifact_verifier, verifier_worker) = ArtifactVerifier::new();
     let github = GithubClients::new(&settings, credentials.clone());
     let api_status = github.current().api_status().clone();
+    core.problem_board().watch_github(api_status.clone());
     let state = AppState::new(
         core.clone(),
         hypervisor.clone(),

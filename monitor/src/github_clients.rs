@@ -15,6 +15,7 @@ use shared::settings::Settings;
 pub struct GithubClients {
     current: Rc<Github>,
     config: GithubConfig,
+    client: Client,
     /// The clients of other scopes, by scope in lower case.
     others: Rc<RefCell<BTreeMap<String, Rc<Github>>>>,
 }
@@ -22,9 +23,11 @@ pub struct GithubClients {
 impl GithubClients {
     pub fn new(settings: &Settings, credentials: Credentials) -> Self {
         let config = GithubConfig::of(&settings.github, credentials);
+        let client = Client::with_proxies(settings.proxies.clone());
         Self {
-            current: Rc::new(Github::new(Client::new(), config.clone())),
+            current: Rc::new(Github::new(client.clone(), config.clone())),
             config,
+            client,
             others: Rc::default(),
         }
     }
@@ -46,7 +49,7 @@ impl GithubClients {
                 ..self.config.clone()
             };
             let api_status = self.current.api_status();
-            Rc::new(Github::new(Client::new(), config).with_api_status(api_status))
+            Rc::new(Github::new(self.client.clone(), config).with_api_status(api_status))
         });
         Rc::clone(other)
     }

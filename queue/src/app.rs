@@ -125,7 +125,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     );
     let (drain, draining) = drain();
     let (artifact_verifier, github_status) =
-        start_artifact_verifier(settings, &mut background)?.unzip();
+        start_artifact_verifier(settings, &problem_board, &mut background)?.unzip();
     let state = AppState {
         event_loop,
         ticket_key: Arc::new(ticket_key),
@@ -245,6 +245,7 @@ fn start_monitor_clients(
 
 fn start_artifact_verifier(
     settings: &Settings,
+    problem_board: &ProblemBoard,
     background: &mut Vec<Background>,
 ) -> Result<Option<(ArtifactVerifier, ApiStatusCell)>, CredentialsError> {
     let Some(credential) = Credentials::of(settings)? else {
@@ -254,6 +255,7 @@ fn start_artifact_verifier(
     let client = Client::with_proxies(settings.proxies.clone());
     let github = Github::new(client, GithubConfig::of(&settings.github, credential));
     let api_status = github.api_status().clone();
+    problem_board.watch_github(api_status.clone());
     let verifier_settings = VerifierSettings {
         allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
         artifact_max_age: settings.github.tokenless_select_artifact_max_age,

@@ -40,7 +40,7 @@ impl ProxiedGithub {
         let app = App {
             id: 7,
             installation_id: 9,
-            public_key: app_key(7, 9).public_key().to_vec(),
+            public_key: app_key(7, 9).public_key(),
         };
         let github = emulator::spawn(EmulatorSettings {
             apps: vec![app],

@@ -25,7 +25,7 @@ fn fixture() -> Fixture {
         apps: vec![App {
             id: 7,
             installation_id: 9,
-            public_key: key(7, 9).public_key().to_vec(),
+            public_key: key(7, 9).public_key(),
         }],
         ..EmulatorSettings::new(Secret::new(TOKEN))
     })
@@ -131,4 +131,24 @@ async fn an_unknown_app_or_installation_gets_no_token() {
         let head = fixture.raw(&request).await.head;
         assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
     }
+}
+
+#[actix_web::test]
+async fn a_replaced_key_is_read_anew() {
+    let fixture = fixture();
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../github/src/tests/keys");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.pem");
+    std::fs::copy(keys.join("other.pem"), &file).unwrap();
+    let key = Arc::new(AppKey::load(7, 9, &file).unwrap());
+    let github = fixture.daemon_client(Credentials::App(key.clone()));
+    let error = github.list_runners().await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 401);
+    // A file that cannot be used changes nothing.
+    std::fs::write(&file, "no key").unwrap();
+    let github = fixture.daemon_client(Credentials::App(key.clone()));
+    assert!(github.list_runners().await.is_err());
+    std::fs::copy(keys.join("pkcs1.pem"), &file).unwrap();
+    let github = fixture.daemon_client(Credentials::App(key));
+    assert!(github.list_runners().await.unwrap().is_empty());
 }

@@ -11,11 +11,12 @@
 //!               └───────────┴─────────┴─ rejected, or GitHub unavailable ──────────────┘
 //! ```
 //!
-//! `verifier` limits how many are checked at once, `verify` checks one, `archive` reads the zip,
+//! `verifier` limits how many are checked at once, `early` how long a missing artifact may still appear, `verify` checks one, `archive` reads the zip,
 //! `content` the text file in it.
 
 mod archive;
 mod content;
+mod early;
 mod rejection;
 #[cfg(test)]
 mod tests;

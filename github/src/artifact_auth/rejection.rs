@@ -8,12 +8,19 @@ use super::archive::{TEXT_LENGTH_MAX, ZIP_LENGTH_MAX};
 use crate::GithubError;
 use shared::values::InvalidValue;
 
+/// How soon a client asks again for an artifact that is not listed yet.
+const LISTED_RETRY: Duration = Duration::from_secs(2);
+
 /// Why an identity was not verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// A check failed: 403, and the same request would fail again.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// GitHub does not list the artifact, or knows the run, yet: 503, to be retried. It can take
+    /// seconds after the upload.
+    #[error("{0}; it may appear within seconds")]
+    NotYet(Rejection),
     /// Too many artifacts are being checked: 503, to be retried.
     #[error("too many artifacts are being checked")]
     Busy,
@@ -26,9 +33,17 @@ impl VerifyError {
     /// How long to wait before a retry, if GitHub or its rate limit demands it.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::NotYet(_) => Some(LISTED_RETRY),
             Self::Rejected(_) | Self::Busy => None,
             Self::Unavailable(error) => error.retry_after(),
         }
+    }
+}
+
+impl Rejection {
+    /// Whether the same request may succeed later, because GitHub shows new runs and artifacts late.
+    pub(super) fn may_be_early(&self) -> bool {
+        matches!(self, Self::UnknownRun | Self::NoArtifact)
     }
 }
 
@@ -41,9 +56,12 @@ pub enum Rejection {
     /// GitHub reports no such run.
     #[error("qualified_repo has no such run_id, or this server has no access to it")]
     UnknownRun,
-    /// The run has no artifact of that name, or its content has been deleted.
+    /// The run has no artifact of that name.
     #[error("the run has no artifact with the name of this unique_id")]
     NoArtifact,
+    /// The content of the artifact has been deleted.
+    #[error("the artifact has been deleted")]
+    Deleted,
     /// The artifact is older than `artifact_max_age`, or its age is unknown.
     #[error("the artifact is older than {} s", max_age.as_secs())]
     TooOld {

@@ -118,7 +118,7 @@ async fn a_matching_artifact_yields_the_identity() {
 #[actix_web::test]
 async fn a_repository_that_is_not_allowed_causes_no_request() {
     let server = server(vec![artifact(7)], |_| zip(TEXT));
-    for repo in ["other/servo", "Servo/servo", "servo2/servo", "xservo/servo"] {
+    for repo in ["other/servo", "servo2/servo", "xservo/servo"] {
         let identity = UnverifiedIdentity {
             qualified_repo: repo.parse().unwrap(),
             ..identity()
@@ -148,15 +148,48 @@ async fn the_run_must_have_the_artifact_and_its_content() {
         assert_eq!(expect_rejection(&server).await, Rejection::NoArtifact);
         assert_eq!(server.received().len(), 1);
     }
-    for status in [StatusCode::NOT_FOUND, StatusCode::GONE] {
+    for (status, expected) in [
+        (StatusCode::NOT_FOUND, Rejection::NoArtifact),
+        (StatusCode::GONE, Rejection::Deleted),
+    ] {
         let server = Server::start(move |request| {
             if request.line.contains("/zip") {
                 return HttpResponse::build(status).finish();
             }
             answer(request, &[artifact(7)], |_| zip(TEXT))
         });
-        assert_eq!(expect_rejection(&server).await, Rejection::NoArtifact);
+        assert_eq!(expect_rejection(&server).await, expected);
     }
+}
+
+#[actix_web::test]
+async fn letter_case_does_not_matter() {
+    let server = Server::start(|request| {
+        let mut request = request.clone();
+        request.line = request.line.replace("/Servo/SERVO/", "/servo/servo/");
+        answer(&request, &[artifact(7)], |_| zip(TEXT))
+    });
+    let identity = UnverifiedIdentity {
+        qualified_repo: "Servo/SERVO".parse().unwrap(),
+        ..identity()
+    };
+    let verified = check(&server.url, &identity).await.unwrap();
+    assert_eq!(verified.job.qualified_repo, identity.qualified_repo);
+    assert_eq!(verified.job.qualified_repo.as_str(), "Servo/SERVO");
+}
+
+#[actix_web::test]
+async fn an_odd_entry_does_not_hide_the_artifact() {
+    let mut odd = artifact(6);
+    odd["id"] = Value::Null;
+    let mut nameless = artifact(5);
+    nameless["name"] = Value::Null;
+    let mut sparse = artifact(7);
+    for key in ["expired", "digest", "size_in_bytes"] {
+        sparse[key] = Value::Null;
+    }
+    let server = server(vec![Value::Null, odd, nameless, sparse], |_| zip(TEXT));
+    check(&server.url, &identity()).await.unwrap();
 }
 
 #[actix_web::test]

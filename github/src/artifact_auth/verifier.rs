@@ -5,11 +5,13 @@
 //! limit. The worker runs in the thread that owns the connections to GitHub; handles to it can be
 //! sent to any thread.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{RunIdentity, UnverifiedIdentity, VerifierSettings, VerifyError, verify};
+use super::{
+    RunIdentity, UnverifiedIdentity, VerifierSettings, VerifyError, early::EarlyRequests, verify,
+};
 use crate::Github;
 
 /// How many artifacts are checked at once.
@@ -59,6 +61,7 @@ impl VerifierWorker {
     pub async fn run(mut self, github: Github, settings: VerifierSettings) {
         let (github, settings) = (Rc::new(github), Rc::new(settings));
         let permits = Arc::new(Semaphore::new(CHECKED_MAX));
+        let early = Rc::new(RefCell::new(EarlyRequests::default()));
         loop {
             let Ok(permit) = permits.clone().acquire_owned().await else {
                 return;
@@ -67,10 +70,13 @@ impl VerifierWorker {
                 return;
             };
             let (github, settings) = (github.clone(), settings.clone());
+            let early = early.clone();
             actix_web::rt::spawn(async move {
                 // The client may have disconnected while its request was waiting.
                 if !respond.is_closed() {
-                    let _ = respond.send(verify(&github, &settings, &identity).await);
+                    let outcome = verify(&github, &settings, &identity).await;
+                    let outcome = early.borrow_mut().judge(&identity, github.now(), outcome);
+                    let _ = respond.send(outcome);
                 }
                 drop(permit);
             });
@@ -87,6 +93,9 @@ fn log_failure(identity: &UnverifiedIdentity, error: &VerifyError) {
     match error {
         VerifyError::Rejected(rejection) => {
             log::info!("rejected job {unique_id} of {qualified_repo}: {rejection}");
+        }
+        VerifyError::NotYet(rejection) => {
+            log::debug!("asked job {unique_id} of {qualified_repo} to ask again: {rejection}");
         }
         VerifyError::Busy => {}
         VerifyError::Unavailable(cause) => {

@@ -26,8 +26,7 @@ pub async fn verify(
     identity: &UnverifiedIdentity,
 ) -> Result<RunIdentity, VerifyError> {
     let (repo, run_id) = (&identity.qualified_repo, identity.run_id);
-    let prefix = &settings.allowed_qualified_repo_prefix;
-    if !repo.as_str().starts_with(prefix.as_str()) {
+    if !repo.has_prefix(&settings.allowed_qualified_repo_prefix) {
         return Err(Rejection::ForeignRepo.into());
     }
 
@@ -77,7 +76,8 @@ fn check_age(artifact: &Artifact, now: Timestamp, max_age: Duration) -> Result<(
 /// could not be made.
 fn rejected_or_unavailable(error: GithubError, rejection: Rejection) -> VerifyError {
     match error.status() {
-        Some(StatusCode::NOT_FOUND | StatusCode::GONE) => rejection.into(),
+        Some(StatusCode::NOT_FOUND) => rejection.into(),
+        Some(StatusCode::GONE) => Rejection::Deleted.into(),
         _ => VerifyError::Unavailable(error),
     }
 }

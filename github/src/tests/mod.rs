@@ -2,6 +2,8 @@
 
 mod apps;
 mod artifacts;
+mod moved;
+mod odd_values;
 mod refusals;
 mod runners;
 mod software;

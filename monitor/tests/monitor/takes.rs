@@ -188,7 +188,8 @@ async fn a_job_can_take_runners_by_an_artifact_instead_of_a_token() {
     ] {
         let path = format!("select-runner?unique_id={unique_id}&{JOB}");
         let without_artifact = monitor.call_with(Method::POST, &path, &[]).await;
-        expect_refusal(&without_artifact, 403, "not_authorised", unique_id);
+        // It may be listed within seconds.
+        assert_eq!(without_artifact.status, 503, "{unique_id}");
         let upload = artifact(unique_id, more);
         host.emulator()
             .model(|model, now| model.add_artifact(now, upload))

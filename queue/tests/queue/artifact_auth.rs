@@ -1,5 +1,7 @@
 //! Enqueueing with an artifact instead of a token.
 
+use std::time::Duration;
+
 use emulator::{EmulatorSettings, EmulatorThread, model::NewArtifact, zip_of_lines};
 use shared::{secret::Secret, values::RunId};
 
@@ -73,9 +75,8 @@ fn an_artifact_without_a_count_requests_one_runner_as_an_object() {
 fn without_its_artifact_a_run_is_refused() {
     let (github, monitor) = (github(), FakeMonitor::start());
     let daemon = daemon_with(&github, &monitor);
-    daemon
-        .request("POST", ENQUEUE, &[])
-        .assert_refused(403, "not_authorised");
+    // It may be listed within seconds.
+    daemon.request("POST", ENQUEUE, &[]).expect_text(503);
     let elsewhere = ENQUEUE.replace("servo/servo", "other/servo");
     daemon
         .request("POST", &elsewhere, &[])
@@ -89,6 +90,21 @@ fn without_its_artifact_a_run_is_refused() {
     daemon
         .request("POST", ENQUEUE, &[])
         .assert_refused(422, "unsatisfiable");
+}
+
+#[test]
+fn an_artifact_that_is_listed_late_is_asked_for_again() {
+    let (github, monitor) = (github(), FakeMonitor::start());
+    let daemon = daemon_with(&github, &monitor);
+    let lag = Duration::from_secs(3);
+    github
+        .emulator
+        .model(|model, now| model.set_artifact_lag(now, lag));
+    upload(&github, "linux", &[]);
+    let other_case = ENQUEUE.replace("servo/servo", "Servo/SERVO");
+    daemon.request("POST", &other_case, &[]).expect_text(503);
+    github.emulator.advance_clock(lag);
+    daemon.request("POST", &other_case, &[]).expect_text(200);
 }
 
 #[test]

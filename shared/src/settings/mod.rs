@@ -126,9 +126,9 @@ impl Settings {
         file: &Path,
         environment: &Environment,
     ) -> Result<(Self, Vec<(String, SettingsError)>), SettingsError> {
-        let environment = environment
-            .clone()
-            .or_from_file(&file.with_file_name(".env"))?;
+        let env_file = file.with_file_name(".env");
+        let is_token_of_process = environment.get(environment::GITHUB_TOKEN).is_some();
+        let environment = environment.clone().or_from_file(&env_file)?;
         let source = Source::read(file, &environment)?;
         let mut top = Table::root(&source);
         let network = network::read_network(&mut top)?;
@@ -146,7 +146,10 @@ impl Settings {
         let path = |name| environment.get(name).map(PathBuf::from);
         let settings = Self {
             file: file.to_owned(),
-            secrets: Secrets::read(&environment)?,
+            secrets: match Secrets::read(&environment)? {
+                secrets if is_token_of_process => secrets,
+                secrets => secrets.with_github_token_of(env_file),
+            },
             proxies: Proxies::read(&environment)?,
             data_path: path(environment::DATA_PATH).unwrap_or_else(|| "./data".into()),
             image_deps_dir: path(environment::IMAGE_DEPS_DIR),

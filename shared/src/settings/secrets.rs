@@ -2,6 +2,8 @@
 //!
 //! Responsible for their form. Errors never contain a secret.
 
+use std::path::PathBuf;
+
 use super::{
     environment::{API_TOKEN, API_TOKEN_OLD, Environment, GITHUB_TOKEN, GITHUB_WEBHOOK_SECRET},
     error::SettingsError,
@@ -24,6 +26,8 @@ pub struct Secrets {
     pub github_token: Option<Secret>,
     /// The secret with which GitHub signs webhooks; without it, webhooks are refused.
     pub github_webhook_secret: Option<Secret>,
+    /// The file `.env`, if the token for GitHub comes from it.
+    github_token_file: Option<PathBuf>,
 }
 
 impl Secrets {
@@ -34,7 +38,29 @@ impl Secrets {
             api_token_old: token(environment, API_TOKEN_OLD)?,
             github_token: token(environment, GITHUB_TOKEN)?,
             github_webhook_secret: token(environment, GITHUB_WEBHOOK_SECRET)?,
+            github_token_file: None,
         })
+    }
+
+    /// The same secrets, of which the token for GitHub comes from `file`.
+    pub(super) fn with_github_token_of(self, file: PathBuf) -> Self {
+        Self {
+            github_token_file: Some(file),
+            ..self
+        }
+    }
+
+    /// Whether the token for GitHub comes from `.env`, so that it can change.
+    pub fn is_github_token_from_file(&self) -> bool {
+        self.github_token_file.is_some()
+    }
+
+    /// The token for GitHub that `.env` contains now; `None` if it does not come from there, or cannot be
+    /// read.
+    pub fn reread_github_token(&self) -> Option<Secret> {
+        let file = self.github_token_file.as_deref()?;
+        let environment = Environment::default().or_from_file(file).ok()?;
+        token(&environment, GITHUB_TOKEN).ok()?
     }
 
     /// The token for GitHub, for a daemon that requires it.
