@@ -80,16 +80,18 @@ impl ApiToken {
         Self { current, old: None }
     }
 
-    /// The tokens of the settings.
-    pub fn of(secrets: &Secrets) -> Self {
-        let old = secrets.api_token_old.clone().map(|token| OldToken {
+    /// This token and, during a rotation, the one before it.
+    pub fn with_old(current: Secret, old: Option<Secret>) -> Self {
+        let old = old.map(|token| OldToken {
             token,
             was_logged: Arc::default(),
         });
-        Self {
-            current: secrets.api_token.clone(),
-            old,
-        }
+        Self { current, old }
+    }
+
+    /// The tokens of the settings.
+    pub fn of(secrets: &Secrets) -> Self {
+        Self::with_old(secrets.api_token.clone(), secrets.api_token_old.clone())
     }
 
     /// Whether `token` is one of ours. The comparison takes the same time wherever they differ.
@@ -210,12 +212,7 @@ mod tests {
 
     #[test]
     fn during_a_rotation_both_tokens_are_accepted() {
-        let tokens = ApiToken::of(&Secrets {
-            api_token: Secret::new("new"),
-            api_token_old: Some(Secret::new("old")),
-            github_token: None,
-            github_webhook_secret: None,
-        });
+        let tokens = ApiToken::with_old(Secret::new("new"), Some(Secret::new("old")));
         for (token, is_accepted) in [("new", true), ("old", true), ("older", false), ("", false)] {
             let outcome = tokens.check(&Bearer::Token(Secret::new(token)));
             assert_eq!(outcome.is_ok(), is_accepted, "{token}");
