@@ -1,6 +1,6 @@
 //! Jobs that a server refuses whatever is idle, because it knows another job of that name.
 
-use super::harness::{TestQueue, linux, one_job_forwarded};
+use super::harness::{TestQueue, linux, one_job_forwarded, one_server};
 
 #[test]
 fn a_job_that_every_server_refuses_does_not_block_those_behind_it() {
@@ -48,4 +48,20 @@ fn a_job_that_is_refused_because_it_has_finished_is_assigned_no_second_set() {
     queue.report("a", linux(1, &[]).has_finished("job", &[1], &forward));
     queue.refuse_this_job(&forward);
     queue.assert_unknown(&ticket);
+}
+
+#[test]
+fn at_most_64_jobs_are_passed_over_in_one_scheduling_pass() {
+    let mut queue = one_server(66, &[]);
+    for job in 0..66 {
+        queue.enqueue(&format!("job-{job}"), "linux", 1);
+    }
+    queue.report("a", linux(66, &[1]));
+    for job in 0..=64 {
+        let forward = queue.expect_forward(&format!("job-{job}"), "a");
+        queue.refuse_this_job(&forward);
+    }
+    // Job 65 is not considered: that many refusals are a fault of the server, and each pass over
+    // the jobs takes time.
+    queue.assert_no_effects();
 }

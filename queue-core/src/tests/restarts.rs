@@ -485,3 +485,11 @@ fn the_time_in_which_the_queue_did_not_run_does_not_count_against_tickets() {
     queue.pause_process(24 * 3600);
     queue.assert_unknown(&earlier_ticket(ended_at - hour));
 }
+
+#[test]
+fn the_queue_dispatches_once_the_startup_grace_period_is_over() {
+    let mut queue = TestQueue::starting(&["a"]);
+    assert!(!queue.core.is_dispatching(queue.now));
+    queue.end_startup_grace();
+    assert!(queue.core.is_dispatching(queue.now));
+}

@@ -1,6 +1,8 @@
 //! How long reports are used, and what happens when a server does not answer.
 
-use super::harness::{MadeBy, TestQueue, linux, no_profiles, one_server, request};
+use super::harness::{
+    MadeBy, TestQueue, linux, no_profiles, one_job_forwarded, one_server, request,
+};
 use crate::Refusal;
 
 #[test]
@@ -114,4 +116,13 @@ fn absurd_reports_do_no_harm() {
         linux(64, &[1]).has_finished("job", &[], MadeBy::no_queue()),
     );
     assert_eq!(queue.assert_waiting(&ticket).ahead, 0);
+}
+
+#[test]
+fn a_server_may_be_asked_for_a_job_unless_it_has_refused_it() {
+    let (mut queue, _, forward) = one_job_forwarded();
+    let unique_id = &forward.request.spec.unique_id;
+    assert!(queue.core.can_forward(queue.now, forward.server, unique_id));
+    queue.refuse_this_job(&forward);
+    assert!(!queue.core.can_forward(queue.now, forward.server, unique_id));
 }

@@ -213,6 +213,20 @@ fn the_view_shows_queues_and_servers_and_no_ticket() {
 }
 
 #[test]
+fn the_view_counts_waiting_and_assigned_jobs() {
+    let mut queue = one_server(3, &[1, 2, 3]);
+    for (job, runner) in [("first", 1), ("second", 2), ("third", 3)] {
+        queue.enqueue(job, "linux", 1);
+        let forward = queue.expect_forward(job, "a");
+        queue.grant(&forward, &[runner]);
+    }
+    queue.enqueue("fourth", "linux", 1);
+    queue.enqueue("fifth", "linux", 1);
+    let view = queue.core.view(queue.now);
+    assert_eq!((view.waiting_count, view.assigned_count), (2, 3));
+}
+
+#[test]
 fn the_view_shows_at_most_200_jobs_of_a_profile() {
     let mut queue = one_server(1, &[]);
     for job in 0..300 {
