@@ -79,7 +79,7 @@ pub fn check(
 }
 
 /// The file names of the media that the drives in a profile's template have placeholders for. None if the
-/// template cannot be read, which [`check`] reports.
+/// template cannot be read, which `check` reports.
 pub fn placeholders(profile_folder: &Path) -> Vec<String> {
     let template = read_template(&profile_folder.join(TEMPLATE_NAME));
     template.map_or_else(
