@@ -172,11 +172,14 @@ async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() 
 /// A build script that writes half of what it should and reboots.
 const REBOOT: &str = "echo 'a mark' | dd of=/dev/vda 2> /dev/null; sync; reboot -f";
 
+/// What is done to a guest, by its name.
+type EndGuest = fn(&str);
+
 /// Only a guest that powers itself off has built its image, however else it ends.
 #[actix_web::test]
 async fn a_guest_that_ends_for_another_reason_has_built_no_image() {
     let half_made = format!("{WRITE_TO_IMAGE}; {HANG}");
-    let ends: [(&str, fn(&str), &str); 4] = [
+    let ends: [(&str, EndGuest, &str); 4] = [
         // The template has on_reboot=destroy.
         (REBOOT, |_| (), "the guest has rebooted"),
         (
