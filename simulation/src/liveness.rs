@@ -1,7 +1,10 @@
-//! What must hold at the end of a run, when all faults have ended: every client has its runners,
-//! and every pool is full and idle.
+//! What must hold at the end of a run, when all faults have ended: every client has its runners, and
+//! every pool is full and idle, but for runners that are reported as kept without evidence.
 
-use shared::wire::{ReservationState, RunnerStatus};
+use shared::{
+    problem::Problem,
+    wire::{ReservationState, RunnerStatus},
+};
 
 use crate::actors::{client::Client, monitor::MonitorNode};
 
@@ -51,11 +54,15 @@ fn pending_on(monitor: &MonitorNode, target: usize) -> Option<Pending> {
     let runners = &dashboard.runners;
     let is_idle = |status| status == Some(RunnerStatus::Idle);
     let idle = runners.iter().filter(|it| is_idle(it.status)).count();
+    // Without evidence that its job has ended, a guest is kept until an operator removes it, and is
+    // reported.
+    let is_kept = |problem: &&Problem| problem.code == "runner_kept_without_evidence";
+    let kept = dashboard.problems.iter().filter(is_kept).count();
     let description = format!(
-        "server {index} has {idle} idle runners of {} instead of {target}",
+        "server {index} has {idle} idle runners of {} instead of {target}, and keeps {kept}",
         runners.len()
     );
-    ((idle, runners.len()) != (target, target)).then_some(Pending {
+    ((idle + kept, runners.len()) != (target, target)).then_some(Pending {
         invariant: 2,
         description,
     })
