@@ -142,7 +142,6 @@ impl Monitor {
             if !record.is_stuck() {
                 self.registration_schedule.request_now();
             }
-            self.note_used_reservations();
         }
         self.mark_dirty();
         is_removed

@@ -82,6 +82,7 @@ impl Monitor {
             return;
         };
         record.was_busy = true;
+        record.job_was_seen = true;
         record.workflow_run = event.workflow_run.clone().or(record.workflow_run.take());
         if event.has_completed {
             self.note_job_completed(id);
@@ -164,11 +165,14 @@ impl Monitor {
         match answer {
             Ok(JobProgress::Completed) => {
                 record.was_busy = true;
+                record.job_was_seen = true;
                 self.note_job_completed(id);
                 self.note_used_reservations();
             }
             Ok(progress) => {
-                record.was_busy |= progress == JobProgress::Running;
+                let is_running = progress == JobProgress::Running;
+                record.was_busy |= is_running;
+                record.job_was_seen |= is_running;
                 record
                     .job_queries
                     .record(now, QUERY_BACKOFF, Duration::ZERO);

@@ -333,12 +333,14 @@ impl Monitor {
             let is_newer = asked_at > record.creation_ended_at;
             match listing.seen.get(id) {
                 Some(registration) => {
-                    has_changed |= !record.was_listed || (registration.busy && !record.was_busy);
+                    has_changed |=
+                        !record.was_listed || (registration.busy && !record.job_was_seen);
                     record.was_listed = true;
                     record.registration_id.get_or_insert(registration.id);
                     record.unlisted_since = None;
                     if registration.busy {
                         record.was_busy = true;
+                        record.job_was_seen = true;
                         record.not_busy_since = None;
                         let has_guest = self.observed.guest(*id, record) != Presence::Absent;
                         if record.in_flight.is_none() && has_guest {

@@ -16,18 +16,19 @@ const RETENTION: Duration = Duration::from_secs(24 * 3600);
 const RETAINED_MAX: usize = 2000;
 
 impl Monitor {
-    /// Marks reservations as used of which a runner is or was busy. Called after every list, and when
-    /// GitHub refuses to delete a busy runner.
+    /// Marks reservations as used of which GitHub has shown the job. Called after every list, webhook and
+    /// response about the jobs of a run.
+    ///
+    /// A refusal to delete a runner protects the runner, but does not end the wait of its job: GitHub
+    /// also refuses for runners that do nothing.
     pub(crate) fn note_used_reservations(&mut self) {
-        let statuses = self.statuses();
-        let is_busy = |id: &RunnerId| {
+        let is_seen = |id: &RunnerId| {
             let record = self.durable.runners.get(id);
-            statuses.get(id) == Some(&RunnerStatus::Busy)
-                || record.is_some_and(|record| record.was_busy)
+            record.is_some_and(|record| record.job_was_seen)
         };
         let used: Vec<UniqueId> = (self.durable.reservations.iter())
             .filter(|(_, reservation)| reservation.state == ReservationState::Held)
-            .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_busy(&it.id)))
+            .filter(|(_, reservation)| reservation.runners.iter().any(|it| is_seen(&it.id)))
             .map(|(unique_id, _)| unique_id.clone())
             .collect();
         for unique_id in used {

@@ -77,6 +77,10 @@ pub struct RunnerRecord {
     /// response 404 proves that the job has ended.
     #[serde(default, skip_serializing_if = "is_false")]
     pub was_busy: bool,
+    /// Whether GitHub has shown its job: in a list, by a webhook or in the jobs of its run. A refused
+    /// deletion is no such sign, because GitHub refuses it for runners that do nothing, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub job_was_seen: bool,
     /// Whether GitHub has reported that its job has completed: by a webhook or the jobs of the run.
     #[serde(default, skip_serializing_if = "is_false")]
     pub job_completed: bool,
@@ -282,6 +286,7 @@ impl RunnerRecord {
             destroy_failures: Failures::default(),
             registrar: None,
             was_busy: false,
+            job_was_seen: false,
             job_completed: false,
             workflow_run: None,
             is_proven: false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::{
     clock::Timestamp,
-    registration::RegistrationStatus,
+    registration::{Deletion, RegistrationStatus},
     wire::{ReservationState, RunnerStatus},
 };
 
@@ -337,4 +337,27 @@ fn a_repeated_take_has_to_be_saved_only_if_it_changes_the_reservation() {
         let revision = pool.monitor.take(take.clone(), pool.now).unwrap();
         assert_eq!(revision > before, is_change, "{sequence} {seconds}");
     }
+}
+
+/// GitHub refuses deletions of runners that do nothing, too, so a refusal must not end the wait of a job.
+#[test]
+fn a_refused_deletion_protects_a_reserved_runner_but_does_not_mark_its_job_as_started() {
+    let mut pool = TestPool::with_idle_linux(1);
+    // Its guest may have its credential.
+    pool.restart();
+    pool.poll();
+    pool.take("job", "linux", 1).unwrap();
+    pool.advance(Duration::from_secs(201));
+    pool.poll();
+    assert_eq!(pool.begin().len(), 1);
+    let now = pool.now;
+    let deletion = Deletion::Busy;
+    assert!(!pool.monitor.handle_unregistered(RunnerId(0), deletion, now));
+    let state = |pool: &TestPool| pool.monitor.durable.reservations[&unique_id("job")].state;
+    pool.poll();
+    assert_eq!(pool.status(0), Some(RunnerStatus::Busy));
+    assert_eq!(state(&pool), ReservationState::Held);
+    pool.world.start_job(0);
+    pool.poll();
+    assert_eq!(state(&pool), ReservationState::Used);
 }
