@@ -33,6 +33,7 @@
 mod addresses;
 mod definition;
 mod driver;
+mod event_lines;
 mod folder;
 mod host_memory;
 mod images;

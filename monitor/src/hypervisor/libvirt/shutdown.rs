@@ -7,20 +7,14 @@
 
 use std::{io, time::Duration};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    sync::watch,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{
+    event_lines::for_each_line,
     virsh::Virsh,
     virsh_output::{self, Shutdown},
 };
 
-/// Maximum number of bytes that are read of a line. Events are far shorter.
-const LINE_LENGTH_MAX: u64 = 4096;
 /// Pause before the process is started again, as when libvirtd was restarted.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 /// How long an event may take after the machine is gone.
@@ -67,22 +61,8 @@ async fn follow(
     name: &str,
     report: &watch::Sender<Option<Shutdown>>,
 ) -> io::Result<()> {
-    let mut child = virsh.shutdown_events()?;
-    let Some(output) = child.stdout.take() else {
-        return Ok(());
-    };
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let mut limited = (&mut output).take(LINE_LENGTH_MAX);
-        if limited.read_until(b'\n', &mut line).await? == 0 {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(&line);
-        if let Some((_, cause)) =
-            virsh_output::shutdown(text.trim_end()).filter(|(of, _)| *of == name)
-        {
+    for_each_line(virsh.shutdown_events()?, |line| {
+        if let Some((_, cause)) = virsh_output::shutdown(line).filter(|(of, _)| *of == name) {
             // A second event is about the end of the QEMU process.
             report.send_if_modified(|known| {
                 let is_first = known.is_none();
@@ -90,5 +70,6 @@ async fn follow(
                 is_first
             });
         }
-    }
+    })
+    .await
 }

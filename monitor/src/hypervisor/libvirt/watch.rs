@@ -5,15 +5,10 @@
 
 use std::{io, time::Duration};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
-use super::{virsh::Virsh, virsh_output};
+use super::{event_lines::for_each_line, virsh::Virsh, virsh_output};
 
-/// Maximum number of bytes that are read of a line. A guest's name is far shorter.
-const LINE_LENGTH_MAX: u64 = 4096;
 /// Pause before `virsh event` is started again, as when libvirtd was restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,24 +30,11 @@ pub async fn watch(virsh: Virsh, ended: mpsc::Sender<String>) {
 }
 
 async fn forward_events(virsh: &Virsh, ended: &mpsc::Sender<String>) -> io::Result<()> {
-    let mut child = virsh.events()?;
-    let Some(output) = child.stdout.take() else {
-        return Ok(());
-    };
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let mut limited = (&mut output).take(LINE_LENGTH_MAX);
-        if limited.read_until(b'\n', &mut line).await? == 0 {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(&line);
-        if let Some(name) =
-            virsh_output::ended(text.trim_end()).filter(|name| virsh.is_runner(name))
-        {
+    for_each_line(virsh.events()?, |line| {
+        if let Some(name) = virsh_output::ended(line).filter(|name| virsh.is_runner(name)) {
             // A full channel means that a list is due anyway.
             let _ = ended.try_send(name.to_owned());
         }
-    }
+    })
+    .await
 }
