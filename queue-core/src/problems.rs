@@ -25,7 +25,7 @@ pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
                 .chain(others.chain(missed_targets(state, server)))
         })
         .collect();
-    problems.extend(equal_suffixes(state, now));
+    problems.extend(shared_suffixes(state, now));
     problems
 }
 
@@ -137,18 +137,14 @@ fn not_answering(state: &State, server: ServerId, now: Timestamp) -> Option<Prob
 /// Parts of a dashboard that are left out.
 fn unreadable_entries(state: &State, server: ServerId) -> Option<Problem> {
     let (count, since) = state.fleet.unreadable(server)?;
-    let entries = if count == 1 { "1 entry" } else { "entries" };
-    let number = if count == 1 {
-        String::new()
-    } else {
-        format!("{count} ")
+    let entries = match count {
+        1 => "1 entry".to_owned(),
+        count => format!("{count} entries"),
     };
     Some(problem(
         "dashboard_entries_unreadable",
         state.fleet.name(server),
-        format!(
-            "{number}{entries} of its dashboard cannot be read; the runners in them are not assigned"
-        ),
+        format!("{entries} of its dashboard cannot be read; the runners in them are not assigned"),
         "look for unusual values in its dashboard.json, and run the same release on queue and monitors",
         since,
     ))
@@ -168,9 +164,8 @@ fn missed_targets(state: &State, server: ServerId) -> impl Iterator<Item = Probl
     })
 }
 
-/// Servers that register their runners under the same suffix, so that each takes those of the other
-/// for its own.
-fn equal_suffixes(state: &State, now: Timestamp) -> Vec<Problem> {
+/// Servers that register their runners under the same suffix, so that their names cannot be told apart.
+fn shared_suffixes(state: &State, now: Timestamp) -> Vec<Problem> {
     let mut first_with: BTreeMap<&str, ServerId> = BTreeMap::new();
     let mut problems = Vec::new();
     for server in state.fleet.ids() {
@@ -183,9 +178,9 @@ fn equal_suffixes(state: &State, now: Timestamp) -> Vec<Problem> {
         if first != server {
             let other = state.fleet.name(first);
             problems.push(problem(
-                "equal_suffix",
+                "suffix_shared",
                 state.fleet.name(server),
-                format!("its runners are registered with the suffix {suffix}, like those of {other}, so that each monitor takes the runners of the other for its own"),
+                format!("its runners are registered with the suffix {suffix}, like those of {other}, so that their names cannot be told apart"),
                 "set another github_api_suffix on one of the two",
                 state.fleet.seen_since(first).max(state.fleet.seen_since(server)),
             ));

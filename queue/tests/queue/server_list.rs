@@ -142,11 +142,11 @@ fn monitors_with_one_suffix_are_a_problem() {
     set_suffix(second, |it| {
         it["runners"][0]["runner"]["registration"]["name"] = json!("linux.1@ci");
     });
-    assert_eq!(daemon.wait_for_problem("equal_suffix"), second.url);
+    assert_eq!(daemon.wait_for_problem("suffix_shared"), second.url);
     set_suffix(second, |it| {
         it["runners"][0]["runner"]["registration"]["name"] = json!("linux.1@ci2");
     });
-    daemon.wait_for_end_of_problem("equal_suffix");
+    daemon.wait_for_end_of_problem("suffix_shared");
 }
 
 #[test]
