@@ -1,9 +1,9 @@
 //! Which problems the state shows, and when they end.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    RunnerId,
+    GuestAuth, RunnerId,
     testing::{TestPool, profile_key},
 };
 
@@ -48,5 +48,27 @@ fn an_image_whose_build_failed_is_a_problem_until_it_is_built() {
     let failing = ("image_not_built".to_owned(), "image of linux".to_owned());
     assert_eq!(problems(&pool), [failing]);
     pool.monitor.handle_rebuilt(&linux, Ok(now), now);
+    assert_eq!(problems(&pool), []);
+}
+
+#[test]
+fn a_profile_without_an_image_is_a_problem_if_runners_of_it_are_wanted() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let missing = (
+        "profile_without_image".to_owned(),
+        "profile linux".to_owned(),
+    );
+    pool.profile_mut("linux").guest_auth = GuestAuth::Address;
+    assert_eq!(problems(&pool), [], "which images there are is not known");
+    pool.monitor.handle_images(BTreeMap::new());
+    assert_eq!(problems(&pool), [missing]);
+    pool.profile_mut("linux").target_count = 0;
+    assert_eq!(problems(&pool), []);
+    let profile = pool.profile_mut("linux");
+    (profile.target_count, profile.builds_image) = (1, true);
+    assert_eq!(problems(&pool), [], "one is built");
+    pool.profile_mut("linux").builds_image = false;
+    let images = [(profile_key("linux"), pool.now)];
+    pool.monitor.handle_images(images.into());
     assert_eq!(problems(&pool), []);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::values::ProfileKey;
+use shared::{registration::RegistrationStatus, values::ProfileKey, wire::RunnerStatus};
 
 use crate::{
     OverrideRefusal,
@@ -93,6 +93,38 @@ fn a_runner_that_was_already_busy_does_not_count() {
     pool.world.end_job(1);
     pool.converge();
     assert_eq!(pool.monitor.target_override(), None);
+}
+
+#[test]
+fn a_runner_that_no_list_showed_as_idle_before_its_job_counts() {
+    let mut pool = TestPool::with_idle(&[("linux", 0)]);
+    pool.monitor
+        .set_override(counts(&[("linux", 1)]), pool.now)
+        .unwrap();
+    pool.turn();
+    let id = *pool.monitor.durable.runners.keys().next().unwrap();
+    let registration = pool.world.registration(id.0);
+    (registration.status, registration.busy) = (RegistrationStatus::Online, true);
+    pool.poll();
+    assert_eq!(pool.status(id.0), Some(RunnerStatus::Busy));
+    pool.world.end_job(id.0);
+    pool.converge();
+    assert_eq!(pool.monitor.target_override(), None);
+}
+
+#[test]
+fn the_arrival_of_a_runner_has_to_be_saved() {
+    let mut pool = TestPool::with_idle(&[("linux", 0)]);
+    pool.monitor
+        .set_override(counts(&[("linux", 1)]), pool.now)
+        .unwrap();
+    pool.turn();
+    pool.poll();
+    let id = *pool.monitor.durable.runners.keys().next().unwrap();
+    pool.world.registration(id.0).status = RegistrationStatus::Online;
+    let before = pool.monitor.revision();
+    pool.poll();
+    assert!(pool.monitor.revision() > before);
 }
 
 #[test]

@@ -24,7 +24,7 @@ const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
 th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-.number{text-align:right}.idle{color:#2a8a2a}.invalid,.done,.problems h2{color:#b00020}small{opacity:.7}\
+.number{text-align:right}.idle{color:light-dark(#1b751b,#6fcf6f)}.invalid,.done,.problems h2{color:light-dark(#b00020,#ff8a95)}small{opacity:.7}\
 #live.lost{opacity:.4}";
 
 /// Reloads the live part every two seconds while the page is visible.

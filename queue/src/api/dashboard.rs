@@ -17,7 +17,7 @@ use super::{
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
     table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
     th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-    .down,.stale,.unauthorised,.problems h2{color:#b00020;font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
+    .down,.stale,.unauthorised,.problems h2{color:light-dark(#b00020,#ff8a95);font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
 /// How often the page reloads itself, in seconds.
 const REFRESH_SECONDS: u32 = 5;
 

@@ -150,6 +150,12 @@ impl ReportBuilder {
         self
     }
 
+    /// States how many entries could not be read.
+    pub fn with_unreadable(mut self, count: usize) -> Self {
+        self.report.unreadable_count = count;
+        self
+    }
+
     /// Makes it the answer to a poll that was sent some time ago.
     pub fn asked_seconds_ago(mut self, seconds: u64) -> Self {
         self.asked_seconds_ago = seconds;
