@@ -14,6 +14,16 @@ pub enum StoreError {
     /// Two monitors with the same directory would overwrite each other's state.
     #[error("lock {path}: another monitor is using this data directory")]
     InUse { path: PathBuf },
+    /// Another machine may still use what the directory describes.
+    #[error(
+        "use the data directory: {path} shows that it was copied from another machine, whose runners must \
+         not be touched from here; start with an empty data directory, or, if this machine has replaced \
+         that one, delete this file and start again"
+    )]
+    OtherHost {
+        /// The file that names the machine.
+        path: PathBuf,
+    },
     #[error("{action} {path}")]
     Io {
         /// A verb that takes the path.
@@ -46,7 +56,10 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Overloaded => true,
-            Self::InUse { .. } | Self::TooLarge { .. } | Self::WriterEnded => false,
+            Self::InUse { .. }
+            | Self::OtherHost { .. }
+            | Self::TooLarge { .. }
+            | Self::WriterEnded => false,
         }
     }
 }

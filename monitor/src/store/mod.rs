@@ -1,16 +1,19 @@
 //! Persistence across restarts: one snapshot of the core's durable state, on disk.
 //!
-//! Responsible for the lock on the data directory, and that snapshots are written atomically. Not
-//! responsible for the content of a snapshot, nor for what happens if the disk fails: that is an error.
+//! Responsible for the lock on the data directory, that it is not used on two machines, and that snapshots
+//! are written atomically. Not responsible for the content of a snapshot, nor for what happens if the disk
+//! fails: that is an error.
 //!
 //! ```text
 //! <data directory>/monitor.lock        held for as long as a `Store` lives: one monitor at a time
+//!                  monitor.host        which machine the directory belongs to
 //!                  monitor.state       the last complete snapshot
 //!                  monitor.state.new   the one being written; ignored after a crash
 //! ```
 
 mod disk;
 mod error;
+mod host;
 mod limits;
 #[cfg(test)]
 mod tests;
@@ -39,10 +42,11 @@ impl Store {
     /// because other programs may have been given access to it on purpose.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another monitor has it open; otherwise that the disk failed, or that the
-    /// snapshot is too large.
+    /// [`StoreError::InUse`] if another monitor has it open, [`StoreError::OtherHost`] if it is that of
+    /// another machine; otherwise that the disk failed, or that the snapshot is too large.
     pub fn open(data_path: &Path) -> Result<(Self, Option<Vec<u8>>), StoreError> {
         let directory = Directory::open(data_path)?;
+        host::claim(data_path, host::host_id().as_deref())?;
         let snapshot = directory.read()?;
         let queue = Arc::new(WriteQueue::default());
         let thread = thread::Builder::new()
