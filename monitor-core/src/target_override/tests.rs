@@ -113,21 +113,6 @@ fn a_runner_that_no_list_showed_as_idle_before_its_job_counts() {
 }
 
 #[test]
-fn the_arrival_of_a_runner_has_to_be_saved() {
-    let mut pool = TestPool::with_idle(&[("linux", 0)]);
-    pool.monitor
-        .set_override(counts(&[("linux", 1)]), pool.now)
-        .unwrap();
-    pool.turn();
-    pool.poll();
-    let id = *pool.monitor.durable.runners.keys().next().unwrap();
-    pool.world.registration(id.0).status = RegistrationStatus::Online;
-    let before = pool.monitor.revision();
-    pool.poll();
-    assert!(pool.monitor.revision() > before);
-}
-
-#[test]
 fn an_override_can_be_cancelled() {
     let mut pool = TestPool::with_idle_linux(1);
     pool.monitor
