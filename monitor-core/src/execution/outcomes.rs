@@ -184,7 +184,6 @@ impl Monitor {
         // No job knows the label of a runner that has its own and is not reserved.
         let may_have_had_a_job = was_reserved || record.own_label.is_none();
         let had_a_job = record.was_busy
-            || record.job_completed
             || (record.unregistered == Some(Unregistered::Used) && may_have_had_a_job);
         if !record.has_failed || record.is_proven || had_a_job {
             return;

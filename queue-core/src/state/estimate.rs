@@ -134,6 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_gaps_is_limited() {
+        let mut estimator = WaitEstimator::default();
+        for (grant, runners) in [(0, 1), (10, GAPS_MAX - 2), (20, 4), (30, 1)] {
+            estimator.record_grant(at(grant), runners, true);
+        }
+        assert_eq!(estimator.gaps.len(), GAPS_MAX);
+    }
+
+    #[test]
     fn only_recent_gaps_count() {
         let mut estimator = WaitEstimator::default();
         estimator.record_grant(at(0), 1, true);

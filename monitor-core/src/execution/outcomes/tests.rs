@@ -224,6 +224,20 @@ fn a_runner_whose_job_was_too_short_to_be_seen_is_not_a_failed_creation() {
     }
 }
 
+/// GitHub may keep its registration for a while, as it does if a guest is cut off.
+#[test]
+fn a_runner_that_ends_after_it_was_seen_busy_is_not_a_failed_creation() {
+    let mut pool = with_new_runner();
+    pool.world.start_job(0);
+    pool.poll();
+    pool.world.guests.clear();
+    pool.world.registration(0).busy = false;
+    pool.poll_until_confirmed();
+    pool.execute_plan();
+    assert_eq!(pool.status(0), None);
+    assert!(pool.monitor.creation_failures.is_empty());
+}
+
 /// A pool whose only runner has just come online.
 fn with_new_runner() -> TestPool {
     let mut pool = TestPool::with_idle_linux(1);

@@ -154,6 +154,17 @@ fn a_job_that_a_webhook_reports_counts_before_any_list_shows_it() {
 }
 
 #[test]
+fn a_webhook_about_the_start_of_a_job_is_newer_than_lists_that_do_not_show_it() {
+    let mut pool = busy();
+    pool.world.registration(0).busy = false;
+    pool.poll_until_confirmed();
+    assert_eq!(pool.steps().len(), 1);
+    pool.monitor.handle_webhook(&event(0, false), pool.now);
+    assert_eq!(pool.statuses(), [RunnerStatus::Busy]);
+    pool.assert_no_steps();
+}
+
+#[test]
 fn without_webhooks_the_jobs_of_the_run_are_evidence() {
     let mut pool = reserved_and_gone();
     let expected = JobQuery {
@@ -207,6 +218,8 @@ fn a_reserved_runner_that_github_no_longer_lists_is_kept_if_its_job_runs() {
         assert_eq!(pool.statuses(), [RunnerStatus::Reserved]);
         assert_eq!(queries(&mut pool).len(), 1);
         answer(&mut pool, Ok(progress));
+        let is_used = pool.reservation("job").state == ReservationState::Used;
+        assert_eq!(is_used, is_kept, "{progress:?}");
         pool.poll_until_confirmed();
         pool.execute_plan();
         assert_eq!(guest_is_there(&pool), is_kept, "{progress:?}");
@@ -239,6 +252,17 @@ fn a_deletion_of_a_busy_runner_that_finds_nothing_keeps_the_guest() {
         .handle_unregistered(RunnerId(0), Deletion::NotThere, pool.now);
     assert!(!may_destroy);
     assert_eq!(pool.steps(), NO_STEPS, "the next try follows after a pause");
+}
+
+/// No workflow knows a label of it.
+#[test]
+fn a_deletion_of_an_idle_runner_that_contradicts_the_list_destroys_the_guest() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.profile_mut("linux").target_count = 0;
+    assert_eq!(pool.begin().len(), 1);
+    let now = pool.now;
+    let deletion = Deletion::NotThere;
+    assert!(pool.monitor.handle_unregistered(RunnerId(0), deletion, now));
 }
 
 /// No list has shown it as busy yet, but the list shows it, so the job may just have started.

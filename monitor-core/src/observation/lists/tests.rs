@@ -33,6 +33,21 @@ fn a_list_that_is_older_than_the_end_of_a_runner_does_not_bring_it_back() {
 }
 
 #[test]
+fn a_list_that_is_not_newer_than_the_creation_does_not_show_that_the_guest_is_gone() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let asked_at = pool.monitor.durable.runners[&RunnerId(0)].creation_ended_at;
+    for _ in 0..5 {
+        pool.monitor.handle_guests(Vec::new(), asked_at, pool.now);
+    }
+    let statuses = [Some(RunnerStatus::Starting), Some(RunnerStatus::Invalid)];
+    for status in statuses {
+        pool.advance(Duration::from_secs(1));
+        pool.monitor.handle_guests(Vec::new(), pool.now, pool.now);
+        assert_eq!(pool.status(0), status);
+    }
+}
+
+#[test]
 fn a_list_of_github_that_lags_does_not_bring_a_runner_back() {
     let mut pool = TestPool::with_idle_linux(1);
     let outdated: Vec<_> = pool.world.registrations.values().cloned().collect();
@@ -207,6 +222,17 @@ fn a_scope_that_differs_in_case_is_the_same() {
     assert_eq!(pool.monitor.registration_scopes(), ["/orgs/Owner"]);
     pool.poll();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
+}
+
+/// Each scope costs a request at every poll.
+#[test]
+fn registrations_are_listed_in_eight_scopes_at_most() {
+    let mut pool = TestPool::with_idle_linux(10);
+    for (id, record) in &mut pool.monitor.durable.runners {
+        record.registrar.as_mut().unwrap().scope = format!("/orgs/former{id}");
+    }
+    let scopes = pool.monitor.registration_scopes();
+    assert_eq!((scopes.len(), &*scopes[0]), (8, "/orgs/owner"));
 }
 
 /// The machine started in 1970 and learned the time later.

@@ -42,6 +42,20 @@ fn while_nothing_changes_github_is_polled_rarely() {
     assert_eq!(count(&polls, Poll::Registrations), 2);
 }
 
+/// One list is no proof that its guest has ended.
+#[test]
+fn a_list_that_lacks_a_guest_is_followed_by_the_next_one_at_once() {
+    let mut pool = pool_without_due_polls(1);
+    let mut polls_after_empty_list = || {
+        pool.advance(Duration::from_millis(1));
+        let now = pool.now;
+        pool.monitor.handle_guests(Vec::new(), now, now);
+        pool.monitor.start_polls(now)
+    };
+    assert_eq!(polls_after_empty_list(), [Poll::Guests]);
+    assert_eq!(polls_after_empty_list(), [], "now it counts as gone");
+}
+
 #[test]
 fn while_a_runner_may_come_online_github_is_polled_as_often_as_the_hypervisor() {
     let mut pool = TestPool::with_idle_linux(1);

@@ -98,11 +98,6 @@ impl Fleet {
         same.find(|&other| self.servers[other].is_usable(self.stale_after, now))
     }
 
-    /// The servers of a lower number that are the same as this one, whether they answer or not.
-    pub fn same_before(&self, server: ServerId) -> impl Iterator<Item = ServerId> {
-        self.identities.same_before(server)
-    }
-
     /// Since when two servers are known to be the same, the lower one first.
     pub fn same_since(&self, lower: ServerId, higher: ServerId) -> Option<Timestamp> {
         self.identities.since(lower, higher)
