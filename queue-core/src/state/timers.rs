@@ -46,6 +46,11 @@ impl Timers {
         self.0.first().map(|(at, _)| *at)
     }
 
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Removes and returns the next timer that is due.
     pub fn pop_due(&mut self, now: Timestamp) -> Option<Timer> {
         if self.next_at()? > now {

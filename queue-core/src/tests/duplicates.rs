@@ -80,6 +80,20 @@ fn a_url_that_leads_to_another_monitor_later_is_another_server() {
     assert_eq!(target_and_idle(&queue), (2, 2));
 }
 
+/// Only the next answer of the first URL shows that the second one is another server.
+#[test]
+fn a_job_gets_the_runner_of_a_server_that_turns_out_to_be_another_one() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(1, &[]).of_instance("one"));
+    queue.report("b", linux(1, &[]).of_instance("one"));
+    queue.enqueue("job", "linux", 1);
+    queue.advance(1);
+    queue.report("b", linux(1, &[7]).of_instance("two"));
+    queue.assert_no_effects();
+    assert_eq!(queue.advance_until_effect(), 1);
+    queue.expect_forward("job", "b");
+}
+
 #[test]
 fn older_monitors_are_recognised_by_a_runner() {
     let mut queue = TestQueue::with(&["a", "b", "c"]);

@@ -126,3 +126,14 @@ fn a_server_may_be_asked_for_a_job_unless_it_has_refused_it() {
     queue.refuse_this_job(&forward);
     assert!(!queue.core.can_forward(queue.now, forward.server, unique_id));
 }
+
+#[test]
+fn each_server_has_one_timer_for_the_age_of_its_report() {
+    let mut queue = one_server(1, &[1]);
+    let before = queue.core.state.timers.count();
+    for _ in 0..10 {
+        queue.report("a", linux(1, &[1]));
+        queue.report_unchanged("a");
+    }
+    assert_eq!(queue.core.state.timers.count(), before);
+}

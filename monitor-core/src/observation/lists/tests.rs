@@ -58,6 +58,7 @@ fn a_list_of_github_that_lags_does_not_bring_a_runner_back() {
         pool.monitor
             .handle_registrations(outdated.clone(), pool.now, pool.now);
         assert_eq!(pool.status(0), None);
+        assert!(pool.monitor.observed.unclaimed.is_empty());
     }
     pool.advance(Duration::from_secs(600));
     pool.monitor
@@ -86,6 +87,64 @@ fn a_leftover_registration_is_deleted_once_it_has_been_offline_for_an_hour() {
     pool.converge();
     assert!(pool.world.registrations.is_empty());
     assert_eq!(pool.statuses(), []);
+}
+
+/// Another server may use the same suffix there.
+#[test]
+fn a_registration_in_a_former_scope_that_no_record_names_is_left_alone() {
+    let mut pool = TestPool::empty_with_target(0);
+    pool.world.register("ci-runner-linux.5@host", &[]);
+    for _ in 0..100 {
+        pool.poll_guests();
+        pool.advance(Duration::from_secs(60));
+        let found = pool.world.registrations.values().cloned().collect();
+        let lists = BTreeMap::from([
+            ("/orgs/owner".to_owned(), Some(Vec::new())),
+            ("/orgs/former".to_owned(), Some(found)),
+        ]);
+        let now = pool.now;
+        pool.monitor.handle_registration_lists(lists, now, now);
+        pool.assert_no_steps();
+    }
+    assert!(pool.monitor.observed.unclaimed.is_empty());
+}
+
+/// Each change costs a write to the disk.
+#[test]
+fn a_list_is_saved_only_if_it_shows_something_for_the_first_time() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
+    pool.execute_plan();
+    let is_saved = |pool: &mut TestPool| {
+        pool.poll_guests();
+        let before = pool.monitor.revision();
+        pool.poll_registrations();
+        pool.monitor.revision() > before
+    };
+    assert!(is_saved(&mut pool), "it is listed");
+    assert!(!is_saved(&mut pool));
+    pool.world.registration(0).status = RegistrationStatus::Online;
+    assert!(is_saved(&mut pool), "it is online");
+    assert!(!is_saved(&mut pool));
+    pool.take("job", "linux", 1).unwrap();
+    pool.world.start_job(0);
+    assert!(is_saved(&mut pool), "it is busy");
+    assert!(!is_saved(&mut pool));
+}
+
+#[test]
+fn a_list_that_is_not_newer_than_the_creation_does_not_show_that_a_registration_is_gone() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let record = pool.monitor.durable.runners.get_mut(&RunnerId(0)).unwrap();
+    record.creation_ended_at = pool.now + Duration::from_millis(1);
+    pool.world.registrations.clear();
+    let is_unlisted = |pool: &mut TestPool| {
+        pool.poll_registrations();
+        let record = &pool.monitor.durable.runners[&RunnerId(0)];
+        record.unlisted_since.is_some()
+    };
+    assert!(!is_unlisted(&mut pool));
+    assert!(is_unlisted(&mut pool));
 }
 
 fn problem_codes(pool: &mut TestPool) -> Vec<String> {
@@ -212,6 +271,37 @@ fn a_registration_is_listed_and_deleted_where_it_was_made() {
             );
         }
     }
+}
+
+/// What a scope that cannot be listed shows is unknown.
+#[test]
+fn a_busy_runner_whose_scope_could_not_be_listed_is_busy_until_several_lists_differ() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.world.start_job(0);
+    pool.poll();
+    pool.monitor.policy.scope = "/orgs/other".to_owned();
+    let mut status_after = |is_listable: bool| {
+        pool.poll_guests();
+        pool.advance(Duration::from_secs(10));
+        let mut registrations: Vec<_> = pool.world.registrations.values().cloned().collect();
+        registrations[0].busy = false;
+        let lists = BTreeMap::from([
+            ("/orgs/other".to_owned(), Some(Vec::new())),
+            (
+                "/orgs/owner".to_owned(),
+                is_listable.then_some(registrations),
+            ),
+        ]);
+        let now = pool.now;
+        pool.monitor.handle_registration_lists(lists, now, now);
+        pool.status(0)
+    };
+    for _ in 0..100 {
+        assert_eq!(status_after(false), Some(RunnerStatus::Busy));
+    }
+    assert_eq!(status_after(true), Some(RunnerStatus::Busy));
+    status_after(true);
+    assert_eq!(status_after(true), Some(RunnerStatus::Done));
 }
 
 #[test]
