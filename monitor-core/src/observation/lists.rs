@@ -397,10 +397,10 @@ impl Monitor {
                     record.online_since.get_or_insert(asked_at);
                     record.offline_since = None;
                 }
-                Some(RegistrationStatus::Offline) if record.came_online => {
+                Some(RegistrationStatus::Offline) => {
                     record.offline_since.get_or_insert(asked_at);
                 }
-                _ => {}
+                None => {}
             }
             let is_online = matches!(
                 status,

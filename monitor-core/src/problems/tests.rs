@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     GuestAuth, RunnerId,
-    testing::{TestPool, profile_key},
+    testing::{TestPool, hugepages, profile_key},
 };
 
 /// Code and subject of each problem.
@@ -71,4 +71,27 @@ fn a_profile_without_an_image_is_a_problem_if_runners_of_it_are_wanted() {
     let images = [(profile_key("linux"), pool.now)];
     pool.monitor.handle_images(images.into());
     assert_eq!(problems(&pool), []);
+}
+
+#[test]
+fn what_can_be_reached_is_shared_among_profiles_and_less_what_blocked_runners_use() {
+    let mut pool = TestPool::with_idle(&[("linux", 1), ("windows", 2), ("macos", 4)]);
+    let reachable = |pool: &TestPool, counts_blocking: bool| {
+        let reachable = pool.monitor.reachable_targets(counts_blocking);
+        let of = |key| reachable.get(&profile_key(key)).copied();
+        [of("linux"), of("windows"), of("macos")]
+    };
+    assert_eq!(reachable(&pool, true), [Some(1), Some(2), Some(4)]);
+    pool.profile_mut("linux").target_count = 0;
+    pool.monitor.policy.capacity = hugepages(6);
+    for _ in 0..2 {
+        assert_eq!(pool.begin().len(), 1);
+        let now = pool.now;
+        pool.monitor
+            .handle_destruction_failed(RunnerId(0), None, now);
+        pool.advance(Duration::from_secs(3600));
+        pool.poll();
+    }
+    assert_eq!(reachable(&pool, false), [None, Some(2), Some(4)]);
+    assert_eq!(reachable(&pool, true), [None, Some(2), Some(3)]);
 }

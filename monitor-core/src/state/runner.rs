@@ -114,9 +114,10 @@ pub struct RunnerRecord {
     /// Since when lists have not shown it as busy, after it was.
     #[serde(skip)]
     pub not_busy_since: Option<Timestamp>,
-    /// Since when it has been online, and offline after having been online.
+    /// Since when lists have shown it as online.
     #[serde(skip)]
     pub online_since: Option<Timestamp>,
+    /// Since when lists have shown it as offline.
     #[serde(skip)]
     pub offline_since: Option<Timestamp>,
     /// Whether the hypervisor has reported that its guest has ended.

@@ -137,3 +137,12 @@ fn each_server_has_one_timer_for_the_age_of_its_report() {
     }
     assert_eq!(queue.core.state.timers.count(), before);
 }
+
+#[test]
+fn a_server_is_not_expected_to_return_once_it_has_not_answered_for_more_than_an_hour() {
+    let mut queue = TestQueue::starting(&["a"]);
+    queue.advance(3600);
+    assert!(!queue.core.fleet().is_all_certain(queue.now));
+    queue.advance(1);
+    assert!(queue.core.fleet().is_all_certain(queue.now));
+}

@@ -50,6 +50,22 @@ fn after_a_refusal_what_other_servers_granted_is_released() {
     queue.expect_forward("large", "b");
 }
 
+/// The last report still shows the job's reservation.
+#[test]
+fn a_server_that_has_confirmed_a_release_is_asked_again_at_once() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    let (at_a, at_b) = job_for_three_forwarded(&mut queue);
+    queue.grant(&at_a, &[1, 2]);
+    queue.report("a", linux(3, &[5]).holds("large", &[1, 2], &at_a));
+    queue.refuse(&at_b);
+    let release = queue.expect_release("large", "a");
+    queue.report("b", linux(3, &[3, 4, 6]));
+    queue.assert_no_effects();
+    queue.confirm(&release);
+    queue.expect_forward("large", "b");
+    queue.expect_forward("large", "a");
+}
+
 #[test]
 fn after_a_refusal_what_other_servers_may_still_grant_is_released() {
     let mut queue = TestQueue::with(&["a", "b"]);

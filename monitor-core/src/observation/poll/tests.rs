@@ -57,6 +57,15 @@ fn a_list_that_lacks_a_guest_is_followed_by_the_next_one_at_once() {
 }
 
 #[test]
+fn an_odd_list_is_followed_by_others_soon() {
+    let mut pool = pool_without_due_polls(1);
+    pool.world.drop_registration(0);
+    pool.poll_registrations();
+    let polls = polls_during(&mut pool, 5);
+    assert_eq!(count(&polls, Poll::Registrations), 1);
+}
+
+#[test]
 fn while_a_runner_may_come_online_github_is_polled_as_often_as_the_hypervisor() {
     let mut pool = TestPool::with_idle_linux(1);
     pool.world.registration(0).status = RegistrationStatus::Offline;

@@ -466,6 +466,22 @@ impl Fleet {
     }
 }
 
+#[cfg(test)]
+impl Fleet {
+    /// Panics if an index has entries that no report justifies.
+    pub fn assert_indices_are_minimal(&self) {
+        for servers in self.available.values().chain(self.targets.values()) {
+            assert!(!servers.is_empty() && servers.values().all(|&number| number > 0));
+        }
+        for (name, servers) in &self.reservations {
+            assert!(!servers.is_empty(), "{name}");
+            for &server in servers {
+                assert!(self.reserved_names(server).contains(name), "{name}");
+            }
+        }
+    }
+}
+
 /// Whether a reservation is of the job of this name that was enqueued at `enqueued_at`, and not of
 /// an earlier one. If its time of enqueueing is not reported (an older monitor, or an older queue),
 /// one that a queue made is taken to be: names are hardly ever used twice.

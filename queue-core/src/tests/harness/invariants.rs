@@ -12,6 +12,7 @@ pub fn check(queue: &Queue, now: Timestamp) {
     every_runner_is_granted_to_one_job(state);
     profile_queues_contain_the_queued_jobs(state);
     counts_are_right(state);
+    state.fleet.assert_indices_are_minimal();
     every_silence_is_watched(state);
     everything_was_scheduled(state, now);
     no_job_waits_for_runners_that_are_idle(state, now);
