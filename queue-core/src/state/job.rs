@@ -263,21 +263,21 @@ impl Job {
         self.ticket.request.labels_from_response &= request.labels_from_response;
     }
 
-    /// Records another ticket of this job, and takes its position if it is older. Returns the ticket
-    /// that determined the position before, if that changed.
+    /// Records another ticket of this job, with another time of enqueueing, and takes its position if it
+    /// is older. Returns the ticket that determined the position before, if that changed.
     pub(crate) fn add_ticket(&mut self, ticket: &TicketContent) -> Option<TicketContent> {
-        let other = if ticket.enqueued_at < self.ticket.enqueued_at {
+        let former = if ticket.enqueued_at < self.ticket.enqueued_at {
             Some(std::mem::replace(&mut self.ticket, ticket.clone()))
         } else {
             None
         };
-        let newer_request = other.as_ref().unwrap_or(ticket).request.clone();
+        let newer = former.as_ref().unwrap_or(ticket);
+        let (newer_request, newer_position) = (newer.request.clone(), newer.position());
         self.add_request(&newer_request);
-        let newer = other.as_ref().unwrap_or(ticket).position();
-        if newer != self.ticket.position() && !self.newer_positions.contains(&newer) {
-            self.newer_positions.push(newer);
+        if !self.newer_positions.contains(&newer_position) {
+            self.newer_positions.push(newer_position);
         }
-        other
+        former
     }
 
     /// Positions by all its tickets.
@@ -297,11 +297,6 @@ impl Job {
     /// Keeps `server` from being asked for this job until then.
     pub(crate) fn exclude(&mut self, server: ServerId, until: Timestamp) {
         self.excluded_until.insert(server, until);
-    }
-
-    /// Ends an exclusion whose time is over; `false` if there is none, or a longer one.
-    pub(crate) fn end_exclusion(&mut self, server: ServerId, now: Timestamp) -> bool {
-        !self.is_excluded(server, now) && self.excluded_until.remove(&server).is_some()
     }
 
     /// Whether `server` refused this job and is not asked for it again yet.

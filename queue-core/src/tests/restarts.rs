@@ -255,6 +255,11 @@ fn of_two_tickets_for_one_job_the_older_one_determines_the_position() {
     queue.grant(&forward, &[1]);
     assert_eq!(queue.take_runners(&older), [1]);
     assert_eq!(queue.take_runners(&newer), [1]);
+    let mut jobs = queue.core.jobs();
+    let job = jobs.find(|job| job.unique_id().as_str() == "job").unwrap();
+    let tickets = job.positions().count();
+    assert_eq!(tickets, 2, "repeated takes are not remembered");
+    drop(jobs);
     queue.assert_no_effects();
 }
 

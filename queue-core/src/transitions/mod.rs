@@ -85,8 +85,8 @@ pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
                 state.dirty.mark_profile(profile_key);
             }
         }
-        Timer::Exclusion(server, unique_id) => {
-            on_forwarded::exclusion_ended(state, now, server, &unique_id);
+        Timer::Exclusion(_, unique_id) => {
+            on_forwarded::exclusion_ended(state, &unique_id);
         }
         Timer::Stale(server) => on_report::check_stale(state, now, server),
         Timer::TokenRetry(server) => on_token::mark_server(state, server),

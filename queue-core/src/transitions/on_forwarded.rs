@@ -76,10 +76,8 @@ pub fn timed_out(
 }
 
 /// A server that refused a job may be asked for it again.
-pub fn exclusion_ended(state: &mut State, now: Timestamp, server: ServerId, unique_id: &UniqueId) {
-    if let Some(job) = state.jobs.get_mut(unique_id)
-        && job.end_exclusion(server, now)
-    {
+pub fn exclusion_ended(state: &mut State, unique_id: &UniqueId) {
+    if let Some(job) = state.jobs.get(unique_id) {
         let profile_key = job.request().spec.profile_key.clone();
         state.dirty.mark_job(unique_id.clone());
         state.dirty.mark_profile(profile_key);
