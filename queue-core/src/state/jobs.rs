@@ -132,11 +132,6 @@ impl Jobs {
         self.retired.get(position)
     }
 
-    /// Forgets that the job of this position is retired.
-    pub fn forget_retired(&mut self, position: &QueuePosition) {
-        self.retired.remove(position);
-    }
-
     /// Forgets retired jobs whose tickets have expired.
     pub fn forget_expired(&mut self, now: Timestamp) {
         self.retired.forget_expired(now);

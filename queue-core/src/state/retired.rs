@@ -26,8 +26,10 @@ impl Retired {
         retirement: Retirement,
         expires_at: Timestamp,
     ) {
-        self.remove(&position);
-        self.jobs.insert(position.clone(), (retirement, expires_at));
+        let former = self.jobs.insert(position.clone(), (retirement, expires_at));
+        if let Some((_, expires_at)) = former {
+            self.by_expiry.remove(&(expires_at, position.clone()));
+        }
         self.by_expiry.insert((expires_at, position));
         if self.jobs.len() > RETIRED_MAX {
             self.forget_first();
@@ -37,13 +39,6 @@ impl Retired {
     /// Why the job is retired, if it is.
     pub fn get(&self, position: &QueuePosition) -> Option<Retirement> {
         self.jobs.get(position).map(|(retirement, _)| *retirement)
-    }
-
-    /// Forgets one job, which is restored.
-    pub fn remove(&mut self, position: &QueuePosition) {
-        if let Some((_, expires_at)) = self.jobs.remove(position) {
-            self.by_expiry.remove(&(expires_at, position.clone()));
-        }
     }
 
     /// Forgets those whose tickets have expired.
@@ -102,7 +97,15 @@ mod tests {
             (retired.get(&position(1)), retired.get(&position(2))),
             (None, Some(Retirement::Withdrawn))
         );
-        retired.remove(&position(2));
+        // It is retired a second time.
+        retired.insert(
+            position(2),
+            Retirement::Withdrawn,
+            Timestamp::from_seconds(30),
+        );
+        retired.forget_expired(Timestamp::from_seconds(20));
+        assert_eq!(retired.get(&position(2)), Some(Retirement::Withdrawn));
+        retired.forget_expired(Timestamp::from_seconds(30));
         assert!(retired.is_empty());
     }
 }

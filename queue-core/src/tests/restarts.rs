@@ -142,6 +142,8 @@ fn a_finished_job_is_not_restored() {
         }
         queue.report("a", linux(1, &[2]).has_finished("job", &[1], &before));
         queue.assert_unknown(&ticket);
+        // Its server does not report it for ever.
+        queue.report("a", linux(1, &[2]));
         queue.assert_unknown(&ticket);
     }
     queue.end_startup_grace();

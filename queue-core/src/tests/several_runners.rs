@@ -50,6 +50,33 @@ fn after_a_refusal_what_other_servers_granted_is_released() {
     queue.expect_forward("large", "b");
 }
 
+/// Each server numbers its runners from zero.
+#[test]
+fn runners_of_different_servers_may_have_one_number() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(2, &[2]));
+    queue.report("b", linux(1, &[1]));
+    queue.enqueue("large", "linux", 2);
+    let at_a = queue.expect_forward("large", "a");
+    let at_b = queue.expect_forward("large", "b");
+    queue.grant(&at_a, &[2]);
+    queue.grant(&at_b, &[1]);
+    let ticket = queue.enqueue("single", "linux", 1);
+    queue.report("a", linux(2, &[1]).holds("large", &[2], &at_a));
+    let forward = queue.expect_forward("single", "a");
+    queue.grant(&forward, &[1]);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+    // What a server has granted is forgotten with the jobs.
+    let at_a = linux(2, &[])
+        .has_finished("large", &[2], &at_a)
+        .has_finished("single", &[1], &forward);
+    queue.report("a", at_a);
+    queue.report("b", linux(1, &[]).has_finished("large", &[1], &at_b));
+    queue.report("a", linux(2, &[]));
+    let jobs = &queue.core.state.jobs;
+    assert!((0..2).all(|server| jobs.granted_by(server).is_empty()));
+}
+
 /// The last report still shows the job's reservation.
 #[test]
 fn a_server_that_has_confirmed_a_release_is_asked_again_at_once() {

@@ -23,11 +23,8 @@ pub fn restore_from_ticket(
     }
     match state.jobs.retirement(&position) {
         // Its runners went unused and its client still polls, so the answer was lost.
-        Some(Retirement::Ended(GrantEnd::Expired)) => {
-            state.jobs.forget_retired(&position);
-        }
+        None | Some(Retirement::Ended(GrantEnd::Expired)) => {}
         Some(_) => return Err(Refusal::UnknownJob),
-        None => {}
     }
     if state.jobs.get(&position.unique_id).is_some() {
         // A later job has this name.
@@ -62,8 +59,6 @@ pub fn add_ticket(state: &mut State, ticket: &TicketContent) {
     let newer = job.add_ticket(ticket);
     let is_queued = job.is_queued();
     let is_waiting = job.is_waiting();
-    // Its runners may have expired unused: then the ticket is one of a job that is not over.
-    state.jobs.forget_retired(&ticket.position());
     let Some(newer) = newer else {
         return;
     };
