@@ -26,25 +26,43 @@ mod workflow;
 
 use std::rc::Rc;
 
+use emulator::EmulatorThread;
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::job::{Job, Outputs, StepsResult};
+pub use self::deployment::GITHUB_TOKEN;
+use self::{
+    deployment::job_at,
+    job::{Job, Outputs, StepsResult},
+};
 use super::support::*;
 
 /// An action that runs in a job.
-struct RunningAction {
+pub struct RunningAction {
     job: Rc<Job>,
     log: watch::Receiver<String>,
     task: JoinHandle<(StepsResult, Outputs)>,
 }
 
 /// An action that has ended.
-struct Done {
+pub struct Done {
     job: Rc<Job>,
     ended: StepsResult,
-    outputs: Outputs,
-    log: String,
+    pub outputs: Outputs,
+    pub log: String,
+}
+
+/// Starts `runner-select` as a workflow for servo/ci-runners does, with more inputs.
+pub fn start_select(github: &EmulatorThread, repo: &str, more: Value) -> RunningAction {
+    let mut job = job_at(github);
+    job.repo = repo.to_owned();
+    job.actions = "actions";
+    let mut with = json!({"GITHUB_TOKEN": GITHUB_TOKEN, "github-hosted-runner-label": "ubuntu-22.04",
+        "NO_SELF_HOSTED_RUNNERS": "", "force-github-hosted-runner": "false"});
+    for (name, value) in more.as_object().unwrap() {
+        with[name] = value.clone();
+    }
+    start_action(job, "runner-select", with)
 }
 
 /// Starts an action in a job, with these inputs.
@@ -77,7 +95,7 @@ impl RunningAction {
     }
 
     /// Waits until it has ended.
-    async fn finish(self) -> Done {
+    pub async fn finish(self) -> Done {
         let ended = tokio::time::timeout(TIMEOUT, self.task).await;
         let log = self.job.log.borrow().clone();
         let (ended, outputs) = ended.unwrap_or_else(|_| panic!("it ends: {log}")).unwrap();
