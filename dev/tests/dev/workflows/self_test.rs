@@ -10,13 +10,22 @@ use super::{
     workflow::{run_workflow, workflow},
 };
 
-const SCENARIOS: [&str; 5] = ["again", "one", "several", "unauthorised", "unsatisfiable"];
+const JOBS: [&str; 8] = [
+    "again",
+    "one",
+    "reserved-for",
+    "reserved-for-timeout",
+    "reserved-for-work",
+    "several",
+    "unauthorised",
+    "unsatisfiable",
+];
 
 #[actix_web::test]
 async fn a_working_deployment_passes() {
     let deployment = Rc::new(Deployment::start(2).await);
     let end = run_workflow(Rc::clone(&deployment), workflow("self-test.yml"), json!({})).await;
-    assert!(end.jobs.keys().eq(&SCENARIOS), "{:?}", end.jobs.keys());
+    assert!(end.jobs.keys().eq(&JOBS), "{:?}", end.jobs.keys());
     for (name, job) in &end.jobs {
         assert_eq!(job.result, "success", "{name}: {}", job.log);
     }
@@ -30,6 +39,17 @@ async fn a_working_deployment_passes() {
         end.jobs["one"].outputs["labels"],
         end.jobs["again"].outputs["labels"]
     );
+    let [took, work, timeout] =
+        ["", "-work", "-timeout"].map(|it| &end.jobs[&format!("reserved-for{it}")]);
+    assert_eq!(work.labels, [took.outputs["label"].as_str()]);
+    assert!(
+        work.labels[0].starts_with("reserved-for:"),
+        "{:?}",
+        work.labels
+    );
+    assert!(work.log.contains("this is "), "{}", work.log);
+    let all_started = "jobs: 1 of 1 started, 0 waiting";
+    assert!(timeout.log.contains(all_started), "{}", timeout.log);
     let part = "unsatisfiable: the fallback reason is 'unsatisfiable'";
     assert!(end.jobs["unsatisfiable"].log.contains(part));
     let part = "unauthorised: the answer is 403 not_authorised";
