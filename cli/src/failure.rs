@@ -20,6 +20,9 @@ pub enum Failure {
          variable only, because every account of this host can read a command line"
     )]
     NoApiToken,
+    /// A variable with a proxy cannot be used.
+    #[error("use the proxy: {0}")]
+    Proxy(String),
     /// The options are valid one by one, but not together.
     #[error("{0}")]
     Usage(String),
@@ -38,7 +41,7 @@ impl Failure {
             Self::Request(error) => exit_of(error),
             // The reader closed the pipe, as `head -1` does: it has what it wanted.
             Self::Output(OutputError::Closed) => Exit::Done,
-            Self::NoApiToken | Self::Usage(_) => Exit::Usage,
+            Self::NoApiToken | Self::Proxy(_) | Self::Usage(_) => Exit::Usage,
             Self::Output(OutputError::Failed(_)) | Self::Signals(_) | Self::Other(_) => {
                 Exit::Failed
             }
@@ -106,6 +109,7 @@ mod tests {
             (Failure::Output(OutputError::Closed), Exit::Done),
             (Failure::Output(OutputError::Failed(failed)), Exit::Failed),
             (Failure::NoApiToken, Exit::Usage),
+            (Failure::Proxy(String::new()), Exit::Usage),
             (Failure::Usage(String::new()), Exit::Usage),
             (Failure::Other(String::new()), Exit::Failed),
         ] {

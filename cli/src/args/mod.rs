@@ -59,6 +59,9 @@ pub enum Command {
     /// Test a deployment: get runners, and be refused where that is right
     #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES))]
     SelfTest(SelfTest),
+    /// Destroy a runner of a monitor, for example one that hangs
+    #[command(long_about = DESTROY_RUNNER_ABOUT, after_long_help = help_end(DESTROY_RUNNER_EXAMPLES))]
+    DestroyRunner(DestroyRunner),
     /// Make an existing disk the image of a profile of this server
     #[command(long_about = IMPORT_ABOUT, after_long_help = help_end(IMPORT_EXAMPLES))]
     Import(Import),
@@ -220,6 +223,26 @@ pub struct Status {
     pub json: bool,
 }
 
+/// `ci-runners destroy-runner`
+#[derive(Debug, Args)]
+pub struct DestroyRunner {
+    /// The base URL of the monitor
+    #[arg(long, value_name = "URL")]
+    pub monitor: BaseUrl,
+
+    /// The id of the runner, as `ci-runners status` shows it
+    #[arg(value_name = "ID")]
+    pub id: u64,
+
+    /// Destroy it even while GitHub shows that it runs a job
+    #[arg(long)]
+    pub force: bool,
+
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `ci-runners import`
 #[derive(Debug, Args)]
 pub struct Import {
@@ -341,6 +364,8 @@ mod tests {
                 "a duration is whole seconds",
             ),
             ("status", "--queue <URL>|--monitor <URL>"),
+            ("destroy-runner 5", "--monitor <URL>"),
+            ("destroy-runner --monitor http://m -- -1", "invalid digit"),
             (
                 "status --queue http://a --monitor http://b",
                 "cannot be used with",

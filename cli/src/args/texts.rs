@@ -18,7 +18,8 @@ the next runner that becomes idle on any server. The label that a take returns i
 `runs-on` in the job's workflow.
 
 The API token of the queue is read from the variable SERVO_CI_MONITOR_API_TOKEN only, never from \
-the command line, because every account of a host can read a command line.";
+the command line, because every account of a host can read a command line. Requests go through the \
+proxies in https_proxy, http_proxy and all_proxy, except to this machine and to what no_proxy names.";
 
 pub(super) const TOP_EXAMPLES: &str = "\
 Examples:
@@ -112,6 +113,24 @@ pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   ci-runners status --queue http://127.0.0.1:8002
   ci-runners status --monitor http://127.0.0.1:8000 --json";
+
+pub(super) const DESTROY_RUNNER_ABOUT: &str = "\
+Destroys a runner of a monitor. For one that hangs, and for one that is kept because nothing proves \
+that its job has ended: this command is the word of an operator that it has.
+
+The monitor destroys the runner as soon as GitHub does not show that it runs a job; with --force at \
+once, which ends the job. Shows the runner and asks for confirmation, on standard error and from \
+standard input, unless --yes is given.";
+
+pub(super) const DESTROY_RUNNER_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners status --monitor http://127.0.0.1:8000
+  ci-runners destroy-runner --monitor http://127.0.0.1:8000 17
+
+The same with curl:
+  curl --fail-with-body -sSX DELETE --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    http://127.0.0.1:8000/runner/17";
 
 pub(super) const IMPORT_ABOUT: &str = "\
 Makes an existing disk the image of a profile of this server.

@@ -2,6 +2,7 @@
 //!
 //! - `queue`: the requests of a job
 //! - `dashboard`: the dashboard of a daemon
+//! - `runner`: the destruction of a runner by a monitor
 //! - `response`: what a take returns
 //! - `error`: why a request failed
 //!
@@ -11,6 +12,7 @@ mod dashboard;
 mod error;
 mod queue;
 mod response;
+mod runner;
 
 pub use dashboard::dashboard;
 #[cfg(test)]
@@ -18,3 +20,4 @@ pub(crate) use error::tests;
 pub use error::{ErrorResponse, RequestError};
 pub use queue::{JobRequest, QueueClient};
 pub use response::{Take, Taken, Waiting};
+pub use runner::destroy_runner;

@@ -16,9 +16,9 @@ use crate::{
 ///
 /// # Errors
 /// When the queue refuses the job or is unreachable, or the ticket cannot be printed.
-pub async fn enqueue(args: &Enqueue, api_token: &Secret) -> Result<Exit, Failure> {
+pub async fn enqueue(args: &Enqueue, client: Client, api_token: &Secret) -> Result<Exit, Failure> {
     let job = args.job.job();
-    let queue = QueueClient::new(Client::new(), args.job.queue.clone());
+    let queue = QueueClient::new(client, args.job.queue.clone());
     let ticket = queue.enqueue(&job, api_token).await?;
     output::print(&text(&job, &ticket, args.json))?;
     Ok(Exit::Done)

@@ -4,9 +4,11 @@
 //! - `enqueue`, `take`, `wait`: get the runners of a job
 //! - `self_test`: tests a deployment
 //! - `status`: shows a dashboard
+//! - `destroy_runner`: destroys a runner of a monitor
 //!
 //! Each takes its arguments and returns the exit status.
 
+mod destroy_runner;
 mod enqueue;
 mod import;
 mod self_test;
@@ -14,7 +16,11 @@ mod status;
 mod take;
 pub mod wait;
 
-use shared::{secret::Secret, settings::Environment};
+use http_client::Client;
+use shared::{
+    secret::Secret,
+    settings::{Environment, Proxies},
+};
 
 use crate::{
     args::{API_TOKEN_VARIABLE, Command},
@@ -27,14 +33,25 @@ use crate::{
 /// # Errors
 /// When it fails; `Failure::exit` has the exit status.
 pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Failure> {
+    let client = || client(environment);
+    let api_token = || api_token(environment);
     match command {
-        Command::Enqueue(args) => enqueue::enqueue(&args, &api_token(environment)?).await,
-        Command::Take(args) => take::take(&args).await,
-        Command::Wait(args) => wait::wait(&args, &api_token(environment)?).await,
-        Command::SelfTest(args) => self_test::self_test(&args, &api_token(environment)?).await,
-        Command::Status(args) => status::status(&args).await,
+        Command::Enqueue(args) => enqueue::enqueue(&args, client()?, &api_token()?).await,
+        Command::Take(args) => take::take(&args, client()?).await,
+        Command::Wait(args) => wait::wait(&args, client()?, &api_token()?).await,
+        Command::SelfTest(args) => self_test::self_test(&args, client()?, &api_token()?).await,
+        Command::Status(args) => status::status(&args, &client()?).await,
+        Command::DestroyRunner(args) => {
+            destroy_runner::destroy_runner(&args, &client()?, &api_token()?).await
+        }
         Command::Import(args) => import::import(&args),
     }
+}
+
+/// A client that uses the proxies of the environment as the daemons do.
+fn client(environment: &Environment) -> Result<Client, Failure> {
+    let proxies = Proxies::read(environment).map_err(|error| Failure::Proxy(error.to_string()))?;
+    Ok(Client::with_proxies(proxies.but_not_for_loopback()))
 }
 
 fn api_token(environment: &Environment) -> Result<Secret, Failure> {

@@ -16,8 +16,8 @@ use crate::{
 ///
 /// # Errors
 /// When the queue refuses the take or is unreachable, or the runners cannot be printed.
-pub async fn take(args: &args::Take) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(Client::new(), args.queue.clone());
+pub async fn take(args: &args::Take, client: Client) -> Result<Exit, Failure> {
+    let queue = QueueClient::new(client, args.queue.clone());
     let taken = queue
         .take(&args.unique_id, &args.ticket, Duration::ZERO)
         .await?;

@@ -13,6 +13,18 @@ use tokio::{
 
 use super::{API_TOKEN, TIMEOUT};
 
+/// The variables of proxies; empty, they count as not set.
+const PROXY_VARIABLES: [&str; 8] = [
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+];
+
 /// A program that has exited.
 #[derive(Debug)]
 pub struct Finished {
@@ -43,6 +55,7 @@ pub fn command(executable: impl AsRef<OsStr>, arguments: &str) -> Command {
         .env_remove("RUST_LOG")
         // The width of the help.
         .env_remove("COLUMNS")
+        .envs(PROXY_VARIABLES.map(|name| (name, "")))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

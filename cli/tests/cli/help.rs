@@ -2,7 +2,15 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 6] = ["enqueue", "take", "wait", "self-test", "status", "import"];
+const COMMANDS: [&str; 7] = [
+    "enqueue",
+    "take",
+    "wait",
+    "self-test",
+    "status",
+    "destroy-runner",
+    "import",
+];
 
 #[actix_web::test]
 async fn the_help_of_the_program() {

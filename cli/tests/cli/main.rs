@@ -3,6 +3,7 @@
 //! - `help`: the texts that people learn from
 //! - `job`: `enqueue` and `take`; `wait`: both in one
 //! - `self_test`: `self-test`; `status`: `status`
+//! - `proxies`: the proxies of the environment
 //! - `dependencies`: what the executable does not link
 //!
 //! The queue is real and in this process; the monitor is a test double.
@@ -12,6 +13,7 @@
 mod dependencies;
 mod help;
 mod job;
+mod proxies;
 mod self_test;
 mod status;
 mod support;

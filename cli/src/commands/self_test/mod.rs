@@ -31,8 +31,11 @@ use crate::{
 ///
 /// # Errors
 /// When the queue's dashboard cannot be fetched, or the report cannot be printed.
-pub async fn self_test(args: &SelfTest, api_token: &Secret) -> Result<Exit, Failure> {
-    let client = Client::new();
+pub async fn self_test(
+    args: &SelfTest,
+    client: Client,
+    api_token: &Secret,
+) -> Result<Exit, Failure> {
     let profile_key = match &args.profile {
         Some(profile_key) => profile_key.clone(),
         None => largest_profile(args, &client).await?,

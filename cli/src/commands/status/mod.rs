@@ -9,6 +9,7 @@ use http_client::{Client, HttpError, Response};
 use serde_json::Value;
 use shared::wire::MonitorDashboard;
 
+pub(super) use self::monitor::runner_status;
 use self::queue::QueueDashboard;
 use crate::{
     args::Status,
@@ -22,14 +23,13 @@ use crate::{
 ///
 /// # Errors
 /// When the dashboard cannot be fetched, parsed or printed.
-pub async fn status(args: &Status) -> Result<Exit, Failure> {
-    let client = Client::new();
+pub async fn status(args: &Status, client: &Client) -> Result<Exit, Failure> {
     let (base_url, render): (_, Render) = match (&args.daemon.queue, &args.daemon.monitor) {
         (Some(url), _) => (url, render_queue),
         (None, Some(url)) => (url, render_monitor),
         (None, None) => unreachable!("clap requires one of the two"),
     };
-    let response = dashboard(&client, base_url).await?;
+    let response = dashboard(client, base_url).await?;
     let text = if args.json {
         // Parsed and printed again, so that only JSON reaches the terminal.
         response

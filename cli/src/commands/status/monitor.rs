@@ -63,10 +63,7 @@ fn runners(runners: &[DashboardRunner]) -> String {
             [
                 shown.id.to_string(),
                 registration.map_or_else(|| "-".to_owned(), |it| cell(&it.name)),
-                shown
-                    .status
-                    .map_or_else(|| registration_status(registration), status)
-                    .to_owned(),
+                runner_status(shown).to_owned(),
                 shown
                     .runner
                     .guest_name
@@ -77,6 +74,13 @@ fn runners(runners: &[DashboardRunner]) -> String {
         })
         .collect();
     table(["ID", "RUNNER", "STATUS", "GUEST", "LABELS"], &rows)
+}
+
+/// The status of a runner, in one word.
+pub fn runner_status(shown: &DashboardRunner) -> &'static str {
+    let registration = shown.runner.registration.as_ref();
+    let known = shown.status.map(status);
+    known.unwrap_or_else(|| registration_status(registration))
 }
 
 fn status(status: RunnerStatus) -> &'static str {

@@ -36,9 +36,9 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the queue refuses the job, or the labels cannot be printed.
-pub async fn wait(args: &Wait, api_token: &Secret) -> Result<Exit, Failure> {
+pub async fn wait(args: &Wait, client: Client, api_token: &Secret) -> Result<Exit, Failure> {
     let mut job = QueuedJob::new(
-        QueueClient::new(Client::new(), args.job.queue.clone()),
+        QueueClient::new(client, args.job.queue.clone()),
         args.job.job(),
         api_token.clone(),
         StderrProgress::start(output::stderr_is_terminal()),

@@ -33,6 +33,7 @@ const UNTIL_FINISHED: &str = "until [ -e finished ]; do sleep 0.05; done";
 /// The servers that a workflow uses.
 pub struct Deployment {
     pub queue_url: String,
+    pub monitor_url: String,
     pub github: EmulatorThread,
     settings: String,
     queue: Option<Child>,
@@ -58,6 +59,7 @@ impl Deployment {
         let queue = run_daemon("queue", &folder, &settings);
         let deployment = Self {
             queue_url: url(queue_port),
+            monitor_url: url(monitor_port),
             github,
             settings,
             queue: Some(queue),
