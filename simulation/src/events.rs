@@ -91,6 +91,8 @@ pub enum Fault {
     DiskFull,
     /// A monitor is killed, and when it is started again its machine has another time.
     ClockChange,
+    /// A monitor refuses the API token for a while. Not in `ALL`: only some installations have it.
+    TokenRefusal,
 }
 
 impl Fault {

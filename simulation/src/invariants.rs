@@ -203,6 +203,35 @@ impl Invariants {
         }
     }
 
+    /// Invariant 4: while servers do not answer, a job is accepted by what they reported within the last
+    /// minute. `shown` is what the clock of the queue shows.
+    pub fn check_not_ready(
+        &mut self,
+        now: Timestamp,
+        queue: &Queue,
+        shown: Timestamp,
+        request: &JobRequest,
+    ) {
+        let fleet = queue.fleet();
+        let is_recent = |at: Timestamp| shown.since(at) <= Duration::from_secs(60);
+        let servers = fleet.ids().filter(|&server| {
+            let mut before = 0..server;
+            fleet.confirmed_at(server).is_some_and(is_recent)
+                && before.all(|other| fleet.same_since(other, server).is_none())
+        });
+        let targets = servers.filter_map(|server| {
+            let profile = fleet.report(server)?.profile(&request.spec.profile_key)?;
+            Some(profile.target)
+        });
+        let target: usize = targets.sum();
+        if target >= request.spec.count.get() {
+            let unique_id = &request.spec.unique_id;
+            let description =
+                format!("{unique_id} was not accepted, although {target} runners are known");
+            self.violate(now, 4, description);
+        }
+    }
+
     /// A job that is before the forwarded one and could have been forwarded instead.
     fn passed_over(
         &self,

@@ -50,6 +50,10 @@ pub enum Reply {
     Unchanged,
     /// From a monitor, to a forward: the runners.
     Granted(Vec<TakenRunner>),
+    /// From a monitor, to a poll: it answers none at the moment.
+    Unavailable,
+    /// From a monitor, to any request: it refuses the API token.
+    TokenRefused,
     /// From a monitor, to a forward.
     Refused,
     /// From a monitor, to a release.

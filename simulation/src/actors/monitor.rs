@@ -38,6 +38,10 @@ pub struct MonitorNode {
     pub incarnation: Incarnation,
     /// The process hangs until this time.
     pub frozen_until: Timestamp,
+    /// It refuses the API token until this time; one with an odd index does not check it in polls.
+    pub refuses_token_until: Timestamp,
+    /// It answers no poll until this time.
+    polls_fail_until: Timestamp,
     /// The last snapshot that was written completely.
     pub disk: Option<Vec<u8>>,
     /// Until when nothing can be written.
@@ -119,6 +123,8 @@ impl MonitorNode {
             core: None,
             incarnation: 0,
             frozen_until: Timestamp::default(),
+            refuses_token_until: Timestamp::default(),
+            polls_fail_until: Timestamp::default(),
             disk: None,
             disk_full_until: Timestamp::default(),
             clock_offset: 0,
@@ -191,7 +197,14 @@ impl MonitorNode {
         let Some(core) = self.core.as_mut() else {
             return;
         };
+        let is_poll = matches!(request, Request::Poll(..));
+        if environment.context.now < self.refuses_token_until && !(is_poll && self.index % 2 == 1) {
+            return environment.reply(id, Reply::TokenRefused);
+        }
         match request {
+            Request::Poll(..) if environment.context.now < self.polls_fail_until => {
+                return environment.reply(id, Reply::Unavailable);
+            }
             Request::Poll(known, hold) => {
                 self.polls.insert(id, known);
                 let event = MonitorEvent::PollHoldEnds(id);
@@ -448,6 +461,14 @@ impl MonitorNode {
         });
         replies.extend(undone.map(|(id, _, _)| (id, Reply::Refused)));
         for (id, reply) in replies {
+            let context = &mut environment.context;
+            if matches!(reply, Reply::Granted(_)) && context.scenario.network.polls_fail_after_takes
+            {
+                self.polls_fail_until = context.now + context.rng.millis((1000, 8000));
+                for (poll, _) in std::mem::take(&mut self.polls) {
+                    environment.reply(poll, Reply::Unavailable);
+                }
+            }
             environment.reply(id, reply);
         }
     }
@@ -480,7 +501,9 @@ impl MonitorNode {
         if outdated.is_empty() {
             return;
         }
-        let json = serde_json::to_vec(&view.dashboard).expect("a dashboard is plain data");
+        let mut dashboard = view.dashboard;
+        dashboard.instance = Some(format!("{}-{}", self.index, self.incarnation));
+        let json = serde_json::to_vec(&dashboard).expect("a dashboard is plain data");
         let report = Report::parse(&json, environment.context.now);
         let report = report.expect("the queue reads every dashboard of a monitor");
         for id in outdated {

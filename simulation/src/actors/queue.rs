@@ -4,10 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::Take;
 use queue_core::{
-    Answer, CallId, Config, Effect, Forward, ForwardOutcome, Input, Queue, Release, ServerFailure,
+    Answer, CallId, Config, Effect, Forward, ForwardOutcome, Input, Queue, Refusal, Release,
+    ServerFailure,
 };
 use shared::{clock::Timestamp, job_spec::JobSpec, wire::TakenRunner};
 
+use super::monitor::{profile_key, server_name};
 use crate::{
     environment::Environment,
     events::{Event, Incarnation, QueueEvent},
@@ -22,13 +24,23 @@ const POLL_GRACE: Duration = Duration::from_secs(5);
 /// The pause after a poll that failed.
 const POLL_RETRY_PAUSE: Duration = Duration::from_secs(1);
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
+/// An earlier time is that of a clock that was not set.
+const BELIEVABLE_FROM: Timestamp = Timestamp::from_seconds(1_600_000_000);
+/// How far ahead a wrong clock is.
+const AHEAD: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// The longest sleep of the event loop.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// The process of a queue, whether it runs or not.
 pub struct QueueNode {
     index: usize,
-    server_names: Vec<String>,
+    /// The URLs in its list, sorted, and the monitor that each leads to.
+    servers: Vec<(String, usize)>,
+    clock: QueueClock,
+    /// What it keeps on disk: when it last ran by its clock, less the time that did not count.
+    last_run: Option<Timestamp>,
+    down_for: Duration,
     /// None while the process does not run.
     pub core: Option<Queue>,
     pub incarnation: Incarnation,
@@ -44,6 +56,36 @@ pub struct QueueNode {
     wakes_at: Timestamp,
 }
 
+/// The clock of a queue's process: monotonic, but it may have started with a wrong time.
+#[derive(Clone, Copy, Debug, Default)]
+enum QueueClock {
+    #[default]
+    Right,
+    /// It was behind by this when the process started.
+    Behind(Duration),
+    Ahead,
+}
+
+impl QueueClock {
+    /// What it shows at a time.
+    fn show(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Right => now,
+            Self::Behind(by) => now - by,
+            Self::Ahead => now + AHEAD,
+        }
+    }
+
+    /// The time at which it shows this.
+    fn time_of(self, shown: Timestamp) -> Timestamp {
+        match self {
+            Self::Right => shown,
+            Self::Behind(by) => shown + by,
+            Self::Ahead => shown - AHEAD,
+        }
+    }
+}
+
 /// The configuration of every queue, which are the defaults of the daemon.
 pub fn config() -> Config {
     Config {
@@ -52,7 +94,7 @@ pub fn config() -> Config {
         forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
         ticket_lifetime: Duration::from_secs(24 * 3600),
-        believable_from: Timestamp::default(),
+        believable_from: BELIEVABLE_FROM,
         down_for: Duration::ZERO,
         jobs_max: 100_000,
         jobs_per_repo_max: None,
@@ -61,10 +103,13 @@ pub fn config() -> Config {
 }
 
 impl QueueNode {
-    pub fn new(index: usize, server_names: Vec<String>) -> Self {
+    pub fn new(index: usize, servers: Vec<(String, usize)>) -> Self {
         Self {
             index,
-            server_names,
+            servers,
+            clock: QueueClock::default(),
+            last_run: None,
+            down_for: Duration::ZERO,
             core: None,
             incarnation: 0,
             frozen_until: Timestamp::default(),
@@ -78,27 +123,47 @@ impl QueueNode {
 
     /// Starts the process, which must not run.
     pub fn start(&mut self, environment: &mut Environment) {
-        let names = std::mem::take(&mut self.server_names);
+        let servers = std::mem::take(&mut self.servers);
+        let names: Vec<String> = servers.iter().map(|(name, _)| name.clone()).collect();
+        let clock = self.draw_clock(environment);
+        let now = clock.show(environment.context.now);
+        let down_for = self.last_run.map_or(Duration::ZERO, |last| now.since(last));
+        let config = Config {
+            down_for,
+            ..config()
+        };
         // A queue that is started again is another one to the monitors.
         let instance = 1 + (self.index as u64) + 1000 * (self.incarnation + 1);
         *self = Self {
-            core: Some(Queue::new(
-                config(),
-                &names,
-                instance,
-                environment.context.now,
-            )),
+            core: Some(Queue::new(config, &names, instance, now)),
+            clock,
+            last_run: self.last_run,
+            down_for,
             incarnation: self.incarnation + 1,
             last_call: self.last_call,
             etags: vec![None; names.len()],
-            ..Self::new(self.index, names)
+            ..Self::new(self.index, servers)
         };
         let invariants = &mut environment.context.invariants;
         invariants.observe_queue_start(self.index);
-        for server in 0..self.server_names.len() {
+        for server in 0..self.servers.len() {
             self.poll(environment, server);
         }
         self.handle(environment, Input::Tick);
+    }
+
+    /// The clock of the next process. One that is years ahead is recognised only by the time of the
+    /// last run.
+    fn draw_clock(&self, environment: &mut Environment) -> QueueClock {
+        let context = &mut environment.context;
+        if !context.scenario.network.clocks_are_wrong {
+            return QueueClock::Right;
+        }
+        match context.rng.number(0, 3) {
+            0 => QueueClock::Behind(context.now.since(Timestamp::from_seconds(60))),
+            1 if self.last_run.is_some() => QueueClock::Ahead,
+            _ => QueueClock::Right,
+        }
     }
 
     /// Kills the process between two steps.
@@ -140,10 +205,11 @@ impl QueueNode {
 
     /// Lets the core handle an input, and performs its effects.
     fn handle(&mut self, environment: &mut Environment, input: Input) {
-        let now = environment.context.now;
+        let now = self.clock.show(environment.context.now);
         let Some(core) = self.core.as_mut() else {
             return;
         };
+        self.last_run = Some(now - self.down_for);
         core.handle(now, input);
         let effects: Vec<Effect> = std::iter::from_fn(|| core.poll_effect()).collect();
         for effect in &effects {
@@ -209,6 +275,10 @@ impl QueueNode {
                 self.handle_forward_result(environment, server, take, result);
             }
             Request::Release(unique_id, token, _) => {
+                if matches!(result, ExchangeResult::Reply(Reply::TokenRefused)) {
+                    let by_poll = false;
+                    self.handle(environment, Input::TokenRefused { server, by_poll });
+                }
                 let input = Input::Released {
                     server,
                     unique_id,
@@ -240,6 +310,16 @@ impl QueueNode {
                 self.etags[server] = Some(etag);
                 (Input::Reported { server, report }, Duration::from_millis(5))
             }
+            ExchangeResult::Reply(Reply::Unavailable) => {
+                self.etags[server] = None;
+                let failure = ServerFailure::Status(503);
+                (Input::Unreachable { server, failure }, POLL_RETRY_PAUSE)
+            }
+            ExchangeResult::Reply(Reply::TokenRefused) => {
+                self.etags[server] = None;
+                let by_poll = true;
+                (Input::TokenRefused { server, by_poll }, POLL_RETRY_PAUSE)
+            }
             ExchangeResult::Reply(_) => {
                 let asked_at = sent_at;
                 (Input::Unchanged { server, asked_at }, Duration::ZERO)
@@ -251,6 +331,7 @@ impl QueueNode {
             }
         };
         self.handle(environment, input);
+        self.check_targets(environment);
         let event = self.event(QueueEvent::PollStarts(server));
         environment.context.schedule_after(pause, event);
     }
@@ -267,6 +348,7 @@ impl QueueNode {
                 ForwardOutcome::Granted(self.with_server(runners, server))
             }
             ExchangeResult::Reply(Reply::Refused) => ForwardOutcome::Refused,
+            ExchangeResult::Reply(Reply::TokenRefused) => ForwardOutcome::TokenRefused,
             ExchangeResult::Unreachable => {
                 let failure = ServerFailure::NoResponse;
                 self.handle(environment, Input::Unreachable { server, failure });
@@ -288,7 +370,8 @@ impl QueueNode {
 
     fn with_server(&self, mut runners: Vec<TakenRunner>, server: usize) -> Vec<TakenRunner> {
         for runner in &mut runners {
-            runner.server = Some(self.server_names[server].clone());
+            // Whichever of its URLs was used, it is the same runner.
+            runner.server = Some(server_name(self.servers[server].1));
         }
         runners
     }
@@ -305,6 +388,17 @@ impl QueueNode {
         let Some(id) = self.calls.remove(&call) else {
             return;
         };
+        if let Answer::Refused(Refusal::NotReady) = &answer
+            && let Some(exchange) = environment.network.exchange(id)
+            && let Request::Enqueue(request) = &exchange.request
+            && let Some(core) = &self.core
+        {
+            let context = &mut environment.context;
+            let shown = self.clock.show(context.now);
+            context
+                .invariants
+                .check_not_ready(context.now, core, shown, request);
+        }
         // In the daemon, a handler whose client has disconnected may notice that or not.
         if let Answer::Runners { unique_id, .. } = &answer
             && environment.network.has_ended(id)
@@ -338,7 +432,8 @@ impl QueueNode {
             token: Some(forward.token),
             labels_from_response: forward.request.labels_from_response,
         };
-        let timeout = forward.deadline_at.since(environment.context.now);
+        let now = self.clock.show(environment.context.now);
+        let timeout = forward.deadline_at.since(now);
         self.send(environment, forward.server, Request::Forward(take), timeout);
     }
 
@@ -360,15 +455,37 @@ impl QueueNode {
             node: Node::Queue(self.index),
             incarnation: self.incarnation,
         };
-        let id = environment.send(from, Node::Monitor(server), request, timeout);
-        self.requests.insert(id, (server, environment.context.now));
+        let monitor = Node::Monitor(self.servers[server].1);
+        let id = environment.send(from, monitor, request, timeout);
+        let sent_at = self.clock.show(environment.context.now);
+        self.requests.insert(id, (server, sent_at));
+    }
+
+    /// Two URLs of one monitor do not double its runners.
+    fn check_targets(&self, environment: &mut Environment) {
+        let Some(core) = &self.core else { return };
+        let context = &mut environment.context;
+        let shown = self.clock.show(context.now);
+        for profile in 0..context.scenario.profile_count() {
+            let targets = context.scenario.targets.iter();
+            let all: usize = targets.map(|targets| targets[profile]).sum();
+            let target = core.fleet().target(&profile_key(profile), shown);
+            if target > all {
+                let description = format!(
+                    "queue {} counts {target} runners instead of {all}",
+                    self.index
+                );
+                context.invariants.violate(context.now, 7, description);
+            }
+        }
     }
 
     fn schedule_timer(&mut self, environment: &mut Environment) {
         let Some(core) = &self.core else { return };
         let now = environment.context.now;
         let latest = now + SLEEP_MAX;
-        let at = core.poll_timeout().unwrap_or(latest).clamp(now, latest);
+        let timeout = core.poll_timeout().map(|at| self.clock.time_of(at));
+        let at = timeout.unwrap_or(latest).clamp(now, latest);
         if self.wakes_at <= now || at < self.wakes_at {
             self.wakes_at = at;
             let event = self.event(QueueEvent::Timer(at));

@@ -30,6 +30,7 @@ pub struct Scenario {
     pub recovery_timeout: Duration,
     pub fault_rates: FaultRates,
     pub pace: Pace,
+    pub network: NetworkHabits,
     pub workday: Option<Workday>,
     pub habits: Habits,
 }
@@ -45,6 +46,19 @@ pub struct Habits {
     pub labels_on_take: bool,
     /// The share of clients, in percent, that do not read the label of their runners from the response.
     pub older_clients_percent: u64,
+}
+
+/// What some installations do all the time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetworkHabits {
+    /// The first server is in the list of the queues under two URLs.
+    pub is_listed_twice: bool,
+    /// Monitors answer no poll for some seconds after each take.
+    pub polls_fail_after_takes: bool,
+    /// Monitors refuse the API token for a while.
+    pub tokens_are_refused: bool,
+    /// A queue can be started with the clock in 1970, or years ahead of the time.
+    pub clocks_are_wrong: bool,
 }
 
 /// The probability of each fault, from 0 to 1. The default is no fault at all.
@@ -119,6 +133,7 @@ impl Scenario {
             recovery_timeout: RECOVERY_TIMEOUT,
             fault_rates,
             pace: Pace::FAST,
+            network: NetworkHabits::from_seed(seed),
             workday: None,
         }
     }
@@ -133,6 +148,7 @@ impl Scenario {
             recovery_timeout: RECOVERY_TIMEOUT,
             fault_rates: FaultRates::default(),
             pace: workday.pace(),
+            network: NetworkHabits::default(),
             workday: Some(workday),
             habits: Habits {
                 has_webhooks: workday.has_webhooks,
@@ -143,6 +159,20 @@ impl Scenario {
 
     pub fn profile_count(&self) -> usize {
         self.targets[0].len()
+    }
+}
+
+impl NetworkHabits {
+    fn from_seed(seed: u64) -> Self {
+        // A random stream of its own here too.
+        let mut rng = Rng::from_seed(seed ^ 0x6e65_7477);
+        let mut is_so = || rng.chance(0.2);
+        Self {
+            is_listed_twice: is_so(),
+            polls_fail_after_takes: is_so(),
+            tokens_are_refused: is_so(),
+            clocks_are_wrong: is_so(),
+        }
     }
 }
 

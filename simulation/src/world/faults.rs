@@ -22,6 +22,12 @@ impl World {
             let fault = Fault::ALL[context.rng.index(Fault::ALL.len())];
             context.schedule_at(at, Event::FaultStrikes(fault));
         }
+        if context.scenario.network.tokens_are_refused {
+            for part in 1..4 {
+                let at = context.now + context.scenario.fault_period * part / 4;
+                context.schedule_at(at, Event::FaultStrikes(Fault::TokenRefusal));
+            }
+        }
     }
 
     /// Applies a fault to random processes. One that meets no process to apply to has no effect.
@@ -49,6 +55,7 @@ impl World {
             Fault::RegistrationLoss => self.lose_random_registration(),
             Fault::DiskFull => self.monitors[monitor].disk_full_until = until,
             Fault::ClockChange => self.change_clock(monitor, duration),
+            Fault::TokenRefusal => self.monitors[monitor].refuses_token_until = until,
         }
     }
 
@@ -68,6 +75,7 @@ impl World {
         for monitor in &mut self.monitors {
             monitor.frozen_until = now;
             monitor.disk_full_until = now;
+            monitor.refuses_token_until = now;
             if monitor.core.is_none() {
                 monitor.start(environment);
             }

@@ -42,14 +42,21 @@ pub struct World {
 impl World {
     /// With `is_traced`, prints a line for every message, crash and reply.
     pub fn new(scenario: Scenario, is_traced: bool) -> Self {
-        let server_names: Vec<String> = (0..scenario.targets.len()).map(server_name).collect();
+        let server_indices = 0..scenario.targets.len();
+        let mut servers: Vec<(String, usize)> = server_indices
+            .map(|index| (server_name(index), index))
+            .collect();
+        if scenario.network.is_listed_twice {
+            servers.push((server_name(0) + "again/", 0));
+            servers.sort();
+        }
         let monitors = scenario.targets.iter().enumerate().map(|(index, targets)| {
             MonitorNode::new(index, targets, scenario.pace, scenario.habits)
         });
         Self {
             monitors: monitors.collect(),
             queues: (0..scenario.queue_count)
-                .map(|index| QueueNode::new(index, server_names.clone()))
+                .map(|index| QueueNode::new(index, servers.clone()))
                 .collect(),
             clients: Vec::new(),
             guests: Guests::default(),
