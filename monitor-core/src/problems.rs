@@ -11,7 +11,8 @@ use crate::{
     state::{observed::Presence, runner::RunnerRecord},
 };
 
-/// How long a runner may lack evidence of the end of its job before that is a problem.
+/// How long a runner may lack evidence of the end of its job before that is a problem, and before its
+/// capacity no longer counts for queues.
 const EVIDENCE_MAX: Duration = Duration::from_mins(10);
 /// How long a registration without a guest here must have been alive to be that of another server.
 const FOREIGN_MIN: Duration = Duration::from_mins(1);
@@ -57,7 +58,12 @@ impl Monitor {
             && record.in_flight.is_none()
             && self.observed.guest(id, record) != Presence::Absent;
         let since = record.unlisted_since.filter(|_| is_kept)?;
-        (self.now.since(since) >= EVIDENCE_MAX).then_some(since)
+        self.is_long_ago(since).then_some(since)
+    }
+
+    /// Whether something has lasted for so long since then that it will not end by itself.
+    pub(crate) fn is_long_ago(&self, since: Timestamp) -> bool {
+        self.now.since(since) >= EVIDENCE_MAX
     }
 
     /// A runner that was busy, that GitHub no longer lists, and whose guest is kept because nothing

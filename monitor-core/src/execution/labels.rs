@@ -35,6 +35,9 @@ impl Monitor {
         if let Some(record) = self.durable.runners.get_mut(&id) {
             if is_done {
                 record.labels_to_remove.clear();
+                // Only later lists show whether GitHub has assigned a job by them.
+                record.may_be_assigned = true;
+                record.free_since = None;
             } else {
                 record.must_destroy = Some(MustDestroy::LeftoverLabels);
             }

@@ -208,7 +208,7 @@ impl Monitor {
     }
 
     /// The runner that a registration belongs to: by GitHub's id of it or, while that is unknown, by its
-    /// name.
+    /// name and its own label.
     fn runner_of(&self, scope: &str, registration: &Registration) -> Option<RunnerId> {
         let mut records = self.durable.runners.iter();
         let found = records.find(|(id, record)| {
@@ -216,17 +216,35 @@ impl Monitor {
             registrar.scope.eq_ignore_ascii_case(scope)
                 && match record.registration_id {
                     Some(registration_id) => registration_id == registration.id,
-                    // It is being registered, or that had no response: it has never had a guest that
-                    // could be online. Such a runner of the same name is another server's.
-                    None if record.must_destroy != Some(MustDestroy::Unknown) => {
-                        registration.status == RegistrationStatus::Offline
-                            && !registration.busy
-                            && self.is_named(**id, record, &registration.name)
-                    }
-                    None => self.is_named(**id, record, &registration.name),
+                    None => self.is_unknown_registration_of(**id, record, registration),
                 }
         });
         found.map(|(id, _)| *id)
+    }
+
+    /// Whether a registration is that of a runner whose own is not known: because it is being registered,
+    /// because the response to that was lost, or after a restart. Another one of its name may be that of
+    /// another server.
+    fn is_unknown_registration_of(
+        &self,
+        id: RunnerId,
+        record: &RunnerRecord,
+        registration: &Registration,
+    ) -> bool {
+        let is_recognised = match (record.must_destroy, &record.own_label) {
+            (Some(MustDestroy::Unknown), _) => true,
+            (_, Some(own_label)) => {
+                let mut labels = registration.labels.iter();
+                labels.any(|label| label.name.eq_ignore_ascii_case(own_label))
+            }
+            // What there is without a guest is a leftover, which stays offline.
+            (Some(MustDestroy::PartiallyCreated), None) => false,
+            (_, None) => {
+                let has_guest = matches!(self.observed.guest(id, record), Presence::Present(_));
+                record.in_flight.is_none() && has_guest
+            }
+        };
+        is_recognised && self.is_named(id, record, &registration.name)
     }
 
     /// Whether a runner was registered under this name.
@@ -339,6 +357,7 @@ impl Monitor {
                     record.registration_id.get_or_insert(registration.id);
                     record.unlisted_since = None;
                     if registration.busy {
+                        record.free_since = None;
                         record.was_busy = true;
                         record.job_was_seen = true;
                         record.not_busy_since = None;
@@ -347,11 +366,15 @@ impl Monitor {
                             // The refusal of a deletion is explained.
                             record.destroy_failures.reset();
                         }
-                    } else if record.was_busy {
-                        record.not_busy_since.get_or_insert(asked_at);
+                    } else {
+                        has_changed |= record.note_free(asked_at);
+                        if record.was_busy {
+                            record.not_busy_since.get_or_insert(asked_at);
+                        }
                     }
                 }
                 None if is_newer => {
+                    record.free_since = None;
                     record.unlisted_since.get_or_insert(asked_at);
                     // What a scope that cannot be listed shows is unknown.
                     if !self.observed.unlisted_scopes.contains(&scope) && record.was_busy {

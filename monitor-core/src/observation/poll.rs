@@ -79,6 +79,7 @@ impl Monitor {
                 && ((status == RunnerStatus::Starting && self.credentials.may_be_fetched(id))
                     || record.registration_id.is_none()
                     || record.found_busy_at.is_some()
+                    || record.may_be_assigned
                     || self.observed.is_unconfirmed(record))
         });
         match is_change_expected {

@@ -144,11 +144,15 @@ impl Monitor {
         reachable
     }
 
-    /// Whether a runner occupies its capacity for long without being of use: it cannot be destroyed, or
-    /// its job may have ended long ago without evidence of that.
+    /// Whether a runner has occupied its capacity for long without being of use: it cannot be destroyed,
+    /// or its job may have ended long ago without evidence of that. A moment does not count, such as an
+    /// outage of GitHub: queues refuse jobs that need more than the targets.
     fn blocks_capacity(&self, id: RunnerId, record: &RunnerRecord) -> bool {
         let has_guest = self.observed.guest(id, record) != Presence::Absent;
-        has_guest && (record.is_stuck() || self.lacks_evidence_since(id, record).is_some())
+        let stuck_since = record.destroy_failures.since();
+        let stuck_since = stuck_since.filter(|_| record.is_stuck());
+        let is_stuck_for_long = stuck_since.is_some_and(|since| self.is_long_ago(since));
+        has_guest && (is_stuck_for_long || self.lacks_evidence_since(id, record).is_some())
     }
 }
 

@@ -40,6 +40,24 @@ fn a_runner_that_cannot_be_destroyed_is_a_problem_from_the_second_failure_on() {
 }
 
 #[test]
+fn a_runner_that_cannot_be_destroyed_for_a_moment_lowers_no_target() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.monitor.policy.capacity = hugepages(1);
+    pool.take("job", "linux", 1).unwrap();
+    pool.release("job", None, true);
+    let offered = |pool: &TestPool| pool.monitor.offered_counts()["linux"].target;
+    for expected in [1, 1, 0] {
+        pool.begin();
+        let now = pool.now;
+        pool.monitor
+            .handle_destruction_failed(RunnerId(0), None, now);
+        pool.advance(Duration::from_secs(290));
+        pool.monitor.start_polls(pool.now);
+        assert_eq!(offered(&pool), expected, "an outage of GitHub passes");
+    }
+}
+
+#[test]
 fn an_image_whose_build_failed_is_a_problem_until_it_is_built() {
     let mut pool = TestPool::with_idle_linux(1);
     let (linux, now) = (profile_key("linux"), pool.now);
@@ -90,6 +108,7 @@ fn what_can_be_reached_is_shared_among_profiles_and_less_what_blocked_runners_us
         pool.monitor
             .handle_destruction_failed(RunnerId(0), None, now);
         pool.advance(Duration::from_secs(3600));
+        pool.monitor.start_polls(pool.now);
         pool.poll();
     }
     assert_eq!(reachable(&pool, false), [None, Some(2), Some(4)]);

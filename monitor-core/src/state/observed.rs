@@ -159,7 +159,7 @@ impl Observed {
     ///
     /// What is unknown counts as present, but not as online; so does a registration that was in no
     /// list yet, or has not been missing for long enough. A runner that still has labels of an earlier
-    /// reservation counts as starting.
+    /// reservation, or had them a moment ago, counts as starting.
     pub fn status(&self, id: RunnerId, record: &RunnerRecord, is_reserved: bool) -> RunnerStatus {
         match record.in_flight {
             Some(InFlight::Creating) => return RunnerStatus::Starting,
@@ -186,6 +186,7 @@ impl Observed {
         } else if is_reserved {
             RunnerStatus::Reserved
         } else if record.labels_to_remove.is_empty()
+            && !record.may_be_assigned
             && matches!(guest, Presence::Present(_))
             && is_online(registration)
         {

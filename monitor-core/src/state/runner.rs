@@ -18,6 +18,11 @@ use crate::Resources;
 const STUCK_FAILURES: u32 = 2;
 /// Lists of the hypervisor in a row that must lack a guest whose end it has not reported.
 const LISTS_WITHOUT_GUEST: u32 = 2;
+/// The same where GitHub still lists the runner: the first two follow each other at once, so that one
+/// disturbance may be in both.
+const LISTS_AGAINST_GITHUB: u32 = 5;
+/// How long after the removal of a label a job may start that GitHub had assigned by it before.
+const ASSIGNMENT_MAX: Duration = Duration::from_secs(5);
 /// How long GitHub's lists must consistently show that a runner is gone, or no longer busy. They are
 /// known to lack entries, and to show runners as offline or not busy, for some seconds.
 const CONFIRMATION: Duration = Duration::from_secs(15);
@@ -97,6 +102,10 @@ pub struct RunnerRecord {
     /// Labels of an ended reservation that GitHub still has on it. Until they are removed the
     /// runner is not idle: a job that asks for one of them would get it.
     pub labels_to_remove: Vec<String>,
+    /// Whether labels were removed from it a moment ago: a job that GitHub had assigned to it by one of
+    /// them may still start.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub may_be_assigned: bool,
     #[serde(skip)]
     pub in_flight: Option<InFlight>,
     /// When its creation ended. A list that was requested earlier proves nothing about it.
@@ -114,6 +123,9 @@ pub struct RunnerRecord {
     /// Since when lists have not shown it as busy, after it was.
     #[serde(skip)]
     pub not_busy_since: Option<Timestamp>,
+    /// Since when lists have shown it as not busy, after labels were removed from it.
+    #[serde(skip)]
+    pub free_since: Option<Timestamp>,
     /// Since when lists have shown it as online.
     #[serde(skip)]
     pub online_since: Option<Timestamp>,
@@ -255,6 +267,22 @@ impl RunnerRecord {
             || self.must_destroy == Some(MustDestroy::PartiallyCreated)
     }
 
+    /// Whether its guest is gone even though GitHub still lists the runner.
+    pub fn is_guest_gone_against_github(&self) -> bool {
+        self.guest_has_ended
+            || self.lists_without_guest >= LISTS_AGAINST_GITHUB
+            || self.must_destroy == Some(MustDestroy::PartiallyCreated)
+    }
+
+    /// A list that was requested at `asked_at` shows it as not busy. Returns whether from now on no job
+    /// can start on it by a label that was removed.
+    pub fn note_free(&mut self, asked_at: Timestamp) -> bool {
+        let since = *self.free_since.get_or_insert(asked_at);
+        let is_over = self.may_be_assigned && asked_at.since(since) >= ASSIGNMENT_MAX;
+        self.may_be_assigned &= !is_over;
+        is_over
+    }
+
     /// Whether there is a cause to destroy it, now that it is not busy.
     pub fn must_be_destroyed(&self, is_reserved: bool) -> bool {
         match self.must_destroy {
@@ -293,6 +321,8 @@ impl RunnerRecord {
             is_proven: false,
             unlisted_since: None,
             not_busy_since: None,
+            may_be_assigned: false,
+            free_since: None,
             online_since: None,
             offline_since: None,
             guest_has_ended: false,

@@ -1,5 +1,7 @@
 //! Reservations whose labels are added at GitHub.
 
+use std::time::Duration;
+
 use shared::wire::RunnerStatus;
 
 use crate::{
@@ -78,7 +80,30 @@ fn a_runner_with_its_own_label_gets_that_of_the_reservation_for_a_client_that_do
     assert_eq!(pool.statuses(), [RunnerStatus::Starting]);
     pool.execute_plan();
     assert_eq!(pool.world.labels(0), own);
+    pool.poll_until_confirmed();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
+}
+
+/// GitHub shows a runner as busy only once it has begun the job that is assigned to it.
+#[test]
+fn a_job_that_was_assigned_by_a_label_before_its_removal_may_still_start() {
+    for begins_after in [1, 4] {
+        let mut pool = pool(1);
+        pool.take("a", "linux", 1).unwrap();
+        pool.execute_plan();
+        pool.release("a", None, false);
+        pool.execute_plan();
+        assert_eq!(pool.world.labels(0), PROFILE_LABELS);
+        for _ in 0..begins_after {
+            pool.poll();
+            assert_eq!(pool.take("b", "linux", 1), Err(TakeRefusal::NoCapacity));
+            pool.advance(Duration::from_secs(1));
+            pool.restart();
+        }
+        pool.world.start_job(0);
+        pool.poll();
+        assert_eq!(pool.statuses(), [RunnerStatus::Busy]);
+    }
 }
 
 #[test]
@@ -145,6 +170,7 @@ fn a_take_ends_if_its_labels_cannot_be_added() {
         for id in [0, 1] {
             assert_eq!(pool.world.labels(id), PROFILE_LABELS);
         }
+        pool.poll_until_confirmed();
         assert_eq!(pool.statuses(), [RunnerStatus::Idle; 2], "{effects}");
     }
 }
@@ -166,6 +192,7 @@ fn a_release_removes_the_labels_and_a_runner_that_keeps_them_is_destroyed() {
         pool.world.effects_left = None;
         if is_removable {
             assert_eq!(pool.world.labels(0), PROFILE_LABELS);
+            pool.poll_until_confirmed();
             assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
         } else {
             let reason = "the labels of an earlier reservation cannot be removed";
@@ -189,6 +216,7 @@ fn a_release_while_labels_are_in_flight_removes_them_afterwards() {
     assert_eq!(pool.statuses(), [RunnerStatus::Starting]);
     pool.execute_plan();
     assert_eq!(pool.world.labels(0), PROFILE_LABELS);
+    pool.poll_until_confirmed();
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
 }
 

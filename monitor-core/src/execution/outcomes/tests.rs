@@ -169,8 +169,10 @@ fn a_creation_is_repeated_at_the_first_moment_after_its_back_off() {
 fn a_runner_whose_registration_is_uncertain_is_destroyed_after_the_next_list() {
     let mut pool = TestPool::empty_with_target(1);
     pool.poll();
-    pool.begin();
-    pool.world.register("ci-runner-linux.0@host", &[]);
+    let Some(Effect::Create(creation)) = pool.begin().pop() else {
+        panic!("a runner is created");
+    };
+    pool.world.register(&creation.runner_name, &creation.labels);
     pool.advance(Duration::from_secs(20));
     pool.monitor
         .handle_creation_failed(RunnerId(0), None, pool.now);

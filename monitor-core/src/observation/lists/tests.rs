@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::{clock::Timestamp, registration::RegistrationStatus, wire::RunnerStatus};
 
 use crate::{
-    Effect, GuestAuth, HostCapacity, ObservedGuest, RunnerId,
+    Effect, GuestAuth, HostCapacity, LabelPolicy, ObservedGuest, RunnerId,
     testing::{TestPool, hugepages, policy, profile_key},
 };
 
@@ -180,15 +180,24 @@ fn two_servers_with_one_suffix_do_not_delete_the_runners_of_each_other() {
     assert_eq!(problem_codes(&mut one), [""; 0]);
 }
 
-/// GitHub refuses to register a name that is taken.
+/// GitHub refuses to register a name that is taken, or its response is lost.
 #[test]
 fn the_registration_of_another_server_is_not_taken_for_one_that_was_refused() {
-    for is_certain in [true, false] {
-        let mut pool = TestPool::empty_with_target(1);
+    for (is_certain, status, labels) in [
+        (true, RegistrationStatus::Online, LabelPolicy::FromBirth),
+        (true, RegistrationStatus::Offline, LabelPolicy::FromBirth),
+        (false, RegistrationStatus::Online, LabelPolicy::FromBirth),
+        (false, RegistrationStatus::Offline, LabelPolicy::FromBirth),
+        (false, RegistrationStatus::Offline, LabelPolicy::OnTake),
+    ] {
+        let mut settings = policy(&[("linux", 1)]);
+        settings.labels = labels;
+        let mut pool = TestPool::new(settings);
         pool.poll();
         pool.begin();
-        pool.world.register("ci-runner-linux.0@host", &[]);
-        pool.world.registration(0).status = RegistrationStatus::Online;
+        let other = ["runner:other".to_owned()];
+        pool.world.register("ci-runner-linux.0@host", &other);
+        pool.world.registration(0).status = status;
         let (id, now) = (RunnerId(0), pool.now);
         match is_certain {
             true => pool.monitor.handle_not_registered(id, None, now),
@@ -205,7 +214,7 @@ fn the_registration_of_another_server_is_not_taken_for_one_that_was_refused() {
             names
                 .collect::<Vec<_>>()
                 .contains(&"ci-runner-linux.0@host"),
-            "{is_certain}"
+            "{is_certain} {status:?}"
         );
     }
 }
