@@ -44,6 +44,8 @@ pub enum Event {
     ClientActs(usize),
     /// A client's workflow queues a job at GitHub that requires this label.
     WorkflowJobQueued(usize, String),
+    /// The operator looks at all dashboards.
+    OperatorActs,
     FaultStrikes(Fault),
 }
 

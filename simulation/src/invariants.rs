@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use emulator::model::Offer;
+use emulator::model::{Offer, RunnerId as RegistrationId};
 use queue_core::{Config, Forward, JobRequest, Queue, QueuePosition, Refusal, TicketContent};
 use shared::{clock::Timestamp, values::UniqueId, wire::TakenRunner};
 
@@ -52,6 +52,8 @@ pub struct Invariants {
     first_violation: Option<Violation>,
     /// The job to whose client each runner was given, by server and runner.
     owners: BTreeMap<(String, u64), UniqueId>,
+    /// The server that has made each registration.
+    registrars: BTreeMap<RegistrationId, usize>,
     /// The tickets of the clients that wait.
     tickets: BTreeMap<UniqueId, TicketContent>,
     /// The tickets that each queue process has received since its start.
@@ -85,6 +87,7 @@ impl Invariants {
             started_at,
             first_violation: None,
             owners: BTreeMap::new(),
+            registrars: BTreeMap::new(),
             tickets: BTreeMap::new(),
             presented: BTreeMap::new(),
             contacts: BTreeMap::new(),
@@ -166,6 +169,22 @@ impl Invariants {
     pub fn check_destruction(&mut self, now: Timestamp, runner_name: &str, is_busy: bool) {
         if is_busy {
             let description = format!("{runner_name} was destroyed while it ran a job");
+            self.violate(now, 1, description);
+        }
+    }
+
+    /// Invariant 1: a server deletes no registration of another one, and changes none of its labels.
+    pub fn check_registration_change(
+        &mut self,
+        now: Timestamp,
+        server: usize,
+        registration: RegistrationId,
+    ) {
+        let registrar = self.registrars.get(&registration);
+        if let Some(registrar) = registrar.filter(|registrar| **registrar != server) {
+            let description = format!(
+                "server {server} deletes or changes registration {registration} of server {registrar}"
+            );
             self.violate(now, 1, description);
         }
     }
@@ -309,6 +328,11 @@ impl Invariants {
             }
             _ => {}
         }
+    }
+
+    /// A server has made a registration.
+    pub fn observe_registration(&mut self, registration: RegistrationId, server: usize) {
+        self.registrars.insert(registration, server);
     }
 
     /// A client has received its ticket and waits.

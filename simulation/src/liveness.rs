@@ -1,12 +1,15 @@
-//! What must hold at the end of a run, when all faults have ended: every client has its runners, and
-//! every pool is full and idle, but for runners that are reported as kept without evidence.
+//! What must hold at the end of a run, when all faults have ended: every client has its runners, every
+//! pool is full and idle, and what only an operator can mend is shown as a problem.
 
 use shared::{
-    problem::Problem,
+    clock::Timestamp,
     wire::{ReservationState, RunnerStatus},
 };
 
-use crate::actors::{client::Client, monitor::MonitorNode};
+use crate::{
+    actors::{client::Client, monitor::MonitorNode, queue::QueueNode},
+    scenario::Scenario,
+};
 
 /// Something that still has to happen, with the number of the invariant that requires it.
 pub struct Pending {
@@ -15,12 +18,12 @@ pub struct Pending {
 }
 
 /// The first thing that still has to happen; none if the run can end.
-///
-/// `targets` has the number of runners of each profile, for each monitor.
 pub fn first_pending(
     clients: &[Client],
     monitors: &[MonitorNode],
-    targets: &[Vec<usize>],
+    queues: &[QueueNode],
+    scenario: &Scenario,
+    now: Timestamp,
 ) -> Option<Pending> {
     let client = clients.iter().find_map(Client::pending);
     client
@@ -29,9 +32,10 @@ pub fn first_pending(
             description,
         })
         .or_else(|| {
-            let mut servers = monitors.iter().zip(targets);
+            let mut servers = monitors.iter().zip(&scenario.targets);
             servers.find_map(|(monitor, targets)| pending_on(monitor, targets.iter().sum()))
         })
+        .or_else(|| unshown_suffix(monitors, queues, scenario, now))
 }
 
 /// What still has to happen on a server that keeps `target` runners.
@@ -54,16 +58,34 @@ fn pending_on(monitor: &MonitorNode, target: usize) -> Option<Pending> {
     let runners = &dashboard.runners;
     let is_idle = |status| status == Some(RunnerStatus::Idle);
     let idle = runners.iter().filter(|it| is_idle(it.status)).count();
-    // Without evidence that its job has ended, a guest is kept until an operator removes it, and is
-    // reported.
-    let is_kept = |problem: &&Problem| problem.code == "runner_kept_without_evidence";
-    let kept = dashboard.problems.iter().filter(is_kept).count();
     let description = format!(
-        "server {index} has {idle} idle runners of {} instead of {target}, and keeps {kept}",
+        "server {index} has {idle} idle runners of {} instead of {target}",
         runners.len()
     );
-    ((idle + kept, runners.len()) != (target, target)).then_some(Pending {
+    ((idle, runners.len()) != (target, target)).then_some(Pending {
         invariant: 2,
         description,
+    })
+}
+
+/// A process that does not show that two servers have one suffix.
+fn unshown_suffix(
+    monitors: &[MonitorNode],
+    queues: &[QueueNode],
+    scenario: &Scenario,
+    now: Timestamp,
+) -> Option<Pending> {
+    const CODE: &str = "suffix_shared";
+    let mut sharing = scenario.servers_with_shared_suffix().peekable();
+    sharing.peek()?;
+    let server = sharing.find(|&index| !monitors[index].has_problem(CODE));
+    let server = server.map(|index| format!("server {index}"));
+    let queue = queues
+        .iter()
+        .position(|queue| !queue.has_problem(CODE, now));
+    let process = server.or_else(|| Some(format!("queue {}", queue?)))?;
+    Some(Pending {
+        invariant: 1,
+        description: format!("{process} does not show that two servers have one suffix"),
     })
 }

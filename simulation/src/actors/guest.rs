@@ -205,8 +205,15 @@ impl Guest {
                 workflow_run: None,
                 has_completed,
             };
-            let webhook = Event::WebhookArrives(monitor.index, event);
-            context.schedule_after(delay, webhook);
+            // All monitors are informed; those with another suffix would do nothing.
+            let mut informed: Vec<usize> = context.scenario.servers_with_shared_suffix().collect();
+            if !informed.contains(&monitor.index) {
+                informed = vec![monitor.index];
+            }
+            for index in informed {
+                let webhook = Event::WebhookArrives(index, event.clone());
+                context.schedule_after(delay, webhook);
+            }
         }
     }
 }

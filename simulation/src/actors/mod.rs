@@ -5,4 +5,5 @@ pub mod client;
 pub mod guest;
 pub mod monitor;
 pub mod operations;
+pub mod operator;
 pub mod queue;

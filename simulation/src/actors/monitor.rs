@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::{
-    Effect, Entropy, GuestAuth, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources,
+    Effect, Entropy, GuestAuth, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, RunnerId,
     TakeOutcome, WorkflowJobEvent,
 };
 use queue_core::Report;
@@ -23,7 +23,7 @@ use crate::{
     events::{Event, Incarnation, MonitorEvent, Operation, OperationResult},
     messages::{Etag, ExchangeId, Node, Reply, Request},
     rng::Rng,
-    scenario::{Habits, Pace},
+    scenario::Scenario,
 };
 
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,8 +83,10 @@ fn one_page() -> Resources {
 }
 
 impl MonitorNode {
-    /// A server with these targets and the capacity for exactly as many runners.
-    pub fn new(index: usize, targets: &[usize], pace: Pace, habits: Habits) -> Self {
+    /// The server of that index, with the capacity for exactly as many runners as its targets.
+    pub fn new(index: usize, scenario: &Scenario) -> Self {
+        let Scenario { pace, habits, .. } = scenario;
+        let targets = &scenario.targets[index];
         let profiles = targets.iter().enumerate().map(|(profile, &target_count)| {
             let policy = ProfilePolicy {
                 target_count,
@@ -98,7 +100,7 @@ impl MonitorNode {
         let policy = Policy {
             names: RunnerNames {
                 prefix: "ci-runner".to_owned(),
-                suffix: format!("host{index}"),
+                suffix: scenario.suffix(index),
             },
             scope: "/orgs/org".to_owned(),
             profiles: profiles.collect(),
@@ -155,6 +157,12 @@ impl MonitorNode {
             true => environment.context.now - offset,
             false => environment.context.now + offset,
         }
+    }
+
+    /// Whether its dashboard shows a problem of this kind.
+    pub fn has_problem(&self, code: &str) -> bool {
+        let view = self.core.as_ref().and_then(Monitor::view);
+        view.is_some_and(|view| view.dashboard.problems.iter().any(|it| it.code == code))
     }
 
     pub fn server_name(&self) -> String {
@@ -264,6 +272,21 @@ impl MonitorNode {
         let now = self.now(environment);
         if let Some(core) = self.core.as_mut() {
             core.handle_webhook(event, now);
+            self.act(environment);
+        }
+    }
+
+    /// Handles that the operator removes a runner.
+    pub fn remove_runner(&mut self, environment: &mut Environment, id: RunnerId) {
+        let now = self.now(environment);
+        if let Some(core) = self.core.as_mut() {
+            let context = &environment.context;
+            context.trace(format_args!(
+                "the operator removes runner {id} of server {}",
+                self.index
+            ));
+            // It may be gone by now.
+            let _ = core.remove_runner(id, false, now);
             self.act(environment);
         }
     }

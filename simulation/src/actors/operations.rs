@@ -30,17 +30,22 @@ pub fn run(
     operation: Operation,
 ) {
     let index = monitor.index;
+    // Lists and files are too long and too many for a trace.
+    if !matches!(operation, Operation::List(..) | Operation::Save(..)) {
+        let context = &environment.context;
+        context.trace(format_args!("server {index}: {operation:?}"));
+    }
     let result = match operation {
         Operation::List(poll, begun_at) => list(environment, guests, index, poll, begun_at),
-        Operation::Register(creation) => register(environment, creation),
+        Operation::Register(creation) => register(environment, index, creation),
         Operation::CreateGuest(creation) => create_guest(environment, guests, monitor, &creation),
-        Operation::Unregister(destruction) => unregister(environment, destruction),
+        Operation::Unregister(destruction) => unregister(environment, index, destruction),
         Operation::DestroyGuest(destruction) => {
             destroy_guest(environment, guests, index, &destruction)
         }
         Operation::AddLabels(unique_id, ids, registrations, labels) => {
             let added = registrations.iter().map(|registration| {
-                change_labels(environment, registration, |model, now, id| {
+                change_labels(environment, index, registration, |model, now, id| {
                     let added = model.add_labels(now, &scope(), id, labels.clone());
                     added.is_ok()
                 })
@@ -51,7 +56,7 @@ pub fn run(
         }
         Operation::RemoveLabels(id, registration, labels) => {
             let is_removed = registration.is_none_or(|registration| {
-                change_labels(environment, &registration, |model, now, id| {
+                change_labels(environment, index, &registration, |model, now, id| {
                     for label in &labels {
                         // A label or a runner that is not there is no error.
                         let _ = model.remove_label(now, &scope(), id, label);
@@ -74,6 +79,9 @@ pub fn run(
         }
     };
     let context = &mut environment.context;
+    if let OperationResult::Unregistered(..) | OperationResult::JobProgress(..) = result {
+        context.trace(format_args!("server {index}: {result:?}"));
+    }
     let delay = context.rng.millis((1, 50));
     let event = MonitorEvent::OperationEnds(Box::new(result));
     context.schedule_after(delay, Event::Monitor(index, incarnation, event));
@@ -110,7 +118,7 @@ fn list(
     }
 }
 
-fn register(environment: &mut Environment, creation: Creation) -> OperationResult {
+fn register(environment: &mut Environment, index: usize, creation: Creation) -> OperationResult {
     let Environment {
         context, github, ..
     } = environment;
@@ -128,11 +136,16 @@ fn register(environment: &mut Environment, creation: Creation) -> OperationResul
     let registered = github
         .model
         .register(context.now, &scope(), new, Secret::new(secret.clone()));
+    if let Ok(view) = &registered {
+        context.invariants.observe_registration(view.id, index);
+    }
     match (registered, outcome) {
         (Ok(view), Outcome::Success) => {
             let jit_config = Secret::new(format!("{} {secret}", view.id));
             OperationResult::Registered(creation, view.id, jit_config)
         }
+        // The name is taken, for example.
+        (Err(_), Outcome::Success) => OperationResult::NotRegistered(creation.id),
         _ => OperationResult::CreationFailed(creation.id),
     }
 }
@@ -161,7 +174,11 @@ fn create_guest(
     OperationResult::Created(creation.id)
 }
 
-fn unregister(environment: &mut Environment, destruction: Destruction) -> OperationResult {
+fn unregister(
+    environment: &mut Environment,
+    index: usize,
+    destruction: Destruction,
+) -> OperationResult {
     let registration = destruction.registration.clone();
     let Some(registration_id) = registration.map(|registration| registration.id) else {
         return OperationResult::Unregistered(destruction, Deletion::NotThere);
@@ -175,6 +192,8 @@ fn unregister(environment: &mut Environment, destruction: Destruction) -> Operat
     }
     github.count_request(context);
     let id = RegistrationId(registration_id);
+    let invariants = &mut context.invariants;
+    invariants.check_registration_change(context.now, index, id);
     if context.fault_occurs(|rates| rates.ghost) {
         return OperationResult::Unregistered(destruction, Deletion::Busy);
     }
@@ -195,6 +214,7 @@ fn unregister(environment: &mut Environment, destruction: Destruction) -> Operat
 /// Changes the labels of a registration. Returns whether that has succeeded, as far as the monitor knows.
 fn change_labels(
     environment: &mut Environment,
+    index: usize,
     registration: &RegistrationRef,
     change: impl FnOnce(&mut Model, Timestamp, RegistrationId) -> bool,
 ) -> bool {
@@ -203,12 +223,11 @@ fn change_labels(
     } = environment;
     let outcome = github.next_outcome(context);
     github.count_request(context);
+    let id = RegistrationId(registration.id);
+    let invariants = &mut context.invariants;
+    invariants.check_registration_change(context.now, index, id);
     outcome != Outcome::Failure
-        && change(
-            &mut github.model,
-            context.now,
-            RegistrationId(registration.id),
-        )
+        && change(&mut github.model, context.now, id)
         && outcome == Outcome::Success
 }
 

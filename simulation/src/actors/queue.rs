@@ -175,6 +175,15 @@ impl QueueNode {
             .break_connections_to(&mut environment.context, Node::Queue(self.index));
     }
 
+    /// Whether it shows a problem of this kind.
+    pub fn has_problem(&self, code: &str, now: Timestamp) -> bool {
+        let problems = self
+            .core
+            .as_ref()
+            .map(|core| core.problems(self.clock.show(now)));
+        problems.is_some_and(|problems| problems.iter().any(|it| it.code == code))
+    }
+
     /// Handles a request of a client.
     pub fn handle_request(
         &mut self,

@@ -59,6 +59,9 @@ pub struct NetworkHabits {
     pub tokens_are_refused: bool,
     /// A queue can be started with the clock in 1970, or years ahead of the time.
     pub clocks_are_wrong: bool,
+    /// The second server has the suffix of the first, so that their runners cannot be told apart by
+    /// their names.
+    pub is_suffix_shared: bool,
 }
 
 /// The probability of each fault, from 0 to 1. The default is no fault at all.
@@ -160,6 +163,20 @@ impl Scenario {
     pub fn profile_count(&self) -> usize {
         self.targets[0].len()
     }
+
+    /// What the names of a server's runners end with.
+    pub fn suffix(&self, server: usize) -> String {
+        match server {
+            1 if self.network.is_suffix_shared => self.suffix(0),
+            server => format!("host{server}"),
+        }
+    }
+
+    /// The servers that have the same suffix as another one.
+    pub fn servers_with_shared_suffix(&self) -> impl Iterator<Item = usize> {
+        let is_shared = self.network.is_suffix_shared && self.targets.len() > 1;
+        0..if is_shared { 2 } else { 0 }
+    }
 }
 
 impl NetworkHabits {
@@ -172,6 +189,7 @@ impl NetworkHabits {
             polls_fail_after_takes: is_so(),
             tokens_are_refused: is_so(),
             clocks_are_wrong: is_so(),
+            is_suffix_shared: is_so(),
         }
     }
 }

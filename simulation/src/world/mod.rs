@@ -14,7 +14,7 @@ use crate::{
         client::Client,
         guest::Guests,
         monitor::{MonitorNode, server_name},
-        operations,
+        operations, operator,
         queue::QueueNode,
     },
     context::Context,
@@ -50,11 +50,11 @@ impl World {
             servers.push((server_name(0) + "again/", 0));
             servers.sort();
         }
-        let monitors = scenario.targets.iter().enumerate().map(|(index, targets)| {
-            MonitorNode::new(index, targets, scenario.pace, scenario.habits)
-        });
+        let server_indices = 0..scenario.targets.len();
         Self {
-            monitors: monitors.collect(),
+            monitors: server_indices
+                .map(|index| MonitorNode::new(index, &scenario))
+                .collect(),
             queues: (0..scenario.queue_count)
                 .map(|index| QueueNode::new(index, servers.clone()))
                 .collect(),
@@ -72,8 +72,12 @@ impl World {
         for queue in &mut self.queues {
             queue.start(&mut self.environment);
         }
+        let context = &self.environment.context;
+        context.trace(format_args!("{:?}", context.scenario));
         self.schedule_clients();
         self.schedule_faults();
+        let context = &mut self.environment.context;
+        context.schedule_after(operator::INTERVAL, Event::OperatorActs);
         let context = &self.environment.context;
         let faults_end_at = context.started_at + context.scenario.fault_period;
         let recovered_by = faults_end_at + context.scenario.recovery_timeout;
@@ -83,8 +87,14 @@ impl World {
             let until = self.environment.context.now + LIVENESS_INTERVAL;
             self.run_until(until)?;
             let context = &mut self.environment.context;
-            let targets = &context.scenario.targets;
-            let Some(pending) = first_pending(&self.clients, &self.monitors, targets) else {
+            let pending = first_pending(
+                &self.clients,
+                &self.monitors,
+                &self.queues,
+                &context.scenario,
+                context.now,
+            );
+            let Some(pending) = pending else {
                 break;
             };
             if context.now >= recovered_by {
@@ -153,6 +163,8 @@ impl World {
                 );
             }
             Event::WebhookArrives(monitor, event) => {
+                let context = &environment.context;
+                context.trace(format_args!("server {monitor} is sent {event:?}"));
                 self.monitors[monitor].handle_webhook(environment, &event);
             }
             Event::GuestActs(id) => {
@@ -164,6 +176,13 @@ impl World {
             Event::ClientActs(client) => self.clients[client].act(environment),
             Event::WorkflowJobQueued(client, label) => {
                 self.clients[client].queue_workflow_job(environment, label);
+            }
+            Event::OperatorActs => {
+                for monitor in &mut self.monitors {
+                    operator::act(environment, &self.guests, monitor);
+                }
+                let context = &mut environment.context;
+                context.schedule_after(operator::INTERVAL, Event::OperatorActs);
             }
             Event::FaultStrikes(fault) => self.strike(fault),
             Event::QueueStarts(queue) => {
@@ -268,6 +287,8 @@ impl World {
     /// Removes a guest that has ended; its monitor notices if it runs.
     fn end_guest(&mut self, id: &GuestId) {
         if self.guests.remove(id) {
+            let context = &self.environment.context;
+            context.trace(format_args!("guest {} of server {} ends", id.1, id.0));
             self.monitors[id.0].handle_guest_ended(&mut self.environment, &id.1);
         }
     }
