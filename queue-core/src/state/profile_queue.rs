@@ -207,6 +207,20 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_cut_when_it_has_more_than_its_maximum() {
+        let mut set = RankedSet::default();
+        let mut blocks_with = |count: usize| {
+            while set.length < count {
+                set.insert(position(set.length as u64));
+            }
+            set.blocks.len()
+        };
+        let max = BLOCK_LENGTH_MAX;
+        let blocks = [1, max, max + 1].map(&mut blocks_with);
+        assert_eq!(blocks, [1, 1, 2]);
+    }
+
+    #[test]
     fn a_job_that_is_being_forwarded_keeps_its_position_but_is_not_next() {
         let mut queue = ProfileQueue::default();
         queue.insert(position(1), Count::ONE);
