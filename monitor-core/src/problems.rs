@@ -78,8 +78,8 @@ impl Monitor {
                     ended, so its guest is kept and counts against capacity"
                     .into(),
             remedy: format!(
-                "check whether the guest still works; if not, send DELETE /runner/{id} with the API \
-                 token; to avoid this, configure webhooks for workflow_job events, or let the \
+                "check whether the guest still works; if not, destroy it with `ci-runners destroy-runner \
+                 {id}`; to avoid this, configure webhooks for workflow_job events, or let the \
                  credentials read Actions"
             ),
             since,

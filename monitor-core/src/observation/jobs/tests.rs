@@ -254,6 +254,26 @@ fn a_deletion_of_a_busy_runner_that_finds_nothing_keeps_the_guest() {
     assert_eq!(pool.steps(), NO_STEPS, "the next try follows after a pause");
 }
 
+/// Its guest could not be destroyed at once.
+#[test]
+fn a_runner_without_its_registration_is_destroyed_for_that_reason_also_if_it_was_busy() {
+    let mut pool = busy();
+    pool.world.registration(0).busy = false;
+    pool.poll_until_confirmed();
+    assert_eq!(pool.begin().len(), 1);
+    let (id, now) = (RunnerId(0), pool.now);
+    assert!(pool.monitor.handle_unregistered(id, Deletion::Deleted, now));
+    pool.monitor.handle_destruction_failed(id, None, now);
+    pool.world.registrations.clear();
+    pool.advance(Duration::from_secs(3600));
+    pool.poll();
+    let reason = "GitHub has removed its registration";
+    assert_eq!(
+        pool.steps(),
+        [format!("destroy runner 0 (linux): {reason}")]
+    );
+}
+
 /// No workflow knows a label of it.
 #[test]
 fn a_deletion_of_an_idle_runner_that_contradicts_the_list_destroys_the_guest() {
