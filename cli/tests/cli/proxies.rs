@@ -3,8 +3,11 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
+    sync::mpsc,
     thread,
 };
+
+use cli::testing::TIMEOUT;
 
 use super::support::*;
 
@@ -34,15 +37,17 @@ async fn requests_go_through_the_proxy_of_the_environment_and_exceptions_do_not(
 async fn encrypted_requests_ask_the_proxy_for_a_tunnel() {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = proxy.local_addr().unwrap();
-    let first_line = thread::spawn(move || {
+    let (sender, first_line) = mpsc::channel();
+    thread::spawn(move || {
         let (stream, _) = proxy.accept().unwrap();
-        BufReader::new(stream).lines().next().unwrap().unwrap()
+        let line = BufReader::new(stream).lines().next().unwrap();
+        sender.send(line.unwrap()).unwrap();
     });
     let mut command = ci_runners("take --queue https://queue.invalid --unique-id a --ticket t");
     command.env("https_proxy", format!("http://{address}"));
     finish(command).await.assert_exit(5, "");
     let expected = "CONNECT queue.invalid:443 HTTP/1.1";
-    assert_eq!(first_line.join().unwrap(), expected);
+    assert_eq!(first_line.recv_timeout(TIMEOUT).unwrap(), expected);
 }
 
 #[actix_web::test]
