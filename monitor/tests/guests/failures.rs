@@ -37,9 +37,9 @@ async fn a_guest_that_is_killed_from_outside_is_replaced_at_once() {
     monitor.until_idle(&[0]).await;
     signal("KILL", qemu_pid(&host.guest(0)));
     monitor.until_idle(&[1]).await;
-    assert!(monitor.log().contains("guest ci-runner-tiny.0 ended"));
+    monitor.until_logged("guest ci-runner-tiny.0 ended").await;
     assert_eq!(host.machines(), [host.guest(1)]);
-    assert_eq!(host.folders(), [host.guest(1)]);
+    host.until_only_folder(&host.guest(1)).await;
 }
 
 #[actix_web::test]
@@ -211,7 +211,8 @@ async fn creations_fail_while_the_disk_is_full_and_then_continue() {
             counts.is_some_and(|counts| counts.idle == 1) && ids(dashboard).len() == 1
         })
         .await;
-    assert_eq!(host.folders(), [host.guest(ids(&dashboard)[0])]);
+    host.until_only_folder(&host.guest(ids(&dashboard)[0]))
+        .await;
     drop(monitor);
     host.end_machines();
     unmount(&folder);

@@ -23,11 +23,9 @@ async fn a_second_fetch_is_refused_and_raises_an_alarm() {
     })
     .await;
     assert!(host.console(0).contains("guest: has "));
-    let log = monitor.log();
-    assert!(
-        log.contains("a second request for the credential of runner 0"),
-        "{log}"
-    );
+    monitor
+        .until_logged("a second request for the credential of runner 0")
+        .await;
 }
 
 /// A boot script that tries to fetch the credential of a guest with another address: with every header
@@ -68,7 +66,7 @@ async fn a_guest_cannot_fetch_the_credential_of_another_guest() {
     .await;
     assert!(!host.console(1).contains("got it"), "{}", host.console(1));
     let alarm = format!("it has the secret of the guest of runner 0, whose address is {victim}");
-    assert!(monitor.log().contains(&alarm));
+    monitor.until_logged(&alarm).await;
 }
 
 #[actix_web::test]
@@ -82,11 +80,9 @@ async fn a_stolen_secret_is_refused_from_another_address() {
         .get_as_guest(&host.secret(0), "github-jitconfig")
         .await;
     assert_eq!(answer.status, 403);
-    let log = monitor.log();
-    assert!(
-        log.contains("alarm: rejected guest request from 192.168.100.1"),
-        "{log}"
-    );
+    monitor
+        .until_logged("alarm: rejected guest request from 192.168.100.1")
+        .await;
 }
 
 /// A boot script that gets a second lease for the same MAC address and uses only that one.

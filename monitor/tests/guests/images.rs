@@ -43,7 +43,7 @@ async fn an_image_is_built_before_the_first_runner_which_starts_from_it() {
     monitor.until_idle(&[0]).await;
     assert!(host.console(0).contains("guest: finds a mark"));
     assert_eq!(host.images().len(), 1);
-    assert_eq!(host.folders(), [host.guest(0)]);
+    host.until_only_folder(&host.guest(0)).await;
     assert_eq!(host.builders(), [""; 0]);
 }
 
@@ -151,7 +151,7 @@ async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() 
     let metrics = metrics.text().unwrap();
     let gauge = "image_age_seconds{profile=\"tiny\"} ";
     assert!(metrics.contains(gauge), "{metrics}");
-    assert_eq!(host.folders(), [host.guest(0)]);
+    host.until_only_folder(&host.guest(0)).await;
     let screen = monitor
         .call(Method::GET, "profile/tiny/screenshot.png")
         .await;

@@ -67,6 +67,14 @@ impl Daemon {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Waits until the log contains a text: lines are written a moment after what they report.
+    pub async fn until_logged(&self, text: &str) {
+        super::until(&format!("the log contains {text:?}"), || {
+            self.log().contains(text)
+        })
+        .await;
+    }
+
     /// Ends the process by SIGKILL.
     pub fn kill(mut self) {
         self.kill_now();

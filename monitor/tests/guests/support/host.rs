@@ -16,7 +16,7 @@ use emulator::{
 use shared::{secret::Secret, values::RunId};
 use tempfile::TempDir;
 
-use super::{in_time, libvirt::end, virsh};
+use super::{in_time, libvirt::end, until, virsh};
 
 /// The host's address in the network of the guests.
 pub const BRIDGE: &str = "192.168.100.1";
@@ -284,6 +284,12 @@ impl Host {
     /// The names in the folder for guests.
     pub fn folders(&self) -> Vec<String> {
         self.names_in("data/virtual")
+    }
+
+    /// Waits until the folder for guests contains only that of one guest: others are removed a moment
+    /// after their guests.
+    pub async fn until_only_folder(&self, name: &str) {
+        until("only one guest has a folder", || self.folders() == [name]).await;
     }
 
     fn names_in(&self, folder: &str) -> Vec<String> {
