@@ -110,18 +110,13 @@ impl Monitor {
         let Some(record) = self.durable.runners.get_mut(&id) else {
             return false;
         };
-        // A few lists of the hypervisor without the guest do not outweigh GitHub's with the runner.
-        let may_have_guest =
-            has_guest || (is_contradicted && !record.is_guest_gone_against_github());
         let is_removed = match deletion {
             Deletion::Deleted => {
                 record.unregistered = Some(Unregistered::Unused);
                 true
             }
             Deletion::NotThere
-                if may_have_guest
-                    && !record.has_evidence()
-                    && (record.was_busy || is_contradicted) =>
+                if has_guest && !record.has_evidence() && (record.was_busy || is_contradicted) =>
             {
                 // Only later lists, or evidence, show whether its job has ended.
                 record.unlisted_since.get_or_insert(now);

@@ -195,7 +195,7 @@ impl Monitor {
             } else if asked_at > record.creation_ended_at {
                 let is_first = record.lists_without_guest == 0;
                 record.lists_without_guest = record.lists_without_guest.saturating_add(1);
-                is_missing |= !record.is_guest_gone();
+                is_missing |= !self.observed.is_guest_gone(*id, record);
                 if is_first && record.in_flight.is_none() && record.unregistered.is_none() {
                     // GitHub may have refused a deletion because of the job that has ended with it.
                     record.destroy_failures.reset();

@@ -80,9 +80,15 @@ impl Observed {
     /// list and the hypervisor has reported its end.
     pub fn guest(&self, id: RunnerId, record: &RunnerRecord) -> Presence<&ObservedGuest> {
         match presence(self.guests.as_ref(), id, record) {
-            Presence::Absent if !record.is_guest_gone() => Presence::Unknown,
+            Presence::Absent if !self.is_guest_gone(id, record) => Presence::Unknown,
             presence => presence,
         }
+    }
+
+    /// Whether the lists of the hypervisor suffice to consider a guest as gone that the last one lacks.
+    pub fn is_guest_gone(&self, id: RunnerId, record: &RunnerRecord) -> bool {
+        let is_listed = matches!(self.registration(id, record), Presence::Present(_));
+        record.is_guest_gone(is_listed)
     }
 
     /// What is known about the registration of a runner.

@@ -18,8 +18,8 @@ use crate::Resources;
 const STUCK_FAILURES: u32 = 2;
 /// Lists of the hypervisor in a row that must lack a guest whose end it has not reported.
 const LISTS_WITHOUT_GUEST: u32 = 2;
-/// The same where GitHub still lists the runner: the first two follow each other at once, so that one
-/// disturbance may be in both.
+/// The same where GitHub still lists the runner: they follow each other at once, so that one disturbance
+/// may be in several.
 const LISTS_AGAINST_GITHUB: u32 = 5;
 /// How long after the removal of a label a job may start that GitHub had assigned by it before.
 const ASSIGNMENT_MAX: Duration = Duration::from_secs(5);
@@ -259,18 +259,15 @@ impl RunnerRecord {
         since.is_some_and(|since| asked_at.since(since) >= CONFIRMATION)
     }
 
-    /// Whether the lists of the hypervisor suffice to consider its guest as gone. A runner whose creation
-    /// failed has none.
-    pub fn is_guest_gone(&self) -> bool {
+    /// Whether the lists of the hypervisor suffice to consider its guest as gone, if GitHub lists the
+    /// runner or does not. A runner whose creation failed has none.
+    pub fn is_guest_gone(&self, is_listed: bool) -> bool {
+        let lists = match is_listed {
+            true => LISTS_AGAINST_GITHUB,
+            false => LISTS_WITHOUT_GUEST,
+        };
         self.guest_has_ended
-            || self.lists_without_guest >= LISTS_WITHOUT_GUEST
-            || self.must_destroy == Some(MustDestroy::PartiallyCreated)
-    }
-
-    /// Whether its guest is gone even though GitHub still lists the runner.
-    pub fn is_guest_gone_against_github(&self) -> bool {
-        self.guest_has_ended
-            || self.lists_without_guest >= LISTS_AGAINST_GITHUB
+            || self.lists_without_guest >= lists
             || self.must_destroy == Some(MustDestroy::PartiallyCreated)
     }
 
