@@ -136,6 +136,8 @@ pub enum OperationResult {
     Guests(Vec<ObservedGuest>, Timestamp),
     /// The registrations, as of the given time.
     Registrations(Vec<Registration>, Timestamp),
+    /// What the host has: enough.
+    Host,
     ListFailed(Poll),
     /// A runner was registered: its id at GitHub and its JIT configuration.
     Registered(Creation, RegistrationId, Secret),

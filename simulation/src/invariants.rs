@@ -165,6 +165,15 @@ impl Invariants {
         }
     }
 
+    /// Invariant 1: a guest gets the JIT configuration of its own runner.
+    pub fn check_credential(&mut self, now: Timestamp, runner_name: &str, is_own: bool) {
+        if !is_own {
+            let description =
+                format!("the guest of {runner_name} has the credential of another one");
+            self.violate(now, 1, description);
+        }
+    }
+
     /// Invariant 1: a busy runner is never destroyed.
     pub fn check_destruction(&mut self, now: Timestamp, runner_name: &str, is_busy: bool) {
         if is_busy {

@@ -1,12 +1,14 @@
 //! Guests: each boots, fetches its JIT configuration, waits for a job, runs it, and ends.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use emulator::model::{Completion, JobId, Offer, RunnerId as RegistrationId, SessionId};
-use monitor_core::{CredentialHandover, WorkflowJobEvent};
+use monitor_core::{
+    CandidatePurpose, CredentialHandover, GuestIdentity, Monitor, RunnerId, WorkflowJobEvent,
+};
 use shared::clock::Timestamp;
 
-use super::monitor::MonitorNode;
+use super::{leases::Leases, monitor::MonitorNode};
 use crate::{
     environment::Environment,
     events::{Event, GuestId},
@@ -19,6 +21,8 @@ pub struct Guest {
     pub runner_name: String,
     pub phase: Phase,
     pub never_boots: bool,
+    /// By which it authenticates, if it is a virtual machine.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// A guest that has finished its job is removed, or stays, depending on the habits of the run.
@@ -35,28 +39,52 @@ pub enum Phase {
 
 /// The guests of all servers.
 #[derive(Default)]
-pub struct Guests(BTreeMap<GuestId, Guest>);
+pub struct Guests {
+    guests: BTreeMap<GuestId, Guest>,
+    leases: Leases,
+}
 
 impl Guests {
     pub fn ids(&self) -> impl Iterator<Item = &GuestId> {
-        self.0.keys()
+        self.guests.keys()
     }
 
-    pub fn on_server(&self, server: usize) -> impl Iterator<Item = &GuestId> {
-        self.0.keys().filter(move |(host, _)| *host == server)
+    pub fn on_server(&self, server: usize) -> impl Iterator<Item = (&GuestId, &Guest)> {
+        let all = self.guests.iter();
+        all.filter(move |((host, _), _)| *host == server)
     }
 
     pub fn get(&self, id: &GuestId) -> Option<&Guest> {
-        self.0.get(id)
+        self.guests.get(id)
     }
 
     pub fn insert(&mut self, id: GuestId, guest: Guest) {
-        self.0.insert(id, guest);
+        self.guests.insert(id, guest);
     }
 
     /// Removes a guest; returns whether there was one.
     pub fn remove(&mut self, id: &GuestId) -> bool {
-        self.0.remove(id).is_some()
+        self.guests.remove(id).is_some()
+    }
+
+    /// Gives a booting virtual machine its first address, and sometimes another one.
+    fn renew_lease(&mut self, environment: &mut Environment, id: &GuestId) {
+        let (server, name) = id;
+        let context = &mut environment.context;
+        let address = match self.guests.get(id) {
+            Some(guest) if matches!(guest.phase, Phase::Booting) => guest.address,
+            Some(_) | None => return,
+        };
+        if !context.scenario.network.guests_have_leases
+            || (address.is_some() && !context.rng.chance(0.2))
+        {
+            return;
+        }
+        let is_alive = |name: &str| self.guests.contains_key(&(*server, name.to_owned()));
+        let address = self.leases.renew(&mut context.rng, *server, name, is_alive);
+        if let Some(guest) = self.guests.get_mut(id) {
+            guest.address = Some(address);
+        }
     }
 
     /// Lets a guest do its next step, and schedules the one after that. Returns whether the guest
@@ -67,13 +95,15 @@ impl Guests {
         monitor: &mut MonitorNode,
         id: &GuestId,
     ) -> bool {
-        let Some(guest) = self.0.get_mut(id).filter(|guest| !guest.never_boots) else {
+        self.renew_lease(environment, id);
+        let guest = self.guests.get_mut(id);
+        let Some(guest) = guest.filter(|guest| !guest.never_boots) else {
             return false;
         };
         let interval = environment.context.scenario.pace.guest_interval;
         let pause = environment.context.rng.millis(interval);
         let next = match guest.phase.clone() {
-            Phase::Booting => guest.boot(environment, monitor),
+            Phase::Booting => guest.boot(environment, monitor, &self.leases),
             Phase::Listening(runner, session) => {
                 guest.listen(environment, monitor, runner, session)
             }
@@ -94,12 +124,32 @@ impl Guests {
 }
 
 impl Guest {
-    fn boot(&self, environment: &mut Environment, monitor: &mut MonitorNode) -> Option<Phase> {
+    fn boot(
+        &self,
+        environment: &mut Environment,
+        monitor: &mut MonitorNode,
+        leases: &Leases,
+    ) -> Option<Phase> {
+        let own_id = monitor.names().parse(&self.runner_name).map(|it| it.id);
+        let server = monitor.index;
         let Some(core) = &mut monitor.core else {
             return Some(Phase::Booting);
         };
-        match core.credentials.hand_over(&self.secret) {
-            CredentialHandover::Granted(_, jit_config) => {
+        let handover = match self.address {
+            None => core.credentials.hand_over(&self.secret),
+            Some(address) => match self.identify(core, server, address, leases) {
+                Some(id) => core.credentials.hand_over_to(id),
+                None => CredentialHandover::Unknown,
+            },
+        };
+        match handover {
+            CredentialHandover::Granted(id, jit_config) => {
+                let context = &mut environment.context;
+                context.invariants.check_credential(
+                    context.now,
+                    &self.runner_name,
+                    own_id == Some(id.0),
+                );
                 let (registration, secret) = jit_config.expose().split_once(' ')?;
                 let registration = RegistrationId(registration.parse().ok()?);
                 let session = environment
@@ -114,6 +164,31 @@ impl Guest {
             CredentialHandover::AlreadyHandedOver(_) | CredentialHandover::Unknown => {
                 Some(Phase::Booting)
             }
+        }
+    }
+
+    /// The runner as whose guest its monitor knows it: by its address, on every other server also by its
+    /// secret.
+    fn identify(
+        &self,
+        core: &Monitor,
+        server: usize,
+        address: Ipv4Addr,
+        leases: &Leases,
+    ) -> Option<RunnerId> {
+        let has_address = |guest_name: &str| leases.has(server, guest_name, address);
+        let secret = MonitorNode::knows_secrets(server).then_some(&*self.secret);
+        match core.identify_guest(secret) {
+            GuestIdentity::GuestIfAt { id, guest_name } => has_address(&guest_name).then_some(id),
+            GuestIdentity::OneOf(candidates) => {
+                let mut candidates = candidates.iter();
+                let found = candidates.find(|it| has_address(&it.guest_name))?;
+                match found.purpose {
+                    CandidatePurpose::Runner(id) => Some(id),
+                    CandidatePurpose::Builder(_) => None,
+                }
+            }
+            _ => None,
         }
     }
 

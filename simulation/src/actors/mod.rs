@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod guest;
+mod leases;
 pub mod monitor;
 pub mod operations;
 pub mod operator;

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::{
-    Effect, Entropy, GuestAuth, LabelPolicy, Monitor, Policy, ProfilePolicy, Resources, RunnerId,
-    TakeOutcome, WorkflowJobEvent,
+    Effect, Entropy, GuestAuth, HostCapacity, LabelPolicy, Monitor, Policy, ProfilePolicy,
+    Resources, RunnerId, TakeOutcome, WorkflowJobEvent,
 };
 use queue_core::Report;
 use shared::{
@@ -83,6 +83,11 @@ fn one_page() -> Resources {
 }
 
 impl MonitorNode {
+    /// Whether guests of this server, if they are virtual machines, can read a secret.
+    pub fn knows_secrets(index: usize) -> bool {
+        index % 2 == 1
+    }
+
     /// The server of that index, with the capacity for exactly as many runners as its targets.
     pub fn new(index: usize, scenario: &Scenario) -> Self {
         let Scenario { pace, habits, .. } = scenario;
@@ -92,7 +97,11 @@ impl MonitorNode {
                 target_count,
                 needs: one_page(),
                 idle_labels: vec!["profile".to_owned()],
-                guest_auth: GuestAuth::Secret,
+                guest_auth: match scenario.network.guests_have_leases {
+                    false => GuestAuth::Secret,
+                    true if Self::knows_secrets(index) => GuestAuth::SecretAndAddress,
+                    true => GuestAuth::Address,
+                },
                 builds_image: false,
             };
             (profile_key(profile), policy)
@@ -300,6 +309,12 @@ impl MonitorNode {
         match result {
             OperationResult::Guests(guests, begun_at) => {
                 core.handle_guests(guests, begun_at, now);
+                // Virtual machines start from images, which are there.
+                let profiles = self.policy.profiles.keys();
+                core.handle_images(profiles.map(|key| (key.clone(), now)).collect());
+            }
+            OperationResult::Host => {
+                core.handle_host(HostCapacity::default(), now);
             }
             OperationResult::Registrations(registrations, begun_at) => {
                 core.handle_registrations(registrations, begun_at, now);

@@ -99,9 +99,9 @@ fn list(
     } = environment;
     match poll {
         Poll::Guests => {
-            let seen = |(_, name): &GuestId| ObservedGuest {
+            let seen = |((_, name), guest): (&GuestId, &Guest)| ObservedGuest {
                 name: name.clone(),
-                ipv4_address: None,
+                ipv4_address: guest.address,
             };
             let mut seen: Vec<_> = guests.on_server(index).map(seen).collect();
             if context.fault_occurs(|rates| rates.odd_guest_list) {
@@ -113,8 +113,8 @@ fn list(
             let registrations = github.list_registrations(context, index);
             OperationResult::Registrations(registrations, begun_at)
         }
-        // The guests are not virtual machines, so that no core asks for the host's resources.
-        Poll::Registrations | Poll::Host => OperationResult::ListFailed(poll),
+        Poll::Host => OperationResult::Host,
+        Poll::Registrations => OperationResult::ListFailed(poll),
     }
 }
 
@@ -163,6 +163,7 @@ fn create_guest(
         runner_name: creation.runner_name.clone(),
         phase: Phase::Booting,
         never_boots: context.fault_occurs(|rates| rates.guest_boot_failure),
+        address: None,
     };
     guests.insert(id.clone(), guest);
     let count = guests.on_server(monitor.index).count();

@@ -46,9 +46,7 @@ fn is_working(
     id: RunnerId,
 ) -> bool {
     let now = environment.context.now;
-    let guests = guests
-        .on_server(monitor.index)
-        .filter_map(|guest| guests.get(guest));
+    let guests = guests.on_server(monitor.index).map(|(_, guest)| guest);
     let mut of_runner = guests.filter(|guest| {
         let name = monitor.names().parse(&guest.runner_name);
         name.is_some_and(|name| name.id == id.0)

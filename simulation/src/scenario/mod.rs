@@ -62,6 +62,8 @@ pub struct NetworkHabits {
     /// The second server has the suffix of the first, so that their runners cannot be told apart by
     /// their names.
     pub is_suffix_shared: bool,
+    /// Guests are virtual machines that authenticate by their address, which may change.
+    pub guests_have_leases: bool,
 }
 
 /// The probability of each fault, from 0 to 1. The default is no fault at all.
@@ -190,6 +192,7 @@ impl NetworkHabits {
             tokens_are_refused: is_so(),
             clocks_are_wrong: is_so(),
             is_suffix_shared: is_so(),
+            guests_have_leases: is_so(),
         }
     }
 }
