@@ -95,8 +95,9 @@ impl Monitor {
                 continue;
             };
             // While labels are being added, some of them may be there already.
-            let may_have_labels =
-                reservation.has_labels || record.in_flight == Some(InFlight::Labelling);
+            let may_have_labels = reservation.has_labels
+                || record.in_flight == Some(InFlight::Labelling)
+                || reservation.may_have_been_labelled();
             // Its workflow may know a label and start a job nevertheless.
             record.workflow_run = Some(reservation.workflow_run());
             if reservation.needs_labels(record) && may_have_labels {

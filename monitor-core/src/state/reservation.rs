@@ -62,7 +62,7 @@ pub struct Reservation {
     /// Whether the runners' own labels may have been delivered although labels are still to be added:
     /// the takes of the job did not agree about them.
     pub own_labels_known: bool,
-    /// The first revision that contains it.
+    /// The first revision that contains it; 0 if an earlier process made it.
     pub made_at_revision: u64,
 }
 
@@ -131,6 +131,12 @@ impl Reservation {
     pub fn highest_sequence(&self) -> u64 {
         let sequences = self.granted_to.iter().map(|token| token.sequence);
         sequences.max().unwrap_or_default()
+    }
+
+    /// Whether labels of it may be at GitHub although `has_labels` is false: an earlier process may have
+    /// ended while they were being added.
+    pub fn may_have_been_labelled(&self) -> bool {
+        self.made_at_revision == 0
     }
 
     /// The labels that are added at GitHub, by one request per runner, if a workflow selects the runner

@@ -44,6 +44,23 @@ fn a_take_is_answered_only_once_its_labels_are_added() {
     assert_eq!(pool.plan(), Default::default());
 }
 
+/// GitHub has added them, and the response was not received. A job whose workflow selects its runner by one
+/// of them would get that of another job.
+#[test]
+fn labels_that_were_being_added_when_the_monitor_ended_are_removed_after_a_release() {
+    let mut pool = pool(1);
+    pool.take("a", "linux", 1).unwrap();
+    let snapshot = pool.monitor.snapshot();
+    pool.execute_plan();
+    assert_eq!(pool.world.labels(0).len(), 6);
+    pool.restart_from(&snapshot);
+    pool.poll();
+    pool.release("a", None, false);
+    assert_eq!(pool.status(0), Some(RunnerStatus::Starting));
+    pool.execute_plan();
+    assert_eq!(pool.world.labels(0), PROFILE_LABELS);
+}
+
 /// A take whose client does not read the label from the response.
 fn take_of_older_client(pool: &mut TestPool, id: &str) -> TakeOutcome {
     let mut take = take_of_one(id);
