@@ -127,7 +127,11 @@ impl Monitor {
     /// guest here.
     fn shared_suffix(&self) -> Option<Problem> {
         let unclaimed = self.observed.unclaimed.iter();
-        let alive = unclaimed.filter(|(id, _)| !self.durable.runners.contains_key(id));
+        // A runner here that is being registered may be listed before its registration is known.
+        let alive = unclaimed.filter(|(id, found)| {
+            let record = self.durable.runners.get(id);
+            record.is_none_or(|it| !self.is_named(**id, it, &found.registration.name))
+        });
         let mut alive = alive.filter_map(|(_, found)| {
             let since = found.alive_since?;
             let is_lasting = found.last_alive_at.since(since) >= FOREIGN_MIN;

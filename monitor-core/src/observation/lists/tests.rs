@@ -185,6 +185,22 @@ fn two_servers_with_one_suffix_do_not_delete_the_runners_of_each_other() {
     assert_eq!(problem_codes(&mut one), [""; 0]);
 }
 
+/// The names differ in the profile.
+#[test]
+fn a_shared_suffix_is_shown_although_a_runner_here_has_the_number_of_the_other_servers() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.world.register("ci-runner-windows.0@host", &[]);
+    let other = pool.world.registrations.values_mut().last().unwrap();
+    other.status = RegistrationStatus::Online;
+    for _ in 0..2 {
+        assert_eq!(problem_codes(&mut pool), [""; 0]);
+        pool.poll();
+        pool.advance(Duration::from_secs(60));
+    }
+    pool.poll();
+    assert_eq!(problem_codes(&mut pool), ["suffix_shared"]);
+}
+
 /// GitHub refuses to register a name that is taken, or its response is lost.
 #[test]
 fn the_registration_of_another_server_is_not_taken_for_one_that_was_refused() {
