@@ -259,8 +259,14 @@ impl MonitorNode {
             MonitorEvent::Timer(at) if self.wakes_at == at => self.act(environment),
             MonitorEvent::Timer(_) => {}
             MonitorEvent::PollHoldEnds(id) => {
+                // As long as it has not seen both lists it has no dashboard.
+                let is_ready = self.core.as_ref().is_some_and(Monitor::is_ready);
                 if self.polls.remove(&id).is_some() {
-                    environment.reply(id, Reply::Unchanged);
+                    let reply = match is_ready {
+                        true => Reply::Unchanged,
+                        false => Reply::Unavailable,
+                    };
+                    environment.reply(id, reply);
                 }
             }
             MonitorEvent::OperationEnds(result) => self.handle_result(environment, *result),
