@@ -104,9 +104,9 @@ impl Monitor {
             return false;
         };
         let has_guest = self.observed.guest(id, record) != Presence::Absent;
-        let is_listed = matches!(self.observed.registration(id, record), Presence::Present(_));
-        // The list and the response disagree: it may also mean "not visible to you here".
-        let is_contradicted = is_listed && self.may_have_job(id, record);
+        // Lists have not agreed with the response for long enough: it may also mean "not visible to you here".
+        let is_unconfirmed =
+            !self.observed.is_gone_from_lists(record) && self.may_have_job(id, record);
         let Some(record) = self.durable.runners.get_mut(&id) else {
             return false;
         };
@@ -116,7 +116,7 @@ impl Monitor {
                 true
             }
             Deletion::NotThere
-                if has_guest && !record.has_evidence() && (record.was_busy || is_contradicted) =>
+                if has_guest && !record.has_evidence() && (record.was_busy || is_unconfirmed) =>
             {
                 // Only later lists, or evidence, show whether its job has ended.
                 record.unlisted_since.get_or_insert(now);

@@ -308,6 +308,23 @@ fn a_deletion_of_a_reserved_runner_that_contradicts_the_list_keeps_the_guest() {
     assert!(!guest_is_there(&pool), "lists show that it is gone");
 }
 
+/// No list has shown it as busy yet, and the last one happens to lack it.
+#[test]
+fn one_list_and_a_deletion_that_find_no_reserved_runner_keep_the_guest() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.take("job", "linux", 1).unwrap();
+    pool.world.registrations.clear();
+    pool.poll();
+    pool.release("job", None, true);
+    assert_eq!(pool.begin().len(), 1);
+    let (id, now) = (RunnerId(0), pool.now);
+    let deletion = Deletion::NotThere;
+    assert!(!pool.monitor.handle_unregistered(id, deletion, now));
+    pool.poll_until_confirmed();
+    pool.converge();
+    assert!(!guest_is_there(&pool), "further lists lack it, too");
+}
+
 /// The lists are requested one right after the other, so that one disturbance may be in several.
 #[test]
 fn a_few_lists_without_its_guest_do_not_end_a_runner_that_github_lists() {
