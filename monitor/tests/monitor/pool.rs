@@ -100,8 +100,6 @@ async fn a_job_that_the_list_of_runners_does_not_show_yet_is_not_killed() {
     host.emulator()
         .model(|model, now| model.set_list_mode(now, ListMode::Live));
     monitor.until_idle(1).await;
-    // A client that asks again has not received its label, and no list has shown a job that used it.
-    assert_eq!(monitor.expect_taken("job").await.id, 1);
     monitor.stop().await;
 }
 
