@@ -78,9 +78,10 @@ impl Monitor {
                     ended, so its guest is kept and counts against capacity"
                     .into(),
             remedy: format!(
-                "check whether the guest still works; if not, destroy it with `ci-runners destroy-runner \
-                 {id}`; to avoid this, configure webhooks for workflow_job events, or let the \
-                 credentials read Actions"
+                "check whether the guest still works; if not, run `ci-runners destroy-runner --monitor \
+                 {} {id}`; to avoid this, configure webhooks for workflow_job events, or let the \
+                 credentials read Actions",
+                self.policy.base_url
             ),
             since,
         })

@@ -101,6 +101,18 @@ async fn a_directory_in_use_is_refused_and_named() {
 }
 
 #[tokio::test]
+async fn a_directory_that_another_machine_has_used_is_not_opened() {
+    let data = tempdir().unwrap();
+    drop(Store::open(data.path()).unwrap());
+    fs::write(data.path().join("monitor.host"), "another machine").unwrap();
+    // Only a machine that has an id can tell.
+    let has_id = host::host_id().is_some();
+    let refusal = Store::open(data.path()).map(drop).err();
+    assert_eq!(refusal.is_some(), has_id, "{refusal:?}");
+    assert!(refusal.is_none_or(|it| matches!(it, StoreError::OtherHost { .. })));
+}
+
+#[tokio::test]
 async fn a_disk_failure_is_an_error_for_all_waiting_calls_until_the_disk_works_again() {
     let data = tempdir().unwrap();
     let path = data.path().join("data");

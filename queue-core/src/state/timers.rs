@@ -24,8 +24,8 @@ pub enum Timer {
     Forward(ServerId, UniqueId, FencingToken),
     /// The quarantine of a server's idle runners ends.
     Quarantine(ServerId, ProfileKey),
-    /// A server that refused a job may be asked for it again.
-    Exclusion(ServerId, UniqueId),
+    /// A server that refused this job may be asked for it again.
+    Exclusion(UniqueId),
     /// A server's report becomes too old.
     Stale(ServerId),
     /// A server that refused the API token may be asked for runners again.

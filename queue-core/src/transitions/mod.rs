@@ -85,7 +85,7 @@ pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
                 state.dirty.mark_profile(profile_key);
             }
         }
-        Timer::Exclusion(_, unique_id) => {
+        Timer::Exclusion(unique_id) => {
             on_forwarded::exclusion_ended(state, &unique_id);
         }
         Timer::Stale(server) => on_report::check_stale(state, now, server),

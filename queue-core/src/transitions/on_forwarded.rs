@@ -190,7 +190,7 @@ fn failed(
                 EXCLUSION
             };
         job.exclude(server, until);
-        let timer = Timer::Exclusion(server, unique_id.clone());
+        let timer = Timer::Exclusion(unique_id.clone());
         state.timers.set(until, timer);
     } else {
         let until = state.fleet.quarantine(server, &spec.profile_key, now);

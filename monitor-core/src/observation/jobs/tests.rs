@@ -407,6 +407,9 @@ fn a_guest_without_evidence_becomes_a_problem_after_ten_minutes() {
     assert_eq!(codes(&mut pool), [""; 0]);
     pool.advance(Duration::from_secs(1));
     assert_eq!(codes(&mut pool), ["runner_kept_without_evidence"]);
+    let remedy = pool.monitor.problems().remove(0).remedy;
+    let command = "`ci-runners destroy-runner --monitor http://host/ 0`";
+    assert!(remedy.contains(command), "{remedy}");
     let offered = |pool: &TestPool| pool.monitor.offered_counts()["linux"].target;
     assert_eq!(offered(&pool), 0, "the queue hears that it is of no use");
     pool.monitor.handle_webhook(&event(0, true), pool.now);
