@@ -425,10 +425,13 @@ impl Monitor {
                 }
                 None => {}
             }
-            let is_online = matches!(
-                status,
-                RunnerStatus::Idle | RunnerStatus::Reserved | RunnerStatus::Busy
-            );
+            // A refused deletion makes a runner busy that no list has ever shown, so it may never have
+            // been online.
+            let is_online = record.was_listed
+                && matches!(
+                    status,
+                    RunnerStatus::Idle | RunnerStatus::Reserved | RunnerStatus::Busy
+                );
             has_changed |= is_online && !record.came_online;
             record.came_online |= is_online;
             let is_long_online = connection == Some(RegistrationStatus::Online)

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{clock::Timestamp, registration::RegistrationStatus, wire::RunnerStatus};
+use shared::{
+    clock::Timestamp,
+    registration::{Deletion, RegistrationStatus},
+    wire::RunnerStatus,
+};
 
 use crate::{
     Effect, GuestAuth, HostCapacity, LabelPolicy, ObservedGuest, RunnerId,
@@ -112,6 +116,30 @@ fn a_registration_in_a_former_scope_that_no_record_names_is_left_alone() {
         pool.assert_no_steps();
     }
     assert!(pool.monitor.observed.unclaimed.is_empty());
+}
+
+/// GitHub refuses to delete its registration, loses it, and has never listed it.
+#[test]
+fn a_refused_deletion_does_not_show_that_a_runner_came_online() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
+    pool.execute_plan();
+    pool.world.registrations.clear();
+    pool.advance(Duration::from_secs(101));
+    pool.poll();
+    assert_eq!(pool.begin().len(), 1);
+    let (id, asked_at) = (RunnerId(0), pool.now);
+    pool.advance(Duration::from_millis(1));
+    let now = pool.now;
+    assert!(!pool.monitor.handle_unregistered(id, Deletion::Busy, now));
+    // Requested before the refusal, so that the runner counts as busy.
+    pool.monitor.handle_registrations(Vec::new(), asked_at, now);
+    assert_eq!(pool.status(0), Some(RunnerStatus::Busy));
+    pool.restart();
+    pool.advance(Duration::from_secs(3600));
+    pool.poll_until_confirmed();
+    pool.converge();
+    assert_eq!(pool.status(0), None);
 }
 
 /// Each change costs a write to the disk.
