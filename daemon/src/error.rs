@@ -16,6 +16,7 @@ use github::artifact_auth::VerifyError;
 use serde_json::{Map, Value, json};
 pub use shared::error::Code;
 
+use crate::repeated;
 use shared::values::InvalidValue;
 
 /// `Retry-After` when an artifact could not be checked, and its maximum.
@@ -72,6 +73,11 @@ impl From<InvalidValue> for ApiError {
 impl From<VerifyError> for ApiError {
     fn from(error: VerifyError) -> Self {
         let retry_after = error.retry_after().unwrap_or(CHECK_RETRY);
+        if let VerifyError::Unavailable(cause) = &error {
+            repeated::count_warning("artifact_not_checked", || {
+                format!("failed to check an artifact: failed to {cause}")
+            });
+        }
         match error {
             VerifyError::Rejected(rejection) => {
                 Self::new(Code::NotAuthorised, rejection.to_string())
@@ -118,7 +124,10 @@ impl ResponseError for ApiError {
         let mut body = self.more.clone();
         body.insert("code".into(), json!(self.code.as_str()));
         body.insert("message".into(), json!(self.message));
-        response.json(body)
+        let mut response = response.json(body);
+        // Refused requests are counted by it.
+        response.extensions_mut().insert(self.code);
+        response
     }
 }
 

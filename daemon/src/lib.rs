@@ -10,6 +10,7 @@ pub mod error;
 pub mod log_output;
 pub mod metrics;
 pub mod problems;
+pub mod repeated;
 pub mod serve;
 pub mod snapshot;
 pub mod startup;

@@ -68,6 +68,21 @@ impl Metrics {
         self.0.register(name, help, ConstCounter::new(value));
     }
 
+    /// Adds a counter of events since the start with one value for each set of labels. `_total` is
+    /// appended to its name.
+    pub fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels, u64)>,
+    ) {
+        let family = Family::<Labels, Counter>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).inc_by(value);
+        }
+        self.0.register(name, help, family);
+    }
+
     /// The status of our access to GitHub's API.
     pub fn github(&mut self, status: &ApiStatus) {
         let credentials = vec![("authenticated_with", status.authenticated_with.clone())];
@@ -102,13 +117,12 @@ impl Metrics {
                 expires_at.as_seconds() as f64,
             );
         }
-        let responses = Family::<Labels, Counter>::default();
-        for (status, count) in &status.responses {
+        let responses = status.responses.iter().map(|(status, count)| {
             let labels = vec![("status", status.to_string())];
-            responses.get_or_create(&labels).inc_by(*count);
-        }
+            (labels, *count)
+        });
         let help = "Responses of GitHub since the start, by status";
-        self.0.register("github_responses", help, responses);
+        self.counters("github_responses", help, responses);
         self.counter(
             "github_request_failures",
             "Requests to GitHub without a response since the start",
@@ -126,11 +140,6 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.0).expect("writing to a String does not fail");
         text
-    }
-
-    /// The metrics as an HTTP response.
-    pub fn answer(&self) -> HttpResponse {
-        response(self.text())
     }
 }
 

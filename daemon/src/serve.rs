@@ -13,7 +13,10 @@ use actix_web::{
 use futures_util::future::select_all;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::web::{apply_common_rules, not_found};
+use crate::{
+    repeated,
+    web::{apply_common_rules, not_found},
+};
 
 /// Threads that serve requests. Two are enough: a request takes microseconds, and a held request
 /// occupies no thread.
@@ -106,6 +109,10 @@ pub async fn serve(
     .h1_allow_half_closed(false)
     .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
     .disable_signals();
+    background.push(Background {
+        name: "the summaries of refused requests",
+        task: actix_web::rt::spawn(repeated::log_summaries()),
+    });
     for listener in listeners {
         server = server.listen(listener).map_err(ServeError::Server)?;
     }
@@ -126,14 +133,12 @@ pub async fn serve(
     for work in background {
         work.task.abort();
     }
+    repeated::log_summary();
     outcome
 }
 
-/// Resolves when a background task ends; never, if there is none.
+/// Resolves when a background task ends. There is at least one.
 async fn first_to_end(background: &mut [Background]) -> ServeError {
-    if background.is_empty() {
-        return std::future::pending().await;
-    }
     let (ended, index, _) = select_all(background.iter_mut().map(|work| &mut work.task)).await;
     ServeError::Background {
         name: background[index].name,

@@ -118,10 +118,8 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
         snapshot.as_deref(),
         clock.now(),
     );
-    let core = core.map_err(|source| AppError::Snapshot {
-        source,
-        data_path: settings.data_path.clone(),
-    })?;
+    let data_path = settings.data_path.clone();
+    let core = core.map_err(|source| AppError::Snapshot { source, data_path })?;
     let (hypervisor, events) = hypervisor(&settings, &images)?;
     let core = Arc::new(SharedCore::new(core, clock, store));
     for (profile_key, error) in &unusable {
@@ -134,7 +132,8 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
     }
 
     let (drain, draining) = drain();
-    let (artifact_verifier, verifier_worker) = ArtifactVerifier::new();
+    let repo_prefix = &settings.github.allowed_qualified_repo_prefix;
+    let (artifact_verifier, verifier_worker) = ArtifactVerifier::new(repo_prefix);
     let github = GithubClients::new(&settings, credentials.clone());
     let api_status = github.current().api_status().clone();
     core.problem_board().watch_github(api_status.clone());

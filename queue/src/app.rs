@@ -251,7 +251,7 @@ fn start_artifact_verifier(
     let Some(credential) = Credentials::of(settings)? else {
         return Ok(None);
     };
-    let (verifier, worker) = ArtifactVerifier::new();
+    let (verifier, worker) = ArtifactVerifier::new(&settings.github.allowed_qualified_repo_prefix);
     let client = Client::with_proxies(settings.proxies.clone());
     let github = Github::new(client, GithubConfig::of(&settings.github, credential));
     let api_status = github.api_status().clone();

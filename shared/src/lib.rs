@@ -16,6 +16,7 @@ pub mod runner_name;
 pub mod secret;
 pub mod settings;
 pub mod software;
+pub mod text;
 pub mod units;
 pub mod values;
 pub mod wire;

@@ -2,14 +2,16 @@
 //!
 //! Responsible for log targets: all of our records have a target that begins with the name of the
 //! daemon, whichever crate they come from. So `RUST_LOG=monitor=info`, which existing units set,
-//! shows them all. Not responsible for the writing (`log_output`).
+//! shows them all. Characters that could forge or hide lines are escaped, and what actix reports about
+//! connections of strangers is counted (`repeated`). Not responsible for the writing (`log_output`).
 
 use std::{backtrace::BacktraceStatus, borrow::Cow, io, panic};
 
 use env_logger::{Target, WriteStyle};
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::log_output;
+use crate::{log_output, repeated};
+use shared::text::printable;
 
 /// What is logged if `RUST_LOG` is not set.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
@@ -78,9 +80,32 @@ fn mistake_in(filter: &str) -> Option<String> {
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let backtrace = std::backtrace::Backtrace::capture();
     match backtrace.status() {
-        BacktraceStatus::Captured => log::error!("{panic}\n{backtrace}"),
-        _ => log::error!("{panic}"),
+        BacktraceStatus::Captured => log_lines(&format!("{panic}\n{backtrace}")),
+        _ => log_lines(&panic.to_string()),
     }
+}
+
+/// Logs each line by itself: a line break within a record is escaped.
+fn log_lines(text: &str) {
+    for line in text.lines() {
+        log::error!("{line}");
+    }
+}
+
+/// What actix reports about a connection as an error or a warning. Any client can cause it as often as it
+/// likes, for example by bytes that are not HTTP, so it is counted instead of logged.
+fn count_connection_error(record: &Record<'_>) -> bool {
+    let is_from = |crate_name: &str| {
+        let rest = record.target().strip_prefix(crate_name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let cause = match record.level() {
+        Level::Error | Level::Warn if is_from("actix_http") => "malformed_http",
+        Level::Error | Level::Warn if is_from("actix_server::accept") => "connection_not_accepted",
+        _ => return false,
+    };
+    repeated::count(cause, || record.args().to_string());
+    true
 }
 
 /// Passes records on to `logger`, with the targets of [`CRATES`] moved below `daemon`:
@@ -111,15 +136,22 @@ impl<L: Log> Log for TargetPrefix<L> {
 
     fn log(&self, record: &Record<'_>) {
         let target = self.target(record.target());
-        let record = Record::builder()
-            .args(*record.args())
-            .level(record.level())
-            .target(&target)
-            .module_path(record.module_path())
-            .file(record.file())
-            .line(record.line())
-            .build();
-        self.logger.log(&record);
+        let level = record.level();
+        let metadata = Metadata::builder().level(level).target(&target).build();
+        if !self.logger.enabled(&metadata) || count_connection_error(record) {
+            return;
+        }
+        let text = record.args().to_string();
+        self.logger.log(
+            &Record::builder()
+                .args(format_args!("{}", printable(&text)))
+                .level(record.level())
+                .target(&target)
+                .module_path(record.module_path())
+                .file(record.file())
+                .line(record.line())
+                .build(),
+        );
     }
 
     fn flush(&self) {
@@ -197,6 +229,48 @@ mod tests {
         ] {
             let line = line("monitor=info", target);
             assert_eq!(line, Some(format!("[INFO  {shown}] text\n")));
+        }
+    }
+
+    /// What a record with that level, target and text becomes.
+    fn lines_of(level: Level, target: &str, text: &str) -> String {
+        let (log, lines) = log_with("info");
+        log.log(
+            &Record::builder()
+                .level(level)
+                .target(target)
+                .args(format_args!("{text}"))
+                .build(),
+        );
+        drop(log);
+        let bytes: Vec<u8> = lines.try_iter().flatten().collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_line_without_characters_that_deceive() {
+        let text = "job a\n[ERROR monitor] forged\r\u{1b}[2J \u{202e}txt\u{2028}\u{200b}";
+        assert_eq!(
+            lines_of(Level::Info, "monitor", text),
+            "[INFO  monitor] job a\\n[ERROR monitor] forged\\r\\u{1b}[2J \\u{202e}txt\\u{2028}\\u{200b}\n"
+        );
+    }
+
+    #[test]
+    fn errors_of_connections_are_counted_and_not_logged() {
+        let count = |cause| repeated::totals().get(cause).copied().unwrap_or_default();
+        for (target, cause) in [
+            ("actix_http::h1::dispatcher", "malformed_http"),
+            ("actix_server::accept", "connection_not_accepted"),
+        ] {
+            let before = count(cause);
+            for level in [Level::Error, Level::Warn] {
+                assert_eq!(lines_of(level, target, "stream error: x"), "");
+            }
+            assert!(count(cause) >= before + 2, "{cause}");
+        }
+        for target in ["actix_httpd", "actix_server::worker", "monitor::actix_http"] {
+            assert_ne!(lines_of(Level::Error, target, "x"), "", "{target}");
         }
     }
 

@@ -19,7 +19,10 @@ use actix_web::{
     middleware::Next,
 };
 
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    repeated,
+};
 
 pub use extract::{
     Path, PathParameter, PreferredWait, Query, from_optional_text, from_text, labels_from_response,
@@ -68,7 +71,9 @@ pub async fn not_found() -> Result<HttpResponse, ApiError> {
 
 /// Middleware for all requests.
 ///
-/// Writes one log line for each request, without its query string, which may contain a ticket.
+/// Writes one log line for each request at level debug, without its query string, which may contain a
+/// ticket. Counts refused requests by the code of the error (`repeated`), because at the level `info` no
+/// request of a stranger writes a line.
 /// Leaves out the body of responses to HEAD. Leaves out the body of responses after which
 /// `curl --retry` repeats the request (408, 429 and 5xx), unless the client names
 /// `application/json` in `Accept`: curl writes the body of every try to its output, and scripts
@@ -82,6 +87,9 @@ pub async fn apply_common_rules(
     let response = next.call(request).await?.map_into_boxed_body();
     let status = response.status();
     log::debug!("{method} {path:.200}: {}", status.as_u16());
+    if status.is_client_error() {
+        count_refusal(&response);
+    }
     if is_retried_by_curl(status) && !accepts_json {
         return Ok(response.map_body(|head, _| {
             head.headers_mut()
@@ -93,6 +101,17 @@ pub async fn apply_common_rules(
         return Ok(response.map_body(|_, body| BoxBody::new(route::HeadBody(body.size()))));
     }
     Ok(response)
+}
+
+fn count_refusal(response: &ServiceResponse<BoxBody>) {
+    let code = response.response().extensions().get::<Code>().copied();
+    repeated::count(code.map_or("invalid_request", Code::as_str), || {
+        let request = response.request();
+        let address = request.peer_addr();
+        let address = address.map_or_else(String::new, |it| it.ip().to_canonical().to_string());
+        let (method, path) = (request.method(), request.path());
+        format!("{method:.20} {path:.80} from {address}")
+    });
 }
 
 fn is_retried_by_curl(status: StatusCode) -> bool {

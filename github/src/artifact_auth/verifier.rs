@@ -10,7 +10,8 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
-    RunIdentity, UnverifiedIdentity, VerifierSettings, VerifyError, early::EarlyRequests, verify,
+    Rejection, RunIdentity, UnverifiedIdentity, VerifierSettings, VerifyError,
+    early::EarlyRequests, verify,
 };
 use crate::Github;
 
@@ -26,26 +27,38 @@ type Request = (
 
 /// Verifies identities by means of its [`VerifierWorker`]. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ArtifactVerifier(mpsc::Sender<Request>);
+pub struct ArtifactVerifier {
+    requests: mpsc::Sender<Request>,
+    allowed_qualified_repo_prefix: Arc<str>,
+}
 
 /// The worker of an [`ArtifactVerifier`], before it runs.
 #[derive(Debug)]
 pub struct VerifierWorker(mpsc::Receiver<Request>);
 
 impl ArtifactVerifier {
-    /// A verifier, and the worker that has to be run for it.
-    pub fn new() -> (Self, VerifierWorker) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self(sender), VerifierWorker(receiver))
+    /// A verifier of runs in repositories with that prefix, and the worker that has to be run for it.
+    pub fn new(allowed_qualified_repo_prefix: &str) -> (Self, VerifierWorker) {
+        let (requests, receiver) = mpsc::channel(WAITING_MAX);
+        let verifier = Self {
+            requests,
+            allowed_qualified_repo_prefix: allowed_qualified_repo_prefix.into(),
+        };
+        (verifier, VerifierWorker(receiver))
     }
 
-    /// Verifies `identity` against the artifact that its run has uploaded.
+    /// Verifies `identity` against the artifact that its run has uploaded. A foreign repository is
+    /// rejected at once, and takes no place of one that is allowed.
     ///
     /// # Errors
     /// When a check fails, when GitHub is unavailable, or when too many others are being verified.
     pub async fn verify(&self, identity: UnverifiedIdentity) -> Result<RunIdentity, VerifyError> {
+        let prefix = &*self.allowed_qualified_repo_prefix;
+        if !identity.qualified_repo.has_prefix(prefix) {
+            return Err(Rejection::ForeignRepo.into());
+        }
         let (respond, response) = oneshot::channel();
-        self.0
+        self.requests
             .try_send((identity.clone(), respond))
             .map_err(|_| VerifyError::Busy)?;
         let outcome = response.await.unwrap_or(Err(VerifyError::Busy));
@@ -92,16 +105,37 @@ fn log_failure(identity: &UnverifiedIdentity, error: &VerifyError) {
     } = identity;
     match error {
         VerifyError::Rejected(rejection) => {
-            log::info!("rejected job {unique_id} of {qualified_repo}: {rejection}");
+            log::debug!("rejected job {unique_id} of {qualified_repo}: {rejection}");
         }
         VerifyError::NotYet(rejection) => {
             log::debug!("asked job {unique_id} of {qualified_repo} to ask again: {rejection}");
         }
         VerifyError::Busy => {}
         VerifyError::Unavailable(cause) => {
-            log::warn!(
+            log::debug!(
                 "failed to check the artifact of job {unique_id} of {qualified_repo}: {cause}"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::values::RunId;
+
+    #[tokio::test]
+    async fn a_foreign_repository_is_rejected_without_the_worker() {
+        let (verifier, _worker) = ArtifactVerifier::new("acme/");
+        for repo in ["evil/widgets", "acmee/widgets"] {
+            let identity = UnverifiedIdentity {
+                unique_id: "a".parse().unwrap(),
+                qualified_repo: repo.parse().unwrap(),
+                run_id: RunId(7),
+            };
+            let rejection = VerifyError::Rejected(Rejection::ForeignRepo);
+            assert_eq!(verifier.verify(identity).await, Err(rejection), "{repo}");
+        }
+        assert_eq!(verifier.requests.capacity(), WAITING_MAX);
     }
 }

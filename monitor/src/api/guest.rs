@@ -6,7 +6,10 @@
 use std::path::Path;
 
 use actix_web::{HttpResponse, http::header::ContentType, web::Data};
-use daemon::error::{ApiError, Code};
+use daemon::{
+    error::{ApiError, Code},
+    repeated,
+};
 use shared::values::ProfileKey;
 use tokio::io::AsyncReadExt;
 
@@ -46,10 +49,12 @@ pub async fn github_jitconfig(
         )
         .retry_after(NOT_READY_RETRY_SECONDS)),
         CredentialHandover::AlreadyHandedOver(id) => {
-            log::error!(
-                "alarm: rejected a second request for the credential of runner {id}, from {address}; \
-                 the guest's secret may be stolen"
-            );
+            repeated::count_alarm("credential_requested_again", || {
+                format!(
+                    "alarm: rejected a second request for the credential of runner {id}, from \
+                     {address}; the guest's secret may be stolen"
+                )
+            });
             Err(ApiError::new(
                 Code::NotYours,
                 "this credential was handed over already, which happens only once",
@@ -112,10 +117,10 @@ async fn read_script(
     match read.await {
         Ok(script) if script.len() as u64 <= SCRIPT_LENGTH_MAX => Some(script),
         Ok(_) => {
-            log::error!(
-                "failed to read {}: it is longer than {SCRIPT_LENGTH_MAX} bytes",
-                path.display()
-            );
+            repeated::count_alarm("script_too_long", || {
+                let path = path.display();
+                format!("failed to read {path}: it is longer than {SCRIPT_LENGTH_MAX} bytes")
+            });
             None
         }
         Err(error) => {

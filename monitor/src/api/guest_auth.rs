@@ -9,6 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use daemon::{
     auth::Bearer,
     error::{ApiError, Code},
+    repeated,
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use shared::{secret::Secret, values::ProfileKey};
@@ -134,12 +135,14 @@ async fn authenticate(
     match located {
         Located::At(_) => Ok(AuthenticatedGuest { purpose, address }),
         Located::Elsewhere(assigned) => {
-            let assigned: Vec<_> = assigned.iter().map(ToString::to_string).collect();
-            log::error!(
-                "alarm: rejected guest request from {address}: it has the secret of the guest of \
-                 {purpose}, whose address is {}; the secret may be stolen",
-                assigned.join(" or ")
-            );
+            repeated::count_alarm("guest_secret_from_elsewhere", || {
+                let assigned: Vec<_> = assigned.iter().map(ToString::to_string).collect();
+                format!(
+                    "alarm: rejected guest request from {address}: it has the secret of the guest of \
+                     {purpose}, whose address is {}; the secret may be stolen",
+                    assigned.join(" or ")
+                )
+            });
             Err(not_a_guest())
         }
         Located::Unknown => Err(address_unknown()),

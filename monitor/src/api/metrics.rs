@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
     metrics::{Metrics, response},
-    problems,
+    problems, repeated,
 };
 use shared::{software::Support, wire::RunnerCounts};
 
@@ -58,6 +58,7 @@ pub fn render(snapshot: &Snapshot) -> String {
         render_profiles(&mut metrics, published, snapshot);
     }
     metrics.github(&snapshot.github);
+    repeated::add_metrics(&mut metrics, &snapshot.refused);
     metrics.text()
 }
 

@@ -12,12 +12,13 @@ use actix_web::{
 };
 use daemon::{
     error::{ApiError, Code},
+    repeated,
     web::Path,
 };
 use shared::values::ProfileKey;
 
 use super::AppState;
-use crate::hypervisor::{Freshness, warn};
+use crate::hypervisor::{Freshness, error_with_cause};
 use monitor_core::RunnerId;
 
 /// Extracts the runner in the path. Anything else than a number is a runner that does not exist.
@@ -104,7 +105,7 @@ async fn screenshot(state: &AppState, name: &str, freshness: Freshness) -> Optio
     match state.hypervisor.screenshot(name, freshness).await {
         Ok(png) => png.map(|png| png.to_vec()),
         Err(error) => {
-            warn(&error);
+            repeated::count_warning("screenshot_failed", || error_with_cause(&error));
             None
         }
     }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use actix_web::web::Bytes;
+use daemon::repeated;
 use github::ApiStatus;
 use shared::{clock::Timestamp, problem::Problem};
 
@@ -17,6 +18,7 @@ pub struct Snapshot {
     pub published: Option<Arc<PublishedView>>,
     pub problems: Vec<Problem>,
     pub github: ApiStatus,
+    pub refused: repeated::Totals,
     pub page: Rendered,
     pub live_part: Rendered,
     pub metrics: Rendered,

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use daemon::{
     auth::ApiToken,
     error::{ApiError, Code},
+    repeated,
     serve::Draining,
     snapshot::SnapshotCache,
 };
@@ -93,6 +94,7 @@ impl AppState {
             published: self.core.published(),
             problems: self.core.problems(),
             github: self.github.read(),
+            refused: repeated::totals(),
             page: Rendered::default(),
             live_part: Rendered::default(),
             metrics: Rendered::default(),

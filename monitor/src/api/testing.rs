@@ -59,7 +59,7 @@ impl Fixture {
             core: Arc::new(core),
             snapshots: Arc::default(),
             api_token: ApiToken::new(Secret::new("token")),
-            artifact_verifier: ArtifactVerifier::new().0,
+            artifact_verifier: ArtifactVerifier::new("").0,
             draining,
             hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
             is_queue_member: false,

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use daemon::repeated::Totals;
 use github::{ApiStatus, RateLimit};
 use monitor_core::{ActionLog, ImageView, SoftwareView, View};
 use shared::{
@@ -161,6 +162,7 @@ fn snapshot(view: Option<View>) -> Snapshot {
         }),
         problems: problems(),
         github: api_status(),
+        refused: Totals::from([("wrong_token", 7)]),
         page: Rendered::default(),
         live_part: Rendered::default(),
         metrics: Rendered::default(),

@@ -17,7 +17,10 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse, dev,
     web::{Data, Payload},
 };
-use daemon::error::{ApiError, Code};
+use daemon::{
+    error::{ApiError, Code},
+    repeated,
+};
 use percent_encoding::percent_decode;
 use ring::hmac;
 use serde::Deserialize;
@@ -269,7 +272,10 @@ fn handle(state: &AppState, headers: &WebhookHeaders, payload: &[u8]) -> Result<
 
 /// A ping says which events will follow.
 fn handle_ping(state: &AppState, json: &[u8]) {
-    log::info!("GitHub has set up a webhook to this monitor, and its signature is valid");
+    // A signed request can be repeated by anyone who has seen it.
+    repeated::count("webhook_ping", || {
+        "GitHub has set up a webhook to this monitor, and its signature is valid".to_owned()
+    });
     let hook = serde_json::from_slice::<Ping>(json)
         .ok()
         .and_then(|ping| ping.hook);

@@ -214,8 +214,13 @@ impl HypervisorError {
 
 /// Logs an error together with its cause.
 pub fn warn(error: &HypervisorError) {
+    log::warn!("{}", error_with_cause(error));
+}
+
+/// An error together with its cause, as a sentence.
+pub fn error_with_cause(error: &HypervisorError) -> String {
     let source = error.source().map(|source| format!(": {source}"));
-    log::warn!("failed to {error}{}", source.unwrap_or_default());
+    format!("failed to {error}{}", source.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-pub use error::{HypervisorError, TemplateError, warn};
+pub use error::{HypervisorError, TemplateError, error_with_cause, warn};
 pub use guest::{
     BuildSpec, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory, GuestSpec,
     Located,

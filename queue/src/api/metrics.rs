@@ -2,8 +2,8 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    metrics::{Labels, Metrics},
-    problems,
+    metrics::{Labels, Metrics, response},
+    problems, repeated,
 };
 
 use queue_core::{ProfileView, View};
@@ -16,12 +16,16 @@ use super::{
 /// `GET /metrics`
 pub async fn metrics(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
     let snapshot = Snapshot::latest(&snapshots, &state);
-    let mut metrics = Metrics::of("queue");
-    describe(&snapshot.view, &mut metrics);
-    if let Some(github) = &state.github_status {
-        metrics.github(&github.read());
-    }
-    metrics.answer()
+    let render = || {
+        let mut metrics = Metrics::of("queue");
+        describe(&snapshot.view, &mut metrics);
+        if let Some(github) = &state.github_status {
+            metrics.github(&github.read());
+        }
+        repeated::add_metrics(&mut metrics, &repeated::totals());
+        metrics.text().into()
+    };
+    response(snapshot.metrics.get_or_init(render).clone())
 }
 
 fn describe(view: &View, metrics: &mut Metrics) {

@@ -22,6 +22,7 @@ pub struct Snapshot {
     pub page: OnceLock<Bytes>,
     pub text: OnceLock<Bytes>,
     pub json: OnceLock<Bytes>,
+    pub metrics: OnceLock<Bytes>,
 }
 
 /// The JSON form.
@@ -51,6 +52,7 @@ impl Snapshot {
             page: OnceLock::new(),
             text: OnceLock::new(),
             json: OnceLock::new(),
+            metrics: OnceLock::new(),
         }
     }
 

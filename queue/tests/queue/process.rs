@@ -171,6 +171,78 @@ fn a_log_that_nothing_reads_never_blocks_the_queue() {
     reader.join().unwrap().unwrap();
 }
 
+/// Requests that anybody can send, with the cause under which each is counted.
+const STRANGERS: &[(&str, &str)] = &[
+    ("GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n", "not_found"),
+    ("PUT / HTTP/1.1\r\nhost: a\r\n\r\n", "method_not_allowed"),
+    (
+        "POST /profile/linux/enqueue?unique_id=a HTTP/1.1\r\nhost: a\r\n\r\n",
+        "unauthorised",
+    ),
+    (
+        "POST /profile/linux/enqueue HTTP/1.1\r\nhost: a\r\nauthorization: Bearer x\r\n\r\n",
+        "wrong_token",
+    ),
+    (
+        "POST /take/a?token=x HTTP/1.1\r\nhost: a\r\n\r\n",
+        "wrong_ticket",
+    ),
+    (
+        "POST /enqueue?unique_id=a&qualified_repo=evil/a&run_id=1 HTTP/1.1\r\nhost: a\r\n\r\n",
+        "not_authorised",
+    ),
+    ("POST /enqueue HTTP/1.1\r\nhost: a\r\n\r\n", "bad_request"),
+    ("\x16\x03\x01\0 no HTTP\r\n\r\n", "malformed_http"),
+    ("GET / HTTP/9.9\r\n\r\n", "malformed_http"),
+    (
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        "malformed_http",
+    ),
+];
+
+#[test]
+fn strangers_do_not_fill_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let mut command = command(&folder);
+    command
+        .env_remove("RUST_LOG")
+        .env("GITHUB_TOKEN", "a-token-for-tests");
+    let port = format!("--port={}", address.port());
+    let child = command.arg(port).stderr(Stdio::piped()).spawn();
+    let mut process = Process {
+        child: child.unwrap(),
+        address,
+        folder,
+    };
+    let mut log = process.child.stderr.take().unwrap();
+    wait_until("the queue", || TcpStream::connect(address).ok());
+    for _ in 0..40 {
+        for (request, _) in STRANGERS {
+            http::send_bytes(address, request.as_bytes()).hang_up_or_response();
+        }
+    }
+    let metrics = process.get("/metrics").expect_text(200);
+    for (_, cause) in STRANGERS {
+        let name = format!("ci_runners_queue_refused_total{{cause=\"{cause}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        let count: u64 = line
+            .unwrap_or_else(|| panic!("{cause}: {metrics}"))
+            .parse()
+            .unwrap();
+        assert!(count >= 40, "{cause} {count}");
+    }
+    process.assert_ends();
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    let lines = text.lines().count();
+    assert!(lines < 20, "{lines} lines: {text}");
+    assert!(
+        text.contains(" events since the last such line: "),
+        "{text}"
+    );
+}
+
 #[test]
 fn a_log_that_nothing_reads_does_not_keep_the_queue_from_ending() {
     let (process, log) = start();

@@ -57,6 +57,12 @@ impl PendingRequest {
         assert!(self.response_or_end().is_none());
     }
 
+    /// Sends no more, and waits until the queue has closed the connection, with or without a response.
+    pub fn hang_up_or_response(self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+        self.response_or_end();
+    }
+
     /// Waits for the response.
     #[track_caller]
     pub fn response(self) -> Response {
