@@ -123,9 +123,11 @@ impl Monitor {
 
 #[cfg(test)]
 mod tests {
+    use shared::secret::Secret;
+
     use super::*;
     use crate::{
-        HostCapacity, ObservedGuest,
+        HostCapacity, ObservedGuest, Resources,
         testing::{TestPool, policy, profile_key},
     };
 
@@ -195,6 +197,27 @@ mod tests {
         let address = identify(&secret_of(&pool, 2));
         assert_eq!(address, if_at(2, "ci-runner-c-address.2"));
         assert_eq!(identify("secret-guessed"), GuestIdentity::Unknown);
+    }
+
+    #[test]
+    fn a_guest_that_builds_an_image_may_authenticate_by_its_address_where_that_is_allowed() {
+        let mut pool = pool();
+        for key in ["b-both", "c-address"] {
+            let (needs, secret, now) = (Resources::default(), Secret::new(key), pool.now);
+            let images = &mut pool.monitor.images;
+            images.start(profile_key(key), needs, secret, now);
+        }
+        let GuestIdentity::OneOf(candidates) = pool.monitor.identify_guest(None) else {
+            panic!("there are candidates");
+        };
+        let purposes: Vec<_> = candidates.into_iter().map(|it| it.purpose).collect();
+        assert_eq!(
+            purposes,
+            [
+                CandidatePurpose::Runner(RunnerId(2)),
+                CandidatePurpose::Builder(profile_key("c-address"))
+            ]
+        );
     }
 
     #[test]

@@ -116,3 +116,30 @@ fn beyond_retention(mut retained: Vec<(Timestamp, UniqueId)>, now: Timestamp) ->
         .map(|(_, (_, unique_id))| unique_id)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::unique_id;
+
+    #[test]
+    fn what_is_over_is_retained_for_a_day() {
+        let over_at = Timestamp::from_seconds(1000);
+        for (age, is_forgotten) in [(0, false), (86_400, false), (86_401, true)] {
+            let now = over_at + Duration::from_secs(age);
+            let forgotten = beyond_retention(vec![(over_at, unique_id("job"))], now);
+            assert_eq!(!forgotten.is_empty(), is_forgotten, "{age}");
+        }
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_are_forgotten() {
+        let at = |second: usize| Timestamp::from_seconds(second as u64);
+        let all = 0..RETAINED_MAX + 2;
+        let all = all
+            .rev()
+            .map(|second| (at(second), unique_id(&format!("job-{second}"))));
+        let forgotten = beyond_retention(all.collect(), at(RETAINED_MAX + 2));
+        assert_eq!(forgotten, [unique_id("job-0"), unique_id("job-1")]);
+    }
+}

@@ -146,6 +146,8 @@ impl DurableState {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         MustDestroy,
@@ -239,6 +241,40 @@ mod tests {
         ] {
             let error = DurableState::from_snapshot(snapshot, Timestamp::default()).unwrap_err();
             assert!(error.to_string().starts_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn runners_that_are_registered_in_the_scope_of_the_settings_are_kept() {
+        let pool = pool();
+        for (scope, expected) in [
+            ("/orgs/other", Some(MustDestroy::RegisteredElsewhere)),
+            ("/orgs/owner", None),
+        ] {
+            // Of a runner that was to be destroyed before, because the settings have changed twice.
+            for former in [None, Some(MustDestroy::RegisteredElsewhere)] {
+                let mut state = read(&pool.monitor.snapshot(), pool.now);
+                let record = state.runners.get_mut(&RunnerId(0)).unwrap();
+                record.must_destroy = former;
+                let mut policy = pool.monitor.policy.clone();
+                policy.scope = scope.to_owned();
+                state.complete(&policy);
+                let must_destroy = state.runners[&RunnerId(0)].must_destroy;
+                assert_eq!(must_destroy, expected, "{scope} {former:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_before_the_clock_was_set_are_replaced_by_now() {
+        let mut state = read(&pool().monitor.snapshot(), Timestamp::from_seconds(1000));
+        let now = CLOCK_SET + Duration::from_secs(10);
+        let moment_before = CLOCK_SET - Duration::from_micros(1);
+        for (created_at, expected) in [(moment_before, now), (CLOCK_SET, CLOCK_SET)] {
+            let record = state.runners.get_mut(&RunnerId(0)).unwrap();
+            record.created_at = created_at;
+            state.clamp_times(now);
+            assert_eq!(state.runners[&RunnerId(0)].created_at, expected);
         }
     }
 

@@ -222,3 +222,38 @@ fn presence<'a, T>(
 fn is_online(registration: Presence<&Registration>) -> bool {
     matches!(registration, Presence::Present(it) if it.status == RegistrationStatus::Online)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::TestPool;
+
+    /// Invariant: a list proves nothing about changes made after it was requested.
+    #[test]
+    fn a_list_counts_for_a_runner_if_it_was_requested_after_its_creation_ended() {
+        let pool = TestPool::with_idle_linux(1);
+        let mut record = pool.monitor.durable.runners[&RunnerId(0)].clone();
+        record.creation_ended_at = Timestamp::from_seconds(1000);
+        let moment = Duration::from_micros(1);
+        let presence_in = |asked_at: Timestamp, seen: &[RunnerId]| {
+            let seen = seen.iter().map(|id| (*id, ())).collect();
+            let listing = Listing { asked_at, seen };
+            match presence(Some(&listing), RunnerId(0), &record) {
+                Presence::Present(()) => "present",
+                Presence::Absent => "absent",
+                Presence::Unknown => "unknown",
+            }
+        };
+        let ended_at = record.creation_ended_at;
+        for (asked_at, if_seen, if_not_seen) in [
+            (ended_at - moment, "unknown", "unknown"),
+            (ended_at, "unknown", "unknown"),
+            (ended_at + moment, "present", "absent"),
+        ] {
+            assert_eq!(presence_in(asked_at, &[RunnerId(0)]), if_seen);
+            assert_eq!(presence_in(asked_at, &[RunnerId(1)]), if_not_seen);
+        }
+    }
+}

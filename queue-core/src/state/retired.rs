@@ -12,13 +12,28 @@ use super::{job::Retirement, profile_queue::QueuePosition};
 const RETIRED_MAX: usize = 1_000_000;
 
 /// All retired jobs, by their position, which no two jobs share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Retired {
     jobs: BTreeMap<QueuePosition, (Retirement, Timestamp)>,
     by_expiry: BTreeSet<(Timestamp, QueuePosition)>,
+    count_max: usize,
+}
+
+impl Default for Retired {
+    fn default() -> Self {
+        Self::with_limit(RETIRED_MAX)
+    }
 }
 
 impl Retired {
+    fn with_limit(count_max: usize) -> Self {
+        Self {
+            jobs: BTreeMap::new(),
+            by_expiry: BTreeSet::new(),
+            count_max,
+        }
+    }
+
     /// Remembers a job until then.
     pub fn insert(
         &mut self,
@@ -31,7 +46,7 @@ impl Retired {
             self.by_expiry.remove(&(expires_at, position.clone()));
         }
         self.by_expiry.insert((expires_at, position));
-        if self.jobs.len() > RETIRED_MAX {
+        if self.jobs.len() > self.count_max {
             self.forget_first();
         }
     }
@@ -70,13 +85,35 @@ mod tests {
     use super::*;
     use crate::state::job::GrantEnd;
 
+    fn position(second: u64) -> QueuePosition {
+        QueuePosition {
+            enqueued_at: Timestamp::from_seconds(second),
+            unique_id: "job".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_those_whose_tickets_expire_first_are_forgotten() {
+        let mut retired = Retired::with_limit(2);
+        for (second, expires_at) in [(1, 30), (2, 10), (3, 20), (4, 40)] {
+            let expires_at = Timestamp::from_seconds(expires_at);
+            retired.insert(position(second), Retirement::Withdrawn, expires_at);
+            let is_remembered: Vec<bool> = (1..=second)
+                .map(|second| retired.get(&position(second)).is_some())
+                .collect();
+            let expected: &[bool] = match second {
+                1 => &[true],
+                2 => &[true, true],
+                3 => &[true, false, true],
+                _ => &[true, false, false, true],
+            };
+            assert_eq!(is_remembered, expected);
+        }
+    }
+
     #[test]
     fn a_retired_job_is_remembered_until_its_ticket_expires() {
         let mut retired = Retired::default();
-        let position = |second| QueuePosition {
-            enqueued_at: Timestamp::from_seconds(second),
-            unique_id: "job".parse().unwrap(),
-        };
         retired.insert(
             position(1),
             Retirement::Ended(GrantEnd::Finished),

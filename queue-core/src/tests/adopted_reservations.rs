@@ -155,6 +155,17 @@ fn a_server_that_refuses_a_reservation_it_reports_is_asked_again_after_a_pause()
 }
 
 #[test]
+fn a_reservation_that_its_server_refuses_to_assign_is_adopted_again_only_after_its_next_report() {
+    let (mut queue, ticket, forward) = adopting();
+    queue.refuse(&forward);
+    queue.take_held(&ticket, 60);
+    queue.advance(59);
+    queue.assert_no_effects();
+    queue.report("a", linux(1, &[]).holds("job", &[1], &forward));
+    queue.expect_forward("job", "a");
+}
+
+#[test]
 fn a_server_that_refuses_a_reservation_it_reports_is_asked_for_its_idle_runners() {
     let (mut queue, ticket, forward) = adopting();
     queue.assert_waiting(&ticket);

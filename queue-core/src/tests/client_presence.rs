@@ -103,6 +103,16 @@ fn inspecting_a_job_does_not_keep_it() {
     assert_eq!(queue.inspect(operator), Err(Refusal::UnknownJob));
 }
 
+/// The longest sleep of the event loop is far below that.
+#[test]
+fn a_gap_of_five_seconds_between_two_events_is_no_suspension() {
+    let (mut queue, ticket) = one_job_waiting();
+    for seconds in [5; 6] {
+        queue.pause_process(seconds);
+    }
+    queue.assert_unknown(&ticket);
+}
+
 #[test]
 fn time_in_which_the_process_was_suspended_is_no_silence() {
     let mut queue = one_server(1, &[]);

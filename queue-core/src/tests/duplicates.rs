@@ -112,6 +112,54 @@ fn older_monitors_are_recognised_by_a_runner() {
 }
 
 #[test]
+fn older_monitors_that_have_different_runners_at_the_same_time_are_two() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", older(1, "linux.1@host"));
+    queue.report("b", older(1, "linux.1@host"));
+    assert_eq!(target_and_idle(&queue).0, 2);
+    queue.advance(1);
+    queue.report("b", older(7, "linux.7@other"));
+    assert_eq!(target_and_idle(&queue).0, 2, "`a` may show the same soon");
+    queue.advance(1);
+    assert_eq!(target_and_idle(&queue).0, 4);
+}
+
+/// The monitor was replaced by a current one, which is seen under one URL first.
+#[test]
+fn a_current_monitor_and_an_older_one_are_two_once_both_were_seen_at_the_same_time() {
+    for current in ["a", "b"] {
+        let mut queue = TestQueue::with(&["a", "b"]);
+        queue.report("a", older(1, "linux.1@host"));
+        queue.report("b", older(1, "linux.1@host"));
+        queue.advance(1);
+        queue.report(current, linux(2, &[1]).of_instance("new"));
+        assert_eq!(
+            target_and_idle(&queue).0,
+            2,
+            "the other may show the same soon"
+        );
+        queue.advance(1);
+        assert_eq!(target_and_idle(&queue).0, 4);
+    }
+}
+
+/// A monitor in use reports at every change.
+#[test]
+fn a_monitor_keeps_its_identity_while_its_runners_change() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(1, &[1]).of_instance("one"));
+    queue.report("b", linux(1, &[1]).of_instance("one"));
+    queue.stop_answering("a");
+    queue.advance(1);
+    queue.report("b", linux(1, &[7]).of_instance("two"));
+    assert_eq!(target_and_idle(&queue).0, 1, "`a` may show the same soon");
+    queue.advance(1);
+    let changed = linux(1, &[2]).with_guests([guest(2, "linux.2@host")]);
+    queue.report("a", changed.of_instance("one"));
+    assert_eq!(target_and_idle(&queue).0, 2);
+}
+
+#[test]
 fn servers_without_a_sign_of_their_identity_are_different() {
     let mut queue = TestQueue::with(&["a", "b"]);
     for server in ["a", "b"] {

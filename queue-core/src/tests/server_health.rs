@@ -12,6 +12,7 @@ fn a_report_is_used_for_fifteen_seconds() {
     queue.report("a", linux(1, &[1]));
     queue.stop_answering("a");
     queue.advance(15);
+    assert_eq!(queue.core.view(queue.now).servers[0].health, "fresh");
     queue.enqueue("job", "linux", 1);
     queue.expect_forward("job", "a");
 

@@ -303,6 +303,7 @@ fn a_registration_is_listed_and_deleted_where_it_was_made() {
                     Some(RunnerStatus::Busy),
                     "it cannot be seen"
                 );
+                assert_eq!(pool.status(1), Some(RunnerStatus::Reserved));
             }
         }
         list(&mut pool, true);
@@ -329,6 +330,38 @@ fn a_registration_is_listed_and_deleted_where_it_was_made() {
             );
         }
     }
+}
+
+/// The files of older releases do not contain the own label of a runner.
+#[test]
+fn a_registration_without_a_known_label_belongs_to_a_runner_that_has_a_guest() {
+    for has_guest in [true, false] {
+        let mut pool = TestPool::with_idle_linux(1);
+        if !has_guest {
+            pool.world.guests.clear();
+        }
+        pool.poll_guests();
+        let record = pool.monitor.durable.runners.get_mut(&RunnerId(0)).unwrap();
+        record.own_label = None;
+        record.registration_id = None;
+        pool.poll_registrations();
+        let record = &pool.monitor.durable.runners[&RunnerId(0)];
+        assert_eq!(record.registration_id.is_some(), has_guest);
+    }
+}
+
+/// A runner that only a list showed was registered where that list is from.
+#[test]
+fn an_adopted_runner_is_deleted_where_it_was_found() {
+    let mut pool = TestPool::with_idle_linux(0);
+    pool.world.guests.insert("ci-runner-linux.7".to_owned());
+    pool.poll();
+    pool.monitor.policy.scope = "/orgs/other".to_owned();
+    pool.restart();
+    assert_eq!(
+        pool.monitor.registration_scopes(),
+        ["/orgs/other", "/orgs/owner"]
+    );
 }
 
 /// What a scope that cannot be listed shows is unknown.

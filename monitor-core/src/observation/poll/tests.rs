@@ -68,6 +68,15 @@ fn an_odd_list_is_followed_by_others_soon() {
 }
 
 #[test]
+fn while_a_runner_may_be_assigned_by_a_former_label_github_is_polled_often() {
+    let mut pool = pool_without_due_polls(1);
+    let record = pool.monitor.durable.runners.get_mut(&RunnerId(0)).unwrap();
+    record.may_be_assigned = true;
+    let polls = polls_during(&mut pool, 5);
+    assert_eq!(count(&polls, Poll::Registrations), 1);
+}
+
+#[test]
 fn while_a_runner_may_come_online_github_is_polled_as_often_as_the_hypervisor() {
     let mut pool = TestPool::with_idle_linux(1);
     pool.world.registration(0).status = RegistrationStatus::Offline;

@@ -36,6 +36,18 @@ fn finish(pool: &mut TestPool, outcome: Result<Timestamp, String>) {
 }
 
 #[test]
+fn the_age_of_an_image_is_known_once_a_poll_has_found_it() {
+    let mut pool = pool(1, 9);
+    let built_at = |pool: &TestPool| pool.monitor.image_built_at(&linux());
+    assert_eq!(built_at(&pool), None);
+    set_image_age(&mut pool, None);
+    assert_eq!(built_at(&pool), None);
+    let age = Duration::from_secs(900);
+    set_image_age(&mut pool, Some(age));
+    assert_eq!(built_at(&pool), Some(pool.now - age));
+}
+
+#[test]
 fn before_the_images_are_known_no_rebuild_is_planned() {
     let mut pool = pool(1, 9);
     pool.poll();

@@ -408,9 +408,8 @@ impl Fleet {
 
     /// Forgets a reservation that a server reported, because it is known to be gone.
     pub fn forget_reservation(&mut self, server: ServerId, unique_id: &UniqueId) {
-        if self.servers[server].forget_reservation(unique_id) {
-            self.remove_reservation(unique_id, server);
-        }
+        self.servers[server].forget_reservation(unique_id);
+        self.remove_reservation(unique_id, server);
     }
 
     fn fresh_in<'a>(

@@ -114,9 +114,11 @@ mod tests {
 
     #[test]
     fn what_was_reached_before_a_long_silence_no_longer_counts() {
-        let mut reached = Reached::default();
-        reached.record(5, 5, minutes(0));
-        reached.record(5, 1, minutes(100));
-        assert_eq!(reached.reach(), 1);
+        for (silence, reach) in [(29, 5), (30, 1), (100, 1)] {
+            let mut reached = Reached::default();
+            reached.record(5, 5, minutes(0));
+            reached.record(5, 1, minutes(silence));
+            assert_eq!(reached.reach(), reach, "{silence}");
+        }
     }
 }

@@ -426,6 +426,18 @@ mod tests {
     }
 
     #[test]
+    fn a_runner_of_which_only_its_status_and_profile_can_be_read_is_assigned_and_reported() {
+        for path in ["/runner", "/runner/registration"] {
+            let mut runner = current_runner(1, "idle");
+            *runner.pointer_mut(path).unwrap() = json!("unreadable");
+            let dashboard =
+                json!({"profile_runner_counts": {"linux": counts(9, 9)}, "runners": [runner]});
+            assert_eq!(idle(&dashboard, "linux"), [1], "{path}");
+            assert_eq!(parse(&dashboard).unreadable_count, 1, "{path}");
+        }
+    }
+
+    #[test]
     fn an_older_runner_with_missing_values_is_not_assigned_and_still_exists() {
         for (field, value) in [
             ("status", json!(null)),
@@ -526,6 +538,13 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_as_new_as_its_poll_and_names_the_process_that_sent_it() {
+        let report = parse(&json!({"runners": [], "instance": "one"}));
+        assert_eq!(report.asked_at, Timestamp::from_seconds(1));
+        assert_eq!(report.instance.as_deref(), Some("one"));
+    }
+
+    #[test]
     fn parts_of_another_form_count_as_empty() {
         for (field, value) in [
             ("runners", json!(null)),
@@ -560,8 +579,13 @@ mod tests {
         ] {
             assert_eq!(parse(text), Err(NotReport::Unknown), "{text}");
         }
-        let queue = r#"{"captured_at_micros": 1, "is_dispatching": true, "waiting_count": 0, "servers": []}"#;
-        assert_eq!(parse(queue), Err(NotReport::OfQueue));
+        for queue in [
+            r#"{"captured_at_micros": 1, "is_dispatching": true, "waiting_count": 0, "servers": []}"#,
+            r#"{"is_dispatching": true}"#,
+            r#"{"waiting_count": 0}"#,
+        ] {
+            assert_eq!(parse(queue), Err(NotReport::OfQueue), "{queue}");
+        }
         assert_eq!(
             Report::parse(b"{\"runners\": [\"\xff\"]}", Timestamp::default()),
             Err(NotReport::Unknown)

@@ -214,11 +214,12 @@ impl Server {
         }
     }
 
-    /// Removes a reservation from its report; `false` if there is none.
-    pub(super) fn forget_reservation(&mut self, unique_id: &UniqueId) -> bool {
+    /// Removes a reservation from its report, if it is there.
+    pub(super) fn forget_reservation(&mut self, unique_id: &UniqueId) {
         let report = self.report.as_mut();
-        let reservations = report.and_then(|report| report.reservations.as_mut());
-        reservations.is_some_and(|reservations| reservations.remove(unique_id).is_some())
+        if let Some(reservations) = report.and_then(|report| report.reservations.as_mut()) {
+            reservations.remove(unique_id);
+        }
     }
 
     pub(super) fn set_failing(&mut self, failure: ServerFailure, now: Timestamp) {
