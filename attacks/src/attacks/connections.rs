@@ -1,0 +1,84 @@
+//! Strangers open connections, and send nothing.
+
+use std::net::Ipv4Addr;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::{
+    bed::{AUTHORISED, Bed, BedSettings, Daemons},
+    http::{Connection, fetch},
+    outcome::{Attack, Outcome},
+    wait,
+};
+
+pub const ATTACK: Attack = Attack {
+    name: "connections",
+    does: "opens 2,000 connections to each daemon from 20 addresses and sends nothing, with systemd's soft limit of 1,024 open files",
+    guarantee: "health checks, enqueueing and takes work within 3 s, and a reservation is written to disk",
+    run,
+};
+
+const CONNECTIONS: u8 = 100;
+const ADDRESSES: u8 = 20;
+/// For four requests; a runner is idle.
+const SECONDS_MAX: f64 = 3.0;
+
+fn run(daemons: &Daemons) -> Outcome {
+    allow_many_files();
+    let settings = BedSettings {
+        target_count: 1,
+        ..BedSettings::default()
+    };
+    let bed = Bed::start(daemons, &settings);
+    let mut strangers = Vec::new();
+    for address in [bed.queue.address, bed.monitor.address] {
+        for source in 0..ADDRESSES {
+            let source = Ipv4Addr::new(127, 0, 1, source);
+            let opened = (0..CONNECTIONS).filter_map(|_| Connection::from_to(source, address).ok());
+            strangers.extend(opened);
+        }
+    }
+    let began_at = wait::now();
+    let (queue, monitor) = (bed.queue.address, bed.monitor.address);
+    let status = |address, method, path: &str, headers: &str| {
+        let sent = Connection::to(address).and_then(|mut it| it.request(method, path, headers));
+        sent.map_or(0, |response| response.status)
+    };
+    let enqueue = "/profile/linux/enqueue?unique_id=job&qualified_repo=delan/servo&run_id=7";
+    let mut failed = Vec::new();
+    for (address, name) in [(queue, "queue"), (monitor, "monitor")] {
+        if status(address, "GET", "/healthz", "") != 200 {
+            failed.push(format!("healthz of the {name}"));
+        }
+    }
+    let sent = Connection::to(queue).and_then(|mut it| it.request("POST", enqueue, AUTHORISED));
+    match sent {
+        Ok(ticket) if ticket.status == 200 => {
+            let take = format!("/take/job?token={}", ticket.text());
+            if status(queue, "POST", &take, "Prefer: wait=20\r\n") != 200 {
+                failed.push("take".to_owned());
+            }
+        }
+        _ => failed.push("enqueue".to_owned()),
+    }
+    let seconds = began_at.elapsed().as_secs_f64();
+    let count = strangers.len();
+    drop(strangers);
+    let dashboard = fetch(monitor, "GET", "/dashboard.json", AUTHORISED).json();
+    if dashboard["reservations"]["job"].is_null() {
+        failed.push("reservation".to_owned());
+    }
+    let result = match failed.is_empty() {
+        true => "everything works".to_owned(),
+        false => format!("fails: {}", failed.join(", ")),
+    };
+    let measured = format!("{count} connections, {result} after {seconds:.1} s");
+    Outcome::new(measured, failed.is_empty() && seconds < SECONDS_MAX)
+}
+
+/// This process needs a file for each connection.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("the soft limit may be as high as the hard one");
+}

@@ -1,0 +1,138 @@
+//! What is attacked: a monitor and a queue as processes, with an emulated GitHub.
+
+mod agent;
+mod daemon;
+mod job;
+
+use std::path::PathBuf;
+
+use emulator::{EmulatorSettings, EmulatorThread};
+use shared::secret::Secret;
+use tempfile::TempDir;
+
+pub use agent::{AGENT_ARGUMENT, run_agent};
+pub use daemon::Daemon;
+pub use job::Job;
+
+use crate::{http::fetch, wait};
+
+/// The header with the API token.
+pub const AUTHORISED: &str = "Authorization: Bearer hunter2-opens-the-api\r\n";
+/// The daemons' token for GitHub.
+const GITHUB_TOKEN: &str = "hunter3-opens-github";
+
+/// Where the executables `monitor` and `queue` are.
+pub struct Daemons {
+    pub folder: PathBuf,
+}
+
+/// How the daemons are started.
+pub struct BedSettings<'a> {
+    /// How many runners `linux` has.
+    pub target_count: usize,
+    /// Lines for the top of the settings file.
+    pub settings: &'a str,
+    /// Lines for the table `[queue]`.
+    pub queue_settings: &'a str,
+    /// URLs of further monitors.
+    pub servers: &'a [String],
+    /// Variables of the environment of both daemons.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// The soft limit of open files of both daemons.
+    pub open_files_max: u64,
+}
+
+/// What an operator starts with: systemd's limit of open files, one profile `linux`, and no runner.
+impl Default for BedSettings<'_> {
+    fn default() -> Self {
+        Self {
+            target_count: 0,
+            settings: "",
+            queue_settings: "",
+            servers: &[],
+            environment: &[],
+            open_files_max: 1024,
+        }
+    }
+}
+
+/// The daemons under attack, which end with this.
+pub struct Bed {
+    // In the order in which they end.
+    pub queue: Daemon,
+    pub monitor: Daemon,
+    pub github: EmulatorThread,
+    _folder: TempDir,
+}
+
+impl Bed {
+    /// Starts everything, and waits until the queue assigns runners and all of them are idle.
+    ///
+    /// # Panics
+    /// When something cannot be started.
+    pub fn start(daemons: &Daemons, settings: &BedSettings<'_>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
+        let github = emulator::spawn(EmulatorSettings::new(Secret::new(GITHUB_TOKEN)));
+        let github = github.expect("the emulator can be started");
+        let monitor_address = daemon::free_address();
+        let queue_address = daemon::free_address();
+        let mut servers = settings.servers.to_vec();
+        servers.insert(0, format!("http://{monitor_address}"));
+        let agent = std::env::current_exe().expect("this executable has a path");
+        let text = format!(
+            r#"
+            listen_on = ["127.0.0.1"]
+            port = {monitor_port}
+            external_base_url = "http://{monitor_address}/"
+            github_api_url = "{github_url}"
+            github_api_scope = "/orgs/delan"
+            github_api_suffix = "host"
+            allowed_qualified_repo_prefix = "delan/"
+            api_cache_timeout = 1
+            monitor_poll_interval = "200ms"
+            available_normal_memory = "{memory}G"
+            {more}
+            [profiles.linux]
+            github_runner_label = "self-hosted-image:linux"
+            target_count = {target_count}
+            requires_normal_memory = "1G"
+            [profiles.linux.guest]
+            driver = "command"
+            command = [{agent:?}, {AGENT_ARGUMENT:?}]
+            [queue]
+            servers = {servers:?}
+            port = {queue_port}
+            settle = 1
+            {more_of_queue}
+            "#,
+            monitor_port = monitor_address.port(),
+            queue_port = queue_address.port(),
+            github_url = github.base_url,
+            memory = settings.target_count.max(1),
+            target_count = settings.target_count,
+            more = settings.settings,
+            more_of_queue = settings.queue_settings,
+        );
+        let start =
+            |name, address| Daemon::start(daemons, name, address, folder.path(), &text, settings);
+        let bed = Self {
+            monitor: start("monitor", monitor_address),
+            queue: start("queue", queue_address),
+            github,
+            _folder: folder,
+        };
+        bed.wait_until_idle(settings.target_count);
+        bed
+    }
+
+    /// Waits until the queue assigns runners, and so many are idle.
+    pub fn wait_until_idle(&self, count: usize) {
+        wait::until("the runners are idle", || {
+            let is_ready = fetch(self.queue.address, "GET", "/readyz", "").status == 200;
+            let dashboard = fetch(self.queue.address, "GET", "/dashboard.json", "").json();
+            let idle = dashboard["profiles"].as_array().into_iter().flatten();
+            let idle: u64 = idle.filter_map(|profile| profile["idle"].as_u64()).sum();
+            (is_ready && idle >= count as u64).then_some(())
+        });
+    }
+}
