@@ -14,7 +14,10 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
 
-use crate::error::{ApiError, Code};
+use crate::{
+    error::{ApiError, Code},
+    web::mark_authenticated,
+};
 use shared::{secret::Secret, settings::Secrets};
 
 /// Content of the `Authorization` header of a request.
@@ -145,7 +148,10 @@ impl FromRequest for Authorised {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let token = request.app_data::<web::Data<ApiToken>>();
         let outcome = match token {
-            Some(token) => token.check(&Bearer::of(request)).map(|()| Self(())),
+            Some(token) => token.check(&Bearer::of(request)).map(|()| {
+                mark_authenticated(request);
+                Self(())
+            }),
             None => Err(ApiError::new(
                 Code::Internal,
                 "this daemon was started without an API token",

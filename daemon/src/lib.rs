@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod auth;
+pub mod connections;
 pub mod error;
 pub mod log_output;
 pub mod metrics;

@@ -3,32 +3,42 @@
 //! Responsible for the limits of the server, for the order of the shutdown, and for ending the daemon
 //! when a background task ends. Not responsible for routes.
 
-use std::{future::Future, net::TcpListener, time::Duration};
+use std::{
+    future::{Future, ready},
+    net::TcpListener,
+    time::Duration,
+};
 
+use actix_http::{HttpService, error::DispatchError};
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App, HttpServer,
+    App,
+    dev::{AppConfig, Extensions, Server},
     middleware::from_fn,
+    rt::net::TcpStream,
     web::{self, ServiceConfig},
 };
 use futures_util::future::select_all;
+use shared::{clock::Clock, settings::NetworkSettings};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    connections::{Connection, ConnectionSettings, Connections, HEAD_TIMEOUT, Limits},
     repeated,
-    web::{apply_common_rules, not_found},
+    web::{AllowedHosts, apply_common_rules, not_found},
 };
 
 /// Threads that serve requests. Two are enough: a request takes microseconds, and a held request
 /// occupies no thread.
 const WORKERS: usize = 2;
-/// Connections of one worker; every held request occupies one.
-const CONNECTIONS_MAX: usize = 40_000;
 /// The largest request body that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longer than clients keep idle connections, so that none is reused while the server closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send the head of its request.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_HEAD_TIMEOUT: Duration = HEAD_TIMEOUT;
+/// How long a client may take to close a connection that is to be closed.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long requests may still take when the daemon ends.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 3;
 
@@ -80,6 +90,25 @@ pub enum ServeError {
     },
 }
 
+/// Settings of the server that differ between installations.
+#[derive(Clone, Debug, Default)]
+pub struct ServeSettings {
+    /// How many connections there may be.
+    pub connections: ConnectionSettings,
+    /// The names under which the daemon may be reached.
+    pub allowed_hosts: AllowedHosts,
+}
+
+impl ServeSettings {
+    /// Those of the settings of a daemon.
+    pub fn of(settings: &NetworkSettings) -> Self {
+        Self {
+            connections: ConnectionSettings::of(settings),
+            allowed_hosts: AllowedHosts::of(settings),
+        }
+    }
+}
+
 /// Serves `routes` on `listeners` until `stop` resolves, then triggers `drain`, waits for held
 /// requests to be answered, and aborts the `background` tasks.
 ///
@@ -87,36 +116,30 @@ pub enum ServeError {
 /// When the server or a background task ends before `stop`.
 pub async fn serve(
     listeners: Vec<TcpListener>,
+    settings: ServeSettings,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     drain: Drain,
     mut background: Vec<Background>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let mut server = HttpServer::new(move || {
-        App::new()
-            .wrap(from_fn(apply_common_rules))
-            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
-            .configure(routes.clone())
-            .default_service(web::to(not_found))
-    })
-    .workers(WORKERS)
-    .max_connections(CONNECTIONS_MAX)
-    .backlog(4096)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-    // Otherwise a disconnected client is noticed only when its held request ends, and runners
-    // could be assigned to a client that is gone.
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
-    .disable_signals();
+    let limits = Limits::of_process(&settings.connections);
+    let per_worker = limits.per_worker(WORKERS);
+    let connections = Connections::new(limits, Clock::start());
     background.push(Background {
         name: "the summaries of refused requests",
         task: actix_web::rt::spawn(repeated::log_summaries()),
     });
-    for listener in listeners {
-        server = server.listen(listener).map_err(ServeError::Server)?;
-    }
-    let server = server.run();
+    background.push(Background {
+        name: "the search for stalled clients",
+        task: actix_web::rt::spawn(connections.clone().close_stalled()),
+    });
+    let server = listen(
+        listeners,
+        settings.allowed_hosts,
+        routes,
+        &connections,
+        per_worker,
+    )?;
     let handle = server.handle();
     let mut server = std::pin::pin!(server);
     let outcome = tokio::select! {
@@ -135,6 +158,62 @@ pub async fn serve(
     }
     repeated::log_summary();
     outcome
+}
+
+/// Starts the workers, which serve `routes` on `listeners`.
+fn listen(
+    listeners: Vec<TcpListener>,
+    allowed_hosts: AllowedHosts,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    connections: &Connections,
+    per_worker: usize,
+) -> Result<Server, ServeError> {
+    let allowed_hosts = web::Data::new(allowed_hosts);
+    let app = move || {
+        App::new()
+            .wrap(from_fn(apply_common_rules))
+            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .app_data(allowed_hosts.clone())
+            .configure(routes.clone())
+            .default_service(web::to(not_found))
+    };
+    let mut server = Server::build()
+        .workers(WORKERS)
+        .max_concurrent_connections(per_worker)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
+        .disable_signals();
+    let shutdown = server.graceful_shutdown_signal();
+    for listener in listeners {
+        let (app, connections, shutdown) = (app.clone(), connections.clone(), shutdown.clone());
+        let factory = move || {
+            let shutdown = shutdown.clone();
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let shutdown = shutdown.clone();
+                    async move { shutdown.notified().await }
+                })
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                // Otherwise a disconnected client is noticed only when its held request ends, and
+                // runners could be assigned to a client that is gone.
+                .h1_allow_half_closed(false)
+                .on_connect_ext(|connection: &Connection, data: &mut Extensions| {
+                    data.insert(connection.handle());
+                })
+                .h1(map_config(app(), |()| AppConfig::default()));
+            let connections = connections.clone();
+            let admit = fn_service(move |stream: TcpStream| {
+                let admitted = Connection::admit(&connections, stream);
+                ready(admitted.ok_or(DispatchError::InternalError))
+            });
+            admit.and_then(http)
+        };
+        server = server
+            .listen("http", listener, factory)
+            .map_err(ServeError::Server)?;
+    }
+    Ok(server.run())
 }
 
 /// Resolves when a background task ends. There is at least one.
@@ -192,7 +271,14 @@ mod tests {
             config.route("/held", web::get().to(held));
         };
         let stop = async move { arrival.recv().await.unwrap() };
-        let daemon = actix_web::rt::spawn(serve(listeners, routes, drain, Vec::new(), stop));
+        let daemon = actix_web::rt::spawn(serve(
+            listeners,
+            ServeSettings::default(),
+            routes,
+            drain,
+            Vec::new(),
+            stop,
+        ));
         let answer = Client::new()
             .send(Request::new(Method::GET, &url))
             .await
@@ -216,6 +302,7 @@ mod tests {
         ];
         let ended = serve(
             listeners,
+            ServeSettings::default(),
             |_| {},
             drain().0,
             background,
@@ -237,6 +324,7 @@ mod tests {
         }];
         let ended = serve(
             listeners,
+            ServeSettings::default(),
             |_| {},
             drain().0,
             background,

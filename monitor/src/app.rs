@@ -13,7 +13,7 @@ use std::{
 
 use daemon::{
     problems::{ProblemBoard, log_changes},
-    serve::{Background, Drain, ServeError, drain, serve},
+    serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
     startup::{Start, until_signalled},
 };
 use github::{
@@ -221,6 +221,7 @@ impl App {
             ..
         } = self;
         let (core, settings) = (adapters.core.clone(), adapters.settings.clone());
+        let serve_settings = ServeSettings::of(&settings.network);
         let verifier_settings = VerifierSettings {
             allowed_qualified_repo_prefix: settings.github.allowed_qualified_repo_prefix.clone(),
             artifact_max_age: settings.github.tokenless_select_artifact_max_age,
@@ -255,7 +256,8 @@ impl App {
                 task: actix_web::rt::spawn(verifier_worker),
             },
         ];
-        let served = serve(listeners, routes(state), drain, background, stop).await;
+        let routes = routes(state);
+        let served = serve(listeners, serve_settings, routes, drain, background, stop).await;
         core.close().await;
         Ok(served?)
     }

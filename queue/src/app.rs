@@ -9,7 +9,7 @@ use std::{
 use daemon::{
     auth::ApiToken,
     problems::{ProblemBoard, log_changes},
-    serve::{Background, Drain, ServeError, drain, serve},
+    serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
 };
 use github::{
     ApiStatusCell, Credentials, CredentialsError, Github, GithubConfig,
@@ -60,6 +60,7 @@ pub enum AppError {
 /// A queue that listens but does not answer yet.
 pub struct App {
     listeners: Vec<TcpListener>,
+    serve_settings: ServeSettings,
     addresses: Vec<SocketAddr>,
     state: AppState,
     drain: Drain,
@@ -138,6 +139,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     };
     Ok(App {
         listeners,
+        serve_settings: ServeSettings::of(&settings.network),
         addresses,
         state,
         drain,
@@ -161,6 +163,7 @@ impl App {
         }
         serve(
             self.listeners,
+            self.serve_settings,
             routes(self.state),
             self.drain,
             self.background,

@@ -20,6 +20,10 @@ pub enum Code {
     NotAuthorised,
     /// A guest requested something that does not, or no longer, belong to it.
     NotYours,
+    /// A page of another site has made a browser send the request.
+    CrossSite,
+    /// The daemon does not answer under the name in `Host`.
+    WrongHost,
     /// This server belongs to a queue, which has to be used instead.
     QueueMember,
     /// There is no such path.
@@ -65,6 +69,8 @@ impl Code {
             Self::WrongSignature => "wrong_signature",
             Self::NotAuthorised => "not_authorised",
             Self::NotYours => "not_yours",
+            Self::CrossSite => "cross_site",
+            Self::WrongHost => "wrong_host",
             Self::QueueMember => "queue_member",
             Self::NotFound => "not_found",
             Self::UnknownJob => "unknown_job",
@@ -94,6 +100,8 @@ impl Code {
             | Self::WrongSignature
             | Self::NotAuthorised
             | Self::NotYours
+            | Self::CrossSite
+            | Self::WrongHost
             | Self::QueueMember => 403,
             Self::NotFound | Self::UnknownJob | Self::UnknownProfile => 404,
             Self::MethodNotAllowed => 405,

@@ -31,7 +31,7 @@ use std::{
 use github::{AppKeyError, Credentials, CredentialsError};
 use shared::settings::{Environment, Settings, SettingsError};
 
-use crate::log_output;
+use crate::{connections::raise_descriptor_limit, log_output};
 use command_line::Options;
 pub use signals::until_signalled;
 
@@ -83,6 +83,7 @@ where
     // Whatever the supervisor has set: files with secrets have restrictive modes of their own, and QEMU, as
     // another user, has to reach the disks of its guests.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    raise_descriptor_limit();
     let environment = Environment::from_process();
     let prepared = prepare(daemon, std::env::args_os(), &environment, check);
     let started = prepared.and_then(|prepared| {

@@ -3,27 +3,37 @@
 //!
 //! Not responsible for what any path does.
 
+mod browser;
 mod extract;
+mod outgoing;
+mod pace;
 mod route;
 
 use std::time::Duration;
 
 use actix_web::{
-    Error, HttpResponse,
-    body::{BoxBody, MessageBody},
+    Error, HttpMessage, HttpRequest, HttpResponse,
+    body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
-        header::{ACCEPT, HeaderMap, HeaderName},
+        header::{
+            ACCEPT, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, ContentType, HeaderMap, HeaderName,
+            TRANSFER_ENCODING,
+        },
     },
     middleware::Next,
 };
 
+use outgoing::Outgoing;
+
 use crate::{
+    connections::ConnectionHandle,
     error::{ApiError, Code},
     repeated,
 };
 
+pub use browser::{AllowedHosts, is_cross_site};
 pub use extract::{
     Path, PathParameter, PreferredWait, Query, from_optional_text, from_text, labels_from_response,
     query, segment,
@@ -69,38 +79,101 @@ pub async fn not_found() -> Result<HttpResponse, ApiError> {
     ))
 }
 
+/// Marks a request as one with valid credentials: its response does not wait for those of strangers.
+pub fn mark_authenticated(request: &HttpRequest) {
+    request.extensions_mut().insert(IsAuthenticated);
+}
+
+#[derive(Clone, Copy)]
+struct IsAuthenticated;
+
+/// The response with a page for people. `policy` is its content security policy.
+pub fn page(html: impl MessageBody + 'static, policy: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(ContentType::html())
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
+        .body(html)
+}
+
 /// Middleware for all requests.
 ///
-/// Writes one log line for each request at level debug, without its query string, which may contain a
-/// ticket. Counts refused requests by the code of the error (`repeated`), because at the level `info` no
-/// request of a stranger writes a line.
-/// Leaves out the body of responses to HEAD. Leaves out the body of responses after which
-/// `curl --retry` repeats the request (408, 429 and 5xx), unless the client names
-/// `application/json` in `Accept`: curl writes the body of every try to its output, and scripts
-/// read that output as one response.
+/// Refuses requests that other sites have caused (`browser`). Writes one log line for each request at
+/// level debug, without its query string, which may contain a ticket. Counts refused requests by the code
+/// of the error (`repeated`), because at the level `info` no request of a stranger writes a line. Leaves
+/// out the body of responses to HEAD. Leaves out the body of responses after which `curl --retry` repeats
+/// the request (408, 429 and 5xx), unless the client names `application/json` in `Accept`: curl writes the
+/// body of every try to its output, and scripts read that output as one response. Responses that strangers
+/// can cause wait for their turn when there are many (`pace`).
 pub async fn apply_common_rules(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let connection = request.request().conn_data::<ConnectionHandle>().cloned();
+    if let Some(connection) = &connection {
+        connection.turn().await;
+        connection.serve(has_body(request.headers()));
+    }
     let accepts_json = accepts_json(request.headers());
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let response = next.call(request).await?.map_into_boxed_body();
+    let mut response = match browser::check(&request) {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(refusal) => request.into_response(HttpResponse::from_error(refusal)),
+    };
     let status = response.status();
     log::debug!("{method} {path:.200}: {}", status.as_u16());
     if status.is_client_error() {
         count_refusal(&response);
     }
-    if is_retried_by_curl(status) && !accepts_json {
-        return Ok(response.map_body(|head, _| {
+    if wait_for_turn(&response).await.is_err() {
+        let error = ApiError::new(Code::NotReady, "too many requests for pages; try again");
+        let error = HttpResponse::from_error(error.retry_after(PAGE_RETRY_SECONDS));
+        response = response.into_response(error);
+    }
+    let status = response.status();
+    let is_body_left_out = is_retried_by_curl(status) && !accepts_json;
+    browser::add_headers(response.response_mut());
+    Ok(response.map_body(|head, body| {
+        let body = if is_body_left_out {
             head.headers_mut()
                 .remove(actix_web::http::header::CONTENT_TYPE);
             BoxBody::new(())
-        }));
+        } else if method == Method::HEAD {
+            BoxBody::new(route::HeadBody(body.size()))
+        } else {
+            body
+        };
+        BoxBody::new(Outgoing::new(body, connection))
+    }))
+}
+
+/// `Retry-After` when there are too many requests for pages, in seconds.
+const PAGE_RETRY_SECONDS: u64 = 5;
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    length.is_some_and(|length| length.as_bytes() != b"0")
+        || headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Lets a response that strangers can cause wait while there are many of them.
+async fn wait_for_turn(response: &ServiceResponse<BoxBody>) -> Result<(), pace::Overload> {
+    let request = response.request();
+    if request.extensions().contains::<IsAuthenticated>() {
+        return Ok(());
     }
-    if method == Method::HEAD {
-        return Ok(response.map_body(|_, body| BoxBody::new(route::HeadBody(body.size()))));
+    if response.status().is_client_error() {
+        pace::wait_for_error().await;
+        return Ok(());
     }
-    Ok(response)
+    match response.response().body().size() {
+        BodySize::Sized(length)
+            if length > pace::SMALL as u64 && *request.method() == Method::GET =>
+        {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            pace::PAGES.wait(pace::page_cost(length)).await
+        }
+        _ => Ok(()),
+    }
 }
 
 fn count_refusal(response: &ServiceResponse<BoxBody>) {

@@ -10,6 +10,7 @@ use daemon::{
     auth::Bearer,
     error::{ApiError, Code},
     repeated,
+    web::{is_cross_site, mark_authenticated},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use shared::{secret::Secret, values::ProfileKey};
@@ -64,7 +65,19 @@ impl FromRequest for AuthenticatedGuest {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        async move { authenticate(state_of(&request), &request).await }.boxed_local()
+        async move {
+            // A page in a browser of the guest must not use up the guest's credential.
+            if is_cross_site(request.headers()) {
+                return Err(ApiError::new(
+                    Code::CrossSite,
+                    "a page of another site has caused this request, which is for programs of the guest",
+                ));
+            }
+            let guest = authenticate(state_of(&request), &request).await?;
+            mark_authenticated(&request);
+            Ok(guest)
+        }
+        .boxed_local()
     }
 }
 
@@ -81,6 +94,7 @@ impl FromRequest for AnyGuest {
             if !address.0.is_some_and(is_guest) {
                 authenticate(state, &request).await?;
             }
+            mark_authenticated(&request);
             Ok(Self)
         }
         .boxed_local()

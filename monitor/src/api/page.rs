@@ -4,7 +4,6 @@
 
 use actix_web::{
     HttpResponse,
-    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType},
     web::{Bytes, Data},
 };
 use daemon::problems;
@@ -44,7 +43,8 @@ setTimeout(reload, 2000);";
 
 /// Content security policy: the page may display itself, and send requests to this server.
 const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                     connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+                     connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                     frame-ancestors 'none'";
 
 /// `GET /`
 pub async fn whole(state: Data<AppState>) -> HttpResponse {
@@ -60,11 +60,7 @@ pub async fn live_part(state: Data<AppState>) -> HttpResponse {
 }
 
 fn response(html: Bytes) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(ContentType::html())
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
-        .body(html)
+    daemon::web::page(html, CONTENT_POLICY)
 }
 
 pub fn render_page(snapshot: &Snapshot) -> Markup {

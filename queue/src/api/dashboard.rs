@@ -18,6 +18,9 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;mar
     table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
     th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
     .down,.stale,.unauthorised,.problems h2{color:light-dark(#b00020,#ff8a95);font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
+/// Content security policy: the page may display itself.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                              form-action 'none'; frame-ancestors 'none'";
 /// How often the page reloads itself, in seconds.
 const REFRESH_SECONDS: u32 = 5;
 
@@ -29,9 +32,7 @@ pub async fn page(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResp
             .into_string()
             .into()
     };
-    HttpResponse::Ok()
-        .insert_header(ContentType::html())
-        .body(snapshot.page.get_or_init(render).clone())
+    daemon::web::page(snapshot.page.get_or_init(render).clone(), CONTENT_POLICY)
 }
 
 /// `GET /dashboard.txt`

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, ChildStderr, Command, Stdio},
 };
@@ -241,6 +241,71 @@ fn strangers_do_not_fill_the_log() {
         text.contains(" events since the last such line: "),
         "{text}"
     );
+}
+
+#[test]
+fn idle_strangers_leave_room_for_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    // Descriptors for 192 connections.
+    let script = "ulimit -n 256; exec \"$0\" \"--port=$1\"";
+    let process = start_in_shell(folder, address, script);
+    let mut strangers = Vec::new();
+    for number in 0..500 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        match number % 3 {
+            0 => {}
+            // The head of a request that never ends.
+            1 => drop(stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx: ")),
+            // A connection that is kept after a response.
+            _ => drop(stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")),
+        }
+        strangers.push(stream);
+        if number % 50 == 0 {
+            process.assert_serves();
+        }
+    }
+    for _ in 0..20 {
+        process.assert_serves();
+    }
+    let metrics = process.get("/metrics").expect_text(200);
+    let closed = "ci_runners_queue_refused_total{cause=\"connections_closed_for_others\"}";
+    assert!(metrics.contains(closed), "{metrics}");
+    assert!(!metrics.contains("connection_not_accepted"), "{metrics}");
+    process.assert_ends();
+}
+
+#[test]
+fn requests_that_are_sent_without_waiting_are_answered_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let script = "RUST_LOG=info exec \"$0\" \"--port=$1\"";
+    let process = start_in_shell(folder, address, script);
+    let count = 3000;
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let requests: String = (0..count)
+            .map(|number| {
+                let path = if number % 10 == 9 { "/" } else { "/healthz" };
+                let close = if number == count - 1 {
+                    "connection: close\r\n"
+                } else {
+                    ""
+                };
+                format!("GET {path} HTTP/1.1\r\nhost: a\r\n{close}\r\n")
+            })
+            .collect();
+        writer.write_all(requests.as_bytes()).unwrap();
+    });
+    let mut responses = Vec::new();
+    stream.read_to_end(&mut responses).unwrap();
+    sender.join().unwrap();
+    let text = String::from_utf8(responses).unwrap();
+    assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), count);
+    assert_eq!(text.matches("alive\n").count(), count - count / 10);
+    process.assert_ends();
 }
 
 #[test]

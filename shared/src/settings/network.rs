@@ -24,6 +24,11 @@ pub struct NetworkSettings {
     pub guest_base_url: BaseUrl,
     /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Most connections of one client address; by default a quarter of all that there may be. Not for
+    /// connections from this host or from `trusted_proxies`.
+    pub connections_per_address_max: Option<usize>,
+    /// The values of the header `Host` that are accepted, without ports; all if it is empty.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl NetworkSettings {
@@ -53,6 +58,23 @@ pub(super) fn read_network(top: &mut Table<'_>) -> Result<NetworkSettings, Setti
             Vec::new(),
             &kind::distinct(address(), 0..=100),
         )?,
+        connections_per_address_max: top
+            .optional("connections_per_address_max", &kind::number(1..=100_000))?,
+        allowed_hosts: top.or("allowed_hosts", Vec::new(), &kind::list(host(), 0..=100))?,
+    })
+}
+
+/// A name or an address, as the header `Host` has it.
+fn host() -> Kind<String> {
+    let allowed =
+        "a host name or an IP address without a port, such as \"ci.example\" or \"[::1]\"";
+    kind::text(allowed, |text| {
+        let has_port = match text.strip_prefix('[') {
+            Some(address) => !address.ends_with(']') || address.contains("]:"),
+            None => text.contains(':'),
+        };
+        let is_visible = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'@' | b'*');
+        (1..=253).contains(&text.len()) && !has_port && text.bytes().all(is_visible)
     })
 }
 
@@ -62,4 +84,31 @@ fn reachable_url() -> Kind<BaseUrl> {
         "an http or https URL that ends with \"/\", such as \"http://192.168.100.1:8000/\"",
         |text| text.strip_suffix('/')?.parse().ok(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use figment::value::Value;
+
+    use super::*;
+
+    #[test]
+    fn an_allowed_host_has_no_port() {
+        for (text, is_valid) in [
+            ("ci.example", true),
+            ("192.0.2.1", true),
+            ("[2001:db8::1]", true),
+            ("", false),
+            ("ci.example:8000", false),
+            ("2001:db8::1", false),
+            ("[::1]:8000", false),
+            ("[::1", false),
+            ("http://ci.example", false),
+            ("*.example", false),
+            ("a b", false),
+        ] {
+            let read = host().read(&Value::from(text));
+            assert_eq!(read.is_ok(), is_valid, "{text}");
+        }
+    }
 }
