@@ -87,6 +87,7 @@ fn the_example_contains_the_defaults_as_comments() {
     // Those that have none show what they could be.
     let without_default = [
         "guest_base_url",
+        "connections_per_address_max",
         "main_repo_path",
         "ticket_key",
         "jobs_per_repo_max",
