@@ -5,6 +5,8 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use shared::text::{is_deceptive, printable_lines};
+
 /// Why the output cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -44,18 +46,18 @@ pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// `text` from an untrusted source, safe to print on a terminal: without control characters, which
-/// could move the cursor or change colours, and with at most `length_max` characters.
+/// `text` from an untrusted source, safe to print on a terminal: without characters that could move the
+/// cursor, change colours, or hide or reorder text, and with at most `length_max` characters.
 pub fn printable(text: &str, length_max: usize) -> String {
     text.chars()
-        .filter(|character| !character.is_control())
+        .filter(|character| !is_deceptive(*character))
         .take(length_max)
         .collect()
 }
 
 fn write_line(to: &mut impl Write, text: &str) -> Result<(), OutputError> {
-    // One write, so that lines of several processes are not mixed.
-    to.write_all(format!("{text}\n").as_bytes())?;
+    // Whatever a part of it comes from. One write, so that lines of several processes are not mixed.
+    to.write_all(format!("{}\n", printable_lines(text)).as_bytes())?;
     to.flush()?;
     Ok(())
 }
@@ -91,11 +93,15 @@ mod tests {
         write_line(&mut written, "a").unwrap();
         write_line(&mut written, "b\nc").unwrap();
         assert_eq!(written, b"a\nb\nc\n");
+        written.clear();
+        write_line(&mut written, "a\x1b[2J\u{202e}b").unwrap();
+        assert_eq!(written, b"a\\u{1b}[2J\\u{202e}b\n");
     }
 
     #[test]
     fn printable_text_has_no_control_characters_and_a_limited_length() {
         assert_eq!(printable("a\x1b[31mb\r\nc\u{9b}d", 99), "a[31mbcd");
+        assert_eq!(printable("a\u{202e}b\u{2028}\u{200b}c", 99), "abc");
         assert_eq!(printable(&"é".repeat(100), 3), "ééé");
     }
 }

@@ -9,7 +9,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{
         StatusCode,
-        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ContentType, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
 use github::artifact_auth::VerifyError;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 pub use shared::error::Code;
 
 use crate::repeated;
-use shared::values::InvalidValue;
+use shared::{text::printable_json, values::InvalidValue};
 
 /// `Retry-After` when an artifact could not be checked, and its maximum.
 const CHECK_RETRY: Duration = Duration::from_secs(5);
@@ -124,7 +124,10 @@ impl ResponseError for ApiError {
         let mut body = self.more.clone();
         body.insert("code".into(), json!(self.code.as_str()));
         body.insert("message".into(), json!(self.message));
-        let mut response = response.json(body);
+        let body = Value::Object(body).to_string();
+        let mut response = response
+            .insert_header(ContentType::json())
+            .body(printable_json(body));
         // Refused requests are counted by it.
         response.extensions_mut().insert(self.code);
         response

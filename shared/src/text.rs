@@ -61,7 +61,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// Whether a character is a control, or one of Unicode's characters that are not visible by themselves.
 /// The spaces of normal text, joined letters and emoji need none of them, except U+200D within an emoji
 /// and U+200C and U+200D in some scripts, which are readable without.
-fn is_deceptive(character: char) -> bool {
+pub fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' // soft hyphen

@@ -72,10 +72,10 @@ struct Entry {
     has_served: AtomicBool,
     /// Whether a request has been handled since the task of the connection was last scheduled.
     has_had_turn: AtomicBool,
-    /// Whether the request that is being served has a body.
-    has_body: AtomicBool,
-    /// Bytes that have arrived while a request without a body was being served.
-    pipelined: AtomicUsize,
+    /// Whether the handler of the request that is being served reads its body.
+    reads_body: AtomicBool,
+    /// Bytes that have arrived during a request whose body is not read: of a body, or further requests.
+    unread: AtomicUsize,
     /// Bytes written so far, and since when they are too slow, if they are.
     written: AtomicU64,
     blocked: parking_lot::Mutex<Option<Blocked>>,
@@ -100,8 +100,8 @@ impl ConnectionHandle {
             clock,
             has_served: AtomicBool::new(false),
             has_had_turn: AtomicBool::new(false),
-            has_body: AtomicBool::new(false),
-            pipelined: AtomicUsize::new(0),
+            reads_body: AtomicBool::new(false),
+            unread: AtomicUsize::new(0),
             written: AtomicU64::new(0),
             blocked: parking_lot::Mutex::new(None),
             is_closed: AtomicBool::new(false),
@@ -132,10 +132,16 @@ impl ConnectionHandle {
     }
 
     /// The head of a request is complete.
-    pub(crate) fn serve(&self, has_body: bool) {
-        self.0.has_body.store(has_body, Relaxed);
-        self.0.pipelined.store(0, Relaxed);
+    pub(crate) fn serve(&self) {
+        self.0.reads_body.store(false, Relaxed);
+        self.0.unread.store(0, Relaxed);
         self.enter(Phase::Serving);
+    }
+
+    /// The handler of the request reads its body from now on.
+    pub(crate) fn read_body(&self) {
+        self.0.reads_body.store(true, Relaxed);
+        self.0.waker.wake();
     }
 
     /// The handler has returned a response with or without a body.

@@ -1,8 +1,8 @@
 //! The byte stream of one connection, as actix reads and writes it.
 //!
 //! Responsible for noticing in which phase a connection is, and for how much of what arrives is read at
-//! once: a client that sends many requests without waiting has no more of them in memory than fit into a
-//! few kilobytes.
+//! once: a client that sends many requests without waiting, or a body that no handler reads, has no more of it in memory than a few
+//! kilobytes.
 
 use std::{
     io::{self, ErrorKind},
@@ -85,9 +85,9 @@ impl AsyncRead for Connection {
         let entry = &this.handle.0;
         entry.has_had_turn.store(false, Relaxed);
         let is_serving = !matches!(this.handle.phase(), Phase::Idle | Phase::Receiving);
-        let is_pipelined = is_serving && !entry.has_body.load(Relaxed);
-        if is_pipelined && entry.pipelined.load(Relaxed) >= READ_MAX {
-            // The end of the request that is being served reads on.
+        let is_unread = is_serving && !entry.reads_body.load(Relaxed);
+        if is_unread && entry.unread.load(Relaxed) >= READ_MAX {
+            // The handler, or the end of the request, reads on.
             return Poll::Pending;
         }
         if std::mem::take(&mut this.is_read_full) {
@@ -100,8 +100,8 @@ impl AsyncRead for Connection {
         let count = buffer.filled().len() - before;
         if count > 0 {
             this.is_read_full = count == READ_MAX;
-            if is_pipelined {
-                entry.pipelined.fetch_add(count, Relaxed);
+            if is_unread {
+                entry.unread.fetch_add(count, Relaxed);
             }
             if this.handle.phase() == Phase::Idle {
                 this.handle.enter(Phase::Receiving);
@@ -145,7 +145,7 @@ impl AsyncWrite for Connection {
             if self.handle.phase() == Phase::Flushing {
                 entry.has_served.store(true, Relaxed);
                 self.handle.enter(Phase::Idle);
-                if entry.pipelined.swap(0, Relaxed) >= READ_MAX {
+                if entry.unread.swap(0, Relaxed) >= READ_MAX {
                     context.waker().wake_by_ref();
                 }
             }

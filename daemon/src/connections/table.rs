@@ -237,16 +237,16 @@ mod tests {
         let connections = connections(4, 10);
         let admit = || connections.admit(peer("127.0.0.1"));
         let [served, idle, receiving, responding] = [(); 4].map(|()| admit().unwrap());
-        served.serve(false);
+        served.serve();
         receiving.enter(Phase::Receiving);
-        responding.serve(false);
+        responding.serve();
         responding.respond(true);
         for (handle, next) in [(&idle, &receiving), (&receiving, &responding)] {
             assert!(!is_closed(handle));
-            admit().unwrap().serve(false);
+            admit().unwrap().serve();
             assert!(is_closed(handle) && !is_closed(next));
         }
-        admit().unwrap().serve(false);
+        admit().unwrap().serve();
         assert!(is_closed(&responding) && !is_closed(&served));
         assert!(admit().is_none(), "all four are being served");
         assert_eq!(connections.count(), 4);
@@ -271,8 +271,8 @@ mod tests {
         let (first, second) = (admit().unwrap(), admit().unwrap());
         let third = admit().unwrap();
         assert!(is_closed(&first) && !is_closed(&second) && !is_closed(&other));
-        second.serve(false);
-        third.serve(false);
+        second.serve();
+        third.serve();
         assert!(admit().is_none());
         connections.remove(&second);
         assert!(admit().is_some());
@@ -302,7 +302,7 @@ mod tests {
         handle.enter(Phase::Receiving);
         assert!(!handle.has_stalled(at(9)));
         assert!(handle.has_stalled(at(11)));
-        handle.serve(false);
+        handle.serve();
         assert!(!handle.has_stalled(at(1000)), "a held request may last");
         let written = super::super::Blocked {
             since: at(0),

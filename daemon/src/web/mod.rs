@@ -17,10 +17,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
-        header::{
-            ACCEPT, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, ContentType, HeaderMap, HeaderName,
-            TRANSFER_ENCODING,
-        },
+        header::{ACCEPT, CONTENT_SECURITY_POLICY, ContentType, HeaderMap, HeaderName},
     },
     middleware::Next,
 };
@@ -87,6 +84,14 @@ pub fn mark_authenticated(request: &HttpRequest) {
 #[derive(Clone, Copy)]
 struct IsAuthenticated;
 
+/// Lets the body of a request arrive. Until a handler calls this, only some kilobytes are read from its
+/// connection.
+pub fn read_body(request: &HttpRequest) {
+    if let Some(connection) = request.conn_data::<ConnectionHandle>() {
+        connection.read_body();
+    }
+}
+
 /// The response with a page for people. `policy` is its content security policy.
 pub fn page(html: impl MessageBody + 'static, policy: &'static str) -> HttpResponse {
     HttpResponse::Ok()
@@ -111,7 +116,7 @@ pub async fn apply_common_rules(
     let connection = request.request().conn_data::<ConnectionHandle>().cloned();
     if let Some(connection) = &connection {
         connection.turn().await;
-        connection.serve(has_body(request.headers()));
+        connection.serve();
     }
     let accepts_json = accepts_json(request.headers());
     let (method, path) = (request.method().clone(), request.path().to_owned());
@@ -148,12 +153,6 @@ pub async fn apply_common_rules(
 
 /// `Retry-After` when there are too many requests for pages, in seconds.
 const PAGE_RETRY_SECONDS: u64 = 5;
-
-fn has_body(headers: &HeaderMap) -> bool {
-    let length = headers.get(CONTENT_LENGTH);
-    length.is_some_and(|length| length.as_bytes() != b"0")
-        || headers.contains_key(TRANSFER_ENCODING)
-}
 
 /// Lets a response that strangers can cause wait while there are many of them.
 async fn wait_for_turn(response: &ServiceResponse<BoxBody>) -> Result<(), pace::Overload> {

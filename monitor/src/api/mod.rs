@@ -24,6 +24,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod webhook;
+mod webhook_body;
 
 use actix_web::web::{Data, ServiceConfig};
 use daemon::web::route;

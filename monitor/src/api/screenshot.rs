@@ -7,7 +7,7 @@ use std::future::{Ready, ready};
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
-    http::header::{CACHE_CONTROL, ContentType, X_CONTENT_TYPE_OPTIONS},
+    http::header::{CACHE_CONTROL, ContentType},
     web::Data,
 };
 use daemon::{
@@ -15,7 +15,7 @@ use daemon::{
     repeated,
     web::Path,
 };
-use shared::values::ProfileKey;
+use shared::{text::printable_lines, values::ProfileKey};
 
 use super::AppState;
 use crate::hypervisor::{Freshness, error_with_cause};
@@ -82,12 +82,11 @@ pub async fn last_console(
             "no build of that profile's image has failed",
         )
     })?;
-    // A guest has written this; `nosniff` keeps a browser from interpreting it as a page.
+    // A guest has written this, with any bytes; they may be shown by a terminal.
+    let console = String::from_utf8_lossy(&console).replace("\r\n", "\n");
     Ok(HttpResponse::Ok()
         .insert_header(ContentType::plaintext())
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .body(console))
+        .body(printable_lines(&console).into_owned()))
 }
 
 async fn runner(

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use actix_web::web::Bytes;
 use daemon::repeated;
 use github::ApiStatus;
-use shared::{clock::Timestamp, problem::Problem};
+use shared::{clock::Timestamp, problem::Problem, text::printable_lines};
 
 use crate::shared_core::PublishedView;
 
@@ -30,7 +30,9 @@ pub struct Rendered(OnceLock<Bytes>);
 
 impl Rendered {
     /// The rendered form, which is cheap to clone.
+    /// Characters in it that deceive are escaped.
     pub fn get_or(&self, render: impl FnOnce() -> String) -> Bytes {
-        self.0.get_or_init(|| render().into()).clone()
+        let render = || printable_lines(&render()).into_owned().into();
+        self.0.get_or_init(render).clone()
     }
 }

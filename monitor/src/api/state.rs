@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     snapshot::{Rendered, Snapshot},
-    webhook,
+    webhook, webhook_body,
 };
 use crate::{
     hypervisor::Hypervisor, mirrors::Repositories, shared_core::SharedCore, store::StoreError,
@@ -47,6 +47,7 @@ pub struct AppState {
     pub trusted_proxies: Arc<[IpAddr]>,
     pub lib_monitor_dir: Option<PathBuf>,
     pub webhook_key: Option<webhook::Key>,
+    pub webhook_bodies: webhook_body::Bodies,
     pub github: ApiStatusCell,
     pub image_deps_dir: Option<PathBuf>,
     /// The git repositories that guests may clone.
@@ -78,6 +79,7 @@ impl AppState {
             trusted_proxies: settings.network.trusted_proxies.clone().into(),
             lib_monitor_dir: settings.lib_monitor_dir.clone(),
             webhook_key: webhook_secret.map(webhook::Key::new),
+            webhook_bodies: webhook_body::Bodies::default(),
             github,
             image_deps_dir: settings.image_deps_dir.clone(),
             repositories: Repositories::of(settings),

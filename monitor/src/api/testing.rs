@@ -68,6 +68,7 @@ impl Fixture {
             trusted_proxies: Arc::new([]),
             lib_monitor_dir: None,
             webhook_key: None,
+            webhook_bodies: Default::default(),
             github: ApiStatusCell::new(&Secret::new("token").into()),
             image_deps_dir: Some(data.path().join("deps")),
             repositories: Repositories::default(),

@@ -10,7 +10,6 @@ use std::{
     borrow::Cow,
     convert::Infallible,
     future::{Ready, ready},
-    time::Duration,
 };
 
 use actix_web::{
@@ -25,16 +24,13 @@ use percent_encoding::percent_decode;
 use ring::hmac;
 use serde::Deserialize;
 use shared::{secret::Secret, values::RunId};
+use subtle::ConstantTimeEq;
 
-use super::AppState;
+use super::{
+    AppState,
+    webhook_body::{LENGTH_MAX, too_large},
+};
 use monitor_core::{WorkflowJobEvent, WorkflowRun};
-
-/// Maximum size of a payload, in bytes. GitHub's own limit is 25 MB, but the payload of a job has some
-/// 20 kB, depending on the number of the job's steps.
-const PAYLOAD_MAX: usize = 1024 * 1024;
-/// Timeout of the payload; GitHub's own is ten seconds. What has arrived is kept in memory meanwhile, and
-/// any client may send a payload.
-const PAYLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The key with which GitHub signs webhooks.
 #[derive(Clone, Debug)]
@@ -46,12 +42,31 @@ impl Key {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// Verifies a `signature` of the form `sha256=<hex>` in constant time.
-    fn has_signed(&self, payload: &[u8], signature: &str) -> bool {
-        let bytes = signature.strip_prefix("sha256=").and_then(from_hex);
-        bytes.is_some_and(|bytes| hmac::verify(&self.0, payload, &bytes).is_ok())
+    /// For the verification of a body while it arrives.
+    pub fn hmac(&self) -> &hmac::Key {
+        &self.0
     }
 }
+
+/// The signature of a webhook, from the header `X-Hub-Signature-256`.
+#[derive(Clone, Debug)]
+pub struct Signature(Vec<u8>);
+
+impl Signature {
+    /// Parses `sha256=<64 hexadecimal digits>`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.strip_prefix("sha256=").and_then(from_hex)?;
+        (bytes.len() == SIGNATURE_LENGTH).then_some(Self(bytes))
+    }
+
+    /// Compares it with the one that the body should have, in constant time.
+    pub fn matches(&self, expected: &[u8]) -> bool {
+        self.0.ct_eq(expected).into()
+    }
+}
+
+/// The length of a signature, in bytes.
+const SIGNATURE_LENGTH: usize = 32;
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
@@ -167,6 +182,7 @@ impl Encoding {
 /// Extracts the headers of a webhook.
 pub struct WebhookHeaders {
     signature: Option<String>,
+    content_length: Option<u64>,
     event: Option<String>,
     content_type: Option<String>,
 }
@@ -179,6 +195,7 @@ impl FromRequest for WebhookHeaders {
         let header = |name| Some(request.headers().get(name)?.to_str().ok()?.to_owned());
         ready(Ok(Self {
             signature: header("x-hub-signature-256"),
+            content_length: header("content-length").and_then(|length| length.parse().ok()),
             event: header("x-github-event"),
             content_type: header("content-type"),
         }))
@@ -188,6 +205,7 @@ impl FromRequest for WebhookHeaders {
 /// `POST /webhook`
 pub async fn webhook(
     state: Data<AppState>,
+    request: HttpRequest,
     headers: WebhookHeaders,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
@@ -200,22 +218,25 @@ pub async fn webhook(
         let message = "a webhook needs the header X-Hub-Signature-256; set its secret at GitHub";
         return Err(ApiError::new(Code::Unauthorised, message));
     };
-    let payload = tokio::time::timeout(PAYLOAD_TIMEOUT, payload.to_bytes_limited(PAYLOAD_MAX));
-    let payload = payload
-        .await
-        .map_err(|_| ApiError::new(Code::BadRequest, "the payload took too long to arrive"))?;
-    let payload = payload.map_err(|_| {
-        let message = format!("a payload may have at most {PAYLOAD_MAX} bytes");
-        ApiError::new(Code::TooLarge, message)
-    })?;
-    let payload =
-        payload.map_err(|_| ApiError::new(Code::BadRequest, "the payload is incomplete"))?;
-    if !key.has_signed(&payload, signature) {
+    let Some(signature) = Signature::parse(signature) else {
+        let message = "the header X-Hub-Signature-256 must be sha256= and 64 hexadecimal digits";
+        return Err(ApiError::new(Code::WrongSignature, message));
+    };
+    if headers
+        .content_length
+        .is_some_and(|length| length > LENGTH_MAX as u64)
+    {
+        return Err(too_large());
+    }
+    let received = state
+        .webhook_bodies
+        .receive(&request, payload, key, &signature);
+    let Some(payload) = received.await? else {
         let message = "this webhook is not signed with the monitor's GITHUB_WEBHOOK_SECRET";
         let remedy =
             "set the same secret in the webhook's settings at GitHub and in GITHUB_WEBHOOK_SECRET";
         return Err(refuse(&state, Code::WrongSignature, message, remedy));
-    }
+    };
     handle(&state, &headers, &payload)?;
     state.core.problem_board().resolve(REFUSED, PROBLEM_SUBJECT);
     Ok(HttpResponse::NoContent().finish())
@@ -293,19 +314,20 @@ fn handle_ping(state: &AppState, json: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
-    use futures_util::{StreamExt, stream};
-
     use super::*;
-    use crate::api::testing::Fixture;
 
     /// The example in GitHub's documentation.
     #[test]
     fn the_signature_in_githubs_documentation_is_valid() {
         let key = Key::new(&Secret::new("It's a Secret to Everybody"));
+        let is_signed = |body: &[u8], signature: &str| {
+            let signature = Signature::parse(signature);
+            let expected = hmac::sign(key.hmac(), body);
+            signature.is_some_and(|signature| signature.matches(expected.as_ref()))
+        };
         let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        assert!(key.has_signed(b"Hello, World!", signature));
-        assert!(key.has_signed(b"Hello, World!", &signature.replace("eb", "EB")));
+        assert!(is_signed(b"Hello, World!", signature));
+        assert!(is_signed(b"Hello, World!", &signature.replace("eb", "EB")));
         for wrong in [
             &signature[..signature.len() - 2],
             &signature[..signature.len() - 1],
@@ -316,9 +338,9 @@ mod tests {
             "sha256=\u{e9}\u{e9}",
             "",
         ] {
-            assert!(!key.has_signed(b"Hello, World!", wrong), "{wrong}");
+            assert!(!is_signed(b"Hello, World!", wrong), "{wrong}");
         }
-        assert!(!key.has_signed(b"Hello, World", signature));
+        assert!(!is_signed(b"Hello, World", signature));
     }
 
     #[test]
@@ -366,28 +388,5 @@ mod tests {
             let expected = expected.map(|text| text.as_bytes().to_vec());
             assert_eq!(json(body.as_bytes()), expected, "{body}");
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_payload_that_exceeds_the_timeout_is_refused() {
-        let mut state = Fixture::new().state;
-        state.webhook_key = Some(Key::new(&Secret::new("secret")));
-        let headers = WebhookHeaders {
-            signature: Some("sha256=00".to_owned()),
-            event: None,
-            content_type: None,
-        };
-        let request = TestRequest::post().to_http_request();
-        let mut payload = dev::Payload::Stream {
-            payload: stream::pending().boxed_local(),
-        };
-        let payload = Payload::from_request(&request, &mut payload).await.unwrap();
-        let refusal = webhook(Data::new(state), headers, payload)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            refusal,
-            ApiError::new(Code::BadRequest, "the payload took too long to arrive")
-        );
     }
 }

@@ -5,7 +5,11 @@ use std::fmt::Write;
 use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use daemon::problems;
 use maud::{DOCTYPE, Markup, html};
-use shared::{clock::Timestamp, wire::Estimate};
+use shared::{
+    clock::Timestamp,
+    text::{printable_json, printable_lines},
+    wire::Estimate,
+};
 
 use queue_core::{JobView, ProfileView, ServerView, View};
 
@@ -27,11 +31,7 @@ const REFRESH_SECONDS: u32 = 5;
 /// `GET /`
 pub async fn page(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
     let snapshot = Snapshot::latest(&snapshots, &state);
-    let render = || {
-        render_page(&snapshot.view, snapshot.captured_at)
-            .into_string()
-            .into()
-    };
+    let render = || page_html(&snapshot.view, snapshot.captured_at).into();
     daemon::web::page(snapshot.page.get_or_init(render).clone(), CONTENT_POLICY)
 }
 
@@ -47,10 +47,18 @@ pub async fn text(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResp
 /// `GET /dashboard.json`
 pub async fn json(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
     let snapshot = Snapshot::latest(&snapshots, &state);
-    let render = || snapshot.to_json().into();
+    let render = || json_text(&snapshot).into();
     HttpResponse::Ok()
         .insert_header(ContentType::json())
         .body(snapshot.json.get_or_init(render).clone())
+}
+
+fn page_html(view: &View, now: Timestamp) -> String {
+    printable_lines(&render_page(view, now).into_string()).into_owned()
+}
+
+fn json_text(snapshot: &Snapshot) -> String {
+    printable_json(snapshot.to_json())
 }
 
 fn render_page(view: &View, now: Timestamp) -> Markup {
@@ -126,7 +134,7 @@ fn render_text(view: &View) -> String {
     let mut text = summary(view) + "\n";
     let mut line = |line: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{line}");
+        let _ = writeln!(text, "{}", printable_lines(&line.to_string()));
     };
     if !view.is_dispatching {
         line(format_args!("{GRACE_PERIOD}"));

@@ -57,12 +57,12 @@ impl Snapshot {
     }
 
     /// As JSON.
-    pub fn to_json(&self) -> Vec<u8> {
+    pub fn to_json(&self) -> String {
         let json = Json {
             captured_at_micros: self.captured_at.as_micros(),
             view: &self.view,
         };
-        serde_json::to_vec(&json).expect("a view has only text keys and plain values")
+        serde_json::to_string(&json).expect("a view has only text keys and plain values")
     }
 }
 

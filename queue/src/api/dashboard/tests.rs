@@ -18,7 +18,7 @@ fn the_text_is_rendered() {
 #[test]
 fn the_json_is_rendered() {
     let json = example::snapshot().to_json();
-    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
 }
 
@@ -32,4 +32,21 @@ fn durations_have_two_or_three_digits() {
     for (seconds, expected) in [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h")] {
         assert_eq!(duration(seconds), expected);
     }
+}
+
+#[test]
+fn no_form_shows_characters_that_deceive() {
+    let mut view = example::view();
+    // What a monitor reports, for example.
+    view.problems[0].cause = "a\u{202e}b\u{2028}c\u{1b}[2J\r\u{200b}d".to_owned();
+    let escaped = "a\\u{202e}b\\u{2028}c\\u{1b}[2J\\r\\u{200b}d";
+    let text = render_text(&view);
+    assert!(text.contains(escaped), "{text}");
+    let page = page_html(&view, example::snapshot().captured_at);
+    assert!(page.contains(escaped), "{page}");
+    let mut snapshot = example::snapshot();
+    snapshot.view = view;
+    let json = json_text(&snapshot);
+    let escaped = "a\\u202eb\\u2028c\\u001b[2J\\r\\u200bd";
+    assert!(json.contains(escaped), "{json}");
 }
