@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::{
     clock::Timestamp,
     problem::Problem,
-    values::{ProfileKey, UniqueId},
+    values::{ProfileKey, PublicId},
     wire::{Estimate, JobStatus},
 };
 
@@ -55,7 +55,7 @@ pub struct ProfileView {
 /// One waiting job.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobView {
-    pub unique_id: UniqueId,
+    pub public_id: PublicId,
     /// How many runners it needs.
     pub count: usize,
     pub qualified_repo: String,
@@ -234,7 +234,7 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
 fn job_view(state: &State, now: Timestamp, job: &Job) -> JobView {
     let spec = &job.request().spec;
     JobView {
-        unique_id: spec.unique_id.clone(),
+        public_id: spec.unique_id.public_id(),
         count: spec.count.get(),
         qualified_repo: spec.qualified_repo.to_string(),
         run_id: spec.run_id.0,

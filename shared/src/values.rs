@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The error for a value of an invalid form.
@@ -74,20 +75,54 @@ macro_rules! text_value {
     };
 }
 
-/// A job's name, chosen by its client: 1 to 64 of `[A-Za-z0-9._-]`. Cheap to clone.
+/// A job's name, chosen by its client: 1 to 64 of `[A-Za-z0-9._-]`, but not `.` or `..`, which
+/// clients and proxies remove from a path. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UniqueId(Arc<str>);
+
+impl UniqueId {
+    /// The name under which strangers see the job.
+    pub fn public_id(&self) -> PublicId {
+        let hash = digest(&SHA256, self.0.as_bytes());
+        let beginning = hash.as_ref().first_chunk();
+        PublicId(u64::from_be_bytes(
+            *beginning.expect("SHA-256 has 32 bytes"),
+        ))
+    }
+}
+
+/// The name of a job on pages that need no token: the first 16 hexadecimal digits of the SHA-256 of its
+/// `unique_id`, from which the `unique_id` does not follow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicId(u64);
+
+impl fmt::Display for PublicId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for PublicId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl Serialize for PublicId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 impl FromStr for UniqueId {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        is_name(text, NAME_LENGTH_MAX)
-            .then(|| Self(text.into()))
-            .ok_or(InvalidValue {
-                field: "unique_id",
-                allowed: "1 to 64 characters of A-Z a-z 0-9 . _ -",
-            })
+        let is_valid = is_name(text, NAME_LENGTH_MAX) && !matches!(text, "." | "..");
+        is_valid.then(|| Self(text.into())).ok_or(InvalidValue {
+            field: "unique_id",
+            allowed: "1 to 64 characters of A-Z a-z 0-9 . _ -, and neither . nor ..",
+        })
     }
 }
 text_value!(UniqueId);
@@ -371,6 +406,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn strangers_see_the_beginning_of_the_hash_of_a_job() {
+        // printf %s abc | sha256sum
+        for (unique_id, expected) in [
+            ("abc", "ba7816bf8f01cfea"),
+            // Begins with zeros.
+            ("596138", "00000691457f4f0c"),
+        ] {
+            let public_id = unique_id.parse::<UniqueId>().unwrap().public_id();
+            assert_eq!(public_id.to_string(), expected);
+            assert_eq!(serde_json::json!(public_id), expected);
+        }
+    }
+
     fn long(length: usize) -> String {
         "a".repeat(length)
     }
@@ -418,6 +467,7 @@ mod tests {
             assert!(text.parse::<ProfileKey>().is_err(), "{text:.20}");
         }
         for text in [".", ".."] {
+            assert!(text.parse::<UniqueId>().is_err(), "{text}");
             assert!(text.parse::<ProfileKey>().is_err(), "{text}");
         }
     }
@@ -467,7 +517,7 @@ mod tests {
         let invalid = "a/b".parse::<UniqueId>().unwrap_err().to_string();
         assert_eq!(
             invalid,
-            "unique_id must be 1 to 64 characters of A-Z a-z 0-9 . _ -"
+            "unique_id must be 1 to 64 characters of A-Z a-z 0-9 . _ -, and neither . nor .."
         );
     }
 }

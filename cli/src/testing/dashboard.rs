@@ -26,11 +26,11 @@ pub async fn queue_dashboard(queue_url: &str) -> Value {
     dashboard
 }
 
-/// The `unique_id` of every waiting job on a queue's dashboard, in the order of each profile.
+/// The public id of every waiting job on a queue's dashboard, in the order of each profile.
 pub fn waiting_jobs(dashboard: &Value) -> Vec<String> {
     let profiles = dashboard["profiles"].as_array().into_iter().flatten();
     let jobs = profiles.filter_map(|profile| profile["jobs"].as_array());
     jobs.flatten()
-        .map(|job| job["unique_id"].as_str().unwrap().to_owned())
+        .map(|job| job["public_id"].as_str().unwrap().to_owned())
         .collect()
 }

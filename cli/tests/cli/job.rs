@@ -50,7 +50,7 @@ async fn enqueue_with_json_prints_the_random_name() {
     let printed: Value = serde_json::from_str(&enqueued.stdout).unwrap();
     assert_eq!(printed.as_object().unwrap().len(), 2);
     let unique_id = printed["unique_id"].as_str().unwrap();
-    assert_eq!(queue.waiting_jobs().await, [unique_id]);
+    assert_eq!(queue.waiting_jobs().await, [public_id(unique_id)]);
     let ticket = printed["ticket"].as_str().unwrap();
     let waiting = run(&take_at(&queue.url, unique_id, ticket)).await;
     waiting.assert_status(6);

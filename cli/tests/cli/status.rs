@@ -13,7 +13,8 @@ async fn the_status_of_a_queue_has_its_servers_and_waiting_jobs() {
     ))
     .await;
     // Also waits until the dashboard has the job.
-    assert_eq!(queue.waiting_jobs().await, ["job-a"]);
+    let job = public_id("job-a");
+    assert_eq!(queue.waiting_jobs().await, [&*job]);
     let status = run(&format!("status --queue {url}")).await;
     assert_eq!((status.status, status.stderr.as_str()), (Some(0), ""));
     for part in [
@@ -22,7 +23,7 @@ async fn the_status_of_a_queue_has_its_servers_and_waiting_jobs() {
         &format!("{}  ", monitor.url),
         "linux 0 of 3",
         "Waiting for linux:",
-        "1  job-a  1        servo/servo 7",
+        &format!("1  {job}  1        servo/servo 7"),
         "every runner of this profile is in use",
     ] {
         status.assert_stdout_has(part);

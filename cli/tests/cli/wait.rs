@@ -98,7 +98,7 @@ async fn a_job_is_enqueued_again_if_the_queue_has_lost_its_key() {
 async fn a_signal_withdraws_the_job() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let (_monitor, queue, waiting) = waiting_job().await;
-        assert_eq!(queue.waiting_jobs().await, ["a"]);
+        assert_eq!(queue.waiting_jobs().await, [public_id("a")]);
         waiting.signal(signal).await;
         let finished = waiting.finish().await;
         finished.assert_exit(status, "");

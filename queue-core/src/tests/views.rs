@@ -192,10 +192,10 @@ fn the_view_shows_queues_and_servers_and_no_ticket() {
         "assigned_count": 1,
         "profiles": [
             {"profile_key": "linux", "target": 3, "idle": 0, "waiting_count": 2, "jobs": [
-                {"unique_id": "first", "count": 2, "qualified_repo": "servo/servo", "run_id": u64::MAX,
+                {"public_id": "a7937b64b8caa58f", "count": 2, "qualified_repo": "servo/servo", "run_id": u64::MAX,
                     "waited_seconds": 3, "estimate": null,
                     "why": "it is next; 0 of the 2 runners it needs are idle"},
-                {"unique_id": "second", "count": 1, "qualified_repo": "servo/servo", "run_id": 7,
+                {"public_id": "16367aacb67a4a01", "count": 1, "qualified_repo": "servo/servo", "run_id": 7,
                     "waited_seconds": 0, "estimate": null, "why": "1 job is before it"},
             ]},
             {"profile_key": "windows", "target": 1, "idle": 0, "waiting_count": 0, "jobs": []},
@@ -237,5 +237,5 @@ fn the_view_shows_at_most_200_jobs_of_a_profile() {
         panic!("one profile is known");
     };
     assert_eq!((profile.waiting_count, profile.jobs.len()), (300, 200));
-    assert_eq!(profile.jobs[199].unique_id.as_str(), "job-199");
+    assert_eq!(profile.jobs[199].public_id.to_string(), "f271ac87ce15cc8f");
 }

@@ -114,7 +114,7 @@ fn render_profile(profile: &ProfileView) -> Markup {
                 @for (index, job) in profile.jobs.iter().enumerate() {
                     tr {
                         td { (index + 1) }
-                        td { (job.unique_id) }
+                        td { (job.public_id) }
                         td { (job.count) }
                         td { (job.qualified_repo) " run " (job.run_id) }
                         td { (duration(job.waited_seconds)) }
@@ -188,7 +188,7 @@ fn profile_summary(profile: &ProfileView) -> String {
 fn job_line(job: &JobView) -> String {
     format!(
         "{} x{} for {} run {}, waited {}, estimated wait {}: {}",
-        job.unique_id,
+        job.public_id,
         job.count,
         job.qualified_repo,
         job.run_id,

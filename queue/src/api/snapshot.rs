@@ -70,7 +70,7 @@ impl Snapshot {
 #[cfg(test)]
 pub(super) mod example {
     use queue_core::{JobView, ProfileView, ServerProfileView, ServerView};
-    use shared::{problem::Problem, wire::Estimate};
+    use shared::{problem::Problem, values::UniqueId, wire::Estimate};
 
     use super::*;
 
@@ -78,7 +78,7 @@ pub(super) mod example {
     pub fn view() -> View {
         let profile_key = |key: &str| key.parse().unwrap();
         let job = |unique_id: &str, count, estimate, why: &str| JobView {
-            unique_id: unique_id.parse().unwrap(),
+            public_id: unique_id.parse::<UniqueId>().unwrap().public_id(),
             count,
             qualified_repo: "servo/servo".to_owned(),
             run_id: 42,

@@ -36,7 +36,9 @@ struct Profile {
 
 #[derive(Debug, Deserialize)]
 struct Job {
-    unique_id: String,
+    /// Earlier queues show the `unique_id` itself.
+    #[serde(alias = "unique_id")]
+    public_id: String,
     count: usize,
     qualified_repo: String,
     run_id: u64,
@@ -137,7 +139,7 @@ fn jobs(profile: &Profile) -> String {
         .map(|(index, job)| {
             [
                 (index + 1).to_string(),
-                cell(&job.unique_id),
+                cell(&job.public_id),
                 job.count.to_string(),
                 format!("{} {}", cell(&job.qualified_repo), job.run_id),
                 seconds(job.waited_seconds),
@@ -201,7 +203,7 @@ mod tests {
         let dashboard = json!({
             "is_dispatching": true, "waiting_count": 3, "assigned_count": 4,
             "profiles": [{"profile_key": "linux", "target": 5, "idle": 0, "waiting_count": 3, "jobs": [
-                {"unique_id": "job-a", "count": 1, "qualified_repo": "delan/servo", "run_id": 123,
+                {"public_id": "job-a", "count": 1, "qualified_repo": "delan/servo", "run_id": 123,
                  "waited_seconds": 61, "estimate": {"p50_seconds": 90, "p90_seconds": 200},
                  "why": "it is next; every runner of this profile is in use"},
                 {"unique_id": "b", "count": 2, "qualified_repo": "a/b", "run_id": 4,

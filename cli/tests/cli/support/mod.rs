@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 pub use cli::testing::{API_TOKEN, Finished, Running, finish, start, stdout_of, wait_until};
 pub use fake_monitor::FakeMonitor;
-pub use queue::TestQueue;
+pub use queue::{TestQueue, public_id};
 
 /// A queue with one server, which has no idle runner.
 pub async fn one_server() -> (FakeMonitor, TestQueue) {

@@ -55,7 +55,7 @@ impl TestQueue {
         fs::remove_file(self.folder.path().join("queue/ticket-key")).unwrap();
     }
 
-    /// The names of the waiting jobs.
+    /// The public ids of the waiting jobs.
     pub async fn waiting_jobs(&self) -> Vec<String> {
         waiting_jobs(&queue_dashboard(&self.url).await)
     }
@@ -96,4 +96,10 @@ fn settings(folder: &Path, monitor_url: &str) -> Settings {
         ("SERVO_CI_MONITOR_DATA_PATH", folder.display().to_string()),
     ]);
     Settings::load(&file, &environment).unwrap()
+}
+
+/// The name under which the dashboard shows a job.
+pub fn public_id(unique_id: &str) -> String {
+    let unique_id: shared::values::UniqueId = unique_id.parse().unwrap();
+    unique_id.public_id().to_string()
 }

@@ -162,7 +162,7 @@ impl Deployment {
         idle.unwrap_or_default() as usize
     }
 
-    /// The names of the waiting jobs.
+    /// The public ids of the waiting jobs.
     pub async fn waiting_jobs(&self) -> Vec<String> {
         waiting_jobs(&queue_dashboard(&self.queue_url).await)
     }
