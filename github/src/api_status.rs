@@ -159,11 +159,8 @@ impl ApiStatusCell {
             .entry(response.status.as_u16())
             .or_default() += 1;
         // GitHub has other limits too; nearly all of our requests count against this one.
-        let mut rate_limit =
-            RateLimit::of(response).filter(|limit| limit.resource == RateLimit::CORE);
-        if let (Some(limit), None) = (&mut rate_limit, response.date()) {
-            limit.reset_at = limit.reset_at.min(now + RateLimit::LENGTH);
-        }
+        let rate_limit = RateLimit::of(response, now);
+        let rate_limit = rate_limit.filter(|limit| limit.resource == RateLimit::CORE);
         if rate_limit.is_some() {
             status.rate_limit = rate_limit;
         }
@@ -180,9 +177,8 @@ impl ApiStatusCell {
                 .map(|scope| (scope.to_owned(), "granted".to_owned()))
                 .collect();
         }
-        if let Some(now) = response.date() {
-            inner.log_warning(now);
-        }
+        // By our clock: a response with a wrong date must not cause a line of the log.
+        inner.log_warning(now);
     }
 }
 

@@ -114,10 +114,13 @@ impl Github {
             let page = page.filter_map(|entry| serde_json::from_value::<Artifact>(entry).ok());
             named.extend(page.filter(|artifact| artifact.name == name));
             if is_end {
-                let listed_at = response.date();
+                if response.date().is_none() {
+                    return Err(unexpected("the response has no date"));
+                }
                 return Ok(NamedArtifacts {
                     artifacts: named,
-                    listed_at: listed_at.ok_or_else(|| unexpected("the response has no date"))?,
+                    // Not the date itself, which may be a single odd one.
+                    listed_at: Timestamp::from_seconds(self.now_at_github().as_seconds()),
                 });
             }
         }

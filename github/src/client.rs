@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     ApiStatusCell, Credentials, GithubError,
     credentials::Renewals,
+    github_time::GithubTime,
     priority::{AuthenticationRate, Priority},
     redirects::{self, Redirect},
     runner_list::{KnownRunners, Pages},
@@ -78,8 +79,7 @@ pub struct Github {
     pub(super) renewals: tokio::sync::Mutex<Renewals>,
     pub(super) api_status: ApiStatusCell,
     clock: Clock,
-    /// GitHub's time and ours at the last response.
-    clocks: Cell<Option<(Timestamp, Timestamp)>>,
+    github_time: Cell<GithubTime>,
     /// When the runners were last listed, by our clock.
     listed_at: Cell<Option<Timestamp>>,
     authentication_rate: RefCell<AuthenticationRate>,
@@ -97,7 +97,7 @@ impl Github {
             known_runners: RefCell::default(),
             renewals: tokio::sync::Mutex::default(),
             clock: Clock::start(),
-            clocks: Cell::new(None),
+            github_time: Cell::default(),
             listed_at: Cell::new(None),
             authentication_rate: RefCell::default(),
         }
@@ -120,13 +120,10 @@ impl Github {
         self.clock.now()
     }
 
-    /// GitHub's time, or ours before GitHub's first response.
+    /// GitHub's time, or ours before GitHub's first response. Only for what GitHub itself compares with its
+    /// clock: pauses and lifetimes are measured by [`now`](Self::now).
     pub(super) fn now_at_github(&self) -> Timestamp {
-        let now = self.clock.now();
-        match self.clocks.get() {
-            Some((theirs, ours)) => theirs + now.since(ours),
-            None => now,
-        }
+        self.github_time.get().at(self.clock.now())
     }
 
     /// The URL of `path` in the API.
@@ -157,7 +154,7 @@ impl Github {
         let now = self.now();
         let status = self.api_status.read();
         let listed_for = self.listed_at.get().map(|listed_at| now.since(listed_at));
-        let admitted = priority.admit(&status, listed_for, self.now_at_github());
+        let admitted = priority.admit(&status, listed_for, now);
         let admitted = admitted.and_then(|()| match priority {
             Priority::Authentication => self.authentication_rate.borrow_mut().admit(now),
             Priority::ListRunners | Priority::SoftwareSupport => Ok(()),
@@ -313,7 +310,8 @@ impl Github {
             }
         };
         if let Some(date) = response.date() {
-            self.clocks.set(Some((date, self.clock.now())));
+            let time = self.github_time.get();
+            self.github_time.set(time.with(date, self.clock.now()));
         }
         self.api_status.record_response(&response, self.now());
         if is_in_scope {

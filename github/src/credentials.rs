@@ -19,6 +19,8 @@ use shared::{
 
 /// How long before its expiry an installation token is replaced; GitHub's are valid for an hour.
 const RENEWED_BEFORE: Duration = Duration::from_secs(10 * 60);
+/// How long an installation token is valid at most.
+const LIFETIME_MAX: Duration = Duration::from_secs(3600);
 /// The pause between tries to get a token. Requests that need one meanwhile use the current token,
 /// or fail with the error of the last try.
 const RENEWAL_BACKOFF: Backoff = Backoff {
@@ -250,6 +252,8 @@ impl Github {
                 self.api_status
                     .record_installation(created.permissions, expires_at);
                 let now = self.now_at_github();
+                // GitHub's tokens are valid for an hour, whatever the dates say.
+                let expires_at = expires_at.min(now + LIFETIME_MAX);
                 return Ok(InstallationToken {
                     token: created.token,
                     expires_at,

@@ -24,6 +24,7 @@ mod artifacts;
 mod client;
 mod credentials;
 mod error;
+mod github_time;
 mod jobs;
 mod limits;
 mod priority;

@@ -1,6 +1,8 @@
 //! GitHub's rate limits, as its responses report them.
 //!
-//! Responsible for reading the headers. Waits for nothing itself.
+//! Responsible for reading the headers. Waits for nothing itself. Points in time of GitHub are only compared
+//! with the date of the same response; what follows from them is by our own clock and an hour away at
+//! most, so that no response can stop requests for longer.
 //! Source: GitHub's documentation, "Rate limits for the REST API".
 
 use std::time::Duration;
@@ -20,7 +22,7 @@ pub struct RateLimit {
     pub limit: u64,
     /// Requests that are left.
     pub remaining: u64,
-    /// When `remaining` becomes `limit` again, by GitHub's clock.
+    /// When `remaining` becomes `limit` again, by our clock.
     pub reset_at: Timestamp,
     /// Which of GitHub's limits it is; mostly `core`.
     pub resource: String,
@@ -29,22 +31,24 @@ pub struct RateLimit {
 impl RateLimit {
     /// The limit against which nearly all requests count.
     pub(super) const CORE: &str = "core";
-    /// How long a limit lasts until it is reset.
-    pub(super) const LENGTH: Duration = RETRY_AFTER_MAX;
-
-    /// Reads the `x-ratelimit-*` headers, if all of them are present and valid. A reset that is further
-    /// away than GitHub's limits allow counts as an hour.
-    pub(super) fn of(response: &Response) -> Option<Self> {
+    /// Reads the `x-ratelimit-*` headers, if all of them are present and valid. `now` is by our clock. A
+    /// reset that is further away than GitHub's limits allow counts as an hour, one in the past as now.
+    pub(super) fn of(response: &Response, now: Timestamp) -> Option<Self> {
         let number = |name| response.header(name)?.trim().parse().ok();
-        let reset_at = Timestamp::from_seconds(number("x-ratelimit-reset")?);
-        let latest = response.date().map(|date| date + RETRY_AFTER_MAX);
+        let until_reset = reset(response)?.since(response.date().unwrap_or(now));
         Some(Self {
             limit: number("x-ratelimit-limit")?,
             remaining: number("x-ratelimit-remaining")?,
-            reset_at: latest.map_or(reset_at, |latest| reset_at.min(latest)),
+            reset_at: now + until_reset.min(RETRY_AFTER_MAX),
             resource: response.header("x-ratelimit-resource")?.into(),
         })
     }
+}
+
+/// When the primary limit is reset, by GitHub's clock.
+fn reset(response: &Response) -> Option<Timestamp> {
+    let seconds = response.header("x-ratelimit-reset")?.trim().parse();
+    seconds.ok().map(Timestamp::from_seconds)
 }
 
 /// How long to send nothing after `response`, an error with that message; `None` if it does not
@@ -74,8 +78,8 @@ fn is_used_up(response: &Response) -> bool {
     remaining.is_some_and(|remaining| remaining.trim() == "0")
 }
 
-/// The time until the primary limit is reset, if it is used up.
+/// The time until the primary limit is reset, if it is used up and the response says when.
 fn until_reset(response: &Response) -> Option<Duration> {
-    let limit = RateLimit::of(response).filter(|limit| limit.remaining == 0)?;
-    Some(limit.reset_at.since(response.date()?))
+    let (reset, date) = (reset(response)?, response.date()?);
+    is_used_up(response).then(|| reset.since(date))
 }

@@ -64,7 +64,7 @@ impl Priority {
     }
 
     /// Returns how long a request has to wait if too little is left. `listed_for` is how long ago the
-    /// runners were last listed; `now` is by GitHub's clock.
+    /// runners were last listed.
     pub(super) fn admit(
         self,
         status: &ApiStatus,

@@ -117,9 +117,10 @@ async fn a_token_is_fetched_once_and_renewed_ten_minutes_before_it_expires() {
     assert_eq!((first.unwrap().len(), second.unwrap().len()), (0, 0));
     for (seconds, token_count) in [(0, 1), (HOUR - 700, 1), (200, 2), (0, 2)] {
         github_server.advance(seconds);
-        // The first response contains the new time, the second request uses it.
-        github.list_runners().await.unwrap();
-        github.list_runners().await.unwrap();
+        // Two responses contain the new time before it is believed; the third request uses it.
+        for _ in 0..3 {
+            github.list_runners().await.unwrap();
+        }
         assert_eq!(
             github_server.token_count.load(Ordering::SeqCst),
             token_count
@@ -161,7 +162,9 @@ async fn a_failed_renewal_does_no_harm_until_the_token_expires() {
     }
     assert_eq!(token_requests(&server), 2, "one try at a time");
     github_server.advance(301);
-    github.list_runners().await.unwrap();
+    for _ in 0..2 {
+        github.list_runners().await.unwrap();
+    }
     for _ in 0..5 {
         let error = github.list_runners().await.unwrap_err();
         assert_eq!(
@@ -204,4 +207,26 @@ async fn an_app_that_is_not_installed_gets_a_permanent_error() {
     let error = github.list_runners().await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::NOT_FOUND));
     assert!(!error.is_transient());
+}
+
+#[actix_web::test]
+async fn a_date_in_the_year_9999_does_not_stop_an_app_until_a_restart() {
+    const FAR: u64 = 250_000_000_000;
+    for odd_responses in 1..=3 {
+        let github_server = TestGithub::new();
+        let (_server, github) = serve(&github_server);
+        github.list_runners().await.unwrap();
+        github_server.advance(FAR);
+        for _ in 0..odd_responses {
+            github.list_runners().await.unwrap();
+        }
+        github_server.now.fetch_sub(FAR, Ordering::SeqCst);
+        // The token is revoked as well, so that a JWT has to be signed with the right time.
+        github_server.token_count.fetch_add(1, Ordering::SeqCst);
+        for _ in 0..3 {
+            let _ = github.list_runners().await;
+            github.renewals.lock().await.failures.reset();
+        }
+        github.list_runners().await.unwrap();
+    }
 }

@@ -13,6 +13,7 @@ use http_client::testing::Server;
 use shared::registration::{Label, RegistrationStatus};
 
 use super::*;
+use crate::priority::Priority;
 
 /// A runner whose value at `key` is replaced.
 fn with(id: u64, key: &str, value: Value) -> Value {
@@ -266,4 +267,57 @@ async fn one_wrong_date_does_not_stop_requests_for_years() {
     assert!(matches!(error, GithubError::RateLimited { .. }), "{error}");
     let until = github.now() + Duration::from_secs(61);
     assert_eq!(github.api_status().rate_limited_for(until), None);
+}
+
+/// Dates and resets of a limit that nothing is left of. `None` is a response without the header.
+const ODD_TIMES: &[(Option<&str>, Option<&str>)] = &[
+    (Some("Fri, 31 Dec 9999 23:59:59 GMT"), Some("95617584000")),
+    (Some("Fri, 31 Dec 9999 23:59:59 GMT"), None),
+    (Some("Thu, 01 Jan 1970 00:00:00 GMT"), Some("1767225600")),
+    (Some("Thu, 01 Jan 1970 00:00:00 GMT"), Some("95617584000")),
+    (Some("Thu, 01 Jan 2026 00:00:00 GMT"), Some("95617584000")),
+    (Some("Thu, 01 Jan 2026 00:00:00 GMT"), Some("0")),
+    (Some("Thu, 01 Jan 2026 00:00:00 GMT"), Some("-1")),
+    (Some("yesterday"), Some("95617584000")),
+    (Some(""), Some("18446744073709551615")),
+];
+
+#[actix_web::test]
+async fn no_date_and_no_reset_stop_requests_for_more_than_an_hour() {
+    for status in [200_u16, 403, 429] {
+        for &(date, reset) in ODD_TIMES {
+            let count = AtomicUsize::new(0);
+            let server = Server::start(move |_| {
+                let is_odd = count.fetch_add(1, Ordering::SeqCst) == 0;
+                let (date, status) = match is_odd {
+                    true => (date, status),
+                    // Later responses do not mention limits.
+                    false => (Some("Thu, 01 Jan 2026 00:00:00 GMT"), 200),
+                };
+                let mut response = HttpResponse::build(status.try_into().unwrap());
+                response.insert_header(("date", date.unwrap_or_default()));
+                if is_odd {
+                    response
+                        .insert_header(("x-ratelimit-limit", "5000"))
+                        .insert_header(("x-ratelimit-remaining", "0"))
+                        .insert_header(("x-ratelimit-resource", "core"));
+                    if let Some(reset) = reset {
+                        response.insert_header(("x-ratelimit-reset", reset));
+                    }
+                }
+                response.json(json!({"total_count": 0, "artifacts": [], "runners": []}))
+            });
+            let github = github(&server.url);
+            let name = format!("{status} {date:?} {reset:?}");
+            let _ = github.list_runners().await;
+            let hour_later = github.now() + Duration::from_secs(3601);
+            let api_status = github.api_status();
+            assert_eq!(api_status.rate_limited_for(hour_later), None, "{name}");
+            for priority in [Priority::Authentication, Priority::ListRunners] {
+                let listed_for = Some(Duration::ZERO);
+                let admitted = priority.admit(&api_status.read(), listed_for, hour_later);
+                assert_eq!(admitted, Ok(()), "{name}");
+            }
+        }
+    }
 }

@@ -12,7 +12,6 @@ use http_client::{
     HttpError,
     testing::{Server, dead_url},
 };
-use shared::clock::Timestamp;
 
 /// The date of the responses of the test servers, in seconds since 1970.
 const NOW: u64 = 1_767_225_600;
@@ -337,15 +336,11 @@ async fn the_last_report_of_the_primary_limit_is_remembered() {
     assert_eq!(github.api_status().read().rate_limit, None);
     for (is_refused, remaining) in [(false, 1), (true, 0), (true, 0)] {
         assert_eq!(github.delete_runner(1).await.is_err(), is_refused);
-        assert_eq!(
-            github.api_status().read().rate_limit,
-            Some(RateLimit {
-                limit: 5000,
-                remaining,
-                reset_at: Timestamp::from_seconds(NOW),
-                resource: "core".into(),
-            })
-        );
+        let limit = github.api_status().read().rate_limit.unwrap();
+        assert_eq!((limit.limit, limit.remaining), (5000, remaining));
+        assert_eq!(limit.resource, "core");
+        // That reset is over.
+        assert!(limit.reset_at <= github.now());
     }
 }
 
