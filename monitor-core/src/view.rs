@@ -46,6 +46,22 @@ impl View {
         dashboard
     }
 
+    /// The content of `/dashboard.json` for readers without a token. Labels of runners are left out,
+    /// because a job that names one gets the runner; reservations as well, because their names give the
+    /// label `reserved-for:<unique_id>`. The keys stay.
+    pub fn public_dashboard_at(&self, now: Timestamp) -> MonitorDashboard {
+        let mut dashboard = self.dashboard_at(now);
+        for shown in &mut dashboard.runners {
+            if let Some(registration) = &mut shown.runner.registration {
+                registration.labels.clear();
+            }
+        }
+        if let Some(reservations) = &mut dashboard.reservations {
+            reservations.clear();
+        }
+        dashboard
+    }
+
     /// Whether `/dashboard.json` is the same for both but for the ages of images.
     pub fn has_same_dashboard_as(&self, other: &Self) -> bool {
         let built_at = |view: &Self| {
@@ -117,6 +133,7 @@ impl Monitor {
                     state: reservation.state,
                     attempt: reservation.highest_sequence(),
                     enqueued_at: reservation.enqueued_at,
+                    proof: None,
                 };
                 (unique_id.clone(), report)
             });

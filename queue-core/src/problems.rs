@@ -20,6 +20,7 @@ pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
                 .or_else(|| wrong_url(state, server))
                 .or_else(|| not_answering(state, server, now));
             let others = unreadable_entries(state, server).into_iter();
+            let others = others.chain(invalid_grants(state, server));
             first
                 .into_iter()
                 .chain(others.chain(missed_targets(state, server)))
@@ -51,9 +52,10 @@ fn refused_token(state: &State, server: ServerId) -> Option<Problem> {
     Some(problem(
         "server_refuses_token",
         state.fleet.name(server),
-        "its monitor refuses the API token of this queue, so none of its runners are assigned",
-        "set SERVO_CI_MONITOR_API_TOKEN to the same value for both; if there is a proxy between them, \
-         let it pass on the header Authorization",
+        "its monitor refuses the token that this queue sends, so none of its runners are assigned",
+        "set SERVO_CI_MONITOR_API_TOKEN to the same value for both, or SERVO_CI_MONITOR_QUEUE_TOKEN of \
+         the monitor to the server's entry in SERVO_CI_MONITOR_SERVER_TOKENS of the queue; if there is a \
+         proxy between them, let it pass on the header Authorization",
         since,
     ))
 }
@@ -144,8 +146,23 @@ fn unreadable_entries(state: &State, server: ServerId) -> Option<Problem> {
     Some(problem(
         "dashboard_entries_unreadable",
         state.fleet.name(server),
-        format!("{entries} of its dashboard cannot be read; the runners in them are not assigned"),
+        format!(
+            "{entries} of its dashboard cannot be read, or exceed what a server can have; they are left out"
+        ),
         "look for unusual values in its dashboard.json, and run the same release on queue and monitors",
+        since,
+    ))
+}
+
+/// A server that grants runners which no client may be given.
+fn invalid_grants(state: &State, server: ServerId) -> Option<Problem> {
+    let since = state.fleet.invalid_grants_since(server)?;
+    Some(problem(
+        "server_grants_invalid_labels",
+        state.fleet.name(server),
+        "it granted a runner whose label is not 1 to 256 printable characters without a comma, or is the \
+         label of another runner or job; such runners are released and given to no client",
+        "check which software answers takes at this URL, and whether its owner can be trusted",
         since,
     ))
 }

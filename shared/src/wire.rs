@@ -129,6 +129,10 @@ pub struct ReservationReport {
     /// them, or an older one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enqueued_at: Option<Timestamp>,
+    /// What the queue sent with its take, to recognise the reservation by: `None` if no queue took the
+    /// runners, or an older one, and from older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 /// The state of a reservation.
@@ -279,6 +283,7 @@ mod tests {
                 state: ReservationState::Held,
                 attempt: 5,
                 enqueued_at: Some(Timestamp::from_micros(4)),
+                proof: None,
             },
         )]));
         assert_eq!(

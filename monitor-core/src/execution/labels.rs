@@ -4,6 +4,7 @@ use shared::values::UniqueId;
 
 use crate::{
     Monitor, RunnerId,
+    reservations::release::Fate,
     state::runner::{InFlight, MustDestroy},
 };
 
@@ -17,8 +18,11 @@ impl Monitor {
         match reservation {
             Some(reservation) if is_done => reservation.has_labels = true,
             Some(reservation) => {
-                let destroys = reservation.own_labels_known;
-                self.end_reservation(unique_id, destroys);
+                let fate = match reservation.own_labels_known {
+                    true => Fate::Destroyed,
+                    false => Fate::Idle,
+                };
+                self.end_reservation(unique_id, fate);
             }
             None => {}
         }

@@ -8,7 +8,7 @@ use shared::{
     wire::{ReservationState, RunnerStatus},
 };
 
-use crate::{Monitor, RunnerId};
+use crate::{Monitor, RunnerId, reservations::release::Fate};
 
 /// How long finished reservations and fences are kept.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -52,7 +52,7 @@ impl Monitor {
             .map(|(unique_id, _)| unique_id.clone())
             .collect();
         for unique_id in broken {
-            self.end_reservation(&unique_id, false);
+            self.end_reservation(&unique_id, Fate::Idle);
         }
     }
 

@@ -18,6 +18,17 @@ use crate::{
     },
 };
 
+/// What becomes of the runners of a reservation that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They are idle again.
+    Idle,
+    /// Those with a label of their own are destroyed, because it has been given to a job. The other
+    /// labels are removed.
+    DestroyedIfLabelIsKnown,
+    Destroyed,
+}
+
 impl Monitor {
     /// Ends a reservation that is not used yet. Its runners are idle again or, if `destroys`,
     /// destroyed, because a workflow may know their labels. Harmless if repeated.
@@ -28,7 +39,8 @@ impl Monitor {
     /// - Takes with this token or an earlier one of the same instance, which may still arrive, are
     ///   refused from now on.
     ///
-    /// Without a token, as sent by people, it ends the reservation whatever its tokens.
+    /// Without a token, as sent by people, it ends the reservation whatever its tokens. Runners with a
+    /// label of their own are destroyed then: the job that was given the label may still use it.
     ///
     /// Returns the revision that has to be on disk before the release may be confirmed.
     pub fn release(
@@ -58,7 +70,13 @@ impl Monitor {
         }
         let reservation = self.durable.reservations.get(unique_id);
         if reservation.is_some_and(|reservation| destroys || reservation.granted_to.is_empty()) {
-            self.end_reservation(unique_id, destroys);
+            let fate = match token {
+                _ if destroys => Fate::Destroyed,
+                // A queue knows that it has given the label to no client.
+                Some(_) => Fate::Idle,
+                None => Fate::DestroyedIfLabelIsKnown,
+            };
+            self.end_reservation(unique_id, fate);
         }
         self.revision()
     }
@@ -86,7 +104,7 @@ impl Monitor {
     }
 
     /// Ends a reservation: its runners are no longer held.
-    pub(crate) fn end_reservation(&mut self, unique_id: &UniqueId, destroys: bool) {
+    pub(crate) fn end_reservation(&mut self, unique_id: &UniqueId, fate: Fate) {
         let Some(reservation) = self.durable.reservations.remove(unique_id) else {
             return;
         };
@@ -103,7 +121,12 @@ impl Monitor {
             if reservation.needs_labels(record) && may_have_labels {
                 record.labels_to_remove = reservation.github_labels();
             }
-            if destroys {
+            let is_destroyed = match fate {
+                Fate::Idle => false,
+                Fate::DestroyedIfLabelIsKnown => record.own_label.is_some(),
+                Fate::Destroyed => true,
+            };
+            if is_destroyed {
                 record.must_destroy = Some(MustDestroy::Released);
             }
         }
@@ -119,7 +142,7 @@ impl Monitor {
             .map(|(unique_id, _)| unique_id.clone())
             .collect();
         for unique_id in unsaved {
-            self.end_reservation(&unique_id, false);
+            self.end_reservation(&unique_id, Fate::Idle);
         }
     }
 }

@@ -90,6 +90,7 @@ fn view() -> View {
         state: ReservationState::Held,
         attempt: 7,
         enqueued_at: Some(ago(20)),
+        proof: None,
     };
     View {
         dashboard: MonitorDashboard {
@@ -165,6 +166,7 @@ fn snapshot(view: Option<View>) -> Snapshot {
         refused: Totals::from([("wrong_token", 7)]),
         page: Rendered::default(),
         live_part: Rendered::default(),
+        public_dashboard: Rendered::default(),
         metrics: Rendered::default(),
     }
 }

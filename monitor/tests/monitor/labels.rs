@@ -156,9 +156,11 @@ async fn a_tokenless_client_that_reads_no_label_finds_its_own_on_the_runner() {
 #[actix_web::test]
 async fn a_runner_that_was_labelled_and_released_loses_the_label_before_it_is_idle() {
     let (host, monitor) = with_idle(1).await;
-    let older = format!("profile/linux/take?unique_id=older&{OLDER_JOB}");
+    let older =
+        format!("profile/linux/take?unique_id=older&{OLDER_JOB}&attempt=0000000000000001-1");
     assert_eq!(monitor.call(Method::POST, &older).await.status, 200);
-    monitor.call(Method::DELETE, "reservation/older").await;
+    let release = "reservation/older?attempt=0000000000000001-1";
+    monitor.call(Method::DELETE, release).await;
     let dashboard = monitor.until_idle(1).await;
     assert_eq!(ids(&dashboard), [0]);
     let labels = labels_of_all_runners(&host);

@@ -42,7 +42,9 @@ fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
     let mut skipped = 0;
     loop {
         let available = state.fleet.available(profile_key, now);
-        let idle: usize = available.iter().map(|(_, idle)| idle).sum();
+        let idle = available
+            .iter()
+            .fold(0_usize, |sum, (_, idle)| sum.saturating_add(*idle));
         let Some(queue) = state.profile_queues.get(profile_key).filter(|_| idle > 0) else {
             return;
         };

@@ -155,6 +155,20 @@ impl Jobs {
         granted.cloned().collect()
     }
 
+    /// Whether one of these labels, in lower case, is that of a runner which any server granted to another
+    /// job than this one.
+    pub fn have_others_label(&self, unique_id: &UniqueId, labels: &BTreeSet<String>) -> bool {
+        let granted = self.granted_by.values().flatten();
+        let others = granted.filter(|it| *it != unique_id);
+        let grants = others
+            .filter_map(|other| self.by_id.get(other))
+            .flat_map(Job::grants)
+            .filter(|grant| grant.end.is_none());
+        let runners = grants.flat_map(|grant| &grant.runners);
+        let mut known = runners.filter_map(|runner| runner.label.as_deref());
+        !labels.is_empty() && known.any(|label| labels.contains(&label.to_lowercase()))
+    }
+
     /// The runners of `server` that other jobs than this one hold.
     pub fn runners_of_others(&self, server: ServerId, unique_id: &UniqueId) -> BTreeSet<RunnerId> {
         let granted = self.granted_by.get(&server).into_iter().flatten();

@@ -138,7 +138,7 @@ fn unreadable_entries_are_a_problem_since_the_first_report_with_them() {
     assert_eq!(queue.now.since(problem.since).as_secs(), 30);
     assert_eq!(
         problem.cause,
-        "2 entries of its dashboard cannot be read; the runners in them are not assigned"
+        "2 entries of its dashboard cannot be read, or exceed what a server can have; they are left out"
     );
     queue.report("a", linux(1, &[1]));
     assert_eq!(problems(&queue), []);

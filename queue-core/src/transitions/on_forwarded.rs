@@ -1,9 +1,10 @@
 //! A forward ended: granted by all servers that were asked, or undone at all of them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use shared::{
     clock::Timestamp,
+    text::printable,
     values::{FencingToken, UniqueId},
     wire::TakenRunner,
 };
@@ -24,6 +25,11 @@ use crate::{
 const EXCLUSION: Duration = Duration::from_secs(30);
 /// The same for a server that holds runners for the job already, and whose answer was lost.
 const EXCLUSION_AFTER_LOST_ANSWER: Duration = Duration::from_secs(1);
+
+/// What the label of a reservation begins with; its job's `unique_id` follows.
+const RESERVED_FOR: &str = "reserved-for:";
+/// The longest label, in characters.
+const LABEL_LENGTH_MAX: usize = 256;
 
 pub fn forwarded(
     state: &mut State,
@@ -51,6 +57,10 @@ pub fn forwarded(
             if runners.len() == count.get()
                 && !has_foreign_runners(state, server, unique_id, &runners) =>
         {
+            if !has_valid_labels(state, server, unique_id, &runners) {
+                state.fleet.record_invalid_grant(server, now);
+                return failed(state, now, server, unique_id, &ForwardOutcome::Ambiguous);
+            }
             granted(state, now, server, unique_id, token, runners);
         }
         // A wrong number of runners, or those of another job, are as good as no answer.
@@ -113,6 +123,34 @@ fn has_foreign_runners(
     ids.len() < runners.len() || !of_others.is_disjoint(&ids)
 }
 
+/// Whether the labels of granted runners can be theirs: a workflow can name them, and they are not those
+/// of another job. Otherwise two jobs could run on one runner, or each on that of the other.
+fn has_valid_labels(
+    state: &State,
+    server: ServerId,
+    unique_id: &UniqueId,
+    runners: &[TakenRunner],
+) -> bool {
+    // GitHub ignores upper and lower case.
+    let reserved_for = RESERVED_FOR.to_owned() + &unique_id.as_str().to_lowercase();
+    let mut labels = BTreeSet::new();
+    for label in runners.iter().filter_map(|runner| runner.label.as_deref()) {
+        let is_writable = (1..=LABEL_LENGTH_MAX).contains(&label.chars().count())
+            && label.trim() == label
+            && !label.contains(',')
+            && matches!(printable(label), Cow::Borrowed(_));
+        let label = label.to_lowercase();
+        // All runners of a job may have this one.
+        if is_writable && label == reserved_for {
+            continue;
+        }
+        if !is_writable || label.starts_with(RESERVED_FOR) || !labels.insert(label) {
+            return false;
+        }
+    }
+    !state.jobs.have_others_label(unique_id, &labels)
+}
+
 /// One server granted its part. When it is the last one, the job has its runners.
 fn granted(
     state: &mut State,
@@ -131,7 +169,7 @@ fn granted(
     };
     let ids = runners.iter().map(|runner| runner.id);
     let profile_key = &ticket.request.spec.profile_key;
-    state.fleet.record_grant(server, profile_key, ids);
+    state.fleet.record_grant(server, profile_key, ids, now);
     if let Some(part) = parts.iter_mut().find(|part| part.server == server) {
         part.grant = Some(Grant {
             server,

@@ -84,7 +84,7 @@ fn end_of(
     report: &Report,
 ) -> Option<GrantEnd> {
     // What was granted after the poll was sent may be missing in its answer.
-    let is_missing_for_sure = report.asked_at > grant.granted_at;
+    let is_missing_for_sure = report.asked_at > grant.granted_at && !report.is_truncated;
     match &report.reservations {
         Some(reservations) => {
             let reservation = reservations

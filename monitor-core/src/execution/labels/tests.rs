@@ -6,7 +6,7 @@ use shared::wire::RunnerStatus;
 
 use crate::{
     LabelPolicy, TakeOutcome, TakeRefusal,
-    testing::{TestPool, policy, take_of_one, unique_id},
+    testing::{TestPool, policy, take_of_one, token, unique_id},
 };
 
 fn pool(target: usize) -> TestPool {
@@ -27,7 +27,10 @@ fn a_take_is_answered_only_once_its_labels_are_added() {
     pool.take("a", "linux", 2).unwrap();
     let outcome = pool.monitor.take_outcome(&unique_id("a"));
     assert_eq!(outcome, TakeOutcome::AwaitingLabels);
-    assert_eq!(pool.steps(), ["add the labels of a: a take waits for them"]);
+    assert_eq!(
+        pool.steps(),
+        ["add the labels of a reservation: a take waits for them"]
+    );
     pool.execute_plan();
     for id in [0, 1] {
         let expected = [
@@ -65,6 +68,7 @@ fn labels_that_were_being_added_when_the_monitor_ended_are_removed_after_a_relea
 fn take_of_older_client(pool: &mut TestPool, id: &str) -> TakeOutcome {
     let mut take = take_of_one(id);
     take.labels_from_response = false;
+    take.token = Some(token(1));
     let revision = pool.monitor.take(take, pool.now).unwrap();
     pool.monitor.handle_saved(revision);
     pool.monitor.take_outcome(&unique_id(id))
@@ -93,7 +97,7 @@ fn a_runner_with_its_own_label_gets_that_of_the_reservation_for_a_client_that_do
     let outcome = take_of_older_client(&mut pool, "a");
     assert_eq!(names_of(&outcome), [&own[0]]);
     assert_eq!(pool.plan(), Default::default());
-    pool.release("a", None, false);
+    pool.release("a", Some(1), false);
     assert_eq!(pool.statuses(), [RunnerStatus::Starting]);
     pool.execute_plan();
     assert_eq!(pool.world.labels(0), own);
@@ -126,9 +130,9 @@ fn a_job_that_was_assigned_by_a_label_before_its_removal_may_still_start() {
 #[test]
 fn a_client_that_reads_the_label_from_the_response_needs_no_other() {
     let mut pool = TestPool::with_idle_linux(1);
-    pool.take("a", "linux", 1).unwrap();
+    pool.take_with_sequence("a", "linux", 1, Some(1)).unwrap();
     pool.assert_no_steps();
-    pool.release("a", None, false);
+    pool.release("a", Some(1), false);
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
 }
 
@@ -259,7 +263,10 @@ fn after_a_restart_labels_that_were_not_confirmed_are_added_again() {
     pool.begin();
     pool.restart();
     pool.poll();
-    assert_eq!(pool.steps(), ["add the labels of a: a take waits for them"]);
+    assert_eq!(
+        pool.steps(),
+        ["add the labels of a reservation: a take waits for them"]
+    );
     pool.execute_plan();
     assert_eq!(pool.world.labels(0).len(), 6);
 }

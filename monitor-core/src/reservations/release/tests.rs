@@ -12,16 +12,29 @@ use crate::{
 #[test]
 fn a_released_runner_is_idle_again_and_given_to_the_next_job() {
     let mut pool = TestPool::with_idle_linux(1);
-    pool.take("a", "linux", 1).unwrap();
-    pool.release("a", None, false);
+    pool.take_with_sequence("a", "linux", 1, Some(1)).unwrap();
+    pool.release("a", Some(1), false);
     assert_eq!(pool.statuses(), [RunnerStatus::Idle]);
     assert_eq!(pool.take("b", "linux", 1), Ok(vec![0]));
-    pool.release("a", None, false);
+    pool.release("a", Some(1), false);
     assert_eq!(
         pool.statuses(),
         [RunnerStatus::Reserved],
         "a repeated release is harmless"
     );
+}
+
+#[test]
+fn a_release_by_hand_destroys_runners_whose_label_was_given_to_a_job() {
+    for sequence in [None, Some(1)] {
+        let mut pool = TestPool::with_idle_linux(2);
+        pool.take_with_sequence("a", "linux", 1, sequence).unwrap();
+        pool.release("a", None, false);
+        assert_eq!(pool.statuses(), [RunnerStatus::Done, RunnerStatus::Idle]);
+        assert_eq!(pool.take("b", "linux", 1), Ok(vec![1]));
+        pool.converge();
+        assert_eq!(pool.status(0), None);
+    }
 }
 
 #[test]
@@ -105,21 +118,26 @@ fn of_takes_and_releases_in_any_order_the_latest_token_counts() {
 
 #[test]
 fn messages_without_a_token_are_never_outdated() {
-    let mut pool = TestPool::with_idle_linux(1);
-    for _ in 0..3 {
-        assert_eq!(pool.take("a", "linux", 1), Ok(vec![0]));
+    let mut pool = TestPool::with_idle_linux(4);
+    for id in 0..2 {
+        assert_eq!(pool.take("a", "linux", 1), Ok(vec![id]));
         pool.release("a", None, false);
     }
     pool.take_with_sequence("a", "linux", 1, Some(5)).unwrap();
     pool.release("a", None, false);
     assert_eq!(
         pool.statuses(),
-        [RunnerStatus::Idle],
+        [
+            RunnerStatus::Done,
+            RunnerStatus::Done,
+            RunnerStatus::Done,
+            RunnerStatus::Idle
+        ],
         "a release without a token ends any reservation"
     );
     let late = pool.take_with_sequence("a", "linux", 1, Some(5));
     assert_eq!(late, Err(TakeRefusal::OutdatedToken));
-    assert_eq!(pool.take("a", "linux", 1), Ok(vec![0]));
+    assert_eq!(pool.take("a", "linux", 1), Ok(vec![3]));
 }
 
 #[test]

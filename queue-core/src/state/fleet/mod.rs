@@ -276,9 +276,21 @@ impl Fleet {
         server: ServerId,
         key: &ProfileKey,
         runners: impl Iterator<Item = RunnerId>,
+        now: Timestamp,
     ) {
-        self.servers[server].add_granted(key, runners);
+        self.servers[server].set_grants_valid(true, now);
+        self.servers[server].add_granted(key, runners, now);
         self.update_index(server, key);
+    }
+
+    /// Records that a server granted runners with labels that cannot be theirs.
+    pub fn record_invalid_grant(&mut self, server: ServerId, now: Timestamp) {
+        self.servers[server].set_grants_valid(false, now);
+    }
+
+    /// Since when a server grants runners with labels that cannot be theirs, if it does.
+    pub fn invalid_grants_since(&self, server: ServerId) -> Option<Timestamp> {
+        self.servers[server].invalid_grants_since()
     }
 
     /// Records that runners became idle again.
@@ -317,7 +329,7 @@ impl Fleet {
     /// How many runners of a profile are idle at all servers together.
     pub fn available_count(&self, key: &ProfileKey, now: Timestamp) -> usize {
         let servers = self.fresh_in(&self.available, key, now);
-        servers.map(|(_, count)| count).sum()
+        saturating_sum(servers.map(|(_, count)| count))
     }
 
     /// How many runners of a profile a server can be asked for, as people are shown it.
@@ -346,28 +358,28 @@ impl Fleet {
             .usable_in(&self.available, key, now)
             .filter(|(server, _)| !targets.is_some_and(|targets| targets.contains_key(server)))
             .map(|(server, _)| idle(server));
-        with_target.chain(without_target).sum()
+        saturating_sum(with_target.chain(without_target))
     }
 
     /// Whether the targets of the servers add up to `count`, by what each last reported if that was
     /// not long ago. Cheap if the first one suffices.
     pub fn has_known_target(&self, key: &ProfileKey, count: usize, now: Timestamp) -> bool {
-        let mut sum = 0;
+        let mut sum = 0_usize;
         self.known_targets(key, now).any(|target| {
-            sum += target;
+            sum = sum.saturating_add(target);
             sum >= count
         })
     }
 
     /// Sum of the targets of the servers, by what each last reported if that was not long ago.
     pub fn known_target(&self, key: &ProfileKey, now: Timestamp) -> usize {
-        self.known_targets(key, now).sum()
+        saturating_sum(self.known_targets(key, now))
     }
 
     /// Sum of the targets of the servers that answer.
     pub fn target(&self, key: &ProfileKey, now: Timestamp) -> usize {
         let targets = self.fresh_in(&self.targets, key, now);
-        targets.map(|(_, target)| target).sum()
+        saturating_sum(targets.map(|(_, target)| target))
     }
 
     /// Whether the targets of all servers are certain: their reports are fresh, or they have not
@@ -496,6 +508,11 @@ fn reserved_names(report: &Report) -> Vec<UniqueId> {
     reservations
         .flat_map(|reservations| reservations.keys().cloned())
         .collect()
+}
+
+/// The numbers come from servers, which may be wrong.
+fn saturating_sum(numbers: impl Iterator<Item = usize>) -> usize {
+    numbers.fold(0, usize::saturating_add)
 }
 
 fn set(index: &mut Index, key: &ProfileKey, server: ServerId, number: usize) {

@@ -18,9 +18,17 @@ use shared::{
 /// A runner's id on its server.
 pub type RunnerId = u64;
 
-/// The highest number of runners of a profile that is believed: numbers above it are errors, and
-/// sums of them must not overflow.
+/// The highest number of runners of a profile that is believed. A number above it is an error: a
+/// target of that size would let jobs wait for runners that no server has.
 const COUNT_MAX: u64 = 10_000;
+/// The most profiles of a server; the settings of a monitor allow as many.
+const PROFILES_MAX: usize = 200;
+/// The most runners of a server.
+const RUNNERS_MAX: usize = 5_000;
+/// The most reservations of a server. A monitor remembers 2,000 that are finished.
+const RESERVATIONS_MAX: usize = 8_000;
+/// The longest text that is kept of a dashboard, in bytes.
+const TEXT_LENGTH_MAX: usize = 256;
 
 /// What a server reported.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,10 +42,12 @@ pub struct Report {
     pub runners: BTreeSet<RunnerId>,
     /// The reservations, by job; `None` from an older monitor, which does not report them.
     pub reservations: Option<BTreeMap<UniqueId, ReservationReport>>,
+    /// Whether there were more reservations than are read, so that a missing one may be there.
+    pub is_truncated: bool,
     /// The runners that have a guest and a registration, by which a server without `instance` is
     /// recognised.
     pub guests: BTreeSet<Guest>,
-    /// How many entries could not be read.
+    /// How many entries could not be read, or are beyond the limits.
     pub unreadable_count: usize,
 }
 
@@ -89,11 +99,15 @@ impl Report {
         }
         let mut report = Self {
             asked_at,
-            instance: field(&dashboard, "instance").ok().flatten(),
+            instance: field(&dashboard, "instance")
+                .ok()
+                .flatten()
+                .filter(is_short),
             ..Self::default()
         };
         let idle_counts = report.read_counts(&dashboard);
         report.read_runners(&dashboard);
+        report.replace_absurd_targets();
         report.read_reservations(&dashboard);
         // Older monitors list runners as idle that are about to be destroyed. Only as many as they
         // count as idle can be taken.
@@ -121,31 +135,45 @@ impl Report {
     /// Reads the targets; returns how many runners of each profile are counted as idle.
     fn read_counts(&mut self, dashboard: &Object) -> BTreeMap<ProfileKey, usize> {
         let mut idle_counts = BTreeMap::new();
-        for (key, counts) in self.part(dashboard, "profile_runner_counts", Value::as_object) {
+        let profiles = self.part(dashboard, "profile_runner_counts", Value::as_object);
+        for (key, counts) in self.limited(profiles, PROFILES_MAX) {
             let (Ok(key), Some(counts)) = (key.parse::<ProfileKey>(), counts.as_object()) else {
                 self.unreadable_count += 1;
                 continue;
             };
             let mut count = |name| {
                 let count = field::<u64>(counts, name);
-                self.unreadable_count += usize::from(count.is_err());
-                let count = count.ok().flatten().unwrap_or(0).min(COUNT_MAX);
-                usize::try_from(count).unwrap_or(0)
+                let count = count.map(Option::unwrap_or_default);
+                let count = count.ok().filter(|count| *count <= COUNT_MAX);
+                self.unreadable_count += usize::from(count.is_none());
+                count.map(|count| usize::try_from(count).unwrap_or(0))
             };
             let profile = ProfileReport {
-                target: count("target"),
-                existing: count("healthy"),
+                // Replaced once its runners are known.
+                target: count("target").unwrap_or(ABSURD),
+                existing: count("healthy").unwrap_or(0),
                 idle: BTreeSet::new(),
             };
-            idle_counts.insert(key.clone(), count("idle"));
+            idle_counts.insert(key.clone(), count("idle").unwrap_or(0));
             self.profiles.insert(key, profile);
         }
         idle_counts
     }
 
+    /// Takes a target that is no possible number to be what there is: the idle runners are assigned, and
+    /// no job waits for others.
+    fn replace_absurd_targets(&mut self) {
+        for profile in self.profiles.values_mut() {
+            if profile.target == ABSURD {
+                profile.target = profile.idle.len();
+            }
+        }
+    }
+
     fn read_runners(&mut self, dashboard: &Object) {
         let mut seen_twice = BTreeSet::new();
-        for shown in self.part(dashboard, "runners", Value::as_array) {
+        let runners = self.part(dashboard, "runners", Value::as_array);
+        for shown in self.limited(runners, RUNNERS_MAX) {
             let Some(shown) = Shown::read(shown) else {
                 self.unreadable_count += 1;
                 continue;
@@ -177,7 +205,9 @@ impl Report {
             return;
         }
         let mut reservations = BTreeMap::new();
-        for (unique_id, reservation) in self.part(dashboard, "reservations", Value::as_object) {
+        let reported = self.part(dashboard, "reservations", Value::as_object);
+        self.is_truncated = reported.len() > RESERVATIONS_MAX;
+        for (unique_id, reservation) in self.limited(reported, RESERVATIONS_MAX) {
             let Ok(unique_id) = unique_id.parse() else {
                 self.unreadable_count += 1;
                 continue;
@@ -190,10 +220,18 @@ impl Report {
                 state: ReservationState::Held,
                 attempt: 1,
                 enqueued_at: None,
+                proof: None,
             });
             reservations.insert(unique_id, reservation);
         }
         self.reservations = Some(reservations);
+    }
+
+    /// The first entries; the others are counted.
+    fn limited<T>(&mut self, mut entries: Vec<T>, count_max: usize) -> Vec<T> {
+        self.unreadable_count += entries.len().saturating_sub(count_max);
+        entries.truncate(count_max);
+        entries
     }
 
     /// The entries of a part of the dashboard; none if it is missing or of another form.
@@ -208,6 +246,14 @@ impl Report {
         self.unreadable_count += usize::from(entries.as_ref().is_some_and(Option::is_none));
         entries.flatten().into_iter().flatten().collect()
     }
+}
+
+/// Stands for a target that cannot be one.
+const ABSURD: usize = usize::MAX;
+
+/// Whether a text is as short as those of monitors are.
+fn is_short(text: &String) -> bool {
+    text.len() <= TEXT_LENGTH_MAX
 }
 
 type Object = Map<String, Value>;
@@ -258,6 +304,7 @@ impl Shown {
         let has_guest =
             runner.is_some_and(|it| matches!(it.get("guest_name"), Some(Value::String(_))));
         let name: Option<String> = registration.and_then(|it| field(it, "name").ok().flatten());
+        let name = name.filter(is_short);
         let is_idle = match (&status, &profile_key) {
             (Ok(Some(status)), Ok(_)) => *status == RunnerStatus::Idle,
             (Ok(None), Ok(_)) => has_guest && registration.is_some_and(is_free),
@@ -266,7 +313,7 @@ impl Shown {
         let guest = || {
             Some(Guest {
                 id,
-                created_time: runner?.get("created_time")?.to_string(),
+                created_time: Some(runner?.get("created_time")?.to_string()).filter(is_short)?,
                 registration_id: field(registration?, "id").ok()??,
                 name: name.clone()?,
             })
@@ -493,13 +540,33 @@ mod tests {
     }
 
     #[test]
-    fn absurd_counts_are_limited() {
-        for target in ["18446744073709551615", "4000000000", "10001"] {
-            let json =
-                format!(r#"{{"profile_runner_counts": {{"linux": {{"target": {target}}}}}}}"#);
-            let report = Report::parse(json.as_bytes(), Timestamp::default()).unwrap();
+    fn a_target_that_cannot_be_one_is_taken_to_be_what_is_idle() {
+        let runners = [current_runner(1, "idle"), current_runner(2, "idle")];
+        for (target, believed, unreadable_count) in [
+            (json!(10_000), 10_000, 0),
+            (json!(10_001), 2, 1),
+            (json!(4_000_000_000_u64), 2, 1),
+            (json!(u64::MAX - 1), 2, 1),
+            (json!(u64::MAX), 2, 1),
+            (json!(-1), 2, 1),
+        ] {
+            let mut counts = counts(0, 2);
+            counts["target"] = target.clone();
+            let dashboard = json!({"profile_runner_counts": {"linux": counts}, "runners": runners});
+            let report = parse(&dashboard);
             let profile = report.profile(&"linux".parse().unwrap()).unwrap();
-            assert_eq!(profile.target, 10_000, "{target}");
+            assert_eq!(
+                (profile.target, profile.idle.len()),
+                (believed, 2),
+                "{target}"
+            );
+            assert_eq!(report.unreadable_count, unreadable_count, "{target}");
+        }
+        for field in ["healthy", "idle"] {
+            let mut counts = counts(1, 0);
+            counts[field] = json!(10_001);
+            let report = parse(&json!({"profile_runner_counts": {"linux": counts}}));
+            assert_eq!(report.unreadable_count, 1, "{field}");
         }
         for target in ["1e300", "18446744073709551616", "-1"] {
             let json =
@@ -507,6 +574,55 @@ mod tests {
             let report = Report::parse(json.as_bytes(), Timestamp::default()).unwrap();
             assert_eq!(report.unreadable_count, 1, "{target}");
         }
+    }
+
+    #[test]
+    fn what_is_beyond_the_limits_is_left_out_and_counted() {
+        let many = |count: usize| -> serde_json::Map<String, serde_json::Value> {
+            let reservation = json!({"runners": [1], "state": "held"});
+            (0..count)
+                .map(|it| (format!("job-{it:05}"), reservation.clone()))
+                .collect()
+        };
+        for beyond in [0, 3] {
+            let report =
+                parse(&json!({"runners": [], "reservations": many(RESERVATIONS_MAX + beyond)}));
+            assert_eq!(report.reservations.unwrap().len(), RESERVATIONS_MAX);
+            assert_eq!(
+                (report.unreadable_count, report.is_truncated),
+                (beyond, beyond > 0)
+            );
+            let runners: Vec<_> = (0..RUNNERS_MAX + beyond)
+                .map(|id| json!({"id": id}))
+                .collect();
+            let report = parse(&json!({"runners": runners}));
+            assert_eq!(
+                (report.runners.len(), report.unreadable_count),
+                (RUNNERS_MAX, beyond)
+            );
+            let profiles: serde_json::Map<_, _> = (0..PROFILES_MAX + beyond)
+                .map(|it| (format!("profile-{it}"), counts(1, 0)))
+                .collect();
+            let report = parse(&json!({"profile_runner_counts": profiles}));
+            assert_eq!(
+                (report.profiles.len(), report.unreadable_count),
+                (PROFILES_MAX, beyond)
+            );
+        }
+    }
+
+    #[test]
+    fn long_texts_are_not_kept() {
+        let long = "x".repeat(TEXT_LENGTH_MAX + 1);
+        let mut runner = current_runner(1, "idle");
+        runner["runner"]["created_time"] = json!(long);
+        let report = parse(&json!({"instance": long, "runners": [runner]}));
+        assert_eq!((report.instance, report.guests.len()), (None, 0));
+        let mut runner = current_runner(1, "idle");
+        runner["runner"]["registration"]["name"] = json!(long);
+        let report = parse(&json!({"instance": long[1..], "runners": [runner]}));
+        assert_eq!(report.instance.as_deref(), Some(&long[1..]));
+        assert_eq!(report.guests.len(), 0);
     }
 
     #[test]

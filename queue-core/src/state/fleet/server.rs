@@ -51,8 +51,10 @@ pub(super) struct Server {
     identity_since: Timestamp,
     /// Answers to polls sent before this time are no sign of health.
     failed_at: Option<Timestamp>,
-    /// Granted runners that its report may still show as idle.
-    granted: BTreeSet<RunnerId>,
+    /// Granted runners that its report may still show as idle, and when they were granted.
+    granted: BTreeMap<RunnerId, Timestamp>,
+    /// Since when it grants runners with labels that cannot be theirs.
+    invalid_grants_since: Option<Timestamp>,
     /// Forwards that have not ended.
     open_forwards: BTreeMap<(UniqueId, FencingToken), (ProfileKey, Count)>,
     quarantines: BTreeMap<ProfileKey, Quarantine>,
@@ -185,8 +187,8 @@ impl Server {
     pub(super) fn set_report(&mut self, report: Report, now: Timestamp) {
         self.confirm(report.asked_at);
         let is_recognised = self.report.as_ref().is_some_and(|last| {
-            (&last.instance, &last.guests) == (&report.instance, &report.guests)
-                || (last.instance.is_some() && last.instance == report.instance)
+            last.instance == report.instance
+                && (last.instance.is_some() || last.guests == report.guests)
         });
         self.unreadable_since =
             (report.unreadable_count > 0).then(|| self.unreadable_since.unwrap_or(now));
@@ -198,11 +200,35 @@ impl Server {
             let reached = self.reached.entry(key.clone()).or_default();
             reached.record(profile.target, profile.existing, now);
         }
-        self.granted.retain(|runner| {
+        self.granted.retain(|runner, _| {
             let mut profiles = report.profiles.values();
             profiles.any(|profile| profile.idle.contains(runner))
         });
         self.report = Some(report);
+        self.forget_released();
+    }
+
+    /// Forgets granted runners that are idle again according to the report: their reservation was
+    /// released by hand.
+    fn forget_released(&mut self) {
+        let Some(report) = &self.report else {
+            return;
+        };
+        // Older monitors do not report reservations: what they show as idle may be granted.
+        let Some(reservations) = &report.reservations else {
+            return;
+        };
+        // What was granted after the poll was sent may be missing in its answer.
+        let is_old = |granted_at: &Timestamp| report.asked_at > *granted_at;
+        if report.is_truncated || !self.granted.values().any(is_old) {
+            return;
+        }
+        let reserved: BTreeSet<RunnerId> = reservations
+            .values()
+            .flat_map(|reservation| reservation.runners.iter().copied())
+            .collect();
+        self.granted
+            .retain(|runner, granted_at| !is_old(granted_at) || reserved.contains(runner));
     }
 
     /// Records that its report was still true when a poll was sent at `asked_at`.
@@ -212,6 +238,17 @@ impl Server {
             report.asked_at = asked_at;
             self.confirm(asked_at);
         }
+    }
+
+    /// Since when it grants runners with labels that cannot be theirs, if it does.
+    pub(super) fn invalid_grants_since(&self) -> Option<Timestamp> {
+        self.invalid_grants_since
+    }
+
+    /// Records whether what it granted was valid.
+    pub(super) fn set_grants_valid(&mut self, is_valid: bool, now: Timestamp) {
+        let since = self.invalid_grants_since;
+        self.invalid_grants_since = (!is_valid).then(|| since.unwrap_or(now));
     }
 
     /// Removes a reservation from its report, if it is there.
@@ -275,8 +312,9 @@ impl Server {
         &mut self,
         key: &ProfileKey,
         runners: impl Iterator<Item = RunnerId>,
+        now: Timestamp,
     ) {
-        self.granted.extend(runners);
+        self.granted.extend(runners.map(|runner| (runner, now)));
         self.quarantines.remove(key);
     }
 
@@ -314,7 +352,7 @@ impl Server {
         };
         let quarantined = self.quarantines.get(key).map(|it| &it.runners);
         let is_available = |runner: &&RunnerId| {
-            !self.granted.contains(runner)
+            !self.granted.contains_key(runner)
                 && !quarantined.is_some_and(|quarantined| quarantined.contains(runner))
         };
         let open = self.open_forwards.values();

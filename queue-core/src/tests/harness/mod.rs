@@ -229,6 +229,17 @@ impl TestQueue {
         self.end_forward(forward, outcome);
     }
 
+    /// A server grants runners with these labels.
+    #[track_caller]
+    pub fn grant_labelled(&mut self, forward: &Forward, runners: &[(RunnerId, &str)]) {
+        let runners = runners.iter().map(|&(id, label)| TakenRunner {
+            label: Some(label.to_owned()),
+            ..self.runner(forward.server, id)
+        });
+        let outcome = ForwardOutcome::Granted(runners.collect());
+        self.end_forward(forward, outcome);
+    }
+
     /// A server refuses a forward.
     #[track_caller]
     pub fn refuse(&mut self, forward: &Forward) {
@@ -327,7 +338,7 @@ impl TestQueue {
         TakenRunner {
             id,
             runner: serde_json::json!({ "id": id }),
-            label: Some(format!("runner:{id}")),
+            label: Some(format!("runner:{server}-{id}")),
             server: Some(self.servers[server].clone()),
         }
     }

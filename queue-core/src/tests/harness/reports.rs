@@ -179,6 +179,7 @@ impl ReportBuilder {
             state,
             attempt: by.sequence,
             enqueued_at: by.enqueued_at,
+            proof: None,
         };
         self.report.runners.extend(runners);
         self.report

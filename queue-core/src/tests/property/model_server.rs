@@ -186,6 +186,7 @@ impl ModelServer {
             state: it.state,
             attempt: it.last_sequence,
             enqueued_at: Some(it.enqueued_at),
+            proof: None,
         };
         let present = self.reservations.values();
         let reserved = present
