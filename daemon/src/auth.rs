@@ -1,7 +1,7 @@
 //! Authentication of requests by a bearer token.
 //!
-//! Responsible for reading `Authorization`, and for the API token. Not responsible for other tokens,
-//! such as tickets: their handlers check them.
+//! Responsible for reading `Authorization`, for the API token, and for the token that a queue uses at a
+//! monitor. Not responsible for other tokens, such as tickets: their handlers check them.
 
 use std::{
     convert::Infallible,
@@ -63,11 +63,23 @@ impl FromRequest for Bearer {
     }
 }
 
-/// The API token of a daemon, as application data; while tokens are rotated, two of them.
+/// The API token of a daemon, as application data; while tokens are rotated, two of them. A monitor may
+/// have tokens for its queue in addition.
 #[derive(Clone, Debug)]
 pub struct ApiToken {
     current: Secret,
     old: Option<OldToken>,
+    /// They allow only takes, releases and reports.
+    of_queue: Vec<Secret>,
+}
+
+/// What the token of a request allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Permission {
+    /// It is the API token.
+    Everything,
+    /// It is a token of the queue.
+    QueueRequests,
 }
 
 #[derive(Clone, Debug)]
@@ -80,7 +92,11 @@ struct OldToken {
 impl ApiToken {
     /// Only this token.
     pub fn new(current: Secret) -> Self {
-        Self { current, old: None }
+        Self {
+            current,
+            old: None,
+            of_queue: Vec::new(),
+        }
     }
 
     /// This token and, during a rotation, the one before it.
@@ -89,16 +105,35 @@ impl ApiToken {
             token,
             was_logged: Arc::default(),
         });
-        Self { current, old }
+        Self {
+            current,
+            old,
+            of_queue: Vec::new(),
+        }
     }
 
-    /// The tokens of the settings.
+    /// These tokens, and those with which the queue of a monitor takes, releases and reads reports.
+    pub fn with_queue_tokens(self, of_queue: Vec<Secret>) -> Self {
+        Self { of_queue, ..self }
+    }
+
+    /// The API tokens of the settings.
     pub fn of(secrets: &Secrets) -> Self {
         Self::with_old(secrets.api_token.clone(), secrets.api_token_old.clone())
     }
 
-    /// Whether `token` is one of ours. The comparison takes the same time wherever they differ.
-    fn accepts(&self, token: &str) -> bool {
+    /// What `token` allows, if it is one of ours. The comparison takes the same time wherever they
+    /// differ.
+    fn permission_of(&self, token: &str) -> Option<Permission> {
+        let is_of_queue = self.of_queue.iter().filter(|it| it.matches(token)).count() > 0;
+        if self.is_api_token(token) {
+            Some(Permission::Everything)
+        } else {
+            is_of_queue.then_some(Permission::QueueRequests)
+        }
+    }
+
+    fn is_api_token(&self, token: &str) -> bool {
         let is_current = self.current.matches(token);
         let old = self.old.as_ref().filter(|old| old.token.matches(token));
         let is_old = old.is_some();
@@ -119,8 +154,26 @@ impl ApiToken {
     /// # Errors
     /// 401 without a token, 403 with another one.
     pub fn check(&self, bearer: &Bearer) -> Result<(), ApiError> {
+        match self.permission(bearer)? {
+            Permission::Everything => Ok(()),
+            Permission::QueueRequests => Err(ApiError::new(
+                Code::WrongToken,
+                "the token of the queue allows only takes, releases and reports; this request requires \
+                 SERVO_CI_MONITOR_API_TOKEN",
+            )),
+        }
+    }
+
+    /// What `bearer` allows.
+    fn permission(&self, bearer: &Bearer) -> Result<Permission, ApiError> {
+        let permission = match bearer {
+            Bearer::Token(token) => self.permission_of(token.expose()),
+            Bearer::Missing | Bearer::Garbled => None,
+        };
+        if let Some(permission) = permission {
+            return Ok(permission);
+        }
         match bearer {
-            Bearer::Token(token) if self.accepts(token.expose()) => Ok(()),
             Bearer::Missing => Err(ApiError::new(
                 Code::Unauthorised,
                 "this request requires the header `Authorization: Bearer <SERVO_CI_MONITOR_API_TOKEN>`",
@@ -152,19 +205,46 @@ impl FromRequest for Authorised {
                 mark_authenticated(request);
                 Self(())
             }),
-            None => Err(ApiError::new(
-                Code::Internal,
-                "this daemon was started without an API token",
-            )),
+            None => Err(no_token()),
         };
         ready(outcome)
     }
 }
 
-/// Extractor for handlers that everybody may use: a request with a wrong API token is refused all the
-/// same, so that its sender notices.
+/// Extractor for handlers that require the API token or, on a monitor, the token of its queue; other
+/// requests are refused.
 #[derive(Clone, Copy, Debug)]
-pub struct NotWrongToken(());
+pub struct AuthorisedQueue(());
+
+impl FromRequest for AuthorisedQueue {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let outcome = match request.app_data::<web::Data<ApiToken>>() {
+            Some(token) => token.permission(&Bearer::of(request)).map(|_| {
+                mark_authenticated(request);
+                Self(())
+            }),
+            None => Err(no_token()),
+        };
+        ready(outcome)
+    }
+}
+
+/// Extractor for handlers that everybody may use, and that show more to a request with the API token or
+/// the token of the queue. A wrong token is refused, so that its sender notices.
+#[derive(Clone, Copy, Debug)]
+pub struct NotWrongToken {
+    is_authorised: bool,
+}
+
+impl NotWrongToken {
+    /// Whether the request has a token, and not only no wrong one.
+    pub fn is_authorised(self) -> bool {
+        self.is_authorised
+    }
+}
 
 impl FromRequest for NotWrongToken {
     type Error = ApiError;
@@ -172,11 +252,22 @@ impl FromRequest for NotWrongToken {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         if matches!(Bearer::of(request), Bearer::Missing) {
-            return ready(Ok(Self(())));
+            return ready(Ok(Self {
+                is_authorised: false,
+            }));
         }
-        let authorised = Authorised::from_request(request, payload).into_inner();
-        ready(authorised.map(|Authorised(())| Self(())))
+        let authorised = AuthorisedQueue::from_request(request, payload).into_inner();
+        ready(authorised.map(|AuthorisedQueue(())| Self {
+            is_authorised: true,
+        }))
     }
+}
+
+fn no_token() -> ApiError {
+    ApiError::new(
+        Code::Internal,
+        "this daemon was started without an API token",
+    )
 }
 
 #[cfg(test)]
@@ -242,7 +333,43 @@ mod tests {
             let request = request.to_http_request();
             let outcome = NotWrongToken::from_request(&request, &mut Payload::None).into_inner();
             assert_eq!(outcome.is_ok(), is_accepted, "{header:?}");
+            if let Ok(token) = outcome {
+                assert_eq!(token.is_authorised(), header.is_some(), "{header:?}");
+            }
         }
+    }
+
+    #[test]
+    fn the_token_of_the_queue_is_accepted_for_requests_of_the_queue_only() {
+        let tokens = ApiToken::with_old(Secret::new("api"), Some(Secret::new("older")))
+            .with_queue_tokens(vec![Secret::new("queue"), Secret::new("former")]);
+        let data = web::Data::new(tokens);
+        for (token, may_all, may_queue) in [
+            ("api", true, true),
+            ("older", true, true),
+            ("queue", false, true),
+            ("former", false, true),
+            ("queu", false, false),
+            ("", false, false),
+        ] {
+            let header = (AUTHORIZATION, format!("Bearer {token}"));
+            let request = TestRequest::default().app_data(data.clone());
+            let request = request.append_header(header).to_http_request();
+            let none = &mut Payload::None;
+            let all = Authorised::from_request(&request, none).into_inner();
+            assert_eq!(all.is_ok(), may_all, "{token}");
+            let of_queue = AuthorisedQueue::from_request(&request, none).into_inner();
+            assert_eq!(of_queue.is_ok(), may_queue, "{token}");
+            let read = NotWrongToken::from_request(&request, none).into_inner();
+            assert_eq!(
+                read.is_ok_and(NotWrongToken::is_authorised),
+                may_queue,
+                "{token}"
+            );
+        }
+        let request = TestRequest::default().app_data(data).to_http_request();
+        let outcome = AuthorisedQueue::from_request(&request, &mut Payload::None).into_inner();
+        assert_eq!(outcome.unwrap_err().code(), Code::Unauthorised);
     }
 
     #[test]

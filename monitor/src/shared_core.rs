@@ -28,6 +28,9 @@ pub struct SharedCore {
     /// Random, in hexadecimal. Part of every ETag, so that none is equal to one of an earlier process,
     /// and shown on the dashboard, so that two URLs of one monitor are recognised.
     instance: String,
+    /// Shown in place of `instance` to readers without a token: another server that knew that one could
+    /// pass for this one.
+    public_instance: String,
 }
 
 struct Inner {
@@ -61,7 +64,13 @@ impl SharedCore {
             published: watch::Sender::new(None),
             changed: Notify::new(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
+            public_instance: uuid::Uuid::new_v4().simple().to_string(),
         }
+    }
+
+    /// Another random value of this process, for readers without a token.
+    pub fn public_instance(&self) -> &str {
+        &self.public_instance
     }
 
     /// A random value of this process, in hexadecimal.

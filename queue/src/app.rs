@@ -230,10 +230,9 @@ fn start_monitor_clients(
     for (server, (base_url, commands)) in base_urls.into_iter().zip(receivers).enumerate() {
         let monitor = MonitorClient {
             server,
+            token: settings.secrets.token_for(&base_url).clone(),
             base_url,
-            api_tokens: [settings.secrets.api_token.clone()].into(),
             client: client.clone(),
-            facts: Arc::default(),
         };
         background.push(Background {
             name: "the polls of a monitor",

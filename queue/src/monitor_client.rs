@@ -1,13 +1,7 @@
 //! HTTP client for one monitor: polls its dashboard, forwards takes and releases, and classifies
 //! each response as granted, refused or ambiguous.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCode};
 use serde::Deserialize;
@@ -38,20 +32,11 @@ pub struct MonitorClient {
     pub server: ServerId,
     /// The monitor's base URL.
     pub base_url: BaseUrl,
-    /// The tokens that monitors and their queue share; the first is sent unless it is refused. There
-    /// are several while a token is being replaced.
-    pub api_tokens: Arc<[Secret]>,
+    /// The token that it is sent, and no other: its own, or the one that all monitors and their queue
+    /// share.
+    pub token: Secret,
     /// The HTTP client.
     pub client: Client,
-    /// What is known of the monitor.
-    pub facts: Arc<Facts>,
-}
-
-/// What the responses of a monitor have shown about it.
-#[derive(Debug, Default)]
-pub struct Facts {
-    /// The index of the token that it accepted last.
-    accepted_token: AtomicUsize,
 }
 
 /// A monitor's response to a poll.
@@ -144,8 +129,8 @@ impl MonitorClient {
                 .header("if-none-match", etag)
                 .header("prefer", format!("wait={}", HOLD.as_secs()));
         }
-        // A monitor needs no token for that. But one that is sent a wrong token refuses it, so that it
-        // is known before a job needs its runners.
+        // Without the token a monitor does not report reservations. One that is sent a wrong token refuses
+        // it, so that it is known before a job needs its runners.
         let response = self.send(request).await?;
         match response.status {
             StatusCode::OK => {
@@ -167,21 +152,10 @@ impl MonitorClient {
         }
     }
 
-    /// Sends a request with the API token. If that is refused, the other tokens are tried.
-    async fn send(&self, mut request: Request<'_>) -> Result<Response, HttpError> {
-        let accepted = self.facts.accepted_token.load(Ordering::Relaxed);
-        let count = self.api_tokens.len();
-        let mut refused = None;
-        for index in (0..count).map(|offset| (accepted + offset) % count) {
-            request.bearer = Some(&self.api_tokens[index]);
-            let response = self.client.send(request.clone()).await?;
-            if !is_token_refusal(response.status) {
-                self.facts.accepted_token.store(index, Ordering::Relaxed);
-                return Ok(response);
-            }
-            refused.get_or_insert(response);
-        }
-        Ok(refused.expect("there is at least one token"))
+    /// Sends a request with the token.
+    async fn send<'a>(&'a self, mut request: Request<'a>) -> Result<Response, HttpError> {
+        request.bearer = Some(&self.token);
+        self.client.send(request).await
     }
 
     /// Takes runners for a job.

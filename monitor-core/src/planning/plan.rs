@@ -64,7 +64,8 @@ impl fmt::Display for Step {
                 write!(formatter, "destroy runner {id} ({profile_key})")
             }
             Action::Rebuild(profile_key) => write!(formatter, "rebuild the image of {profile_key}"),
-            Action::AddLabels(unique_id) => write!(formatter, "add the labels of {unique_id}"),
+            // The page shows this to everybody, and the name of a job gives a label of its runners.
+            Action::AddLabels(_) => write!(formatter, "add the labels of a reservation"),
             Action::RemoveLabels(id) => write!(formatter, "remove labels from runner {id}"),
         }?;
         write!(formatter, ": {reason}")

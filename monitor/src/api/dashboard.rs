@@ -1,18 +1,22 @@
-//! The state of this server as JSON, which a queue long-polls. Public: it contains no secret.
+//! The state of this server as JSON, which a queue long-polls. It contains no secret, and for readers
+//! without a token no label and no reservation.
 //!
-//! Unlike pages and metrics this is never answered from a cache, because a queue dispatches jobs by it.
+//! For a queue it is never answered from a cache, because jobs are dispatched by it; for readers without
+//! a token it is, like pages and metrics.
 
 use std::{convert::Infallible, future, sync::Arc};
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse,
+    FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder,
     dev::Payload,
-    http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
+    http::header::{CACHE_CONTROL, ContentType, ETAG, IF_NONE_MATCH, VARY},
     web::Data,
 };
-use daemon::{auth::NotWrongToken, error::ApiError, web::PreferredWait};
+use daemon::{
+    auth::NotWrongToken, error::ApiError, snapshot::SNAPSHOT_AGE_MAX, web::PreferredWait,
+};
 
-use super::{AppState, state::not_ready};
+use super::{AppState, snapshot::Snapshot, state::not_ready};
 use crate::shared_core::PublishedView;
 
 /// The ETags of `If-None-Match`: the versions of the dashboard that the client has.
@@ -43,15 +47,22 @@ impl KnownEtags {
 }
 
 /// `GET /dashboard.json`. With `If-None-Match` and `Prefer: wait=<seconds>` it is held until the
-/// dashboard changes; 304 if it does not change in that time. It needs no API token, but a wrong one is
-/// refused: so a queue notices that its takes would be refused too.
+/// dashboard changes; 304 if it does not change in that time.
+///
+/// With a token it is complete and current. Without one it lacks labels and reservations, which would
+/// allow their reader to use the runners, and is rendered at most four times a second for all readers. A
+/// wrong token is refused: so a queue notices that its takes would be refused too.
 pub async fn json(
-    _: NotWrongToken,
+    token: NotWrongToken,
     state: Data<AppState>,
     known: KnownEtags,
     wait: PreferredWait,
 ) -> Result<HttpResponse, ApiError> {
-    respond(state, known, wait).await
+    if token.is_authorised() {
+        respond(state, known, wait).await
+    } else {
+        respond_to_stranger(state, known, wait).await
+    }
 }
 
 async fn respond(
@@ -64,15 +75,15 @@ async fn respond(
         return Ok(whole(&state, &current));
     }
     let Some(wait) = wait else {
-        return Ok(unchanged(&current));
+        return Ok(unchanged(&current.etag));
     };
     let Ok(_permit) = state.hold_permits.try_acquire() else {
-        return Ok(unchanged(&current));
+        return Ok(unchanged(&current.etag));
     };
     tokio::select! {
         later = next_change(&state, &current) => Ok(whole(&state, &later)),
-        () = tokio::time::sleep(wait) => Ok(unchanged(&current)),
-        () = state.draining.begins() => Ok(unchanged(&current)),
+        () = tokio::time::sleep(wait) => Ok(unchanged(&current.etag)),
+        () = state.draining.begins() => Ok(unchanged(&current.etag)),
     }
 }
 
@@ -91,20 +102,90 @@ async fn next_change(state: &AppState, known: &PublishedView) -> Arc<PublishedVi
     }
 }
 
+async fn respond_to_stranger(
+    state: Data<AppState>,
+    known: KnownEtags,
+    PreferredWait(wait): PreferredWait,
+) -> Result<HttpResponse, ApiError> {
+    let snapshot = state.snapshot();
+    let current = snapshot.published.as_ref().ok_or_else(not_ready)?;
+    let etag = public_etag(&state, current);
+    if !known.contain(&etag) {
+        return Ok(public(&state, &snapshot, current));
+    }
+    let Some(wait) = wait else {
+        return Ok(unchanged(&etag));
+    };
+    let Ok(_permit) = state.public_hold_permits.try_acquire() else {
+        return Ok(unchanged(&etag));
+    };
+    let changed = async {
+        let later = next_change(&state, current).await;
+        // One rendering answers all that are held: none is made for each of them.
+        loop {
+            let snapshot = state.snapshot();
+            match &snapshot.published {
+                Some(published) if published.revision >= later.revision => {
+                    return public(&state, &snapshot, published);
+                }
+                _ => tokio::time::sleep(SNAPSHOT_AGE_MAX).await,
+            }
+        }
+    };
+    tokio::select! {
+        response = changed => Ok(response),
+        () = tokio::time::sleep(wait) => Ok(unchanged(&etag)),
+        () = state.draining.begins() => Ok(unchanged(&etag)),
+    }
+}
+
 fn whole(state: &AppState, published: &PublishedView) -> HttpResponse {
     let mut dashboard = published.view.dashboard_at(state.core.now());
     dashboard.instance = Some(state.core.instance().to_owned());
-    HttpResponse::Ok()
-        .insert_header((ETAG, published.etag.as_str()))
-        .insert_header((CACHE_CONTROL, "no-cache"))
-        .json(dashboard)
+    found(&published.etag).json(dashboard)
 }
 
-fn unchanged(published: &PublishedView) -> HttpResponse {
-    HttpResponse::NotModified()
-        .insert_header((ETAG, published.etag.as_str()))
+fn public(state: &AppState, snapshot: &Snapshot, published: &PublishedView) -> HttpResponse {
+    let body = snapshot.public_dashboard.get_or(|| {
+        let mut dashboard = published.view.public_dashboard_at(snapshot.now);
+        dashboard.instance = Some(state.core.public_instance().to_owned());
+        serde_json::to_string(&dashboard).expect("a dashboard can always be written as JSON")
+    });
+    found(&public_etag(state, published))
+        .insert_header(ContentType::json())
+        .body(body)
+}
+
+/// Another one than that of the complete dashboard, so that a reader who has one of them never keeps it in
+/// place of the other.
+fn public_etag(state: &AppState, published: &PublishedView) -> String {
+    format!(
+        "W/\"{}-{}\"",
+        state.core.public_instance(),
+        published.revision
+    )
+}
+
+fn found(etag: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    with_headers(&mut response, etag);
+    response
+}
+
+fn unchanged(etag: &str) -> HttpResponse {
+    let mut response = HttpResponse::NotModified();
+    with_headers(&mut response, etag).finish()
+}
+
+fn with_headers<'a>(
+    response: &'a mut HttpResponseBuilder,
+    etag: &str,
+) -> &'a mut HttpResponseBuilder {
+    response
+        .insert_header((ETAG, etag))
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .finish()
+        // A cache between must not give one reader what another one may read.
+        .insert_header((VARY, "authorization"))
 }
 
 #[cfg(test)]
@@ -120,13 +201,23 @@ mod tests {
     use daemon::serve::drain;
 
     use super::*;
-    use crate::api::{state::HELD_MAX, testing::Fixture};
+    use crate::api::{
+        state::{HELD_MAX, PUBLIC_HELD_MAX},
+        testing::Fixture,
+    };
 
     /// A request that may be held, because the client has the current dashboard.
     async fn long_poll(state: AppState) -> Result<HttpResponse, ApiError> {
         let known = KnownEtags(vec![state.core.published().unwrap().etag.clone()]);
         let wait = PreferredWait(Some(Duration::from_secs(60)));
         respond(Data::new(state), known, wait).await
+    }
+
+    /// The same without a token.
+    async fn public_long_poll(state: AppState) -> Result<HttpResponse, ApiError> {
+        let known = KnownEtags(vec![public_etag(&state, &state.core.published().unwrap())]);
+        let wait = PreferredWait(Some(Duration::from_secs(60)));
+        respond_to_stranger(Data::new(state), known, wait).await
     }
 
     /// The status of the response, if it is there after the handler was polled once.
@@ -157,6 +248,26 @@ mod tests {
         let _all = permits.try_acquire_many(HELD_MAX as u32).unwrap();
         let held = pin!(long_poll(fixture.state.clone()));
         assert_eq!(status_at_once(held).await, Some(304));
+    }
+
+    #[actix_web::test]
+    async fn readers_without_a_token_have_places_of_their_own() {
+        let fixture = Fixture::new();
+        let public_permits = fixture.state.public_hold_permits.clone();
+        let all = public_permits
+            .try_acquire_many(PUBLIC_HELD_MAX as u32)
+            .unwrap();
+        let mut public = pin!(public_long_poll(fixture.state.clone()));
+        assert_eq!(status_at_once(public.as_mut()).await, Some(304));
+        let mut held = pin!(long_poll(fixture.state.clone()));
+        assert_eq!(status_at_once(held.as_mut()).await, None);
+        drop(all);
+        let permits = fixture.state.hold_permits.clone();
+        let _all = permits.try_acquire_many(HELD_MAX as u32 - 1).unwrap();
+        let mut public = pin!(public_long_poll(fixture.state.clone()));
+        assert_eq!(status_at_once(public.as_mut()).await, None);
+        let mut other = pin!(long_poll(fixture.state.clone()));
+        assert_eq!(status_at_once(other.as_mut()).await, Some(304));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    auth::Authorised,
+    auth::AuthorisedQueue,
     error::ApiError,
     web::{Path, Query, from_optional_text},
 };
@@ -32,7 +32,7 @@ fn destroy_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::E
 
 /// `DELETE /reservation/<unique_id>[?attempt=<attempt>][&destroy=true]`
 pub async fn release(
-    _: Authorised,
+    _: AuthorisedQueue,
     state: Data<AppState>,
     Path(unique_id): Path<UniqueId>,
     Query(parameters): Query<ReleaseParameters>,

@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub refused: repeated::Totals,
     pub page: Rendered,
     pub live_part: Rendered,
+    /// `/dashboard.json` for readers without a token.
+    pub public_dashboard: Rendered,
     pub metrics: Rendered,
 }
 

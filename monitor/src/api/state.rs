@@ -21,8 +21,11 @@ use crate::{
     hypervisor::Hypervisor, mirrors::Repositories, shared_core::SharedCore, store::StoreError,
 };
 
-/// Maximum number of dashboard requests that are held at a time. Others are answered at once.
+/// Maximum number of dashboard requests with a token that are held at a time. Others are answered at once.
 pub const HELD_MAX: usize = 1000;
+/// Maximum number of dashboard requests without a token that are held at a time: they have places of
+/// their own, so that they cannot take those of the queue.
+pub const PUBLIC_HELD_MAX: usize = 200;
 /// How long the control loop may make no iteration, in addition to the poll interval, before the health
 /// check fails.
 const ITERATION_GAP_MAX: Duration = Duration::from_secs(30);
@@ -38,8 +41,10 @@ pub struct AppState {
     pub api_token: ApiToken,
     pub artifact_verifier: ArtifactVerifier,
     pub draining: Draining,
-    /// One permit for each held request.
+    /// One permit for each held request with a token.
     pub hold_permits: Arc<Semaphore>,
+    /// One permit for each held request without a token.
+    pub public_hold_permits: Arc<Semaphore>,
     pub is_queue_member: bool,
     pub iteration_gap_max: Duration,
     /// How long a take waits until GitHub has the labels of its reservation.
@@ -69,10 +74,12 @@ impl AppState {
         Self {
             core,
             snapshots: Arc::default(),
-            api_token: ApiToken::of(&settings.secrets),
+            api_token: ApiToken::of(&settings.secrets)
+                .with_queue_tokens(settings.secrets.queue_tokens.clone()),
             artifact_verifier,
             draining,
             hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
+            public_hold_permits: Arc::new(Semaphore::new(PUBLIC_HELD_MAX)),
             is_queue_member: settings.pool.queue_member,
             iteration_gap_max: ITERATION_GAP_MAX + settings.pool.monitor_poll_interval,
             answer_timeout: settings.pool.monitor_thread_recv_timeout,
@@ -99,6 +106,7 @@ impl AppState {
             refused: repeated::totals(),
             page: Rendered::default(),
             live_part: Rendered::default(),
+            public_dashboard: Rendered::default(),
             metrics: Rendered::default(),
         })
     }

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    auth::Authorised,
+    auth::AuthorisedQueue,
     error::ApiError,
     web::{Path, Query, from_optional_text, from_text},
 };
@@ -62,7 +62,7 @@ impl TakeParameters {
 
 /// `POST /profile/<profile_key>/take?unique_id&qualified_repo&run_id[&labels_from_response&attempt&enqueued_at]`
 pub async fn one(
-    _: Authorised,
+    _: AuthorisedQueue,
     state: Data<AppState>,
     Path(profile_key): Path<ProfileKey>,
     Query(parameters): Query<TakeParameters>,
@@ -73,7 +73,7 @@ pub async fn one(
 
 /// `POST /profile/<profile_key>/take/<count>?…`
 pub async fn several(
-    _: Authorised,
+    _: AuthorisedQueue,
     state: Data<AppState>,
     Path(profile_key): Path<ProfileKey>,
     Path(count): Path<Count>,

@@ -14,7 +14,10 @@ use shared::{clock::Clock, secret::Secret};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::{AppState, state::HELD_MAX};
+use super::{
+    AppState,
+    state::{HELD_MAX, PUBLIC_HELD_MAX},
+};
 use crate::{
     hypervisor::{Hypervisor, HypervisorSettings},
     mirrors::Repositories,
@@ -62,6 +65,7 @@ impl Fixture {
             artifact_verifier: ArtifactVerifier::new("").0,
             draining,
             hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
+            public_hold_permits: Arc::new(Semaphore::new(PUBLIC_HELD_MAX)),
             is_queue_member: false,
             iteration_gap_max: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(30),

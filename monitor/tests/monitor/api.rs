@@ -4,9 +4,17 @@ use std::time::Duration;
 
 use emulator::faults::Fault;
 use http_client::Method;
-use shared::{clock::Timestamp, wire::RunnerStatus};
+use serde_json::Value;
+use shared::{
+    clock::Timestamp,
+    secret::Secret,
+    wire::{MonitorDashboard, RunnerStatus},
+};
 
-use crate::support::{Host, RUNNERS, expect_refusal, in_time, statuses, with_idle, with_idle_and};
+use crate::support::{
+    API_TOKEN, Host, JOB, RUNNERS, bearer, expect_refusal, in_time, statuses, with_idle,
+    with_idle_and,
+};
 
 #[actix_web::test]
 async fn before_the_first_poll_the_monitor_is_alive_but_not_ready() {
@@ -53,6 +61,167 @@ async fn the_dashboard_needs_no_token_and_refuses_a_wrong_one() {
         "dashboard.json",
     );
     assert_eq!(monitor.get("dashboard.json").await.status, 200);
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn strangers_see_no_label_no_reservation_and_no_name_of_a_job() {
+    let (_host, monitor) = with_idle(3).await;
+    monitor.expect_taken("job-with-own-label").await;
+    let job = "unique_id=job-by-name&qualified_repo=acme/app&run_id=7";
+    let path = format!("profile/linux/take?{job}");
+    let taken = monitor.call(Method::POST, &path).await;
+    assert_eq!(taken.status, 200);
+    // GitHub's list shows the labels of the reservation.
+    let is_labelled = |it: &MonitorDashboard| {
+        let json = serde_json::to_string(it).unwrap();
+        json.contains("reserved-for:job-by-name")
+    };
+    monitor.until(is_labelled).await;
+    let complete = monitor.call(Method::GET, "dashboard.json").await;
+    let shown = complete.text().unwrap().to_owned();
+    let dashboard: MonitorDashboard = complete.json().unwrap();
+    assert_eq!(dashboard.reservations.as_ref().map(|it| it.len()), Some(2));
+    let labels: Vec<String> = dashboard
+        .runners
+        .iter()
+        .flat_map(|it| it.runner.registration.clone().unwrap().labels)
+        .map(|label| label.name)
+        .filter(|name| name.contains(':'))
+        .collect();
+    assert!(labels.len() > 3, "{labels:?}");
+    for secret in labels.iter().map(String::as_str).chain(["job-by-name"]) {
+        assert!(
+            shown.contains(secret),
+            "the complete dashboard has {secret}"
+        );
+    }
+    let paths = [
+        "",
+        "dashboard.html",
+        "dashboard.json",
+        "metrics",
+        "policy/override",
+    ];
+    for path in paths
+        .into_iter()
+        .chain(["readyz", "healthz", "runner/0/screenshot.png"])
+    {
+        let response = monitor.get(path).await;
+        let text = response.text().unwrap();
+        let secrets = ["reserved-for", "job-with-own-label", "job-by-name"];
+        for secret in labels.iter().map(String::as_str).chain(secrets) {
+            assert!(!text.contains(secret), "{path} shows {secret}: {text}");
+        }
+    }
+    let public: Value = monitor.get("dashboard.json").await.json().unwrap();
+    let complete: Value = complete.json().unwrap();
+    // Readers that know the keys find them.
+    let keys = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&public), keys(&complete));
+    assert_eq!(
+        public["profile_runner_counts"],
+        complete["profile_runner_counts"]
+    );
+    for (public, complete) in std::iter::zip(
+        public["runners"].as_array().unwrap(),
+        complete["runners"].as_array().unwrap(),
+    ) {
+        assert_eq!(keys(public), keys(complete));
+        let registration = "/runner/registration";
+        let (public, complete) = (public.pointer(registration), complete.pointer(registration));
+        assert_eq!(keys(public.unwrap()), keys(complete.unwrap()));
+    }
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn each_view_of_the_dashboard_has_an_etag_of_its_own() {
+    let (_host, monitor) = with_idle(1).await;
+    let token = bearer(API_TOKEN);
+    let get = async |is_authorised: bool, etag: &str| {
+        let mut headers = vec![("if-none-match", etag)];
+        if is_authorised {
+            headers.push(("authorization", token.as_str()));
+        }
+        let response = monitor
+            .call_with(Method::GET, "dashboard.json", &headers)
+            .await;
+        assert_eq!(response.header("vary"), Some("authorization"));
+        (
+            response.status.as_u16(),
+            response.header("etag").unwrap().to_owned(),
+        )
+    };
+    let (_, public) = get(false, "").await;
+    let (_, complete) = get(true, "").await;
+    // Nor does one contain the `instance` of the other, by which a queue recognises this monitor.
+    let random = |etag: &str| etag.split('-').next().unwrap().to_owned();
+    assert_ne!(random(&public), random(&complete));
+    let instance = monitor.dashboard().await.instance.unwrap();
+    assert!(complete.contains(&instance));
+    let text = monitor
+        .get("dashboard.json")
+        .await
+        .text()
+        .unwrap()
+        .to_owned();
+    assert!(!text.contains(&instance), "{text}");
+    for (is_authorised, etag, status) in [
+        (false, &public, 304),
+        (false, &complete, 200),
+        (true, &public, 200),
+        (true, &complete, 304),
+    ] {
+        assert_eq!(
+            get(is_authorised, etag).await.0,
+            status,
+            "{is_authorised} {etag}"
+        );
+    }
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn the_token_of_the_queue_allows_takes_releases_and_reports_only() {
+    let host = Host::new();
+    let mut settings = host.settings(1, "");
+    settings.secrets.queue_tokens = vec![Secret::new("queue-token"), Secret::new("former")];
+    let monitor = host.start(settings).await;
+    for token in ["queue-token", "former"] {
+        monitor.until_idle(1).await;
+        let token = bearer(token);
+        let call = async |method: Method, path: &str| {
+            let headers = [
+                ("authorization", token.as_str()),
+                ("accept", "application/json"),
+            ];
+            monitor.call_with(method, path, &headers).await
+        };
+        let taken = call(
+            Method::POST,
+            &format!("profile/linux/take?unique_id=job&{JOB}"),
+        )
+        .await;
+        assert_eq!(taken.status, 200);
+        let report: MonitorDashboard = call(Method::GET, "dashboard.json").await.json().unwrap();
+        assert_eq!(report.reservations.map(|it| it.len()), Some(1));
+        for (method, path) in [
+            (Method::DELETE, "runner/0"),
+            (Method::POST, "policy/override?linux=1"),
+            (Method::DELETE, "policy/override"),
+        ] {
+            expect_refusal(&call(method, path).await, 403, "wrong_token", path);
+        }
+        assert_eq!(call(Method::DELETE, "reservation/job").await.status, 204);
+    }
     monitor.stop().await;
 }
 
@@ -110,7 +279,8 @@ async fn the_pages_show_profiles_and_runners_and_load_nothing_from_other_servers
         for part in [
             "linux",
             "reserved",
-            "job-on-the-page",
+            // The public id of the job.
+            "9ca94fa34be5634b",
             "ci-runner-linux.0",
             "create runner 0",
         ] {
@@ -272,15 +442,20 @@ async fn pages_and_metrics_show_a_take_as_soon_as_it_is_answered() {
     let reserved = |count: usize| {
         format!("ci_runners_monitor_runners_reserved{{profile=\"linux\"}} {count}.0")
     };
-    for (count, unique_id) in ["job-a1", "job-b2"].into_iter().enumerate() {
+    // Names of jobs with their public ids.
+    let jobs = [
+        ("job-a1", "6e5d922b8f897382"),
+        ("job-b2", "473effb16eb38341"),
+    ];
+    for (count, (unique_id, public_id)) in jobs.into_iter().enumerate() {
         // Both are cached now.
         for path in ["", "metrics"] {
             let before = monitor.get(path).await;
-            assert!(!before.text().unwrap().contains(unique_id));
+            assert!(!before.text().unwrap().contains(public_id));
         }
         monitor.expect_taken(unique_id).await;
         let page = monitor.get("dashboard.html").await;
-        assert!(page.text().unwrap().contains(unique_id), "{unique_id}");
+        assert!(page.text().unwrap().contains(public_id), "{unique_id}");
         let metrics = monitor.get("metrics").await;
         let metrics = metrics.text().unwrap();
         assert!(metrics.contains(&reserved(count + 1)), "{metrics}");

@@ -265,7 +265,7 @@ impl Running {
     }
 
     pub async fn dashboard(&self) -> MonitorDashboard {
-        let response = self.get("dashboard.json").await;
+        let response = self.call(Method::GET, "dashboard.json").await;
         assert_eq!(response.status, 200);
         response.json().unwrap()
     }
@@ -275,7 +275,12 @@ impl Running {
         let reached = async {
             let mut etag = String::new();
             loop {
-                let headers = [("if-none-match", etag.as_str()), ("prefer", "wait=30")];
+                let authorization = bearer(API_TOKEN);
+                let headers = [
+                    ("authorization", authorization.as_str()),
+                    ("if-none-match", etag.as_str()),
+                    ("prefer", "wait=30"),
+                ];
                 let response = self
                     .call_with(Method::GET, "dashboard.json", &headers)
                     .await;

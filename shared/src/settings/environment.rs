@@ -19,6 +19,12 @@ pub(super) const PREFIX: &str = "SERVO_CI_MONITOR_";
 pub(super) const API_TOKEN: &str = "SERVO_CI_MONITOR_API_TOKEN";
 /// Another API token that is accepted while tokens are rotated. Not a setting either.
 pub(super) const API_TOKEN_OLD: &str = "SERVO_CI_MONITOR_API_TOKEN_OLD";
+/// The token of a monitor that its queue uses instead of the API token. Not a setting either.
+pub(super) const QUEUE_TOKEN: &str = "SERVO_CI_MONITOR_QUEUE_TOKEN";
+/// Another token of the queue that a monitor accepts while tokens are rotated. Not a setting either.
+pub(super) const QUEUE_TOKEN_OLD: &str = "SERVO_CI_MONITOR_QUEUE_TOKEN_OLD";
+/// The tokens that a queue sends to single servers. Not a setting either.
+pub(super) const SERVER_TOKENS: &str = "SERVO_CI_MONITOR_SERVER_TOKENS";
 /// The data folder. Not a setting either.
 pub(super) const DATA_PATH: &str = "SERVO_CI_MONITOR_DATA_PATH";
 /// The personal access token for GitHub.

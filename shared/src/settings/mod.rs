@@ -144,9 +144,13 @@ impl Settings {
         let queue = queue::read_queue(&mut top)?;
         top.finish()?;
         let path = |name| environment.get(name).map(PathBuf::from);
+        let secrets = Secrets::read(&environment)?;
+        if let Some(queue) = &queue {
+            secrets.check_servers(&queue.servers)?;
+        }
         let settings = Self {
             file: file.to_owned(),
-            secrets: match Secrets::read(&environment)? {
+            secrets: match secrets {
                 secrets if is_token_of_process => secrets,
                 secrets => secrets.with_github_token_of(env_file),
             },

@@ -5,7 +5,11 @@
 use std::path::PathBuf;
 
 use super::{
-    environment::{API_TOKEN, API_TOKEN_OLD, Environment, GITHUB_TOKEN, GITHUB_WEBHOOK_SECRET},
+    base_url::BaseUrl,
+    environment::{
+        API_TOKEN, API_TOKEN_OLD, Environment, GITHUB_TOKEN, GITHUB_WEBHOOK_SECRET, QUEUE_TOKEN,
+        QUEUE_TOKEN_OLD, SERVER_TOKENS,
+    },
     error::SettingsError,
 };
 use crate::secret::Secret;
@@ -22,6 +26,11 @@ pub struct Secrets {
     pub api_token: Secret,
     /// Another API token that is accepted, for the time of a rotation. It is never sent.
     pub api_token_old: Option<Secret>,
+    /// The tokens that allow only takes, releases and reports: what a queue needs of a monitor. During
+    /// a rotation there are two. Only monitors use them.
+    pub queue_tokens: Vec<Secret>,
+    /// The tokens that a queue sends to these servers instead of the API token. Only queues use them.
+    pub server_tokens: Vec<(BaseUrl, Secret)>,
     /// The personal access token for GitHub. A queue needs it for artifact authentication only.
     pub github_token: Option<Secret>,
     /// The secret with which GitHub signs webhooks; without it, webhooks are refused.
@@ -33,13 +42,61 @@ pub struct Secrets {
 impl Secrets {
     /// Reads the secrets from the environment.
     pub(super) fn read(environment: &Environment) -> Result<Self, SettingsError> {
+        let api_token = token(environment, API_TOKEN)?.ok_or_else(|| not_set(API_TOKEN))?;
+        let api_token_old = token(environment, API_TOKEN_OLD)?;
+        let mut queue_tokens = Vec::new();
+        for name in [QUEUE_TOKEN, QUEUE_TOKEN_OLD] {
+            let Some(queue_token) = token(environment, name)? else {
+                continue;
+            };
+            let api_tokens = [Some(&api_token), api_token_old.as_ref()];
+            if api_tokens
+                .into_iter()
+                .flatten()
+                .any(|it| it.matches(queue_token.expose()))
+            {
+                let problem = "the same as an API token, so it would allow everything; set it to \
+                               another value";
+                return Err(SettingsError::Secret {
+                    name,
+                    problem: problem.to_owned(),
+                });
+            }
+            queue_tokens.push(queue_token);
+        }
         Ok(Self {
-            api_token: token(environment, API_TOKEN)?.ok_or_else(|| not_set(API_TOKEN))?,
-            api_token_old: token(environment, API_TOKEN_OLD)?,
+            api_token,
+            api_token_old,
+            queue_tokens,
+            server_tokens: server_tokens(environment)?,
             github_token: token(environment, GITHUB_TOKEN)?,
             github_webhook_secret: token(environment, GITHUB_WEBHOOK_SECRET)?,
             github_token_file: None,
         })
+    }
+
+    /// Checks that every token of a server is for one that the queue has.
+    ///
+    /// # Errors
+    /// When there is one for another URL.
+    pub(super) fn check_servers(&self, servers: &[BaseUrl]) -> Result<(), SettingsError> {
+        let mut tokens = self.server_tokens.iter();
+        match tokens.find(|(url, _)| !servers.contains(url)) {
+            None => Ok(()),
+            Some((url, _)) => Err(SettingsError::Secret {
+                name: SERVER_TOKENS,
+                problem: format!(
+                    "{url} is not among the servers in [queue]; write it as it is there, or leave it out"
+                ),
+            }),
+        }
+    }
+
+    /// The token that a queue sends to this server.
+    pub fn token_for(&self, server: &BaseUrl) -> &Secret {
+        let mut tokens = self.server_tokens.iter();
+        let own = tokens.find(|(url, _)| url == server);
+        own.map_or(&self.api_token, |(_, token)| token)
     }
 
     /// The same secrets, of which the token for GitHub comes from `file`.
@@ -83,10 +140,47 @@ fn not_set(name: &'static str) -> SettingsError {
     }
 }
 
+/// Reads `<URL>=<token>` for each server, separated by blanks.
+fn server_tokens(environment: &Environment) -> Result<Vec<(BaseUrl, Secret)>, SettingsError> {
+    let entries = environment.get(SERVER_TOKENS).unwrap_or_default();
+    let mut tokens: Vec<(BaseUrl, Secret)> = Vec::new();
+    for (index, entry) in entries.split_ascii_whitespace().enumerate() {
+        let invalid = |problem: String| SettingsError::Secret {
+            name: SERVER_TOKENS,
+            problem: format!("entry {}: {problem}", index + 1),
+        };
+        let parts = entry.split_once('=');
+        let Some((url, secret)) = parts.filter(|(_, secret)| !secret.is_empty()) else {
+            return Err(invalid(
+                "not of the form <URL of a server>=<token>; separate entries by blanks".to_owned(),
+            ));
+        };
+        // Not shown: what stands there may be a token.
+        let url: BaseUrl = url.parse().map_err(|_| {
+            invalid(
+                "the part before = is not an http or https URL such as https://ci0.example.org"
+                    .to_owned(),
+            )
+        })?;
+        if tokens.iter().any(|(known, _)| *known == url) {
+            return Err(invalid(format!(
+                "{url} has two tokens; leave one of them out"
+            )));
+        }
+        let secret = usable(secret).map_err(invalid)?;
+        tokens.push((url, secret));
+    }
+    Ok(tokens)
+}
+
 fn token(environment: &Environment, name: &'static str) -> Result<Option<Secret>, SettingsError> {
-    let Some(value) = environment.get(name) else {
-        return Ok(None);
-    };
+    let value = environment.get(name);
+    let token = value.map(usable).transpose();
+    token.map_err(|problem| SettingsError::Secret { name, problem })
+}
+
+/// A token as it is written, or what is wrong with it.
+fn usable(value: &str) -> Result<Secret, String> {
     let problem = if value.trim().is_empty() {
         "contains only blanks; set it to the token".to_owned()
     } else if value.trim().eq_ignore_ascii_case(EXAMPLE_VALUE) {
@@ -95,9 +189,9 @@ fn token(environment: &Environment, name: &'static str) -> Result<Option<Secret>
         // Other characters cannot be sent in a header.
         format!("[secret], allowed: 1 to {LENGTH_MAX} visible ASCII characters without blanks")
     } else {
-        return Ok(Some(Secret::new(value)));
+        return Ok(Secret::new(value));
     };
-    Err(SettingsError::Secret { name, problem })
+    Err(problem)
 }
 
 #[cfg(test)]
@@ -157,6 +251,67 @@ mod tests {
             error.starts_with("SERVO_CI_MONITOR_API_TOKEN_OLD: [secret]"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_queue_may_have_a_token_of_its_own_that_is_no_api_token() {
+        let api = [(API_TOKEN, "api"), (API_TOKEN_OLD, "older")];
+        assert!(read(&api).unwrap().queue_tokens.is_empty());
+        let read = |variables: &[(&str, &str)]| read(&[&api, variables].concat());
+        let secrets = read(&[(QUEUE_TOKEN, "new"), (QUEUE_TOKEN_OLD, "old")]).unwrap();
+        assert!(secrets.queue_tokens[0].matches("new") && secrets.queue_tokens[1].matches("old"));
+        for (name, value) in [(QUEUE_TOKEN, "api"), (QUEUE_TOKEN_OLD, "older")] {
+            assert_eq!(
+                read(&[(name, value)]).unwrap_err(),
+                format!(
+                    "{name}: the same as an API token, so it would allow everything; set it to another value"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn each_server_may_have_a_token_of_its_own() {
+        let read = |value: &str| read(&[(API_TOKEN, "api"), (SERVER_TOKENS, value)]);
+        let secrets = read(" http://a:8000=one==\n  http://b/ci/=two ").unwrap();
+        let tokens = secrets.server_tokens.iter();
+        let tokens: Vec<_> = tokens
+            .map(|(url, it)| (url.as_str(), it.expose()))
+            .collect();
+        assert_eq!(
+            tokens,
+            [("http://a:8000/", "one=="), ("http://b/ci/", "two")]
+        );
+        assert!(!format!("{secrets:?}").contains("two"));
+        for (value, problem) in [
+            (
+                "hunter2",
+                "entry 1: not of the form <URL of a server>=<token>; separate entries by blanks",
+            ),
+            (
+                "http://a=x http://b=",
+                "entry 2: not of the form <URL of a server>=<token>; separate entries by blanks",
+            ),
+            (
+                "hunter2=http://a",
+                "entry 1: the part before = is not an http or https URL such as https://ci0.example.org",
+            ),
+            (
+                "http://a=x http://a/=y",
+                "entry 2: http://a/ has two tokens; leave one of them out",
+            ),
+            (
+                "http://a=ChangeMe",
+                "entry 1: still ChangeMe, as in the example; set it to a value of your own",
+            ),
+            (
+                "http://a=h\u{fc}nter2",
+                "entry 1: [secret], allowed: 1 to 1024 visible ASCII characters without blanks",
+            ),
+        ] {
+            let error = read(value).unwrap_err();
+            assert_eq!(error, format!("SERVO_CI_MONITOR_SERVER_TOKENS: {problem}"));
+        }
     }
 
     #[test]

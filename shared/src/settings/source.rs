@@ -21,12 +21,22 @@ use figment::{
 };
 
 use super::{
-    environment::{API_TOKEN, API_TOKEN_OLD, DATA_PATH, Environment, PREFIX},
+    environment::{
+        API_TOKEN, API_TOKEN_OLD, DATA_PATH, Environment, PREFIX, QUEUE_TOKEN, QUEUE_TOKEN_OLD,
+        SERVER_TOKENS,
+    },
     error::{Place, SettingsError},
 };
 
 /// Variables with the prefix that are not settings.
-const NOT_SETTINGS: [&str; 3] = [API_TOKEN, API_TOKEN_OLD, DATA_PATH];
+const NOT_SETTINGS: [&str; 6] = [
+    API_TOKEN,
+    API_TOKEN_OLD,
+    QUEUE_TOKEN,
+    QUEUE_TOKEN_OLD,
+    SERVER_TOKENS,
+    DATA_PATH,
+];
 /// The largest file that is read, in bytes.
 const FILE_LENGTH_MAX: u64 = 1 << 20;
 /// The only secret setting: the value of its variable is text, even if it looks like a number.

@@ -77,6 +77,15 @@ pub async fn get(url: &str) -> Option<Value> {
     serde_json::from_str(&finish(curl).await.stdout).ok()
 }
 
+/// The same with the API token.
+pub async fn get_authorised(url: &str) -> Option<Value> {
+    let authorization = format!("authorization: Bearer {API_TOKEN}");
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--fail", "--max-time", "10", "-H"]);
+    curl.args([&authorization, url]);
+    serde_json::from_str(&finish(curl).await.stdout).ok()
+}
+
 /// Queues a workflow job at the emulator for the runner with `label`; returns its id.
 pub async fn queue_workflow_job(github: &str, label: &Value, command: &str) -> u64 {
     let job = json!({"repo": "delan/servo", "run_id": 123, "labels": [label], "command": command});

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Running, daemon, free_ports, get, start_emulator, url, wait_until, waiting_jobs};
+use super::{
+    Running, daemon, free_ports, get, get_authorised, start_emulator, url, wait_until, waiting_jobs,
+};
 
 /// The pool of one monitor.
 pub struct Pool {
@@ -106,7 +108,8 @@ impl Fleet {
     /// The reservations on a monitor's dashboard, by `unique_id`.
     pub async fn reservations(&self, index: usize) -> Value {
         let url = format!("{}/dashboard.json", self.monitor_urls[index]);
-        get(&url).await.expect("the monitor responds")["reservations"].clone()
+        let dashboard = get_authorised(&url).await.expect("the monitor responds");
+        dashboard["reservations"].clone()
     }
 
     /// The names of the waiting jobs; empty while the queue is down.
