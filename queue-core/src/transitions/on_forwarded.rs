@@ -57,7 +57,7 @@ pub fn forwarded(
             if runners.len() == count.get()
                 && !has_foreign_runners(state, server, unique_id, &runners) =>
         {
-            if !has_valid_labels(state, server, unique_id, &runners) {
+            if !has_valid_labels(state, unique_id, &runners) {
                 state.fleet.record_invalid_grant(server, now);
                 return failed(state, now, server, unique_id, &ForwardOutcome::Ambiguous);
             }
@@ -125,12 +125,7 @@ fn has_foreign_runners(
 
 /// Whether the labels of granted runners can be theirs: a workflow can name them, and they are not those
 /// of another job. Otherwise two jobs could run on one runner, or each on that of the other.
-fn has_valid_labels(
-    state: &State,
-    server: ServerId,
-    unique_id: &UniqueId,
-    runners: &[TakenRunner],
-) -> bool {
+fn has_valid_labels(state: &State, unique_id: &UniqueId, runners: &[TakenRunner]) -> bool {
     // GitHub ignores upper and lower case.
     let reserved_for = RESERVED_FOR.to_owned() + &unique_id.as_str().to_lowercase();
     let mut labels = BTreeSet::new();

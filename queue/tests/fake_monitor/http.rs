@@ -193,7 +193,8 @@ fn take(
     let mut runners = runners.iter().map(|id| {
         let mut runner = json!({"id": id, "runner": runner(*id, profile_key)});
         if is_current {
-            runner["label"] = json!(format!("runner:{id}"));
+            let prefix = state.label_prefix.unwrap_or("runner");
+            runner["label"] = json!(format!("{prefix}:{id}"));
         }
         runner
     });

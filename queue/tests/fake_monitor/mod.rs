@@ -43,6 +43,8 @@ pub struct State {
     /// Reservations, by `unique_id`.
     pub reservations: BTreeMap<String, Reservation>,
     pub dialect: Dialect,
+    /// What the labels of its runners begin with, if not `runner`: those of two monitors differ.
+    pub label_prefix: Option<&'static str>,
     /// What its dashboard shows as `instance`.
     pub instance: Option<String>,
     /// Another API token that it accepts instead of [`API_TOKEN`].

@@ -244,3 +244,23 @@ fn the_log_explains_failures_of_monitors_and_what_is_done_about_them() {
     });
     insta::assert_snapshot!(log_lines(monitor));
 }
+
+#[test]
+fn a_label_that_another_server_has_given_to_another_job_is_given_to_no_client() {
+    let fixture = Fixture::two_servers();
+    let (daemon, [honest, hostile]) = (&fixture.daemon, &fixture.monitors);
+    honest.boot(1);
+    let first = daemon.enqueue("first");
+    assert_eq!(daemon.expect_runners("first", &first)["label"], "runner:1");
+    let second = daemon.enqueue("second");
+    hostile.boot(1);
+    hostile.wait_for_requests("DELETE /reservation/second?attempt=", 1);
+    daemon.assert_waiting("second", &second);
+    let subject = daemon.wait_for_problem("server_grants_invalid_labels");
+    assert_eq!(subject, hostile.url);
+    honest.boot(1);
+    assert_eq!(
+        daemon.expect_runners("second", &second)["label"],
+        "runner:2"
+    );
+}

@@ -33,6 +33,7 @@ fn a_job_with_a_count_gets_an_array() {
         .map(|runner| &runner["id"])
         .collect();
     assert_eq!(ids, [1, 2]);
+    second.change(|state| state.label_prefix = Some("other"));
     second.boot(1);
     let one = daemon.enqueue_several("one", 1);
     let runners = daemon.expect_runners("one", &one);
