@@ -102,7 +102,7 @@ impl Report {
             instance: field(&dashboard, "instance")
                 .ok()
                 .flatten()
-                .filter(is_short),
+                .filter(|it: &String| is_short(it)),
             ..Self::default()
         };
         let idle_counts = report.read_counts(&dashboard);
@@ -252,7 +252,7 @@ impl Report {
 const ABSURD: usize = usize::MAX;
 
 /// Whether a text is as short as those of monitors are.
-fn is_short(text: &String) -> bool {
+fn is_short(text: &str) -> bool {
     text.len() <= TEXT_LENGTH_MAX
 }
 
@@ -304,7 +304,7 @@ impl Shown {
         let has_guest =
             runner.is_some_and(|it| matches!(it.get("guest_name"), Some(Value::String(_))));
         let name: Option<String> = registration.and_then(|it| field(it, "name").ok().flatten());
-        let name = name.filter(is_short);
+        let name = name.filter(|it: &String| is_short(it));
         let is_idle = match (&status, &profile_key) {
             (Ok(Some(status)), Ok(_)) => *status == RunnerStatus::Idle,
             (Ok(None), Ok(_)) => has_guest && registration.is_some_and(is_free),
@@ -313,7 +313,8 @@ impl Shown {
         let guest = || {
             Some(Guest {
                 id,
-                created_time: Some(runner?.get("created_time")?.to_string()).filter(is_short)?,
+                created_time: Some(runner?.get("created_time")?.to_string())
+                    .filter(|it: &String| is_short(it))?,
                 registration_id: field(registration?, "id").ok()??,
                 name: name.clone()?,
             })
