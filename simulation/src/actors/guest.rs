@@ -1,6 +1,9 @@
 //! Guests: each boots, fetches its JIT configuration, waits for a job, runs it, and ends.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use emulator::model::{Completion, JobId, Offer, RunnerId as RegistrationId, SessionId};
 use monitor_core::{
@@ -41,6 +44,9 @@ pub enum Phase {
 #[derive(Default)]
 pub struct Guests {
     guests: BTreeMap<GuestId, Guest>,
+    /// The guests that were destroyed before they were started. Hypervisor drivers make a start that a
+    /// killed monitor left under way fail then.
+    destroyed_before_start: BTreeSet<GuestId>,
     leases: Leases,
 }
 
@@ -60,6 +66,16 @@ impl Guests {
 
     pub fn insert(&mut self, id: GuestId, guest: Guest) {
         self.guests.insert(id, guest);
+    }
+
+    /// Records the destruction of a guest that does not exist: it may be about to be started.
+    pub fn prevent_start(&mut self, id: GuestId) {
+        self.destroyed_before_start.insert(id);
+    }
+
+    /// Whether a guest may be started.
+    pub fn may_start(&self, id: &GuestId) -> bool {
+        !self.destroyed_before_start.contains(id)
     }
 
     /// Removes a guest; returns whether there was one.

@@ -158,6 +158,9 @@ fn create_guest(
 ) -> OperationResult {
     let context = &mut environment.context;
     let id = (monitor.index, creation.guest_name.clone());
+    if !guests.may_start(&id) {
+        return OperationResult::CreationFailed(creation.id);
+    }
     let guest = Guest {
         secret: creation.guest_secret.expose().to_owned(),
         runner_name: creation.runner_name.clone(),
@@ -279,6 +282,8 @@ fn destroy_guest(
             .invariants
             .check_destruction(context.now, &guest.runner_name, is_busy);
         guests.remove(&id);
+    } else {
+        guests.prevent_start(id);
     }
     OperationResult::Destroyed(destruction.id)
 }
