@@ -188,8 +188,7 @@ impl Github {
         if response.status == StatusCode::OK {
             Ok(response.body)
         } else {
-            // The store did not get our token, so its message cannot contain it.
-            Err(GithubError::of_response(operation, &response, None))
+            Err(GithubError::of_store(operation, &response))
         }
     }
 }

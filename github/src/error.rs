@@ -98,6 +98,18 @@ impl GithubError {
         }
     }
 
+    /// The error for a response of the artifact store with an unexpected status. Its message is left out:
+    /// stores repeat the signed URL in it, and anyone who has that URL can download the artifact.
+    pub(super) fn of_store(operation: &str, response: &Response) -> Self {
+        Self::Refused {
+            operation: operation.into(),
+            status: response.status,
+            message: "the artifact store refused the download".to_owned(),
+            // The store's limits are not those of GitHub's API.
+            retry_after: None,
+        }
+    }
+
     /// How long all other requests have to wait, too: GitHub reported a rate limit.
     pub(super) fn rate_limited_for(&self) -> Option<Duration> {
         match self {
