@@ -25,7 +25,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     connections::{Connection, ConnectionSettings, Connections, HEAD_TIMEOUT, Limits},
     repeated,
-    web::{AllowedHosts, apply_common_rules, not_found},
+    web::{AllowedHosts, TrustedProxies, apply_common_rules, not_found},
 };
 
 /// Threads that serve requests. Two are enough: a request takes microseconds, and a held request
@@ -97,6 +97,8 @@ pub struct ServeSettings {
     pub connections: ConnectionSettings,
     /// The names under which the daemon may be reached.
     pub allowed_hosts: AllowedHosts,
+    /// The proxies that state the addresses of clients.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl ServeSettings {
@@ -105,6 +107,7 @@ impl ServeSettings {
         Self {
             connections: ConnectionSettings::of(settings),
             allowed_hosts: AllowedHosts::of(settings),
+            trusted_proxies: TrustedProxies::new(&settings.trusted_proxies),
         }
     }
 }
@@ -136,6 +139,7 @@ pub async fn serve(
     let server = listen(
         listeners,
         settings.allowed_hosts,
+        settings.trusted_proxies,
         routes,
         &connections,
         per_worker,
@@ -164,16 +168,19 @@ pub async fn serve(
 fn listen(
     listeners: Vec<TcpListener>,
     allowed_hosts: AllowedHosts,
+    trusted_proxies: TrustedProxies,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     connections: &Connections,
     per_worker: usize,
 ) -> Result<Server, ServeError> {
     let allowed_hosts = web::Data::new(allowed_hosts);
+    let trusted_proxies = web::Data::new(trusted_proxies);
     let app = move || {
         App::new()
             .wrap(from_fn(apply_common_rules))
             .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
             .app_data(allowed_hosts.clone())
+            .app_data(trusted_proxies.clone())
             .configure(routes.clone())
             .default_service(web::to(not_found))
     };

@@ -16,7 +16,7 @@ use super::{
     ApiStatusCell, Credentials, GithubError,
     credentials::Renewals,
     github_time::GithubTime,
-    priority::{AuthenticationRate, Priority},
+    priority::Priority,
     redirects::{self, Redirect},
     runner_list::{KnownRunners, Pages},
 };
@@ -82,7 +82,6 @@ pub struct Github {
     github_time: Cell<GithubTime>,
     /// When the runners were last listed, by our clock.
     listed_at: Cell<Option<Timestamp>>,
-    authentication_rate: RefCell<AuthenticationRate>,
 }
 
 impl Github {
@@ -99,7 +98,6 @@ impl Github {
             clock: Clock::start(),
             github_time: Cell::default(),
             listed_at: Cell::new(None),
-            authentication_rate: RefCell::default(),
         }
     }
 
@@ -155,10 +153,6 @@ impl Github {
         let status = self.api_status.read();
         let listed_for = self.listed_at.get().map(|listed_at| now.since(listed_at));
         let admitted = priority.admit(&status, listed_for, now);
-        let admitted = admitted.and_then(|()| match priority {
-            Priority::Authentication => self.authentication_rate.borrow_mut().admit(now),
-            Priority::ListRunners | Priority::SoftwareSupport => Ok(()),
-        });
         if let Err(retry_after) = admitted {
             self.api_status.record_deferral();
             return Err(GithubError::Deferred {

@@ -3,44 +3,13 @@
 //! Responsible for those shares. Other requests, such as registering or deleting a runner, are
 //! never deferred.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use super::{ApiStatus, RateLimit};
 use shared::clock::Timestamp;
 
 /// How long a deferred request waits, and the interval of the runner lists when little is left.
 const PAUSE: Duration = Duration::from_secs(60);
-
-/// The most artifacts that are checked within [`AUTHENTICATION_WINDOW`]. Each takes two requests;
-/// GitHub allows 900 requests in a minute, and unauthenticated clients must not use them up.
-const AUTHENTICATIONS_MAX: usize = 60;
-const AUTHENTICATION_WINDOW: Duration = Duration::from_secs(60);
-
-/// The times of the last artifact authentications.
-#[derive(Debug, Default)]
-pub(super) struct AuthenticationRate(VecDeque<Timestamp>);
-
-impl AuthenticationRate {
-    /// Counts one more authentication, or returns how long it has to wait if there were too many.
-    pub(super) fn admit(&mut self, now: Timestamp) -> Result<(), Duration> {
-        while self
-            .0
-            .front()
-            .is_some_and(|at| *at + AUTHENTICATION_WINDOW <= now)
-        {
-            self.0.pop_front();
-        }
-        match self.0.front() {
-            Some(first) if self.0.len() >= AUTHENTICATIONS_MAX => {
-                Err((*first + AUTHENTICATION_WINDOW).since(now))
-            }
-            _ => {
-                self.0.push_back(now);
-                Ok(())
-            }
-        }
-    }
-}
 
 /// The priority of a request that can be deferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,19 +104,6 @@ mod tests {
                 authentication,
                 "{remaining}"
             );
-        }
-    }
-
-    #[test]
-    fn sixty_authentications_a_minute_are_admitted_however_they_are_distributed() {
-        let mut rate = AuthenticationRate::default();
-        for number in 0..60 {
-            assert_eq!(rate.admit(at(1000 + number / 2)), Ok(()));
-        }
-        assert_eq!(rate.admit(at(1030)), Err(Duration::from_secs(30)));
-        // The two of the first second are a minute old.
-        for expected in [Ok(()), Ok(()), Err(Duration::from_secs(1))] {
-            assert_eq!(rate.admit(at(1060)), expected);
         }
     }
 

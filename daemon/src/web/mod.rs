@@ -4,6 +4,7 @@
 //! Not responsible for what any path does.
 
 mod browser;
+mod client_address;
 mod extract;
 mod outgoing;
 mod pace;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 pub use browser::{AllowedHosts, is_cross_site};
+pub use client_address::{ClientAddress, TrustedProxies};
 pub use extract::{
     Path, PathParameter, PreferredWait, Query, from_optional_text, from_text, labels_from_response,
     query, segment,

@@ -11,12 +11,13 @@
 //!               └───────────┴─────────┴─ rejected, or GitHub unavailable ──────────────┘
 //! ```
 //!
-//! `verifier` limits how many are checked at once, `early` how long a missing artifact may still appear, `verify` checks one, `archive` reads the zip,
-//! `content` the text file in it.
+//! `verifier` is the entrance, `admission` decides whose claim is checked next, `missing` how long a missing
+//! artifact may still appear, `verify` checks one claim, `archive` reads the zip, `content` the text file in it.
 
+mod admission;
 mod archive;
 mod content;
-mod early;
+mod missing;
 mod rejection;
 #[cfg(test)]
 mod tests;

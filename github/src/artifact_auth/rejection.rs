@@ -40,13 +40,6 @@ impl VerifyError {
     }
 }
 
-impl Rejection {
-    /// Whether the same request may succeed later, because GitHub shows new runs and artifacts late.
-    pub(super) fn may_be_early(&self) -> bool {
-        matches!(self, Self::UnknownRun | Self::NoArtifact)
-    }
-}
-
 /// The check that failed, as a sentence for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {

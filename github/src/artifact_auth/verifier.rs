@@ -1,29 +1,47 @@
-//! The entrance to artifact authentication: a few artifacts are checked at a time, a few requests
-//! wait, further ones are refused.
+//! The entrance to artifact authentication: claims wait for their turn, and a few are checked at a time.
 //!
-//! Responsible for these limits, which keep unauthenticated clients from using up GitHub's rate
-//! limit. The worker runs in the thread that owns the connections to GitHub; handles to it can be
-//! sent to any thread.
+//! Responsible for the tasks that check claims, and for their answers. Not responsible for whose turn it is:
+//! see `admission`; nor for what is answered from memory: see `missing`. The worker runs in the thread that
+//! owns the connections to GitHub; handles to it can be sent to any thread.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Rejection, RunIdentity, UnverifiedIdentity, VerifierSettings, VerifyError,
-    early::EarlyRequests, verify,
+    admission::{Admission, Check, Finding, Source},
+    missing::{Missing, key_of},
+    verify,
 };
 use crate::Github;
+use shared::clock::Timestamp;
 
-/// How many artifacts are checked at once.
-const CHECKED_MAX: usize = 4;
-/// How many more requests may wait.
-const WAITING_MAX: usize = 32;
+/// How many requests may be on their way to the worker, which takes each at once.
+const REQUESTS_MAX: usize = 1024;
+/// The longest sleep of the worker.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-type Request = (
-    UnverifiedIdentity,
-    oneshot::Sender<Result<RunIdentity, VerifyError>>,
-);
+struct Request {
+    identity: UnverifiedIdentity,
+    client: Option<IpAddr>,
+    respond: oneshot::Sender<Outcome>,
+}
+
+type Outcome = Result<RunIdentity, VerifyError>;
+
+/// A claim that waits for its check.
+struct Claim {
+    identity: UnverifiedIdentity,
+    respond: oneshot::Sender<Outcome>,
+}
+
+/// A check that has ended.
+struct Checked {
+    check: Check,
+    claim: Claim,
+    outcome: Outcome,
+}
 
 /// Verifies identities by means of its [`VerifierWorker`]. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,7 +57,7 @@ pub struct VerifierWorker(mpsc::Receiver<Request>);
 impl ArtifactVerifier {
     /// A verifier of runs in repositories with that prefix, and the worker that has to be run for it.
     pub fn new(allowed_qualified_repo_prefix: &str) -> (Self, VerifierWorker) {
-        let (requests, receiver) = mpsc::channel(WAITING_MAX);
+        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let verifier = Self {
             requests,
             allowed_qualified_repo_prefix: allowed_qualified_repo_prefix.into(),
@@ -47,19 +65,28 @@ impl ArtifactVerifier {
         (verifier, VerifierWorker(receiver))
     }
 
-    /// Verifies `identity` against the artifact that its run has uploaded. A foreign repository is
-    /// rejected at once, and takes no place of one that is allowed.
+    /// Verifies the `identity` that `client` claims against the artifact that its run has uploaded. A
+    /// foreign repository is rejected at once, and takes no place of one that is allowed.
     ///
     /// # Errors
-    /// When a check fails, when GitHub is unavailable, or when too many others are being verified.
-    pub async fn verify(&self, identity: UnverifiedIdentity) -> Result<RunIdentity, VerifyError> {
+    /// When a check fails, when GitHub is unavailable, or when too many others wait.
+    pub async fn verify(
+        &self,
+        identity: UnverifiedIdentity,
+        client: Option<IpAddr>,
+    ) -> Result<RunIdentity, VerifyError> {
         let prefix = &*self.allowed_qualified_repo_prefix;
         if !identity.qualified_repo.has_prefix(prefix) {
             return Err(Rejection::ForeignRepo.into());
         }
         let (respond, response) = oneshot::channel();
+        let request = Request {
+            identity: identity.clone(),
+            client,
+            respond,
+        };
         self.requests
-            .try_send((identity.clone(), respond))
+            .try_send(request)
             .map_err(|_| VerifyError::Busy)?;
         let outcome = response.await.unwrap_or(Err(VerifyError::Busy));
         if let Err(error) = &outcome {
@@ -72,29 +99,87 @@ impl ArtifactVerifier {
 impl VerifierWorker {
     /// Verifies identities until the last [`ArtifactVerifier`] has been dropped.
     pub async fn run(mut self, github: Github, settings: VerifierSettings) {
-        let (github, settings) = (Rc::new(github), Rc::new(settings));
-        let permits = Arc::new(Semaphore::new(CHECKED_MAX));
-        let early = Rc::new(RefCell::new(EarlyRequests::default()));
+        let github = Rc::new(github);
+        let settings = Rc::new(settings);
+        let (report, mut checked) = mpsc::unbounded_channel();
+        let mut admission = Admission::default();
+        let mut missing = Missing::default();
         loop {
-            let Ok(permit) = permits.clone().acquire_owned().await else {
-                return;
-            };
-            let Some((identity, respond)) = self.0.recv().await else {
-                return;
-            };
-            let (github, settings) = (github.clone(), settings.clone());
-            let early = early.clone();
-            actix_web::rt::spawn(async move {
-                // The client may have disconnected while its request was waiting.
-                if !respond.is_closed() {
-                    let outcome = verify(&github, &settings, &identity).await;
-                    let outcome = early.borrow_mut().judge(&identity, github.now(), outcome);
-                    let _ = respond.send(outcome);
+            tokio::select! {
+                request = self.0.recv() => match request {
+                    Some(request) => receive(request, &mut admission, &missing, github.now()),
+                    None => return,
+                },
+                Some(ended) = checked.recv() => {
+                    end(ended, &mut admission, &mut missing, github.now());
                 }
-                drop(permit);
-            });
+                () = tokio::time::sleep(sleep_of(&admission, github.now())) => {}
+            }
+            for expired in admission.remove_expired(github.now()) {
+                refuse(expired);
+            }
+            while let Some((check, claim)) = admission.next(github.now()) {
+                // The client may have disconnected while its claim was waiting.
+                if claim.respond.is_closed() {
+                    admission.finish(check, Finding::Nothing, github.now());
+                    continue;
+                }
+                let (github, settings) = (github.clone(), settings.clone());
+                let report = report.clone();
+                actix_web::rt::spawn(async move {
+                    let outcome = verify(&github, &settings, &claim.identity).await;
+                    // A worker that has ended needs no report.
+                    let _ = report.send(Checked {
+                        check,
+                        claim,
+                        outcome,
+                    });
+                });
+            }
         }
     }
+}
+
+/// Answers a claim from memory, or lets it wait for its check.
+fn receive(request: Request, admission: &mut Admission<Claim>, missing: &Missing, now: Timestamp) {
+    let Request {
+        identity,
+        client,
+        respond,
+    } = request;
+    if let Some(answer) = missing.recall(&identity, now) {
+        // The client may have disconnected.
+        let _ = respond.send(Err(answer));
+        return;
+    }
+    let source = Source::new(client, key_of(&identity.qualified_repo));
+    let claim = Claim { identity, respond };
+    if let Some(refused) = admission.enter(source, claim, now) {
+        refuse(refused);
+    }
+}
+
+/// Answers a claim that was checked.
+fn end(ended: Checked, admission: &mut Admission<Claim>, missing: &mut Missing, now: Timestamp) {
+    let finding = match &ended.outcome {
+        Ok(_) => Finding::Right,
+        Err(VerifyError::Rejected(_) | VerifyError::NotYet(_)) => Finding::Wrong,
+        Err(VerifyError::Busy | VerifyError::Unavailable(_)) => Finding::Nothing,
+    };
+    admission.finish(ended.check, finding, now);
+    let Claim { identity, respond } = ended.claim;
+    // The client may have disconnected.
+    let _ = respond.send(missing.judge(&identity, now, ended.outcome));
+}
+
+fn refuse(claim: Claim) {
+    // The client may have disconnected.
+    let _ = claim.respond.send(Err(VerifyError::Busy));
+}
+
+fn sleep_of(admission: &Admission<Claim>, now: Timestamp) -> Duration {
+    let next_at = admission.next_at();
+    next_at.map_or(SLEEP_MAX, |next_at| next_at.since(now).min(SLEEP_MAX))
 }
 
 fn log_failure(identity: &UnverifiedIdentity, error: &VerifyError) {
@@ -134,8 +219,9 @@ mod tests {
                 run_id: RunId(7),
             };
             let rejection = VerifyError::Rejected(Rejection::ForeignRepo);
-            assert_eq!(verifier.verify(identity).await, Err(rejection), "{repo}");
+            let outcome = verifier.verify(identity, None).await;
+            assert_eq!(outcome, Err(rejection), "{repo}");
         }
-        assert_eq!(verifier.requests.capacity(), WAITING_MAX);
+        assert_eq!(verifier.requests.capacity(), REQUESTS_MAX);
     }
 }

@@ -292,29 +292,6 @@ async fn after_a_rate_limit_nothing_is_sent_until_it_is_over() {
 }
 
 #[actix_web::test]
-async fn at_most_sixty_authentications_a_minute_are_sent_and_other_requests_continue() {
-    let server = Server::start(|request| {
-        let mut response = match request.line.starts_with("GET") {
-            true => HttpResponse::Ok(),
-            false => HttpResponse::NoContent(),
-        };
-        let empty = json!({"total_count": 0, "artifacts": [], "runners": []});
-        response.insert_header(NOW_DATE).json(empty)
-    });
-    let github = github(&server.url);
-    let repo = "o/r".parse().unwrap();
-    let list = || github.list_run_artifacts(&repo, shared::values::RunId(1), "a");
-    for _ in 0..60 {
-        list().await.unwrap();
-    }
-    let error = list().await.unwrap_err();
-    assert!(matches!(error, GithubError::Deferred { .. }), "{error}");
-    github.list_runners().await.unwrap();
-    github.delete_runner(1).await.unwrap();
-    assert_eq!(server.received().len(), 62);
-}
-
-#[actix_web::test]
 async fn the_last_report_of_the_primary_limit_is_remembered() {
     let count = AtomicUsize::new(0);
     let server = Server::start(move |_| {

@@ -1,7 +1,6 @@
 //! Guest authentication: which guest has sent a request.
 //!
-//! Responsible for the address of the client, for which only a proxy in the settings is trusted, and for
-//! what a guest's profile requires: its secret, the address that the host has assigned to it, or both.
+//! Responsible for what a guest's profile requires: its secret, the address that the host has assigned to it, or both.
 
 use std::{fmt, net::IpAddr};
 
@@ -10,7 +9,7 @@ use daemon::{
     auth::Bearer,
     error::{ApiError, Code},
     repeated,
-    web::{is_cross_site, mark_authenticated},
+    web::{ClientAddress, is_cross_site, mark_authenticated},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use shared::{secret::Secret, values::ProfileKey};
@@ -46,19 +45,6 @@ impl fmt::Display for GuestPurpose {
     }
 }
 
-/// The address of a client, for log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAddress(pub Option<IpAddr>);
-
-impl fmt::Display for ClientAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(formatter),
-            None => formatter.write_str("an unknown address"),
-        }
-    }
-}
-
 impl FromRequest for AuthenticatedGuest {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
@@ -89,7 +75,7 @@ impl FromRequest for AnyGuest {
         let request = request.clone();
         async move {
             let state = state_of(&request);
-            let address = address_of(&request, &state.trusted_proxies);
+            let address = ClientAddress::of(&request);
             let is_guest = |address: IpAddr| state.core.read(|core| core.has_guest_at(address));
             if !address.0.is_some_and(is_guest) {
                 authenticate(state, &request).await?;
@@ -117,7 +103,7 @@ async fn authenticate(
         Bearer::Missing => None,
         Bearer::Garbled => return Err(not_a_guest()),
     };
-    let address = address_of(request, &state.trusted_proxies);
+    let address = ClientAddress::of(request);
     let identity = state
         .core
         .read(|core| core.identify_guest(guest_secret.as_ref().map(Secret::expose)));
@@ -212,58 +198,4 @@ fn address_unknown() -> ApiError {
         "the address of the guest is not known yet; ask again",
     )
     .retry_after(NOT_READY_RETRY_SECONDS)
-}
-
-/// The address of the client: the peer of the connection, or, if that is a trusted proxy, the address in
-/// `X-Real-IP` or else the last one in `X-Forwarded-For`.
-fn address_of(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> ClientAddress {
-    let Some(peer) = request.peer_addr().map(|peer| peer.ip().to_canonical()) else {
-        return ClientAddress(None);
-    };
-    if !trusted_proxies
-        .iter()
-        .any(|proxy| proxy.to_canonical() == peer)
-    {
-        return ClientAddress(Some(peer));
-    }
-    let header = |name| {
-        let header = request.headers().get_all(name).last()?;
-        let last = header.to_str().ok()?.rsplit(',').next()?;
-        last.trim().parse::<IpAddr>().ok()
-    };
-    let forwarded = header("x-real-ip").or_else(|| header("x-forwarded-for"));
-    ClientAddress(Some(forwarded.unwrap_or(peer).to_canonical()))
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::test::TestRequest;
-
-    use super::*;
-
-    fn address(peer: &str, headers: &[(&'static str, &str)]) -> String {
-        let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
-        for (name, value) in headers {
-            request = request.append_header((*name, *value));
-        }
-        let proxies = ["10.0.0.1".parse().unwrap()];
-        address_of(&request.to_http_request(), &proxies).to_string()
-    }
-
-    /// Otherwise any client could claim the address of a guest.
-    #[test]
-    fn the_address_in_a_header_counts_only_from_a_trusted_proxy() {
-        let real = ("x-real-ip", "192.0.2.7");
-        let forwarded = ("x-forwarded-for", "192.0.2.9, 192.0.2.8");
-        for (peer, headers, expected) in [
-            ("10.0.0.2", &[real, forwarded][..], "10.0.0.2"),
-            ("10.0.0.1", &[real, forwarded], "192.0.2.7"),
-            ("[::ffff:10.0.0.1]", &[real], "192.0.2.7"),
-            ("10.0.0.1", &[forwarded], "192.0.2.8"),
-            ("10.0.0.1", &[("x-real-ip", "unknown")], "10.0.0.1"),
-            ("10.0.0.1", &[], "10.0.0.1"),
-        ] {
-            assert_eq!(address(peer, headers), expected, "{peer} {headers:?}");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
     error::{ApiError, Code},
-    web::Query,
+    web::{ClientAddress, Query},
 };
 use github::artifact_auth::{RunIdentity, UnverifiedIdentity};
 
@@ -13,6 +13,7 @@ use monitor_core::Take;
 /// `POST /select-runner?unique_id&qualified_repo&run_id[&labels_from_response]`
 pub async fn select_runner(
     state: Data<AppState>,
+    client: ClientAddress,
     parameters: Result<Query<TakeParameters>, ApiError>,
 ) -> Result<HttpResponse, ApiError> {
     // Before the parameters: a client that is at the wrong address should learn that first.
@@ -29,7 +30,7 @@ pub async fn select_runner(
         qualified_repo: parameters.qualified_repo,
         run_id: parameters.run_id,
     };
-    let RunIdentity { job, is_array } = state.artifact_verifier.verify(identity).await?;
+    let RunIdentity { job, is_array } = state.artifact_verifier.verify(identity, client.0).await?;
     let take = Take {
         job,
         token: None,

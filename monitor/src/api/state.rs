@@ -1,6 +1,6 @@
 //! What the handlers of all routes share, and the errors that several of them return.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use daemon::{
     auth::ApiToken,
@@ -49,7 +49,6 @@ pub struct AppState {
     pub iteration_gap_max: Duration,
     /// How long a take waits until GitHub has the labels of its reservation.
     pub answer_timeout: Duration,
-    pub trusted_proxies: Arc<[IpAddr]>,
     pub lib_monitor_dir: Option<PathBuf>,
     pub webhook_key: Option<webhook::Key>,
     pub webhook_bodies: webhook_body::Bodies,
@@ -83,7 +82,6 @@ impl AppState {
             is_queue_member: settings.pool.queue_member,
             iteration_gap_max: ITERATION_GAP_MAX + settings.pool.monitor_poll_interval,
             answer_timeout: settings.pool.monitor_thread_recv_timeout,
-            trusted_proxies: settings.network.trusted_proxies.clone().into(),
             lib_monitor_dir: settings.lib_monitor_dir.clone(),
             webhook_key: webhook_secret.map(webhook::Key::new),
             webhook_bodies: webhook_body::Bodies::default(),

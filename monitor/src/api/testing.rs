@@ -69,7 +69,6 @@ impl Fixture {
             is_queue_member: false,
             iteration_gap_max: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(30),
-            trusted_proxies: Arc::new([]),
             lib_monitor_dir: None,
             webhook_key: None,
             webhook_bodies: Default::default(),

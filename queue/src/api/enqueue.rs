@@ -8,7 +8,7 @@ use actix_web::{
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::{Path, Query},
+    web::{ClientAddress, Path, Query},
 };
 use github::artifact_auth::{RunIdentity, UnverifiedIdentity};
 use shared::{
@@ -44,6 +44,7 @@ pub async fn several(
 /// `POST /enqueue`
 pub async fn with_artifact(
     state: Data<AppState>,
+    client: ClientAddress,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
     let Some(verifier) = &state.artifact_verifier else {
@@ -58,7 +59,7 @@ pub async fn with_artifact(
         qualified_repo: parameters.qualified_repo,
         run_id: parameters.run_id,
     };
-    let RunIdentity { job, is_array } = verifier.verify(identity).await?;
+    let RunIdentity { job, is_array } = verifier.verify(identity, client.0).await?;
     let request = JobRequest {
         spec: job,
         is_array,
