@@ -10,6 +10,7 @@ pub mod connections;
 pub mod error;
 pub mod log_output;
 pub mod metrics;
+pub mod private_file;
 pub mod problems;
 pub mod repeated;
 pub mod serve;

@@ -7,13 +7,14 @@ mod verified;
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use daemon::private_file::{ExposedKey, check};
 use jwt::{Algorithm, DecodingKey, EncodingKey, Header, Validation, signature_only};
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -31,6 +32,8 @@ use verified::VerifiedTickets;
 const TICKET_LENGTH_MAX: usize = 2048;
 /// How many random bytes a generated key has.
 const KEY_LENGTH: usize = 32;
+/// The longest key file that is read, in bytes. One has 43.
+const KEY_FILE_LENGTH_MAX: u64 = 1024;
 /// The key's file, in the folder with the queue's data.
 const KEY_FILE: &str = "ticket-key";
 
@@ -162,16 +165,25 @@ impl std::fmt::Debug for TicketKey {
 
 /// Why the key can be neither read nor created.
 #[derive(Debug, thiserror::Error)]
-#[error("{verb} the ticket key {}: {source}; set `[queue] ticket_key`, or remove the file to have a new key created (earlier tickets are then refused)", path.display())]
-pub struct KeyError {
-    verb: &'static str,
-    path: PathBuf,
-    source: io::Error,
+pub enum KeyError {
+    /// The file cannot be used.
+    #[error("{verb} the ticket key {}: {source}; set `[queue] ticket_key`, or remove the file to have a new key created (earlier tickets are then refused)", path.display())]
+    File {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// Other users can read or change the file.
+    #[error("{0}")]
+    Exposed(#[from] ExposedKey),
 }
 
 impl KeyError {
     fn new(verb: &'static str, path: &Path, source: io::Error) -> Self {
-        Self {
+        Self::File {
             verb,
             path: path.to_owned(),
             source,
@@ -180,11 +192,18 @@ impl KeyError {
 }
 
 fn read(path: &Path) -> Result<Option<TicketKey>, KeyError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let read_error = |error| KeyError::new("read", path, error);
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(KeyError::new("read", path, error)),
+        Err(error) => return Err(read_error(error)),
     };
+    // Before anything is read: who knows the key can issue tickets.
+    check(path, &file.metadata().map_err(read_error)?)?;
+    let mut text = String::new();
+    let limit = KEY_FILE_LENGTH_MAX;
+    let read = file.take(limit).read_to_string(&mut text);
+    read.map_err(read_error)?;
     let key = URL_SAFE_NO_PAD
         .decode(text.trim())
         .ok()
@@ -394,11 +413,41 @@ mod tests {
         );
     }
 
+    fn set_mode(file: &Path, mode: u32) {
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_or_change_prevents_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        TicketKey::load_or_create(folder.path()).unwrap();
+        let file = folder.path().join(KEY_FILE);
+        for (mode, is_used) in [
+            (0o644, false),
+            (0o640, false),
+            (0o620, false),
+            (0o602, false),
+            (0o600, true),
+            (0o400, true),
+        ] {
+            set_mode(&file, mode);
+            match TicketKey::load_or_create(folder.path()) {
+                Ok(_) => assert!(is_used, "{mode:o}"),
+                Err(error) => {
+                    let remedy = format!("chmod 600 {}", file.display());
+                    assert!(!is_used && error.to_string().contains(&remedy), "{error}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_key_file_without_a_key_prevents_the_start() {
         let folder = tempfile::tempdir().unwrap();
         for text in ["", "short", &"A".repeat(100), "\u{e9}"] {
-            fs::write(folder.path().join(KEY_FILE), text).unwrap();
+            let file = folder.path().join(KEY_FILE);
+            fs::write(&file, text).unwrap();
+            set_mode(&file, 0o600);
             let error = TicketKey::load_or_create(folder.path())
                 .unwrap_err()
                 .to_string();

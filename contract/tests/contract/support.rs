@@ -6,6 +6,7 @@ use std::{
     fs,
     future::Future,
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -116,10 +117,11 @@ impl Monitor {
         let listener = TcpListener::bind("127.0.0.2:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let (agent, key) = (
-            workspace().join("monitor/tests/monitor/agent.sh"),
-            app_key_file(),
-        );
+        let agent = workspace().join("monitor/tests/monitor/agent.sh");
+        // A copy, because a monitor refuses a key that others can read.
+        let key = folder.path().join("app.pem");
+        fs::copy(app_key_file(), &key).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let settings = format!(
             r#"listen_on = ["127.0.0.2"]
             port = {port}

@@ -31,7 +31,11 @@ use std::{
 use github::{AppKeyError, Credentials, CredentialsError};
 use shared::settings::{Environment, Settings, SettingsError};
 
-use crate::{connections::raise_descriptor_limit, log_output};
+use crate::{
+    connections::raise_descriptor_limit,
+    log_output,
+    private_file::{self, ExposedKey},
+};
 use command_line::Options;
 pub use signals::until_signalled;
 
@@ -94,6 +98,9 @@ where
         Ok(start) => {
             http_client::install_tls();
             outgoing::log(&start.settings);
+            if let Some(warning) = env_file_warning(&start.settings) {
+                log::warn!("{warning}");
+            }
             match actix_web::rt::System::new().block_on(app(start)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
@@ -132,6 +139,9 @@ pub enum Stop {
     /// The key of the GitHub App cannot be used.
     #[error("failed to {0}")]
     AppKey(#[source] AppKeyError),
+    /// Other users can read or change a file with a key.
+    #[error("failed to {0}")]
+    ExposedKey(#[from] ExposedKey),
     /// The daemon cannot listen on an address.
     #[error(
         "failed to listen on {address}: {source}{}; change the port with --port or with {port_key} \
@@ -176,7 +186,7 @@ impl Stop {
             // 0 for help and version, 2 for an invalid command line.
             Self::CommandLine(error) => u8::try_from(error.exit_code()).unwrap_or(2),
             Self::Checked(_) => 0,
-            Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) => 2,
+            Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) | Self::ExposedKey(_) => 2,
             Self::Listen { .. } => 1,
         }
     }
@@ -192,7 +202,11 @@ impl Stop {
                 }
                 writeln!(io::stdout(), "{}: {self}", daemon.name())
             }
-            Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) | Self::Listen { .. } => {
+            Self::Settings(_)
+            | Self::Unfit(_)
+            | Self::AppKey(_)
+            | Self::ExposedKey(_)
+            | Self::Listen { .. } => {
                 log_output::write_line(&format!("{}: {self}", daemon.name()));
                 Ok(())
             }
@@ -241,6 +255,7 @@ fn prepare<C: Error>(
         let settings = Settings::load_usable(&options.config, environment)?;
         (settings, CheckMode::Start)
     };
+    check_app_key(&settings)?;
     let port_in_settings = daemon.port(&settings)?;
     check(&settings, mode).map_err(|error| Stop::Unfit(with_causes(&error)))?;
     if options.check {
@@ -252,6 +267,22 @@ fn prepare<C: Error>(
         settings,
         addresses,
     })
+}
+
+/// Checks who can read the key of the GitHub App. Whether there is one is checked later.
+fn check_app_key(settings: &Settings) -> Result<(), ExposedKey> {
+    let Some(app) = &settings.github.github_app else {
+        return Ok(());
+    };
+    match app.key_file.metadata() {
+        Ok(metadata) => private_file::check(&app.key_file, &metadata),
+        Err(_) => Ok(()),
+    }
+}
+
+/// A warning about the file with the secrets of the environment.
+fn env_file_warning(settings: &Settings) -> Option<String> {
+    private_file::warning(&settings.file.with_file_name(".env"))
 }
 
 /// The text of an error, followed by those of its causes.
@@ -293,7 +324,7 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, fs, path::Path};
+    use std::{convert::Infallible, fs, os::unix::fs::PermissionsExt, path::Path};
 
     use tempfile::TempDir;
 
@@ -405,6 +436,30 @@ mod tests {
         assert_eq!(port(Daemon::Queue, &[]), queue);
         for daemon in [Daemon::Monitor, Daemon::Queue] {
             assert_eq!(port(daemon, &["--port", &other.to_string()]), other);
+        }
+    }
+
+    #[test]
+    fn the_key_of_an_app_that_others_can_read_stops_both_daemons() {
+        let (folder, file) = folder();
+        let key = folder.path().join("app.pem");
+        fs::copy("../github/src/tests/keys/pkcs1.pem", &key).unwrap();
+        let app = format!("[github_app]\nid = 7\ninstallation_id = 9\nkey_file = {key:?}\n");
+        fs::write(&file, format!("{SETTINGS}\n{app}")).unwrap();
+        let set_mode = |mode| {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for daemon in [Daemon::Monitor, Daemon::Queue] {
+            for more in [&[][..], &["--check"]] {
+                set_mode(0o640);
+                let stop = prepare_with(daemon, &file, more).unwrap_err();
+                assert_eq!(stop.status(), 2);
+                let remedy = format!("run `chmod 600 {}`", key.display());
+                assert!(stop.to_string().contains(&remedy), "{stop}");
+            }
+            set_mode(0o600);
+            let stop = prepare_with(daemon, &file, &["--check"]).unwrap_err();
+            assert!(matches!(stop, Stop::Checked(_)), "{stop}");
         }
     }
 
