@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::clock::Timestamp;
 
-use queue_core::Input;
+use queue_core::{Input, Report};
 
 use crate::{
     event_loop::EventLoop,
@@ -28,17 +28,26 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
     let mut rate_limit = RateLimit::default();
     loop {
         let asked_at = event_loop.now();
-        let response = client.poll(etag.as_deref(), asked_at).await;
+        let response = client.poll(etag.as_deref()).await;
         let responded_at = event_loop.now();
+        let response = match response {
+            Ok(PollResponse::Dashboard(dashboard)) => {
+                let etag = dashboard.etag.clone();
+                let report = dashboard.parse(asked_at).await;
+                report.map(|report| Polled::Report { report, etag })
+            }
+            Ok(PollResponse::Unchanged) => Ok(Polled::Unchanged),
+            Err(error) => Err(error),
+        };
         log_change(&client, was_reached, &response);
         was_reached = response.is_ok();
         let (input, pause) = match response {
-            Ok(PollResponse::Unchanged) => {
+            Ok(Polled::Unchanged) => {
                 let was_held = responded_at.since(asked_at) >= HOLD / 2;
                 let pause = if was_held { Duration::ZERO } else { POLL_PAUSE };
                 (Input::Unchanged { server, asked_at }, pause)
             }
-            Ok(PollResponse::Report {
+            Ok(Polled::Report {
                 report,
                 etag: new_etag,
             }) => {
@@ -67,13 +76,22 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
             }
         };
         event_loop.handle(input);
-        // A report that takes long to process is not requested again at once, so that no server
-        // uses more than half of this thread, however large and busy it is.
+        // A report that takes long to parse and to process is not requested again at once, so that no
+        // server uses more than half of a processor, however large and busy it is.
         let pause = pause.max(event_loop.now().since(responded_at));
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// What a poll has brought.
+enum Polled {
+    Report {
+        report: Report,
+        etag: Option<String>,
+    },
+    Unchanged,
 }
 
 /// Limits the reports of one server to one each [`REPORT_INTERVAL`], after a burst of
@@ -93,11 +111,7 @@ impl RateLimit {
     }
 }
 
-fn log_change(
-    client: &MonitorClient,
-    was_reached: bool,
-    response: &Result<PollResponse, PollError>,
-) {
+fn log_change(client: &MonitorClient, was_reached: bool, response: &Result<Polled, PollError>) {
     let url = &client.base_url;
     match response {
         Err(error) if was_reached => log::warn!(
