@@ -10,7 +10,7 @@ use shared::{clock::Timestamp, values::ProfileKey, wire::RunnerStatus};
 use crate::{Monitor, Resources, state::target_override::TargetOverride};
 
 /// Maximum number of runners of one profile in an override.
-const COUNT_MAX: usize = 1000;
+pub(crate) const COUNT_MAX: usize = 1000;
 
 /// Why an override is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,13 @@
 //! it is never older; and a snapshot is handed to the store under the lock under which it was taken,
 //! so that an older one never replaces a newer one. Decides nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use daemon::problems::ProblemBoard;
 use parking_lot::Mutex;
@@ -28,6 +34,8 @@ pub struct SharedCore {
     /// Random, in hexadecimal. Part of every ETag, so that none is equal to one of an earlier process,
     /// and shown on the dashboard, so that two URLs of one monitor are recognised.
     instance: String,
+    /// Whether the last attempt to save the state failed.
+    is_save_failing: AtomicBool,
     /// Shown in place of `instance` to readers without a token: another server that knew that one could
     /// pass for this one.
     public_instance: String,
@@ -64,6 +72,7 @@ impl SharedCore {
             published: watch::Sender::new(None),
             changed: Notify::new(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
+            is_save_failing: AtomicBool::new(false),
             public_instance: uuid::Uuid::new_v4().simple().to_string(),
         }
     }
@@ -174,7 +183,8 @@ impl SharedCore {
     /// Waits until the durable state is on disk up to `revision`.
     ///
     /// # Errors
-    /// If it could not be written. Reservations that are not on disk have been ended then.
+    /// If it could not be written. Reservations that are not on disk have been ended then; other changes
+    /// stay, and are saved as soon as that is possible.
     pub async fn saved(&self, revision: u64) -> Result<(), StoreError> {
         let (contained, write) = {
             let inner = self.inner.lock();
@@ -185,6 +195,8 @@ impl SharedCore {
             (inner.core.revision(), store.save(inner.core.snapshot()))
         };
         let outcome = write.await;
+        self.is_save_failing
+            .store(outcome.is_err(), Ordering::Relaxed);
         match &outcome {
             Ok(()) => self.update(|core, _| core.handle_saved(contained)),
             Err(error) => {
@@ -193,6 +205,11 @@ impl SharedCore {
             }
         }
         outcome
+    }
+
+    /// Whether the last attempt to save the state failed.
+    pub fn is_save_failing(&self) -> bool {
+        self.is_save_failing.load(Ordering::Relaxed)
     }
 
     /// Saves for the last time and unlocks the data directory for the next monitor, even while there
@@ -314,5 +331,10 @@ mod tests {
         let published = fixture.core.published().unwrap();
         let reservations = published.view.dashboard.reservations.as_ref();
         assert_eq!(reservations.map(|it| it.len()), Some(0));
+        assert!(fixture.core.is_save_failing());
+        fs::remove_dir(fixture.data.path().join("monitor.state.new")).unwrap();
+        let revision = fixture.take("later");
+        fixture.core.saved(revision).await.unwrap();
+        assert!(!fixture.core.is_save_failing());
     }
 }

@@ -105,7 +105,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let mut background = vec![
         Background {
             name: "the time of the last run",
-            task: actix_web::rt::spawn(last_run.keep()),
+            task: actix_web::rt::spawn(last_run.keep(problem_board.clone())),
         },
         Background {
             name: "the timers of the core",

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use daemon::problems::ProblemBoard;
 use shared::clock::{Clock, Timestamp};
 
 /// The file, which contains microseconds since the Unix epoch in decimal.
@@ -49,17 +50,23 @@ impl LastRun {
         self.down_for
     }
 
-    /// Writes the current time, now and again and again. Never returns.
-    pub async fn keep(self) {
-        let mut has_warned = false;
+    /// Writes the current time, now and again and again. Never returns. While that fails, it is a problem
+    /// that is shown and logged.
+    pub async fn keep(self, problem_board: ProblemBoard) {
+        let (code, subject) = ("state_not_saved", "time of the last run");
         loop {
-            if let Err(error) = self.write()
-                && !std::mem::replace(&mut has_warned, true)
-            {
-                log::warn!(
-                    "failed to write {}: {error}; after a restart, tickets expire even if only the clock jumped",
-                    self.path.display()
-                );
+            match self.write() {
+                Ok(()) => problem_board.resolve(code, subject),
+                Err(error) => {
+                    let path = self.path.display();
+                    let cause = format!(
+                        "failed to write {path}: {error}; after a restart, tickets expire even if only the \
+                         clock jumped"
+                    );
+                    let remedy =
+                        "free some space in the data folder, or make it writable".to_owned();
+                    problem_board.report(code, subject, cause, remedy);
+                }
             }
             tokio::time::sleep(WRITE_INTERVAL).await;
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, values::UniqueId};
+use shared::{clock::Timestamp, values::UniqueId, wire::ReservationState};
 
 use super::{
     fencing::Fence,
@@ -14,13 +14,18 @@ use super::{
     runner::{MustDestroy, Registrar, RunnerRecord},
     target_override::TargetOverride,
 };
-use crate::{Policy, RunnerId};
+use crate::{Policy, RunnerId, target_override::COUNT_MAX};
 
 /// Version of the format. A change that older releases cannot read gets the next one, so names in
 /// the file may differ from those in the code.
 const VERSION: u32 = 1;
 /// 2020-01-01: earlier times come from a clock that had not been set.
 const CLOCK_SET: Timestamp = Timestamp::from_seconds(1_577_836_800);
+
+/// The highest id of a runner, which no server reaches.
+const RUNNER_ID_MAX: u64 = u64::MAX / 2;
+/// The longest label of a runner, in characters.
+const LABEL_LENGTH_MAX: usize = 256;
 
 /// Everything that polling would not show again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -43,6 +48,9 @@ pub enum SnapshotError {
     /// It does not have the expected form.
     #[error("understand the saved state: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// It contains a value that this program never writes.
+    #[error("understand the saved state: {0}")]
+    Impossible(String),
     /// It was written by a later release.
     #[error(
         "understand the saved state: it has version {found}, and this release knows {VERSION}; \
@@ -96,6 +104,7 @@ impl DurableState {
             return Err(SnapshotError::Version { found: version });
         }
         let Read { mut state } = serde_json::from_slice(snapshot)?;
+        state.validate().map_err(SnapshotError::Impossible)?;
         state.clamp_times(now);
         Ok(state)
     }
@@ -119,6 +128,59 @@ impl DurableState {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Finds values that are impossible: the file was edited, or damaged before it was written. What follows
+    /// from them, such as an id that is given out again, would be worse than a monitor that does not start.
+    fn validate(&self) -> Result<(), String> {
+        let next_id = self.next_id;
+        if next_id.0 > RUNNER_ID_MAX {
+            return Err(format!("next_id is {next_id}, above {RUNNER_ID_MAX}"));
+        }
+        if let Some((id, _)) = self.runners.last_key_value()
+            && *id >= next_id
+        {
+            return Err(format!("there is a runner {id}, but next_id is {next_id}"));
+        }
+        let mut holders = BTreeMap::new();
+        for (unique_id, reservation) in &self.reservations {
+            let runners = &reservation.runners;
+            let count = reservation.job.count.get();
+            if runners.len() != count {
+                return Err(format!(
+                    "the reservation {unique_id} has {} runners instead of {count}",
+                    runners.len()
+                ));
+            }
+            for runner in runners {
+                let id = runner.id;
+                if id >= next_id {
+                    return Err(format!(
+                        "the reservation {unique_id} has runner {id}, but next_id is {next_id}"
+                    ));
+                }
+                let length = runner.label.chars().count();
+                if !(1..=LABEL_LENGTH_MAX).contains(&length) || runner.label.contains(',') {
+                    return Err(format!(
+                        "a label of the reservation {unique_id} is not 1 to {LABEL_LENGTH_MAX} characters \
+                         without a comma"
+                    ));
+                }
+                let is_open = reservation.state != ReservationState::Finished;
+                if is_open && let Some(other) = holders.insert(id, unique_id) {
+                    return Err(format!(
+                        "runner {id} is reserved twice, for {other} and for {unique_id}"
+                    ));
+                }
+            }
+        }
+        let counts = self.target_override.iter().flat_map(|it| &it.counts);
+        match counts.into_iter().find(|(_, count)| **count > COUNT_MAX) {
+            Some((profile_key, count)) => Err(format!(
+                "the temporary target of {profile_key} is {count}, above {COUNT_MAX}"
+            )),
+            None => Ok(()),
         }
     }
 
@@ -169,6 +231,72 @@ mod tests {
 
     fn read(snapshot: &[u8], now: Timestamp) -> DurableState {
         DurableState::from_snapshot(snapshot, now).unwrap()
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        let snapshot: serde_json::Value =
+            serde_json::from_slice(&pool().monitor.snapshot()).unwrap();
+        let refusal = |path: &str, value: serde_json::Value| {
+            let mut changed = snapshot.clone();
+            let at = changed.pointer_mut(path);
+            *at.unwrap_or_else(|| panic!("{path} is in {snapshot}")) = value;
+            let read =
+                DurableState::from_snapshot(changed.to_string().as_bytes(), Timestamp::default());
+            read.map(drop).unwrap_err().to_string()
+        };
+        let reserved = "/intent/reservations/job/runners";
+        let twice = {
+            let job = snapshot.pointer("/intent/reservations/job").unwrap();
+            serde_json::json!({ "job": job, "other": job })
+        };
+        let counts = serde_json::json!({"since": 1, "counts": {"linux": 1001}, "come": {}});
+        let long = "l".repeat(257);
+        for (path, value, problem) in [
+            (
+                "/intent/next_id",
+                1.into(),
+                "there is a runner 1, but next_id is 1",
+            ),
+            (
+                "/intent/next_id",
+                u64::MAX.into(),
+                "next_id is 18446744073709551615, above 9223372036854775807",
+            ),
+            (
+                "/intent/reservations/job/count",
+                2.into(),
+                "the reservation job has 1 runners instead of 2",
+            ),
+            (
+                &format!("{reserved}/0/id"),
+                9.into(),
+                "the reservation job has runner 9, but next_id is 2",
+            ),
+            (
+                &format!("{reserved}/0/label"),
+                "a,b".into(),
+                "a label of the reservation job is not 1 to 256 characters without a comma",
+            ),
+            (
+                &format!("{reserved}/0/label"),
+                long.into(),
+                "a label of the reservation job is not 1 to 256 characters without a comma",
+            ),
+            (
+                "/intent/reservations",
+                twice,
+                "runner 0 is reserved twice, for job and for other",
+            ),
+            (
+                "/intent/target_override",
+                counts,
+                "the temporary target of linux is 1001, above 1000",
+            ),
+        ] {
+            let expected = format!("understand the saved state: {problem}");
+            assert_eq!(refusal(path, value), expected);
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub async fn grant(state: &AppState, take: Take) -> Result<Granted, ApiError> {
     } = take.job.clone();
     let revision = state.core.change(|core, now| core.take(take, now));
     let revision = revision.map_err(|refusal| refused(refusal, &profile_key, count))?;
-    state.saved(revision).await?;
+    state.saved_take(revision).await?;
     let granted = tokio::select! {
         granted = labelled(state, &unique_id) => granted,
         () = state.draining.begins() => return Err(still_reserved("the monitor is being restarted")),

@@ -18,10 +18,18 @@ pub async fn alive(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().body("alive\n"))
 }
 
-/// `GET /readyz`: 200 once the first poll of the host and of GitHub has succeeded.
+/// `GET /readyz`: 200 once the first poll of the host and of GitHub has succeeded, and while the state can be
+/// saved: without that, no runner is given out.
 pub async fn ready(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
-    match state.core.read(|core| core.is_ready()) {
-        true => Ok(HttpResponse::Ok().body("ready\n")),
-        false => Err(not_ready()),
+    if !state.core.read(|core| core.is_ready()) {
+        return Err(not_ready());
     }
+    if state.core.is_save_failing() {
+        return Err(ApiError::new(
+            Code::NotReady,
+            "the monitor cannot save its state, so it gives out no runner; free some space in its data \
+             folder, or make it writable",
+        ));
+    }
+    Ok(HttpResponse::Ok().body("ready\n"))
 }

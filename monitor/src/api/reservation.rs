@@ -41,7 +41,7 @@ pub async fn release(
     let revision = state
         .core
         .change(|core, now| core.release(&unique_id, attempt, destroy, now));
-    state.saved(revision).await?;
+    state.saved_change(revision).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

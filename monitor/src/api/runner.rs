@@ -57,7 +57,7 @@ pub async fn remove(
         "an operator removes runner {id}{}",
         if force { " by force" } else { "" }
     );
-    state.saved(revision).await?;
+    state.saved_change(revision).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -109,14 +109,34 @@ impl AppState {
         })
     }
 
-    /// Waits until the durable state is on disk up to `revision`. Pages and metrics show it then.
+    /// Waits until a reservation is on disk. Pages and metrics show it then.
     ///
     /// # Errors
-    /// 503 `not_ready` if the disk fails.
-    pub async fn saved(&self, revision: u64) -> Result<(), ApiError> {
+    /// 503 `not_ready` if the disk fails. Then the reservation has been ended.
+    pub async fn saved_take(&self, revision: u64) -> Result<(), ApiError> {
+        let message =
+            "the monitor cannot save its state at the moment, so it gives out no runner; ask again";
+        self.saved_or(revision, message).await
+    }
+
+    /// Waits until any other change is on disk. Pages and metrics show it then.
+    ///
+    /// # Errors
+    /// 503 `not_ready` if the disk fails. The change is made nevertheless: parts of it may have been
+    /// carried out already, so it could not be undone completely.
+    pub async fn saved_change(&self, revision: u64) -> Result<(), ApiError> {
+        let message = "the change is made, but the monitor cannot save its state at the moment, so a restart \
+                       may undo it; free some space in its data folder and repeat the request";
+        self.saved_or(revision, message).await
+    }
+
+    /// The log has the error of the disk.
+    async fn saved_or(&self, revision: u64, message: &'static str) -> Result<(), ApiError> {
         let saved = self.core.saved(revision).await;
         self.snapshots.invalidate();
-        saved.map_err(not_saved)
+        saved.map_err(|_: StoreError| {
+            ApiError::new(Code::NotReady, message).retry_after(NOT_READY_RETRY_SECONDS)
+        })
     }
 }
 
@@ -125,15 +145,6 @@ pub fn not_ready() -> ApiError {
     ApiError::new(
         Code::NotReady,
         "the monitor has just started and does not know its runners yet; ask again",
-    )
-    .retry_after(NOT_READY_RETRY_SECONDS)
-}
-
-/// The log has the error of the disk.
-fn not_saved(_: StoreError) -> ApiError {
-    ApiError::new(
-        Code::NotReady,
-        "the monitor cannot save its state at the moment, so nothing was changed; ask again",
     )
     .retry_after(NOT_READY_RETRY_SECONDS)
 }

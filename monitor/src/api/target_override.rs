@@ -32,14 +32,14 @@ pub async fn set(
         .core
         .change(|core, now| core.set_override(counts.clone(), now));
     let revision = set.map_err(refused)?;
-    state.saved(revision).await?;
+    state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(counts))
 }
 
 /// `DELETE /policy/override`: the temporary targets that this cancelled, or `null`.
 pub async fn cancel(_: Authorised, state: Data<AppState>) -> Result<HttpResponse, ApiError> {
     let (cancelled, revision) = state.core.change(|core, _| core.cancel_override());
-    state.saved(revision).await?;
+    state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(cancelled))
 }
 

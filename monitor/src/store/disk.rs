@@ -10,7 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{error::StoreError, limits::SNAPSHOT_SIZE_MAX};
+use super::{
+    checksum::{Damaged, with_checksum, without_checksum},
+    error::StoreError,
+    limits::SNAPSHOT_SIZE_MAX,
+};
 
 /// The data directory, locked by this monitor.
 pub struct Directory {
@@ -65,21 +69,25 @@ impl Directory {
             opened => opened.map_err(failed)?,
         };
         let size = file.metadata().map_err(failed)?.len();
-        if size > SNAPSHOT_SIZE_MAX {
+        if size > SNAPSHOT_SIZE_MAX + 128 {
             return Err(StoreError::TooLarge { size });
         }
         let mut snapshot = Vec::new();
-        file.take(SNAPSHOT_SIZE_MAX)
+        // The checksum makes the file a little longer than the snapshot.
+        file.take(2 * SNAPSHOT_SIZE_MAX)
             .read_to_end(&mut snapshot)
             .map_err(failed)?;
-        Ok(Some(snapshot))
+        match without_checksum(snapshot) {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(Damaged) => Err(StoreError::Damaged { path }),
+        }
     }
 
     /// Replaces the snapshot atomically: after a crash at any point, the old or the new one is complete.
     pub fn write(&self, snapshot: &[u8]) -> Result<(), StoreError> {
         let path = self.state_path();
         let temporary_path = self.path.join("monitor.state.new");
-        write_through(&temporary_path, snapshot).map_err(|source| {
+        write_through(&temporary_path, &with_checksum(snapshot)).map_err(|source| {
             // If the disk is full, this frees some of it.
             let _ = fs::remove_file(&temporary_path);
             StoreError::io("write", &temporary_path, source)

@@ -32,6 +32,12 @@ pub enum StoreError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// It is not replaced by itself: without the ids in it, runners could get those of others.
+    #[error(
+        "read {path}: its checksum does not fit its content, so it was damaged or edited; restore it from a \
+         backup or, to start with an empty pool, move it away"
+    )]
+    Damaged { path: PathBuf },
     #[error("save a snapshot of {size} bytes: at most {SNAPSHOT_SIZE_MAX} are allowed")]
     TooLarge { size: u64 },
     /// The disk has not finished a write for so long that the queue is full.
@@ -57,6 +63,7 @@ impl StoreError {
         match self {
             Self::Io { .. } | Self::Overloaded => true,
             Self::InUse { .. }
+            | Self::Damaged { .. }
             | Self::OtherHost { .. }
             | Self::TooLarge { .. }
             | Self::WriterEnded => false,

@@ -1,7 +1,7 @@
 //! Persistence across restarts: one snapshot of the core's durable state, on disk.
 //!
-//! Responsible for the lock on the data directory, that it is not used on two machines, and that snapshots
-//! are written atomically. Not responsible for the content of a snapshot, nor for what happens if the disk
+//! Responsible for the lock on the data directory, that it is not used on two machines, that snapshots
+//! are written atomically, and that a damaged one is not read. Not responsible for the content of a snapshot, nor for what happens if the disk
 //! fails: that is an error.
 //!
 //! ```text
@@ -11,6 +11,7 @@
 //!                  monitor.state.new   the one being written; ignored after a crash
 //! ```
 
+mod checksum;
 mod disk;
 mod error;
 mod host;

@@ -113,6 +113,40 @@ async fn a_directory_that_another_machine_has_used_is_not_opened() {
 }
 
 #[tokio::test]
+async fn a_damaged_state_file_stops_the_start_and_stays_as_it_is() {
+    let data = tempdir().unwrap();
+    let path = data.path().join("monitor.state");
+    let (store, _) = Store::open(data.path()).unwrap();
+    store.save(br#"{"version":1}"#.to_vec()).await.unwrap();
+    drop(store);
+    let written = fs::read(&path).unwrap();
+    for damaged in [
+        written[..written.len() - 1].to_vec(),
+        String::from_utf8(written.clone())
+            .unwrap()
+            .replace(":1}", ":2}")
+            .into_bytes(),
+    ] {
+        fs::write(&path, &damaged).unwrap();
+        let refusal = Store::open(data.path()).map(drop).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            format!(
+                "read {}: its checksum does not fit its content, so it was damaged or edited; restore it \
+                 from a backup or, to start with an empty pool, move it away",
+                path.display()
+            )
+        );
+        assert!(!refusal.is_transient());
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+    }
+    // Earlier releases wrote no checksum.
+    fs::write(&path, r#"{"version":1}"#).unwrap();
+    let (_store, snapshot) = Store::open(data.path()).unwrap();
+    assert_eq!(snapshot.as_deref(), Some(&br#"{"version":1}"#[..]));
+}
+
+#[tokio::test]
 async fn a_disk_failure_is_an_error_for_all_waiting_calls_until_the_disk_works_again() {
     let data = tempdir().unwrap();
     let path = data.path().join("data");
@@ -174,10 +208,10 @@ fn a_data_directory_that_is_a_file_stops_the_start() {
 fn a_snapshot_above_the_size_limit_stops_the_start() {
     let data = tempdir().unwrap();
     let file = fs::File::create(data.path().join("monitor.state")).unwrap();
-    file.set_len(SNAPSHOT_SIZE_MAX + 1).unwrap();
+    file.set_len(SNAPSHOT_SIZE_MAX + 129).unwrap();
     let failure = Store::open(data.path()).map(drop).unwrap_err();
     assert_eq!(
         failure.to_string(),
-        "save a snapshot of 67108865 bytes: at most 67108864 are allowed"
+        "save a snapshot of 67108993 bytes: at most 67108864 are allowed"
     );
 }

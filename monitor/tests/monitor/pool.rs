@@ -1,17 +1,18 @@
 //! Tests of the pool: runners are created, run a job, and are replaced.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use emulator::{
     faults::Fault,
     model::{JobPhase, ListMode},
 };
 use http_client::Method;
+use serde_json::Value;
 use shared::wire::RunnerStatus;
 
 use crate::support::{
-    Host, JOB, RUNNERS, expect_refusal, ids, in_time, statuses, until_file, with_idle,
-    with_idle_and,
+    API_TOKEN, Host, JOB, RUNNERS, bearer, expect_refusal, ids, in_time, statuses, until_file,
+    with_idle, with_idle_and,
 };
 
 #[actix_web::test]
@@ -289,5 +290,68 @@ async fn changes_that_no_request_waits_for_are_saved_soon() {
     let (host, monitor) = with_idle(1).await;
     let state = host.path("data/monitor.state");
     until_file(&state, |state| state.contains("\"came_online\":true")).await;
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn while_the_state_cannot_be_saved_answers_are_true_and_the_monitor_is_not_ready() {
+    let (host, monitor) = with_idle(2).await;
+    monitor.expect_taken("job").await;
+    assert_eq!(monitor.get("readyz").await.status, 200);
+    // A disk that is full: the new state cannot be written.
+    let obstacle = host.path("data/monitor.state.new");
+    // It may be there for a moment, while the monitor saves something.
+    let in_the_way = obstacle.join("full");
+    in_time("the disk is full", async {
+        while fs::create_dir_all(&in_the_way).is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for (method, path, change) in [
+        (Method::DELETE, "runner/1", true),
+        (Method::POST, "policy/override?linux=1", true),
+        (Method::DELETE, "policy/override", true),
+        (Method::DELETE, "reservation/job", true),
+        (
+            Method::POST,
+            &*format!("profile/linux/take?unique_id=other&{JOB}"),
+            false,
+        ),
+    ] {
+        let headers = [
+            ("authorization", &*bearer(API_TOKEN)),
+            ("accept", "application/json"),
+        ];
+        let refused = monitor.call_with(method, path, &headers).await;
+        let text = refused.text().unwrap().to_owned();
+        assert_eq!(refused.status, 503, "{path}: {text}");
+        let is_true = match change {
+            true => text.contains("the change is made"),
+            // `no_capacity` is as true: nothing is left to take.
+            false => text.contains("gives out no runner") || text.contains("no_capacity"),
+        };
+        assert!(
+            is_true && !text.contains("nothing was changed"),
+            "{path}: {text}"
+        );
+    }
+    // They are carried out, as the answers say.
+    let shown: Value = monitor.get("policy/override").await.json().unwrap();
+    assert_eq!(shown, Value::Null);
+    let reservations = monitor.dashboard().await.reservations.unwrap();
+    assert_eq!(reservations.len(), 0, "{reservations:?}");
+    let json = [("accept", "application/json")];
+    let ready = monitor.call_with(Method::GET, "readyz", &json).await;
+    expect_refusal(&ready, 503, "not_ready", "readyz");
+    assert!(ready.text().unwrap().contains("cannot save its state"));
+    fs::remove_dir_all(&obstacle).unwrap();
+    in_time("the monitor is ready again", async {
+        while monitor.get("readyz").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    monitor.until_idle(2).await;
     monitor.stop().await;
 }
