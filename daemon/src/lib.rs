@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod artifact_claims;
 pub mod auth;
 pub mod connections;
 pub mod error;

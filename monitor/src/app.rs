@@ -4,6 +4,7 @@
 //! running at the end; the next start finds them.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use daemon::{
+    artifact_claims::ArtifactClaims,
     problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
     startup::{Start, until_signalled},
@@ -24,6 +26,7 @@ use http_client::Client;
 use shared::{
     clock::Clock,
     settings::{Settings, SettingsError},
+    values::ProfileKey,
 };
 
 use crate::{
@@ -122,18 +125,14 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
     let core = core.map_err(|source| AppError::Snapshot { source, data_path })?;
     let (hypervisor, events) = hypervisor(&settings, &images)?;
     let core = Arc::new(SharedCore::new(core, clock, store));
-    for (profile_key, error) in &unusable {
-        let cause = format!("it has no runners, because the monitor failed to {error}");
-        report_unusable(core.problem_board(), profile_key.as_str(), cause);
-    }
-    for (key, sentence) in &settings.unusable_profiles {
-        let cause = format!("it is left out, because its settings are invalid: {sentence}");
-        report_unusable(core.problem_board(), key, cause);
-    }
+    report_unusable_profiles(core.problem_board(), &unusable, &settings);
 
     let (drain, draining) = drain();
     let repo_prefix = &settings.github.allowed_qualified_repo_prefix;
     let (artifact_verifier, verifier_worker) = ArtifactVerifier::new(repo_prefix);
+    let max_age = settings.github.tokenless_select_artifact_max_age;
+    let has_run_before = snapshot.is_some();
+    let artifact_claims = ArtifactClaims::load(&settings.data_path, has_run_before, clock, max_age);
     let github = GithubClients::new(&settings, credentials.clone());
     let api_status = github.current().api_status().clone();
     core.problem_board().watch_github(api_status.clone());
@@ -142,6 +141,7 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
         hypervisor.clone(),
         &settings,
         artifact_verifier,
+        artifact_claims,
         draining,
         api_status,
     );
@@ -164,6 +164,22 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
         verifier_worker,
         credentials,
     })
+}
+
+/// Reports the profiles without usable files, and those whose settings are invalid.
+fn report_unusable_profiles(
+    board: &ProblemBoard,
+    unusable: &BTreeMap<ProfileKey, ProfileError>,
+    settings: &Settings,
+) {
+    for (profile_key, error) in unusable {
+        let cause = format!("it has no runners, because the monitor failed to {error}");
+        report_unusable(board, profile_key.as_str(), cause);
+    }
+    for (key, sentence) in &settings.unusable_profiles {
+        let cause = format!("it is left out, because its settings are invalid: {sentence}");
+        report_unusable(board, key, cause);
+    }
 }
 
 fn report_unusable(board: &ProblemBoard, profile_key: &str, cause: String) {

@@ -1,12 +1,15 @@
 //! Builds the daemon from its settings and runs it until it is asked to stop.
 
 use std::{
+    fs,
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use daemon::{
+    artifact_claims::ArtifactClaims,
     auth::ApiToken,
     problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
@@ -74,19 +77,18 @@ pub struct App {
 pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, AppError> {
     let queue_settings = settings.require_queue()?;
     let folder = settings.data_path.join("queue");
+    let clock = Clock::start();
+    // Before the key is created, which would make a first start look like a later one.
+    let artifact_claims = load_artifact_claims(settings, &folder, clock);
     let ticket_key = match &queue_settings.ticket_key {
         Some(secret) => TicketKey::from_secret(secret),
         None => TicketKey::load_or_create(&folder)?,
     };
     let addresses = addresses_of(&listeners)?;
 
-    let clock = Clock::start();
     let mut base_urls = queue_settings.servers.clone();
     base_urls.sort();
-    let names: Vec<String> = base_urls
-        .iter()
-        .map(|url| url.as_str().to_owned())
-        .collect();
+    let names = names_of(&base_urls);
     // A restarted queue must not pass for its predecessor, whose messages may still be under way.
     let queue_instance = rand::random();
     let last_run = LastRun::new(&folder, clock, queue_settings.ticket_lifetime);
@@ -133,6 +135,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         ticket_lifetime: queue_settings.ticket_lifetime,
         api_token: ApiToken::of(&settings.secrets),
         artifact_verifier,
+        artifact_claims,
         github_status,
         problem_board,
         draining,
@@ -145,6 +148,17 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         drain,
         background,
     })
+}
+
+fn load_artifact_claims(settings: &Settings, folder: &Path, clock: Clock) -> ArtifactClaims {
+    let has_run_before = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    let max_age = settings.github.tokenless_select_artifact_max_age;
+    ArtifactClaims::load(folder, has_run_before, clock, max_age)
+}
+
+fn names_of(base_urls: &[BaseUrl]) -> Vec<String> {
+    let names = base_urls.iter().map(|url| url.as_str().to_owned());
+    names.collect()
 }
 
 impl App {

@@ -38,6 +38,8 @@ pub enum Code {
     AlreadyEnqueued,
     /// A reservation with the same `unique_id` has other parameters.
     AlreadyReserved,
+    /// The artifact contains no secret, and was answered once already.
+    AlreadyClaimed,
     /// The fencing token of a take or release is older than that of a later one.
     StaleAttempt,
     /// The body of the request is too large.
@@ -78,6 +80,7 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::AlreadyEnqueued => "already_enqueued",
             Self::AlreadyReserved => "already_reserved",
+            Self::AlreadyClaimed => "already_claimed",
             Self::StaleAttempt => "stale_attempt",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -105,7 +108,10 @@ impl Code {
             | Self::QueueMember => 403,
             Self::NotFound | Self::UnknownJob | Self::UnknownProfile => 404,
             Self::MethodNotAllowed => 405,
-            Self::AlreadyEnqueued | Self::AlreadyReserved | Self::StaleAttempt => 409,
+            Self::AlreadyEnqueued
+            | Self::AlreadyReserved
+            | Self::AlreadyClaimed
+            | Self::StaleAttempt => 409,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::Unsatisfiable => 422,

@@ -15,6 +15,7 @@ pub mod registration;
 pub mod runner_name;
 pub mod secret;
 pub mod settings;
+pub mod sha256;
 pub mod software;
 pub mod text;
 pub mod units;

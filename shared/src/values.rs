@@ -13,8 +13,9 @@ use std::{
     sync::Arc,
 };
 
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::sha256::Sha256;
 
 /// The error for a value of an invalid form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,11 +84,7 @@ pub struct UniqueId(Arc<str>);
 impl UniqueId {
     /// The name under which strangers see the job.
     pub fn public_id(&self) -> PublicId {
-        let hash = digest(&SHA256, self.0.as_bytes());
-        let beginning = hash.as_ref().first_chunk();
-        PublicId(u64::from_be_bytes(
-            *beginning.expect("SHA-256 has 32 bytes"),
-        ))
+        PublicId(Sha256::of(self.0.as_bytes()).beginning())
     }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deletes the files of the other steps, which include the ticket, and the artifact at GitHub. In a pull
+# Deletes the files of the other steps, which include the secret and the ticket, and the artifact at GitHub. In a pull
 # request from a fork GitHub does not permit that; the artifact then expires after a day.
 # shellcheck source=.github/actions/runner-select/common.sh
 . "${BASH_SOURCE[0]%/*}/common.sh"

@@ -39,6 +39,26 @@ random_uuid() {
     printf '%s-%s-4%s-a%s-%s' "${uuid:0:8}" "${uuid:8:4}" "${uuid:13:3}" "${uuid:17:3}" "${uuid:20}"
 }
 
+# random_secret: prints 64 random hexadecimal digits; nothing if this machine has no source of them.
+random_secret() {
+    local secret
+    secret=$(od -An -v -N32 -tx1 /dev/urandom 2> /dev/null | tr -d ' \r\n') || secret=
+    [[ ${#secret} != 64 ]] || printf '%s' "$secret"
+}
+
+# sha256 TEXT: prints its SHA-256, with whichever command this machine has; nothing without one. The text is
+# on standard input, because every account of a machine can read a command line.
+sha256() {
+    local digest
+    digest=$(printf '%s' "$1" | sha256sum 2> /dev/null) ||
+        digest=$(printf '%s' "$1" | shasum -a 256 2> /dev/null) ||
+        digest=$(printf '%s' "$1" | openssl dgst -sha256 -r 2> /dev/null) || return 0
+    # Some begin the line with a backslash.
+    digest=${digest#\\}
+    digest=${digest%%[!0-9a-f]*}
+    [[ ${#digest} != 64 ]] || printf '%s' "$digest"
+}
+
 # missing_tool: prints the name of a command that the next steps need and this machine does not have.
 missing_tool() {
     local tool
@@ -81,7 +101,7 @@ output fallback-reason "$fallback_reason"
 unique_id=$(random_uuid)
 output unique-id "$unique_id"
 folder=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/runner-select-$unique_id
-# The ticket will be in there: no other account of this machine may read it.
+# The secret and the ticket will be in there: no other account of this machine may read it.
 mkdir -m 700 "$folder"
 output folder "$folder"
 cat > "$folder/run-identity.txt" << IDENTITY
@@ -92,3 +112,13 @@ self_hosted_image_name=$PROFILE
 self_hosted_runner_count=$COUNT
 IDENTITY
 output identity-file "$folder/run-identity.txt"
+
+# All that an artifact contains is public, so it contains only the hash of a secret, and the requests of this
+# job carry the secret. Without one, which older queues ignore, the queue answers the first request only.
+secret=$(random_secret)
+digest=$(sha256 "$secret")
+if [[ -n $secret && -n $digest ]]; then
+    printf '::add-mask::%s\n' "$secret"
+    (umask 077 && setting header "Authorization: Bearer $secret" > "$folder/secret")
+    printf 'secret_sha256=%s\n' "$digest" >> "$folder/run-identity.txt"
+fi

@@ -8,8 +8,8 @@
 #     └──(refused, unsatisfiable, unreachable)──▶ hosted
 #
 # A queue that restarts restores the job from its ticket, so a call without a response, with a server error,
-# or with the page of a proxy is repeated. The ticket is a secret: it is masked in the log, and stored in a
-# file, never on a command line.
+# or with the page of a proxy is repeated. The ticket, and the secret that an enqueue requires, are masked in
+# the log, and stored in files, never on a command line.
 #
 # Also works with the queue of servo/ci-runners, which is recognised by its ticket. That queue reads the ticket
 # from the URL, holds no calls, restores and withdraws no jobs, and has errors without codes; its runners have
@@ -26,6 +26,8 @@ readonly TICKET_LENGTH_MAX=16384
 readonly response=$FOLDER/response headers=$FOLDER/headers curl_output=$FOLDER/curl-output
 # Configuration files of curl: with the ticket as a header, and with the URL of a call.
 readonly authorization=$FOLDER/authorization target=$FOLDER/target
+# With the secret whose hash the artifact contains, as a header; does not exist on machines without a hash.
+readonly secret=$FOLDER/secret
 has_ticket=false
 # Whether the queue is that of servo/ci-runners.
 is_older=false
@@ -233,7 +235,10 @@ refused() {
 enqueue() {
     # labels_from_response: this client reads the labels of its runners from the response to a take, so that no
     # label has to be added to them.
-    call 30 POST "enqueue?unique_id=$UNIQUE_ID&qualified_repo=$GITHUB_REPOSITORY&run_id=$GITHUB_RUN_ID&labels_from_response=true"
+    local prove=()
+    [[ ! -s $secret ]] || prove=(--config "$secret")
+    call 30 POST "enqueue?unique_id=$UNIQUE_ID&qualified_repo=$GITHUB_REPOSITORY&run_id=$GITHUB_RUN_ID&labels_from_response=true" \
+        ${prove[@]+"${prove[@]}"}
     # shellcheck disable=SC2016 # no expansion is intended
     case $status/$code/$message in
         200/*) accept_ticket ;;

@@ -5,9 +5,10 @@
 
 use std::str::FromStr;
 
-use super::{Rejection, RunIdentity, UnverifiedIdentity};
+use super::{Rejection, UnverifiedIdentity};
 use shared::{
     job_spec::JobSpec,
+    sha256::Sha256,
     values::{Count, InvalidValue},
 };
 
@@ -16,15 +17,27 @@ const QUALIFIED_REPO: &str = "qualified_repo";
 const RUN_ID: &str = "run_id";
 const PROFILE_KEY: &str = "self_hosted_image_name";
 const COUNT: &str = "self_hosted_runner_count";
+const SECRET_SHA256: &str = "secret_sha256";
+
+/// What an artifact states about its job, compared with what the client claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the types explain the fields")]
+pub struct ArtifactContent {
+    pub job: JobSpec,
+    /// Whether it contains a count.
+    pub is_array: bool,
+    /// The digest of the job's secret. `None` from older clients.
+    pub secret_sha256: Option<Sha256>,
+}
 
 /// The known keys, each with its value if the text contains it.
-struct Content<'a>([(&'static str, Option<&'a str>); 5]);
+struct Content<'a>([(&'static str, Option<&'a str>); 6]);
 
 /// Compares `text` with `identity`.
 ///
 /// # Errors
 /// The first line or value that is wrong, or differs.
-pub fn check(text: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, Rejection> {
+pub fn check(text: &str, identity: &UnverifiedIdentity) -> Result<ArtifactContent, Rejection> {
     let content = read(text)?;
     content.compare(UNIQUE_ID, &identity.unique_id)?;
     content.compare(QUALIFIED_REPO, &identity.qualified_repo)?;
@@ -35,7 +48,7 @@ pub fn check(text: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, R
         run_id,
     } = identity.clone();
     let count: Option<Count> = content.find(COUNT)?;
-    Ok(RunIdentity {
+    Ok(ArtifactContent {
         job: JobSpec {
             unique_id,
             profile_key: content.require(PROFILE_KEY)?,
@@ -44,11 +57,19 @@ pub fn check(text: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, R
             run_id,
         },
         is_array: count.is_some(),
+        secret_sha256: content.find(SECRET_SHA256)?,
     })
 }
 
 fn read(text: &str) -> Result<Content<'_>, Rejection> {
-    let keys = [UNIQUE_ID, QUALIFIED_REPO, RUN_ID, PROFILE_KEY, COUNT];
+    let keys = [
+        UNIQUE_ID,
+        QUALIFIED_REPO,
+        RUN_ID,
+        PROFILE_KEY,
+        COUNT,
+        SECRET_SHA256,
+    ];
     let mut content = Content(keys.map(|key| (key, None)));
     for (index, line) in text.lines().enumerate() {
         if line.is_empty() {
@@ -120,7 +141,7 @@ mod tests {
 
     #[test]
     fn matching_content_yields_the_identity() {
-        let expected = |count: Option<Count>| RunIdentity {
+        let expected = |count: Option<Count>| ArtifactContent {
             job: JobSpec {
                 unique_id: "a".parse().unwrap(),
                 profile_key: "linux".parse().unwrap(),
@@ -129,6 +150,7 @@ mod tests {
                 run_id: RunId(5),
             },
             is_array: count.is_some(),
+            secret_sha256: None,
         };
         let one = Some(Count::ONE);
         for (text, count) in [
@@ -148,6 +170,19 @@ mod tests {
             ),
         ] {
             assert_eq!(check(&text, &identity()), Ok(expected(count)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_digest_of_a_secret_is_read_in_one_form_only() {
+        let digest = Sha256::of(b"hunter2");
+        let read = |line: &str| check(&format!("{TEXT}{line}\n"), &identity());
+        let content = read(&format!("secret_sha256={digest}")).unwrap();
+        assert_eq!(content.secret_sha256, Some(digest));
+        for value in ["", "hunter2", &digest.to_string().to_uppercase()] {
+            let rejection = read(&format!("secret_sha256={value}")).unwrap_err();
+            let expected = "secret_sha256 in the artifact must be 64 lower-case hexadecimal digits";
+            assert_eq!(rejection.to_string(), expected, "{value}");
         }
     }
 
@@ -177,9 +212,10 @@ mod tests {
 
     #[test]
     fn no_known_key_may_be_repeated_even_with_the_same_value() {
-        for line in TEXT.lines().chain(["self_hosted_runner_count=1"]) {
+        let secret = format!("secret_sha256={}", Sha256::of(b""));
+        for line in TEXT.lines().chain(["self_hosted_runner_count=1", &secret]) {
             let key = line.split('=').next().unwrap();
-            let twice = format!("{TEXT}self_hosted_runner_count=1\n{line}\n");
+            let twice = format!("{TEXT}self_hosted_runner_count=1\n{secret}\n{line}\n");
             assert_eq!(
                 rejection(&twice),
                 format!("{key} is in the artifact more than once")

@@ -27,13 +27,15 @@ mod verify;
 use std::time::Duration;
 
 pub use archive::ZIP_LENGTH_MAX;
-pub use content::check as check_content;
+pub use content::{ArtifactContent, check as check_content};
 pub use rejection::{Rejection, VerifyError};
 pub use verifier::{ArtifactVerifier, VerifierWorker};
-pub use verify::{check_artifact, verify};
+pub use verify::{SKEW_MAX, check_artifact, verify};
 
 use shared::{
+    clock::Timestamp,
     job_spec::JobSpec,
+    sha256::Sha256,
     values::{QualifiedRepo, RunId, UniqueId},
 };
 
@@ -66,4 +68,19 @@ pub struct RunIdentity {
     /// Whether the artifact contains a count: the response is then an array, otherwise a single
     /// object.
     pub is_array: bool,
+    pub artifact: VerifiedArtifact,
+}
+
+/// The artifact that verifies an identity. All that it contains is public, so the request for its job's
+/// runners has to carry the secret, or to be the first one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedArtifact {
+    /// GitHub's id, which is never used again.
+    pub id: u64,
+    /// When it was uploaded, by GitHub's clock, to the second.
+    pub created_at: Timestamp,
+    /// When GitHub listed it, by its clock, to the second.
+    pub listed_at: Timestamp,
+    /// The digest of the secret that only the job knows. `None` from older clients.
+    pub secret_sha256: Option<Sha256>,
 }

@@ -11,7 +11,7 @@ use http_client::{
     Client,
     testing::{Received, Server, dead_url},
 };
-use shared::secret::Secret;
+use shared::{clock::Timestamp, secret::Secret};
 
 const MAX_AGE: Duration = Duration::from_secs(300);
 const TEXT: &str = "unique_id=job-1\nqualified_repo=servo/servo\nrun_id=5\n\
@@ -102,6 +102,12 @@ async fn a_matching_artifact_yields_the_identity() {
             run_id: RunId(5),
         },
         is_array: true,
+        artifact: VerifiedArtifact {
+            id: 7,
+            created_at: Timestamp::from_seconds(1_767_225_540),
+            listed_at: Timestamp::from_seconds(1_767_225_600),
+            secret_sha256: None,
+        },
     };
     assert_eq!(verified, expected);
     assert_eq!(

@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use super::{
-    ARTIFACT_NAME_PREFIX, Rejection, RunIdentity, UnverifiedIdentity, VerifierSettings,
-    VerifyError, ZIP_LENGTH_MAX, archive::only_text, content,
+    ARTIFACT_NAME_PREFIX, ArtifactContent, Rejection, RunIdentity, UnverifiedIdentity,
+    VerifiedArtifact, VerifierSettings, VerifyError, ZIP_LENGTH_MAX, archive::only_text, content,
 };
 use crate::{Artifact, Github, GithubError};
 use http_client::StatusCode;
 use shared::clock::Timestamp;
 
 /// How far the clocks of GitHub's machines may differ.
-const SKEW_MAX: Duration = Duration::from_secs(60);
+pub const SKEW_MAX: Duration = Duration::from_secs(60);
 
 /// Verifies `identity` against the artifact that its run has uploaded.
 ///
@@ -34,7 +34,7 @@ pub async fn verify(
     let listed = github.list_run_artifacts(repo, run_id, &name).await;
     let listed = listed.map_err(|error| rejected_or_unavailable(error, Rejection::UnknownRun))?;
     let artifact = newest(listed.artifacts).ok_or(Rejection::NoArtifact)?;
-    check_age(&artifact, listed.listed_at, settings.artifact_max_age)?;
+    let created_at = check_age(&artifact, listed.listed_at, settings.artifact_max_age)?;
 
     let zip = github
         .download_artifact(repo, &artifact, ZIP_LENGTH_MAX)
@@ -43,14 +43,31 @@ pub async fn verify(
         GithubError::TooLarge { .. } => Rejection::ZipTooLarge.into(),
         error => rejected_or_unavailable(error, Rejection::NoArtifact),
     })?;
-    Ok(check_artifact(&zip, identity)?)
+    let ArtifactContent {
+        job,
+        is_array,
+        secret_sha256,
+    } = check_artifact(&zip, identity)?;
+    Ok(RunIdentity {
+        job,
+        is_array,
+        artifact: VerifiedArtifact {
+            id: artifact.id,
+            created_at,
+            listed_at: listed.listed_at,
+            secret_sha256,
+        },
+    })
 }
 
 /// Verifies `identity` against a downloaded artifact.
 ///
 /// # Errors
 /// The first check that fails.
-pub fn check_artifact(zip: &[u8], identity: &UnverifiedIdentity) -> Result<RunIdentity, Rejection> {
+pub fn check_artifact(
+    zip: &[u8],
+    identity: &UnverifiedIdentity,
+) -> Result<ArtifactContent, Rejection> {
     content::check(&only_text(zip)?, identity)
 }
 
@@ -60,7 +77,12 @@ fn newest(artifacts: Vec<Artifact>) -> Option<Artifact> {
     artifacts.max_by_key(|artifact| (artifact.created_at, artifact.id))
 }
 
-fn check_age(artifact: &Artifact, now: Timestamp, max_age: Duration) -> Result<(), Rejection> {
+/// When the artifact was created, which must not be too long ago.
+fn check_age(
+    artifact: &Artifact,
+    now: Timestamp,
+    max_age: Duration,
+) -> Result<Timestamp, Rejection> {
     let too_old = Rejection::TooOld { max_age };
     let created_at = artifact.created_at.ok_or(too_old.clone())?;
     if created_at > now + SKEW_MAX {
@@ -69,7 +91,7 @@ fn check_age(artifact: &Artifact, now: Timestamp, max_age: Duration) -> Result<(
     if now.since(created_at) > max_age {
         return Err(too_old);
     }
-    Ok(())
+    Ok(created_at)
 }
 
 /// `rejection` if GitHub responded that there is no such run or artifact; for other errors the check

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
+    auth::Bearer,
     error::{ApiError, Code},
     web::{ClientAddress, Query},
 };
@@ -14,6 +15,7 @@ use monitor_core::Take;
 pub async fn select_runner(
     state: Data<AppState>,
     client: ClientAddress,
+    bearer: Bearer,
     parameters: Result<Query<TakeParameters>, ApiError>,
 ) -> Result<HttpResponse, ApiError> {
     // Before the parameters: a client that is at the wrong address should learn that first.
@@ -30,7 +32,12 @@ pub async fn select_runner(
         qualified_repo: parameters.qualified_repo,
         run_id: parameters.run_id,
     };
-    let RunIdentity { job, is_array } = state.artifact_verifier.verify(identity, client.0).await?;
+    let RunIdentity {
+        job,
+        is_array,
+        artifact,
+    } = state.artifact_verifier.verify(identity, client.0).await?;
+    let claim = state.artifact_claims.begin(&artifact, &bearer)?;
     let take = Take {
         job,
         token: None,
@@ -38,6 +45,7 @@ pub async fn select_runner(
         labels_from_response,
     };
     let granted = grant(&state, take).await?;
+    claim.complete().await?;
     Ok(if is_array {
         granted.several()
     } else {

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use daemon::{
+    artifact_claims::ArtifactClaims,
     auth::ApiToken,
     error::{ApiError, Code},
     repeated,
@@ -40,6 +41,8 @@ pub struct AppState {
     pub snapshots: Arc<SnapshotCache<Snapshot>>,
     pub api_token: ApiToken,
     pub artifact_verifier: ArtifactVerifier,
+    /// Which artifacts may be claimed by whom.
+    pub artifact_claims: ArtifactClaims,
     pub draining: Draining,
     /// One permit for each held request with a token.
     pub hold_permits: Arc<Semaphore>,
@@ -66,6 +69,7 @@ impl AppState {
         hypervisor: Hypervisor,
         settings: &Settings,
         artifact_verifier: ArtifactVerifier,
+        artifact_claims: ArtifactClaims,
         draining: Draining,
         github: ApiStatusCell,
     ) -> Self {
@@ -76,6 +80,7 @@ impl AppState {
             api_token: ApiToken::of(&settings.secrets)
                 .with_queue_tokens(settings.secrets.queue_tokens.clone()),
             artifact_verifier,
+            artifact_claims,
             draining,
             hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
             public_hold_permits: Arc::new(Semaphore::new(PUBLIC_HELD_MAX)),

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::test::TestRequest;
 use daemon::{
+    artifact_claims::ArtifactClaims,
     auth::ApiToken,
     error::{ApiError, Code},
     serve::{Drain, Draining, drain},
@@ -63,6 +64,12 @@ impl Fixture {
             snapshots: Arc::default(),
             api_token: ApiToken::new(Secret::new("token")),
             artifact_verifier: ArtifactVerifier::new("").0,
+            artifact_claims: ArtifactClaims::load(
+                data.path(),
+                false,
+                Clock::start(),
+                Duration::from_secs(300),
+            ),
             draining,
             hold_permits: Arc::new(Semaphore::new(HELD_MAX)),
             public_hold_permits: Arc::new(Semaphore::new(PUBLIC_HELD_MAX)),

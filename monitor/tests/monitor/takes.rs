@@ -5,6 +5,7 @@ use std::{fs, io::Write, net::TcpStream};
 use emulator::{model::NewArtifact, zip_of_lines};
 use http_client::Method;
 use shared::{
+    sha256::Sha256,
     values::RunId,
     wire::{ReservationState, RunnerStatus},
 };
@@ -198,11 +199,43 @@ async fn a_job_can_take_runners_by_an_artifact_instead_of_a_token() {
         assert_eq!(answer.status, 200, "{:?}", answer.text());
         let body: serde_json::Value = answer.json().unwrap();
         assert!(body.pointer(pointer).is_some(), "{body}");
+        // A stranger could repeat the request, and would learn the labels.
+        let repeated = monitor.call_with(Method::POST, &path, &[]).await;
+        expect_refusal(&repeated, 409, "already_claimed", unique_id);
     }
     assert_eq!(
         statuses(&monitor.dashboard().await),
         [RunnerStatus::Reserved; 3]
     );
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn the_secret_of_a_job_is_required_and_returns_the_same_runners_each_time() {
+    let (host, monitor) = with_idle(2).await;
+    let digest = Sha256::of(b"hunter2-of-the-job");
+    let upload = artifact("one", &format!("secret_sha256={digest}"));
+    host.emulator()
+        .model(|model, now| model.add_artifact(now, upload))
+        .unwrap();
+    let path = format!("select-runner?unique_id=one&{JOB}");
+    for wrong in [
+        None,
+        Some("Bearer wrong"),
+        Some("Bearer"),
+        Some("Basic hunter2-of-the-job"),
+    ] {
+        let header = wrong.map(|wrong| ("authorization", wrong));
+        let answer = monitor
+            .call_with(Method::POST, &path, header.as_slice())
+            .await;
+        expect_refusal(&answer, 403, "not_authorised", &path);
+    }
+    let right = [("authorization", "Bearer hunter2-of-the-job")];
+    let taken = monitor.call_with(Method::POST, &path, &right).await;
+    assert_eq!(taken.status, 200, "{:?}", taken.text());
+    let again = monitor.call_with(Method::POST, &path, &right).await;
+    assert_eq!((again.status, again.body), (taken.status, taken.body));
     monitor.stop().await;
 }
 

@@ -6,7 +6,7 @@ use actix_web::{
     web::Data,
 };
 use daemon::{
-    auth::Authorised,
+    auth::{Authorised, Bearer},
     error::{ApiError, Code},
     web::{ClientAddress, Path, Query},
 };
@@ -45,6 +45,7 @@ pub async fn several(
 pub async fn with_artifact(
     state: Data<AppState>,
     client: ClientAddress,
+    bearer: Bearer,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
     let Some(verifier) = &state.artifact_verifier else {
@@ -59,13 +60,21 @@ pub async fn with_artifact(
         qualified_repo: parameters.qualified_repo,
         run_id: parameters.run_id,
     };
-    let RunIdentity { job, is_array } = verifier.verify(identity, client.0).await?;
+    let RunIdentity {
+        job,
+        is_array,
+        artifact,
+    } = verifier.verify(identity, client.0).await?;
+    let claim = state.artifact_claims.begin(&artifact, &bearer)?;
     let request = JobRequest {
         spec: job,
         is_array,
         labels_from_response,
     };
-    enqueue(&state, request)
+    let response = enqueue(&state, request)?;
+    // If this fails, the client does not get the ticket, and the job is abandoned after a while.
+    claim.complete().await?;
+    Ok(response)
 }
 
 fn request(parameters: JobParameters, profile_key: ProfileKey, count: Option<Count>) -> JobRequest {

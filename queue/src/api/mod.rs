@@ -13,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web::{Data, ServiceConfig};
 use daemon::{
+    artifact_claims::ArtifactClaims,
     auth::ApiToken,
     error::{ApiError, Code},
     problems::ProblemBoard,
@@ -39,6 +40,8 @@ pub struct AppState {
     pub api_token: ApiToken,
     /// Authenticates jobs by artifact; `None` without GitHub credentials.
     pub artifact_verifier: Option<ArtifactVerifier>,
+    /// Which artifacts may be claimed by whom.
+    pub artifact_claims: ArtifactClaims,
     /// Rate limit and permissions at GitHub; `None` without GitHub credentials.
     pub github_status: Option<ApiStatusCell>,
     /// What adapters report as wrong.

@@ -1,9 +1,13 @@
 //! Enqueueing with an artifact instead of a token.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use emulator::{EmulatorSettings, EmulatorThread, model::NewArtifact, zip_of_lines};
-use shared::{secret::Secret, values::RunId};
+use emulator::{
+    EmulatorSettings, EmulatorThread,
+    model::{ArtifactId, Model, NewArtifact},
+    zip_of_lines,
+};
+use shared::{secret::Secret, sha256::Sha256, values::RunId};
 
 use super::support::{Daemon, FakeMonitor};
 
@@ -21,7 +25,8 @@ fn daemon_with(github: &EmulatorThread, monitor: &FakeMonitor) -> Daemon {
     daemon
 }
 
-fn upload(github: &EmulatorThread, profile_key: &str, more: &[&str]) {
+/// Uploads the artifact of the job; returns its id.
+fn upload(github: &EmulatorThread, profile_key: &str, more: &[&str]) -> ArtifactId {
     let mut lines = vec![
         "unique_id=job".to_owned(),
         "qualified_repo=servo/servo".to_owned(),
@@ -38,7 +43,16 @@ fn upload(github: &EmulatorThread, profile_key: &str, more: &[&str]) {
     let emulator = &github.emulator;
     emulator
         .model(|model, now| model.add_artifact(now, artifact))
-        .unwrap();
+        .unwrap()
+        .id
+}
+
+/// Replaces the artifact of the job, as `overwrite` of the upload action does.
+fn replace(github: &EmulatorThread, id: ArtifactId, profile_key: &str) -> ArtifactId {
+    let repo = "servo/servo".parse().unwrap();
+    let delete = |model: &mut Model, now| model.delete_artifact(now, &repo, id);
+    github.emulator.model(delete).unwrap();
+    upload(github, profile_key, &[])
 }
 
 #[test]
@@ -48,7 +62,9 @@ fn an_artifact_determines_what_is_enqueued() {
     upload(&github, "linux", &["self_hosted_runner_count=2"]);
     let ticket = daemon.request("POST", ENQUEUE, &[]).expect_text(200);
     assert_eq!(daemon.job("job")["count"], 2);
-    daemon.request("POST", ENQUEUE, &[]).expect_text(200);
+    daemon
+        .request("POST", ENQUEUE, &[])
+        .assert_refused(409, "already_claimed");
     daemon.assert_waiting_count(1);
     monitor.boot(2);
     assert_eq!(
@@ -59,6 +75,95 @@ fn an_artifact_determines_what_is_enqueued() {
             .len(),
         2
     );
+}
+
+#[test]
+fn the_secret_of_a_job_is_required_and_returns_the_same_ticket_each_time() {
+    let (github, monitor) = (github(), FakeMonitor::start());
+    let mut daemon = daemon_with(&github, &monitor);
+    let digest = Sha256::of(b"hunter2-of-the-job");
+    upload(&github, "linux", &[&format!("secret_sha256={digest}")]);
+    let enqueue = |daemon: &Daemon, authorization: &str| {
+        daemon.request("POST", ENQUEUE, &[("authorization", authorization)])
+    };
+    let digest = digest.to_string();
+    for wrong in [
+        "",
+        "Bearer ",
+        "Bearer wrong",
+        &format!("Bearer {digest}"),
+        "Basic hunter2-of-the-job",
+    ] {
+        let message = enqueue(&daemon, wrong).assert_refused(403, "not_authorised");
+        assert!(message.contains("ecret"), "{message}");
+    }
+    let message = daemon
+        .request("POST", ENQUEUE, &[])
+        .assert_refused(403, "not_authorised");
+    assert!(message.contains("secret_sha256"), "{message}");
+    let in_url = format!("{ENQUEUE}&token=hunter2-of-the-job");
+    daemon
+        .request("POST", &in_url, &[])
+        .assert_refused(403, "not_authorised");
+    daemon.assert_waiting_count(0);
+    let ticket = enqueue(&daemon, "Bearer hunter2-of-the-job").expect_text(200);
+    for _ in 0..2 {
+        let again = enqueue(&daemon, "bearer hunter2-of-the-job").expect_text(200);
+        assert_eq!(again, ticket);
+    }
+    daemon = daemon.restart();
+    daemon.wait_until_fresh(1);
+    enqueue(&daemon, "Bearer hunter2-of-the-job").expect_text(200);
+}
+
+#[test]
+fn without_a_secret_an_artifact_gets_one_ticket_also_after_restarts() {
+    let (github, monitor) = (github(), FakeMonitor::start());
+    let mut daemon = daemon_with(&github, &monitor);
+    // What cannot be carried out may be repeated.
+    let id = upload(&github, "windows", &[]);
+    for _ in 0..2 {
+        daemon
+            .request("POST", ENQUEUE, &[])
+            .assert_refused(422, "unsatisfiable");
+    }
+    // The artifact of the repeated job.
+    let id = replace(&github, id, "linux");
+    daemon.request("POST", ENQUEUE, &[]).expect_text(200);
+    for _ in 0..2 {
+        let message = daemon
+            .request("POST", ENQUEUE, &[])
+            .assert_refused(409, "already_claimed");
+        assert!(message.contains("Authorization"), "{message}");
+        daemon = daemon.restart();
+        daemon.wait_until_fresh(1);
+    }
+    // Another repeat of the job.
+    replace(&github, id, "linux");
+    daemon.request("POST", ENQUEUE, &[]).expect_text(200);
+}
+
+#[test]
+fn after_the_loss_of_the_record_earlier_artifacts_get_no_ticket() {
+    let (github, monitor) = (github(), FakeMonitor::start());
+    let mut daemon = daemon_with(&github, &monitor);
+    let id = upload(&github, "linux", &[]);
+    daemon.request("POST", ENQUEUE, &[]).expect_text(200);
+    fs::remove_file(daemon.data_file("artifact-claims")).unwrap();
+    daemon = daemon.restart();
+    daemon.wait_until_fresh(1);
+    let refuse = || {
+        let message = daemon
+            .request("POST", ENQUEUE, &[])
+            .assert_refused(409, "already_claimed");
+        assert!(message.contains("lost"), "{message}");
+    };
+    refuse();
+    // Two minutes later a new artifact is certainly newer than the loss.
+    github.emulator.advance_clock(Duration::from_secs(120));
+    refuse();
+    replace(&github, id, "linux");
+    daemon.request("POST", ENQUEUE, &[]).expect_text(200);
 }
 
 #[test]

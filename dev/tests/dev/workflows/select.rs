@@ -67,15 +67,21 @@ async fn an_idle_runner_is_taken_and_runs_the_job() {
     let masked = done
         .log
         .lines()
-        .find_map(|line| line.strip_prefix("::add-mask::"));
-    let ticket = masked.expect("the ticket is masked");
-    assert_eq!(
-        done.log.matches(ticket).count(),
-        1,
-        "and not printed otherwise: {}",
-        done.log
-    );
-    assert!(!deployment.daemon_logs().contains(ticket));
+        .filter_map(|line| line.strip_prefix("::add-mask::"));
+    let masked: Vec<_> = masked.collect();
+    let [secret, ticket] = masked[..] else {
+        panic!("the secret and the ticket are masked, not {masked:?}");
+    };
+    assert_eq!((secret.len(), ticket.split('.').count()), (64, 3));
+    for masked in [secret, ticket] {
+        assert_eq!(
+            done.log.matches(masked).count(),
+            1,
+            "and not printed otherwise: {}",
+            done.log
+        );
+        assert!(!deployment.daemon_logs().contains(masked));
+    }
     let left = done.job.folder.path().read_dir().unwrap().next();
     assert!(left.is_none(), "{left:?} is left");
 }
