@@ -17,7 +17,10 @@ use awc::{
 
 use super::{
     HttpError, Request, Response, Retry,
-    connect::{Dialler, RootCertificates, is_https, proxy_of, root_certificates, tls_config},
+    connect::{
+        Dialler, OPEN_TIMEOUT, RootCertificates, is_https, proxy_of, root_certificates, tls_config,
+        wire_uri,
+    },
     error::shown,
 };
 use shared::settings::Proxies;
@@ -26,10 +29,6 @@ use shared::settings::Proxies;
 const CONNECTIONS_MAX: usize = 1024;
 /// How long a connection is kept for later requests.
 const KEPT_FOR: Duration = Duration::from_secs(15);
-/// How long a connection may take, name resolution and the answer of a proxy included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idempotent request waits for an answer on a kept connection before it is also sent on a
 /// new one, at most half of its timeout. A middle box may have dropped the kept one without notice.
 const DOUBLED_AFTER: Duration = Duration::from_secs(5);
@@ -59,6 +58,8 @@ pub struct Client {
     /// Sends each request on a new connection.
     fresh: awc::Client,
     proxies: Rc<Proxies>,
+    /// Whether connections are opened by our `Dialler`.
+    has_own_connections: bool,
 }
 
 impl Default for Client {
@@ -86,12 +87,10 @@ impl Client {
         let (tls, proxies) = (tls_config(roots), Rc::new(proxies));
         let client = |kept_for| {
             let connector = awc::Connector::new()
-                .connector(Dialler::new(Rc::clone(&proxies)))
                 // Only HTTP/1.1 is offered. With HTTP/2, requests after a timeout would share the
                 // connection that hangs; with HTTP/1.1 it is closed together with the request.
-                .rustls_0_23(Arc::clone(&tls))
-                .timeout(CONNECT_TIMEOUT)
-                .handshake_timeout(HANDSHAKE_TIMEOUT)
+                .connector(Dialler::new(Rc::clone(&proxies), Arc::clone(&tls)))
+                .timeout(OPEN_TIMEOUT)
                 .conn_keep_alive(kept_for)
                 .limit(CONNECTIONS_MAX);
             let client = awc::Client::builder().connector(connector);
@@ -101,6 +100,7 @@ impl Client {
             keeping: client(KEPT_FOR),
             fresh: client(Duration::ZERO),
             proxies,
+            has_own_connections: true,
         }
     }
 
@@ -111,6 +111,7 @@ impl Client {
             keeping: client.clone(),
             fresh: client,
             proxies: Rc::default(),
+            has_own_connections: false,
         }
     }
 
@@ -136,7 +137,11 @@ impl Client {
             target: target.into(),
         })?;
         let headers = headers(request, target)?;
-        let send = |client, is_new| send_once(client, is_new, request, &uri, &headers, target);
+        let wire_uri = match self.has_own_connections {
+            true => wire_uri(&uri),
+            false => uri.clone(),
+        };
+        let send = |client, is_new| send_once(client, is_new, request, &wire_uri, &headers, target);
         // A proxy forwards unencrypted requests one by one.
         let is_forwarded = !is_https(&uri) && proxy_of(&self.proxies, &uri).is_some();
         let sent = match request.retry {

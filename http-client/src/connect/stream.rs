@@ -3,6 +3,8 @@
 //! A proxy that forwards an unencrypted request needs the whole URL in its first line (RFC 9112,
 //! section 3.2.2), and its own credentials. `awc` can write neither, so they are put into the head of
 //! the request while it is written. Such a connection carries one request.
+//!
+//! TLS is spoken here, below `awc`, so that informational responses can be left out (`interim`).
 
 use std::{
     io,
@@ -15,6 +17,12 @@ use actix_web::{
     web::{Buf, BufMut, BytesMut},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::client::TlsStream;
+
+use super::interim::{Begins, Interim};
+
+/// How much is read at once while the head of a response is awaited.
+const HEAD_READ: usize = 4096;
 
 /// What is put into the head of a request.
 #[derive(Debug)]
@@ -25,22 +33,33 @@ pub(super) struct Rewrite {
     pub(super) header: String,
 }
 
+/// What carries the bytes.
+#[derive(Debug)]
+enum Transport {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    transport: Transport,
     rewrite: Option<Rewrite>,
     /// The rewritten head, as far as it is not written yet.
     pending: BytesMut,
+    /// Set until the head of a response begins.
+    interim: Option<Interim>,
+    /// What has arrived of informational responses, then the beginning of the response.
+    arrived: BytesMut,
 }
 
 impl Stream {
     pub(super) fn direct(tcp: TcpStream) -> Self {
-        Self {
-            tcp,
-            rewrite: None,
-            pending: BytesMut::new(),
-        }
+        Self::over(Transport::Tcp(tcp))
+    }
+
+    pub(super) fn encrypted(tls: TlsStream<TcpStream>) -> Self {
+        Self::over(Transport::Tls(Box::new(tls)))
     }
 
     pub(super) fn rewriting(tcp: TcpStream, rewrite: Rewrite) -> Self {
@@ -50,15 +69,81 @@ impl Stream {
         }
     }
 
+    fn over(transport: Transport) -> Self {
+        Self {
+            transport,
+            rewrite: None,
+            pending: BytesMut::new(),
+            interim: Some(Interim::default()),
+            arrived: BytesMut::new(),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.transport {
+            Transport::Tcp(tcp) => tcp,
+            Transport::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
-            let written = ready!(Pin::new(&mut self.tcp).poll_write(context, &self.pending))?;
+            let written = ready!(self.transport.poll_write(context, &self.pending))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.pending.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads until the response begins, and leaves out what precedes it.
+    fn poll_response(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(interim) = &mut self.interim {
+            let mut bytes = [0; HEAD_READ];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(self.transport.poll_read(context, &mut buffer))?;
+            self.arrived.extend_from_slice(buffer.filled());
+            let is_end = buffer.filled().is_empty();
+            if is_end || interim.skip(&mut self.arrived)? == Begins::Response {
+                self.interim = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Transport {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(context),
+        }
     }
 }
 
@@ -85,7 +170,13 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(context, buffer)
+        ready!(self.poll_response(context))?;
+        if self.arrived.is_empty() {
+            return self.transport.poll_read(context, buffer);
+        }
+        let length = self.arrived.len().min(buffer.remaining());
+        buffer.put_slice(&self.arrived.split_to(length));
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -95,32 +186,36 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // A request, after which its response is awaited.
+        if self.interim.is_none() {
+            self.interim = Some(Interim::default());
+        }
         if let Some(rewrite) = self.rewrite.take() {
             self.pending = rewrite.apply(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
         ready!(self.poll_pending(context))?;
-        Pin::new(&mut self.tcp).poll_write(context, bytes)
+        self.transport.poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_pending(context))?;
-        Pin::new(&mut self.tcp).poll_flush(context)
+        self.transport.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_pending(context))?;
-        Pin::new(&mut self.tcp).poll_shutdown(context)
+        self.transport.poll_shutdown(context)
     }
 }
 
 impl ActixStream for Stream {
     fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_read_ready(&self.tcp, context)
+        ActixStream::poll_read_ready(self.tcp(), context)
     }
 
     fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_write_ready(&self.tcp, context)
+        ActixStream::poll_write_ready(self.tcp(), context)
     }
 }
 

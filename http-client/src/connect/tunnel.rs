@@ -14,8 +14,11 @@ use super::{Stream, stream::Rewrite, tcp};
 /// The longest head of a proxy's response that is read, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
+/// Most informational responses (1xx) of a proxy that are left out.
+const INTERIM_MAX: usize = 16;
+
 /// Opens a tunnel to `host`, through which TLS is spoken.
-pub(super) async fn open(proxy: &Proxy, host: &str, port: u16) -> io::Result<Stream> {
+pub(super) async fn open(proxy: &Proxy, host: &str, port: u16) -> io::Result<TcpStream> {
     let mut stream = connect(proxy).await?;
     let target = if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]:{port}")
@@ -26,10 +29,16 @@ pub(super) async fn open(proxy: &Proxy, host: &str, port: u16) -> io::Result<Str
     let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n");
     let failed = |error: io::Error| proxy_error(proxy, &error.to_string());
     stream.write_all(request.as_bytes()).await.map_err(failed)?;
-    let head = read_head(&mut stream).await.map_err(failed)?;
-    let status = status_of(&head).ok_or_else(|| proxy_error(proxy, "its answer is not HTTP"))?;
+    let mut status = 100;
+    let mut count = 0;
+    // Informational responses may precede the response.
+    while (100..200).contains(&status) && count <= INTERIM_MAX {
+        let head = read_head(&mut stream).await.map_err(failed)?;
+        status = status_of(&head).ok_or_else(|| proxy_error(proxy, "its answer is not HTTP"))?;
+        count += 1;
+    }
     match status {
-        200..300 => Ok(Stream::direct(stream)),
+        200..300 => Ok(stream),
         407 if proxy.credentials.is_some() => Err(proxy_error(
             proxy,
             &format!("it rejects the user and password in {}", proxy.variable),

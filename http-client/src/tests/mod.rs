@@ -300,3 +300,30 @@ async fn a_client_can_wrap_another_connector() {
     let response = client.send(get(&server.url)).await.unwrap();
     assert_eq!(response.text().unwrap(), "here");
 }
+
+#[actix_web::test]
+async fn informational_responses_are_no_responses() {
+    const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nwhole";
+    const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n";
+    for before in [
+        "HTTP/1.1 100 Continue\r\n\r\n".to_owned(),
+        HINTS.to_owned(),
+        format!("HTTP/1.1 102 Processing\r\n\r\n{HINTS}{HINTS}"),
+    ] {
+        let answer: &'static str = format!("{before}{WHOLE}").leak();
+        let server = RawServer::start([Raw::Close(answer)]);
+        let response = Client::new().send(get(&server.url)).await.unwrap();
+        assert_eq!(
+            (response.status, response.text().unwrap()),
+            (StatusCode::OK, "whole")
+        );
+        assert_eq!(response.header("link"), None);
+    }
+    let endless: &'static str = HINTS.repeat(1000).leak();
+    let server = RawServer::start([Raw::Stall(endless)]);
+    let error = fail(get(&server.url)).await;
+    assert!(
+        error.to_string().contains("informational responses"),
+        "{error}"
+    );
+}

@@ -32,6 +32,13 @@ pub(super) fn file(name: &str) -> PathBuf {
 
 /// A server that answers every request with "whole", over these versions of TLS.
 pub(super) async fn serve(versions: &[&'static SupportedProtocolVersion]) -> SocketAddr {
+    serve_answer(versions, WHOLE).await
+}
+
+async fn serve_answer(
+    versions: &[&'static SupportedProtocolVersion],
+    answer: &'static str,
+) -> SocketAddr {
     install_tls();
     let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
@@ -54,7 +61,7 @@ pub(super) async fn serve(versions: &[&'static SupportedProtocolVersion]) -> Soc
                 while !head.ends_with(b"\r\n\r\n") {
                     head.push(stream.read_u8().await.unwrap());
                 }
-                stream.write_all(WHOLE.as_bytes()).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
                 let _ = stream.shutdown().await;
             });
         }
@@ -83,6 +90,14 @@ async fn tls_1_2_and_1_3_are_spoken() {
             "{versions:?}"
         );
     }
+}
+
+#[actix_web::test]
+async fn informational_responses_are_left_out_below_tls_too() {
+    let answer = format!("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n{WHOLE}");
+    let address = serve_answer(&[&TLS13], answer.leak()).await;
+    let client = Client::with(Proxies::default(), &roots());
+    assert_eq!(text(&client, address).await.unwrap(), "whole");
 }
 
 #[actix_web::test]
