@@ -42,7 +42,7 @@ lint:
 ci:
     .ci/run
 
-# Run one of the checks that take longer: simulation, workday, planted-bugs, mutants, fuzzing, walk, or all
+# Run one of the checks that take longer: advisories, simulation, workday, planted-bugs, mutants, fuzzing, walk, or all
 nightly check *arguments:
     .ci/nightly {{ check }} {{ arguments }}
 
