@@ -114,6 +114,16 @@ impl Connection {
         }
     }
 
+    /// Whether a response, or the end of the connection, has arrived.
+    pub fn has_response(&self) -> bool {
+        let peeked = self
+            .stream
+            .set_nonblocking(true)
+            .and_then(|()| self.stream.peek(&mut [0]));
+        let _ = self.stream.set_nonblocking(false);
+        peeked.is_ok()
+    }
+
     /// Sends a request without a body and waits for its response.
     ///
     /// # Errors
@@ -147,9 +157,14 @@ fn header_in<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl Response {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header_in(&self.head, name)
+    }
+
     /// How long the server asks to wait before the next attempt, in seconds.
     pub fn retry_after(&self) -> Option<u64> {
-        header_in(&self.head, "retry-after")?.parse().ok()
+        self.header("retry-after")?.parse().ok()
     }
 
     /// The body as text.

@@ -1,11 +1,14 @@
 //! All attacks, one file for each.
 
+mod browser;
 mod claims;
 mod connections;
+mod held;
 mod labels;
 mod logs;
 mod pages;
 mod reports;
+mod targets;
 mod tickets;
 mod webhooks;
 
@@ -15,10 +18,13 @@ use crate::outcome::Attack;
 pub const ALL: &[Attack] = &[
     tickets::ATTACK,
     labels::ATTACK,
+    browser::ATTACK,
     webhooks::ATTACK,
     logs::ATTACK,
     claims::ATTACK,
     connections::ATTACK,
     pages::ATTACK,
+    held::ATTACK,
+    targets::ATTACK,
     reports::ATTACK,
 ];

@@ -71,6 +71,16 @@ impl Bed {
     /// # Panics
     /// When something cannot be started.
     pub fn start(daemons: &Daemons, settings: &BedSettings<'_>) -> Self {
+        let bed = Self::start_without_waiting(daemons, settings);
+        bed.wait_until_idle(settings.target_count);
+        bed
+    }
+
+    /// Starts everything.
+    ///
+    /// # Panics
+    /// When something cannot be started.
+    pub fn start_without_waiting(daemons: &Daemons, settings: &BedSettings<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be created");
         let github = emulator::spawn(EmulatorSettings::new(Secret::new(GITHUB_TOKEN)));
         let github = github.expect("the emulator can be started");
@@ -115,14 +125,12 @@ impl Bed {
         );
         let start =
             |name, address| Daemon::start(daemons, name, address, folder.path(), &text, settings);
-        let bed = Self {
+        Self {
             monitor: start("monitor", monitor_address),
             queue: start("queue", queue_address),
             github,
             _folder: folder,
-        };
-        bed.wait_until_idle(settings.target_count);
-        bed
+        }
     }
 
     /// Waits until the queue assigns runners, and so many are idle.

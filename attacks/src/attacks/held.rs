@@ -1,0 +1,67 @@
+//! A job holds as many takes as it can.
+
+use std::time::Duration;
+
+use crate::{
+    bed::{AUTHORISED, Bed, BedSettings, Daemons},
+    http::{Connection, fetch, request},
+    outcome::{Attack, Outcome},
+    wait,
+};
+
+pub const ATTACK: Attack = Attack {
+    name: "held",
+    does: "holds a ticket, and begins 100 takes of its job that are to be held for a minute",
+    guarantee: "at most four are held; the others are answered at once",
+    run,
+};
+
+const TAKES: usize = 100;
+const HELD_MAX: usize = 4;
+/// How long the queue has for its answers: 5 s.
+const CHECKS_MAX: u32 = 50;
+const CHECK_PAUSE: Duration = Duration::from_millis(100);
+
+fn run(daemons: &Daemons) -> Outcome {
+    let settings = BedSettings {
+        target_count: 1,
+        ..BedSettings::default()
+    };
+    let bed = Bed::start(daemons, &settings);
+    let address = bed.queue.address;
+    let enqueue = |unique_id: &str| {
+        let path = format!(
+            "/profile/linux/enqueue?unique_id={unique_id}&qualified_repo=delan/servo&run_id=7"
+        );
+        let response = fetch(address, "POST", &path, AUTHORISED);
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.text()
+    };
+    // The only runner is busy with another job.
+    let first = enqueue("first");
+    let take_first = format!("/take/first?token={first}");
+    wait::until("the runner is assigned", || {
+        (fetch(address, "POST", &take_first, "").status == 200).then_some(())
+    });
+    let ticket = enqueue("greedy");
+    let take = request(
+        "POST",
+        &format!("/take/greedy?token={ticket}"),
+        "Prefer: wait=60\r\n",
+    );
+    let mut takes: Vec<Connection> = Vec::new();
+    for _ in 0..TAKES {
+        let mut connection = Connection::to(address).expect("the queue listens");
+        connection.send(&take).expect("the queue reads the request");
+        takes.push(connection);
+    }
+    let held = || takes.iter().filter(|take| !take.has_response()).count();
+    for _ in 0..CHECKS_MAX {
+        if held() <= HELD_MAX {
+            break;
+        }
+        wait::pause(CHECK_PAUSE);
+    }
+    let held = held();
+    Outcome::new(format!("{held} of {TAKES} held"), held <= HELD_MAX)
+}

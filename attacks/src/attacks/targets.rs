@@ -1,0 +1,51 @@
+//! A server's monitor states absurd targets, so that the runners of other servers seem to be missing.
+
+use serde_json::{Value, json};
+
+use crate::{
+    bed::{AUTHORISED, Bed, BedSettings, Daemons},
+    fake_monitor::FakeMonitor,
+    http::fetch,
+    outcome::{Attack, Outcome},
+    wait,
+};
+
+pub const ATTACK: Attack = Attack {
+    name: "targets",
+    does: "is the owner of one server, whose monitor states a target of 2^64 - 2 runners",
+    guarantee: "the idle runners of the other servers are shown and assigned",
+    run,
+};
+
+fn run(daemons: &Daemons) -> Outcome {
+    let hostile = FakeMonitor::start();
+    hostile.change(|state| state.edit_dashboard = Some(exaggerate));
+    let servers = [hostile.url.clone()];
+    let settings = BedSettings {
+        target_count: 2,
+        servers: &servers,
+        ..BedSettings::default()
+    };
+    let bed = Bed::start_without_waiting(daemons, &settings);
+    let address = bed.queue.address;
+    wait::until("the queue assigns runners", || {
+        (fetch(address, "GET", "/readyz", "").status == 200).then_some(())
+    });
+    let assigned = (0..2).filter(|number| is_assigned(&bed, *number)).count();
+    Outcome::new(format!("{assigned} of 2 runners assigned"), assigned == 2)
+}
+
+fn exaggerate(dashboard: &mut Value) {
+    dashboard["profile_runner_counts"]["linux"]["target"] = json!(u64::MAX - 1);
+    dashboard["profile_runner_counts"]["linux"]["idle"] = json!(u64::MAX - 1);
+}
+
+fn is_assigned(bed: &Bed, number: usize) -> bool {
+    let address = bed.queue.address;
+    let path = format!(
+        "/profile/linux/enqueue?unique_id=job-{number}&qualified_repo=delan/servo&run_id=7"
+    );
+    let ticket = fetch(address, "POST", &path, AUTHORISED).text();
+    let take = format!("/take/job-{number}?token={ticket}");
+    fetch(address, "POST", &take, "Prefer: wait=20\r\n").status == 200
+}
