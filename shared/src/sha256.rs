@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use ring::digest::{SHA256, digest};
+use sha2::Digest;
 use subtle::ConstantTimeEq;
 
 use crate::values::InvalidValue;
@@ -14,8 +14,7 @@ pub struct Sha256([u8; 32]);
 impl Sha256 {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let digest = digest(&SHA256, bytes);
-        Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+        Self(sha2::Sha256::digest(bytes).into())
     }
 
     /// Whether this is the digest of `candidate`. The comparison takes the same time wherever they

@@ -277,3 +277,40 @@ fn nothing_is_left_unfinished() {
         }
     }
 }
+
+/// A promise in the book whose test was renamed or removed is no longer kept by anything.
+#[test]
+fn every_test_that_the_book_names_exists() {
+    let book = workspace().join("docs/src");
+    let all: Vec<_> = crates().iter().flat_map(|it| sources(it)).collect();
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for page in fs::read_dir(book).unwrap() {
+        let page = page.unwrap().path();
+        if page.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&page).unwrap();
+        let mut file = String::new();
+        // Every second part is between backticks: `file.rs::test`, or `::test` of the file before.
+        for code in text.split('`').skip(1).step_by(2) {
+            let Some((path, name)) = code.rsplit_once("::") else {
+                continue;
+            };
+            if path.ends_with(".rs") {
+                path.clone_into(&mut file);
+            } else if !path.is_empty() {
+                continue;
+            }
+            count += 1;
+            // The file may be named by the end of its path.
+            let function = format!("fn {name}(");
+            let mut files = all.iter().filter(|(path, _)| path.ends_with(&file));
+            if !files.any(|(_, text)| text.contains(&function)) {
+                missing.push(format!("{}: {file}::{name}", page.display()));
+            }
+        }
+    }
+    assert!(count > 100, "only {count} tests were found");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}

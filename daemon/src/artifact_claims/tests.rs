@@ -1,3 +1,5 @@
+//! Which artifacts are answered how often, also after a restart and after the loss of the record.
+
 use std::fs;
 
 use shared::{secret::Secret, sha256::Sha256};
