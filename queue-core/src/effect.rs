@@ -70,7 +70,10 @@ pub enum Answer {
     /// The job waits.
     Waiting(WaitingAnswer),
     /// The job was withdrawn.
-    Withdrawn,
+    Withdrawn {
+        /// Whether by an earlier request, whose answer may have been lost.
+        is_repeated: bool,
+    },
     /// The status of a job.
     Status(JobStatus),
     /// The request was refused.

@@ -32,7 +32,7 @@ pub enum Input {
         call: CallId,
         ticket: TicketContent,
         /// How long the answer may be held until there are runners; it is not held if
-        /// `Config::held_max` takes are held already.
+        /// `Config::held_max` takes are held already, or four of this job.
         hold: Option<Duration>,
     },
     /// A client disconnected before its take was answered.

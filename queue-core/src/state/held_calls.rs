@@ -6,6 +6,10 @@ use shared::values::UniqueId;
 
 use crate::input::CallId;
 
+/// The most takes of one job that are held at once. A client has one, and a second one for a moment after
+/// it was disconnected; so one ticket cannot use up all places.
+pub const HELD_PER_JOB_MAX: usize = 4;
+
 /// Held takes, by job.
 #[derive(Debug)]
 pub struct HeldCalls {
@@ -23,9 +27,10 @@ impl HeldCalls {
         }
     }
 
-    /// Whether one more take may be held.
-    pub fn has_room(&self) -> bool {
-        self.count < self.max
+    /// Whether one more take of this job may be held.
+    pub fn has_room(&self, unique_id: &UniqueId) -> bool {
+        let of_job = self.by_job.get(unique_id).map_or(0, Vec::len);
+        self.count < self.max && of_job < HELD_PER_JOB_MAX
     }
 
     /// Whether a take of this job is held, so that its client is certainly present.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::harness::{
     TestQueue, by_ticket, linux, one_job_delivered, one_job_waiting, one_server, request,
 };
-use crate::{Answer, JobReference, Refusal};
+use crate::{Answer, Input, JobReference, Refusal};
 
 #[test]
 fn a_repeated_enqueue_returns_the_same_ticket_and_changes_nothing() {
@@ -42,6 +42,44 @@ fn a_repeated_take_returns_the_same_runners() {
         [1, 2],
         "there is nothing to wait for"
     );
+}
+
+#[test]
+fn four_takes_of_a_job_are_held_at_once() {
+    let (mut queue, ticket) = one_job_waiting();
+    let other = queue.enqueue("other", "linux", 1);
+    let mut held: Vec<_> = (0..4).map(|_| queue.take_held(&ticket, 60)).collect();
+    let further = queue.call(|call| Input::Take {
+        call,
+        ticket: ticket.clone(),
+        hold: Some(Duration::from_secs(60)),
+    });
+    assert_eq!(queue.expect_waiting(further).ahead, 0);
+    // Those of another job are not affected.
+    queue.take_held(&other, 60);
+    // A client that disconnects, even if that is reported twice, makes room for one.
+    let gone = held.remove(1);
+    queue.disconnect(gone, &ticket);
+    queue.disconnect(gone, &ticket);
+    held.push(queue.take_held(&ticket, 30));
+    let further = queue.call(|call| Input::Take {
+        call,
+        ticket: ticket.clone(),
+        hold: Some(Duration::from_secs(60)),
+    });
+    queue.expect_waiting(further);
+    // So does the end of a hold.
+    queue.advance(30);
+    queue.expect_waiting(held.pop().unwrap());
+    held.push(queue.take_held(&ticket, 20));
+    queue.report("a", linux(2, &[1]));
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    for call in held {
+        assert_eq!(queue.expect_runners(call), [1]);
+    }
+    // A job that has its runners is answered, however many takes are held.
+    assert_eq!(queue.take_runners(&ticket), [1]);
 }
 
 #[test]

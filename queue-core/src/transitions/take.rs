@@ -43,7 +43,7 @@ pub fn take(
         return deliver(state, unique_id);
     }
     match hold {
-        Some(hold) if !hold.is_zero() && state.held_calls.has_room() => {
+        Some(hold) if !hold.is_zero() && state.held_calls.has_room(unique_id) => {
             state.held_calls.hold(unique_id.clone(), call);
             let timer = Timer::Hold(call, unique_id.clone());
             state.timers.set(now + hold, timer);

@@ -26,7 +26,7 @@ pub fn withdraw(state: &mut State, now: Timestamp, call: CallId, by: &JobReferen
         JobReference::Ticket(ticket) => {
             // A repeated withdrawal: the first answer may have been lost.
             if state.jobs.retirement(&ticket.position()) == Some(Retirement::Withdrawn) {
-                return state.answer(call, Answer::Withdrawn);
+                return state.answer(call, Answer::Withdrawn { is_repeated: true });
             }
             // Restored first, so that what servers hold for the job is found and released.
             restore_from_ticket(state, now, ticket)
@@ -35,7 +35,7 @@ pub fn withdraw(state: &mut State, now: Timestamp, call: CallId, by: &JobReferen
     match outcome {
         Ok(()) => {
             give_up(state, now, unique_id_of(by), Retirement::Withdrawn);
-            state.answer(call, Answer::Withdrawn);
+            state.answer(call, Answer::Withdrawn { is_repeated: false });
         }
         Err(refusal) => state.refuse(call, refusal),
     }

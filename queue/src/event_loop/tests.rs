@@ -182,7 +182,7 @@ fn a_lost_answer_without_runners_has_no_effect() {
     let held = take_held(&event_loop, &ticket);
     let by = queue_core::JobReference::Ticket(ticket);
     let withdrawn = event_loop.call(|call| Input::Withdraw { call, by });
-    assert!(matches!(withdrawn, Some(Answer::Withdrawn)));
+    assert!(matches!(withdrawn, Some(Answer::Withdrawn { .. })));
     drop(held);
     assert_held(&event_loop, 0);
 }

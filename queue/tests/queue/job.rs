@@ -1,6 +1,6 @@
 //! The status of a job, and its withdrawal.
 
-use super::support::{Fault, Fixture};
+use super::support::{Fault, Fixture, log};
 
 #[test]
 fn a_ticket_and_the_api_token_show_the_status_of_a_job() {
@@ -45,6 +45,37 @@ fn withdrawing_a_job_again_is_harmless() {
         .request_as_operator("DELETE", "/job/job")
         .assert_refused(404, "unknown_job");
     daemon.assert_waiting_count(0);
+}
+
+#[test]
+fn a_withdrawal_is_logged_once_with_how_it_was_authorised() {
+    let Fixture {
+        daemon,
+        monitors: _monitors,
+    } = &Fixture::one_server();
+    let ticket = daemon.enqueue("withdrawn-by-its-client");
+    daemon.enqueue("withdrawn-by-an-operator");
+    for path in [
+        "/job/withdrawn-by-an-operator",
+        "/job/withdrawn-by-its-client",
+    ] {
+        let other = daemon.enqueue("other");
+        let bearer = format!("Bearer {other}");
+        for headers in [&[("authorization", &*bearer)][..], &[]] {
+            let refused = daemon.request("DELETE", path, headers);
+            assert!(matches!(refused.status, 401 | 403), "{refused:?}");
+        }
+    }
+    for _ in 0..3 {
+        daemon.withdraw("withdrawn-by-its-client", &ticket);
+        daemon.request_as_operator("DELETE", "/job/withdrawn-by-an-operator");
+    }
+    for line in [
+        "job withdrawn-by-its-client was withdrawn by its ticket",
+        "job withdrawn-by-an-operator was withdrawn with the API token",
+    ] {
+        assert_eq!(log::lines_with(line).len(), 1, "{line}");
+    }
 }
 
 #[test]

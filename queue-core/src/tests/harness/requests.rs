@@ -128,7 +128,10 @@ impl TestQueue {
         let by = by_ticket(ticket);
         let call = self.call(|call| Input::Withdraw { call, by });
         assert_eq!(self.expect_refusal(held), Refusal::UnknownJob);
-        assert!(matches!(self.answer_to(call), Some(Answer::Withdrawn)));
+        assert!(matches!(
+            self.answer_to(call),
+            Some(Answer::Withdrawn { .. })
+        ));
     }
 
     /// Withdraws a job.
@@ -136,7 +139,7 @@ impl TestQueue {
     pub fn try_withdraw(&mut self, by: JobReference) -> Result<(), Refusal> {
         let call = self.call(|call| Input::Withdraw { call, by });
         match self.answer_to(call) {
-            Some(Answer::Withdrawn) => Ok(()),
+            Some(Answer::Withdrawn { .. }) => Ok(()),
             Some(Answer::Refused(refusal)) => Err(refusal),
             other => panic!("{other:?} is no answer to a withdrawal"),
         }
