@@ -16,6 +16,8 @@ use std::sync::atomic::Ordering::Relaxed;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// When nothing could be closed, how long new connections are refused without another search.
 const SEARCH_PAUSE: Duration = Duration::from_millis(20);
+/// How long a connection may take for its next step before it is closed earlier than others.
+const FRESH: Duration = Duration::from_secs(1);
 /// At most one of this many connections is closed at a time to make room. Several at once, because the
 /// search looks at all.
 const CLOSED_SHARE: usize = 32;
@@ -154,9 +156,8 @@ impl Table {
         }
     }
 
-    /// Closes up to `share` connections of those that `may_close` names: idle ones first, then those whose
-    /// request or response is incomplete; never one whose request is being served. Of the same kind, those that have
-    /// had no response yet, those of the address with most connections, and the oldest come first.
+    /// Closes up to `share` connections of those that `may_close` names, all of the same [`rank`]. Of these,
+    /// those of the address with most connections, and the oldest, come first.
     fn make_room(
         &mut self,
         share: usize,
@@ -166,46 +167,46 @@ impl Table {
         if now < self.is_full_until {
             return false;
         }
-        let candidates = self
-            .open
-            .values()
-            .filter(|handle| handle.phase() != Phase::Serving && may_close(handle));
+        let candidates = self.open.values().filter(|handle| may_close(handle));
         let mut candidates: Vec<_> = candidates
-            .map(|handle| {
+            .filter_map(|handle| {
                 let count = handle.0.source.and_then(|source| self.counts.get(&source));
                 let crowd = count.map_or(0, |count| count.ilog2());
-                let has_served = handle.0.has_served.load(Relaxed);
-                (
-                    handle.phase(),
-                    has_served,
-                    Reverse(crowd),
-                    handle.since(),
-                    handle.0.id,
-                )
+                let rank = rank(handle, now)?;
+                Some((rank, Reverse(crowd), handle.since(), handle.0.id))
             })
             .collect();
-        if candidates.is_empty() {
+        let Some(first_rank) = candidates.iter().map(|candidate| candidate.0).min() else {
             self.is_full_until = now + SEARCH_PAUSE;
             return false;
-        }
+        };
+        candidates.retain(|candidate| candidate.0 == first_rank);
         if share < candidates.len() {
             candidates.select_nth_unstable(share);
             candidates.truncate(share);
         }
-        // Idle ones are enough, if there are any.
-        let has_idle = candidates
-            .iter()
-            .any(|candidate| candidate.0 == Phase::Idle);
-        for (phase, .., id) in candidates {
-            if has_idle && phase != Phase::Idle {
-                continue;
-            }
+        for (.., id) in candidates {
             if let Some(handle) = self.open.get(&id).cloned() {
                 self.remove(id);
                 handle.close();
             }
         }
         true
+    }
+}
+
+/// Which connections are closed first for others; `None` for those that are not. A connection that has
+/// just been accepted comes late: its request may be on its way.
+fn rank(handle: &ConnectionHandle, now: Timestamp) -> Option<u8> {
+    let is_fresh = now.since(handle.since()) < FRESH;
+    match handle.phase() {
+        Phase::Idle if handle.0.has_served.load(Relaxed) => Some(1),
+        Phase::Idle if !is_fresh => Some(0),
+        Phase::Receiving if !is_fresh => Some(2),
+        Phase::Responding | Phase::Flushing if !is_fresh => Some(3),
+        Phase::Idle | Phase::Receiving => Some(4),
+        Phase::Responding | Phase::Flushing => Some(5),
+        Phase::Serving => None,
     }
 }
 
@@ -232,35 +233,36 @@ mod tests {
         handle.0.is_closed.load(Relaxed)
     }
 
-    #[test]
-    fn idle_connections_are_closed_first_and_served_ones_never() {
-        let connections = connections(4, 10);
-        let admit = || connections.admit(peer("127.0.0.1"));
-        let [served, idle, receiving, responding] = [(); 4].map(|()| admit().unwrap());
-        served.serve();
-        receiving.enter(Phase::Receiving);
-        responding.serve();
-        responding.respond(true);
-        for (handle, next) in [(&idle, &receiving), (&receiving, &responding)] {
-            assert!(!is_closed(handle));
-            admit().unwrap().serve();
-            assert!(is_closed(handle) && !is_closed(next));
-        }
-        admit().unwrap().serve();
-        assert!(is_closed(&responding) && !is_closed(&served));
-        assert!(admit().is_none(), "all four are being served");
-        assert_eq!(connections.count(), 4);
+    /// Lets it be in its phase since long ago.
+    fn make_old(handle: &ConnectionHandle) {
+        handle.0.since.store(1, Relaxed);
     }
 
     #[test]
-    fn of_idle_connections_those_without_a_request_are_closed_first() {
-        let connections = connections(2, 10);
-        let admit = || connections.admit(peer("192.0.2.1")).unwrap();
-        let older = admit();
-        older.0.has_served.store(true, Relaxed);
-        let newer = admit();
-        admit();
-        assert!(is_closed(&newer) && !is_closed(&older));
+    fn idle_connections_are_closed_first_and_served_ones_never() {
+        let connections = connections(7, 10);
+        let admit = || connections.admit(peer("127.0.0.1"));
+        let served = admit().unwrap();
+        served.serve();
+        let [unused, kept, receiving, responding, fresh, answered] =
+            [(); 6].map(|()| admit().unwrap());
+        kept.0.has_served.store(true, Relaxed);
+        receiving.enter(Phase::Receiving);
+        responding.serve();
+        responding.respond(true);
+        for old in [&unused, &kept, &receiving, &responding, &served] {
+            make_old(old);
+        }
+        answered.serve();
+        answered.respond(true);
+        for closed in [unused, kept, receiving, responding, fresh, answered] {
+            assert!(!is_closed(&closed));
+            admit().unwrap().serve();
+            assert!(is_closed(&closed));
+        }
+        assert!(admit().is_none(), "all are being served");
+        assert!(!is_closed(&served));
+        assert_eq!(connections.count(), 7);
     }
 
     #[test]
