@@ -217,14 +217,14 @@ impl MonitorClient {
             release.unique_id, release.token
         );
         let url = self.base_url.join(&path);
-        let mut request = Request::new(Method::DELETE, &url);
+        let mut request = Request::new(Method::DELETE, &url).header("accept", "application/json");
         request.timeout = RELEASE_TIMEOUT;
         request.retry = Retry::Once;
         match self.send(request).await {
             Ok(response) => match response.status {
-                // The monitor has no releases.
-                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => ReleaseOutcome::Confirmed,
-                status if status.is_success() => ReleaseOutcome::Confirmed,
+                // Any other success is the page of something in front of the monitor.
+                StatusCode::NO_CONTENT => ReleaseOutcome::Confirmed,
+                status if has_no_releases(status, &response.body) => ReleaseOutcome::Confirmed,
                 status if is_token_refusal(status) => ReleaseOutcome::TokenRefused,
                 _ => ReleaseOutcome::Failed,
             },
@@ -332,27 +332,99 @@ fn instance_in(etag: &str) -> Option<String> {
     is_random.then(|| instance.to_owned())
 }
 
-/// Whether a failed take has certainly reserved nothing: its status is a 4xx, or its body has the
-/// code with which a monitor reports that it has no idle runner. Any other 5xx may come from a
-/// monitor that is about to stop, or from a proxy in front of it.
-fn is_certain(response: &Response) -> bool {
+/// Whether a monitor answers that it has no releases, because it is older than they are: one of ours with
+/// its error, or one of servo/ci-runners with the error of Rocket for a path without a route. With the same
+/// status from a proxy the monitor may have received nothing.
+fn has_no_releases(status: StatusCode, body: &[u8]) -> bool {
+    match status {
+        StatusCode::NOT_FOUND => {
+            code_of(body).as_deref() == Some("not_found") || is_rocket_not_found(body)
+        }
+        StatusCode::METHOD_NOT_ALLOWED => code_of(body).as_deref() == Some("method_not_allowed"),
+        _ => false,
+    }
+}
+
+/// Whether a body is that of Rocket 0.5 for a path without a route, as JSON or as a page.
+fn is_rocket_not_found(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        error: RocketError,
+    }
+    #[derive(Deserialize)]
+    struct RocketError {
+        code: u16,
+        reason: String,
+    }
+    match serde_json::from_slice::<Body>(body) {
+        Ok(Body { error }) => error.code == 404 && error.reason == "Not Found",
+        Err(_) => std::str::from_utf8(body).is_ok_and(|page| {
+            page.contains("<h1>404: Not Found</h1>") && page.contains("<small>Rocket</small>")
+        }),
+    }
+}
+
+/// The code of an error response of ours.
+fn code_of(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Body {
         code: String,
     }
-    let body = response.json::<Body>();
-    let has_no_capacity = body.is_ok_and(|body| body.code == "no_capacity");
+    serde_json::from_slice::<Body>(body)
+        .ok()
+        .map(|body| body.code)
+}
+
+/// Whether a failed take has certainly reserved nothing: it is a monitor's own error, with its code, and
+/// its status is a 4xx, or the code is that for no idle runner. Any other response may come from a monitor
+/// that is about to stop, or from something in front of it.
+fn is_certain(response: &Response) -> bool {
     // These two come from proxies, or from a monitor that did not finish.
     let may_be_temporary = matches!(
         response.status,
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
     );
-    has_no_capacity || (response.status.is_client_error() && !may_be_temporary)
+    code_of(&response.body).is_some_and(|code| {
+        code == "no_capacity" || (response.status.is_client_error() && !may_be_temporary)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_monitor_itself_can_state_that_it_has_no_releases() {
+        let rocket = r#"{"error": {"code": 404, "reason": "Not Found", "description": "The requested resource could not be found."}}"#;
+        let page = "<!DOCTYPE html><html><h1>404: Not Found</h1><small>Rocket</small></html>";
+        for (status, body, expected) in [
+            (
+                404,
+                r#"{"code": "not_found", "message": "no such path"}"#,
+                true,
+            ),
+            (
+                405,
+                r#"{"code": "method_not_allowed", "message": "no"}"#,
+                true,
+            ),
+            (404, rocket, true),
+            (404, page, true),
+            (404, "<html><h1>404 Not Found</h1>nginx</html>", false),
+            (404, "", false),
+            (404, "{}", false),
+            (404, r#"{"code": "no_such_app"}"#, false),
+            (404, r#"{"error": "not found"}"#, false),
+            (405, "", false),
+            (405, rocket, false),
+            (405, r#"{"code": "not_found"}"#, false),
+            (410, r#"{"code": "not_found"}"#, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let found = has_no_releases(status, body.as_bytes());
+            assert_eq!(found, expected, "{status} {body}");
+        }
+    }
 
     #[test]
     fn the_process_of_a_monitor_is_read_from_its_etag() {

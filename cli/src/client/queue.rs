@@ -170,7 +170,8 @@ impl QueueClient {
         let mut request = Request::new(Method::DELETE, &url);
         request.timeout = Duration::from_secs(3);
         let response = self.send(request, bearer).await?;
-        if response.status.is_success() {
+        // Any other success is the page of something in front of the queue.
+        if response.status == StatusCode::NO_CONTENT {
             return Ok(());
         }
         let error = ErrorResponse::parse("withdraw the job", &response);

@@ -53,6 +53,10 @@ fn what_an_ambiguous_response_may_have_reserved_is_released() {
         Fault::respond("502 Bad Gateway", "<html>proxy</html>"),
         Fault::respond("503 Service Unavailable", r#"{"code": "not_ready"}"#),
         Fault::respond("429 Too Many Requests", ""),
+        // Of something in front of the monitor.
+        Fault::respond("404 Not Found", "<html>proxy</html>"),
+        Fault::respond("405 Method Not Allowed", ""),
+        Fault::respond("409 Conflict", "{}"),
         Fault::respond("200 OK", ""),
         Fault::respond("200 OK", "garbage"),
         Fault::respond("200 OK", r#"{"id": "one"}"#),

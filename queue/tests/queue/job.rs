@@ -108,11 +108,16 @@ fn a_release_is_repeated_until_the_monitor_confirms_it() {
     let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
     monitor.boot(1);
     daemon.wait_until_job_is("job", "reserved");
-    let fault = Fault::respond("500 Internal Server Error", "");
-    monitor.change(|state| state.release_faults.push_back(fault));
+    let faults = [
+        Fault::respond("500 Internal Server Error", ""),
+        // Of something in front of the monitor.
+        Fault::respond("405 Method Not Allowed", ""),
+        Fault::respond("200 OK", "<html>sign in</html>"),
+    ];
+    monitor.change(|state| state.release_faults.extend(faults));
     daemon.withdraw("job", &ticket);
     monitor.wait_until("an idle runner", |state| state.idle["linux"] == [1]);
-    assert_eq!(monitor.request_count("DELETE /reservation/job?attempt="), 2);
+    assert_eq!(monitor.request_count("DELETE /reservation/job?attempt="), 4);
 }
 
 #[test]
