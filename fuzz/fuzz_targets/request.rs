@@ -11,8 +11,9 @@ use daemon::{
     web::{accepts_json, preferred_wait, query},
 };
 use libfuzzer_sys::fuzz_target;
-use shared::values::{
-    Count, FencingToken, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId,
+use shared::{
+    sha256::Sha256,
+    values::{Count, FencingToken, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
 
 fn assert_round_trip<T: FromStr<Err = InvalidValue> + Display + PartialEq>(text: &str) {
@@ -34,6 +35,7 @@ fuzz_target!(|text: &str| {
     assert_round_trip::<RunId>(text);
     assert_round_trip::<Count>(text);
     assert_round_trip::<FencingToken>(text);
+    assert_round_trip::<Sha256>(text);
     let request = TestRequest::default();
     let request = match actix_web::http::header::HeaderValue::from_str(text) {
         Ok(value) => request
