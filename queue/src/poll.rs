@@ -20,6 +20,11 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(2);
 /// How many reports of one server may follow each other without a pause.
 const REPORT_BURST: u32 = 100;
 
+/// How long the pause after a report is, as a multiple of the time that it took to parse and to process: no
+/// server uses more than a tenth of a processor, however large and busy it is. Ordinary reports take some
+/// 100 microseconds.
+const PAUSE_FOR_PROCESSING: u32 = 9;
+
 /// Polls a monitor and reports what it has to the core. Never returns.
 pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
     let server = client.server;
@@ -76,9 +81,8 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
             }
         };
         event_loop.handle(input);
-        // A report that takes long to parse and to process is not requested again at once, so that no
-        // server uses more than half of a processor, however large and busy it is.
-        let pause = pause.max(event_loop.now().since(responded_at));
+        let processing = event_loop.now().since(responded_at);
+        let pause = pause.max(processing * PAUSE_FOR_PROCESSING);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
