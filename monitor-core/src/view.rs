@@ -133,7 +133,7 @@ impl Monitor {
                     state: reservation.state,
                     attempt: reservation.highest_sequence(),
                     enqueued_at: reservation.enqueued_at,
-                    proof: None,
+                    proof: reservation.proof.clone(),
                 };
                 (unique_id.clone(), report)
             });

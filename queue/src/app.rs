@@ -31,6 +31,7 @@ use crate::{
     api::{AppState, routes},
     commands::execute_commands,
     event_loop::{Command, EventLoop},
+    grant_proofs::GrantProofs,
     last_run::LastRun,
     monitor_client::MonitorClient,
     poll::poll_forever,
@@ -120,6 +121,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     ];
     start_monitor_clients(
         base_urls,
+        &Arc::new(GrantProofs::new(ticket_key.grant_key(), names)),
         receivers,
         settings,
         &client,
@@ -235,6 +237,7 @@ fn report_clock(now: Timestamp, problem_board: &ProblemBoard) {
 /// Starts two tasks for each monitor: its polls, and the commands for it.
 fn start_monitor_clients(
     base_urls: Vec<BaseUrl>,
+    proofs: &Arc<GrantProofs>,
     receivers: Vec<mpsc::UnboundedReceiver<Command>>,
     settings: &Settings,
     client: &Client,
@@ -247,6 +250,7 @@ fn start_monitor_clients(
             token: settings.secrets.token_for(&base_url).clone(),
             base_url,
             client: client.clone(),
+            proofs: Arc::clone(proofs),
         };
         background.push(Background {
             name: "the polls of a monitor",

@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod commands;
 pub mod event_loop;
+pub mod grant_proofs;
 mod last_run;
 pub mod monitor_client;
 pub mod poll;

@@ -1,7 +1,7 @@
 //! HTTP client for one monitor: polls its dashboard, forwards takes and releases, and classifies
 //! each response as granted, refused or ambiguous.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::web::{Bytes, block};
 use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCode};
@@ -13,6 +13,7 @@ use shared::{
     wire::{TakeAnswer, TakenRunner},
 };
 
+use crate::grant_proofs::GrantProofs;
 use queue_core::{Forward, ForwardOutcome, NotReport, Release, Report, ServerFailure, ServerId};
 
 /// How long a monitor is asked to hold a poll while nothing changes.
@@ -38,6 +39,8 @@ pub struct MonitorClient {
     pub token: Secret,
     /// The HTTP client.
     pub client: Client,
+    /// Makes the proofs of its takes.
+    pub proofs: Arc<GrantProofs>,
 }
 
 /// The largest dashboard that is parsed on the thread that dispatches, in bytes. It takes about a tenth of a
@@ -64,7 +67,12 @@ impl Dashboard {
     ///
     /// # Errors
     /// When it is not the dashboard of a monitor.
-    pub async fn parse(self, asked_at: Timestamp) -> Result<Report, PollError> {
+    pub async fn parse(
+        self,
+        client: &MonitorClient,
+        asked_at: Timestamp,
+    ) -> Result<Report, PollError> {
+        let (server, proofs) = (client.server, Arc::clone(&client.proofs));
         let Self { body, etag } = self;
         let length = body.len();
         let parse = move || {
@@ -75,6 +83,7 @@ impl Dashboard {
             if report.instance.is_none() {
                 report.instance = etag.as_deref().and_then(instance_in);
             }
+            report.prove(proofs.verifier(server));
             Ok(report)
         };
         if length <= INLINE_BYTES_MAX {
@@ -253,9 +262,15 @@ impl MonitorClient {
         } else {
             ""
         };
+        let proof = self.proofs.proof(
+            self.server,
+            &job.unique_id,
+            forward.enqueued_at,
+            forward.count.get(),
+        );
         // No value needs escaping: their types allow only characters that may stand in a URL.
         self.base_url.join(&format!(
-            "profile/{}/take{count}?unique_id={}&qualified_repo={}&run_id={}&attempt={}&enqueued_at={}{labels}",
+            "profile/{}/take{count}?unique_id={}&qualified_repo={}&run_id={}&attempt={}&enqueued_at={}&proof={proof}{labels}",
             job.profile_key,
             job.unique_id,
             job.qualified_repo,

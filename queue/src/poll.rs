@@ -38,7 +38,7 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
         let response = match response {
             Ok(PollResponse::Dashboard(dashboard)) => {
                 let etag = dashboard.etag.clone();
-                let report = dashboard.parse(asked_at).await;
+                let report = dashboard.parse(&client, asked_at).await;
                 report.map(|report| Polled::Report { report, etag })
             }
             Ok(PollResponse::Unchanged) => Ok(Polled::Unchanged),

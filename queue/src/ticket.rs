@@ -16,6 +16,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use daemon::private_file::{ExposedKey, check};
 use jwt::{Algorithm, DecodingKey, EncodingKey, Header, Validation, signature_only};
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
@@ -61,6 +62,13 @@ struct Payload {
 #[error("verify a ticket")]
 pub struct WrongTicket;
 
+/// A key for another purpose.
+fn derived(secret: &[u8], purpose: &[u8]) -> hmac::Key {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let derived = hmac::sign(&key, purpose);
+    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+}
+
 /// The key that signs tickets. Anyone who has it can issue tickets.
 pub struct TicketKey {
     signing: EncodingKey,
@@ -68,6 +76,7 @@ pub struct TicketKey {
     header: Header,
     validation: Validation,
     verified: VerifiedTickets,
+    grants: hmac::Key,
 }
 
 impl TicketKey {
@@ -84,7 +93,14 @@ impl TicketKey {
             header: Header::new(Algorithm::HS256),
             validation: signature_only(Algorithm::HS256),
             verified: VerifiedTickets::default(),
+            grants: derived(secret, b"ci-runners proofs of grants"),
         }
+    }
+
+    /// The key for proofs of grants, which is derived from this one: queues that accept each other's tickets
+    /// recognise each other's reservations.
+    pub fn grant_key(&self) -> hmac::Key {
+        self.grants.clone()
     }
 
     /// The key in `folder`, created at the first start. If its file is lost, a new key is created,

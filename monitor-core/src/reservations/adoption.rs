@@ -83,6 +83,7 @@ impl Monitor {
             let reservation = adopted.entry(unique_id).or_insert_with(|| Reservation {
                 job,
                 enqueued_at: None,
+                proof: None,
                 since,
                 granted_to: LatestTokens::default(),
                 state: ReservationState::Held,
@@ -106,7 +107,7 @@ impl Monitor {
                 continue;
             };
             reservation.job.count = count;
-            reservation.grant(None, None);
+            reservation.grant(None, None, None);
             for reserved in &reservation.runners {
                 if let Some(record) = self.durable.runners.get_mut(&reserved.id) {
                     record.must_destroy = None;

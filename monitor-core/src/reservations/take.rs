@@ -29,6 +29,8 @@ pub struct Take {
     /// When the job was enqueued: distinguishes it from an earlier job of the same name. None for
     /// callers that are not queues, and for older queues.
     pub enqueued_at: Option<Timestamp>,
+    /// What the queue recognises its own reservations by. Kept and reported, never interpreted.
+    pub proof: Option<String>,
     /// Whether the client reads the label of its runners from the response. If not, its workflow
     /// selects them by `reserved-for:<unique_id>`, so they get that label before the response.
     pub labels_from_response: bool,
@@ -113,7 +115,7 @@ impl Monitor {
         if reservation.state == ReservationState::Finished {
             return Err(TakeRefusal::Finished);
         }
-        let is_new_grant = reservation.grant(take.token, take.enqueued_at);
+        let is_new_grant = reservation.grant(take.token, take.enqueued_at, take.proof.as_deref());
         let needs_labels = !take.labels_from_response && reservation.request_labels(runners);
         if is_new_grant || needs_labels {
             self.mark_dirty();
@@ -150,6 +152,7 @@ impl Monitor {
         let mut reservation = Reservation {
             job: take.job.clone(),
             enqueued_at: None,
+            proof: None,
             since: now,
             granted_to: LatestTokens::default(),
             state: ReservationState::Held,
@@ -160,7 +163,7 @@ impl Monitor {
             own_labels_known: false,
             made_at_revision: self.revision(),
         };
-        reservation.grant(take.token, take.enqueued_at);
+        reservation.grant(take.token, take.enqueued_at, take.proof.as_deref());
         reservation
     }
 

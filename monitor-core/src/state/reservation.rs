@@ -41,6 +41,8 @@ pub struct Reservation {
     /// When the job was enqueued, according to the latest ticket that it was taken for. None if no
     /// take had that field.
     pub enqueued_at: Option<Timestamp>,
+    /// What the queue sent with the take that `enqueued_at` is from.
+    pub proof: Option<String>,
     /// When it was made.
     pub since: Timestamp,
     /// The queue instances that were granted it and have not released it, and the latest token of
@@ -88,9 +90,18 @@ impl Reservation {
     }
 
     /// Records that a take was granted it. Returns whether that changed anything.
-    pub fn grant(&mut self, token: Option<FencingToken>, enqueued_at: Option<Timestamp>) -> bool {
+    pub fn grant(
+        &mut self,
+        token: Option<FencingToken>,
+        enqueued_at: Option<Timestamp>,
+        proof: Option<&str>,
+    ) -> bool {
         let known = self.enqueued_at;
         self.enqueued_at = known.max(enqueued_at);
+        // It proves the time of enqueueing as well, so it is of no use with another one.
+        if self.enqueued_at != known || (enqueued_at == known && proof.is_some()) {
+            self.proof = proof.map(str::to_owned);
+        }
         let is_new = self.granted_to.record(token.unwrap_or(NO_QUEUE));
         is_new || self.enqueued_at != known
     }
@@ -178,6 +189,9 @@ pub(super) mod stored {
         /// Absent in files of older releases.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enqueued_at: Option<Timestamp>,
+        /// Absent in files of older releases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proof: Option<String>,
         since: Timestamp,
         #[serde(rename = "claims")]
         granted_to: LatestTokens,
@@ -214,6 +228,7 @@ pub(super) mod stored {
                 qualified_repo: job.qualified_repo,
                 run_id: job.run_id,
                 enqueued_at: reservation.enqueued_at,
+                proof: reservation.proof.clone(),
                 since: reservation.since,
                 granted_to: reservation.granted_to.clone(),
                 state: reservation.state,
@@ -246,6 +261,7 @@ pub(super) mod stored {
             let reservation = Reservation {
                 job,
                 enqueued_at: stored.enqueued_at,
+                proof: stored.proof,
                 since: stored.since,
                 granted_to: stored.granted_to,
                 state: stored.state,

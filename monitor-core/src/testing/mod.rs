@@ -103,6 +103,7 @@ pub fn take_of_one(id: &str) -> Take {
         },
         token: None,
         enqueued_at: None,
+        proof: None,
         labels_from_response: true,
     }
 }

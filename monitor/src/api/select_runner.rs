@@ -42,6 +42,7 @@ pub async fn select_runner(
         job,
         token: None,
         enqueued_at: None,
+        proof: None,
         labels_from_response,
     };
     let granted = grant(&state, take).await?;

@@ -16,6 +16,9 @@ use shared::{
 use super::{AppState, grant::grant};
 use monitor_core::Take;
 
+/// The longest proof of a queue, in characters.
+const PROOF_LENGTH_MAX: usize = 128;
+
 /// Query parameters of a take.
 #[derive(Debug, Deserialize)]
 pub struct TakeParameters {
@@ -31,10 +34,25 @@ pub struct TakeParameters {
     /// When the queue enqueued the job; older queues do not send it.
     #[serde(default, deserialize_with = "from_optional_text")]
     enqueued_at: Option<Timestamp>,
+    /// What the queue recognises the reservation by when it is reported; older queues do not send it.
+    #[serde(default, deserialize_with = "proof")]
+    proof: Option<String>,
     /// Whether the client reads the label of its runners from the response. If not, its workflow selects
     /// them by `reserved-for:<unique_id>`.
     #[serde(default, deserialize_with = "labels_flag")]
     pub labels_from_response: bool,
+}
+
+fn proof<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_valid = (1..=PROOF_LENGTH_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_valid {
+        true => Ok(Some(text)),
+        false => Err(D::Error::custom(format!(
+            "proof must be 1 to {PROOF_LENGTH_MAX} hexadecimal digits"
+        ))),
+    }
 }
 
 fn labels_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -55,6 +73,7 @@ impl TakeParameters {
             },
             token: self.attempt,
             enqueued_at: self.enqueued_at,
+            proof: self.proof,
             labels_from_response: self.labels_from_response,
         }
     }
@@ -140,6 +159,9 @@ mod tests {
                 "unique_id=a&qualified_repo=b/c&run_id=1&labels_from_response=yes",
                 "labels_from_response",
             ),
+            ("unique_id=a&qualified_repo=b/c&run_id=1&proof=", "proof"),
+            ("unique_id=a&qualified_repo=b/c&run_id=1&proof=0g", "proof"),
+            (&format!("{REQUIRED}&proof={}", "0".repeat(129)), "proof"),
             (
                 "unique_id=a&qualified_repo=b/c&run_id=1&attempt=x",
                 "attempt",

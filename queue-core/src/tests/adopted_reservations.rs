@@ -209,3 +209,46 @@ fn of_two_complete_reservations_one_is_adopted() {
     queue.grant(&forward, &[1, 2]);
     assert_eq!(queue.take_runners(&large), [1, 2]);
 }
+
+#[test]
+fn a_reservation_without_a_proof_counts_against_capacity_and_changes_nothing_else() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(1, &[]));
+    queue.report("b", linux(1, &[]));
+    let ticket = queue.enqueue("job", "linux", 1);
+    let report = |state: &str| {
+        let by = MadeBy::queue_at(ticket.enqueued_at);
+        match state {
+            "held" => linux(1, &[]).holds("job", &[1], by),
+            "used" => linux(1, &[]).runs("job", &[1], by),
+            _ => linux(1, &[]).has_finished("job", &[1], by),
+        }
+    };
+    for state in ["held", "used", "finished"] {
+        queue.report("a", report(state).without_proof());
+        queue.assert_no_effects();
+        queue.assert_waiting(&ticket);
+        // Nor does one that another server was asked for.
+        queue.report("a", report(state).proven_for(1));
+        queue.assert_no_effects();
+        queue.assert_waiting(&ticket);
+    }
+    // Withdrawing the job releases nothing there.
+    queue.withdraw(&ticket);
+}
+
+#[test]
+fn a_grant_of_this_queue_needs_no_proof() {
+    let mut queue = one_server(1, &[1]);
+    let ticket = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+    let report = linux(1, &[]).holds("job", &[1], &forward);
+    queue.report("a", report.without_proof());
+    queue.advance(1);
+    assert_eq!(queue.take_runners(&ticket), [1]);
+    let report = linux(1, &[]).has_finished("job", &[1], &forward);
+    queue.report("a", report.without_proof());
+    queue.assert_unknown(&ticket);
+}

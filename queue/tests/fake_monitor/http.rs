@@ -127,6 +127,8 @@ fn response_or_fault(request: &Request, shared: &Shared) -> Option<(String, bool
 }
 
 fn respond(request: &Request, shared: &Shared, state: &mut MutexGuard<'_, State>) -> String {
+    let authorization = request.header("authorization").map(str::to_owned);
+    state.authorizations.insert(authorization);
     let token = state.other_token.as_deref().unwrap_or(API_TOKEN);
     let bearer = request.header("authorization");
     let is_authorised = bearer == Some(&format!("Bearer {token}"));
@@ -178,6 +180,11 @@ fn take(
     state.revision += 1;
     shared.changed.notify_all();
     let is_current = state.dialect == Dialect::Current;
+    if let Some(reservation) = state.reservations.get_mut(&job).filter(|_| taken.is_ok()) {
+        let enqueued_at = request.parameter("enqueued_at");
+        reservation.enqueued_at = enqueued_at.and_then(|it| it.parse().ok());
+        reservation.proof = request.parameter("proof").map(str::to_owned);
+    }
     let runners = match taken {
         Ok(runners) => runners,
         Err(_) if !is_current => return response(200, "", &Value::Null),
@@ -270,8 +277,14 @@ fn dashboard_of(state: &State) -> Value {
     });
     if is_current {
         let reservations = state.reservations.iter().map(|(job, reservation)| {
-            let report =
+            let mut report =
                 json!({"runners": reservation.runners, "state": reservation.state, "attempt": reservation.sequence});
+            if let Some(enqueued_at) = reservation.enqueued_at {
+                report["enqueued_at"] = json!(enqueued_at);
+            }
+            if let Some(proof) = &reservation.proof {
+                report["proof"] = json!(proof);
+            }
             (job.clone(), report)
         });
         dashboard["reservations"] = reservations.collect::<serde_json::Map<_, _>>().into();

@@ -6,7 +6,7 @@
 mod http;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{TcpListener, TcpStream},
     sync::Arc,
     time::Duration,
@@ -65,6 +65,8 @@ pub struct State {
     pub is_frozen: bool,
     /// Every request, as `<method> <target>`, in order of arrival.
     pub requests: Vec<String>,
+    /// Every `Authorization` header that a request had.
+    pub authorizations: BTreeSet<Option<String>>,
     /// The `Prefer` header of every dashboard request.
     pub preferred: Vec<Option<String>>,
     /// Runners that a release destroyed.
@@ -83,6 +85,9 @@ pub struct Reservation {
     pub runners: Vec<u64>,
     /// The highest sequence of the takes that it was granted to.
     pub sequence: u64,
+    /// What it reports of the last take: when the job was enqueued, and its proof.
+    pub enqueued_at: Option<u64>,
+    pub proof: Option<String>,
     /// `held`, `used` or `served`, as the monitor reports it.
     pub state: &'static str,
 }
@@ -282,6 +287,8 @@ impl State {
             profile_key: profile_key.to_owned(),
             runners: runners.clone(),
             sequence,
+            enqueued_at: None,
+            proof: None,
             state: "held",
         };
         self.reservations.insert(job.to_owned(), reservation);

@@ -1,6 +1,6 @@
 //! Monitors that do not accept the queue's API token: visible, and used again once they do.
 
-use super::support::{Daemon, FakeMonitor, Fixture, wait_until};
+use super::support::{API_TOKEN, Daemon, FakeMonitor, Fixture, wait_until};
 
 fn assert_shown_as_refusing(daemon: &Daemon, monitor: &FakeMonitor) {
     let subject = daemon.wait_for_problem("server_refuses_token");
@@ -75,4 +75,31 @@ fn a_job_gets_the_runners_of_a_server_that_accepts_the_token() {
     assert_eq!(runner["server"], accepting.url.as_str());
     // It does not prove anything about the other one.
     assert_eq!(fixture.daemon.health(0), "unauthorised");
+}
+
+#[test]
+fn each_server_is_sent_its_own_token_and_no_other() {
+    let monitors = FakeMonitor::start_several::<2>();
+    let [own, shared] = &monitors;
+    own.change(|state| {
+        state.other_token = Some("own-token".to_owned());
+        state.checks_polls = true;
+    });
+    shared.change(|state| state.checks_polls = true);
+    let tokens = format!("{}=own-token", own.url);
+    let variables = [("SERVO_CI_MONITOR_SERVER_TOKENS", tokens)];
+    let daemon = Daemon::start_with_variables(&[own, shared], &variables);
+    daemon.wait_until_fresh(2);
+    for (job, monitor) in [("first", own), ("second", shared)] {
+        monitor.boot(1);
+        let ticket = daemon.enqueue(job);
+        daemon.expect_runners(job, &ticket);
+        // Withdrawing it releases the runner.
+        daemon.withdraw(job, &ticket);
+        monitor.wait_for_requests(&format!("DELETE /reservation/{job}"), 1);
+    }
+    let sent = |monitor: &FakeMonitor| monitor.read(|state| state.authorizations.clone());
+    let bearer = |token: &str| Some(format!("Bearer {token}"));
+    assert_eq!(sent(own), [bearer("own-token")].into());
+    assert_eq!(sent(shared), [bearer(API_TOKEN)].into());
 }

@@ -159,3 +159,22 @@ fn tickets_survive_a_clock_that_jumps_forward_while_the_queue_is_down() {
     daemon.assert_unknown("job", &ticket_of(&key, last_ran_at - hour * 25));
     daemon.assert_waiting("job", &ticket_of(&key, last_ran_at - hour));
 }
+
+#[test]
+fn a_monitor_cannot_end_a_job_that_it_was_not_asked_for() {
+    let fixture = Fixture::two_servers();
+    let [honest, hostile] = &fixture.monitors;
+    let ticket = fixture.daemon.enqueue("job");
+    honest.boot(1);
+    let runners = fixture.daemon.expect_runners("job", &ticket);
+    let granted = honest.read(|state| state.reservations["job"].clone());
+    // It has learned the whole reservation, with its proof, and reports the job as finished.
+    hostile.change(|state| {
+        let mut reservation = granted;
+        reservation.state = "served";
+        state.reservations.insert("job".to_owned(), reservation);
+    });
+    let daemon = fixture.daemon.restart();
+    daemon.wait_until_fresh(2);
+    assert_eq!(daemon.expect_runners("job", &ticket), runners);
+}

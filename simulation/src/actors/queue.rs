@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use monitor_core::Take;
 use queue_core::{
     Answer, CallId, Config, Effect, Forward, ForwardOutcome, Input, Queue, Refusal, Release,
-    ServerFailure,
+    Report, ServerFailure,
 };
-use shared::{clock::Timestamp, job_spec::JobSpec, wire::TakenRunner};
+use shared::{clock::Timestamp, job_spec::JobSpec, values::UniqueId, wire::TakenRunner};
 
 use super::monitor::{profile_key, server_name};
 use crate::{
@@ -100,6 +100,11 @@ pub fn config() -> Config {
         jobs_per_repo_max: None,
         held_max: 10_000,
     }
+}
+
+/// Stands for what the daemon computes with its key.
+fn proof(url: &str, unique_id: &UniqueId, enqueued_at: Timestamp, count: usize) -> String {
+    format!("{url} {unique_id} {} {count}", enqueued_at.as_micros())
 }
 
 impl QueueNode {
@@ -316,6 +321,7 @@ impl QueueNode {
         let (input, pause) = match result {
             ExchangeResult::Reply(Reply::Report(mut report, etag)) => {
                 report.asked_at = sent_at;
+                self.prove(&mut report);
                 self.etags[server] = Some(etag);
                 (Input::Reported { server, report }, Duration::from_millis(5))
             }
@@ -343,6 +349,18 @@ impl QueueNode {
         self.check_targets(environment);
         let event = self.event(QueueEvent::PollStarts(server));
         environment.context.schedule_after(pause, event);
+    }
+
+    /// All queues have the same key.
+    fn prove(&self, report: &mut Report) {
+        report.prove(|unique_id, reservation| {
+            let enqueued_at = reservation.enqueued_at?;
+            let count = reservation.runners.len();
+            self.servers.iter().position(|(url, _)| {
+                let valid = proof(url, unique_id, enqueued_at, count);
+                reservation.proof.as_deref() == Some(&valid)
+            })
+        });
     }
 
     fn handle_forward_result(
@@ -432,12 +450,19 @@ impl QueueNode {
 
     fn forward(&mut self, environment: &mut Environment, forward: Forward) {
         environment.context.statistics.forwards += 1;
+        let proof = proof(
+            &self.servers[forward.server].0,
+            &forward.request.spec.unique_id,
+            forward.enqueued_at,
+            forward.count.get(),
+        );
         let take = Take {
             job: JobSpec {
                 count: forward.count,
                 ..forward.request.spec
             },
             enqueued_at: Some(forward.enqueued_at),
+            proof: Some(proof),
             token: Some(forward.token),
             labels_from_response: forward.request.labels_from_response,
         };

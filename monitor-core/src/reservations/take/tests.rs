@@ -361,3 +361,39 @@ fn a_refused_deletion_protects_a_reserved_runner_but_does_not_mark_its_job_as_st
     pool.poll();
     assert_eq!(state(&pool), ReservationState::Used);
 }
+
+#[test]
+fn the_proof_of_the_latest_ticket_is_kept_and_reported() {
+    let at = |micros| Some(Timestamp::from_micros(micros));
+    let mut pool = TestPool::with_idle_linux(1);
+    for (enqueued_at, proof, kept) in [
+        (None, None, None),
+        (at(5), Some("one"), Some("one")),
+        // A caller that is no queue, an older queue, an older ticket.
+        (None, None, Some("one")),
+        (at(5), None, Some("one")),
+        (at(4), Some("older"), Some("one")),
+        (at(5), Some("again"), Some("again")),
+        // Another time of enqueueing, which the proof is not for.
+        (at(6), None, None),
+        (at(7), Some("later"), Some("later")),
+    ] {
+        let mut take = take_of_one("job");
+        (take.enqueued_at, take.proof) = (enqueued_at, proof.map(str::to_owned));
+        pool.monitor.take(take, pool.now).unwrap();
+        let dashboard = pool.monitor.view().unwrap().dashboard;
+        let reported = dashboard.reservations.unwrap()[&unique_id("job")]
+            .proof
+            .clone();
+        assert_eq!(reported.as_deref(), kept, "{enqueued_at:?} {proof:?}");
+    }
+    pool.restart();
+    pool.poll();
+    let dashboard = pool.monitor.view().unwrap().dashboard;
+    assert_eq!(
+        dashboard.reservations.unwrap()[&unique_id("job")]
+            .proof
+            .as_deref(),
+        Some("later")
+    );
+}

@@ -28,6 +28,11 @@ impl Identities {
         before.filter(move |&other| !self.is_empty() && self.pairs.contains_key(&(other, server)))
     }
 
+    /// Whether two servers are the same.
+    pub fn are_same(&self, one: ServerId, other: ServerId) -> bool {
+        self.pairs.contains_key(&(one.min(other), one.max(other)))
+    }
+
     /// Since when two servers are known to be the same, the lower one first.
     pub fn since(&self, lower: ServerId, higher: ServerId) -> Option<Timestamp> {
         self.pairs.get(&(lower, higher)).copied()

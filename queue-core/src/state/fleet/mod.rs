@@ -175,7 +175,7 @@ impl Fleet {
             .collect()
     }
 
-    /// The names of the jobs in a server's report.
+    /// The names of the jobs in a server's report whose reservations a queue with the key of this one made.
     pub fn reserved_names(&self, server: ServerId) -> Vec<UniqueId> {
         self.report(server).map(reserved_names).unwrap_or_default()
     }
@@ -393,12 +393,17 @@ impl Fleet {
         })
     }
 
-    /// The reservations that servers report for a job of this name.
+    /// The reservations that servers report for a job of this name, and that a queue with the key of this
+    /// one made there.
     pub fn reservations(&self, unique_id: &UniqueId) -> Vec<(ServerId, &ReservationReport)> {
         let servers = self.reservations.get(unique_id).into_iter().flatten();
         servers
             .filter_map(|&server| {
-                let reservations = self.report(server)?.reservations.as_ref()?;
+                let report = self.report(server)?;
+                let made_at = *report.proven.get(unique_id)?;
+                // A proof that another server has seen proves nothing here.
+                let is_of_server = made_at == server || self.identities.are_same(made_at, server);
+                let reservations = report.reservations.as_ref().filter(|_| is_of_server)?;
                 Some((server, reservations.get(unique_id)?))
             })
             .collect()
@@ -413,9 +418,9 @@ impl Fleet {
 
     /// Whether a server reports a reservation of the job, in any state.
     pub fn is_held(&self, server: ServerId, unique_id: &UniqueId, enqueued_at: Timestamp) -> bool {
-        self.reservations(unique_id)
-            .iter()
-            .any(|&(holding, it)| holding == server && is_of_job(it, enqueued_at))
+        let reservations = self.report(server).and_then(|it| it.reservations.as_ref());
+        let reservation = reservations.and_then(|it| it.get(unique_id));
+        reservation.is_some_and(|it| is_of_job(it, enqueued_at))
     }
 
     /// Forgets a reservation that a server reported, because it is known to be gone.
@@ -504,10 +509,7 @@ pub fn is_of_job(reservation: &ReservationReport, enqueued_at: Timestamp) -> boo
 }
 
 fn reserved_names(report: &Report) -> Vec<UniqueId> {
-    let reservations = report.reservations.iter();
-    reservations
-        .flat_map(|reservations| reservations.keys().cloned())
-        .collect()
+    report.proven.keys().cloned().collect()
 }
 
 /// The numbers come from servers, which may be wrong.

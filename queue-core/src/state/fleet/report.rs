@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ServerId;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::{
@@ -42,6 +43,9 @@ pub struct Report {
     pub runners: BTreeSet<RunnerId>,
     /// The reservations, by job; `None` from an older monitor, which does not report them.
     pub reservations: Option<BTreeMap<UniqueId, ReservationReport>>,
+    /// The reservations that a queue with the key of this one made, and the server whose take made each:
+    /// another one if a monitor has two URLs. All others count against capacity and change nothing else.
+    pub proven: BTreeMap<UniqueId, ServerId>,
     /// Whether there were more reservations than are read, so that a missing one may be there.
     pub is_truncated: bool,
     /// The runners that have a guest and a registration, by which a server without `instance` is
@@ -119,6 +123,20 @@ impl Report {
             }
         }
         Ok(report)
+    }
+
+    /// Finds out which reservations a queue with the key of this one made. `server_of` returns the server
+    /// that the proof of a reservation is for, if it is valid.
+    pub fn prove(
+        &mut self,
+        mut server_of: impl FnMut(&UniqueId, &ReservationReport) -> Option<ServerId>,
+    ) {
+        let reservations = self.reservations.iter().flatten();
+        let proven = reservations.filter_map(|(unique_id, reservation)| {
+            let server = server_of(unique_id, reservation)?;
+            Some((unique_id.clone(), server))
+        });
+        self.proven = proven.collect();
     }
 
     pub fn profile(&self, key: &ProfileKey) -> Option<&ProfileReport> {

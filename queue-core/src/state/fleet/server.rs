@@ -253,9 +253,11 @@ impl Server {
 
     /// Removes a reservation from its report, if it is there.
     pub(super) fn forget_reservation(&mut self, unique_id: &UniqueId) {
-        let report = self.report.as_mut();
-        if let Some(reservations) = report.and_then(|report| report.reservations.as_mut()) {
-            reservations.remove(unique_id);
+        if let Some(report) = &mut self.report {
+            report.proven.remove(unique_id);
+            if let Some(reservations) = &mut report.reservations {
+                reservations.remove(unique_id);
+            }
         }
     }
 

@@ -193,7 +193,11 @@ impl TestQueue {
     pub fn report(&mut self, server: &str, report: ReportBuilder) {
         let server = self.server(server);
         self.answering.insert(server);
-        let report = report.build(self.now);
+        let mut report = report.build(self.now);
+        // Those with a proof have none yet.
+        if report.proven.is_empty() {
+            report.prove(|_, reservation| reservation.proof.is_none().then_some(server));
+        }
         self.handle(Input::Reported { server, report });
     }
 

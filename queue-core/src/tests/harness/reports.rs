@@ -7,7 +7,7 @@ use shared::{
     wire::{ReservationReport, ReservationState},
 };
 
-use crate::{Forward, Guest, ProfileReport, Report, RunnerId, TicketContent};
+use crate::{Forward, Guest, ProfileReport, Report, RunnerId, ServerId, TicketContent};
 
 /// A report in the making.
 #[derive(Clone)]
@@ -121,6 +121,20 @@ impl ReportBuilder {
     /// Adds runners of unknown status.
     pub fn and_runners(mut self, runners: &[RunnerId]) -> Self {
         self.report.runners.extend(runners);
+        self
+    }
+
+    /// Makes its reservations those of queues with another key, or of callers that are no queues.
+    pub fn without_proof(mut self) -> Self {
+        for reservation in self.report.reservations.iter_mut().flatten() {
+            reservation.1.proof = Some("of another key".to_owned());
+        }
+        self
+    }
+
+    /// Makes the takes that made its reservations those of another server.
+    pub fn proven_for(mut self, server: ServerId) -> Self {
+        self.report.prove(|_, _| Some(server));
         self
     }
 

@@ -89,7 +89,8 @@ impl Model {
     pub fn report(&mut self, server: ServerId, arrives: bool) {
         // No two polls are sent at the same time.
         self.now = self.now + Duration::from_micros(1);
-        let report = self.servers[server].report(self.now);
+        let mut report = self.servers[server].report(self.now);
+        report.prove(|_, _| Some(server));
         let known = self.queue.fleet().report(server).cloned();
         let is_news = known.is_none_or(|known| {
             let asked_at = known.asked_at;

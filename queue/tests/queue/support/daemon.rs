@@ -50,6 +50,18 @@ impl Daemon {
         Self::start_with_servers(&servers, queue_settings, github)
     }
 
+    /// A queue in front of these monitors, with these variables in addition.
+    pub fn start_with_variables(
+        monitors: &[&FakeMonitor],
+        variables: &[(&'static str, String)],
+    ) -> Self {
+        let servers = monitors.iter().map(|monitor| monitor.url.as_str());
+        let servers: Vec<&str> = servers.collect();
+        let (folder, mut environment) = prepare(&servers, "settle = 0", None);
+        environment.extend_from_slice(variables);
+        Self::start_in(folder, environment)
+    }
+
     /// A queue in front of these URLs.
     pub fn start_with_servers(
         servers: &[&str],
