@@ -32,6 +32,14 @@ pub enum Bearer {
 }
 
 impl Bearer {
+    /// The token, if there is one.
+    pub fn into_token(self) -> Option<Secret> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Missing | Self::Garbled => None,
+        }
+    }
+
     /// Reads the header of `request`. The name of the scheme is case-insensitive (RFC 9110, section
     /// 11.1).
     pub fn of(request: &HttpRequest) -> Self {

@@ -9,13 +9,13 @@ use std::{net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Rejection, RunIdentity, UnverifiedIdentity, VerifierSettings, VerifyError,
+    Rejection, RunIdentity, UnverifiedIdentity, VerifiedArtifact, VerifierSettings, VerifyError,
     admission::{Admission, Check, Finding, Source},
     missing::{Missing, key_of},
     verify,
 };
 use crate::Github;
-use shared::clock::Timestamp;
+use shared::{clock::Timestamp, secret::Secret};
 
 /// How many requests may be on their way to the worker, which takes each at once.
 const REQUESTS_MAX: usize = 1024;
@@ -25,6 +25,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 struct Request {
     identity: UnverifiedIdentity,
     client: Option<IpAddr>,
+    secret: Option<Secret>,
     respond: oneshot::Sender<Outcome>,
 }
 
@@ -33,6 +34,7 @@ type Outcome = Result<RunIdentity, VerifyError>;
 /// A claim that waits for its check.
 struct Claim {
     identity: UnverifiedIdentity,
+    secret: Option<Secret>,
     respond: oneshot::Sender<Outcome>,
 }
 
@@ -68,12 +70,16 @@ impl ArtifactVerifier {
     /// Verifies the `identity` that `client` claims against the artifact that its run has uploaded. A
     /// foreign repository is rejected at once, and takes no place of one that is allowed.
     ///
+    /// Whether `secret` is that of the artifact decides only whether the claim counts as right. The caller
+    /// compares it.
+    ///
     /// # Errors
     /// When a check fails, when GitHub is unavailable, or when too many others wait.
     pub async fn verify(
         &self,
         identity: UnverifiedIdentity,
         client: Option<IpAddr>,
+        secret: Option<Secret>,
     ) -> Result<RunIdentity, VerifyError> {
         let prefix = &*self.allowed_qualified_repo_prefix;
         if !identity.qualified_repo.has_prefix(prefix) {
@@ -83,6 +89,7 @@ impl ArtifactVerifier {
         let request = Request {
             identity: identity.clone(),
             client,
+            secret,
             respond,
         };
         self.requests
@@ -140,11 +147,22 @@ impl VerifierWorker {
     }
 }
 
+impl Claim {
+    /// Whether it has the secret of an artifact, or the artifact has none.
+    fn has_secret_of(&self, artifact: &VerifiedArtifact) -> bool {
+        artifact.secret_sha256.is_none_or(|digest| {
+            let secret = self.secret.as_ref();
+            secret.is_some_and(|secret| digest.matches(secret.expose().as_bytes()))
+        })
+    }
+}
+
 /// Answers a claim from memory, or lets it wait for its check.
 fn receive(request: Request, admission: &mut Admission<Claim>, missing: &Missing, now: Timestamp) {
     let Request {
         identity,
         client,
+        secret,
         respond,
     } = request;
     if let Some(answer) = missing.recall(&identity, now) {
@@ -153,7 +171,11 @@ fn receive(request: Request, admission: &mut Admission<Claim>, missing: &Missing
         return;
     }
     let source = Source::new(client, key_of(&identity.qualified_repo));
-    let claim = Claim { identity, respond };
+    let claim = Claim {
+        identity,
+        secret,
+        respond,
+    };
     if let Some(refused) = admission.enter(source, claim, now) {
         refuse(refused);
     }
@@ -162,12 +184,16 @@ fn receive(request: Request, admission: &mut Admission<Claim>, missing: &Missing
 /// Answers a claim that was checked.
 fn end(ended: Checked, admission: &mut Admission<Claim>, missing: &mut Missing, now: Timestamp) {
     let finding = match &ended.outcome {
-        Ok(_) => Finding::Right,
+        Ok(verified) if ended.claim.has_secret_of(&verified.artifact) => Finding::Right,
+        // What is public about a job makes no claim right.
+        Ok(_) => Finding::Wrong,
         Err(VerifyError::Rejected(_) | VerifyError::NotYet(_)) => Finding::Wrong,
         Err(VerifyError::Busy | VerifyError::Unavailable(_)) => Finding::Nothing,
     };
     admission.finish(ended.check, finding, now);
-    let Claim { identity, respond } = ended.claim;
+    let Claim {
+        identity, respond, ..
+    } = ended.claim;
     // The client may have disconnected.
     let _ = respond.send(missing.judge(&identity, now, ended.outcome));
 }
@@ -207,7 +233,7 @@ fn log_failure(identity: &UnverifiedIdentity, error: &VerifyError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::values::RunId;
+    use shared::{sha256::Sha256, values::RunId};
 
     #[tokio::test]
     async fn a_foreign_repository_is_rejected_without_the_worker() {
@@ -219,9 +245,41 @@ mod tests {
                 run_id: RunId(7),
             };
             let rejection = VerifyError::Rejected(Rejection::ForeignRepo);
-            let outcome = verifier.verify(identity, None).await;
+            let outcome = verifier.verify(identity, None, None).await;
             assert_eq!(outcome, Err(rejection), "{repo}");
         }
         assert_eq!(verifier.requests.capacity(), REQUESTS_MAX);
+    }
+
+    /// Otherwise a stranger who repeats what is public about a job would count as honest.
+    #[test]
+    fn a_claim_is_right_only_with_the_secret_of_the_artifact() {
+        let has_secret_of = |secret: Option<&str>, digest: Option<Sha256>| {
+            let claim = Claim {
+                identity: UnverifiedIdentity {
+                    unique_id: "a".parse().unwrap(),
+                    qualified_repo: "acme/widgets".parse().unwrap(),
+                    run_id: RunId(7),
+                },
+                secret: secret.map(Secret::new),
+                respond: oneshot::channel().0,
+            };
+            claim.has_secret_of(&VerifiedArtifact {
+                id: 1,
+                created_at: Timestamp::from_seconds(1),
+                listed_at: Timestamp::from_seconds(1),
+                secret_sha256: digest,
+            })
+        };
+        let digest = Some(Sha256::of(b"hunter2"));
+        for (secret, digest, expected) in [
+            (Some("hunter2"), digest, true),
+            (Some("hunter3"), digest, false),
+            (None, digest, false),
+            (None, None, true),
+            (Some("hunter3"), None, true),
+        ] {
+            assert_eq!(has_secret_of(secret, digest), expected, "{secret:?}");
+        }
     }
 }

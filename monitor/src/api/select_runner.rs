@@ -36,7 +36,10 @@ pub async fn select_runner(
         job,
         is_array,
         artifact,
-    } = state.artifact_verifier.verify(identity, client.0).await?;
+    } = state
+        .artifact_verifier
+        .verify(identity, client.0, bearer.clone().into_token())
+        .await?;
     let claim = state.artifact_claims.begin(&artifact, &bearer)?;
     let take = Take {
         job,

@@ -64,7 +64,9 @@ pub async fn with_artifact(
         job,
         is_array,
         artifact,
-    } = verifier.verify(identity, client.0).await?;
+    } = verifier
+        .verify(identity, client.0, bearer.clone().into_token())
+        .await?;
     let claim = state.artifact_claims.begin(&artifact, &bearer)?;
     let request = JobRequest {
         spec: job,
