@@ -2,7 +2,7 @@
 //! there are too many or when a client stalls.
 //!
 //! Responsible for these limits, so that idle or slow clients leave room for others. Not responsible for
-//! HTTP, which actix speaks over a [`Connection`].
+//! HTTP, which actix speaks over a `Connection`.
 //!
 //! ```text
 //!   accepted ──▶ Idle ──bytes──▶ Receiving ──head complete──▶ Serving ──handler returns──▶ Responding
