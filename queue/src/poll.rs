@@ -20,9 +20,10 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(2);
 /// How many reports of one server may follow each other without a pause.
 const REPORT_BURST: u32 = 100;
 
-/// How long the pause after a report is, as a multiple of the time that it took to parse and to process: no
-/// server uses more than a tenth of a processor, however large and busy it is. Ordinary reports take some
-/// 100 microseconds.
+/// Reports that take longer than that to parse and to process are followed by a pause. Those of a server
+/// with some hundred runners take a millisecond.
+const PROCESSING_WITHOUT_PAUSE: Duration = Duration::from_millis(5);
+/// How long that pause is, as a multiple of the time beyond it.
 const PAUSE_FOR_PROCESSING: u32 = 9;
 
 /// Polls a monitor and reports what it has to the core. Never returns.
@@ -82,11 +83,17 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
         };
         event_loop.handle(input);
         let processing = event_loop.now().since(responded_at);
-        let pause = pause.max(processing * PAUSE_FOR_PROCESSING);
+        let pause = pause.max(pause_after_processing(processing));
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// The pause after a report that took so long to parse and to process: a server with enormous reports uses
+/// about a tenth of a processor, however often they change.
+fn pause_after_processing(processing: Duration) -> Duration {
+    processing.saturating_sub(PROCESSING_WITHOUT_PAUSE) * PAUSE_FOR_PROCESSING
 }
 
 /// What a poll has brought.
@@ -146,6 +153,17 @@ mod tests {
         // After a quiet time a burst is allowed again.
         now = now + REPORT_INTERVAL * REPORT_BURST;
         assert_eq!(limit.pause_after_report(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_reports_that_take_long_are_followed_by_a_pause() {
+        for (processing, pause) in [(0, 0), (1, 0), (5, 0), (6, 9), (105, 900)] {
+            let expected = Duration::from_millis(pause);
+            assert_eq!(
+                pause_after_processing(Duration::from_millis(processing)),
+                expected
+            );
+        }
     }
 
     #[test]
