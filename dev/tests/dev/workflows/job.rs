@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     process::Stdio,
+    time::Duration,
 };
 
 use emulator::{Emulator, model::NewArtifact, zip_of_lines};
@@ -28,6 +29,14 @@ use super::{
     expression::{Evaluator, as_text},
     files::{read_yaml, repository},
 };
+
+/// The signals that a cancelled step gets, each with the time after which the next one follows.
+/// Source: `ProcessInvoker` of actions/runner.
+const CANCELLATION: [(&str, Duration); 3] = [
+    ("INT", Duration::from_millis(7500)),
+    ("TERM", Duration::from_millis(2500)),
+    ("KILL", Duration::from_secs(30)),
+];
 
 /// The workflow run of all jobs.
 pub const RUN_ID: u64 = 123;
@@ -52,7 +61,7 @@ pub struct Job {
     pub log: watch::Sender<String>,
     /// Notified when the job is cancelled.
     pub cancel: Notify,
-    /// The signal of a cancellation: `INT` as from GitHub, or `KILL` as from GitHub after a timeout.
+    /// The first signal of a cancellation: `INT` as from GitHub, or `KILL` as from GitHub after a timeout.
     pub signal: &'static str,
     /// The attempt of the run, from 1 on.
     pub attempt: u64,
@@ -320,10 +329,15 @@ impl Job {
         tokio::select! {
             status = &mut run => if status.success() { "success" } else { "failure" },
             () = self.cancel.notified() => {
-                let signal = format!("-{}", self.signal);
-                let kill = Command::new("kill").args([&signal, &pid]).status();
-                assert!(kill.await.unwrap().success());
-                run.await;
+                let signals = CANCELLATION.iter().skip_while(|(name, _)| *name != self.signal);
+                for (signal, timeout) in signals {
+                    let signal = format!("-{signal}");
+                    let kill = Command::new("kill").args([&signal, &pid]).status();
+                    assert!(kill.await.unwrap().success());
+                    if tokio::time::timeout(*timeout, &mut run).await.is_ok() {
+                        break;
+                    }
+                }
                 "cancelled"
             }
         }
