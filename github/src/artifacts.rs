@@ -5,7 +5,6 @@
 
 use actix_web::web::Bytes;
 use percent_encoding::utf8_percent_encode;
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -17,6 +16,7 @@ use super::{
 use http_client::{Method, Request, Retry, StatusCode, timestamp};
 use shared::{
     clock::Timestamp,
+    sha256::Sha256,
     values::{QualifiedRepo, RunId},
 };
 
@@ -204,11 +204,7 @@ fn check(artifact: &Artifact, zip: &[u8]) -> Result<(), &'static str> {
     let Some(expected) = artifact.digest.as_deref() else {
         return Ok(());
     };
-    let hex: String = digest(&SHA256, zip)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = Sha256::of(zip).to_string();
     match expected.strip_prefix("sha256:") {
         Some(expected) if expected.eq_ignore_ascii_case(&hex) => Ok(()),
         Some(_) => Err("its digest differs from the one that GitHub reported"),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
-    bed::{AUTHORISED, Bed, BedSettings, Daemons},
+    bed::{AUTHORISED, Bed, BedSettings, Daemons, enqueue_path},
     http::{Connection, fetch},
     outcome::{Attack, Outcome},
     wait,
@@ -44,14 +44,14 @@ fn run(daemons: &Daemons) -> Outcome {
         let sent = Connection::to(address).and_then(|mut it| it.request(method, path, headers));
         sent.map_or(0, |response| response.status)
     };
-    let enqueue = "/profile/linux/enqueue?unique_id=job&qualified_repo=delan/servo&run_id=7";
+    let enqueue = enqueue_path("job");
     let mut failed = Vec::new();
     for (address, name) in [(queue, "queue"), (monitor, "monitor")] {
         if status(address, "GET", "/healthz", "") != 200 {
             failed.push(format!("healthz of the {name}"));
         }
     }
-    let sent = Connection::to(queue).and_then(|mut it| it.request("POST", enqueue, AUTHORISED));
+    let sent = Connection::to(queue).and_then(|mut it| it.request("POST", &enqueue, AUTHORISED));
     match sent {
         Ok(ticket) if ticket.status == 200 => {
             let take = format!("/take/job?token={}", ticket.text());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    bed::{AUTHORISED, Bed, BedSettings, Daemons},
+    bed::{Bed, BedSettings, Daemons},
     http::{Connection, fetch, request},
     outcome::{Attack, Outcome},
     wait,
@@ -29,21 +29,13 @@ fn run(daemons: &Daemons) -> Outcome {
     };
     let bed = Bed::start(daemons, &settings);
     let address = bed.queue.address;
-    let enqueue = |unique_id: &str| {
-        let path = format!(
-            "/profile/linux/enqueue?unique_id={unique_id}&qualified_repo=delan/servo&run_id=7"
-        );
-        let response = fetch(address, "POST", &path, AUTHORISED);
-        assert_eq!(response.status, 200, "{}", response.text());
-        response.text()
-    };
     // The only runner is busy with another job.
-    let first = enqueue("first");
+    let first = bed.enqueue("first");
     let take_first = format!("/take/first?token={first}");
     wait::until("the runner is assigned", || {
         (fetch(address, "POST", &take_first, "").status == 200).then_some(())
     });
-    let ticket = enqueue("greedy");
+    let ticket = bed.enqueue("greedy");
     let take = request(
         "POST",
         &format!("/take/greedy?token={ticket}"),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    bed::{AUTHORISED, Bed, BedSettings, Daemons},
+    bed::{AUTHORISED, Bed, BedSettings, Daemons, enqueue_path},
     http::{Connection, request},
     outcome::{Attack, Outcome},
     wait,
@@ -34,7 +34,7 @@ fn run(daemons: &Daemons) -> Outcome {
         ..BedSettings::default()
     };
     let bed = Bed::start(daemons, &settings);
-    let ticket = enqueue(&bed, "first");
+    let ticket = bed.enqueue("first");
     let take = request("POST", &format!("/take/first?token={ticket}"), "");
     wait::until("the runner is assigned", || {
         let mut connection = Connection::to(bed.queue.address).ok()?;
@@ -54,7 +54,7 @@ fn run(daemons: &Daemons) -> Outcome {
             });
         }
     });
-    let waiting = enqueue(&bed, "waiting");
+    let waiting = bed.enqueue("waiting");
     let mut before = polls(&bed, &waiting);
     let is_over = AtomicBool::new(false);
     let mut during = std::thread::scope(|scope| {
@@ -77,15 +77,6 @@ fn run(daemons: &Daemons) -> Outcome {
     );
     let is_repelled = wait::percentile(&mut during, 0.5) < MEDIAN_MAX;
     Outcome::new(measured, is_repelled)
-}
-
-fn enqueue_path(unique_id: &str) -> String {
-    format!("/profile/linux/enqueue?unique_id={unique_id}&qualified_repo=delan/servo&run_id=7")
-}
-
-fn enqueue(bed: &Bed, unique_id: &str) -> String {
-    let path = enqueue_path(unique_id);
-    crate::http::fetch(bed.queue.address, "POST", &path, AUTHORISED).text()
 }
 
 /// Polls with a ticket, and how long each took.

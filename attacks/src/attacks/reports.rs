@@ -124,9 +124,7 @@ fn serve<'a>(stream: &TcpStream, body: impl Fn() -> &'a Vec<u8>) -> io::Result<(
 fn assignments(bed: &Bed, honest: &FakeMonitor, prefix: &str) -> Vec<Duration> {
     let assign = |number| {
         let job = format!("{prefix}-{number}");
-        let path =
-            format!("/profile/linux/enqueue?unique_id={job}&qualified_repo=delan/servo&run_id=7");
-        let ticket = fetch(bed.queue.address, "POST", &path, AUTHORISED).text();
+        let ticket = bed.enqueue(&job);
         let mut held = Connection::to(bed.queue.address).expect("the queue listens");
         let take = format!("/take/{job}?token={ticket}");
         held.send(&request("POST", &take, "Prefer: wait=60\r\n"))

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{AUTHORISED, Bed, BedSettings, Daemons},
+    bed::{Bed, BedSettings, Daemons},
     fake_monitor::FakeMonitor,
     http::fetch,
     outcome::{Attack, Outcome},
@@ -41,11 +41,7 @@ fn exaggerate(dashboard: &mut Value) {
 }
 
 fn is_assigned(bed: &Bed, number: usize) -> bool {
-    let address = bed.queue.address;
-    let path = format!(
-        "/profile/linux/enqueue?unique_id=job-{number}&qualified_repo=delan/servo&run_id=7"
-    );
-    let ticket = fetch(address, "POST", &path, AUTHORISED).text();
+    let ticket = bed.enqueue(&format!("job-{number}"));
     let take = format!("/take/job-{number}?token={ticket}");
-    fetch(address, "POST", &take, "Prefer: wait=20\r\n").status == 200
+    fetch(bed.queue.address, "POST", &take, "Prefer: wait=20\r\n").status == 200
 }

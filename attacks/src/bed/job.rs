@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 
 use emulator::{model::NewArtifact, zip_of_lines};
-use ring::digest::{SHA256, digest};
-use shared::values::RunId;
+use shared::{sha256::Sha256, values::RunId};
 
 use super::Bed;
 use crate::http::{Response, fetch};
@@ -26,8 +25,7 @@ impl Job {
             unique_id: unique_id.to_owned(),
             secret: format!("secret-of-{unique_id}"),
         };
-        let hash = digest(&SHA256, job.secret.as_bytes());
-        let hash: String = hash.as_ref().iter().map(|it| format!("{it:02x}")).collect();
+        let hash = Sha256::of(job.secret.as_bytes());
         let artifact = NewArtifact {
             repo: REPO.parse().expect("a valid repository"),
             run_id: RunId(RUN_ID),

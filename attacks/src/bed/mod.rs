@@ -133,6 +133,17 @@ impl Bed {
         }
     }
 
+    /// Enqueues a job with the API token; returns its ticket.
+    ///
+    /// # Panics
+    /// When the queue refuses it.
+    pub fn enqueue(&self, unique_id: &str) -> String {
+        let path = enqueue_path(unique_id);
+        let response = fetch(self.queue.address, "POST", &path, AUTHORISED);
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.text()
+    }
+
     /// Waits until the queue assigns runners, and so many are idle.
     pub fn wait_until_idle(&self, count: usize) {
         wait::until("the runners are idle", || {
@@ -143,4 +154,9 @@ impl Bed {
             (is_ready && idle >= count as u64).then_some(())
         });
     }
+}
+
+/// The path with which a job of one runner is enqueued with the API token.
+pub fn enqueue_path(unique_id: &str) -> String {
+    format!("/profile/linux/enqueue?unique_id={unique_id}&qualified_repo=delan/servo&run_id=7")
 }

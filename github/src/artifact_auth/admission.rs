@@ -15,8 +15,8 @@ use shared::clock::Timestamp;
 /// How many claims are checked at once, and how many of those may be of suspects.
 const CHECKED_MAX: usize = 8;
 const SUSPECTS_CHECKED_MAX: usize = 2;
-/// How many claims may be checked in a minute. Each takes up to two of the 900 requests that GitHub allows
-/// in a minute; together they are a third of that.
+/// How many claims may be checked in a minute, and how many more of suspects. Each takes up to two of the 900
+/// requests that GitHub allows in a minute; together they are a third of that.
 const RATE_MAX: usize = 120;
 const SUSPECT_RATE_MAX: usize = 20;
 const RATE_WINDOW: Duration = Duration::from_secs(60);

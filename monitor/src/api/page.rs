@@ -9,11 +9,9 @@ use actix_web::{
 use daemon::problems;
 use github::ApiStatus;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use ring::digest::{SHA256, digest};
 use shared::{
     clock::Timestamp,
     software::Support,
-    values::UniqueId,
     wire::{DashboardRunner, RunnerStatus},
 };
 
@@ -237,7 +235,7 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
                     td { @if let Some(profile_key) = &shown.profile_key { (profile_key) } }
                     td class=(status(shown)) { (status(shown)) }
                     td { (age(view.created_at.get(&shown.id).copied(), now)) }
-                    td { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (public_id(unique_id)) } }
+                    td { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id.public_id()) } }
                     td {
                         @if let Some(name) = &shown.runner.guest_name {
                             @if shown.screenshot_url.is_some() {
@@ -267,14 +265,6 @@ fn render_action_log(view: &View, now: Timestamp) -> Markup {
             }
         }
     }
-}
-
-/// Names a job without giving away its `unique_id`, which is part of the label `reserved-for:<unique_id>`:
-/// the first 16 hexadecimal digits of its SHA-256.
-fn public_id(unique_id: &UniqueId) -> String {
-    let hash = digest(&SHA256, unique_id.as_str().as_bytes());
-    let first = hash.as_ref().iter().take(8);
-    first.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn status(shown: &DashboardRunner) -> &'static str {

@@ -7,7 +7,7 @@
 //! {"checksum":"<64 hexadecimal digits: SHA-256 of the snapshot>","version":1,…}
 //! ```
 
-use ring::digest::{SHA256, digest};
+use shared::sha256::Sha256;
 
 const BEFORE: &[u8] = br#"{"checksum":""#;
 const AFTER: &[u8] = br#"","#;
@@ -46,8 +46,7 @@ pub fn without_checksum(content: Vec<u8>) -> Result<Vec<u8>, Damaged> {
 }
 
 fn checksum(snapshot: &[u8]) -> String {
-    let hash = digest(&SHA256, snapshot);
-    hash.as_ref().iter().map(|it| format!("{it:02x}")).collect()
+    Sha256::of(snapshot).to_string()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ring::digest::{SHA256, digest};
+use shared::sha256::Sha256;
 
 use super::error::StoreError;
 
@@ -29,9 +29,8 @@ fn read_host_id(machine_id_path: &Path) -> Option<String> {
     // While the system is installed or an image of it is built, it is empty or "uninitialized".
     let is_set = machine_id.len() == 32 && machine_id.bytes().all(|it| it.is_ascii_hexdigit());
     is_set.then(|| {
-        let hash = digest(&SHA256, &[PURPOSE, machine_id.as_bytes()].concat());
-        let hash = &hash.as_ref()[..16];
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        let hash = Sha256::of(&[PURPOSE, machine_id.as_bytes()].concat()).to_string();
+        hash[..32].to_owned()
     })
 }
 

@@ -174,7 +174,7 @@ fn a_log_that_nothing_reads_never_blocks_the_queue() {
     reader.join().unwrap().unwrap();
 }
 
-/// Requests that anybody can send, with the cause under which each is counted.
+/// Requests that any client can send, with the cause under which each is counted.
 const STRANGERS: &[(&str, &str)] = &[
     ("GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n", "not_found"),
     ("PUT / HTTP/1.1\r\nhost: a\r\n\r\n", "method_not_allowed"),
