@@ -133,15 +133,18 @@ impl Bed {
         }
     }
 
-    /// Enqueues a job with the API token; returns its ticket.
+    /// Enqueues a job with the API token; returns its ticket. As long as not all servers have reported, it
+    /// asks again, as clients do.
     ///
     /// # Panics
     /// When the queue refuses it.
     pub fn enqueue(&self, unique_id: &str) -> String {
         let path = enqueue_path(unique_id);
-        let response = fetch(self.queue.address, "POST", &path, AUTHORISED);
-        assert_eq!(response.status, 200, "{}", response.text());
-        response.text()
+        wait::until("the queue accepts a job", || {
+            let response = fetch(self.queue.address, "POST", &path, AUTHORISED);
+            assert!(matches!(response.status, 200 | 503), "{}", response.text());
+            (response.status == 200).then(|| response.text())
+        })
     }
 
     /// Waits until the queue assigns runners, and so many are idle.
