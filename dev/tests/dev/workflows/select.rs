@@ -156,6 +156,7 @@ async fn a_cancelled_job_is_withdrawn() {
     // Also if the script is killed: then the next step withdraws the job.
     for (signal, part) in [
         ("INT", "cancelled after "),
+        ("TERM", "cancelled after "),
         ("KILL", "withdrew the job from the queue"),
     ] {
         let deployment = Deployment::start(1).await;
