@@ -9,6 +9,7 @@ pub mod artifact_claims;
 pub mod auth;
 pub mod connections;
 pub mod error;
+pub mod journal;
 pub mod log_output;
 pub mod metrics;
 pub mod private_file;

@@ -53,10 +53,16 @@ impl Timestamp {
 
     /// The date in UTC, such as `2026-12-24`; at most the last day of the year 9999.
     pub fn date(self) -> String {
-        let moment = self.min(Self::from_seconds(LAST_SECOND));
-        let mut text = humantime::format_rfc3339_seconds(moment.to_system_time()).to_string();
+        let mut text = self.date_and_time();
         text.truncate("2026-12-24".len());
         text
+    }
+
+    /// Date and time in UTC, to the second, such as `2026-12-24T10:00:05Z` (RFC 3339); at most the last
+    /// second of the year 9999.
+    pub fn date_and_time(self) -> String {
+        let moment = self.min(Self::from_seconds(LAST_SECOND));
+        humantime::format_rfc3339_seconds(moment.to_system_time()).to_string()
     }
 }
 
@@ -185,6 +191,8 @@ mod tests {
         ] {
             assert_eq!(moment.date(), date);
         }
+        let moment = Timestamp::from_micros(1_798_106_405_999_999);
+        assert_eq!(moment.date_and_time(), "2026-12-24T10:00:05Z");
     }
 
     #[test]

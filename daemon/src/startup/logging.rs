@@ -5,13 +5,19 @@
 //! shows them all. Characters that could forge or hide lines are escaped, and what actix reports about
 //! connections of strangers is counted (`repeated`). Not responsible for the writing (`log_output`).
 
-use std::{backtrace::BacktraceStatus, borrow::Cow, io, panic};
+use std::{
+    backtrace::BacktraceStatus,
+    borrow::Cow,
+    io::{self, Write},
+    panic,
+};
 
-use env_logger::{Target, WriteStyle};
+use env_logger::{Target, WriteStyle, fmt::Formatter};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde_json::json;
 
-use crate::{log_output, repeated};
-use shared::text::printable;
+use crate::{journal, log_output, repeated};
+use shared::{settings::LogFormat, text::printable};
 
 /// What is logged if `RUST_LOG` is not set.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
@@ -19,9 +25,9 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn";
 /// Our crates whose names do not begin with `monitor` or `queue`, as `monitor_core` does.
 const CRATES: [&str; 4] = ["daemon", "github", "http_client", "shared"];
 
-/// Starts the log of `daemon`, in colour if standard error is a terminal that shows it. `filter` is the
-/// value of `RUST_LOG`.
-pub(super) fn start(daemon: &'static str, filter: Option<&str>) {
+/// Starts the log of `daemon`, in colour if it is for people and standard error is a terminal that shows it.
+/// `filter` is the value of `RUST_LOG`.
+pub(super) fn start(daemon: &'static str, filter: Option<&str>, format: LogFormat) {
     let filter = filter.unwrap_or(DEFAULT_FILTER);
     let mistake = mistake_in(filter);
     let mut builder = env_logger::Builder::new();
@@ -31,6 +37,10 @@ pub(super) fn start(daemon: &'static str, filter: Option<&str>) {
         _ => WriteStyle::Always,
     });
     builder.target(Target::Pipe(Box::new(log_output::start())));
+    if format == LogFormat::Json {
+        builder.write_style(WriteStyle::Never);
+        builder.format(write_json);
+    }
     let logger = builder.build();
     let level = logger.filter();
     // An error means that there is a log already, as in tests.
@@ -75,6 +85,30 @@ fn mistake_in(filter: &str) -> Option<String> {
         }
     }
     unknown_word.filter(|_| !has_effect).and_then(no_level)
+}
+
+/// Writes a record as one JSON object: `time`, `level`, `target`, and `message`, or instead of the message
+/// the fields of an event.
+fn write_json(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let head = json!({
+        "time": line.timestamp_micros().to_string(),
+        "level": record.level().as_str(),
+        "target": record.target(),
+    });
+    let head = head.to_string();
+    let text = record.args().to_string();
+    let is_event = record.target().ends_with(journal::LOG_TARGET);
+    match text.strip_prefix('{').filter(|_| is_event) {
+        Some(fields) => writeln!(line, "{},{fields}", head.trim_end_matches('}')),
+        None => {
+            let message = json!(text);
+            writeln!(
+                line,
+                "{},\"message\":{message}}}",
+                head.trim_end_matches('}')
+            )
+        }
+    }
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
@@ -167,6 +201,7 @@ mod tests {
     };
 
     use log::Level;
+    use shared::clock::Timestamp;
 
     use super::*;
 
@@ -253,6 +288,53 @@ mod tests {
         assert_eq!(
             lines_of(Level::Info, "monitor", text),
             "[INFO  monitor] job a\\n[ERROR monitor] forged\\r\\u{1b}[2J \\u{202e}txt\\u{2028}\\u{200b}\n"
+        );
+    }
+
+    #[test]
+    fn as_json_each_record_is_an_object_and_an_event_has_its_fields() {
+        let (sender, lines) = channel();
+        let mut builder = env_logger::Builder::new();
+        builder.parse_filters("info").format(write_json);
+        builder.target(env_logger::Target::Pipe(Box::new(Sink(sender))));
+        let logger = builder.build();
+        let log = TargetPrefix {
+            daemon: "queue",
+            logger,
+        };
+        let event = journal::Entry {
+            id: 7,
+            ..journal::Entry::new(Timestamp::from_micros(5), "job_started")
+        };
+        let event = event.fact("said", "a \"b\"\n\u{202e}");
+        for (target, text) in [
+            ("github::client", "a \"b\"\n{}".to_owned()),
+            (journal::LOG_TARGET, event.to_json()),
+            (journal::LOG_TARGET, "no event".to_owned()),
+        ] {
+            let mut record = Record::builder();
+            record.level(Level::Info).target(target);
+            log.log(&record.args(format_args!("{text}")).build());
+        }
+        drop(log);
+        let bytes: Vec<u8> = lines.try_iter().flatten().collect();
+        let lines = String::from_utf8(bytes).unwrap();
+        let lines = lines.lines().map(|line| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let time = line.as_object_mut().unwrap().remove("time").unwrap();
+            assert!(time.as_str().unwrap().ends_with('Z'), "{time}");
+            line
+        });
+        let lines: Vec<_> = lines.collect();
+        let target = "queue::daemon::journal";
+        assert_eq!(
+            lines,
+            [
+                json!({"level": "INFO", "target": "queue::github::client", "message": "a \"b\"\\n{}"}),
+                json!({"level": "INFO", "target": target, "id": 7, "at": 5, "event": "job_started",
+                    "said": "a \"b\"\n\u{202e}"}),
+                json!({"level": "INFO", "target": target, "message": "no event"}),
+            ]
         );
     }
 

@@ -91,7 +91,12 @@ where
     let environment = Environment::from_process();
     let prepared = prepare(daemon, std::env::args_os(), &environment, check);
     let started = prepared.and_then(|prepared| {
-        logging::start(daemon.name(), prepared.settings.log_filter.as_deref());
+        let settings = &prepared.settings;
+        logging::start(
+            daemon.name(),
+            settings.log_filter.as_deref(),
+            settings.log_format,
+        );
         prepared.listen(daemon, std::thread::park_timeout)
     });
     let status = match started {

@@ -92,6 +92,17 @@ pub(super) fn memory(most: Memory) -> Kind<Memory> {
     })
 }
 
+/// From `least` to `most` memory.
+pub(super) fn memory_between(least: Memory, most: Memory) -> Kind<Memory> {
+    let allowed = format!(
+        "{least} to {most}, as a whole number and one of B, K, M, G, T, P, such as \"256M\""
+    );
+    understood(allowed, move |text| {
+        let memory = text.parse().ok();
+        memory.filter(|memory| (least..=most).contains(memory))
+    })
+}
+
 /// A text that is a `T`.
 pub(super) fn parsed<T: FromStr + 'static>(allowed: impl Into<String>) -> Kind<T> {
     understood(allowed, |text| text.parse().ok())

@@ -5,6 +5,7 @@
 //! - `source`: the settings file, and the variables that override it
 //! - `table`, `kind`: from a key to a value, or to a sentence that explains what is wrong with it
 //! - `network`, `github`, `pool`, `host`, `mirrors`, `profile`, `queue`, `secrets`: the settings
+//! - `journal`: the settings of the journal and of the log
 //! - `image`: the settings in the folder of a profile, which only the monitor reads
 //! - `proxies`: the proxies of outgoing requests
 //! - `base_url`, `github_scope`: types of values that only settings have
@@ -19,6 +20,7 @@ mod github;
 mod github_scope;
 mod host;
 mod image;
+mod journal;
 mod kind;
 mod mirrors;
 mod network;
@@ -43,6 +45,7 @@ pub use self::{
     github_scope::{GithubScope, InvalidGithubScope},
     host::HostSettings,
     image::{BuildSettings, ConfigIso, DiskFormat, GuestAuthMethod, ImageSettings},
+    journal::{JournalSettings, LogFormat},
     mirrors::{MAIN_REPO_NAME, MirrorSettings},
     network::NetworkSettings,
     pool::{PoolSettings, ReservationLabels},
@@ -73,6 +76,10 @@ pub struct Settings {
     pub libvirt_uri: String,
     /// Log filter in the syntax of `env_logger`; `None` for the default.
     pub log_filter: Option<String>,
+    /// The form of the log.
+    pub log_format: LogFormat,
+    /// Limits of the journal.
+    pub journal: JournalSettings,
     /// Addresses, ports and URLs.
     pub network: NetworkSettings,
     /// Access to GitHub, and artifact authentication.
@@ -132,6 +139,8 @@ impl Settings {
         let source = Source::read(file, &environment)?;
         let mut top = Table::root(&source);
         let network = network::read_network(&mut top)?;
+        let journal = journal::read_journal(&mut top)?;
+        let log_format = journal::read_log_format(&mut top)?;
         let github = github::read_github(&mut top)?;
         let pool = pool::read_pool(&mut top)?;
         let host = host::read_host(&mut top)?;
@@ -163,6 +172,8 @@ impl Settings {
                 .unwrap_or("qemu:///system")
                 .to_owned(),
             log_filter: environment.get(environment::LOG_FILTER).map(str::to_owned),
+            log_format,
+            journal,
             network,
             github,
             pool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::settings::{Environment, GuestDriver, Settings};
+use shared::settings::{Environment, GuestDriver, LogFormat, Settings};
 
 use super::{SHORTEST, load, refusal};
 
@@ -18,6 +18,9 @@ monitor_start_timeout = "1day"
 base_image_max_age = "10years"
 main_repo_path = "a"
 available_1g_hugepages = 65536
+journal_max_age = "1h"
+journal_max_size = "1M"
+log_format = "json"
 "#;
     let queue = r#"
 [queue]
@@ -44,6 +47,8 @@ ticket_lifetime = "30days"
         settings.host.base_image_max_age,
         Duration::from_secs(315_576_000)
     );
+    assert_eq!(settings.journal.size_max.bytes(), 1 << 20);
+    assert_eq!(settings.log_format, LogFormat::Json);
     let queue = settings.require_queue().unwrap();
     assert_eq!(
         (queue.jobs_per_repo_max, queue.held_requests_max),

@@ -1,0 +1,275 @@
+//! The journal of a daemon: what has happened, as events in memory, in files, in the log and as a stream.
+//!
+//! Responsible for the ids of events, for the bounds of everything that keeps them, and for never making
+//! the caller wait: files are written by a thread of its own. Correctness never depends on it: a full disk
+//! or a damaged file costs history and nothing else. Not responsible for what is an event.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `entry` | one event, its forms as JSON and as a line of the log, and what strangers may see of it |
+//! | `memory` | the latest events, with an index by job and by runner |
+//! | `outbox` | the events that are still to be written |
+//! | `writer` | the thread that writes them |
+//! | `files` | the files: names, rotation by size and day, removal, reading |
+//! | `search` | finds events in memory and in files |
+//! | `stream` | sends events to clients as they happen |
+//!
+//! ```text
+//!              ┌─▶ log
+//!   record ────┼─▶ memory ◀───────── search, story
+//!              ├─▶ streams              │
+//!              └─▶ outbox ─▶ writer ─▶ files
+//! ```
+
+mod entry;
+mod files;
+mod memory;
+mod outbox;
+mod search;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use shared::{
+    clock::{Clock, Timestamp},
+    settings::{JournalSettings, LogFormat, Settings},
+};
+use tokio::sync::{Semaphore, broadcast};
+
+use crate::problems::ProblemBoard;
+pub use entry::Entry;
+pub(crate) use entry::LOG_TARGET;
+use files::Files;
+use memory::Memory;
+use outbox::Outbox;
+pub use search::{Busy, Filter, LIMIT_MAX, Page, Story, Subject};
+pub use stream::{EventStream, LastEventId, StreamPlaces};
+
+/// How many events a stream may be behind before it is ended.
+const STREAM_LAG_MAX: usize = 4096;
+/// Pause between two attempts to write after one has failed.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Pause between two comparisons of the state of the files with what the problems say.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long dropped events are a problem after the last one.
+const DROPPED_SHOWN: Duration = Duration::from_secs(600);
+/// The code and the subject of the problem that events are not written.
+const NOT_WRITTEN: (&str, &str) = ("journal_not_written", "journal");
+
+/// Where a journal is kept, for how long, and how its events are logged.
+#[derive(Clone, Debug)]
+pub struct JournalConfig {
+    /// The folder of its files; created if it does not exist.
+    pub folder: PathBuf,
+    /// Limits of its files.
+    pub limits: JournalSettings,
+    /// The form of its lines in the log.
+    pub log_format: LogFormat,
+}
+
+impl JournalConfig {
+    /// The configuration of the daemon with this name.
+    pub fn of(settings: &Settings, daemon: &str) -> Self {
+        Self {
+            folder: settings.data_path.join(daemon).join("journal"),
+            limits: settings.journal.clone(),
+            log_format: settings.log_format,
+        }
+    }
+}
+
+/// The journal of a process. Cheap to clone; all clones share it.
+#[derive(Clone, Debug)]
+pub struct Journal(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: JournalConfig,
+    clock: Clock,
+    state: Mutex<State>,
+    outbox: Arc<Outbox>,
+    subscribers: broadcast::Sender<Arc<Entry>>,
+    /// Held by the one search that reads files.
+    search: Semaphore,
+}
+
+#[derive(Debug)]
+struct State {
+    last_id: u64,
+    memory: Memory,
+}
+
+/// What a new stream starts with.
+#[derive(Debug)]
+struct Subscription {
+    /// Events that happened since the one that the client knows, oldest first.
+    backlog: Vec<Arc<Entry>>,
+    /// Whether events before the backlog may be missing.
+    has_gap: bool,
+    receiver: broadcast::Receiver<Arc<Entry>>,
+}
+
+/// Whether events reach the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalStatus {
+    /// How many events have not been written, and will not be, since the start of the process.
+    pub dropped_count: u64,
+    /// Why nothing can be written at the moment.
+    pub trouble: Option<String>,
+}
+
+impl Journal {
+    /// Reads the newest files, as far as memory has room, and starts the thread that writes. Never fails:
+    /// without files the history starts now.
+    pub fn open(config: JournalConfig, clock: Clock) -> Self {
+        Self::with_pause(config, clock, RETRY_PAUSE)
+    }
+
+    fn with_pause(config: JournalConfig, clock: Clock, retry_pause: Duration) -> Self {
+        let files = Files::new(config.folder.clone(), config.limits.clone());
+        let mut memory = Memory::default();
+        let former = files.read_newest(memory::ENTRIES_MAX);
+        if former.damaged_count > 0 {
+            let lines = if former.damaged_count == 1 {
+                "line"
+            } else {
+                "lines"
+            };
+            log::warn!(
+                "{} {lines} of the journal in {} cannot be read and are skipped; the rest is used",
+                former.damaged_count,
+                config.folder.display()
+            );
+        }
+        if let Some(error) = &former.error {
+            log::warn!(
+                "failed to read the journal in {}: {error}; the history starts now",
+                config.folder.display()
+            );
+        }
+        let last_id = former.last_id;
+        for entry in former.entries {
+            memory.push(Arc::new(entry));
+        }
+        let outbox = Arc::new(Outbox::default());
+        writer::spawn(Arc::clone(&outbox), files, clock, retry_pause);
+        Self(Arc::new(Shared {
+            config,
+            clock,
+            state: Mutex::new(State { last_id, memory }),
+            outbox,
+            subscribers: broadcast::Sender::new(STREAM_LAG_MAX),
+            search: Semaphore::new(1),
+        }))
+    }
+
+    /// Records an event: gives it its id, logs it, and keeps it in memory and, a moment later, on disk.
+    /// Never waits for the disk and never fails.
+    pub fn record(&self, entry: Entry) {
+        let entry = self.keep(entry);
+        entry.log(self.0.config.log_format);
+    }
+
+    /// The same without a line in the log, for an event that is logged where it is noticed.
+    pub fn record_without_log(&self, entry: Entry) {
+        self.keep(entry);
+    }
+
+    fn keep(&self, mut entry: Entry) -> Arc<Entry> {
+        let mut state = self.0.state.lock();
+        entry.id = entry.at.as_micros().max(state.last_id.saturating_add(1));
+        state.last_id = entry.id;
+        let entry = Arc::new(entry);
+        state.memory.push(Arc::clone(&entry));
+        // Under the lock, so that files and streams have the same order. Both are bounded, and neither
+        // waits. Without streams there is no receiver, which is an error here.
+        self.0.outbox.push(Arc::clone(&entry));
+        let _ = self.0.subscribers.send(Arc::clone(&entry));
+        entry
+    }
+
+    /// A stream of events from now on, after those that have happened since the event with the id
+    /// `last_id`, as far as memory has them.
+    fn subscribe(&self, last_id: Option<u64>) -> Subscription {
+        let state = self.0.state.lock();
+        let receiver = self.0.subscribers.subscribe();
+        let Some(last_id) = last_id else {
+            return Subscription {
+                backlog: Vec::new(),
+                has_gap: false,
+                receiver,
+            };
+        };
+        Subscription {
+            backlog: state.memory.after(last_id),
+            has_gap: last_id < state.last_id && !state.memory.contains(last_id),
+            receiver,
+        }
+    }
+
+    /// Whether events reach the files.
+    pub fn status(&self) -> JournalStatus {
+        self.0.outbox.status()
+    }
+
+    /// Waits until all events so far are written, but at most for `timeout`. For the end of the process.
+    pub fn flush(&self, timeout: Duration) {
+        self.0.outbox.flush(timeout);
+    }
+
+    /// Keeps the problem up to date that events are not written. Never returns.
+    pub async fn report_problems(self, problem_board: ProblemBoard) {
+        let mut shown = ShownDrops::default();
+        loop {
+            match shown.cause(&self.status(), self.0.clock.now()) {
+                Some(cause) => {
+                    let remedy = format!(
+                        "free some space for {}, or make it writable; the daemon works all the same, but \
+                         its history lacks these events",
+                        self.0.config.folder.display()
+                    );
+                    problem_board.report(NOT_WRITTEN.0, NOT_WRITTEN.1, cause, remedy);
+                }
+                None => problem_board.resolve(NOT_WRITTEN.0, NOT_WRITTEN.1),
+            }
+            tokio::time::sleep(REPORT_INTERVAL).await;
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
+/// How many dropped events have been noticed, and when the last of them.
+#[derive(Debug, Default)]
+struct ShownDrops {
+    count: u64,
+    noticed_at: Timestamp,
+}
+
+impl ShownDrops {
+    /// What is wrong, if anything is: nothing can be written, or events were dropped a short time ago.
+    fn cause(&mut self, status: &JournalStatus, now: Timestamp) -> Option<String> {
+        if status.dropped_count > self.count {
+            self.count = status.dropped_count;
+            self.noticed_at = now;
+        }
+        let is_recent = self.count > 0 && now.since(self.noticed_at) < DROPPED_SHOWN;
+        let missing = match self.count {
+            1 => "1 event is missing in its files".to_owned(),
+            count => format!("{count} events are missing in its files"),
+        };
+        match &status.trouble {
+            Some(error) if self.count > 0 => Some(format!("{error}; {missing}")),
+            Some(error) => Some(error.clone()),
+            None => is_recent.then_some(missing),
+        }
+    }
+}
