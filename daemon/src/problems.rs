@@ -1,9 +1,9 @@
 //! Problems of both daemons: where adapters report them, and how they are logged and shown.
 //!
-//! Not responsible for what is a problem: cores derive theirs from their state, adapters report theirs.
+//! Not responsible for what is a problem: cores derive theirs from their state, adapters report theirs. Which
+//! kinds there are is in `shared::problem::catalogue`.
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -14,7 +14,10 @@ use maud::{Markup, html};
 use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
-    problem::Problem,
+    problem::{
+        self, Problem, Severity,
+        catalogue::{self, ProblemKind},
+    },
 };
 
 use crate::{
@@ -24,6 +27,8 @@ use crate::{
 
 /// Maximum number of problems that adapters can report at a time.
 const REPORTED_MAX: usize = 200;
+/// Maximum number of values of the metric.
+const METRIC_VALUES_MAX: usize = 200;
 /// How long dropped lines of the log are a problem after the last one.
 const DROPPED_LINES_SHOWN: Duration = Duration::from_secs(600);
 /// Pause between two comparisons of the list with what was logged.
@@ -34,6 +39,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub struct ProblemBoard {
     clock: Clock,
     reported: Arc<Mutex<Reported>>,
+    /// When each subject was last found to be healthy.
+    healthy: Arc<Mutex<BTreeMap<Key, Timestamp>>>,
     /// The status of access to GitHub, which knows its own problems.
     api_status: Arc<OnceLock<ApiStatusCell>>,
     dropped_lines: Arc<Mutex<DroppedLines>>,
@@ -46,8 +53,9 @@ struct DroppedLines {
     noticed_at: Timestamp,
 }
 
-/// By code and subject.
-type Reported = BTreeMap<(Cow<'static, str>, String), Problem>;
+/// Code and subject.
+type Key = (&'static str, String);
+type Reported = BTreeMap<Key, Problem>;
 
 impl ProblemBoard {
     /// No problems yet.
@@ -55,6 +63,7 @@ impl ProblemBoard {
         Self {
             clock,
             reported: Arc::default(),
+            healthy: Arc::default(),
             dropped_lines: Arc::default(),
             api_status: Arc::default(),
         }
@@ -65,30 +74,36 @@ impl ProblemBoard {
         self.api_status.get_or_init(|| api_status);
     }
 
-    /// Adds a problem, or replaces the texts of the one with this code and subject, which keeps the
+    /// Adds a problem of this kind, or replaces the texts of the one with this subject, which keeps the
     /// time since when it has existed.
-    pub fn report(&self, code: &'static str, subject: &str, cause: String, remedy: String) {
+    pub fn report(
+        &self,
+        kind: &'static ProblemKind,
+        subject: &str,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         let now = self.clock.now();
+        let key = (kind.code, subject.to_owned());
+        let last_healthy = self.healthy.lock().get(&key).copied();
         let mut reported = self.reported.lock();
-        let key = (Cow::Borrowed(code), subject.to_owned());
         let earlier = reported.get(&key).map(|problem| problem.since);
         if earlier.is_none() && reported.len() >= REPORTED_MAX {
             return;
         }
-        let problem = Problem {
-            code: Cow::Borrowed(code),
-            subject: subject.to_owned(),
-            cause,
-            remedy,
-            since: earlier.unwrap_or(now),
-        };
-        reported.insert(key, problem);
+        let problem = kind.problem(subject, cause, remedy, earlier.unwrap_or(now));
+        reported.insert(key, problem.with_last_healthy(last_healthy));
     }
 
-    /// Removes the problem with this code and subject, if it exists.
-    pub fn resolve(&self, code: &'static str, subject: &str) {
-        let key = (Cow::Borrowed(code), subject.to_owned());
+    /// Removes the problem of this kind with this subject, if it exists, and records that the subject is
+    /// healthy.
+    pub fn resolve(&self, kind: &'static ProblemKind, subject: &str) {
+        let key = (kind.code, subject.to_owned());
         self.reported.lock().remove(&key);
+        let mut healthy = self.healthy.lock();
+        if healthy.len() < REPORTED_MAX || healthy.contains_key(&key) {
+            healthy.insert(key, self.clock.now());
+        }
     }
 
     /// All of them: those of access to GitHub, then the others by code and subject.
@@ -102,8 +117,8 @@ impl ProblemBoard {
     }
 }
 
-/// The code and the subject of the problem that lines of the log are missing.
-const LOG: (&str, &str) = ("log_lines_dropped", "log");
+/// The subject of the problem that lines of the log are missing.
+const LOG: &str = "log";
 
 impl ProblemBoard {
     /// Reports that lines of the log are missing, for some time after the last one: the log itself cannot
@@ -119,7 +134,7 @@ impl ProblemBoard {
             dropped.count > 0 && now.since(dropped.noticed_at) < DROPPED_LINES_SHOWN
         };
         if !is_recent && status.trouble.is_none() {
-            return self.resolve(LOG.0, LOG.1);
+            return self.resolve(&catalogue::LOG_LINES_DROPPED, LOG);
         }
         let count = status.dropped_count;
         let lines = if count == 1 { "line was" } else { "lines were" };
@@ -130,7 +145,7 @@ impl ProblemBoard {
         let cause = format!("{count} {lines} dropped, because standard error {why}");
         let remedy =
             "see what reads standard error; if it is journald and was stopped, restart this daemon";
-        self.report(LOG.0, LOG.1, cause, remedy.to_owned());
+        self.report(&catalogue::LOG_LINES_DROPPED, LOG, cause, remedy);
     }
 }
 
@@ -153,7 +168,7 @@ pub async fn log_changes(list: impl Fn() -> Vec<Problem>) {
 /// The lines for problems that are new in `current`.
 fn begun(logged: &[Problem], current: &[Problem]) -> Vec<String> {
     missing_in(logged, current)
-        .map(|problem| format!("problem: {problem}"))
+        .map(|problem| format!("problem: {problem} ({})", problem.code))
         .collect()
 }
 
@@ -162,8 +177,8 @@ fn ended(logged: &[Problem], current: &[Problem]) -> Vec<String> {
     missing_in(current, logged)
         .map(|problem| {
             format!(
-                "no longer a problem: {}: {}",
-                problem.subject, problem.cause
+                "no longer a problem: {}: {} ({})",
+                problem.subject, problem.cause, problem.code
             )
         })
         .collect()
@@ -174,39 +189,64 @@ fn missing_in<'a>(list: &[Problem], of: &'a [Problem]) -> impl Iterator<Item = &
         .filter(|problem| !list.iter().any(|other| other.is_same_as(problem)))
 }
 
+/// The title of a page: how many problems there are, if there are any, then `title`.
+pub fn title(problems: &[Problem], title: &str) -> String {
+    if problems.is_empty() {
+        return title.to_owned();
+    }
+    format!("{} · {title}", problem::count(problems))
+}
+
 /// The part of a page that shows them; empty if there are none. The page styles the class `problems`.
 pub fn render(problems: &[Problem], now: Timestamp) -> Markup {
     html! {
         @if !problems.is_empty() {
             section class="problems" {
-                h2 { "Problems" }
-                ul {
-                    @for problem in problems {
-                        li {
-                            strong { (problem.subject) } ": " (problem.cause) ". "
-                            small { "For " (duration(now.since(problem.since))) "." }
-                            br;
-                            "Remedy: " (problem.remedy) "."
-                        }
-                    }
-                }
+                h2 { (problem::count(problems)) }
+                ul { @for problem in problems { (render_one(problem, now)) } }
             }
         }
     }
 }
 
-/// Adds their numbers to the metrics of a daemon.
-pub fn add_metrics(metrics: &mut Metrics, problems: &[Problem]) {
-    let mut counts = BTreeMap::<&str, usize>::new();
-    for problem in problems {
-        *counts.entry(&problem.code).or_default() += 1;
+fn render_one(problem: &Problem, now: Timestamp) -> Markup {
+    html! {
+        li class=(problem.severity) {
+            strong { (problem.subject) } ": " (problem.cause) ". "
+            small { (since(problem, now)) }
+            br;
+            "Remedy: " (problem.remedy) "."
+        }
     }
-    let values = counts
-        .into_iter()
-        .map(|(code, count)| (vec![("code", code.to_owned())], count as f64));
+}
+
+/// Severity, code and times, as a sentence: `Error github_unreachable for 60 s, last healthy 70 s ago.`
+fn since(problem: &Problem, now: Timestamp) -> String {
+    let severity = match problem.severity {
+        Severity::Error => "Error",
+        Severity::Warning => "Warning",
+    };
+    let lasts = duration(now.since(problem.since));
+    let mut text = format!("{severity} {} for {lasts}", problem.code);
+    if let Some(last_healthy) = problem.last_healthy {
+        text += &format!(", last healthy {} ago", duration(now.since(last_healthy)));
+    }
+    text + "."
+}
+
+/// Adds one value for each to the metrics of a daemon, up to a limit.
+pub fn add_metrics(metrics: &mut Metrics, problems: &[Problem]) {
+    let values = problems.iter().take(METRIC_VALUES_MAX).map(|problem| {
+        let labels = vec![
+            ("code", problem.code.to_string()),
+            ("subject", problem.subject.clone()),
+            ("severity", problem.severity.to_string()),
+        ];
+        (labels, 1.0)
+    });
     metrics.gauges(
-        "problems",
-        "Problems that an operator should mend, by kind",
+        "problem",
+        "1 for each problem that an operator should mend; the first 200",
         values,
     );
 }
@@ -229,7 +269,7 @@ mod tests {
     }
 
     fn report(board: &ProblemBoard, subject: &str, cause: &str) {
-        board.report("code", subject, cause.into(), "mend it".into());
+        board.report(&catalogue::STATE_NOT_SAVED, subject, cause, "mend it");
     }
 
     #[test]
@@ -279,10 +319,26 @@ mod tests {
         let board = board();
         report(&board, "a", "first");
         report(&board, "b", "second");
-        board.resolve("code", "a");
-        board.resolve("code", "unknown");
+        board.resolve(&catalogue::STATE_NOT_SAVED, "a");
+        board.resolve(&catalogue::STATE_NOT_SAVED, "unknown");
         let subjects: Vec<_> = board.list().into_iter().map(|it| it.subject).collect();
         assert_eq!(subjects, ["b"]);
+    }
+
+    #[test]
+    fn a_problem_has_the_time_at_which_its_subject_was_last_found_to_be_healthy() {
+        let board = board();
+        report(&board, "a", "first");
+        assert_eq!(board.list()[0].last_healthy, None);
+        board.resolve(&catalogue::STATE_NOT_SAVED, "a");
+        report(&board, "a", "second");
+        let problem = board.list().remove(0);
+        let last_healthy = problem.last_healthy.unwrap();
+        assert!(last_healthy <= problem.since, "{problem:?}");
+        for number in 0..=REPORTED_MAX {
+            board.resolve(&catalogue::STATE_NOT_SAVED, &number.to_string());
+        }
+        assert_eq!(board.healthy.lock().len(), REPORTED_MAX);
     }
 
     #[test]
@@ -301,14 +357,17 @@ mod tests {
         let board = board();
         report(&board, "ci1", "it is hot");
         let first = board.list();
-        assert_eq!(begun(&[], &first), ["problem: ci1: it is hot; mend it"]);
+        assert_eq!(
+            begun(&[], &first),
+            ["problem: ci1: it is hot; mend it (state_not_saved)"]
+        );
         report(&board, "ci1", "it is very hot");
         let second = board.list();
         assert_eq!(begun(&first, &second), [""; 0]);
         assert_eq!(ended(&first, &second), [""; 0]);
         assert_eq!(
             ended(&second, &[]),
-            ["no longer a problem: ci1: it is very hot"]
+            ["no longer a problem: ci1: it is very hot (state_not_saved)"]
         );
     }
 
@@ -316,27 +375,41 @@ mod tests {
     fn the_page_shows_cause_and_remedy_and_nothing_without_problems() {
         let board = board();
         report(&board, "<ci1>", "it is hot");
-        let problems = board.list();
-        let html = render(&problems, problems[0].since + Duration::from_secs(60));
+        let mut problems = board.list();
+        let now = problems[0].since + Duration::from_secs(60);
+        let html = |problems: &[Problem]| render(problems, now).into_string();
         assert_eq!(
-            html.into_string(),
-            "<section class=\"problems\"><h2>Problems</h2><ul><li><strong>&lt;ci1&gt;</strong>: \
-             it is hot. <small>For 60 s.</small><br>Remedy: mend it.</li></ul></section>"
+            html(&problems),
+            "<section class=\"problems\"><h2>1 problem</h2><ul><li class=\"error\">\
+             <strong>&lt;ci1&gt;</strong>: it is hot. <small>Error state_not_saved for 60 s.</small>\
+             <br>Remedy: mend it.</li></ul></section>"
         );
-        assert_eq!(render(&[], Timestamp::default()).into_string(), "");
+        problems[0].last_healthy = Some(problems[0].since - Duration::from_secs(10));
+        let shown = "<small>Error state_not_saved for 60 s, last healthy 70 s ago.</small>";
+        assert!(html(&problems).contains(shown), "{}", html(&problems));
+        assert_eq!(title(&problems, "CI"), "1 problem · CI");
+        assert_eq!(
+            (title(&[], "CI"), html(&[])),
+            ("CI".to_owned(), String::new())
+        );
     }
 
     #[test]
-    fn the_metrics_count_problems_by_code() {
+    fn the_metrics_have_one_value_for_each_problem_up_to_a_limit() {
         let board = board();
-        report(&board, "a", "x");
-        report(&board, "b", "x");
+        for number in 0..REPORTED_MAX {
+            report(&board, &number.to_string(), "x");
+        }
+        let mut problems = board.list();
+        problems.extend(board.list());
+        for (number, problem) in problems.iter_mut().enumerate() {
+            problem.subject = format!("{number}\"");
+        }
         let mut metrics = Metrics::of("queue");
-        add_metrics(&mut metrics, &board.list());
+        add_metrics(&mut metrics, &problems);
         let text = metrics.text();
-        assert!(
-            text.contains("ci_runners_queue_problems{code=\"code\"} 2.0"),
-            "{text}"
-        );
+        let value = "ci_runners_queue_problem{code=\"state_not_saved\",subject=\"7\\\"\",severity=\"error\"} 1.0";
+        assert!(text.contains(value), "{text}");
+        assert_eq!(text.matches("queue_problem{").count(), METRIC_VALUES_MAX);
     }
 }

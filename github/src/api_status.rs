@@ -99,8 +99,9 @@ impl ApiStatusCell {
         status.token_expires_at = Some(expires_at);
     }
 
-    /// What an operator has to mend: rejected credentials, missing permissions, a moved repository, an
-    /// expiring token, a GitHub that has not answered for a minute. `now` is by our clock.
+    /// What an operator has to mend: a GitHub that does not answer, rejected credentials, missing
+    /// permissions, a rate limit that is reached or nearly so, a moved repository, an expiring token. `now` is
+    /// by our clock.
     pub fn problems(&self, now: Timestamp) -> Vec<Problem> {
         let inner = self.0.lock();
         inner.problems.list(&inner.status, now)
@@ -122,15 +123,34 @@ impl ApiStatusCell {
         self.0.lock().status.deferred_request_count += 1;
     }
 
-    pub(super) fn record_failed_request(&self, error: &GithubError, now: Timestamp) {
+    /// A request is about to be sent. Until what it returns is dropped, its response is missing.
+    pub(super) fn record_sent(&self, now: Timestamp) -> MissingResponse {
+        let number = self.0.lock().problems.record_sent(now);
+        MissingResponse {
+            cell: self.clone(),
+            number,
+        }
+    }
+
+    pub(super) fn record_failed_request(
+        &self,
+        operation: &str,
+        error: &GithubError,
+        now: Timestamp,
+    ) {
         let inner = &mut *self.0.lock();
         inner.status.failed_request_count += 1;
-        inner.problems.record_failed_request(error, now);
+        inner.problems.record_failed_request(operation, error, now);
     }
 
     /// A response with an unexpected status.
     pub(super) fn record_refusal(&self, error: &GithubError, now: Timestamp) {
         self.0.lock().problems.record_refusal(error, now);
+    }
+
+    /// GitHub refuses to give the App a token.
+    pub(super) fn record_no_token(&self, error: &GithubError, now: Timestamp) {
+        self.0.lock().problems.record_no_token(error, now);
     }
 
     /// A response to a request below `scope_path`, and where it redirects to, if it does.
@@ -150,9 +170,11 @@ impl ApiStatusCell {
         self.0.lock().problems.record_not_found(scope_path, now);
     }
 
-    pub(super) fn record_response(&self, response: &Response, now: Timestamp) {
-        let mut inner = self.0.lock();
-        inner.problems.record_response(response.status, now);
+    pub(super) fn record_response(&self, operation: &str, response: &Response, now: Timestamp) {
+        let inner = &mut *self.0.lock();
+        inner
+            .problems
+            .record_response(operation, response.status, now);
         let status = &mut inner.status;
         *status
             .responses
@@ -161,8 +183,9 @@ impl ApiStatusCell {
         // GitHub has other limits too; nearly all of our requests count against this one.
         let rate_limit = RateLimit::of(response, now);
         let rate_limit = rate_limit.filter(|limit| limit.resource == RateLimit::CORE);
-        if rate_limit.is_some() {
-            status.rate_limit = rate_limit;
+        if let Some(rate_limit) = rate_limit {
+            inner.problems.record_rate_limit(&rate_limit, now);
+            status.rate_limit = Some(rate_limit);
         }
         if status.renews_automatically {
             return;
@@ -179,6 +202,18 @@ impl ApiStatusCell {
         }
         // By our clock: a response with a wrong date must not cause a line of the log.
         inner.log_warning(now);
+    }
+}
+
+/// A request that has no response yet.
+pub(super) struct MissingResponse {
+    cell: ApiStatusCell,
+    number: u64,
+}
+
+impl Drop for MissingResponse {
+    fn drop(&mut self) {
+        self.cell.0.lock().problems.record_answered(self.number);
     }
 }
 

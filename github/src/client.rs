@@ -295,11 +295,16 @@ impl Github {
         request: Request<'_>,
     ) -> Result<Response, GithubError> {
         let is_in_scope = request.url.starts_with(&self.scope_url("/"));
-        let response = match self.client.send(request).await {
+        let missing = self.api_status.record_sent(self.now());
+        let sent = self.client.send(request).await;
+        drop(missing);
+        let response = match sent {
             Ok(response) => response,
             Err(cause) => {
                 let error = GithubError::of_request(operation, cause);
-                self.api_status.record_failed_request(&error, self.now());
+                let now = self.now();
+                self.api_status
+                    .record_failed_request(operation, &error, now);
                 return Err(error);
             }
         };
@@ -307,7 +312,8 @@ impl Github {
             let time = self.github_time.get();
             self.github_time.set(time.with(date, self.clock.now()));
         }
-        self.api_status.record_response(&response, self.now());
+        self.api_status
+            .record_response(operation, &response, self.now());
         if is_in_scope {
             let moved = redirects::target(&response);
             self.api_status.record_scope(

@@ -265,7 +265,9 @@ impl Github {
             // GitHub rejects a JWT that its clock puts in the future or the past. The response has
             // told GitHub's time.
             if response.status != StatusCode::UNAUTHORIZED || has_learned_time {
-                return Err(self.refused(&operation, &response, &jwt));
+                let error = self.refused(&operation, &response, &jwt);
+                self.api_status.record_no_token(&error, self.now());
+                return Err(error);
             }
             has_learned_time = true;
         }

@@ -56,7 +56,7 @@ pub use state::{
     monitor::Monitor,
     observed::ObservedGuest,
     runner::{MustDestroy, RegistrationRef, WorkflowRun},
-    software::SoftwareView,
+    software::{SoftwareView, SupportEnd},
 };
 pub use target_override::OverrideRefusal;
 pub use values::{resources::Resources, runner_id::RunnerId};

@@ -4,11 +4,16 @@
 
 use std::time::Duration;
 
-use shared::{backoff::Failures, clock::Timestamp, problem::Problem, values::ProfileKey};
+use shared::{
+    backoff::Failures,
+    clock::Timestamp,
+    problem::{Problem, catalogue},
+    values::ProfileKey,
+};
 
 use crate::{
     Monitor, RunnerId,
-    state::{observed::Presence, runner::RunnerRecord},
+    state::{observed::Presence, runner::RunnerRecord, software::NEWER_VERSION},
 };
 
 /// How long a runner may lack evidence of the end of its job before that is a problem, and before its
@@ -42,6 +47,7 @@ impl Monitor {
                     .filter_map(|it| self.unreachable(it)),
             )
             .chain(self.shared_suffix())
+            .chain(self.outdated_software())
             .collect()
     }
 
@@ -70,21 +76,19 @@ impl Monitor {
     /// proves that its job has ended.
     fn kept(&self, id: RunnerId, record: &RunnerRecord) -> Option<Problem> {
         let since = self.lacks_evidence_since(id, record)?;
-        Some(Problem {
-            code: "runner_kept_without_evidence".into(),
-            subject: format!("runner {}.{id}", record.profile_key),
-            cause:
-                "it had a job and GitHub no longer shows it, but nothing proves that the job has \
+        Some(catalogue::RUNNER_KEPT_WITHOUT_EVIDENCE.problem(
+format!("runner {}.{id}", record.profile_key),
+"it had a job and GitHub no longer shows it, but nothing proves that the job has \
                     ended, so its guest is kept and counts against capacity"
-                    .into(),
-            remedy: format!(
+                    ,
+format!(
                 "check whether the guest still works; if not, run `ci-runners destroy-runner --monitor \
                  {} {id}`; to avoid this, configure webhooks for workflow_job events, or let the \
                  credentials read Actions",
                 self.policy.base_url
             ),
-            since,
-        })
+since,
+))
     }
 
     /// A profile that has no image and for which none is built here.
@@ -92,16 +96,15 @@ impl Monitor {
         let profile = self.policy.profiles.get(profile_key)?;
         let is_wanted = profile.target_count > 0 && !profile.builds_image;
         let is_missing = self.images.is_known() && self.lacks_image(profile_key);
-        (is_wanted && is_missing).then(|| Problem {
-            code: "profile_without_image".into(),
-            subject: format!("profile {profile_key}"),
-            cause: "it has no image, so there are no runners of it".into(),
-            remedy: format!(
+        (is_wanted && is_missing).then(|| catalogue::PROFILE_WITHOUT_IMAGE.problem(
+format!("profile {profile_key}"),
+"it has no image, so there are no runners of it",
+format!(
                 "provide an image for it, or describe in profiles/{profile_key}/image.toml how it is \
                  built; to have no runners of it, set its target_count to 0"
             ),
-            since: self.started_at,
-        })
+self.started_at,
+))
     }
 
     /// A target that the capacity does not allow.
@@ -112,15 +115,28 @@ impl Monitor {
         let target = self.targets().get(profile_key).copied()?;
         let reachable = self.reachable_targets(false);
         let reachable = reachable.get(profile_key).copied().unwrap_or_default();
-        (reachable < target).then(|| Problem {
-            code: "target_not_reachable".into(),
-            subject: format!("profile {profile_key}"),
-            cause: format!(
+        (reachable < target).then(|| catalogue::TARGET_NOT_REACHABLE.problem(
+format!("profile {profile_key}"),
+format!(
                 "its target is {target}, but there is room for {reachable} beside the runners of the \
                  other profiles, so the queue hears of {reachable}"
             ),
-            remedy: "lower target_count, or raise what the settings allow runners to use".into(),
-            since: self.started_at,
+"lower target_count, or raise what the settings allow runners to use",
+self.started_at,
+))
+    }
+
+    /// Runner software that GitHub does not support, or not for long.
+    fn outdated_software(&self) -> impl Iterator<Item = Problem> {
+        let views = self.software.views().into_iter();
+        views.filter_map(|(profile_key, software)| {
+            let end = software.support_end(self.now)?;
+            let kind = match end.has_ended {
+                true => &catalogue::RUNNER_SOFTWARE_UNSUPPORTED,
+                false => &catalogue::RUNNER_SOFTWARE_SUPPORT_ENDS,
+            };
+            let subject = format!("profile {profile_key}");
+            Some(kind.problem(subject, end.cause, NEWER_VERSION, end.since))
         })
     }
 
@@ -139,16 +155,15 @@ impl Monitor {
             is_lasting.then_some((since, &found.registration.name))
         });
         let (since, name) = alive.next()?;
-        Some(Problem {
-            code: "suffix_shared".into(),
-            subject: format!("github_api_suffix {}", self.policy.names.suffix),
-            cause: format!(
+        Some(catalogue::SUFFIX_SHARED.problem(
+format!("github_api_suffix {}", self.policy.names.suffix),
+format!(
                 "{name} works according to GitHub, but this server has no such guest: another monitor \
                  seems to use the same suffix"
             ),
-            remedy: "give each server a github_api_suffix of its own".into(),
-            since,
-        })
+"give each server a github_api_suffix of its own",
+since,
+))
     }
 }
 
@@ -157,55 +172,46 @@ fn not_created((profile_key, failures): (&ProfileKey, &Failures)) -> Option<Prob
     let since = failures
         .since()
         .filter(|_| failures.count() >= FAILURES_MIN)?;
-    Some(Problem {
-        code: "runners_fail".into(),
-        subject: format!("profile {profile_key}"),
-        cause: format!(
+    Some(catalogue::RUNNERS_FAIL.problem(
+        format!("profile {profile_key}"),
+        format!(
             "{} of its runners in a row could not be created, or ended without having had a job",
             failures.count()
         ),
-        remedy:
-            "read the log of the monitor and of the guest; if GitHub rejects the runner software, \
-                 put a newer version into the image"
-                .into(),
+        "read the log of the monitor and of the guest; if GitHub rejects the runner software, \
+                 put a newer version into the image",
         since,
-    })
+    ))
 }
 
 /// A runner that cannot be destroyed: it counts against capacity until it is gone.
 fn not_destroyed(id: RunnerId, record: &RunnerRecord) -> Option<Problem> {
     let failures = &record.destroy_failures;
     let since = failures.since().filter(|_| record.is_stuck())?;
-    Some(Problem {
-        code: "runner_not_destroyed".into(),
-        subject: format!("runner {}.{id}", record.profile_key),
-        cause: format!(
+    Some(catalogue::RUNNER_NOT_DESTROYED.problem(
+        format!("runner {}.{id}", record.profile_key),
+        format!(
             "destroying it has failed {} times, and it still counts against capacity",
             failures.count()
         ),
-        remedy:
-            "find the reason in the log of the monitor and mend it; the monitor tries again by \
-                 itself"
-                .into(),
+        "find the reason in the log of the monitor and mend it; the monitor tries again by \
+                 itself",
         since,
-    })
+    ))
 }
 
 /// An image whose builds fail.
 fn not_built((profile_key, failures, cause): (&ProfileKey, &Failures, &str)) -> Option<Problem> {
-    Some(Problem {
-        code: "image_not_built".into(),
-        subject: format!("image of {profile_key}"),
-        cause: match failures.count() {
+    Some(catalogue::IMAGE_NOT_BUILT.problem(
+        format!("image of {profile_key}"),
+        match failures.count() {
             1 => format!("its build failed: failed to {cause}"),
             count => format!("its build failed {count} times in a row: failed to {cause}"),
         },
-        remedy:
-            "read its console on the page of the monitor and mend its build; the monitor tries \
-                 again by itself"
-                .into(),
-        since: failures.since()?,
-    })
+        "read its console on the page of the monitor and mend its build; the monitor tries \
+                 again by itself",
+        failures.since()?,
+    ))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use github::{
 use http_client::Client;
 use shared::{
     clock::Clock,
+    problem::catalogue,
     settings::{Settings, SettingsError},
     values::ProfileKey,
 };
@@ -183,10 +184,9 @@ fn report_unusable_profiles(
 }
 
 fn report_unusable(board: &ProblemBoard, profile_key: &str, cause: String) {
-    let remedy =
-        "mend it until `monitor --check` reports nothing, and restart the monitor".to_owned();
+    let remedy = "mend it until `monitor --check` reports nothing, and restart the monitor";
     board.report(
-        "profile_unusable",
+        &catalogue::PROFILE_UNUSABLE,
         &format!("profile {profile_key}"),
         cause,
         remedy,

@@ -8,7 +8,7 @@ use std::{panic::resume_unwind, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use daemon::problems::ProblemBoard;
-use shared::secret::Secret;
+use shared::{problem::catalogue, secret::Secret};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -108,13 +108,13 @@ fn entropy() -> Entropy {
 
 /// Shows that the state cannot be saved, until it can.
 fn report_saved(board: &ProblemBoard, error: Option<&StoreError>) {
-    let (code, subject) = ("state_not_saved", "state");
+    let (kind, subject) = (&catalogue::STATE_NOT_SAVED, "state");
     let Some(error) = error else {
-        return board.resolve(code, subject);
+        return board.resolve(kind, subject);
     };
     let cause = format!("no runner is given out, because the monitor failed to {error}");
-    let remedy = "free some space in the data folder, or make it writable".to_owned();
-    board.report(code, subject, cause, remedy);
+    let remedy = "free some space in the data folder, or make it writable";
+    board.report(kind, subject, cause, remedy);
 }
 
 /// Saves changes that no request waits for.

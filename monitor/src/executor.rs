@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use github::{GithubError, WorkflowJob};
 use shared::{
     clock::Timestamp,
+    problem::catalogue::{GUESTS_NOT_LISTED, RUNNERS_NOT_LISTED},
     registration::Deletion,
     settings::{GuestDriver, ProfileSettings, Settings},
     values::ProfileKey,
@@ -26,11 +27,6 @@ use monitor_core::{
     Creation, Destruction, Effect, HostCapacity, JobProgress, JobQuery, Monitor, ObservedGuest,
     Poll, Rebuild, RegistrationLists, RegistrationRef, RunnerId,
 };
-
-/// Code of the problem that the guests of this server are unknown.
-const GUESTS_NOT_LISTED: &str = "guests_not_listed";
-/// Code of the problem that the registrations at GitHub are unknown.
-const RUNNERS_NOT_LISTED: &str = "runners_not_listed";
 
 /// The core, and the adapters by which its effects are performed. Cheap to clone; stays on its thread.
 #[derive(Clone)]
@@ -57,7 +53,7 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
     match poll {
         Poll::Guests => match hypervisor.list().await {
             Ok(guests) => {
-                problem_board.resolve(GUESTS_NOT_LISTED, "hypervisor");
+                problem_board.resolve(&GUESTS_NOT_LISTED, "hypervisor");
                 let guests = guests.into_iter().map(observed).collect();
                 poll_images(&core, &hypervisor, &images).await;
                 core.change(|core, now| core.handle_guests(guests, started_at, now));
@@ -65,29 +61,27 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
             Err(error) => {
                 warn(&error);
                 problem_board.report(
-                    GUESTS_NOT_LISTED,
+                    &GUESTS_NOT_LISTED,
                     "hypervisor",
                     format!("the monitor failed to {error}, so it creates and destroys no runners"),
-                    "check that libvirt runs and that the user of the monitor may use it"
-                        .to_owned(),
+                    "check that libvirt runs and that the user of the monitor may use it",
                 );
                 core.change(|core, now| core.handle_poll_failed(poll, None, now));
             }
         },
         Poll::Registrations => match list_registrations(&core, &github).await {
             Ok(lists) => {
-                problem_board.resolve(RUNNERS_NOT_LISTED, "GitHub");
+                problem_board.resolve(&RUNNERS_NOT_LISTED, "GitHub");
                 core.change(|core, now| core.handle_registration_lists(lists, started_at, now));
             }
             Err(error) => {
                 log::warn!("failed to {error}");
                 problem_board.report(
-                    RUNNERS_NOT_LISTED,
+                    &RUNNERS_NOT_LISTED,
                     "GitHub",
                     format!("the monitor failed to {error}, so it destroys no runners"),
                     "check the GitHub credentials and the connection to GitHub, or wait until an \
-                     outage of GitHub is over"
-                        .to_owned(),
+                     outage of GitHub is over",
                 );
                 let retry_after = error.retry_after();
                 core.change(|core, now| core.handle_poll_failed(poll, retry_after, now));
@@ -125,15 +119,15 @@ async fn list_registrations(
         let subject = format!("GitHub's {scope}");
         let board = core.problem_board();
         match &listed {
-            Ok(_) => board.resolve(RUNNERS_NOT_LISTED, &subject),
+            Ok(_) => board.resolve(&RUNNERS_NOT_LISTED, &subject),
             Err(error) => board.report(
-                RUNNERS_NOT_LISTED,
+                &RUNNERS_NOT_LISTED,
                 &subject,
                 format!(
                     "runners are registered there since before github_api_scope was changed, and the \
                      monitor failed to {error}"
                 ),
-                "let the GitHub credentials manage the runners there until these are gone".to_owned(),
+                "let the GitHub credentials manage the runners there until these are gone",
             ),
         }
         lists.insert(scope, listed.ok());

@@ -6,14 +6,15 @@
 use std::{fmt, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use daemon::problems::ProblemBoard;
-use shared::settings::{GuestDriver, Settings};
+use shared::{
+    problem::catalogue::PROGRAM_MISSING,
+    settings::{GuestDriver, Settings},
+};
 
 use crate::profiles::Images;
 
 /// The pause between two searches.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// The code of the problem that a program is missing.
-const MISSING: &str = "program_missing";
 
 /// A program, with what needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ fn report(board: &ProblemBoard, programs: &[NeededProgram], missing: &[NeededPro
     for program in programs {
         let subject = format!("program {}, needed by {}", program.name, program.needed_by);
         if !missing.contains(program) {
-            board.resolve(MISSING, &subject);
+            board.resolve(&PROGRAM_MISSING, &subject);
             continue;
         }
         let cause = "it is not in the monitor's PATH, or cannot be executed".to_owned();
@@ -120,7 +121,7 @@ fn report(board: &ProblemBoard, programs: &[NeededProgram], missing: &[NeededPro
             Some(package) => format!("install it (on Debian and Ubuntu: package {package})"),
             None => "install it, or correct the command in the settings".to_owned(),
         };
-        board.report(MISSING, &subject, cause, remedy);
+        board.report(&PROGRAM_MISSING, &subject, cause, remedy);
     }
 }
 

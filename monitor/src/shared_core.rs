@@ -16,7 +16,7 @@ use daemon::problems::ProblemBoard;
 use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
-    problem::Problem,
+    problem::{self, Problem},
 };
 use tokio::sync::{Notify, watch};
 
@@ -124,6 +124,7 @@ impl SharedCore {
             return;
         };
         view.dashboard.problems.extend(self.problem_board.list());
+        problem::sort(&mut view.dashboard.problems);
         self.published.send_modify(|last| {
             let next = match last.as_deref() {
                 Some(last) if last.view.has_same_dashboard_as(&view) => PublishedView {
@@ -159,7 +160,11 @@ impl SharedCore {
     pub fn problems(&self) -> Vec<Problem> {
         match self.published() {
             Some(published) => published.view.dashboard.problems.clone(),
-            None => self.problem_board.list(),
+            None => {
+                let mut problems = self.problem_board.list();
+                problem::sort(&mut problems);
+                problems
+            }
         }
     }
 

@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use shared::{clock::Timestamp, problem::Problem};
+use shared::{
+    clock::Timestamp,
+    problem::{
+        Problem,
+        catalogue::{self, ProblemKind},
+    },
+};
 
 use crate::state::{
     State,
@@ -30,28 +36,11 @@ pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
     problems
 }
 
-fn problem(
-    code: &'static str,
-    subject: impl Into<String>,
-    cause: impl Into<String>,
-    remedy: &str,
-    since: Timestamp,
-) -> Problem {
-    Problem {
-        code: code.into(),
-        subject: subject.into(),
-        cause: cause.into(),
-        remedy: remedy.to_owned(),
-        since,
-    }
-}
-
 /// A server that refuses the API token.
 fn refused_token(state: &State, server: ServerId) -> Option<Problem> {
     let since = state.fleet.token_refused_since(server)?;
-    Some(problem(
-        "server_refuses_token",
-        state.fleet.name(server),
+    Some(catalogue::SERVER_REFUSES_TOKEN.problem(
+state.fleet.name(server),
         "its monitor refuses the token that this queue sends, so none of its runners are assigned",
         "set SERVO_CI_MONITOR_API_TOKEN to the same value for both, or SERVO_CI_MONITOR_QUEUE_TOKEN of \
          the monitor to the server's entry in SERVO_CI_MONITOR_SERVER_TOKENS of the queue; if there is a \
@@ -64,8 +53,7 @@ fn refused_token(state: &State, server: ServerId) -> Option<Problem> {
 fn listed_twice(state: &State, server: ServerId, now: Timestamp) -> Option<Problem> {
     let other = state.fleet.duplicate_of(server, now)?;
     let name = state.fleet.name(other);
-    Some(problem(
-        "server_listed_twice",
+    Some(catalogue::SERVER_LISTED_TWICE.problem(
         state.fleet.name(server),
         format!("it is the same server as {name}, which is used instead"),
         "remove one of the two from `servers` in `[queue]`",
@@ -76,37 +64,31 @@ fn listed_twice(state: &State, server: ServerId, now: Timestamp) -> Option<Probl
 /// A URL that leads to something else than a monitor.
 fn wrong_url(state: &State, server: ServerId) -> Option<Problem> {
     let (failure, since) = state.fleet.failure(server)?;
-    let (code, cause, remedy) = match failure {
+    let (kind, cause, remedy): (&ProblemKind, _, _) = match failure {
         ServerFailure::IsQueue => (
-            "server_is_queue",
+            &catalogue::SERVER_IS_QUEUE,
             "this URL leads to a queue, not to a monitor",
             "list the URLs of the monitors in `servers` of `[queue]`; their port is 8000",
         ),
         ServerFailure::Redirect => (
-            "server_redirects",
+            &catalogue::SERVER_REDIRECTS,
             "it answers with a redirect to another URL, which the queue does not follow",
             "list the URL that it redirects to in `servers` of `[queue]`",
         ),
         ServerFailure::NoDashboard => (
-            "server_is_no_monitor",
+            &catalogue::SERVER_IS_NO_MONITOR,
             "what it answers is not the dashboard of a monitor",
             "check that this URL leads to a monitor, and not to another service or to a page of a proxy",
         ),
         ServerFailure::Status(404) => (
-            "server_is_no_monitor",
+            &catalogue::SERVER_IS_NO_MONITOR,
             "it has no dashboard: it answers 404",
             "check that this URL leads to a monitor, and whether a proxy in front of it adds or removes \
              a part of the path",
         ),
         ServerFailure::NoResponse | ServerFailure::Status(_) => return None,
     };
-    Some(problem(
-        code,
-        state.fleet.name(server),
-        cause,
-        remedy,
-        since,
-    ))
+    Some(kind.problem(state.fleet.name(server), cause, remedy, since))
 }
 
 /// A server without a recent report: none of its runners can be assigned. The monitors in production
@@ -125,9 +107,8 @@ fn not_answering(state: &State, server: ServerId, now: Timestamp) -> Option<Prob
         "its monitor has not answered a poll since the queue started"
     };
     is_silent.then(|| {
-        problem(
-            "server_not_answering",
-            state.fleet.name(server),
+        catalogue::SERVER_NOT_ANSWERING.problem(
+state.fleet.name(server),
             format!("{since_start}{status}, so none of its runners are assigned"),
             "check that the monitor runs there and that this URL leads to it; if the server is gone for \
              good, remove it from `servers` in `[queue]`",
@@ -143,9 +124,8 @@ fn unreadable_entries(state: &State, server: ServerId) -> Option<Problem> {
         1 => "1 entry".to_owned(),
         count => format!("{count} entries"),
     };
-    Some(problem(
-        "dashboard_entries_unreadable",
-        state.fleet.name(server),
+    Some(catalogue::DASHBOARD_ENTRIES_UNREADABLE.problem(
+state.fleet.name(server),
         format!(
             "{entries} of its dashboard cannot be read, or exceed what a server can have; they are left out"
         ),
@@ -157,9 +137,8 @@ fn unreadable_entries(state: &State, server: ServerId) -> Option<Problem> {
 /// A server that grants runners which no client may be given.
 fn invalid_grants(state: &State, server: ServerId) -> Option<Problem> {
     let since = state.fleet.invalid_grants_since(server)?;
-    Some(problem(
-        "server_grants_invalid_labels",
-        state.fleet.name(server),
+    Some(catalogue::SERVER_GRANTS_INVALID_LABELS.problem(
+state.fleet.name(server),
         "it granted a runner whose label is not 1 to 256 printable characters without a comma, or is the \
          label of another runner or job; such runners are released and given to no client",
         "check which software answers takes at this URL, and whether its owner can be trusted",
@@ -171,9 +150,8 @@ fn invalid_grants(state: &State, server: ServerId) -> Option<Problem> {
 fn missed_targets(state: &State, server: ServerId) -> impl Iterator<Item = Problem> {
     let name = state.fleet.name(server);
     state.fleet.missed_targets(server).map(move |(key, target, most, since)| {
-        problem(
-            "target_not_reached",
-            format!("profile {key} of {name}"),
+        catalogue::TARGET_NOT_REACHED.problem(
+format!("profile {key} of {name}"),
             format!("its target is {target}, and it has had at most {most} of them at once of late; jobs for more do not wait for them"),
             "see the page of this monitor for the reason; if the host has not enough memory, lower the target",
             since,
@@ -194,9 +172,8 @@ fn shared_suffixes(state: &State, now: Timestamp) -> Vec<Problem> {
         let first = *first_with.entry(suffix).or_insert(server);
         if first != server {
             let other = state.fleet.name(first);
-            problems.push(problem(
-                "suffix_shared",
-                state.fleet.name(server),
+            problems.push(catalogue::SUFFIX_SHARED.problem(
+state.fleet.name(server),
                 format!("its runners are registered with the suffix {suffix}, like those of {other}, so that their names cannot be told apart"),
                 "set another github_api_suffix on one of the two",
                 state.fleet.seen_since(first).max(state.fleet.seen_since(server)),

@@ -21,6 +21,7 @@ use github::{
 use http_client::Client;
 use shared::{
     clock::{Clock, Timestamp},
+    problem::{self, catalogue},
     settings::{BaseUrl, Settings, SettingsError},
 };
 use tokio::sync::mpsc;
@@ -195,6 +196,7 @@ async fn log_problems(event_loop: EventLoop, problem_board: ProblemBoard) {
     log_changes(|| {
         let mut problems = event_loop.read(|queue, now| queue.problems(now));
         problems.extend(problem_board.list());
+        problem::sort(&mut problems);
         problems
     })
     .await;
@@ -226,10 +228,10 @@ fn addresses_of(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, AppError> 
 fn report_clock(now: Timestamp, problem_board: &ProblemBoard) {
     if now < BELIEVABLE_FROM {
         problem_board.report(
-            "clock_not_set",
+            &catalogue::CLOCK_NOT_SET,
             "clock of this host",
             format!("it showed {} when the queue was started", now.date()),
-            "set the clock, then restart the queue; tickets stay valid".to_owned(),
+            "set the clock, then restart the queue; tickets stay valid",
         );
     }
 }

@@ -13,7 +13,10 @@ use std::{
 };
 
 use daemon::problems::ProblemBoard;
-use shared::clock::{Clock, Timestamp};
+use shared::{
+    clock::{Clock, Timestamp},
+    problem::catalogue,
+};
 
 /// The file, which contains microseconds since the Unix epoch in decimal.
 const FILE: &str = "last-run";
@@ -53,19 +56,18 @@ impl LastRun {
     /// Writes the current time, now and again and again. Never returns. While that fails, it is a problem
     /// that is shown and logged.
     pub async fn keep(self, problem_board: ProblemBoard) {
-        let (code, subject) = ("state_not_saved", "time of the last run");
+        let (kind, subject) = (&catalogue::STATE_NOT_SAVED, "time of the last run");
         loop {
             match self.write() {
-                Ok(()) => problem_board.resolve(code, subject),
+                Ok(()) => problem_board.resolve(kind, subject),
                 Err(error) => {
                     let path = self.path.display();
                     let cause = format!(
                         "failed to write {path}: {error}; after a restart, tickets expire even if only the \
                          clock jumped"
                     );
-                    let remedy =
-                        "free some space in the data folder, or make it writable".to_owned();
-                    problem_board.report(code, subject, cause, remedy);
+                    let remedy = "free some space in the data folder, or make it writable";
+                    problem_board.report(kind, subject, cause, remedy);
                 }
             }
             tokio::time::sleep(WRITE_INTERVAL).await;

@@ -1,4 +1,11 @@
-//! Nothing but the test in `tests`: rules for source files that neither the compiler nor clippy checks.
+//! Rules for source files that neither the compiler nor clippy checks (in `tests`), and the pages of the
+//! book that are written from the sources.
 
+mod problems_page;
 #[cfg(test)]
 mod tests;
+
+/// The pages that are written from the sources: their paths in the repository, and their texts.
+pub fn generated_pages() -> Vec<(&'static str, String)> {
+    vec![("docs/src/problems.md", problems_page::render())]
+}

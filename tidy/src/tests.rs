@@ -312,3 +312,29 @@ fn every_test_that_the_book_names_exists() {
     assert!(count > 100, "only {count} tests were found");
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+#[test]
+fn generated_pages_are_current() {
+    for (path, text) in crate::generated_pages() {
+        let found = fs::read_to_string(workspace().join(path)).unwrap_or_default();
+        assert!(
+            found == text,
+            "{path} is not what the sources say; run `cargo run -p tidy`"
+        );
+    }
+}
+
+#[test]
+fn every_kind_of_problem_is_used() {
+    let texts: Vec<String> = crates()
+        .iter()
+        .flat_map(|folder| sources(&folder.join("src")))
+        .filter(|(path, _)| !is_test(path) && !path.ends_with("problem/catalogue.rs"))
+        .map(|(_, text)| without_tests(&text).to_owned())
+        .collect();
+    for kind in shared::problem::catalogue::ALL {
+        let name = kind.code.to_uppercase();
+        let mut texts = texts.iter();
+        assert!(texts.any(|text| text.contains(&name)), "{name} is not used");
+    }
+}

@@ -36,6 +36,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
+    problem::catalogue::JOURNAL_NOT_WRITTEN,
     settings::{JournalSettings, LogFormat, Settings},
 };
 use tokio::sync::{Semaphore, broadcast};
@@ -57,8 +58,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long dropped events are a problem after the last one.
 const DROPPED_SHOWN: Duration = Duration::from_secs(600);
-/// The code and the subject of the problem that events are not written.
-const NOT_WRITTEN: (&str, &str) = ("journal_not_written", "journal");
+/// The subject of the problem that events are not written.
+const SUBJECT: &str = "journal";
 
 /// Where a journal is kept, for how long, and how its events are logged.
 #[derive(Clone, Debug)]
@@ -232,9 +233,9 @@ impl Journal {
                          its history lacks these events",
                         self.0.config.folder.display()
                     );
-                    problem_board.report(NOT_WRITTEN.0, NOT_WRITTEN.1, cause, remedy);
+                    problem_board.report(&JOURNAL_NOT_WRITTEN, SUBJECT, cause, remedy);
                 }
-                None => problem_board.resolve(NOT_WRITTEN.0, NOT_WRITTEN.1),
+                None => problem_board.resolve(&JOURNAL_NOT_WRITTEN, SUBJECT),
             }
             tokio::time::sleep(REPORT_INTERVAL).await;
         }

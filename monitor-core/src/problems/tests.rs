@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use shared::software::Support;
+
 use crate::{
     GuestAuth, RunnerId,
     testing::{TestPool, hugepages, profile_key},
@@ -113,4 +115,37 @@ fn what_can_be_reached_is_shared_among_profiles_and_less_what_blocked_runners_us
     }
     assert_eq!(reachable(&pool, false), [None, Some(2), Some(4)]);
     assert_eq!(reachable(&pool, true), [None, Some(2), Some(3)]);
+}
+
+#[test]
+fn runner_software_whose_support_ends_soon_is_a_problem() {
+    let mut pool = TestPool::with_idle_linux(1);
+    let day = Duration::from_hours(24);
+    let now = pool.now;
+    pool.monitor
+        .software
+        .record_version(RunnerId(0), &profile_key("linux"), "2.337.0");
+    pool.monitor.software.update_versions(|_| true);
+    for (support, code) in [
+        (Support::Open, None),
+        (Support::Until(now + day * 15), None),
+        (
+            Support::Until(now + day * 13),
+            Some("runner_software_support_ends"),
+        ),
+        (
+            Support::Until(now - Duration::from_secs(10)),
+            Some("runner_software_unsupported"),
+        ),
+    ] {
+        pool.monitor
+            .software
+            .record_answer("2.337.0", Ok(support), now);
+        pool.advance(Duration::ZERO);
+        let expected = code.map(|code| (code.to_owned(), "profile linux".to_owned()));
+        assert_eq!(problems(&pool), Vec::from_iter(expected), "{support:?}");
+        for problem in pool.monitor.problems() {
+            assert!(problem.since <= now, "{problem:?}");
+        }
+    }
 }

@@ -55,9 +55,8 @@ pub struct SoftwareView {
 }
 
 impl SoftwareView {
-    /// What an operator has to do, as the end of a sentence about the profile; none if support does
-    /// not end soon.
-    pub fn warning(&self, now: Timestamp) -> Option<String> {
+    /// The end of its support, if that is over or soon.
+    pub fn support_end(&self, now: Timestamp) -> Option<SupportEnd> {
         let Some(Support::Until(ends_at)) = self.support else {
             return None;
         };
@@ -66,14 +65,41 @@ impl SoftwareView {
         }
         let version = &self.version;
         let date = ends_at.date();
-        let what = match ends_at <= now {
+        let has_ended = ends_at <= now;
+        let what = match has_ended {
             true => format!("has not been supported by GitHub since {date}"),
             false => format!("is supported by GitHub until {date} only"),
         };
-        Some(format!(
-            "its runner software {version} {what}; put a newer version into its image"
-        ))
+        Some(SupportEnd {
+            has_ended,
+            since: if has_ended {
+                ends_at
+            } else {
+                ends_at - WARNING_PERIOD
+            },
+            cause: format!("its runner software {version} {what}"),
+        })
     }
+
+    /// What an operator has to do, as the end of a sentence about the profile; none if support does
+    /// not end soon.
+    pub fn warning(&self, now: Timestamp) -> Option<String> {
+        let end = self.support_end(now)?;
+        Some(format!("{}; {NEWER_VERSION}", end.cause))
+    }
+}
+
+/// What to do about runner software without support.
+pub(crate) const NEWER_VERSION: &str = "put a newer version into its image";
+
+/// Runner software whose support has ended, or ends soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SupportEnd {
+    pub has_ended: bool,
+    /// Since when that is a problem.
+    pub since: Timestamp,
+    /// What is wrong, as a clause about the profile.
+    pub cause: String,
 }
 
 impl Software {

@@ -23,7 +23,7 @@ const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
 th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-.number{text-align:right}.idle{color:light-dark(#1b751b,#6fcf6f)}.invalid,.done,.problems h2{color:light-dark(#b00020,#ff8a95)}small{opacity:.7}\
+.number{text-align:right}.idle{color:light-dark(#1b751b,#6fcf6f)}.invalid,.done,.problems h2,.error strong{color:light-dark(#b00020,#ff8a95)}small{opacity:.7}\
 #live.lost{opacity:.4}";
 
 /// Reloads the live part every two seconds while the page is visible.
@@ -35,6 +35,8 @@ async function reload() {\
       const response = await fetch('dashboard.html');\
       live.innerHTML = await response.text();\
       live.className = response.ok ? '' : 'lost';\
+      const title = document.getElementById('title');\
+      if (title) document.title = title.textContent;\
     } catch { live.className = 'lost'; }\
   }\
   setTimeout(reload, 2000);\
@@ -70,7 +72,7 @@ pub fn render_page(snapshot: &Snapshot) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width";
-                title { "CI runners" }
+                title { (title(snapshot)) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -88,9 +90,15 @@ pub fn render_page(snapshot: &Snapshot) -> Markup {
     }
 }
 
+/// The title of the page, which the script replaces whenever it reloads the live part.
+fn title(snapshot: &Snapshot) -> String {
+    problems::title(&snapshot.problems, "CI runners")
+}
+
 pub fn render_live_part(snapshot: &Snapshot) -> Markup {
     let now = snapshot.now;
     html! {
+        div id="title" hidden { (title(snapshot)) }
         (problems::render(&snapshot.problems, now))
         @match &snapshot.published {
             Some(published) => (render_view(&published.view, now)),

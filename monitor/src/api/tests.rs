@@ -11,7 +11,7 @@ use github::{ApiStatus, RateLimit};
 use monitor_core::{ActionLog, ImageView, SoftwareView, View};
 use shared::{
     clock::Timestamp,
-    problem::Problem,
+    problem::{Problem, catalogue},
     registration::{Label, Registration, RegistrationStatus},
     software::Support,
     values::{ProfileKey, UniqueId},
@@ -65,13 +65,12 @@ fn runner(id: u64, status: RunnerStatus) -> DashboardRunner {
 }
 
 fn problems() -> Vec<Problem> {
-    vec![Problem {
-        code: "runner_not_destroyed".into(),
-        subject: "runner linux.1".to_owned(),
-        cause: "destroying it has failed 3 times".to_owned(),
-        remedy: "read the log".to_owned(),
-        since: ago(60),
-    }]
+    vec![catalogue::RUNNER_NOT_DESTROYED.problem(
+        "runner linux.1",
+        "destroying it has failed 3 times",
+        "read the log",
+        ago(60),
+    )]
 }
 
 /// A view with everything that a page can show.

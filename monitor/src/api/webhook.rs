@@ -23,7 +23,11 @@ use daemon::{
 use percent_encoding::percent_decode;
 use ring::hmac;
 use serde::Deserialize;
-use shared::{secret::Secret, values::RunId};
+use shared::{
+    problem::catalogue::{WEBHOOK_REFUSED, WEBHOOK_WITHOUT_WORKFLOW_JOBS},
+    secret::Secret,
+    values::RunId,
+};
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -238,21 +242,20 @@ pub async fn webhook(
         return Err(refuse(&state, Code::WrongSignature, message, remedy));
     };
     handle(&state, &headers, &payload)?;
-    state.core.problem_board().resolve(REFUSED, PROBLEM_SUBJECT);
+    state
+        .core
+        .problem_board()
+        .resolve(&WEBHOOK_REFUSED, PROBLEM_SUBJECT);
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The code of the problem that GitHub's webhooks are refused.
-const REFUSED: &str = "webhook_refused";
-/// The code of the problem that GitHub sends other events than those that are used.
-const WITHOUT_EVENT: &str = "webhook_without_workflow_jobs";
 const PROBLEM_SUBJECT: &str = "GitHub's webhook";
 
 /// Refuses a webhook, and shows the reason to the operator until one is accepted.
 fn refuse(state: &AppState, code: Code, message: &str, remedy: &str) -> ApiError {
     let (cause, remedy) = (message.to_owned(), remedy.to_owned());
     let board = state.core.problem_board();
-    board.report(REFUSED, PROBLEM_SUBJECT, cause, remedy.clone());
+    board.report(&WEBHOOK_REFUSED, PROBLEM_SUBJECT, cause, remedy.clone());
     ApiError::new(code, format!("{message}; {remedy}"))
 }
 
@@ -277,7 +280,7 @@ fn handle(state: &AppState, headers: &WebhookHeaders, payload: &[u8]) -> Result<
                 refuse(state, Code::BadRequest, message, remedy)
             })?;
             let board = state.core.problem_board();
-            board.resolve(WITHOUT_EVENT, PROBLEM_SUBJECT);
+            board.resolve(&WEBHOOK_WITHOUT_WORKFLOW_JOBS, PROBLEM_SUBJECT);
             if let Some(event) = event.about_runner() {
                 state
                     .core
@@ -304,11 +307,16 @@ fn handle_ping(state: &AppState, json: &[u8]) {
     let is_sent = |event: &String| matches!(event.as_str(), "workflow_job" | "*");
     let board = state.core.problem_board();
     if events.is_empty() || events.iter().any(is_sent) {
-        board.resolve(WITHOUT_EVENT, PROBLEM_SUBJECT);
+        board.resolve(&WEBHOOK_WITHOUT_WORKFLOW_JOBS, PROBLEM_SUBJECT);
     } else {
         let cause = "it does not send the event `workflow_job`, so it has no effect".to_owned();
         let remedy = "select \"Workflow jobs\" in the webhook's settings at GitHub".to_owned();
-        board.report(WITHOUT_EVENT, PROBLEM_SUBJECT, cause, remedy);
+        board.report(
+            &WEBHOOK_WITHOUT_WORKFLOW_JOBS,
+            PROBLEM_SUBJECT,
+            cause,
+            remedy,
+        );
     }
 }
 

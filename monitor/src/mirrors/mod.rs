@@ -17,6 +17,7 @@ use daemon::problems::ProblemBoard;
 use futures_util::future::join_all;
 use shared::{
     clock::{Clock, Timestamp},
+    problem::catalogue::REPOSITORY_NOT_UPDATED,
     settings::{MAIN_REPO_NAME, MirrorSettings, Settings},
 };
 use tokio::sync::{Mutex, Semaphore};
@@ -29,8 +30,6 @@ const UPDATES_AT_A_TIME: usize = 2;
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Rebuilds that begin that soon after an update of the main repository use it without another one.
 const RECENT: Duration = Duration::from_secs(60);
-/// The code of the problem of a repository that is not up to date.
-const NOT_UPDATED: &str = "repository_not_updated";
 
 /// The folders of the repositories, by the name under which guests find them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -140,7 +139,7 @@ fn report(board: &ProblemBoard, subject: &str, path: &Path, updated: Result<(), 
     match updated {
         Ok(()) => {
             log::debug!("{subject} is up to date");
-            board.resolve(NOT_UPDATED, subject);
+            board.resolve(&REPOSITORY_NOT_UPDATED, subject);
         }
         Err(error) => {
             let cause = format!("guests get it as it was, because {error}");
@@ -148,7 +147,7 @@ fn report(board: &ProblemBoard, subject: &str, path: &Path, updated: Result<(), 
                 "run the command in {}, and mend what it reports",
                 path.display()
             );
-            board.report(NOT_UPDATED, subject, cause, remedy);
+            board.report(&REPOSITORY_NOT_UPDATED, subject, cause, remedy);
         }
     }
 }

@@ -21,7 +21,7 @@ use super::{
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
     table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
     th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-    .down,.stale,.unauthorised,.problems h2{color:light-dark(#b00020,#ff8a95);font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
+    .down,.stale,.unauthorised,.problems h2,.error strong{color:light-dark(#b00020,#ff8a95);font-weight:600}small{opacity:.7}:root{color-scheme:light dark}";
 /// Content security policy: the page may display itself.
 const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
                               form-action 'none'; frame-ancestors 'none'";
@@ -69,17 +69,17 @@ fn render_page(view: &View, now: Timestamp) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width";
                 meta http-equiv="refresh" content=(REFRESH_SECONDS);
-                title { (view.waiting_count) " waiting · CI queue" }
+                title { (problems::title(&view.problems, &format!("{} waiting · CI queue", view.waiting_count))) }
                 style { (STYLE) }
             }
             body {
                 h1 { "CI queue" }
+                (problems::render(&view.problems, now))
                 p {
                     (summary(view)) "."
                     @if !view.is_dispatching { " " (GRACE_PERIOD) "." }
                     small { " Also as " a href="dashboard.txt" { "text" } " and " a href="dashboard.json" { "JSON" } "." }
                 }
-                (problems::render(&view.problems, now))
                 @for profile in &view.profiles { (render_profile(profile)) }
                 h2 { "Servers" }
                 table {
@@ -131,16 +131,20 @@ fn render_profile(profile: &ProfileView) -> Markup {
 }
 
 fn render_text(view: &View) -> String {
-    let mut text = summary(view) + "\n";
+    let mut text = String::new();
     let mut line = |line: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", printable_lines(&line.to_string()));
     };
+    for problem in &view.problems {
+        line(format_args!(
+            "Problem: {problem} ({}, {})",
+            problem.severity, problem.code
+        ));
+    }
+    line(format_args!("{}", summary(view)));
     if !view.is_dispatching {
         line(format_args!("{GRACE_PERIOD}"));
-    }
-    for problem in &view.problems {
-        line(format_args!("Problem: {problem}"));
     }
     for profile in &view.profiles {
         line(format_args!(

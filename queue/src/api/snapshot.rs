@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use actix_web::web::Bytes;
 use daemon::snapshot::SnapshotCache;
 use serde::Serialize;
-use shared::clock::Timestamp;
+use shared::{clock::Timestamp, problem};
 
 use queue_core::View;
 
@@ -40,6 +40,7 @@ impl Snapshot {
             let (mut view, captured_at) =
                 state.event_loop.read(|queue, now| (queue.view(now), now));
             view.problems.extend(state.problem_board.list());
+            problem::sort(&mut view.problems);
             Self::of(view, captured_at)
         })
     }
@@ -70,7 +71,7 @@ impl Snapshot {
 #[cfg(test)]
 pub(super) mod example {
     use queue_core::{JobView, ProfileView, ServerProfileView, ServerView};
-    use shared::{problem::Problem, values::UniqueId, wire::Estimate};
+    use shared::{problem::catalogue, values::UniqueId, wire::Estimate};
 
     use super::*;
 
@@ -128,13 +129,12 @@ pub(super) mod example {
                 server("ci2", "stale", Some(17)),
                 server("ci3", "down", None),
             ],
-            problems: vec![Problem {
-                code: "server_not_answering".into(),
-                subject: "http://ci3:8000/".to_owned(),
-                cause: "its monitor no longer answers".to_owned(),
-                remedy: "check that it runs".to_owned(),
-                since: Timestamp::from_micros(1_699_999_940_123_456),
-            }],
+            problems: vec![catalogue::SERVER_NOT_ANSWERING.problem(
+                "http://ci3:8000/",
+                "its monitor no longer answers",
+                "check that it runs",
+                Timestamp::from_micros(1_699_999_940_123_456),
+            )],
         }
     }
 

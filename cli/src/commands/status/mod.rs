@@ -1,13 +1,15 @@
 //! `ci-runners status`: the dashboard of a queue or monitor, as tables or as JSON. Read-only.
 //!
 //! - `queue`, `monitor`: render the dashboard of each daemon
+//! - `problems`: renders what is wrong, which comes first
 
 mod monitor;
+mod problems;
 mod queue;
 
 use http_client::{Client, HttpError, Response};
 use serde_json::Value;
-use shared::wire::MonitorDashboard;
+use shared::{clock::Clock, wire::MonitorDashboard};
 
 pub(super) use self::monitor::runner_status;
 use self::queue::QueueDashboard;
@@ -47,9 +49,11 @@ pub async fn status(args: &Status, client: &Client) -> Result<Exit, Failure> {
 type Render = fn(&Response) -> Result<String, HttpError>;
 
 fn render_queue(response: &Response) -> Result<String, HttpError> {
-    Ok(queue::render(&response.json::<QueueDashboard>()?))
+    let now = Clock::start().now();
+    Ok(queue::render(&response.json::<QueueDashboard>()?, now))
 }
 
 fn render_monitor(response: &Response) -> Result<String, HttpError> {
-    Ok(monitor::render(&response.json::<MonitorDashboard>()?))
+    let now = Clock::start().now();
+    Ok(monitor::render(&response.json::<MonitorDashboard>()?, now))
 }

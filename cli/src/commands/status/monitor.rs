@@ -1,18 +1,23 @@
 //! Renders a monitor's dashboard as text. Pure.
 
 use shared::{
+    clock::Timestamp,
     registration::{Registration, RegistrationStatus},
     wire::{DashboardRunner, MonitorDashboard, RunnerStatus},
 };
 
+use super::problems;
 use crate::{format, output::printable, table::table};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 120;
 
-/// The dashboard as text: the counts of each profile, then every runner.
-pub fn render(dashboard: &MonitorDashboard) -> String {
-    let mut parts = vec![profiles(dashboard)];
+/// The dashboard as text: the problems, the counts of each profile, then every runner.
+pub fn render(dashboard: &MonitorDashboard, now: Timestamp) -> String {
+    let mut parts: Vec<String> = problems::render(&dashboard.problems, now)
+        .into_iter()
+        .collect();
+    parts.push(profiles(dashboard));
     if dashboard.runners.is_empty() {
         parts.push("There are no runners.".to_owned());
     } else {
@@ -123,7 +128,10 @@ mod tests {
     use super::*;
 
     fn text(dashboard: Value) -> String {
-        render(&serde_json::from_value(dashboard).unwrap())
+        render(
+            &serde_json::from_value(dashboard).unwrap(),
+            Timestamp::from_seconds(100),
+        )
     }
 
     #[test]
@@ -159,6 +167,16 @@ mod tests {
         8   ci-runner-linux.8@a  busy          -        runner:a, x
         9   -                    unregistered  -
         ");
+    }
+
+    #[test]
+    fn problems_come_first() {
+        let problem =
+            json!({"code": "a", "subject": "b", "cause": "c", "remedy": "d", "since": 5_000_000});
+        let dashboard = json!({"profile_runner_counts": {}, "runners": [], "problems": [problem]});
+        let text = text(dashboard);
+        let first = "1 problem:\n  warning: b: c\n    remedy: d\n    a for 2 min\n\nPROFILE";
+        assert!(text.starts_with(first), "{text}");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use shared::wire::Estimate;
+use shared::{clock::Timestamp, problem::Problem, wire::Estimate};
 
+use super::problems;
 use crate::{format, output::printable, table::table};
 
 /// The longest text of a cell, in characters.
@@ -22,6 +23,11 @@ pub struct QueueDashboard {
     assigned_count: usize,
     profiles: Vec<Profile>,
     servers: Vec<Server>,
+    #[serde(default)]
+    problems: Vec<Problem>,
+    /// When the queue wrote it.
+    #[serde(default)]
+    captured_at_micros: Option<Timestamp>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,9 +72,12 @@ struct ServerProfile {
     idle: usize,
 }
 
-/// The dashboard as text: a summary, the servers, the profiles, and the waiting jobs.
-pub fn render(dashboard: &QueueDashboard) -> String {
-    let mut parts = vec![summary(dashboard), servers(&dashboard.servers)];
+/// The dashboard as text: the problems, a summary, the servers, the profiles, and the waiting jobs.
+pub fn render(dashboard: &QueueDashboard, now: Timestamp) -> String {
+    let captured_at = dashboard.captured_at_micros.unwrap_or(now);
+    let problems = problems::render(&dashboard.problems, captured_at);
+    let mut parts: Vec<String> = problems.into_iter().collect();
+    parts.extend([summary(dashboard), servers(&dashboard.servers)]);
     if !dashboard.profiles.is_empty() {
         parts.push(profiles(&dashboard.profiles));
     }
@@ -195,7 +204,10 @@ mod tests {
     use super::*;
 
     fn text(dashboard: serde_json::Value) -> String {
-        render(&serde_json::from_value(dashboard).unwrap())
+        render(
+            &serde_json::from_value(dashboard).unwrap(),
+            Timestamp::default(),
+        )
     }
 
     #[test]
@@ -232,6 +244,17 @@ mod tests {
         2  b      2        a/b 4            5 s     unknown         one job is before it[2J
         and 1 more
         ");
+    }
+
+    #[test]
+    fn problems_come_first_with_times_by_the_clock_of_the_queue() {
+        let problem = json!({"code": "a", "severity": "error", "subject": "b", "cause": "c", "remedy": "d",
+            "since": 5_000_000});
+        let dashboard = json!({"is_dispatching": true, "waiting_count": 1, "assigned_count": 0,
+            "profiles": [], "servers": [], "problems": [problem], "captured_at_micros": 15_000_000});
+        let text = text(dashboard);
+        let first = "1 problem:\n  error: b: c\n    remedy: d\n    a for 10 s\n\n1 job waits";
+        assert!(text.starts_with(first), "{text}");
     }
 
     #[test]
