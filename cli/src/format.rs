@@ -1,19 +1,9 @@
-//! Formats durations, positions and counts for people. Pure.
+//! Formats durations, positions and counts for people. Pure. Those that daemons need too are in `shared`.
 
 use std::time::Duration;
 
+pub use shared::format::{count, duration};
 use shared::wire::Estimate;
-
-/// A duration rounded to its largest unit: `20 s`, `2 min`, `3 h`, `2 days`.
-pub fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", (seconds + 30) / 60),
-        _ if (seconds + 1800) / 3600 < 48 => format!("{} h", (seconds + 1800) / 3600),
-        _ => format!("{} days", (seconds + 43_200) / 86_400),
-    }
-}
 
 /// A duration with tenths of a second below one minute: `1.2 s`.
 pub fn short_duration(duration: Duration) -> String {
@@ -38,30 +28,12 @@ pub fn position(position: Option<u64>, estimate: Option<Estimate>) -> String {
     }
 }
 
-/// A number with the singular or plural of a noun: `1 job`, `2 jobs`.
-pub fn count(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_rounded_to_its_largest_unit() {
-        for (seconds, text) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (89, "1 min"),
-            (90, "2 min"),
-            (3599, "60 min"),
-            (3600, "1 h"),
-            (86_400, "24 h"),
-            (200_000, "2 days"),
-        ] {
-            assert_eq!(duration(Duration::from_secs(seconds)), text, "{seconds}");
-        }
+    fn a_short_duration_has_tenths_of_a_second() {
         assert_eq!(short_duration(Duration::from_millis(1_250)), "1.2 s");
         assert_eq!(short_duration(Duration::from_secs(90)), "2 min");
     }
@@ -80,11 +52,5 @@ mod tests {
         };
         assert_eq!(position(Some(1), Some(soon)), "position 1, any moment now");
         assert_eq!(position(None, Some(estimate)), "waiting");
-    }
-
-    #[test]
-    fn a_count_of_one_has_the_singular() {
-        let jobs = |number| count(number, "job", "jobs");
-        assert_eq!([0, 1, 2].map(jobs), ["0 jobs", "1 job", "2 jobs"]);
     }
 }

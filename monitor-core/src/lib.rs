@@ -12,12 +12,13 @@
 //! | `observation` | when the outside is polled, and what the answers change |
 //! | `planning` | which actions are needed now, and why |
 //! | `execution` | the actions as effects, and what their outcomes change |
-//! | `reservations`, `target_override`, `guest_auth` | requests of clients, people and guests |
+//! | `reservations`, `target_override`, `drain`, `guest_auth` | requests of clients, people and guests |
 //! | `problems` | what is wrong, for the operator |
 //! | `view` | the snapshot that pages and metrics are rendered from |
 //!
 //! Dependencies point one way: `values` ← `policy` ← `state` ← everything else, `planning` ← `execution`.
 
+mod drain;
 mod execution;
 mod guest_auth;
 mod observation;
@@ -33,6 +34,7 @@ pub mod testing;
 mod values;
 mod view;
 
+pub use drain::NoteTooLong;
 pub use execution::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
 pub use guest_auth::{Candidate, CandidatePurpose, GuestIdentity};
 pub use observation::{
@@ -50,6 +52,7 @@ pub use reservations::take::{Take, TakeOutcome, TakeRefusal};
 pub use state::{
     action_log::ActionLog,
     credentials::{CredentialHandover, Credentials},
+    drain::Drain,
     durable_state::SnapshotError,
     host::HostCapacity,
     images::ImageView,

@@ -113,7 +113,7 @@ self.started_at,
             return None;
         }
         let target = self.targets().get(profile_key).copied()?;
-        let reachable = self.reachable_targets(false);
+        let reachable = self.reachable_targets(self.targets(), false);
         let reachable = reachable.get(profile_key).copied().unwrap_or_default();
         (reachable < target).then(|| catalogue::TARGET_NOT_REACHABLE.problem(
 format!("profile {profile_key}"),

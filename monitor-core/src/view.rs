@@ -10,7 +10,9 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use crate::{ActionLog, ImageView, Monitor, RunnerId, SoftwareView, state::observed::Presence};
+use crate::{
+    ActionLog, Drain, ImageView, Monitor, RunnerId, SoftwareView, state::observed::Presence,
+};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,8 @@ pub struct View {
     pub reserved_for: BTreeMap<u64, UniqueId>,
     /// When the creation of each runner began.
     pub created_at: BTreeMap<u64, Timestamp>,
+    /// The drain that is in force, if there is one.
+    pub drain: Option<Drain>,
     /// Temporary targets, if an override is set.
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
     /// The images that exist, and those that are still to be built here.
@@ -89,6 +93,7 @@ impl Monitor {
             created_at: created_at
                 .map(|(id, record)| (id.0, record.created_at))
                 .collect(),
+            drain: self.drained().cloned(),
             target_override: self.target_override().cloned(),
             images: self.image_views(),
             software: self.software.views(),
@@ -137,10 +142,12 @@ impl Monitor {
                 };
                 (unique_id.clone(), report)
             });
+        let offered = self.offered_counts();
         MonitorDashboard {
+            missing: self.missing_runners(&offered),
             // Added by the API: it is of the process, and not of the pool.
             instance: None,
-            profile_runner_counts: self.offered_counts(),
+            profile_runner_counts: offered,
             runners: runners.collect(),
             reservations: Some(reservations.collect()),
             problems: self.problems(),

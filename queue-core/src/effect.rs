@@ -103,7 +103,10 @@ pub enum Refusal {
         target: usize,
     },
     /// It is not known yet whether the servers could ever have enough runners.
-    NotReady,
+    NotReady {
+        /// Which servers' reports are missing and why: clauses, separated by commas.
+        because: String,
+    },
     /// The limit on jobs is reached.
     TooManyJobs { jobs_max: usize },
     /// The limit on jobs of one repository is reached.

@@ -11,6 +11,7 @@
 //! | `transitions` | one module for each kind of input; they change state and mark what is dirty |
 //! | `scheduling` | the only place where runners are requested for jobs |
 //! | `problems` | what is wrong, for the operator |
+//! | `wait_reason` | why a job waits |
 //! | `view` | snapshots for dashboards and metrics |
 //!
 //! Dependencies point one way: `transitions` → `state` ← `scheduling`. Neither of the two calls the
@@ -27,6 +28,7 @@ mod state;
 mod tests;
 mod transitions;
 mod view;
+mod wait_reason;
 
 pub use config::Config;
 pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
@@ -39,4 +41,5 @@ pub use state::{
     job::{Job, JobRequest, TicketContent},
     profile_queues::QueuePosition,
 };
-pub use view::{JobView, ProfileView, ServerProfileView, ServerView, View, WaitReason};
+pub use view::{JobView, ProfileView, ServerProfileView, ServerView, View};
+pub use wait_reason::WaitReason;

@@ -17,7 +17,8 @@ use crate::{
         job::Job,
     },
     transitions, view,
-    view::{View, WaitReason},
+    view::View,
+    wait_reason::{self, WaitReason},
 };
 
 /// State machine of the job queue: jobs, servers, timers and pending effects. Performs no I/O.
@@ -90,7 +91,7 @@ impl Queue {
 
     /// Why a job waits.
     pub fn wait_reason(&self, now: Timestamp, job: &Job) -> WaitReason {
-        view::wait_reason(&self.state, now, job)
+        wait_reason::wait_reason(&self.state, now, job)
     }
 
     /// What is wrong, for the operator. Its cost grows with the number of servers.

@@ -1,7 +1,5 @@
 //! Snapshots for people: one job, or everything. Never a ticket, never a token.
 
-use std::fmt;
-
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
@@ -15,9 +13,10 @@ use crate::{
     state::{
         State,
         fleet::{Health, ServerId},
-        job::{Job, JobState},
+        job::Job,
         profile_queues::ProfileQueue,
     },
+    wait_reason::{explanation, wait_reason, why_missing},
 };
 
 /// How many jobs of one profile are shown one by one.
@@ -42,8 +41,10 @@ pub struct View {
 #[derive(Clone, Debug, Serialize)]
 pub struct ProfileView {
     pub profile_key: ProfileKey,
-    /// Sum of the targets of the servers that answer.
+    /// How many runners all servers have or could have, also those that do not answer.
     pub target: usize,
+    /// How many of them the servers do not offer.
+    pub missing: usize,
     /// How many runners are idle there and can be requested.
     pub idle: usize,
     /// How many jobs wait.
@@ -83,63 +84,13 @@ pub struct ServerView {
 #[derive(Clone, Debug, Serialize)]
 pub struct ServerProfileView {
     pub profile_key: ProfileKey,
+    /// How many runners the server has or could have.
     pub target: usize,
     pub idle: usize,
-}
-
-/// Why a job waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WaitReason {
-    /// The startup grace period is not over.
-    StartupGrace,
-    /// No server that has runners of this profile answers.
-    NoServer,
-    /// The servers that have runners of this profile refuse the API token.
-    TokenRefused,
-    /// Other jobs are before it.
-    Behind(usize),
-    /// It is next, and no runner is idle.
-    NoneIdle,
-    /// It is next, and needs more runners than are idle.
-    Gathering { idle: usize, needed: usize },
-    /// It needs more runners than the servers that answer could ever have.
-    TooFewReachable { reach: usize },
-    /// A server was asked for its runners.
-    BeingForwarded,
-    /// It does not wait: it has its runners.
-    HasRunners,
-}
-
-impl fmt::Display for WaitReason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StartupGrace => formatter.write_str(
-                "the queue has just started and assigns no runners until waiting clients have returned",
-            ),
-            Self::NoServer => formatter.write_str("no server that has this profile is answering"),
-            Self::TokenRefused => formatter
-                .write_str("the servers that have this profile refuse the queue's API token"),
-            Self::Behind(1) => formatter.write_str("1 job is before it"),
-            Self::Behind(ahead) => write!(formatter, "{ahead} jobs are before it"),
-            Self::NoneIdle => {
-                formatter.write_str("it is next; every runner of this profile is in use")
-            }
-            Self::Gathering { idle, needed } => {
-                write!(
-                    formatter,
-                    "it is next; {idle} of the {needed} runners it needs are idle"
-                )
-            }
-            Self::TooFewReachable { reach } => {
-                write!(
-                    formatter,
-                    "the servers that answer can have at most {reach} runners of this profile"
-                )
-            }
-            Self::BeingForwarded => formatter.write_str("a server was asked for its runners"),
-            Self::HasRunners => formatter.write_str("it has its runners"),
-        }
-    }
+    /// How many of them it does not offer.
+    pub missing: usize,
+    /// Why, in one clause; null if none are missing.
+    pub missing_because: Option<String>,
 }
 
 /// Everything, as of `now`.
@@ -173,35 +124,7 @@ pub(crate) fn status(state: &State, now: Timestamp, job: &Job) -> JobStatus {
         position: ahead.map(|ahead| ahead + 1),
         ahead,
         estimate: waiting.and_then(|waiting| waiting.estimate),
-        why: wait_reason(state, now, job).to_string(),
-    }
-}
-
-/// Why a job waits.
-pub(crate) fn wait_reason(state: &State, now: Timestamp, job: &Job) -> WaitReason {
-    match job.state {
-        JobState::Reserved(_) | JobState::Delivered { .. } => return WaitReason::HasRunners,
-        JobState::Forwarding { .. } => return WaitReason::BeingForwarded,
-        JobState::Waiting => {}
-    }
-    if !state.is_dispatching(now) {
-        return WaitReason::StartupGrace;
-    }
-    let spec = &job.request().spec;
-    let needed = spec.count.get();
-    match state.fleet.reach(&spec.profile_key, now) {
-        0 if state.fleet.is_refused(&spec.profile_key) => return WaitReason::TokenRefused,
-        0 => return WaitReason::NoServer,
-        reach if reach < needed => return WaitReason::TooFewReachable { reach },
-        _ => {}
-    }
-    match state.profile_queues.ahead_of(&job.ticket) {
-        0 if needed == 1 => WaitReason::NoneIdle,
-        0 => {
-            let idle = state.fleet.available_count(&spec.profile_key, now);
-            WaitReason::Gathering { idle, needed }
-        }
-        ahead => WaitReason::Behind(ahead),
+        why: explanation(state, now, job),
     }
 }
 
@@ -222,17 +145,30 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
     let jobs = shown
         .take(JOBS_SHOWN_MAX)
         .filter_map(|position| state.jobs.get(&position.unique_id));
+    let servers = state.fleet.servers_with(&profile_key, now);
+    let missing = servers.map(|(server, _)| state.fleet.missing(server, &profile_key, now));
     ProfileView {
-        target: state.fleet.target(&profile_key, now),
+        target: state.fleet.capacity(&profile_key, now),
+        missing: missing.fold(0, usize::saturating_add),
         idle: state.fleet.available_count(&profile_key, now),
         waiting_count: queue.map_or(0, ProfileQueue::len),
-        jobs: jobs.map(|job| job_view(state, now, job)).collect(),
+        jobs: jobs
+            .enumerate()
+            .map(|(index, job)| job_view(state, now, job, index == 0))
+            .collect(),
         profile_key,
     }
 }
 
-fn job_view(state: &State, now: Timestamp, job: &Job) -> JobView {
+/// What is shown of a waiting job. That of the first one names what it waits for, which is the same for those
+/// behind it.
+fn job_view(state: &State, now: Timestamp, job: &Job, is_first: bool) -> JobView {
     let spec = &job.request().spec;
+    let why = if is_first {
+        explanation(state, now, job)
+    } else {
+        wait_reason(state, now, job).to_string()
+    };
     JobView {
         public_id: spec.unique_id.public_id(),
         count: spec.count.get(),
@@ -240,7 +176,7 @@ fn job_view(state: &State, now: Timestamp, job: &Job) -> JobView {
         run_id: spec.run_id.0,
         waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
         estimate: state.waiting_answer(now, job).estimate,
-        why: wait_reason(state, now, job).to_string(),
+        why,
     }
 }
 
@@ -260,10 +196,15 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
             .confirmed_at(server)
             .map(|at| now.since(at).as_secs()),
         profiles: profiles
-            .map(|(key, profile)| ServerProfileView {
-                profile_key: key.clone(),
-                target: profile.target,
-                idle: state.fleet.shown_idle(server, key, now),
+            .map(|(key, profile)| {
+                let missing = state.fleet.missing(server, key, now);
+                ServerProfileView {
+                    profile_key: key.clone(),
+                    target: profile.capacity(),
+                    idle: state.fleet.shown_idle(server, key, now),
+                    missing,
+                    missing_because: (missing > 0).then(|| why_missing(state, now, server, key)),
+                }
             })
             .collect(),
     }

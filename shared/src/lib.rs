@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod format;
 pub mod job_spec;
 pub mod problem;
 pub mod registration;

@@ -27,6 +27,10 @@ pub struct MonitorDashboard {
     pub instance: Option<String>,
     /// Numbers of runners of each profile, by status.
     pub profile_runner_counts: BTreeMap<ProfileKey, RunnerCounts>,
+    /// The profiles of which the server keeps fewer runners than its settings ask for and its host can
+    /// hold, and why. Absent if there are none, and from older monitors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<ProfileKey, MissingRunners>,
     /// Every runner of this server.
     pub runners: Vec<DashboardRunner>,
     /// Reservations by `unique_id`. `None` from older monitors.
@@ -60,6 +64,15 @@ pub struct RunnerCounts {
     /// null without an image.
     #[serde(default)]
     pub image_age: Option<Duration>,
+}
+
+/// Runners of one profile that a server could have and does not offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingRunners {
+    /// How many; the target of the profile is lower by this number.
+    pub count: usize,
+    /// Why: a clause such as `the server is drained`.
+    pub reason: String,
 }
 
 /// One runner on a monitor's dashboard.

@@ -24,7 +24,7 @@ async fn the_status_of_a_queue_has_its_servers_and_waiting_jobs() {
         "linux 0 of 3",
         "Waiting for linux:",
         &format!("1  {job}  1        servo/servo 7"),
-        "every runner of this profile is in use",
+        "no runner of this profile is idle",
     ] {
         status.assert_stdout_has(part);
     }

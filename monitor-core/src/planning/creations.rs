@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use shared::{clock::Timestamp, values::ProfileKey, wire::RunnerCounts};
+use shared::{
+    clock::Timestamp,
+    values::ProfileKey,
+    wire::{MissingRunners, RunnerCounts},
+};
 
 use super::{
     plan::{Action, Plan, Shortfall},
@@ -82,7 +86,7 @@ impl Monitor {
     /// for a job as long as the targets suffice, so a target that is never reached would keep it, and all
     /// jobs behind it, waiting for ever.
     pub(crate) fn offered_counts(&self) -> BTreeMap<ProfileKey, RunnerCounts> {
-        let reachable = self.reachable_targets(true);
+        let reachable = self.reachable_targets(self.targets(), true);
         let mut counts = self.counts();
         for (profile_key, counts) in &mut counts {
             let reachable = reachable.get(profile_key).copied().unwrap_or_default();
@@ -92,10 +96,44 @@ impl Monitor {
         counts
     }
 
-    /// How many runners of each profile there can be at once: as creations would share the capacity
-    /// among all profiles; if `counts_blocking`, without that of runners which are kept for long although
-    /// they do nothing.
-    pub(crate) fn reachable_targets(&self, counts_blocking: bool) -> BTreeMap<ProfileKey, usize> {
+    /// The runners that the settings ask for and this host can hold, and that queues do not hear of, with the
+    /// reason. They are no part of the targets, so that no job waits for them, but of what there could be.
+    pub(crate) fn missing_runners(
+        &self,
+        offered: &BTreeMap<ProfileKey, RunnerCounts>,
+    ) -> BTreeMap<ProfileKey, MissingRunners> {
+        let possible = self.fitting_targets(self.targets_of_settings(), Resources::default());
+        let missing = possible.into_iter().filter_map(|(profile_key, possible)| {
+            let target = offered.get(&profile_key).map_or(0, |counts| counts.target);
+            let count = possible.checked_sub(target).filter(|count| *count > 0)?;
+            let reason = self.why_missing(&profile_key);
+            Some((profile_key, MissingRunners { count, reason }))
+        });
+        missing.collect()
+    }
+
+    /// Why queues do not hear of runners that there could be: a clause.
+    fn why_missing(&self, profile_key: &ProfileKey) -> String {
+        match self.drained() {
+            Some(drain) if drain.note.is_empty() => "an operator has drained it".to_owned(),
+            Some(drain) => format!("an operator has drained it ({})", drain.note),
+            None if !self.policy.makes_runners => "its settings let it make none".to_owned(),
+            None if self.lacks_image(profile_key) => "the profile has no image yet".to_owned(),
+            None if self.target_override().is_some() => {
+                "an operator has set temporary targets".to_owned()
+            }
+            None => "runners that cannot be destroyed occupy its capacity".to_owned(),
+        }
+    }
+
+    /// How many runners of each profile there can be at once with these targets: as creations would share
+    /// the capacity among all profiles; if `counts_blocking`, without that of runners which are kept for
+    /// long although they do nothing.
+    pub(crate) fn reachable_targets(
+        &self,
+        targets: BTreeMap<ProfileKey, usize>,
+        counts_blocking: bool,
+    ) -> BTreeMap<ProfileKey, usize> {
         let records = self.durable.runners.iter();
         let blocking =
             records.filter(|(id, record)| counts_blocking && self.blocks_capacity(**id, record));
@@ -108,23 +146,33 @@ impl Monitor {
                 *blocked_counts.entry(&record.profile_key).or_default() += 1;
             }
         }
-        let mut counts: BTreeMap<ProfileKey, RunnerCounts> = BTreeMap::new();
-        for (profile_key, target) in self.targets() {
-            let blocked = blocked_counts
-                .get(&profile_key)
-                .copied()
-                .unwrap_or_default();
+        let targets = targets.into_iter().map(|(profile_key, target)| {
+            let blocked = blocked_counts.get(&profile_key).copied();
             let target = match self.lacks_image(&profile_key) {
                 true => 0,
-                false => target.saturating_sub(blocked),
+                false => target.saturating_sub(blocked.unwrap_or_default()),
             };
-            let target = RunnerCounts {
+            (profile_key, target)
+        });
+        self.fitting_targets(targets.collect(), in_use)
+    }
+
+    /// How many runners of each profile fit on this host beside what is in use, up to these targets: as
+    /// creations would share the capacity.
+    fn fitting_targets(
+        &self,
+        targets: BTreeMap<ProfileKey, usize>,
+        mut in_use: Resources,
+    ) -> BTreeMap<ProfileKey, usize> {
+        let counts = targets.into_iter().map(|(profile_key, target)| {
+            let counts = RunnerCounts {
                 target,
                 wanted: target,
                 ..RunnerCounts::default()
             };
-            counts.insert(profile_key, target);
-        }
+            (profile_key, counts)
+        });
+        let mut counts: BTreeMap<ProfileKey, RunnerCounts> = counts.collect();
         let mut reachable = BTreeMap::new();
         while let Some(profile_key) = furthest_below_target(&counts) {
             let profile = self.policy.profiles.get(&profile_key);

@@ -59,6 +59,7 @@ impl Monitor {
         let builds_image = self.policy.profiles.get(profile_key)?.builds_image;
         if !builds_image
             || !self.policy.makes_runners
+            || self.drained().is_some()
             || !self.images.is_known()
             || !self.images.may_build(profile_key, now)
         {

@@ -97,7 +97,9 @@ fn a_profile_without_an_image_is_a_problem_if_runners_of_it_are_wanted() {
 fn what_can_be_reached_is_shared_among_profiles_and_less_what_blocked_runners_use() {
     let mut pool = TestPool::with_idle(&[("linux", 1), ("windows", 2), ("macos", 4)]);
     let reachable = |pool: &TestPool, counts_blocking: bool| {
-        let reachable = pool.monitor.reachable_targets(counts_blocking);
+        let reachable = pool
+            .monitor
+            .reachable_targets(pool.monitor.targets(), counts_blocking);
         let of = |key| reachable.get(&profile_key(key)).copied();
         [of("linux"), of("windows"), of("macos")]
     };

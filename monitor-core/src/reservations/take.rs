@@ -50,6 +50,8 @@ pub enum TakeRefusal {
     NotReady,
     /// There are not enough idle runners.
     NoCapacity,
+    /// An operator has drained the server.
+    Drained,
 }
 
 /// What became of a take that was granted a reservation.
@@ -86,6 +88,9 @@ impl Monitor {
         }
         if !self.observed.is_complete() {
             return Err(TakeRefusal::NotReady);
+        }
+        if self.drained().is_some() {
+            return Err(TakeRefusal::Drained);
         }
         let idle = self.idle_runners(&take.job.profile_key);
         let chosen = idle

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, values::UniqueId, wire::ReservationState};
 
 use super::{
+    drain::Drain,
     fencing::Fence,
     reservation::Reservation,
     runner::{MustDestroy, Registrar, RunnerRecord},
@@ -40,6 +41,9 @@ pub struct DurableState {
     /// Released tokens, whose takes are refused.
     pub fences: BTreeMap<UniqueId, Fence>,
     pub target_override: Option<TargetOverride>,
+    /// Missing in files of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
 }
 
 /// Why a snapshot cannot be read. Each text is a fragment that follows "failed to".

@@ -8,6 +8,7 @@
 
 pub mod action_log;
 pub mod credentials;
+pub mod drain;
 pub mod durable_state;
 pub mod fencing;
 pub mod host;

@@ -14,7 +14,7 @@ impl Monitor {
     /// How many runners of each profile there should be now.
     pub(crate) fn targets(&self) -> BTreeMap<ProfileKey, usize> {
         let profiles = self.policy.profiles.iter();
-        if !self.policy.makes_runners {
+        if self.drained().is_some() || !self.policy.makes_runners {
             return profiles.map(|(key, _)| (key.clone(), 0)).collect();
         }
         let mut targets = self.overridden_targets();
@@ -36,6 +36,14 @@ impl Monitor {
             targets.insert(key.clone(), target);
         }
         targets
+    }
+
+    /// The targets of the settings, whether or not runners are made at the moment.
+    pub(crate) fn targets_of_settings(&self) -> BTreeMap<ProfileKey, usize> {
+        let profiles = self.policy.profiles.iter();
+        profiles
+            .map(|(key, profile)| (key.clone(), profile.target_count))
+            .collect()
     }
 
     fn overridden_targets(&self) -> BTreeMap<ProfileKey, usize> {

@@ -91,6 +91,11 @@ fn refused(refusal: TakeRefusal, profile_key: &ProfileKey, count: Count) -> ApiE
             format!("there are no {count} idle runners of profile {profile_key}; ask again"),
         )
         .retry_after(NO_CAPACITY_RETRY_SECONDS),
+        TakeRefusal::Drained => ApiError::new(
+            Code::NoCapacity,
+            "an operator has drained this server, so it assigns no runners; ask another one",
+        )
+        .retry_after(NO_CAPACITY_RETRY_SECONDS),
         TakeRefusal::UnknownProfile => ApiError::new(
             Code::UnknownProfile,
             format!("this server has no profile {profile_key}; its dashboard shows which it has"),

@@ -4,6 +4,7 @@
 
 mod cache;
 mod dashboard;
+mod drain;
 mod grant;
 mod guest;
 mod guest_auth;
@@ -56,6 +57,12 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/select-runner").post(select_runner::select_runner))
             .service(route("/reservation/{unique_id}").delete(reservation::release))
             .service(route("/runner/{id}").delete(runner::remove))
+            .service(
+                route("/policy/drain")
+                    .get(drain::show)
+                    .post(drain::begin)
+                    .delete(drain::end),
+            )
             .service(
                 route("/policy/override")
                     .get(target_override::show)

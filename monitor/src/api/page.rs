@@ -113,6 +113,13 @@ fn render_view(view: &View, now: Timestamp) -> Markup {
     html! {
         (render_counts(view))
         @for warning in &view.capacity_warnings { p.invalid { (warning) } }
+        @if let Some(drain) = &view.drain {
+            p.invalid {
+                "Drained for " (age(Some(drain.since), now)) ": it keeps no runners"
+                @if !drain.note.is_empty() { " (" (drain.note) ")" }
+                ". " code { "DELETE /policy/drain" } " with the API token ends this."
+            }
+        }
         @if let Some(counts) = &view.target_override {
             p {
                 "Temporary targets: "

@@ -8,7 +8,7 @@ use std::{
 
 use daemon::repeated::Totals;
 use github::{ApiStatus, RateLimit};
-use monitor_core::{ActionLog, ImageView, SoftwareView, View};
+use monitor_core::{ActionLog, Drain, ImageView, SoftwareView, View};
 use shared::{
     clock::Timestamp,
     problem::{Problem, catalogue},
@@ -16,8 +16,8 @@ use shared::{
     software::Support,
     values::{ProfileKey, UniqueId},
     wire::{
-        DashboardRunner, MonitorDashboard, ReservationReport, ReservationState, Runner,
-        RunnerCounts, RunnerStatus,
+        DashboardRunner, MissingRunners, MonitorDashboard, ReservationReport, ReservationState,
+        Runner, RunnerCounts, RunnerStatus,
     },
 };
 
@@ -92,7 +92,18 @@ fn view() -> View {
         proof: None,
     };
     View {
+        drain: Some(Drain {
+            since: ago(600),
+            note: "new memory".into(),
+        }),
         dashboard: MonitorDashboard {
+            missing: BTreeMap::from([(
+                linux(),
+                MissingRunners {
+                    count: 2,
+                    reason: "an operator has drained it (new memory)".into(),
+                },
+            )]),
             instance: Some("00ff".to_owned()),
             profile_runner_counts: [(linux(), counts)].into(),
             runners: vec![

@@ -212,6 +212,44 @@ async fn temporary_targets_can_be_set_shown_and_cancelled() {
     monitor.stop().await;
 }
 
+#[actix_web::test]
+async fn a_server_can_be_drained_and_says_so() {
+    let (_host, monitor) = with_idle(1).await;
+    let show = async || -> Value { monitor.get("policy/drain").await.json().unwrap() };
+    assert_eq!(show().await, Value::Null);
+    let unauthorised = monitor.call_with(Method::POST, "policy/drain", &[]).await;
+    expect_refusal(&unauthorised, 401, "unauthorised", "without a token");
+    let long = format!("policy/drain?note={}", "x".repeat(201));
+    let refused = monitor.call(Method::POST, &long).await;
+    expect_refusal(&refused, 400, "bad_request", "a long note");
+    let drained = monitor
+        .call(Method::POST, "policy/drain?note=new%20memory")
+        .await;
+    let drained: Value = drained.json().unwrap();
+    assert_eq!(drained["note"], "new memory");
+    assert_eq!(show().await, drained);
+    let dashboard = monitor
+        .until(|dashboard| dashboard.runners.is_empty())
+        .await;
+    let missing = &dashboard.missing["linux"];
+    let because = "an operator has drained it (new memory)";
+    assert_eq!((missing.count, &*missing.reason), (1, because));
+    let page = monitor.get("").await.text().unwrap().to_owned();
+    assert!(page.contains("it keeps no runners (new memory)"), "{page}");
+    let take = format!("profile/linux/take?unique_id=other&{JOB}");
+    let headers = [
+        ("authorization", &*bearer(API_TOKEN)),
+        ("accept", "application/json"),
+    ];
+    let take = monitor.call_with(Method::POST, &take, &headers).await;
+    expect_refusal(&take, 503, "no_capacity", "a take");
+    assert!(take.text().unwrap().contains("drained"), "{take:?}");
+    let ended = monitor.call(Method::DELETE, "policy/drain").await;
+    assert_eq!(ended.json::<Value>().unwrap(), drained);
+    assert_eq!(monitor.until_idle(1).await.missing.len(), 0);
+    monitor.stop().await;
+}
+
 /// Without the saved state, ids could be assigned a second time.
 #[actix_web::test]
 async fn an_unreadable_state_stops_the_start() {

@@ -155,6 +155,14 @@ impl Jobs {
         granted.cloned().collect()
     }
 
+    /// The jobs that have their runners, all or some of them from `server`.
+    pub fn with_runners_of(&self, server: ServerId) -> impl Iterator<Item = &Job> {
+        let granted = self.granted_by.get(&server).into_iter().flatten();
+        granted
+            .filter_map(|unique_id| self.by_id.get(unique_id))
+            .filter(move |job| !job.is_queued() && job.grants().any(|it| it.server == server))
+    }
+
     /// Whether one of these labels, in lower case, is that of a runner which any server granted to another
     /// job than this one.
     pub fn have_others_label(&self, unique_id: &UniqueId, labels: &BTreeSet<String>) -> bool {

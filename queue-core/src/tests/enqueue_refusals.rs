@@ -3,7 +3,9 @@
 use shared::values::{Count, RunId};
 use std::time::Duration;
 
-use super::harness::{MadeBy, TestQueue, config, linux, no_profiles, one_job_waiting, request};
+use super::harness::{
+    MadeBy, TestQueue, config, linux, no_profiles, not_ready, one_job_waiting, request,
+};
 use crate::{Config, JobRequest, Refusal, TicketContent};
 
 fn of_repo(job: &str, qualified_repo: &str) -> JobRequest {
@@ -68,9 +70,19 @@ fn a_job_is_not_unsatisfiable_while_a_server_does_not_answer() {
     let mut queue = TestQueue::with(&["a", "b"]);
     let job = request("job", "linux", 3);
     // No server has reported; then one has; then both have.
-    assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
+    assert_eq!(
+        queue.try_enqueue(job.clone()),
+        Err(not_ready(
+            "a does not answer (not seen since the queue started), b does not answer (not seen since the queue started)"
+        ))
+    );
     queue.report("a", linux(2, &[]));
-    assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
+    assert_eq!(
+        queue.try_enqueue(job.clone()),
+        Err(not_ready(
+            "b does not answer (not seen since the queue started)"
+        ))
+    );
     queue.report("b", linux(0, &[]));
     assert!(matches!(
         queue.try_enqueue(job.clone()),
@@ -78,7 +90,10 @@ fn a_job_is_not_unsatisfiable_while_a_server_does_not_answer() {
     ));
     // A server is unreachable, or does not answer for a while.
     queue.become_unreachable("b");
-    assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
+    assert_eq!(
+        queue.try_enqueue(job.clone()),
+        Err(not_ready("b does not answer (last seen 0 s ago)"))
+    );
     queue.report("b", no_profiles());
     assert!(matches!(
         queue.try_enqueue(job.clone()),
@@ -86,7 +101,10 @@ fn a_job_is_not_unsatisfiable_while_a_server_does_not_answer() {
     ));
     queue.stop_answering("a");
     queue.advance(16);
-    assert_eq!(queue.try_enqueue(job), Err(Refusal::NotReady));
+    assert_eq!(
+        queue.try_enqueue(job),
+        Err(not_ready("a does not answer (last seen 16 s ago)"))
+    );
 }
 
 #[test]
@@ -220,14 +238,14 @@ fn for_five_minutes_the_last_report_of_a_server_decides_what_is_accepted() {
     queue.enqueue("one", "linux", 2);
     assert_eq!(
         queue.try_enqueue(request("too-many", "linux", 3)),
-        Err(Refusal::NotReady)
+        Err(not_ready("a does not answer (last seen 0 s ago)"))
     );
     queue.advance(5 * 60);
     queue.enqueue("two", "linux", 1);
     queue.advance(1);
     assert_eq!(
         queue.try_enqueue(request("three", "linux", 1)),
-        Err(Refusal::NotReady)
+        Err(not_ready("a does not answer (last seen 5 min ago)"))
     );
     queue.report("a", linux(2, &[]));
     queue.enqueue("three", "linux", 1);
@@ -241,7 +259,12 @@ fn a_server_that_has_not_answered_for_an_hour_no_longer_makes_requests_uncertain
     queue.stop_answering("retired");
     let job = request("job", "linux", 4);
     queue.advance(3595);
-    assert_eq!(queue.try_enqueue(job.clone()), Err(Refusal::NotReady));
+    assert_eq!(
+        queue.try_enqueue(job.clone()),
+        Err(not_ready(
+            "never does not answer (not seen since the queue started), retired does not answer (last seen 60 min ago)"
+        ))
+    );
     queue.advance(6);
     assert!(matches!(
         queue.try_enqueue(job),

@@ -1,7 +1,7 @@
 //! Servers that refuse the API token: their runners are not assigned, and not shown as idle.
 
 use super::harness::{TestQueue, linux, one_server, request};
-use crate::{ForwardOutcome, Health, Input, view::WaitReason};
+use crate::{ForwardOutcome, Health, Input, WaitReason};
 
 fn refuse_token(queue: &mut TestQueue, server: &str, by_poll: bool) {
     let server = queue.server(server);

@@ -1,9 +1,8 @@
 //! How long reports are used, and what happens when a server does not answer.
 
 use super::harness::{
-    MadeBy, TestQueue, linux, no_profiles, one_job_forwarded, one_server, request,
+    MadeBy, TestQueue, linux, no_profiles, not_ready, one_job_forwarded, one_server, request,
 };
-use crate::Refusal;
 
 #[test]
 fn a_report_is_used_for_fifteen_seconds() {
@@ -43,7 +42,9 @@ fn a_confirmation_without_a_report_is_ignored() {
     queue.report_unchanged("a");
     assert_eq!(
         queue.try_enqueue(request("job", "linux", 1)),
-        Err(Refusal::NotReady)
+        Err(not_ready(
+            "a does not answer (not seen since the queue started)"
+        ))
     );
 }
 
@@ -143,7 +144,7 @@ fn each_server_has_one_timer_for_the_age_of_its_report() {
 fn a_server_is_not_expected_to_return_once_it_has_not_answered_for_more_than_an_hour() {
     let mut queue = TestQueue::starting(&["a"]);
     queue.advance(3600);
-    assert!(!queue.core.fleet().is_all_certain(queue.now));
+    assert!(queue.core.fleet().uncertain(queue.now).next().is_some());
     queue.advance(1);
-    assert!(queue.core.fleet().is_all_certain(queue.now));
+    assert!(queue.core.fleet().uncertain(queue.now).next().is_none());
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::wire::{Estimate, JobStatus};
 
 use super::harness::{TestQueue, by_ticket, linux, one_server, request};
-use crate::{JobReference, TicketContent, WaitReason};
+use crate::{JobReference, ProfileReport, TicketContent, WaitReason};
 
 fn why(queue: &TestQueue, job: &str) -> WaitReason {
     let jobs = &mut queue.core.jobs();
@@ -57,7 +57,7 @@ fn every_wait_reason_is_a_clause_that_follows_because() {
         (WaitReason::Behind(2), "2 jobs are before it"),
         (
             WaitReason::NoneIdle,
-            "it is next; every runner of this profile is in use",
+            "it is next; no runner of this profile is idle",
         ),
         (
             WaitReason::Gathering { idle: 1, needed: 3 },
@@ -77,6 +77,139 @@ fn every_wait_reason_is_a_clause_that_follows_because() {
     }
 }
 
+/// What a client reads of its job.
+fn explained(queue: &mut TestQueue, job: &str) -> String {
+    let operator = JobReference::Operator(job.parse().unwrap());
+    queue.inspect(operator).unwrap().why
+}
+
+#[test]
+fn a_waiting_job_is_explained_by_what_the_runners_do() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(5, &[1]));
+    queue.report("b", linux(2, &[]));
+    let running = queue.enqueue("running", "linux", 1);
+    let forward = queue.expect_forward("running", "a");
+    queue.grant(&forward, &[1]);
+    queue.take_runners(&running);
+    queue.report("a", linux(5, &[]).runs("running", &[1], &forward));
+    queue.advance(300);
+    let in_use = |linux: &mut ProfileReport| {
+        (linux.busy, linux.reserved, linux.starting) = (2, 1, 1);
+        linux.existing = 4;
+    };
+    let held = linux(5, &[]).runs("running", &[1], &forward);
+    queue.report("a", held.with_linux(in_use));
+    queue.enqueue("next", "linux", 1);
+    queue.enqueue("last", "linux", 2);
+    let causes = "no runner of this profile is idle: 2 are busy (the longest with servo/servo run 7, assigned \
+                  5 min ago), 1 is reserved, 1 is starting, 1 is still to be created";
+    assert_eq!(
+        explained(&mut queue, "next"),
+        format!("it is next; {causes}")
+    );
+    assert_eq!(
+        explained(&mut queue, "last"),
+        format!("1 job is before it, of which servo/servo run 7 is next; {causes}")
+    );
+    // The page has the causes once, at the first job.
+    let view = queue.core.view(queue.now);
+    let whys: Vec<&str> = view.profiles[0].jobs.iter().map(|job| &*job.why).collect();
+    assert_eq!(
+        whys,
+        [&*format!("it is next; {causes}"), "1 job is before it"]
+    );
+}
+
+#[test]
+fn runners_that_servers_do_not_offer_stay_in_the_totals_and_are_explained() {
+    let mut queue = TestQueue::with(&["a", "b", "c"]);
+    let drained = |linux: &mut ProfileReport| {
+        linux.missing = 3;
+        linux.missing_because = "the server is drained".to_owned();
+    };
+    queue.report("a", linux(0, &[]).with_linux(drained));
+    queue.report("b", linux(2, &[7]));
+    queue.report("c", linux(1, &[]));
+    queue.become_unreachable("b");
+    queue.advance(90);
+    queue.enqueue("next", "linux", 1);
+    let drained = "a keeps fewer runners than it could: the server is drained";
+    assert_eq!(
+        explained(&mut queue, "next"),
+        format!(
+            "it is next; no runner of this profile is idle: 3 are missing because {drained}, \
+             2 are missing because b does not answer (last seen 2 min ago)"
+        )
+    );
+    let view = queue.core.view(queue.now);
+    let profile = &view.profiles[0];
+    assert_eq!((profile.target, profile.missing, profile.idle), (6, 5, 0));
+    let servers = view.servers.iter().map(|server| &server.profiles[0]);
+    let shown: Vec<_> = servers
+        .map(|profile| (profile.target, profile.missing, profile.idle))
+        .collect();
+    assert_eq!(shown, [(3, 3, 0), (2, 2, 0), (1, 0, 0)]);
+    let because = &view.servers[0].profiles[0].missing_because;
+    assert_eq!(because.as_deref(), Some(drained));
+
+    queue.become_unreachable("c");
+    assert_eq!(
+        explained(&mut queue, "next"),
+        format!(
+            "no server that has this profile is answering: 3 are missing because {drained}, 2 are missing \
+             because b does not answer (last seen 2 min ago), 1 is missing because c does not answer (last seen 0 s ago)"
+        )
+    );
+}
+
+#[test]
+fn runners_that_a_server_refused_to_assign_are_explained() {
+    let mut queue = one_server(2, &[1]);
+    queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.refuse(&forward);
+    assert_eq!(
+        explained(&mut queue, "job"),
+        "it is next; no runner of this profile is idle: 1 is idle at a, which refused to assign them and is \
+         asked again in 1 s"
+    );
+    let view = queue.core.view(queue.now);
+    assert_eq!(view.servers[0].profiles[0].idle, 0);
+}
+
+#[test]
+fn a_job_that_is_passed_over_does_not_explain_the_wait_of_others() {
+    let mut queue = one_server(2, &[]);
+    queue.enqueue("large", "linux", 2);
+    queue.enqueue("small", "linux", 1);
+    queue.report("a", linux(1, &[]));
+    assert_eq!(
+        explained(&mut queue, "large"),
+        "the servers that answer can have at most 1 runner of this profile"
+    );
+    assert_eq!(
+        explained(&mut queue, "small"),
+        "it is next; no runner of this profile is idle"
+    );
+}
+
+#[test]
+fn a_server_with_two_urls_counts_once() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(2, &[]).of_instance("one"));
+    queue.report("b", linux(2, &[]).of_instance("one"));
+    let shown = |queue: &TestQueue| {
+        let view = queue.core.view(queue.now);
+        (view.profiles[0].target, view.profiles[0].missing)
+    };
+    assert_eq!(shown(&queue), (2, 0));
+    queue.become_unreachable("a");
+    assert_eq!(shown(&queue), (2, 0));
+    queue.become_unreachable("b");
+    assert_eq!(shown(&queue), (2, 2));
+}
+
 #[test]
 fn a_job_can_be_inspected_in_every_state() {
     let mut queue = one_server(2, &[]);
@@ -93,7 +226,7 @@ fn a_job_can_be_inspected_in_every_state() {
         position: Some(2),
         ahead: Some(1),
         estimate: None,
-        why: "1 job is before it".to_owned(),
+        why: "1 job is before it, of which servo/servo run 7 is next; no runner of this profile is idle".to_owned(),
     };
     assert_eq!(queue.inspect(by_ticket(&ticket)), Ok(waiting.clone()));
     let operator = JobReference::Operator("large".parse().unwrap());
@@ -191,19 +324,19 @@ fn the_view_shows_queues_and_servers_and_no_ticket() {
         "waiting_count": 2,
         "assigned_count": 1,
         "profiles": [
-            {"profile_key": "linux", "target": 3, "idle": 0, "waiting_count": 2, "jobs": [
+            {"profile_key": "linux", "target": 3, "missing": 0, "idle": 0, "waiting_count": 2, "jobs": [
                 {"public_id": "a7937b64b8caa58f", "count": 2, "qualified_repo": "servo/servo", "run_id": u64::MAX,
                     "waited_seconds": 3, "estimate": null,
                     "why": "it is next; 0 of the 2 runners it needs are idle"},
                 {"public_id": "16367aacb67a4a01", "count": 1, "qualified_repo": "servo/servo", "run_id": 7,
                     "waited_seconds": 0, "estimate": null, "why": "1 job is before it"},
             ]},
-            {"profile_key": "windows", "target": 1, "idle": 0, "waiting_count": 0, "jobs": []},
+            {"profile_key": "windows", "target": 1, "missing": 0, "idle": 0, "waiting_count": 0, "jobs": []},
         ],
         "servers": [
             {"name": "http://a/", "health": "fresh", "age_seconds": 0, "profiles": [
-                {"profile_key": "linux", "target": 3, "idle": 1},
-                {"profile_key": "windows", "target": 1, "idle": 0},
+                {"profile_key": "linux", "target": 3, "idle": 0, "missing": 0, "missing_because": null},
+                {"profile_key": "windows", "target": 1, "idle": 0, "missing": 0, "missing_because": null},
             ]},
             {"name": "http://b/", "health": "down", "age_seconds": null, "profiles": []},
         ],

@@ -10,6 +10,7 @@ use crate::{
         State,
         job::{JobRequest, TicketContent},
     },
+    wait_reason::why_uncertain,
 };
 
 pub fn enqueue(state: &mut State, now: Timestamp, call: CallId, request: JobRequest, nonce: u64) {
@@ -75,12 +76,13 @@ fn check_satisfiable(state: &State, now: Timestamp, spec: &JobSpec) -> Result<()
     } = spec;
     if state.fleet.has_known_target(profile_key, count.get(), now) {
         Ok(())
-    } else if state.fleet.is_all_certain(now) {
+    } else if state.fleet.uncertain(now).next().is_none() {
         Err(Refusal::Unsatisfiable {
             profile_key: profile_key.clone(),
             target: state.fleet.known_target(profile_key, now),
         })
     } else {
-        Err(Refusal::NotReady)
+        let because = why_uncertain(state, now);
+        Err(Refusal::NotReady { because })
     }
 }

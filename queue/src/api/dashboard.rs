@@ -91,7 +91,12 @@ fn render_page(view: &View, now: Timestamp) -> Markup {
                             td { (last_seen(server)) }
                             td {
                                 @for profile in &server.profiles {
-                                    div { (profile.profile_key) ": " (profile.idle) " of " (profile.target) }
+                                    div {
+                                        (profile.profile_key) ": " (profile.idle) " of " (of_target(profile.target, profile.missing))
+                                        @if let Some(because) = &profile.missing_because {
+                                            br; small { (because) }
+                                        }
+                                    }
                                 }
                             }
                         }
@@ -185,8 +190,18 @@ fn summary(view: &View) -> String {
 fn profile_summary(profile: &ProfileView) -> String {
     format!(
         "{} idle of {}, {} waiting",
-        profile.idle, profile.target, profile.waiting_count
+        profile.idle,
+        of_target(profile.target, profile.missing),
+        profile.waiting_count
     )
+}
+
+/// How many runners there could be, and how many of them no server offers: `8 (4 missing)`.
+fn of_target(target: usize, missing: usize) -> String {
+    match missing {
+        0 => target.to_string(),
+        _ => format!("{target} ({missing} missing)"),
+    }
 }
 
 fn job_line(job: &JobView) -> String {

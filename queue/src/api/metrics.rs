@@ -64,8 +64,13 @@ fn describe(view: &View, metrics: &mut Metrics) {
     );
     metrics.gauges(
         "runners_target",
-        "Runners that the servers whose health is OK are configured for",
+        "Runners that all servers have or could have, also those that do not answer",
         by_profile(|profile| profile.target as f64),
+    );
+    metrics.gauges(
+        "runners_missing",
+        "Those of runners_target that no server offers, because it is down or keeps them back",
+        by_profile(|profile| profile.missing as f64),
     );
     let servers = || view.servers.iter();
     metrics.gauges(

@@ -95,9 +95,9 @@ fn refused(refusal: Refusal) -> ApiError {
             Code::Unsatisfiable,
             format!("the targets of all servers for profile {profile_key} add up to {target}, which is fewer than this job needs; it would wait forever"),
         ),
-        Refusal::NotReady => ApiError::new(
+        Refusal::NotReady { because } => ApiError::new(
             Code::NotReady,
-            "not all servers have reported yet, and those that have do not have enough runners of this profile; try again",
+            format!("the servers that answer do not have enough runners of this profile, and others may: {because}; try again"),
         )
         .retry_after(NOT_READY_RETRY_SECONDS),
         Refusal::TooManyJobs { jobs_max } => too_many(format!(

@@ -99,6 +99,8 @@ pub(super) mod example {
                 profile_key: profile_key("linux"),
                 target: 4,
                 idle: 0,
+                missing: if health == "fresh" { 0 } else { 4 },
+                missing_because: (health != "fresh").then(|| format!("{name} is {health}")),
             }],
         };
         View {
@@ -108,7 +110,8 @@ pub(super) mod example {
             profiles: vec![
                 ProfileView {
                     profile_key: profile_key("linux"),
-                    target: 8,
+                    target: 12,
+                    missing: 8,
                     idle: 0,
                     waiting_count: 3,
                     jobs: vec![
@@ -119,6 +122,7 @@ pub(super) mod example {
                 ProfileView {
                     profile_key: profile_key("windows"),
                     target: 2,
+                    missing: 0,
                     idle: 2,
                     waiting_count: 0,
                     jobs: Vec::new(),

@@ -32,6 +32,7 @@ fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
         target: 1,
         existing: 1,
         idle: BTreeSet::from([1]),
+        ..ProfileReport::default()
     };
     let report = Report {
         asked_at: event_loop.now(),

@@ -188,7 +188,7 @@ impl Client {
             }
             Answer::Waiting(waiting) => Duration::from_secs(waiting.retry_after_seconds),
             Answer::Withdrawn { .. } => return self.enter(environment, Phase::Gone),
-            Answer::Refused(Refusal::NotReady) => Duration::from_secs(2),
+            Answer::Refused(Refusal::NotReady { .. }) => Duration::from_secs(2),
             Answer::Refused(refusal) => {
                 return self.handle_refusal(environment, request, &refusal);
             }

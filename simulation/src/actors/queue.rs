@@ -415,7 +415,7 @@ impl QueueNode {
         let Some(id) = self.calls.remove(&call) else {
             return;
         };
-        if let Answer::Refused(Refusal::NotReady) = &answer
+        if let Answer::Refused(Refusal::NotReady { .. }) = &answer
             && let Some(exchange) = environment.network.exchange(id)
             && let Request::Enqueue(request) = &exchange.request
             && let Some(core) = &self.core

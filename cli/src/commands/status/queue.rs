@@ -34,6 +34,8 @@ pub struct QueueDashboard {
 struct Profile {
     profile_key: String,
     target: usize,
+    #[serde(default)]
+    missing: usize,
     idle: usize,
     waiting_count: usize,
     #[serde(default)]
@@ -69,6 +71,8 @@ struct Server {
 struct ServerProfile {
     profile_key: String,
     target: usize,
+    #[serde(default)]
+    missing: usize,
     idle: usize,
 }
 
@@ -109,7 +113,8 @@ fn servers(servers: &[Server]) -> String {
                 .iter()
                 .map(|profile| {
                     let key = cell(&profile.profile_key);
-                    format!("{key} {} of {}", profile.idle, profile.target)
+                    let of = of_target(profile.target, profile.missing);
+                    format!("{key} {} of {of}", profile.idle)
                 })
                 .collect();
             [
@@ -132,7 +137,7 @@ fn profiles(profiles: &[Profile]) -> String {
             [
                 cell(&profile.profile_key),
                 profile.idle.to_string(),
-                profile.target.to_string(),
+                of_target(profile.target, profile.missing),
                 profile.waiting_count.to_string(),
             ]
         })
@@ -181,6 +186,14 @@ fn jobs(profile: &Profile) -> String {
     text
 }
 
+/// How many runners there could be, and how many of them are not offered: `8 (4 missing)`.
+fn of_target(target: usize, missing: usize) -> String {
+    match missing {
+        0 => target.to_string(),
+        _ => format!("{target} ({missing} missing)"),
+    }
+}
+
 /// The health as pages show it.
 fn health(health: &str) -> String {
     match health {
@@ -214,10 +227,10 @@ mod tests {
     fn the_dashboard_has_servers_profiles_and_waiting_jobs() {
         let dashboard = json!({
             "is_dispatching": true, "waiting_count": 3, "assigned_count": 4,
-            "profiles": [{"profile_key": "linux", "target": 5, "idle": 0, "waiting_count": 3, "jobs": [
+            "profiles": [{"profile_key": "linux", "target": 7, "missing": 2, "idle": 0, "waiting_count": 3, "jobs": [
                 {"public_id": "job-a", "count": 1, "qualified_repo": "delan/servo", "run_id": 123,
                  "waited_seconds": 61, "estimate": {"p50_seconds": 90, "p90_seconds": 200},
-                 "why": "it is next; every runner of this profile is in use"},
+                 "why": "it is next, and no runner of this profile is idle: 4 are busy"},
                 {"unique_id": "b", "count": 2, "qualified_repo": "a/b", "run_id": 4,
                  "waited_seconds": 5, "estimate": null, "why": "one job is before it\u{1b}[2J"}]},
                 {"profile_key": "macos", "target": 1, "idle": 1, "waiting_count": 0, "jobs": []}],
@@ -225,22 +238,23 @@ mod tests {
                 {"name": "http://ci0/", "health": "fresh", "age_seconds": 2,
                  "profiles": [{"profile_key": "linux", "target": 5, "idle": 0},
                               {"profile_key": "macos", "target": 1, "idle": 1}]},
-                {"name": "http://ci1/", "health": "down", "age_seconds": null, "profiles": []}],
+                {"name": "http://ci1/", "health": "down", "age_seconds": 90, "profiles":
+                 [{"profile_key": "linux", "target": 2, "missing": 2, "idle": 0}]}],
         });
         insta::assert_snapshot!(text(dashboard), @"
         3 jobs wait, 4 assigned.
 
         SERVER       HEALTH  LAST SEEN  IDLE
         http://ci0/  OK      2 s ago    linux 0 of 5, macos 1 of 1
-        http://ci1/  down    never
+        http://ci1/  down    2 min ago  linux 0 of 2 (2 missing)
 
-        PROFILE  IDLE  TARGET  WAITING
-        linux    0     5       3
-        macos    1     1       0
+        PROFILE  IDLE  TARGET         WAITING
+        linux    0     7 (2 missing)  3
+        macos    1     1              0
 
         Waiting for linux:
         #  JOB    RUNNERS  FOR RUN          WAITED  ESTIMATED WAIT  REASON
-        1  job-a  1        delan/servo 123  1 min   2 min           it is next; every runner of this profile is in use
+        1  job-a  1        delan/servo 123  1 min   2 min           it is next, and no runner of this profile is idle: 4 are busy
         2  b      2        a/b 4            5 s     unknown         one job is before it[2J
         and 1 more
         ");

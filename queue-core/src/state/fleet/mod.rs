@@ -334,11 +334,10 @@ impl Fleet {
 
     /// How many runners of a profile a server can be asked for, as people are shown it.
     pub fn shown_idle(&self, server: ServerId, key: &ProfileKey, now: Timestamp) -> usize {
-        if self.health(server, now) == Health::Unauthorised {
-            return 0;
+        match self.health(server, now) {
+            Health::Fresh => self.servers[server].available(key),
+            Health::Stale | Health::Down | Health::Unauthorised => 0,
         }
-        let profile = self.servers[server].profile(key);
-        profile.map_or(0, |profile| profile.idle.len())
     }
 
     /// How many runners of a profile all servers that answer could have idle at once.
@@ -382,14 +381,61 @@ impl Fleet {
         saturating_sum(targets.map(|(_, target)| target))
     }
 
-    /// Whether the targets of all servers are certain: their reports are fresh, or they have not
-    /// answered for so long that they are not expected to.
-    pub fn is_all_certain(&self, now: Timestamp) -> bool {
-        self.ids().all(|server| {
+    /// The servers whose last report has a profile, also those that do not answer, and what is reported of
+    /// it. A server that is listed by two URLs is there once.
+    pub fn servers_with(
+        &self,
+        key: &ProfileKey,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (ServerId, &ProfileReport)> {
+        self.ids()
+            .filter(move |&server| !self.is_shown_by_other_url(server, now))
+            .filter_map(|server| Some((server, self.servers[server].profile(key)?)))
+    }
+
+    /// How many runners of a profile all servers have or could have, also those that do not answer.
+    pub fn capacity(&self, key: &ProfileKey, now: Timestamp) -> usize {
+        let servers = self.servers_with(key, now);
+        saturating_sum(servers.map(|(_, profile)| profile.capacity()))
+    }
+
+    /// How many of the runners of a profile that a server could have it does not offer: all, if its report
+    /// cannot be used.
+    pub fn missing(&self, server: ServerId, key: &ProfileKey, now: Timestamp) -> usize {
+        let Some(profile) = self.servers[server].profile(key) else {
+            return 0;
+        };
+        match self.health(server, now) {
+            Health::Fresh => profile.missing,
+            Health::Stale | Health::Down | Health::Unauthorised => profile.capacity(),
+        }
+    }
+
+    /// How many of the runners of a profile that a server reports as idle it has refused to assign, and when
+    /// it is asked for them again; `None` if there are none.
+    pub fn quarantined(&self, server: ServerId, key: &ProfileKey) -> Option<(usize, Timestamp)> {
+        self.servers[server].quarantined(key)
+    }
+
+    /// Whether the same server has another URL that counts instead: one that can be used, or else the first.
+    fn is_shown_by_other_url(&self, server: ServerId, now: Timestamp) -> bool {
+        let is_usable = |server: ServerId| self.servers[server].is_usable(self.stale_after, now);
+        let others = self.ids().filter(|&other| other != server);
+        let mut others = others.filter(|&other| self.identities.are_same(other, server));
+        match others.clone().find(|&other| is_usable(other)) {
+            Some(usable) => !is_usable(server) || usable < server,
+            None => !is_usable(server) && others.any(|other| other < server),
+        }
+    }
+
+    /// The servers whose targets are uncertain: their reports are not fresh, and they have not been silent
+    /// for so long that they are not expected to answer.
+    pub fn uncertain(&self, now: Timestamp) -> impl Iterator<Item = ServerId> {
+        self.ids().filter(move |&server| {
             let seen_at = self.confirmed_at(server).unwrap_or(self.started_at);
-            self.health(server, now) == Health::Fresh
-                || self.duplicate_of(server, now).is_some()
-                || now.since(seen_at) > RETIRED_AFTER
+            self.health(server, now) != Health::Fresh
+                && self.duplicate_of(server, now).is_none()
+                && now.since(seen_at) <= RETIRED_AFTER
         })
     }
 

@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use shared::{
     clock::Timestamp,
     registration::RegistrationStatus,
+    text::printable,
     values::{ProfileKey, UniqueId},
-    wire::{ReservationReport, ReservationState, RunnerStatus},
+    wire::{MissingRunners, ReservationReport, ReservationState, RunnerStatus},
 };
 
 /// A runner's id on its server.
@@ -63,6 +64,23 @@ pub struct ProfileReport {
     /// How many it has, in whatever use.
     pub existing: usize,
     pub idle: BTreeSet<RunnerId>,
+    /// How many of them start.
+    pub starting: usize,
+    /// How many of them are reserved.
+    pub reserved: usize,
+    /// How many of them are busy.
+    pub busy: usize,
+    /// How many more the server could have and does not keep.
+    pub missing: usize,
+    /// Why: a clause from the server; empty if none are missing.
+    pub missing_because: String,
+}
+
+impl ProfileReport {
+    /// How many runners of the profile the server has or could have.
+    pub fn capacity(&self) -> usize {
+        self.target.saturating_add(self.missing)
+    }
 }
 
 /// A runner with its guest and its registration. No two servers have an equal one.
@@ -112,6 +130,7 @@ impl Report {
         let idle_counts = report.read_counts(&dashboard);
         report.read_runners(&dashboard);
         report.replace_absurd_targets();
+        report.read_missing(&dashboard);
         report.read_reservations(&dashboard);
         // Older monitors list runners as idle that are about to be destroyed. Only as many as they
         // count as idle can be taken.
@@ -171,11 +190,39 @@ impl Report {
                 target: count("target").unwrap_or(ABSURD),
                 existing: count("healthy").unwrap_or(0),
                 idle: BTreeSet::new(),
+                starting: count("started_or_crashed").unwrap_or(0),
+                reserved: count("reserved").unwrap_or(0),
+                busy: count("busy").unwrap_or(0),
+                missing: 0,
+                missing_because: String::new(),
             };
             idle_counts.insert(key.clone(), count("idle").unwrap_or(0));
             self.profiles.insert(key, profile);
         }
         idle_counts
+    }
+
+    /// Reads which runners the server could have and does not keep.
+    fn read_missing(&mut self, dashboard: &Object) {
+        let missing = self.part(dashboard, "missing", Value::as_object);
+        for (key, entry) in self.limited(missing, PROFILES_MAX) {
+            let profile = key.parse().ok();
+            let profile = profile.and_then(|key: ProfileKey| self.profiles.get_mut(&key));
+            let entry = MissingRunners::deserialize(entry);
+            let entry = entry.ok().filter(|it| it.count as u64 <= COUNT_MAX);
+            match (profile, entry) {
+                (Some(profile), Some(entry)) => {
+                    profile.missing = entry.count;
+                    let reason = entry
+                        .reason
+                        .chars()
+                        .take(TEXT_LENGTH_MAX)
+                        .collect::<String>();
+                    profile.missing_because = printable(&reason).into_owned();
+                }
+                _ => self.unreadable_count += 1,
+            }
+        }
     }
 
     /// Takes a target that is no possible number to be what there is: the idle runners are assigned, and

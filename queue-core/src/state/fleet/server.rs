@@ -335,6 +335,15 @@ impl Server {
         quarantine.failures.retry_at()
     }
 
+    /// How many of the runners of a profile that it reports as idle are in quarantine, and when that ends;
+    /// `None` if there are none.
+    pub(super) fn quarantined(&self, key: &ProfileKey) -> Option<(usize, Timestamp)> {
+        let quarantine = self.quarantines.get(key)?;
+        let idle = &self.profile(key)?.idle;
+        let count = idle.intersection(&quarantine.runners).count();
+        (count > 0).then(|| (count, quarantine.failures.retry_at()))
+    }
+
     /// Ends a quarantine whose time is over; `false` if there is none, or a longer one.
     pub(super) fn end_quarantine(&mut self, key: &ProfileKey, now: Timestamp) -> bool {
         let quarantine = self.quarantines.get_mut(key);

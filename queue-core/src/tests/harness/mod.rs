@@ -25,6 +25,7 @@ use shared::{
 pub use self::{
     fixtures::{one_job_delivered, one_job_forwarded, one_job_waiting, one_server},
     reports::{MadeBy, ReportBuilder, linux, no_profiles},
+    requests::not_ready,
 };
 use crate::{
     CallId, Config, Effect, Forward, ForwardOutcome, Input, JobReference, JobRequest, Queue,

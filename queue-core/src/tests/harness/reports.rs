@@ -91,11 +91,19 @@ impl ReportBuilder {
             target,
             existing: target,
             idle: idle.iter().copied().collect(),
+            ..ProfileReport::default()
         };
         self.report.runners.extend(idle);
         self.report
             .profiles
             .insert(profile_key.parse().unwrap(), profile);
+        self
+    }
+
+    /// Changes what is reported of the profile `linux`.
+    pub fn with_linux(mut self, change: impl FnOnce(&mut ProfileReport)) -> Self {
+        let linux = self.report.profiles.get_mut("linux");
+        change(linux.expect("the report has this profile"));
         self
     }
 

@@ -10,6 +10,13 @@ use crate::{
     WaitingAnswer,
 };
 
+/// The refusal of an enqueue while the reports of servers are missing.
+pub fn not_ready(because: &str) -> Refusal {
+    Refusal::NotReady {
+        because: because.to_owned(),
+    }
+}
+
 impl TestQueue {
     /// Enqueues a job, which must be accepted.
     #[track_caller]

@@ -178,6 +178,7 @@ impl ModelServer {
                     target: TARGET,
                     existing: TARGET,
                     idle,
+                    ..ProfileReport::default()
                 },
             )
         };

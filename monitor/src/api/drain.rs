@@ -1,0 +1,53 @@
+//! Draining: show it, begin it and end it.
+
+use actix_web::{HttpResponse, web::Data};
+use daemon::{
+    auth::Authorised,
+    error::{ApiError, Code},
+    web::Query,
+};
+use monitor_core::NoteTooLong;
+use serde::Deserialize;
+
+use super::AppState;
+
+/// Query parameters of a drain.
+#[derive(Debug, Deserialize)]
+pub struct DrainParameters {
+    /// The reason, shown on the pages of the queue and the monitor.
+    #[serde(default)]
+    note: String,
+}
+
+/// `GET /policy/drain`: the drain in force with `since` and `note`, or `null`.
+pub async fn show(state: Data<AppState>) -> HttpResponse {
+    HttpResponse::Ok().json(state.core.read(|core| core.drained().cloned()))
+}
+
+/// `POST /policy/drain[?note=…]`: the drain that is in force now.
+pub async fn begin(
+    _: Authorised,
+    state: Data<AppState>,
+    Query(parameters): Query<DrainParameters>,
+) -> Result<HttpResponse, ApiError> {
+    let DrainParameters { note } = parameters;
+    let begun = state.core.change(|core, now| {
+        let revision = core.drain(&note, now)?;
+        Ok((revision, core.drained().cloned()))
+    });
+    let (revision, drain) = begun.map_err(|NoteTooLong { length_max }| {
+        let message = format!("a note may have at most {length_max} characters");
+        ApiError::new(Code::BadRequest, message)
+    })?;
+    log::info!("an operator drains this server");
+    state.saved_change(revision).await?;
+    Ok(HttpResponse::Ok().json(drain))
+}
+
+/// `DELETE /policy/drain`: the drain that this ended, or `null`.
+pub async fn end(_: Authorised, state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+    let (ended, revision) = state.core.change(|core, _| core.end_drain());
+    log::info!("an operator ends the drain of this server");
+    state.saved_change(revision).await?;
+    Ok(HttpResponse::Ok().json(ended))
+}

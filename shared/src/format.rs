@@ -1,0 +1,50 @@
+//! Durations and counts for people, in messages, pages and terminals.
+
+use std::time::Duration;
+
+/// A duration rounded to its largest unit: `20 s`, `2 min`, `3 h`, `2 days`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", (seconds + 30) / 60),
+        3600..171_000 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} days", seconds.saturating_add(43_200) / 86_400),
+    }
+}
+
+/// A number with the singular or plural of a noun: `1 job`, `2 jobs`.
+pub fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_rounded_to_its_largest_unit() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (89, "1 min"),
+            (90, "2 min"),
+            (3599, "60 min"),
+            (3600, "1 h"),
+            (86_400, "24 h"),
+            (170_999, "47 h"),
+            (171_000, "2 days"),
+            (200_000, "2 days"),
+            (u64::MAX, "213503982334601 days"),
+        ] {
+            assert_eq!(duration(Duration::from_secs(seconds)), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_count_of_one_has_the_singular() {
+        let jobs = |number| count(number, "job", "jobs");
+        assert_eq!([0, 1, 2].map(jobs), ["0 jobs", "1 job", "2 jobs"]);
+    }
+}
