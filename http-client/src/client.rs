@@ -5,15 +5,22 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use actix_web::{error::ParseError, web::Bytes};
+use actix_web::{
+    error::ParseError,
+    web::{Bytes, BytesMut},
+};
 use awc::{
     ClientResponse,
     error::{ConnectError, PayloadError, SendRequestError},
     http::{
         Method, StatusCode, Uri,
-        header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+        header::{
+            AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+            USER_AGENT,
+        },
     },
 };
+use futures_util::{Stream, StreamExt};
 
 use super::{
     HttpError, Request, Response, Retry,
@@ -32,6 +39,10 @@ const KEPT_FOR: Duration = Duration::from_secs(15);
 /// How long an idempotent request waits for an answer on a kept connection before it is also sent on a
 /// new one, at most half of its timeout. A middle box may have dropped the kept one without notice.
 const DOUBLED_AFTER: Duration = Duration::from_secs(5);
+/// How much of a body is read before a pause, in bytes. Reading it takes some ten microseconds.
+const READ_WITHOUT_PAUSE: usize = 64 * 1024;
+/// How long that pause is: long bodies are read with 30 to 60 MB a second.
+const READ_PAUSE: Duration = Duration::from_millis(1);
 /// The header `User-Agent`.
 const AGENT: &str = concat!("ci-runners/", env!("CARGO_PKG_VERSION"));
 
@@ -295,19 +306,42 @@ async fn read(
     let status = response.status();
     let headers = response.headers().clone();
     let body = if has_body(&request.method, status) {
-        let body = response.body().limit(request.body_max).await;
+        let body = collect(&mut response, announced_length(&headers), request.body_max).await;
         let body = body.map_err(|error| body_error(error, request, target))?;
         check_length(&headers, &body, target)?;
         body
     } else {
         Bytes::new()
     };
-    Ok(Response {
-        status,
-        headers,
-        body,
-        target: target.into(),
-    })
+    Ok(Response::new(target.into(), status, headers, body))
+}
+
+/// Reads a body to its end.
+///
+/// A long one leaves the thread to other tasks again and again: a server that sends megabytes at the speed
+/// of a local network must not delay what else happens on this thread.
+async fn collect(
+    chunks: &mut (impl Stream<Item = Result<Bytes, PayloadError>> + Unpin),
+    announced_length: Option<usize>,
+    body_max: usize,
+) -> Result<Bytes, PayloadError> {
+    if announced_length.is_some_and(|length| length > body_max) {
+        return Err(PayloadError::Overflow);
+    }
+    let mut body = BytesMut::new();
+    let mut pause_at = READ_WITHOUT_PAUSE;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        if chunk.len() > body_max - body.len() {
+            return Err(PayloadError::Overflow);
+        }
+        body.extend_from_slice(&chunk);
+        if body.len() >= pause_at {
+            tokio::time::sleep(READ_PAUSE).await;
+            pause_at = body.len() + READ_WITHOUT_PAUSE;
+        }
+    }
+    Ok(body.freeze())
 }
 
 /// Whether a body follows (RFC 9112, section 6.3). A 304 may carry the length of the body that it
@@ -318,21 +352,21 @@ fn has_body(method: &Method, status: StatusCode) -> bool {
 
 /// Checks `Content-Length`: for `awc`, a body that was cut off ends like any other.
 fn check_length(headers: &HeaderMap, body: &Bytes, target: &str) -> Result<(), HttpError> {
-    let announced = headers.get("content-length").filter(|_| {
-        // With chunks the length is meaningless (RFC 9112, section 6.3).
-        !headers.contains_key("transfer-encoding")
-    });
-    let Some(announced) = announced else {
-        return Ok(());
-    };
-    let length: Option<usize> = announced.to_str().ok().and_then(|text| text.parse().ok());
-    if length == Some(body.len()) {
+    // With chunks the length is meaningless (RFC 9112, section 6.3).
+    let has_length =
+        headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
+    if !has_length || announced_length(headers) == Some(body.len()) {
         return Ok(());
     }
     Err(HttpError::Broken {
         target: target.into(),
         cause: format!("the body ended after {} bytes", body.len()),
     })
+}
+
+/// The value of `Content-Length`.
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn body_error(error: PayloadError, request: &Request<'_>, target: &str) -> HttpError {
@@ -346,5 +380,57 @@ fn body_error(error: PayloadError, request: &Request<'_>, target: &str) -> HttpE
             target,
             cause: error.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_long_body_leaves_the_thread_to_other_tasks() {
+        const CHUNK_COUNT: usize = 50;
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let other = actix_web::rt::spawn(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut turns_before_chunks = Vec::new();
+        // Each chunk is there at once, as from a fast server.
+        let chunks = stream::repeat_with(|| {
+            turns_before_chunks.push(turns.get());
+            Ok(Bytes::from_static(&[b'x'; READ_WITHOUT_PAUSE]))
+        });
+        let mut chunks = chunks.take(CHUNK_COUNT);
+        let body = collect(&mut chunks, None, usize::MAX).await.unwrap();
+        assert_eq!(body.len(), CHUNK_COUNT * READ_WITHOUT_PAUSE);
+        other.abort();
+        let is_interrupted = turns_before_chunks.is_sorted_by(|one, next| one < next);
+        assert!(is_interrupted, "{turns_before_chunks:?}");
+    }
+
+    #[actix_web::test]
+    async fn a_body_that_is_too_long_is_not_read_to_its_end() {
+        let three = || stream::iter(["ab", "cd", "ef"].map(|text| Ok(Bytes::from(text))));
+        for (announced, body_max, expected) in [
+            (None, 6, Some("abcdef")),
+            (None, 5, None),
+            (Some(7), 6, None),
+            (Some(6), 6, Some("abcdef")),
+        ] {
+            let body = collect(&mut three(), announced, body_max).await.ok();
+            assert_eq!(
+                body.as_deref(),
+                expected.map(str::as_bytes),
+                "{announced:?}"
+            );
+        }
     }
 }

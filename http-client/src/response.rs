@@ -31,10 +31,20 @@ pub struct Response {
     /// The body; its length agrees with `Content-Length`, if there is one.
     pub body: Bytes,
     /// The URL without user and query string.
-    pub(super) target: String,
+    target: String,
 }
 
 impl Response {
+    /// A response to a request for `target`, a URL without user and query string.
+    pub fn new(target: String, status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            target,
+        }
+    }
+
     /// The value of the first header of that name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

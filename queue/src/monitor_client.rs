@@ -12,6 +12,7 @@ use shared::{
     settings::BaseUrl,
     wire::{TakeAnswer, TakenRunner},
 };
+use tokio::sync::oneshot;
 
 use crate::grant_proofs::GrantProofs;
 use queue_core::{Forward, ForwardOutcome, NotReport, Release, Report, ServerFailure, ServerId};
@@ -47,6 +48,14 @@ pub struct MonitorClient {
 /// millisecond.
 const INLINE_BYTES_MAX: usize = 16 * 1024;
 
+/// The largest dashboard that is parsed with the priority of everything else, in bytes: that of some hundred
+/// runners. Parsing it takes some milliseconds.
+const ORDINARY_BYTES_MAX: usize = 512 * 1024;
+/// The priority with which larger ones are parsed (`nice`), so that they delay nothing if all processors are
+/// busy.
+#[cfg(target_os = "linux")]
+const PARSE_NICENESS: i32 = 19;
+
 /// A monitor's response to a poll.
 pub enum PollResponse {
     /// What it has.
@@ -63,7 +72,8 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// The report in it. A large one is parsed on another thread, so that it delays no job of other servers.
+    /// The report in it. A large one is parsed on another thread, and an enormous one with a low priority, so
+    /// that it delays no job of other servers.
     ///
     /// # Errors
     /// When it is not the dashboard of a monitor.
@@ -89,8 +99,36 @@ impl Dashboard {
         if length <= INLINE_BYTES_MAX {
             return parse();
         }
-        // It is not executed only if the runtime ends.
-        block(parse).await.unwrap_or(Err(PollError::NoDashboard))
+        let parsed = if length <= ORDINARY_BYTES_MAX {
+            block(parse).await.ok()
+        } else {
+            with_low_priority(parse).await
+        };
+        // It is not executed only if the runtime ends, or if there can be no other thread.
+        parsed.unwrap_or(Err(PollError::NoDashboard))
+    }
+}
+
+/// Executes `work` on a thread with a low priority; `None` if there cannot be one.
+async fn with_low_priority<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("parser".to_owned());
+    // Of its own for each work, because a thread cannot get its priority back.
+    let started = thread.spawn(move || {
+        // On other systems it would apply to the whole process.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(PARSE_NICENESS);
+        // The receiver is gone only if the runtime ends.
+        let _ = sender.send(work());
+    });
+    match started {
+        Ok(_) => result.await.ok(),
+        Err(error) => {
+            log::warn!("failed to start a thread that parses a report: {error}");
+            None
+        }
     }
 }
 

@@ -23,11 +23,15 @@ use crate::{
 pub const ATTACK: Attack = Attack {
     name: "reports",
     does: "is the owner of one server, whose monitor answers each poll at once with another report of 7 MB",
-    guarantee: "a runner of another server is assigned at most 5 ms later than without that (median)",
+    guarantee: "a runner of another server is assigned at most 5 ms later than without that (p99)",
     run,
 };
 
-const ASSIGNMENTS: usize = 100;
+/// Enough for several reports to arrive meanwhile.
+const ASSIGNMENTS: usize = 400;
+/// How much of a report is written at once. The monitor is on the same machine, unlike a real one, and what it writes
+/// at once delays everything on one of its processors.
+const WRITTEN_AT_ONCE: usize = 16 * 1024;
 const DELAY_MAX: Duration = Duration::from_millis(5);
 
 fn run(daemons: &Daemons) -> Outcome {
@@ -42,16 +46,18 @@ fn run(daemons: &Daemons) -> Outcome {
     let mut alone = assignments(&bed, &honest, "alone");
     hostile.is_large.store(true, Ordering::Relaxed);
     let mut during = assignments(&bed, &honest, "during");
-    let median = |durations: &mut [Duration]| wait::percentile(durations, 0.5);
-    let (median_alone, median_during) = (median(&mut alone), median(&mut during));
-    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let shown = |durations: &mut [Duration]| {
+        let millis = |quantile| wait::percentile(durations, quantile).as_secs_f64() * 1000.0;
+        let [median, p99] = [0.5, 0.99].map(millis);
+        format!("median {median:.1} ms, p99 {p99:.1} ms")
+    };
     let measured = format!(
-        "median {:.1} ms alone, {:.1} ms (p99 {:.0} ms) beside it",
-        millis(median_alone),
-        millis(median_during),
-        millis(wait::percentile(&mut during, 0.99)),
+        "{} alone; {} beside it",
+        shown(&mut alone),
+        shown(&mut during)
     );
-    Outcome::new(measured, median_during <= median_alone + DELAY_MAX)
+    let [p99_alone, p99_during] = [&mut alone, &mut during].map(|it| wait::percentile(it, 0.99));
+    Outcome::new(measured, p99_during <= p99_alone + DELAY_MAX)
 }
 
 /// A monitor that holds no poll: it answers each at once, with another version of its dashboard.
@@ -115,7 +121,9 @@ fn serve<'a>(stream: &TcpStream, body: impl Fn() -> &'a Vec<u8>) -> io::Result<(
              Content-Length: {length}\r\n\r\n"
         );
         writer.write_all(head.as_bytes())?;
-        writer.write_all(body)?;
+        for part in body.chunks(WRITTEN_AT_ONCE) {
+            writer.write_all(part)?;
+        }
     }
     Ok(())
 }
