@@ -19,7 +19,7 @@ struct Reading {
 
 /// What is known of GitHub's clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct GithubTime {
+pub struct GithubTime {
     believed: Option<Reading>,
     /// A reading that contradicts the believed one. The next one that agrees with it makes it believed.
     doubted: Option<Reading>,
@@ -39,12 +39,12 @@ impl Reading {
 
 impl GithubTime {
     /// GitHub's time when ours is `now`; ours as long as no response has had a date.
-    pub(super) fn at(self, now: Timestamp) -> Timestamp {
+    pub fn at(self, now: Timestamp) -> Timestamp {
         self.believed.map_or(now, |reading| reading.at(now))
     }
 
     /// What is known after a response with that date, received when our time is `now`.
-    pub(super) fn with(self, date: Timestamp, now: Timestamp) -> Self {
+    pub fn with(self, date: Timestamp, now: Timestamp) -> Self {
         let reading = Reading {
             theirs: date,
             ours: now,

@@ -42,6 +42,7 @@ pub use artifacts::{Artifact, NamedArtifacts};
 pub use client::{Github, GithubConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::GithubError;
+pub use github_time::GithubTime;
 pub use jobs::WorkflowJob;
-pub use limits::RateLimit;
+pub use limits::{RateLimit, retry_after};
 pub use runners::JitRunner;

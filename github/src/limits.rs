@@ -33,7 +33,7 @@ impl RateLimit {
     pub(super) const CORE: &str = "core";
     /// Reads the `x-ratelimit-*` headers, if all of them are present and valid. `now` is by our clock. A
     /// reset that is further away than GitHub's limits allow counts as an hour, one in the past as now.
-    pub(super) fn of(response: &Response, now: Timestamp) -> Option<Self> {
+    pub fn of(response: &Response, now: Timestamp) -> Option<Self> {
         let number = |name| response.header(name)?.trim().parse().ok();
         let until_reset = reset(response)?.since(response.date().unwrap_or(now));
         Some(Self {
@@ -56,7 +56,7 @@ fn reset(response: &Response) -> Option<Timestamp> {
 ///
 /// A 403 means either a limit or a missing permission. The messages of all limits contain "rate
 /// limit".
-pub(super) fn retry_after(response: &Response, message: &str) -> Option<Duration> {
+pub fn retry_after(response: &Response, message: &str) -> Option<Duration> {
     let retry_after = response.retry_after();
     let is_limit = match response.status {
         StatusCode::TOO_MANY_REQUESTS => true,

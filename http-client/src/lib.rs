@@ -22,7 +22,7 @@ mod tests;
 
 pub use awc::http::{Method, StatusCode};
 pub use client::{Client, install_tls};
-pub use connect::{RootCertificates, root_certificates};
+pub use connect::{Begins, Interim, RootCertificates, root_certificates};
 pub use error::HttpError;
 pub use request::{Request, Retry};
 pub use response::{Response, timestamp};

@@ -20,5 +20,6 @@ mod programs;
 mod shared_core;
 pub mod store;
 
+pub use api::webhook_delivery;
 pub use app::{App, AppError, build, run};
 pub use profiles::{ProfileError, check, check_profiles};

@@ -31,7 +31,8 @@ use crate::{
     error::{ApiError, Code},
     repeated,
 };
-use record::{ANSWERED_MAX, Record, RecordError};
+use record::ANSWERED_MAX;
+pub use record::{Record, RecordError};
 
 /// The file in the folder of the daemon.
 const FILE: &str = "artifact-claims";

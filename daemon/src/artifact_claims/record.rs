@@ -29,7 +29,7 @@ const HEADER: &str = "ci-runners artifact claims 1";
 
 /// What a daemon remembers of artifacts without a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Record {
+pub struct Record {
     /// Artifacts that were created before it may have been answered without being in here.
     pub earliest: Option<Timestamp>,
     /// When each artifact that was answered was created, by its id.
@@ -38,21 +38,34 @@ pub(super) struct Record {
 
 /// Why a record can be neither read nor written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RecordError {
+pub enum RecordError {
+    /// The file cannot be read.
     #[error("{0}")]
     Read(#[from] io::Error),
+    /// The file is longer than any record, or contains more artifacts.
     #[error("it is longer than {LENGTH_MAX} bytes")]
     TooLong,
+    /// The content is not what was written.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
+    /// The file cannot be replaced; the earlier one is left.
     #[error("failed to write {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The daemon is about to end.
     #[error("the thread that writes the record has ended")]
     Stopped,
 }
 
 impl Record {
     /// The record in a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what [`write`](Self::write) wrote.
     pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -66,7 +79,11 @@ impl Record {
         Self::parse(&text).map(Some)
     }
 
-    fn parse(text: &str) -> Result<Self, RecordError> {
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    ///
+    /// # Errors
+    /// For any other text, and for one with more artifacts than are remembered.
+    pub fn parse(text: &str) -> Result<Self, RecordError> {
         let damaged = RecordError::Damaged;
         let (header, rest) = text.split_once('\n').ok_or(damaged("it has no header"))?;
         if header != HEADER {
@@ -79,7 +96,12 @@ impl Record {
             return Err(damaged("its checksum is wrong"));
         }
         let mut lines = body.lines();
-        let seconds = |text: &str| text.parse().ok().map(Timestamp::from_seconds);
+        let seconds = |text: &str| {
+            let seconds = text.parse().ok()?;
+            let time = Timestamp::from_seconds(seconds);
+            // A time that is too late to be one has become another.
+            (time.as_seconds() == seconds).then_some(time)
+        };
         let earliest = lines.next().and_then(|line| line.strip_prefix("earliest="));
         let earliest = match earliest.ok_or(damaged("it has no line earliest"))? {
             "" => None,
@@ -98,7 +120,7 @@ impl Record {
     }
 
     /// The text of the file.
-    fn to_text(&self) -> String {
+    pub fn to_text(&self) -> String {
         let earliest = self.earliest.map(|time| time.as_seconds().to_string());
         let mut body = format!("earliest={}\n", earliest.unwrap_or_default());
         for (id, created_at) in &self.answered {
@@ -109,6 +131,9 @@ impl Record {
     }
 
     /// Replaces the file. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// When the disk fails. The earlier file is left as it was.
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
         let draft = path.with_extension("new");
         let write = || -> io::Result<()> {
@@ -193,6 +218,17 @@ mod tests {
             too_many.into_bytes(),
         ] {
             assert!(!is_read(&bytes));
+        }
+        // Their checksums are right.
+        for body in [
+            "",
+            "earliest=soon\n",
+            "earliest=99999999999999999\n",
+            "earliest=\n5\n",
+            "earliest=\n5 99999999999999999\n",
+        ] {
+            let text = format!("{HEADER}\nsha256={}\n{body}", Sha256::of(body.as_bytes()));
+            assert!(!is_read(text.as_bytes()), "{body}");
         }
         fs::remove_file(&path).unwrap();
         fs::remove_dir(path.parent().unwrap()).unwrap();

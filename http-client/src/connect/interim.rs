@@ -14,14 +14,14 @@ const LENGTH_MAX: usize = 64 << 10;
 
 /// Leaves out informational responses before one response.
 #[derive(Debug, Default)]
-pub(super) struct Interim {
+pub struct Interim {
     count: usize,
     length: usize,
 }
 
 /// What is known of the bytes that have arrived.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Begins {
+pub enum Begins {
     /// With a part of a head, of which more has to arrive.
     Incomplete,
     /// With the response itself, or something else that is for `awc` to judge.
@@ -33,7 +33,7 @@ impl Interim {
     ///
     /// # Errors
     /// If there are too many of them.
-    pub(super) fn skip(&mut self, bytes: &mut BytesMut) -> io::Result<Begins> {
+    pub fn skip(&mut self, bytes: &mut BytesMut) -> io::Result<Begins> {
         loop {
             // Empty lines before a head are ignored (RFC 9112, section 2.2).
             let blank = bytes

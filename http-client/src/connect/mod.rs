@@ -33,6 +33,7 @@ use shared::settings::{Proxies, Proxy};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+pub use interim::{Begins, Interim};
 pub(crate) use roots::tls_config;
 pub use roots::{RootCertificates, root_certificates};
 pub(crate) use stream::Stream;

@@ -30,7 +30,7 @@ const QUERY_BACKOFF: Backoff = Backoff {
 const QUERIES_MAX: usize = 4;
 
 /// A webhook about a workflow job that has started or completed on a runner. Its signature is valid.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowJobEvent {
     /// The name under which the runner is registered.
     pub runner_name: String,

@@ -26,6 +26,7 @@ mod testing;
 mod tests;
 mod webhook;
 mod webhook_body;
+pub mod webhook_delivery;
 
 use actix_web::web::{Data, ServiceConfig};
 use daemon::web::route;

@@ -1,13 +1,13 @@
 //! GitHub webhooks about jobs that start or end on a runner: they trigger a poll at once, and one about the
 //! end of a job is the evidence with which its guest may be destroyed.
 //!
-//! Responsible for the signature and for both content types that GitHub offers. Webhooks may be lost: polls
+//! Responsible for which webhooks are accepted, and for what follows from them. What GitHub sends is read in
+//! `webhook_delivery`. Webhooks may be lost: polls
 //! find whatever no webhook reported. A webhook that is set up in a way that cannot work is shown as a
 //! problem, because GitHub shows it only in a list that is rarely read.
 //! Source: GitHub's documentation, "Validating webhook deliveries" and "Webhook events and payloads".
 
 use std::{
-    borrow::Cow,
     convert::Infallible,
     future::{Ready, ready},
 };
@@ -20,21 +20,17 @@ use daemon::{
     error::{ApiError, Code},
     repeated,
 };
-use percent_encoding::percent_decode;
 use ring::hmac;
-use serde::Deserialize;
 use shared::{
     problem::catalogue::{WEBHOOK_REFUSED, WEBHOOK_WITHOUT_WORKFLOW_JOBS},
     secret::Secret,
-    values::RunId,
 };
-use subtle::ConstantTimeEq;
 
 use super::{
     AppState,
     webhook_body::{LENGTH_MAX, too_large},
+    webhook_delivery::{Delivery, DeliveryError, Signature},
 };
-use monitor_core::{WorkflowJobEvent, WorkflowRun};
 
 /// The key with which GitHub signs webhooks.
 #[derive(Clone, Debug)]
@@ -49,137 +45,6 @@ impl Key {
     /// For the verification of a body while it arrives.
     pub fn hmac(&self) -> &hmac::Key {
         &self.0
-    }
-}
-
-/// The signature of a webhook, from the header `X-Hub-Signature-256`.
-#[derive(Clone, Debug)]
-pub struct Signature(Vec<u8>);
-
-impl Signature {
-    /// Parses `sha256=<64 hexadecimal digits>`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.strip_prefix("sha256=").and_then(from_hex)?;
-        (bytes.len() == SIGNATURE_LENGTH).then_some(Self(bytes))
-    }
-
-    /// Compares it with the one that the body should have, in constant time.
-    pub fn matches(&self, expected: &[u8]) -> bool {
-        self.0.ct_eq(expected).into()
-    }
-}
-
-/// The length of a signature, in bytes.
-const SIGNATURE_LENGTH: usize = 32;
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let bytes = pairs.iter().map(|[high, low]| {
-        let byte = digit(high)? * 16 + digit(low)?;
-        u8::try_from(byte).ok()
-    });
-    bytes.collect()
-}
-
-/// The fields of a `workflow_job` event that are used.
-#[derive(Deserialize)]
-struct Event {
-    action: String,
-    workflow_job: WorkflowJob,
-    repository: Option<Repository>,
-}
-
-#[derive(Deserialize)]
-struct Repository {
-    full_name: String,
-}
-
-#[derive(Deserialize)]
-struct WorkflowJob {
-    /// None or null while the job has no runner.
-    runner_name: Option<String>,
-    /// GitHub's id of the runner's registration.
-    runner_id: Option<u64>,
-    run_id: Option<u64>,
-}
-
-impl Event {
-    /// What the core has to know; none if the event is about no runner, or neither start nor end.
-    fn about_runner(self) -> Option<WorkflowJobEvent> {
-        let has_completed = match self.action.as_str() {
-            "in_progress" => false,
-            "completed" => true,
-            _ => return None,
-        };
-        let qualified_repo = self.repository.and_then(|it| it.full_name.parse().ok());
-        let workflow_run = qualified_repo.zip(self.workflow_job.run_id);
-        Some(WorkflowJobEvent {
-            runner_name: self.workflow_job.runner_name?,
-            registration_id: self.workflow_job.runner_id.filter(|id| *id != 0),
-            workflow_run: workflow_run.map(|(qualified_repo, run_id)| WorkflowRun {
-                qualified_repo,
-                run_id: RunId(run_id),
-            }),
-            has_completed,
-        })
-    }
-}
-
-/// The fields of a `ping` event that are used: GitHub sends one when a webhook is set up.
-#[derive(Deserialize)]
-struct Ping {
-    hook: Option<Hook>,
-}
-
-#[derive(Deserialize)]
-struct Hook {
-    /// The events that are sent; `*` stands for all.
-    #[serde(default)]
-    events: Vec<String>,
-}
-
-/// How the JSON of an event is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Json,
-    /// As the field `payload` of a form, which is what GitHub's settings form selects by default.
-    Form,
-}
-
-impl Encoding {
-    /// The encoding of a body with that `Content-Type`, whose parameters are not used; JSON if there is no
-    /// header. `None` for other types.
-    fn of(content_type: Option<&str>) -> Option<Self> {
-        let Some(content_type) = content_type else {
-            return Some(Self::Json);
-        };
-        let media_type = content_type.split(';').next().unwrap_or_default();
-        let media_type = media_type.trim().to_ascii_lowercase();
-        match media_type.as_str() {
-            "application/x-www-form-urlencoded" => Some(Self::Form),
-            "" | "application/json" | "text/json" => Some(Self::Json),
-            other if other.starts_with("application/") && other.ends_with("+json") => {
-                Some(Self::Json)
-            }
-            _ => None,
-        }
-    }
-
-    /// The JSON in `body`; `None` if it is a form without the field `payload`.
-    fn json_in(self, body: &[u8]) -> Option<Cow<'_, [u8]>> {
-        if self == Self::Json {
-            return Some(Cow::Borrowed(body));
-        }
-        let mut fields = body.split(|byte| *byte == b'&');
-        let value = fields.find_map(|field| field.strip_prefix(b"payload="))?;
-        let spaced: Vec<u8> = value
-            .iter()
-            .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-            .collect();
-        Some(Cow::Owned(percent_decode(&spaced).collect()))
     }
 }
 
@@ -261,49 +126,38 @@ fn refuse(state: &AppState, code: Code, message: &str, remedy: &str) -> ApiError
 
 /// Acts on a webhook whose signature is valid.
 fn handle(state: &AppState, headers: &WebhookHeaders, payload: &[u8]) -> Result<(), ApiError> {
-    let remedy = "select the content type application/json in the webhook's settings at GitHub";
-    let content_type = headers.content_type.as_deref();
-    let Some(encoding) = Encoding::of(content_type) else {
-        // Limited, because it is shown.
-        let found: String = content_type.unwrap_or_default().chars().take(100).collect();
-        let message = format!("a webhook has the content type {found:?}");
-        return Err(refuse(state, Code::UnsupportedMediaType, &message, remedy));
-    };
-    let Some(json) = encoding.json_in(payload) else {
-        let message = "a webhook is a form without the field `payload`";
-        return Err(refuse(state, Code::BadRequest, message, remedy));
-    };
-    match headers.event.as_deref() {
-        Some("workflow_job") => {
-            let event: Event = serde_json::from_slice(&json).map_err(|_| {
-                let message = "the payload of a webhook is not a `workflow_job` event";
-                refuse(state, Code::BadRequest, message, remedy)
-            })?;
+    let (content_type, event) = (headers.content_type.as_deref(), headers.event.as_deref());
+    let delivery = Delivery::parse(content_type, event, payload).map_err(|error| {
+        let code = match error {
+            DeliveryError::ContentType { .. } => Code::UnsupportedMediaType,
+            DeliveryError::NoPayload | DeliveryError::NoWorkflowJob => Code::BadRequest,
+        };
+        let remedy = "select the content type application/json in the webhook's settings at GitHub";
+        refuse(state, code, &error.to_string(), remedy)
+    })?;
+    match delivery {
+        Delivery::WorkflowJob(event) => {
             let board = state.core.problem_board();
             board.resolve(&WEBHOOK_WITHOUT_WORKFLOW_JOBS, PROBLEM_SUBJECT);
-            if let Some(event) = event.about_runner() {
+            if let Some(event) = event {
                 state
                     .core
                     .change(|core, now| core.handle_webhook(&event, now));
             }
         }
-        Some("ping") => handle_ping(state, &json),
+        Delivery::Ping { events } => handle_ping(state, &events),
         // Accepted, because GitHub would show an error to the operator, who can do nothing about it.
-        other => log::debug!("ignored a webhook with the event {other:?}"),
+        Delivery::Other => log::debug!("ignored a webhook with the event {event:?}"),
     }
     Ok(())
 }
 
 /// A ping says which events will follow.
-fn handle_ping(state: &AppState, json: &[u8]) {
+fn handle_ping(state: &AppState, events: &[String]) {
     // A signed request can be repeated by anyone who has seen it.
     repeated::count("webhook_ping", || {
         "GitHub has set up a webhook to this monitor, and its signature is valid".to_owned()
     });
-    let hook = serde_json::from_slice::<Ping>(json)
-        .ok()
-        .and_then(|ping| ping.hook);
-    let events = hook.map(|hook| hook.events).unwrap_or_default();
     let is_sent = |event: &String| matches!(event.as_str(), "workflow_job" | "*");
     let board = state.core.problem_board();
     if events.is_empty() || events.iter().any(is_sent) {
@@ -349,52 +203,5 @@ mod tests {
             assert!(!is_signed(b"Hello, World!", wrong), "{wrong}");
         }
         assert!(!is_signed(b"Hello, World", signature));
-    }
-
-    #[test]
-    fn the_content_type_is_compared_as_http_does() {
-        for (content_type, expected) in [
-            (None, Some(Encoding::Json)),
-            (Some(""), Some(Encoding::Json)),
-            (Some("application/json"), Some(Encoding::Json)),
-            (
-                Some("Application/JSON ; charset=UTF-8"),
-                Some(Encoding::Json),
-            ),
-            (Some("application/vnd.github+json"), Some(Encoding::Json)),
-            (
-                Some("application/x-www-form-urlencoded"),
-                Some(Encoding::Form),
-            ),
-            (
-                Some("APPLICATION/X-WWW-Form-Urlencoded;charset=utf-8"),
-                Some(Encoding::Form),
-            ),
-            (Some("multipart/form-data; boundary=x"), None),
-            (Some("text/plain"), None),
-            (Some("application/xml"), None),
-        ] {
-            assert_eq!(Encoding::of(content_type), expected, "{content_type:?}");
-        }
-    }
-
-    #[test]
-    fn a_form_has_its_json_in_the_field_payload() {
-        let json = |body: &[u8]| Encoding::Form.json_in(body).map(Cow::into_owned);
-        for (body, expected) in [
-            (
-                "payload=%7B%22a%22%3A+%221%2B1%22%7D",
-                Some("{\"a\": \"1+1\"}"),
-            ),
-            ("a=b&payload={}&c=d", Some("{}")),
-            ("payload=", Some("")),
-            ("payload=%C3%A9%zz%", Some("é%zz%")),
-            ("payloads={}", None),
-            ("{}", None),
-            ("", None),
-        ] {
-            let expected = expected.map(|text| text.as_bytes().to_vec());
-            assert_eq!(json(body.as_bytes()), expected, "{body}");
-        }
     }
 }

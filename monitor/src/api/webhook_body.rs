@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::webhook::{Key, Signature};
+use super::{webhook::Key, webhook_delivery::Signature};
 
 /// Maximum length of a body, in bytes. GitHub's own limit is 25 MB, but the payload of a job has 20 to 60
 /// kB, depending on the number of the job's steps, and half as much again as a form.

@@ -24,6 +24,7 @@ use std::{path::Path, sync::Arc, thread};
 
 use tokio::sync::oneshot;
 
+pub use checksum::{Damaged, with_checksum, without_checksum};
 use disk::Directory;
 pub use error::StoreError;
 pub use limits::SNAPSHOT_SIZE_MAX;

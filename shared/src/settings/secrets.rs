@@ -41,7 +41,10 @@ pub struct Secrets {
 
 impl Secrets {
     /// Reads the secrets from the environment.
-    pub(super) fn read(environment: &Environment) -> Result<Self, SettingsError> {
+    ///
+    /// # Errors
+    /// When the API token is not set, or a secret cannot be used.
+    pub fn read(environment: &Environment) -> Result<Self, SettingsError> {
         let api_token = token(environment, API_TOKEN)?.ok_or_else(|| not_set(API_TOKEN))?;
         let api_token_old = token(environment, API_TOKEN_OLD)?;
         let mut queue_tokens = Vec::new();
