@@ -1,5 +1,6 @@
 //! All programs of the workspace together, as processes.
 //!
+//! - `advisories`: `.ci/advisories`
 //! - `destroy_runner`: `ci-runners destroy-runner`
 //! - `demo`: `ci-runners-dev demo`; `emulator`: `ci-runners-dev emulator` and `agent`
 //! - `end_to_end`: one job from curl to the end of its command
@@ -11,6 +12,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod advisories;
 mod demo;
 mod destroy_runner;
 mod emulator;
