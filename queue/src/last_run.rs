@@ -1,12 +1,21 @@
 //! When the queue last ran, kept in its data folder.
 //!
 //! The time since then does not count against tickets, because it may be a jump of the clock: a host
-//! can start with any time, and get the right one later. Without the file, or with one that cannot be
-//! read, all of it counts. Until the tickets from before have expired, the time that does not count is
+//! can start with any time, and get the right one later. Without the file, or with a damaged one, all of it
+//! counts: a wrong time would make expired tickets valid again. Until the tickets from before have expired, the time that does not count is
 //! left out of what is written, so that another restart does not make it count.
+//!
+//! ```text
+//! ci-runners last run 1
+//! sha256=<of the following line>
+//! <microseconds since the epoch>
+//! ```
+//!
+//! Before it had a checksum, the file was that number alone.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,10 +25,13 @@ use daemon::problems::ProblemBoard;
 use shared::{
     clock::{Clock, Timestamp},
     problem::catalogue,
+    sha256::Sha256,
 };
 
-/// The file, which contains microseconds since the Unix epoch in decimal.
 const FILE: &str = "last-run";
+const HEADER: &str = "ci-runners last run 1";
+/// The longest file, in bytes.
+const LENGTH_MAX: u64 = 256;
 /// How often it is written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -36,8 +48,14 @@ impl LastRun {
     /// Reads the file in `folder`.
     pub fn new(folder: &Path, clock: Clock, ticket_lifetime: Duration) -> Self {
         let path = folder.join(FILE);
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let last: Option<Timestamp> = text.trim().parse().ok();
+        let last = read(&path).unwrap_or_else(|error| {
+            log::warn!(
+                "failed to read {}: {error}; the time since the last run counts against tickets, and the file \
+                 is replaced",
+                path.display()
+            );
+            None
+        });
         let started_at = clock.now();
         Self {
             path,
@@ -89,9 +107,37 @@ impl LastRun {
         let now = self.clock.now();
         let is_new = now.since(self.started_at) < self.ticket_lifetime;
         let written = if is_new { now - self.down_for } else { now };
-        io::Write::write_all(&mut file, written.as_micros().to_string().as_bytes())?;
+        io::Write::write_all(&mut file, to_text(written).as_bytes())?;
         fs::rename(&draft, &self.path)
     }
+}
+
+/// The time in a file; `None` if there is no file.
+fn read(path: &Path) -> io::Result<Option<Timestamp>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut text = String::new();
+    file.take(LENGTH_MAX).read_to_string(&mut text)?;
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is damaged");
+    parse(&text).map(Some).ok_or_else(damaged)
+}
+
+/// The time in the text of a file; `None` if it is damaged.
+fn parse(text: &str) -> Option<Timestamp> {
+    let Some(rest) = text.strip_prefix(HEADER) else {
+        return text.parse().ok();
+    };
+    let (checksum, line) = rest.strip_prefix("\nsha256=")?.split_once('\n')?;
+    let is_whole = checksum.parse() == Ok(Sha256::of(line.as_bytes()));
+    is_whole.then(|| line.trim_end().parse().ok()).flatten()
+}
+
+/// The text of the file.
+fn to_text(time: Timestamp) -> String {
+    let line = format!("{}\n", time.as_micros());
+    format!("{HEADER}\nsha256={}\n{line}", Sha256::of(line.as_bytes()))
 }
 
 #[cfg(test)]
@@ -110,24 +156,43 @@ mod tests {
         in_folder(&folder).write().unwrap();
         let file = folder.path().join("queue").join(FILE);
         let year = Duration::from_secs(365 * 24 * 3600);
-        let written: Timestamp = fs::read_to_string(&file).unwrap().parse().unwrap();
-        fs::write(&file, (written - year).as_micros().to_string()).unwrap();
+        let written = read(&file).unwrap().unwrap();
+        fs::write(&file, to_text(written - year)).unwrap();
         assert!(in_folder(&folder).down_for() >= year);
         // And after another restart.
         in_folder(&folder).write().unwrap();
         assert!(in_folder(&folder).down_for() >= year);
         // The clock was set back.
-        fs::write(&file, (written + year).as_micros().to_string()).unwrap();
+        fs::write(&file, to_text(written + year)).unwrap();
         assert_eq!(in_folder(&folder).down_for(), Duration::ZERO);
     }
 
     #[test]
-    fn a_file_without_a_time_is_as_good_as_none() {
+    fn a_file_of_an_earlier_release_has_no_checksum() {
+        let time = Timestamp::from_micros(1_790_000_000_123_456);
+        assert_eq!(parse("1790000000123456"), Some(time));
+        assert_eq!(parse(&to_text(time)), Some(time));
+    }
+
+    #[test]
+    fn a_damaged_file_is_as_good_as_none() {
         let folder = tempfile::tempdir().unwrap();
         in_folder(&folder).write().unwrap();
-        for text in ["", "yesterday", "-1", "\u{e9}"] {
-            fs::write(folder.path().join("queue").join(FILE), text).unwrap();
-            assert_eq!(in_folder(&folder).down_for(), Duration::ZERO, "{text}");
+        let text = to_text(Timestamp::from_seconds(1_700_000_000));
+        let is_ignored = |content: &[u8]| {
+            fs::write(folder.path().join("queue").join(FILE), content).unwrap();
+            in_folder(&folder).down_for() == Duration::ZERO
+        };
+        assert!(!is_ignored(text.as_bytes()));
+        for content in ["", "yesterday", "-1", "\u{e9}"] {
+            assert!(is_ignored(content.as_bytes()), "{content}");
         }
+        for index in 0..text.len() {
+            assert!(is_ignored(&text.as_bytes()[..index]), "cut off at {index}");
+            let mut changed = text.clone().into_bytes();
+            changed[index] ^= 1;
+            assert!(is_ignored(&changed), "bit flipped at {index}");
+        }
+        assert!(is_ignored(&[text.as_bytes(), &[b' '; 1000]].concat()));
     }
 }

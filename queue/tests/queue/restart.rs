@@ -11,7 +11,7 @@ use shared::{
     values::{Count, RunId},
 };
 
-use super::support::{Daemon, FakeMonitor, Fixture, wait_until};
+use super::support::{Daemon, FakeMonitor, Fixture, log, wait_until};
 
 #[test]
 fn held_takes_are_answered_before_the_queue_stops() {
@@ -149,15 +149,32 @@ fn tickets_survive_a_clock_that_jumps_forward_while_the_queue_is_down() {
     let last_run = daemon.data_file("last-run");
     let year = Duration::from_secs(365 * 24 * 3600);
     let last_ran_at: Timestamp = wait_until("the time of the last run", || {
-        std::fs::read_to_string(&last_run).ok()?.parse().ok()
+        let text = std::fs::read_to_string(&last_run).ok()?;
+        text.lines().last()?.parse().ok()
     });
     let last_ran_at = last_ran_at - year;
+    // Without a checksum, as earlier releases wrote it.
     std::fs::write(&last_run, last_ran_at.as_micros().to_string()).unwrap();
     let daemon = daemon.restart();
     daemon.wait_until_fresh(1);
     let hour = Duration::from_secs(3600);
     daemon.assert_unknown("job", &ticket_of(&key, last_ran_at - hour * 25));
     daemon.assert_waiting("job", &ticket_of(&key, last_ran_at - hour));
+}
+
+#[test]
+fn a_damaged_time_of_the_last_run_is_ignored_with_a_warning() {
+    let monitor = FakeMonitor::start();
+    let daemon = Daemon::start_with(&[&monitor], "settle = 0");
+    let last_run = daemon.data_file("last-run");
+    wait_until("the time of the last run", || {
+        last_run.exists().then_some(())
+    });
+    std::fs::write(&last_run, "ci-runners last run 1\n179").unwrap();
+    let daemon = daemon.restart();
+    daemon.wait_until_fresh(1);
+    let warning = "last-run: it is damaged; the time since the last run counts against tickets";
+    assert!(!log::lines_with(warning).is_empty());
 }
 
 #[test]
