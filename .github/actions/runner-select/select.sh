@@ -130,6 +130,12 @@ pause() {
     ((seconds <= 0)) || in_background sleep "$seconds"
 }
 
+# fetch CURL_ARGUMENT…: sends a request. The output is redirected here, in the child, because a redirection around
+# `in_background` would also apply to what a trap writes meanwhile.
+fetch() {
+    http "$@" > "$curl_output" 2> "$curl_output.error"
+}
+
 # call TIMEOUT METHOD PATH CURL_ARGUMENT…: sets `status` (000 without a response) and, for an error, `code`,
 # `message` and `retry_after`. Nothing is left of an earlier response.
 call() {
@@ -138,9 +144,9 @@ call() {
     : > "$headers"
     setting url "$QUEUE_URL/$3" > "$target"
     # An empty body, because proxies refuse a POST without Content-Length.
-    if in_background http --connect-timeout 5 --max-time "$1" --request "$2" --data '' \
+    if in_background fetch --connect-timeout 5 --max-time "$1" --request "$2" --data '' \
         --header 'Content-Type:' --header 'Accept: application/json' --config "$target" --output "$response" \
-        --dump-header "$headers" --write-out '%{http_code}' "${@:4}" > "$curl_output" 2> "$curl_output.error"; then
+        --dump-header "$headers" --write-out '%{http_code}' "${@:4}"; then
         status=$(< "$curl_output")
     else
         status=000 message=$(< "$curl_output.error")

@@ -156,6 +156,9 @@ fn error(status: u16, code: &str, more: Value) -> Response {
     (status, Some(0), body.to_string())
 }
 
+/// A response that is never sent.
+const HELD: Response = (0, None, String::new());
+
 fn ticket() -> Response {
     (200, None, "a.b.c".into())
 }
@@ -168,6 +171,25 @@ async fn select_with_script(responses: Vec<Response>) -> (Done, Vec<String>) {
         json!({"unreachable-after": "1s"}),
     );
     (done.finish().await, queue.requests())
+}
+
+#[actix_web::test]
+async fn a_cancellation_during_a_held_take_is_logged() {
+    for signal in ["INT", "TERM"] {
+        let (github, queue) = (github(), ScriptedQueue::start(vec![ticket(), HELD]));
+        let mut job = job_at(&github);
+        job.signal = signal;
+        let running = select(job, &queue.url, json!({}));
+        queue.expect_request("POST take").await;
+        running.cancel();
+        let done = running.finish().await;
+        assert_eq!(done.ended.status, "cancelled");
+        done.assert_log_has("cancelled after ");
+        done.assert_log_has("withdrew the job from the queue");
+        let is_withdrawal = |request: &String| request.starts_with("DELETE job");
+        let requests = queue.requests();
+        assert_eq!(requests.iter().filter(|it| is_withdrawal(it)).count(), 1);
+    }
 }
 
 #[actix_web::test]

@@ -278,8 +278,12 @@ impl Job {
         for name in ["output", "summary"] {
             fs::write(file(name), "").unwrap();
         }
-        let mut command = Command::new(&self.shell);
+        // Tests in the background of a shell ignore SIGINT, and a shell cannot handle a signal that it was
+        // started to ignore.
+        let mut command = Command::new("/usr/bin/env");
         command
+            .arg("--default-signal=INT,TERM")
+            .arg(&self.shell)
             .args(["--noprofile", "--norc", "-eo", "pipefail"])
             .arg(file("script"))
             .current_dir(own.path())

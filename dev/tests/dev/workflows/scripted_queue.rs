@@ -10,7 +10,9 @@ use actix_web::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// A response: its status, `Retry-After` and body.
+use super::super::support::TIMEOUT;
+
+/// A response: its status, `Retry-After` and body. One with the status 0 is never sent.
 pub type Response = (u16, Option<u64>, String);
 
 /// The queue. It runs as long as the runtime of its test.
@@ -53,6 +55,14 @@ impl ScriptedQueue {
         }
     }
 
+    /// Waits until a request begins with this: method, and first segment of the path.
+    pub async fn expect_request(&self, prefix: &str) {
+        let is_so = |requests: &Vec<String>| requests.iter().any(|it| it.starts_with(prefix));
+        let mut requests = self.requests.subscribe();
+        let received = tokio::time::timeout(TIMEOUT, requests.wait_for(is_so)).await;
+        assert!(received.is_ok(), "{prefix}: {:?}", self.requests());
+    }
+
     /// The requests so far: method, first segment of the path, `Prefer`.
     pub fn requests(&self) -> Vec<String> {
         self.requests.borrow().clone()
@@ -93,6 +103,9 @@ async fn respond(request: HttpRequest, script: Data<Script>) -> HttpResponse {
         .responses
         .send_modify(|all| next = (!all.is_empty()).then(|| all.remove(0)));
     let (status, retry_after, body) = next.unwrap_or((204, None, String::new()));
+    if status == 0 {
+        std::future::pending::<()>().await;
+    }
     let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap());
     if let Some(seconds) = retry_after {
         response.insert_header(("retry-after", seconds.to_string()));
