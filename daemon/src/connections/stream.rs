@@ -157,3 +157,58 @@ impl AsyncWrite for Connection {
         Pin::new(self.stream.get_mut()).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::TcpStream as Client};
+
+    use actix_web::rt::{net::TcpListener, spawn};
+    use shared::clock::Clock;
+    use tokio::time::timeout;
+
+    use super::{
+        super::limits::{ConnectionSettings, Limits},
+        *,
+    };
+
+    /// How long anything that is expected may take.
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    #[actix_web::test]
+    async fn a_client_that_stops_reading_is_disconnected() {
+        let clock = Clock::start();
+        let limits = Limits::with_descriptors(1024, &ConnectionSettings::default());
+        let connections = Connections::new(limits, clock);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (mut connection, _) = Connection::admit(&connections, stream).unwrap();
+        let handle = connection.handle();
+        handle.serve();
+        handle.respond(true);
+        let response = spawn(async move {
+            loop {
+                let write = |context: &mut Context<'_>| {
+                    Pin::new(&mut connection).poll_write(context, &[0; 65_536])
+                };
+                if let Err(error) = poll_fn(write).await {
+                    return error;
+                }
+            }
+        });
+        let is_blocked = async {
+            while handle.0.blocked.lock().is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(TIMEOUT, is_blocked).await.unwrap();
+        let now = clock.now();
+        connections.sweep(now + Duration::from_secs(9));
+        assert_eq!(connections.count(), 1);
+        connections.sweep(now + Duration::from_secs(11));
+        let error = timeout(TIMEOUT, response).await.unwrap().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+        assert_eq!(connections.count(), 0);
+        drop(client);
+    }
+}

@@ -101,12 +101,11 @@ impl Connections {
     pub(crate) async fn close_stalled(self) {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
-            self.sweep();
+            self.sweep(self.0.clock.now());
         }
     }
 
-    fn sweep(&self) {
-        let now = self.0.clock.now();
+    pub(super) fn sweep(&self, now: Timestamp) {
         let mut table = self.0.table.lock();
         let stalled = table.open.values().filter(|handle| handle.has_stalled(now));
         let stalled: Vec<ConnectionHandle> = stalled.cloned().collect();

@@ -43,6 +43,32 @@ async fn a_credential_is_handed_over_once_and_only_to_its_guest() {
 }
 
 #[actix_web::test]
+async fn a_page_in_a_browser_of_a_guest_gets_nothing_that_is_for_the_guest() {
+    let (host, monitor) = with_idle(1).await;
+    let own = bearer(&until_file(&host.path("secret-0"), |it| !it.is_empty()).await);
+    fs::create_dir_all(host.path("profiles/linux")).unwrap();
+    fs::write(host.path("profiles/linux/boot-script"), "#!/bin/sh\n").unwrap();
+    for (site, code) in [
+        (Some("cross-site"), Some("cross_site")),
+        (Some("same-site"), Some("cross_site")),
+        (Some("none"), None),
+        (None, None),
+    ] {
+        let mut headers = vec![("authorization", own.as_str())];
+        headers.extend(site.map(|site| ("sec-fetch-site", site)));
+        let credential = monitor.call_with(Method::GET, CREDENTIAL, &headers).await;
+        let refusal = code.unwrap_or("not_yours");
+        expect_refusal(&credential, 403, refusal, &format!("{site:?}"));
+        let script = monitor.call_with(Method::GET, "boot", &headers).await;
+        match code {
+            Some(code) => expect_refusal(&script, 403, code, &format!("{site:?}")),
+            None => assert_eq!(script.status, 200, "{site:?}"),
+        }
+    }
+    monitor.stop().await;
+}
+
+#[actix_web::test]
 async fn a_guest_gets_the_boot_script_of_its_profile() {
     let (host, monitor) = with_idle(1).await;
     let own = bearer(&until_file(&host.path("secret-0"), |it| !it.is_empty()).await);
