@@ -33,6 +33,7 @@ fn runners() -> Response {
 }
 
 fn start_select(
+    github: &EmulatorThread,
     responses: Vec<Response>,
     unreachable_after: &str,
 ) -> (RunningAction, ScriptedQueue) {
@@ -41,14 +42,12 @@ fn start_select(
         "queue-url": queue.url, "github-hosted-runner-label": "ubuntu-latest",
         "self-hosted-image-name": "linux", "max-wait": "50s", "unreachable-after": unreachable_after,
     });
-    (
-        start_action(job_at(&github()), "runner-select", with),
-        queue,
-    )
+    (start_action(job_at(github), "runner-select", with), queue)
 }
 
 async fn select(responses: Vec<Response>, unreachable_after: &str) -> (Done, Vec<String>) {
-    let (running, queue) = start_select(responses, unreachable_after);
+    let github = github();
+    let (running, queue) = start_select(&github, responses, unreachable_after);
     (running.finish().await, queue.requests())
 }
 
@@ -69,10 +68,11 @@ async fn the_page_of_a_proxy_is_neither_a_ticket_nor_a_refusal_nor_runners() {
         (200, None, "<html></html>".to_owned()),
         (200, None, String::new()),
     ];
+    let github = github();
     // At once, because each of them pauses for seconds.
     let running = pages.map(|page| {
         let responses = vec![page.clone(), ticket(), page.clone(), runners()];
-        (page, start_select(responses, "40s"))
+        (page, start_select(&github, responses, "40s"))
     });
     for ((status, _, body), (running, queue)) in running {
         let done = running.finish().await;
