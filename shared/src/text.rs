@@ -23,7 +23,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 /// can stand in strings only.
 pub fn printable_json(json: String) -> String {
     let is_raw = |character: char| is_deceptive(character) && !character.is_ascii();
-    if !json.chars().any(is_raw) {
+    if json.is_ascii() || !json.chars().any(is_raw) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 64);

@@ -16,6 +16,8 @@ use daemon::{
     auth::NotWrongToken, error::ApiError, snapshot::SNAPSHOT_AGE_MAX, web::PreferredWait,
 };
 
+use shared::{text::printable_json, wire::MonitorDashboard};
+
 use super::{AppState, snapshot::Snapshot, state::not_ready};
 use crate::shared_core::PublishedView;
 
@@ -142,18 +144,26 @@ async fn respond_to_stranger(
 fn whole(state: &AppState, published: &PublishedView) -> HttpResponse {
     let mut dashboard = published.view.dashboard_at(state.core.now());
     dashboard.instance = Some(state.core.instance().to_owned());
-    found(&published.etag).json(dashboard)
+    found(&published.etag)
+        .insert_header(ContentType::json())
+        .body(json_text(&dashboard))
 }
 
 fn public(state: &AppState, snapshot: &Snapshot, published: &PublishedView) -> HttpResponse {
     let body = snapshot.public_dashboard.get_or(|| {
         let mut dashboard = published.view.public_dashboard_at(snapshot.now);
         dashboard.instance = Some(state.core.public_instance().to_owned());
-        serde_json::to_string(&dashboard).expect("a dashboard can always be written as JSON")
+        json_text(&dashboard)
     });
     found(&public_etag(state, published))
         .insert_header(ContentType::json())
         .body(body)
+}
+
+/// Its problems contain what GitHub has answered, and its runners what GitHub calls them.
+fn json_text(dashboard: &MonitorDashboard) -> String {
+    let json = serde_json::to_string(dashboard);
+    printable_json(json.expect("a dashboard can always be written as JSON"))
 }
 
 /// Another one than that of the complete dashboard, so that a reader who has one of them never keeps it in

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use emulator::{
     Emulator,
-    faults::{Fault, FaultRule, PathMatch},
+    faults::{Edit, Fault, FaultRule, PathMatch},
     model::{JobPhase, NewRunner},
 };
+use http_client::Method;
 use shared::{
     secret::Secret,
     wire::{MonitorDashboard, RunnerStatus},
 };
 
-use crate::support::{Host, RUNNERS, ids, in_time, statuses, with_idle};
+use crate::support::{Host, RUNNERS, Running, ids, in_time, statuses, with_idle};
 
 /// Registers runners of other servers.
 fn register_others(host: &Host, numbers: Range<usize>) {
@@ -94,6 +95,47 @@ async fn a_rate_limited_monitor_sends_no_requests() {
         assert_eq!(host.emulator().faults().hit_count(rule), 1);
         monitor.stop().await;
     }
+}
+
+#[actix_web::test]
+async fn no_dashboard_contains_characters_that_deceive() {
+    let (host, monitor) = with_idle(1).await;
+    let deceptive = "a\u{202e}b\u{2028}c\u{200b}\u{85}d";
+    let list = PathMatch::Exact(RUNNERS.into());
+    let edits = vec![Edit::new("/runners/0/labels/0/name", deceptive.into())];
+    let edited = FaultRule::on("GET", list, Fault::EditJson { edits });
+    host.emulator().faults().add(edited).unwrap();
+    let has_label = |it: &MonitorDashboard| {
+        let registration = it.runners[0].runner.registration.as_ref();
+        registration.is_some_and(|it| it.labels[0].name == deceptive)
+    };
+    monitor.until(has_label).await;
+    let refusal = Fault::status(403).with_message(deceptive);
+    host.emulator().faults().clear_all();
+    host.break_github("GET", RUNNERS, refusal);
+    in_time("the problem is shown to strangers", async {
+        while !is_shown(&monitor, "github_permission_missing").await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let complete = monitor.call(Method::GET, "dashboard.json").await;
+    for (name, response) in [
+        ("complete", complete),
+        ("public", monitor.get("dashboard.json").await),
+        ("page", monitor.get("").await),
+        ("metrics", monitor.get("metrics").await),
+    ] {
+        let text = response.text().unwrap();
+        let mut characters = deceptive.chars().filter(|it| !it.is_ascii());
+        assert!(!characters.any(|it| text.contains(it)), "{name}: {text}");
+    }
+    monitor.stop().await;
+}
+
+async fn is_shown(monitor: &Running, text: &str) -> bool {
+    let dashboard = monitor.get("dashboard.json").await;
+    dashboard.text().unwrap().contains(text)
 }
 
 #[actix_web::test]
