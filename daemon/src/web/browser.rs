@@ -12,7 +12,7 @@ use actix_web::{
         Method,
         header::{
             self, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HOST, HeaderMap, HeaderName,
-            HeaderValue, LAST_MODIFIED, ORIGIN,
+            HeaderValue, LAST_MODIFIED, ORIGIN, REFERER,
         },
     },
     web::Data,
@@ -81,15 +81,17 @@ pub fn is_cross_site(headers: &HeaderMap) -> bool {
     if sites.peek().is_some() {
         return sites.any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
     }
-    // Browsers from before 2023, and those that do not trust the connection of an HTTP page.
-    let Some(origin) = headers.get(ORIGIN) else {
+    // Browsers from before 2023, and those that do not trust the connection of an HTTP page. Those from
+    // before 2020 send only a referrer with forms.
+    let Some(source) = headers.get(ORIGIN).or_else(|| headers.get(REFERER)) else {
         return false;
     };
-    let origin = origin.to_str().unwrap_or_default();
+    let source = source.to_str().unwrap_or_default();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let of_origin = origin.split_once("://").map(|(_, authority)| authority);
-    match (of_origin, host) {
-        (Some(of_origin), Some(host)) => !of_origin.eq_ignore_ascii_case(host),
+    let of_source = source.split_once("://").map(|(_, rest)| rest);
+    let of_source = of_source.and_then(|rest| rest.split(['/', '?', '#']).next());
+    match (of_source, host) {
+        (Some(of_source), Some(host)) => !of_source.eq_ignore_ascii_case(host),
         _ => true,
     }
 }
@@ -205,6 +207,22 @@ mod tests {
             (&[host, ("origin", "https://evil.example")], true),
             (&[host, ("origin", "null")], true),
             (&[("origin", "http://ci:8000")], true),
+            (&[host, ("referer", "http://ci:8000/?a")], false),
+            (&[host, ("referer", "http://ci:8000")], false),
+            (
+                &[host, ("referer", "https://evil.example/http://ci:8000/")],
+                true,
+            ),
+            (&[host, ("referer", "http://ci:8000@evil.example/")], true),
+            (&[host, ("referer", "about:client")], true),
+            (
+                &[
+                    host,
+                    ("origin", "http://ci:8000"),
+                    ("referer", "https://evil.example/"),
+                ],
+                false,
+            ),
             (
                 &[
                     host,
