@@ -10,6 +10,7 @@
 //!                 └──────────────────────── everything is written ◀── Flushing ◀── body ends ──┘
 //! ```
 
+mod heads;
 mod limits;
 mod stream;
 mod table;
@@ -25,6 +26,7 @@ use std::sync::{
 };
 
 use futures_util::task::AtomicWaker;
+use heads::HeadMemory;
 use shared::clock::{Clock, Timestamp};
 
 /// What a connection is doing.
@@ -74,6 +76,8 @@ struct Entry {
     has_had_turn: AtomicBool,
     /// Whether the handler of the request that is being served reads its body.
     reads_body: AtomicBool,
+    /// The head that is being received.
+    head: heads::Head,
     /// Bytes that have arrived during a request whose body is not read: of a body, or further requests.
     unread: AtomicUsize,
     /// Bytes written so far, and since when they are too slow, if they are.
@@ -91,8 +95,9 @@ struct Blocked {
 }
 
 impl ConnectionHandle {
-    fn new(id: u64, source: Option<limits::Source>, clock: Clock) -> Self {
+    fn new(id: u64, source: Option<limits::Source>, clock: Clock, heads: HeadMemory) -> Self {
         Self(Arc::new(Entry {
+            head: heads::Head::new(heads),
             id,
             source,
             phase: AtomicU8::new(Phase::Idle as u8),
@@ -135,6 +140,7 @@ impl ConnectionHandle {
     pub(crate) fn serve(&self) {
         self.0.reads_body.store(false, Relaxed);
         self.0.unread.store(0, Relaxed);
+        self.0.head.end();
         self.enter(Phase::Serving);
     }
 

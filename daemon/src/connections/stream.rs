@@ -17,6 +17,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
 use super::{Blocked, ConnectionHandle, Connections, Phase};
+use crate::repeated;
 use std::time::Duration;
 
 /// Most bytes that are read at once.
@@ -102,6 +103,12 @@ impl AsyncRead for Connection {
             this.is_read_full = count == READ_MAX;
             if is_unread {
                 entry.unread.fetch_add(count, Relaxed);
+            }
+            if !is_serving && !entry.head.receive(count) {
+                repeated::count("request_heads_too_long", || {
+                    "a connection was closed, because the heads of all requests together are too long".to_owned()
+                });
+                return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
             }
             if this.handle.phase() == Phase::Idle {
                 this.handle.enter(Phase::Receiving);

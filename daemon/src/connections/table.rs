@@ -7,6 +7,7 @@ use shared::clock::{Clock, Timestamp};
 
 use super::{
     ConnectionHandle, Phase,
+    heads::HeadMemory,
     limits::{Limits, Source},
 };
 use crate::repeated;
@@ -29,6 +30,7 @@ pub(crate) struct Connections(Arc<Shared>);
 struct Shared {
     limits: Limits,
     clock: Clock,
+    heads: HeadMemory,
     table: Mutex<Table>,
 }
 
@@ -47,6 +49,7 @@ impl Connections {
         Self(Arc::new(Shared {
             limits,
             clock,
+            heads: HeadMemory::default(),
             table: Mutex::default(),
         }))
     }
@@ -56,6 +59,7 @@ impl Connections {
         let Shared {
             limits,
             clock,
+            heads,
             table,
         } = &*self.0;
         let source = peer.and_then(|peer| limits.source_of(peer.ip()));
@@ -75,7 +79,7 @@ impl Connections {
         } else {
             ("", true)
         };
-        let handle = has_room.then(|| table.insert(source, *clock));
+        let handle = has_room.then(|| table.insert(source, *clock, heads.clone()));
         drop(table);
         if !cause.is_empty() {
             let cause = match (cause, handle.is_some()) {
@@ -131,9 +135,14 @@ impl Connections {
 }
 
 impl Table {
-    fn insert(&mut self, source: Option<Source>, clock: Clock) -> ConnectionHandle {
+    fn insert(
+        &mut self,
+        source: Option<Source>,
+        clock: Clock,
+        heads: HeadMemory,
+    ) -> ConnectionHandle {
         self.last_id += 1;
-        let handle = ConnectionHandle::new(self.last_id, source, clock);
+        let handle = ConnectionHandle::new(self.last_id, source, clock, heads);
         self.open.insert(self.last_id, handle.clone());
         if let Some(source) = source {
             *self.counts.entry(source).or_default() += 1;

@@ -279,6 +279,40 @@ fn idle_strangers_leave_room_for_clients() {
 }
 
 #[test]
+fn long_heads_of_many_strangers_leave_memory_for_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let process = start_in_shell(folder, address, "exec \"$0\" \"--port=$1\"");
+    // 30 MB together.
+    let part = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}", "y".repeat(100_000));
+    let strangers: Vec<TcpStream> = (0..300)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            // The queue may close the connection in the middle.
+            let _ = stream.write_all(part.as_bytes());
+            stream
+        })
+        .collect();
+    let closed = "ci_runners_queue_refused_total{cause=\"request_heads_too_long\"}";
+    wait_until("closed connections", || {
+        process
+            .get("/metrics")
+            .expect_text(200)
+            .contains(closed)
+            .then_some(())
+    });
+    process.assert_serves();
+    drop(strangers);
+    // Once they have gone, a long head is received again.
+    let path = format!("/nowhere?{}", "y".repeat(20_000));
+    wait_until("a response to a long request", || {
+        let response = http::send(address, "GET", &path, &[]).response_or_end();
+        response.is_some_and(|it| it.status == 404).then_some(())
+    });
+    process.assert_ends();
+}
+
+#[test]
 fn requests_that_are_sent_without_waiting_are_answered_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let address = free_address();
