@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     os::fd::OwnedFd,
     time::Duration,
 };
@@ -19,6 +19,8 @@ const RESPONSE_BYTES_MAX: usize = 64 << 20;
 pub struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
+    /// Whether the response to the last request has a length but no body.
+    expects_no_body: bool,
 }
 
 /// A response.
@@ -53,6 +55,7 @@ impl Connection {
         Ok(Self {
             stream,
             received: Vec::new(),
+            expects_no_body: false,
         })
     }
 
@@ -95,7 +98,10 @@ impl Connection {
                 let status = head.get(9..12).and_then(|digits| digits.parse().ok());
                 let status = status.ok_or_else(|| invalid("no status"))?;
                 let length = header_in(&head, "content-length");
-                let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+                let mut length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+                if self.expects_no_body || matches!(status, 204 | 304) {
+                    length = 0;
+                }
                 let body_at = head_end + 4;
                 if self.received.len() >= body_at + length {
                     let body = self.received[body_at..body_at + length].to_vec();
@@ -124,12 +130,21 @@ impl Connection {
         peeked.is_ok()
     }
 
+    /// Ends what is sent, and goes on receiving.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn end_sending(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
     /// Sends a request without a body and waits for its response.
     ///
     /// # Errors
     /// When there is none.
     pub fn request(&mut self, method: &str, path: &str, headers: &str) -> io::Result<Response> {
         self.send(&request(method, path, headers))?;
+        self.expects_no_body = method == "HEAD";
         self.receive()
     }
 }
@@ -165,6 +180,11 @@ impl Response {
     /// How long the server asks to wait before the next attempt, in seconds.
     pub fn retry_after(&self) -> Option<u64> {
         self.header("retry-after")?.parse().ok()
+    }
+
+    /// The status line, the headers and the body as text.
+    pub fn whole(&self) -> String {
+        format!("{}\n{}", self.head, self.text())
     }
 
     /// The body as text.

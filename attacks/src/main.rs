@@ -6,7 +6,7 @@
 
 mod attacks;
 mod bed;
-#[expect(dead_code, reason = "the attacks need no faults")]
+#[expect(dead_code, reason = "the attacks need some of its faults only")]
 #[path = "../../queue/tests/fake_monitor/mod.rs"]
 mod fake_monitor;
 mod http;

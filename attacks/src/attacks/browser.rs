@@ -39,6 +39,20 @@ const OF_MONITOR: &[(&str, &str)] = &[
     ("DELETE", "/policy/override"),
     ("DELETE", "/reservation/a"),
     ("DELETE", "/runner/0"),
+    ("POST", "/webhook"),
+];
+
+/// What browsers of different age send with requests that a page of another site, or another server of the
+/// same site, has caused: by a script, or by a form of each kind.
+const SITES: &[&str] = &[
+    "Sec-Fetch-Site: cross-site\r\n",
+    "Sec-Fetch-Site: same-site\r\n",
+    "Sec-Fetch-Site: cross-site\r\nOrigin: http://attacked\r\n",
+    "Origin: https://evil.example\r\nContent-Type: text/plain\r\n",
+    "Origin: null\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+    "Origin: http://attacked:81\r\nReferer: http://attacked/\r\n",
+    "Referer: https://evil.example/attacked\r\nContent-Type: multipart/form-data; boundary=x\r\n",
+    "Referer: https://attacked.evil.example/\r\n",
 ];
 
 fn run(daemons: &Daemons) -> Outcome {
@@ -52,9 +66,9 @@ fn run(daemons: &Daemons) -> Outcome {
         (bed.queue.address, OF_QUEUE),
         (bed.monitor.address, OF_MONITOR),
     ] {
-        for site in ["cross-site", "same-site"] {
+        for site in SITES {
             for (method, path) in requests {
-                let headers = format!("{AUTHORISED}Sec-Fetch-Site: {site}\r\n");
+                let headers = format!("{AUTHORISED}{site}");
                 let mut connection = Connection::to(address).expect("the daemon listens");
                 let response = connection.request(method, path, &headers);
                 let response = response.expect("the daemon responds");

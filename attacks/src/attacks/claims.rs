@@ -15,7 +15,7 @@ use crate::{
 
 pub const ATTACK: Attack = Attack {
     name: "claims",
-    does: "claims 1,000 jobs a second that have no artifact, from 16 addresses, in an accepted repository",
+    does: "claims 1,000 jobs a second that have no artifact, from 16 addresses, in accepted repositories",
     guarantee: "a job with an artifact is enqueued within 5 s (p99), and none is refused",
     run,
 };
@@ -78,8 +78,13 @@ fn claim_until(bed: &Bed, address: u8, is_over: &AtomicBool) {
             return;
         }
         let run_id = if number % 2 == 0 { 123 } else { number };
+        // Also in repositories of which nothing is known yet.
+        let repo = match number % 4 {
+            3 => format!("delan/repo-{number}"),
+            _ => "delan/servo".to_owned(),
+        };
         let path = format!(
-            "/enqueue?unique_id=bogus-{address}-{number}&qualified_repo=delan/servo&run_id={run_id}"
+            "/enqueue?unique_id=bogus-{address}-{number}&qualified_repo={repo}&run_id={run_id}"
         );
         // Does not wait for the response: those under way are many.
         let connection = open.take();

@@ -1,6 +1,9 @@
 //! Strangers open connections, and send nothing.
 
-use std::net::Ipv4Addr;
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -13,7 +16,8 @@ use crate::{
 
 pub const ATTACK: Attack = Attack {
     name: "connections",
-    does: "opens 2,000 connections to each daemon from 20 addresses and sends nothing, with systemd's soft limit of 1,024 open files",
+    does: "opens 2,000 connections to each daemon from 20 addresses and sends nothing, half a head, half a body, or a request whose \
+           response it does not read, with systemd's soft limit of 1,024 open files",
     guarantee: "health checks, enqueueing and takes work within 3 s, and a reservation is written to disk",
     run,
 };
@@ -34,7 +38,7 @@ fn run(daemons: &Daemons) -> Outcome {
     for address in [bed.queue.address, bed.monitor.address] {
         for source in 0..ADDRESSES {
             let source = Ipv4Addr::new(127, 0, 1, source);
-            let opened = (0..CONNECTIONS).filter_map(|_| Connection::from_to(source, address).ok());
+            let opened = (0..CONNECTIONS).filter_map(|number| open(source, address, number).ok());
             strangers.extend(opened);
         }
     }
@@ -76,8 +80,29 @@ fn run(daemons: &Daemons) -> Outcome {
     Outcome::new(measured, failed.is_empty() && seconds < SECONDS_MAX)
 }
 
-/// This process needs a file for each connection.
-fn allow_many_files() {
+/// Opens a connection that keeps the daemon waiting in one of six ways.
+fn open(source: Ipv4Addr, address: SocketAddr, number: u8) -> io::Result<Connection> {
+    let mut connection = Connection::from_to(source, address)?;
+    let begun: &[u8] = match number % 6 {
+        0 => b"",
+        1 => b"GET / HTTP/1.1\r\nHost: attacked\r\nX: ",
+        2 => b"POST /webhook HTTP/1.1\r\nHost: attacked\r\nContent-Length: 1000\r\n\r\n{",
+        3 => {
+            b"POST /enqueue HTTP/1.1\r\nHost: attacked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"
+        }
+        // Never reads the response.
+        4 => b"GET / HTTP/1.1\r\nHost: attacked\r\n\r\n",
+        _ => b"GET /dashboard.json HTTP/1.1\r\nHost: attacked\r\n",
+    };
+    connection.send(begun)?;
+    if number % 6 == 5 {
+        connection.end_sending()?;
+    }
+    Ok(connection)
+}
+
+/// Lets this process open a file for each connection.
+pub(super) fn allow_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).expect("the soft limit may be as high as the hard one");

@@ -11,7 +11,7 @@ use crate::{
 
 pub const ATTACK: Attack = Attack {
     name: "held",
-    does: "holds a ticket, and begins 100 takes of its job that are to be held for a minute",
+    does: "holds a ticket, and begins 100 takes of its job that are to be held for a minute, written in four ways",
     guarantee: "at most four are held; the others are answered at once",
     run,
 };
@@ -36,15 +36,23 @@ fn run(daemons: &Daemons) -> Outcome {
         (fetch(address, "POST", &take_first, "").status == 200).then_some(())
     });
     let ticket = bed.enqueue("greedy");
-    let take = request(
-        "POST",
-        &format!("/take/greedy?token={ticket}"),
-        "Prefer: wait=60\r\n",
-    );
+    let by_header = format!("Authorization: Bearer {ticket}\r\nPrefer: respond-async, wait=60\r\n");
+    let by_query = format!("/take/greedy?token={ticket}");
+    // The same job, in other words.
+    let ways = [
+        request("POST", &by_query, "Prefer: wait=60\r\n"),
+        request("POST", "/take/greedy", &by_header),
+        request("POST", "/take/%67reedy", &by_header),
+        request(
+            "POST",
+            &format!("{by_query}&a=b"),
+            "Prefer: wait=\"50\"\r\n",
+        ),
+    ];
     let mut takes: Vec<Connection> = Vec::new();
-    for _ in 0..TAKES {
+    for take in ways.iter().cycle().take(TAKES) {
         let mut connection = Connection::to(address).expect("the queue listens");
-        connection.send(&take).expect("the queue reads the request");
+        connection.send(take).expect("the queue reads the request");
         takes.push(connection);
     }
     let held = || takes.iter().filter(|take| !take.has_response()).count();

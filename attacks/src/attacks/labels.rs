@@ -4,18 +4,19 @@ use serde_json::Value;
 
 use crate::{
     bed::{AUTHORISED, Bed, BedSettings, Daemons},
-    http::fetch,
+    http::{Connection, fetch},
     outcome::{Attack, Outcome},
 };
 
 pub const ATTACK: Attack = Attack {
     name: "labels",
-    does: "reads every page and API path without a token, to find labels of idle and reserved runners",
+    does: "reads every page and API path of both daemons without a token, with 8 sets of headers, to find labels of idle and \
+           reserved runners in the status line, the headers or the body",
     guarantee: "nothing that can be read without the API token contains a label of a runner or a reservation",
     run,
 };
 
-/// What can be read with GET, on either daemon.
+/// What can be read, on either daemon, and paths of neither.
 const PATHS: &[&str] = &[
     "/",
     "/dashboard.html",
@@ -25,10 +26,43 @@ const PATHS: &[&str] = &[
     "/healthz",
     "/readyz",
     "/job/job-of-another",
+    "/job/own",
+    "/history.json",
+    "/events",
     "/runner/0",
+    "/runner/0/screenshot.png",
+    "/runner/0/screenshot/now",
     "/reservation/job-of-another",
+    "/policy/override",
     "/profile/linux/screenshot.png",
+    "/profile/linux/console.log",
+    "/profile/linux/take?unique_id=job-of-another&qualified_repo=delan/servo&run_id=7",
+    "/take/job-of-another",
+    "/select-runner?unique_id=job-of-another&qualified_repo=delan/servo&run_id=7",
+    "/boot",
+    "/github-jitconfig",
+    "/image-deps/../monitor.state",
+    "/image-deps/monitor.state",
+    "/cache/monitor/.git/config",
+    "/data/monitor.state",
     "/state",
+    "/dashboard.json?token=x&authorised=true",
+    "//dashboard.json",
+    "/./dashboard.json",
+    "/%64ashboard.json",
+    "/dashboard.json/",
+];
+
+/// What may lead to another version of a response.
+const HEADERS: &[&str] = &[
+    "",
+    "Accept: application/json\r\n",
+    "Accept-Encoding: gzip, br, zstd\r\n",
+    "Range: bytes=0-\r\n",
+    "If-None-Match: \"0\"\r\n",
+    "If-None-Match: *\r\nPrefer: wait=0\r\n",
+    "Authorization: Bearer wrong\r\nAccept: application/json\r\n",
+    "X-Forwarded-For: 127.0.0.1\r\nX-HTTP-Method-Override: GET\r\nX-Original-URL: /dashboard.json\r\n",
 ];
 
 fn run(daemons: &Daemons) -> Outcome {
@@ -42,7 +76,7 @@ fn run(daemons: &Daemons) -> Outcome {
     assert_eq!(taken.status, 200, "{}", taken.text());
     let dashboard = fetch(bed.monitor.address, "GET", "/dashboard.json", AUTHORISED).json();
     // Its name is a label as well: `reserved-for:job-of-another`.
-    let mut labels = vec!["job-of-another".to_owned()];
+    let mut labels = vec!["reserved-for:job-of-another".to_owned()];
     labels_in(&dashboard, &mut labels);
     assert!(
         labels.len() > 2,
@@ -51,9 +85,15 @@ fn run(daemons: &Daemons) -> Outcome {
     let mut found: Vec<String> = Vec::new();
     for address in [bed.monitor.address, bed.queue.address] {
         for path in PATHS {
-            let text = fetch(address, "GET", path, "").text();
-            let shown = labels.iter().filter(|label| text.contains(label.as_str()));
-            found.extend(shown.cloned());
+            for headers in HEADERS {
+                for method in ["GET", "HEAD", "POST", "OPTIONS"] {
+                    let sent = Connection::to(address)
+                        .and_then(|mut it| it.request(method, path, headers));
+                    let text = sent.map_or_else(|_| String::new(), |response| response.whole());
+                    let shown = labels.iter().filter(|label| text.contains(label.as_str()));
+                    found.extend(shown.cloned());
+                }
+            }
         }
     }
     found.sort();

@@ -15,7 +15,8 @@ use crate::{
 
 pub const ATTACK: Attack = Attack {
     name: "pages",
-    does: "reads the queue's page with 1,000 connections, half of them without reading the responses, while 100,000 jobs wait",
+    does: "reads the queue's page, its other forms and its metrics with 1,000 connections, with queries that no cache \
+           knows, half of them without reading the responses, while 100,000 jobs wait",
     guarantee: "the median of a poll stays below 20 ms",
     run,
 };
@@ -93,19 +94,39 @@ fn polls(bed: &Bed, ticket: &str) -> Vec<Duration> {
     (0..POLLS).map(poll).collect()
 }
 
+/// A request for the page in one of its forms; half of them for the page itself.
+fn page(number: u32) -> Vec<u8> {
+    match number % 8 {
+        0 => request("GET", &format!("/?{number}"), ""),
+        1 => request("GET", "/dashboard.json", "Accept-Encoding: gzip\r\n"),
+        2 => request(
+            "GET",
+            &format!("/dashboard.txt?{number}"),
+            "Range: bytes=0-9\r\n",
+        ),
+        3 => request("GET", "/metrics", "Cache-Control: no-cache\r\n"),
+        4 => request(
+            "GET",
+            "/",
+            "Cache-Control: no-cache\r\nPragma: no-cache\r\n",
+        ),
+        _ => request("GET", "/", ""),
+    }
+}
+
 /// Requests the page on many connections at once, again and again. Those that the queue closes are opened
 /// again.
 fn read_until(bed: &Bed, thread: u8, is_over: &AtomicBool) {
-    let page = request("GET", "/", "");
+    let pages: Vec<Vec<u8>> = (0..u32::from(READERS_OF_THREAD)).map(page).collect();
     let mut readers: Vec<Option<Connection>> = (0..READERS_OF_THREAD).map(|_| None).collect();
     while !is_over.load(Ordering::Relaxed) {
-        for (number, reader) in (0..).zip(&mut readers) {
+        for ((number, reader), page) in (0..).zip(&mut readers).zip(&pages) {
             let source = Ipv4Addr::new(127, 0, 10 + thread, number);
             let connection = reader
                 .take()
                 .or_else(|| Connection::from_to(source, bed.queue.address).ok());
             *reader = connection.and_then(|mut connection| {
-                let sent = connection.send_without_waiting(&page);
+                let sent = connection.send_without_waiting(page);
                 sent.is_ok().then_some(connection)
             });
         }

@@ -12,15 +12,20 @@ use crate::{
 
 pub const ATTACK: Attack = Attack {
     name: "targets",
-    does: "is the owner of one server, whose monitor states a target of 2^64 - 2 runners",
+    does: "is the owner of three servers, whose monitors state a target and idle runners of 2^64 - 2, 3,000 profiles with such targets, and \
+           numbers that are none",
     guarantee: "the idle runners of the other servers are shown and assigned",
     run,
 };
 
 fn run(daemons: &Daemons) -> Outcome {
-    let hostile = FakeMonitor::start();
-    hostile.change(|state| state.edit_dashboard = Some(exaggerate));
-    let servers = [hostile.url.clone()];
+    let edits: [fn(&mut Value); 3] = [exaggerate, add_profiles, confuse];
+    let hostile = edits.map(|edit| {
+        let monitor = FakeMonitor::start();
+        monitor.change(|state| state.edit_dashboard = Some(edit));
+        monitor
+    });
+    let servers = hostile.each_ref().map(|monitor| monitor.url.clone());
     let settings = BedSettings {
         target_count: 2,
         servers: &servers,
@@ -33,6 +38,19 @@ fn run(daemons: &Daemons) -> Outcome {
     });
     let assigned = (0..2).filter(|number| is_assigned(&bed, *number)).count();
     Outcome::new(format!("{assigned} of 2 runners assigned"), assigned == 2)
+}
+
+fn add_profiles(dashboard: &mut Value) {
+    exaggerate(dashboard);
+    let counts = dashboard["profile_runner_counts"]["linux"].clone();
+    for number in 0..3000 {
+        dashboard["profile_runner_counts"][format!("linux-{number}")] = counts.clone();
+    }
+}
+
+fn confuse(dashboard: &mut Value) {
+    dashboard["profile_runner_counts"]["linux"]["target"] = json!(-1.5e308);
+    dashboard["profile_runner_counts"]["linux"]["idle"] = json!("many");
 }
 
 fn exaggerate(dashboard: &mut Value) {

@@ -10,13 +10,16 @@ use crate::{
 
 pub const ATTACK: Attack = Attack {
     name: "webhooks",
-    does: "sends 300 webhooks of 1 MB to a monitor at once, with a wrong signature and without their last byte",
+    does: "sends 300 webhooks of up to 1 MB to a monitor at once, with a wrong signature and without their last byte: plain, chunked, \
+           said to be compressed, as forms, slowly",
     guarantee: "the monitor needs less than 64 MB, and accepts a webhook of GitHub meanwhile",
     run,
 };
 
 const BODIES: usize = 300;
 const BODY_BYTES: usize = 1_000_000;
+/// What GitHub's own webhooks may have.
+const ALLOWED_BYTES: usize = 500_000;
 const SECRET: &str = "hunter4-signs-webhooks";
 const MEGABYTES_MAX: u64 = 64;
 
@@ -27,15 +30,16 @@ fn run(daemons: &Daemons) -> Outcome {
     };
     let bed = Bed::start(daemons, &settings);
     let address = bed.monitor.address;
-    let head = head(BODY_BYTES, &"0".repeat(64));
-    let body = vec![b' '; BODY_BYTES - 1];
+    let signature = "0".repeat(64);
+    let body = vec![b' '; BODY_BYTES];
     let mut strangers = Vec::new();
-    for _ in 0..BODIES {
+    for number in 0..BODIES {
+        let (head, length) = unsigned(number, &signature);
         // The monitor may refuse the connection, or close it in the middle of the body.
         if let Ok(mut connection) = Connection::to(address) {
             let _ = connection
                 .send(head.as_bytes())
-                .and_then(|()| connection.send(&body));
+                .and_then(|()| connection.send(&body[..length]));
             strangers.push(connection);
         }
     }
@@ -48,6 +52,33 @@ fn run(daemons: &Daemons) -> Outcome {
     };
     let measured = format!("{megabytes} MB, {answer}");
     Outcome::new(measured, is_accepted && megabytes < MEGABYTES_MAX)
+}
+
+/// The head of an unsigned webhook, and how much of its body follows.
+fn unsigned(number: usize, signature: &str) -> (String, usize) {
+    let large = head(BODY_BYTES, signature);
+    let allowed = head(ALLOWED_BYTES, signature);
+    let with = |header: &str| allowed.replacen("Host:", &format!("{header}\r\nHost:"), 1);
+    match number % 6 {
+        0 => (large, BODY_BYTES - 1),
+        1 => (allowed, ALLOWED_BYTES - 1),
+        // One chunk without an end.
+        2 => {
+            let length = format!("Content-Length: {ALLOWED_BYTES}");
+            let head = allowed.replacen(&length, "Transfer-Encoding: chunked", 1);
+            (format!("{head}{BODY_BYTES:x}\r\n"), BODY_BYTES - 1)
+        }
+        3 => (with("Content-Encoding: gzip"), ALLOWED_BYTES - 1),
+        4 => {
+            let form = "application/x-www-form-urlencoded";
+            (
+                allowed.replacen("application/json", form, 1),
+                ALLOWED_BYTES - 1,
+            )
+        }
+        // The rest arrives some other day.
+        _ => (allowed, 1),
+    }
 }
 
 fn head(length: usize, signature: &str) -> String {

@@ -21,22 +21,34 @@ pub struct Job {
 impl Job {
     /// A job that has uploaded its artifact.
     pub fn upload(bed: &Bed, unique_id: &str) -> Self {
+        Self::upload_with(bed, unique_id, true)
+    }
+
+    /// A job of an older client, whose artifact has no secret.
+    pub fn upload_without_secret(bed: &Bed, unique_id: &str) -> Self {
+        Self::upload_with(bed, unique_id, false)
+    }
+
+    fn upload_with(bed: &Bed, unique_id: &str, has_secret: bool) -> Self {
         let job = Self {
             unique_id: unique_id.to_owned(),
             secret: format!("secret-of-{unique_id}"),
         };
         let hash = Sha256::of(job.secret.as_bytes());
+        let mut lines = vec![
+            format!("unique_id={unique_id}"),
+            format!("qualified_repo={REPO}"),
+            format!("run_id={RUN_ID}"),
+            "self_hosted_image_name=linux".to_owned(),
+        ];
+        if has_secret {
+            lines.push(format!("secret_sha256={hash}"));
+        }
         let artifact = NewArtifact {
             repo: REPO.parse().expect("a valid repository"),
             run_id: RunId(RUN_ID),
             name: format!("servo-ci-runners_{unique_id}"),
-            content: zip_of_lines([
-                format!("unique_id={unique_id}"),
-                format!("qualified_repo={REPO}"),
-                format!("run_id={RUN_ID}"),
-                "self_hosted_image_name=linux".to_owned(),
-                format!("secret_sha256={hash}"),
-            ]),
+            content: zip_of_lines(lines),
         };
         let emulator = &bed.github.emulator;
         emulator

@@ -4,14 +4,14 @@ mod agent;
 mod daemon;
 mod job;
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use emulator::{EmulatorSettings, EmulatorThread};
 use shared::secret::Secret;
 use tempfile::TempDir;
 
 pub use agent::{AGENT_ARGUMENT, run_agent};
-pub use daemon::Daemon;
+pub use daemon::{Daemon, Launcher};
 pub use job::Job;
 
 use crate::{http::fetch, wait};
@@ -38,6 +38,8 @@ pub struct BedSettings<'a> {
     pub servers: &'a [String],
     /// Variables of the environment of both daemons.
     pub environment: &'a [(&'a str, &'a str)],
+    /// More of them, which are left out for executables that do not know them.
+    pub later_environment: &'a [(&'a str, &'a str)],
     /// The soft limit of open files of both daemons.
     pub open_files_max: u64,
 }
@@ -51,6 +53,7 @@ impl Default for BedSettings<'_> {
             queue_settings: "",
             servers: &[],
             environment: &[],
+            later_environment: &[],
             open_files_max: 1024,
         }
     }
@@ -62,7 +65,9 @@ pub struct Bed {
     pub queue: Daemon,
     pub monitor: Daemon,
     pub github: EmulatorThread,
-    _folder: TempDir,
+    /// Starts a daemon again.
+    pub launcher: Launcher,
+    folder: TempDir,
 }
 
 impl Bed {
@@ -123,14 +128,30 @@ impl Bed {
             more = settings.settings,
             more_of_queue = settings.queue_settings,
         );
-        let start =
-            |name, address| Daemon::start(daemons, name, address, folder.path(), &text, settings);
+        fs::write(folder.path().join("monitor.toml"), text).expect("the folder can be written to");
+        let mut launcher = Launcher {
+            executables: daemons.folder.clone(),
+            folder: folder.path().to_owned(),
+            environment: owned([settings.environment, settings.later_environment].concat()),
+            open_files_max: settings.open_files_max,
+        };
+        let monitor = launcher.try_start("monitor", monitor_address);
+        let monitor = monitor.unwrap_or_else(|_| {
+            launcher.environment = owned(settings.environment.to_vec());
+            launcher.start("monitor", monitor_address)
+        });
         Self {
-            monitor: start("monitor", monitor_address),
-            queue: start("queue", queue_address),
+            monitor,
+            queue: launcher.start("queue", queue_address),
             github,
-            _folder: folder,
+            launcher,
+            folder,
         }
+    }
+
+    /// A file or folder below the data folder of both daemons.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join("data").join(name)
     }
 
     /// Enqueues a job with the API token; returns its ticket. As long as not all servers have reported, it
@@ -157,6 +178,12 @@ impl Bed {
             (is_ready && idle >= count as u64).then_some(())
         });
     }
+}
+
+fn owned(environment: Vec<(&str, &str)>) -> Vec<(String, String)> {
+    let variables = environment.into_iter();
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    variables.collect()
 }
 
 /// The path with which a job of one runner is enqueued with the API token.
