@@ -21,6 +21,7 @@ use shared::{
 };
 
 use crate::{
+    journal::{Entry, Journal},
     log_output::{self, LogStatus, LogTrouble},
     metrics::Metrics,
 };
@@ -149,8 +150,9 @@ impl ProblemBoard {
     }
 }
 
-/// Logs each problem of `list` when it begins, as a warning, and when it ends. Never returns.
-pub async fn log_changes(list: impl Fn() -> Vec<Problem>) {
+/// Logs each problem of `list` when it begins, as a warning, and when it ends; both are events of the
+/// journal. Never returns.
+pub async fn log_changes(journal: Option<Journal>, list: impl Fn() -> Vec<Problem>) {
     let mut logged = Vec::new();
     loop {
         let current = list();
@@ -159,6 +161,12 @@ pub async fn log_changes(list: impl Fn() -> Vec<Problem>) {
         }
         for line in ended(&logged, &current) {
             log::info!("{line}");
+        }
+        if let Some(journal) = &journal {
+            let now = journal.now();
+            for event in events(&logged, &current, now) {
+                journal.record_without_log(event);
+            }
         }
         logged = current;
         tokio::time::sleep(LOG_INTERVAL).await;
@@ -182,6 +190,21 @@ fn ended(logged: &[Problem], current: &[Problem]) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// The events for what is different in `current`.
+fn events(logged: &[Problem], current: &[Problem], now: Timestamp) -> Vec<Entry> {
+    let about = |name, problem: &Problem| {
+        Entry::new(now, name)
+            .fact("code", &*problem.code)
+            .fact("subject", &*problem.subject)
+            .fact("cause", &*problem.cause)
+            .fact("remedy", &*problem.remedy)
+            .time("began_at", problem.since)
+    };
+    let ended = missing_in(current, logged).map(|problem| about("problem_ended", problem));
+    let begun = missing_in(logged, current).map(|problem| about("problem_began", problem));
+    ended.chain(begun).collect()
 }
 
 fn missing_in<'a>(list: &[Problem], of: &'a [Problem]) -> impl Iterator<Item = &'a Problem> {
@@ -350,6 +373,28 @@ mod tests {
         assert_eq!(board.list().len(), REPORTED_MAX);
         report(&board, "0", "a known one is still updated");
         assert!(board.list()[0].cause.contains("updated"));
+    }
+
+    #[test]
+    fn the_beginning_and_the_end_of_a_problem_are_events() {
+        let board = board();
+        report(&board, "ci1", "it is hot");
+        let first = board.list();
+        let now = first[0].since;
+        let texts = |before: &[Problem], after: &[Problem]| {
+            let events = events(before, after, now).into_iter();
+            events.map(|event| event.to_text()).collect::<Vec<_>>()
+        };
+        let facts = format!(
+            "code={} subject=ci1 cause=\"it is hot\" remedy=\"{}\" began_at={}",
+            first[0].code,
+            first[0].remedy,
+            now.date_and_time()
+        );
+        assert_eq!(texts(&[], &first), [format!("problem_began {facts}")]);
+        assert_eq!(texts(&first, &first), [""; 0]);
+        assert_eq!(texts(&first, &[]), [format!("problem_ended {facts}")]);
+        assert!(events(&[], &first, now)[0].to_public_json().is_some());
     }
 
     #[test]

@@ -253,7 +253,7 @@ impl App {
         let background = vec![
             Background {
                 name: "the log of problems",
-                task: actix_web::rt::spawn(log_changes(move || logged_core.problems())),
+                task: actix_web::rt::spawn(log_changes(None, move || logged_core.problems())),
             },
             Background {
                 name: "the control loop",

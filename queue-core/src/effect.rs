@@ -9,6 +9,7 @@ use shared::{
 };
 
 use crate::{
+    event::JobEvent,
     input::CallId,
     state::{
         fleet::ServerId,
@@ -25,6 +26,8 @@ pub enum Effect {
     Forward(Forward),
     /// Release a reservation at a monitor; its end is `Input::Released`.
     Release(Release),
+    /// Record what has happened to a job. Comes before the answers that tell clients of it.
+    Record(JobEvent),
 }
 
 /// A take at a monitor on behalf of a job.

@@ -8,9 +8,12 @@ use shared::{
     wire::TakenRunner,
 };
 
-use crate::state::{
-    fleet::{Report, ServerFailure, ServerId},
-    job::{JobRequest, TicketContent},
+use crate::{
+    event::EnqueuedBy,
+    state::{
+        fleet::{Report, ServerFailure, ServerId},
+        job::{JobRequest, TicketContent},
+    },
 };
 
 /// Identifies a request of a client until it is answered. Chosen by the caller, never reused.
@@ -25,6 +28,7 @@ pub enum Input {
         request: JobRequest,
         /// Random value for the ticket.
         nonce: u64,
+        by: EnqueuedBy,
     },
     /// A client with a valid ticket asks for its runners. Answered with `Runners`, `Waiting` or
     /// `Refused`.

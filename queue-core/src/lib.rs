@@ -7,10 +7,12 @@
 //! | --- | --- |
 //! | `queue` | the machine: one input, its transition, due timers, one scheduling pass |
 //! | `input`, `effect` | everything that can happen, and everything that can be wanted |
+//! | `event` | what happens to jobs, for their history |
 //! | `state` | what the queue knows, in parts with private fields |
 //! | `transitions` | one module for each kind of input; they change state and mark what is dirty |
 //! | `scheduling` | the only place where runners are requested for jobs |
 //! | `problems` | what is wrong, for the operator |
+//! | `testing` | checks for tests, which no daemon contains |
 //! | `wait_reason` | why a job waits |
 //! | `view` | snapshots for dashboards and metrics |
 //!
@@ -19,11 +21,14 @@
 
 mod config;
 mod effect;
+mod event;
 mod input;
 mod problems;
 mod queue;
 mod scheduling;
 mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transitions;
@@ -32,13 +37,17 @@ mod wait_reason;
 
 pub use config::Config;
 pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
+pub use event::{
+    Assignment, EnqueuedBy, ForwardFailure, JobEvent, JobStep, PassOverReason, ServerRunners,
+    WithdrawnBy,
+};
 pub use input::{CallId, ForwardOutcome, Input, JobReference};
 pub use queue::Queue;
 pub use state::{
     fleet::{
         Fleet, Guest, Health, NotReport, ProfileReport, Report, RunnerId, ServerFailure, ServerId,
     },
-    job::{Job, JobRequest, TicketContent},
+    job::{GrantEnd, Job, JobRequest, Retirement, TicketContent},
     profile_queues::QueuePosition,
 };
 pub use view::{JobView, ProfileView, ServerProfileView, ServerView, View};

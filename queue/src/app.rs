@@ -11,6 +11,7 @@ use std::{
 use daemon::{
     artifact_claims::ArtifactClaims,
     auth::ApiToken,
+    journal::{Journal, JournalConfig, StreamPlaces},
     problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
 };
@@ -36,11 +37,15 @@ use crate::{
     last_run::LastRun,
     monitor_client::MonitorClient,
     poll::poll_forever,
+    recorder::Recorder,
     ticket::{KeyError, TicketKey},
 };
 
 /// 2025-01-01. There was no queue before, so an earlier time is that of a clock that was not set.
 const BELIEVABLE_FROM: Timestamp = Timestamp::from_seconds(1_735_689_600);
+
+/// How long the end of the daemon waits for its last events to be written.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the queue could not be started, or stopped unexpectedly.
 #[derive(Debug, thiserror::Error)]
@@ -101,25 +106,14 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let queue = Queue::new(config, &names, queue_instance, clock.now());
     let (senders, receivers): (Vec<_>, Vec<_>) =
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
-    let event_loop = EventLoop::new(queue, clock, senders);
+    let journal = Journal::open(JournalConfig::of(settings, "queue"), clock);
+    let recorder = Recorder::new(journal.clone(), names.clone());
+    let event_loop = EventLoop::new(queue, clock, senders, recorder);
 
     let client = Client::with_proxies(settings.proxies.but_not_for_loopback());
     let problem_board = ProblemBoard::new(clock);
     report_clock(clock.now(), &problem_board);
-    let mut background = vec![
-        Background {
-            name: "the time of the last run",
-            task: actix_web::rt::spawn(last_run.keep(problem_board.clone())),
-        },
-        Background {
-            name: "the timers of the core",
-            task: actix_web::rt::spawn(event_loop.clone().run_timers()),
-        },
-        Background {
-            name: "the log of problems",
-            task: actix_web::rt::spawn(log_problems(event_loop.clone(), problem_board.clone())),
-        },
-    ];
+    let mut background = start_background(last_run, &event_loop, &journal, &problem_board);
     start_monitor_clients(
         base_urls,
         &Arc::new(GrantProofs::new(ticket_key.grant_key(), names)),
@@ -141,6 +135,8 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         artifact_claims,
         github_status,
         problem_board,
+        journal,
+        stream_places: StreamPlaces::default(),
         draining,
     };
     Ok(App {
@@ -151,6 +147,37 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         drain,
         background,
     })
+}
+
+/// Starts the tasks that every queue has, but for those of its servers.
+fn start_background(
+    last_run: LastRun,
+    event_loop: &EventLoop,
+    journal: &Journal,
+    problem_board: &ProblemBoard,
+) -> Vec<Background> {
+    vec![
+        Background {
+            name: "the time of the last run",
+            task: actix_web::rt::spawn(last_run.keep(problem_board.clone())),
+        },
+        Background {
+            name: "the state of the journal",
+            task: actix_web::rt::spawn(journal.clone().report_problems(problem_board.clone())),
+        },
+        Background {
+            name: "the timers of the core",
+            task: actix_web::rt::spawn(event_loop.clone().run_timers()),
+        },
+        Background {
+            name: "the log of problems",
+            task: actix_web::rt::spawn(log_problems(
+                journal.clone(),
+                event_loop.clone(),
+                problem_board.clone(),
+            )),
+        },
+    ]
 }
 
 fn load_artifact_claims(settings: &Settings, folder: &Path, clock: Clock) -> ArtifactClaims {
@@ -178,7 +205,8 @@ impl App {
         for address in &self.addresses {
             log::info!("listening on http://{address}/");
         }
-        serve(
+        let journal = self.state.journal.clone();
+        let served = serve(
             self.listeners,
             self.serve_settings,
             routes(self.state),
@@ -186,14 +214,15 @@ impl App {
             self.background,
             stop,
         )
-        .await?;
-        Ok(())
+        .await;
+        journal.flush(JOURNAL_TIMEOUT);
+        Ok(served?)
     }
 }
 
 /// Logs what is wrong, of the core and of the adapters.
-async fn log_problems(event_loop: EventLoop, problem_board: ProblemBoard) {
-    log_changes(|| {
+async fn log_problems(journal: Journal, event_loop: EventLoop, problem_board: ProblemBoard) {
+    log_changes(Some(journal), || {
         let mut problems = event_loop.read(|queue, now| queue.problems(now));
         problems.extend(problem_board.list());
         problem::sort(&mut problems);

@@ -12,7 +12,11 @@ use shared::{
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use queue_core::{Answer, CallId, Effect, Forward, Input, Queue, Release, TicketContent};
+use queue_core::{
+    Answer, CallId, Effect, Forward, Input, Queue, Release, Report, ServerId, TicketContent,
+};
+
+use crate::recorder::Recorder;
 
 /// The longest sleep between two ticks. The core recognises by the gap between two inputs that the
 /// whole process was stopped for a while, and a longer sleep would look like that.
@@ -38,6 +42,7 @@ struct Shared {
     is_rescheduled: Notify,
     /// Where the commands for each server go, by `ServerId`.
     servers: Vec<mpsc::UnboundedSender<Command>>,
+    recorder: Recorder,
 }
 
 struct State {
@@ -72,13 +77,19 @@ struct Effects {
     /// Answers to held takes.
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     commands: Vec<(usize, Command)>,
+    has_events: bool,
     is_rescheduled: bool,
 }
 
 impl EventLoop {
     /// An event loop for `queue`. The commands for each server go to the channel of the same index.
     /// The channels need no bound: the core never asks a server for more runners than it has.
-    pub fn new(queue: Queue, clock: Clock, servers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
+    pub fn new(
+        queue: Queue,
+        clock: Clock,
+        servers: Vec<mpsc::UnboundedSender<Command>>,
+        recorder: Recorder,
+    ) -> Self {
         let state = State {
             queue,
             held: HashMap::new(),
@@ -89,6 +100,7 @@ impl EventLoop {
             state: Mutex::new(state),
             is_rescheduled: Notify::new(),
             servers,
+            recorder,
         }))
     }
 
@@ -101,6 +113,12 @@ impl EventLoop {
     pub fn handle(&self, input: Input) {
         let effects = self.advance(&mut self.0.state.lock(), 0, input);
         self.execute(effects);
+    }
+
+    /// Hands the report of a server to the core.
+    pub fn handle_report(&self, server: ServerId, report: Report) {
+        self.0.recorder.observe(self.now(), server, &report);
+        self.handle(Input::Reported { server, report });
     }
 
     /// Hands a client's call to the core that it answers at once: any but a take. `None` only if the
@@ -191,6 +209,10 @@ impl EventLoop {
                     let server = release.server;
                     effects.commands.push((server, Command::Release(release)));
                 }
+                Effect::Record(event) => {
+                    self.0.recorder.add(event);
+                    effects.has_events = true;
+                }
             }
         }
         let timeout = state.queue.poll_timeout();
@@ -207,6 +229,9 @@ impl EventLoop {
         for (server, command) in effects.commands {
             // A closed channel belongs to a task that has ended, and the daemon ends with it.
             let _ = self.0.servers[server].send(command);
+        }
+        if effects.has_events {
+            self.0.recorder.record_all();
         }
         for (held, answer) in effects.answers {
             if let Err(Answer::Runners { unique_id, .. }) = held.send(answer) {

@@ -1,6 +1,6 @@
 //! The queue's daemon: jobs wait here for the next free runner of any server.
 //!
-//! The crate `queue-core` decides. Here [`event_loop`] runs it, [`poll`] and [`commands`] connect it
+//! The crate `queue-core` decides. Here [`event_loop`] runs it, [`recorder`] keeps what happens to jobs, [`poll`] and [`commands`] connect it
 //! to the monitors through a [`monitor_client`], [`api`] connects it to clients, [`ticket`] signs
 //! and verifies their tickets, and [`app`] puts all of it together.
 
@@ -12,4 +12,6 @@ pub mod grant_proofs;
 mod last_run;
 pub mod monitor_client;
 pub mod poll;
+pub mod recorder;
 pub mod ticket;
+mod unfinished;

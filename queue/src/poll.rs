@@ -81,7 +81,10 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
                 (input, POLL_PAUSE)
             }
         };
-        event_loop.handle(input);
+        match input {
+            Input::Reported { server, report } => event_loop.handle_report(server, report),
+            input => event_loop.handle(input),
+        }
         let processing = event_loop.now().since(responded_at);
         let pause = pause.max(pause_after_processing(processing));
         if !pause.is_zero() {

@@ -80,6 +80,35 @@ impl FromStr for Timestamp {
     }
 }
 
+/// A point in time as people write it in a query: `2026-12-24T10:00:05Z`, `2026-12-24`, both in UTC, or
+/// microseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub Timestamp);
+
+impl FromStr for Moment {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if let Ok(timestamp) = text.parse() {
+            return Ok(Self(timestamp));
+        }
+        let is_date = text.len() == "2026-12-24".len();
+        let text = if is_date {
+            format!("{text}T00:00:00Z")
+        } else {
+            text.to_owned()
+        };
+        let time = humantime::parse_rfc3339_weak(&text).ok();
+        let since_epoch = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let invalid = InvalidValue {
+            field: "a time",
+            allowed: "such as 2026-12-24T10:00:05Z or 2026-12-24 (UTC), or microseconds since the Unix epoch",
+        };
+        let timestamp = since_epoch.map(|since_epoch| Timestamp::default() + since_epoch);
+        timestamp.map(Self).ok_or(invalid)
+    }
+}
+
 /// 9999-12-31 23:59:59: later years have more than four digits.
 const LAST_SECOND: u64 = 253_402_300_799;
 
@@ -193,6 +222,25 @@ mod tests {
         }
         let moment = Timestamp::from_micros(1_798_106_405_999_999);
         assert_eq!(moment.date_and_time(), "2026-12-24T10:00:05Z");
+    }
+
+    #[test]
+    fn a_moment_is_written_as_a_time_a_date_or_a_number() {
+        for (text, micros) in [
+            ("1798106405000001", Some(1_798_106_405_000_001)),
+            ("2026-12-24T10:00:05Z", Some(1_798_106_405_000_000)),
+            ("2026-12-24 10:00:05", Some(1_798_106_405_000_000)),
+            ("2026-12-24", Some(1_798_070_400_000_000)),
+            ("1969-12-31", None),
+            ("", None),
+            ("-1", None),
+            ("10:00", None),
+            ("yesterday.", None),
+            ("2026-12-24T10:00:05+01:00", None),
+        ] {
+            let expected = micros.map(|micros| Moment(Timestamp::from_micros(micros)));
+            assert_eq!(text.parse::<Moment>().ok(), expected, "{text}");
+        }
     }
 
     #[test]

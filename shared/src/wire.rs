@@ -15,7 +15,7 @@ use crate::{
     clock::Timestamp,
     problem::Problem,
     registration::Registration,
-    values::{ProfileKey, UniqueId},
+    values::{ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
 
 /// The response of a monitor to `GET /dashboard.json`: its report to the queue.
@@ -244,6 +244,62 @@ pub struct JobStatus {
     pub estimate: Option<Estimate>,
     /// Why it waits, in one sentence.
     pub why: String,
+}
+
+/// The response of the queue to `GET /job/<unique_id>`, for jobs that are over as well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// Where it stands. If it is over, `state` is `finished`, `expired`, `withdrawn` or `abandoned`, and `why`
+    /// says what became of it.
+    #[serde(flatten)]
+    pub status: JobStatus,
+    /// What has happened to it, oldest first: objects with `id`, `at`, `event` and further facts. Empty from
+    /// an older queue.
+    #[serde(default)]
+    pub events: Vec<serde_json::Value>,
+    /// Whether events before these are missing.
+    #[serde(default)]
+    pub is_truncated: bool,
+}
+
+/// The response of the queue to `GET /history.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Jobs that are over, the last ended first.
+    pub jobs: Vec<PastJob>,
+    /// The parameter `before` of the request for older ones; null if there are none. A response may have
+    /// few jobs or none, and yet not be the last.
+    pub next: Option<u64>,
+}
+
+/// A job that is over. Times are in microseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "some types explain their fields")]
+pub struct PastJob {
+    pub unique_id: UniqueId,
+    pub qualified_repo: QualifiedRepo,
+    pub run_id: RunId,
+    pub profile_key: ProfileKey,
+    /// The number of runners that it needed.
+    pub count: u64,
+    /// `finished`, `expired`, `withdrawn` or `abandoned`.
+    pub outcome: String,
+    pub enqueued_at: Timestamp,
+    /// When it got its runners; null if it got none, or another process assigned them.
+    pub assigned_at: Option<Timestamp>,
+    /// When a workflow job was first seen on one of them.
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Timestamp,
+    pub runners: Vec<TakenFrom>,
+}
+
+/// A runner of a past job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenFrom {
+    /// The URL of its server.
+    pub server: String,
+    /// Its id on that server.
+    pub runner: u64,
 }
 
 #[cfg(test)]

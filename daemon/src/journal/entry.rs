@@ -46,7 +46,7 @@ const FIELDS: [&str; 14] = [
 
 /// The facts that strangers may see, of events that they may see. Others are left out for them, because a
 /// new one may contain something that pages without a token do not show.
-const PUBLIC_FACTS: [&str; 14] = [
+const PUBLIC_FACTS: [&str; 15] = [
     "code",
     "severity",
     "subject",
@@ -55,6 +55,7 @@ const PUBLIC_FACTS: [&str; 14] = [
     "count",
     "by",
     "reason",
+    "began_at",
     "enqueued_at",
     "assigned_at",
     "started_at",
@@ -334,6 +335,14 @@ fn value_text(name: &str, value: &Value) -> String {
             let values: Vec<String> = values.iter().map(|value| value_text("", value)).collect();
             values.join(",")
         }
+        // A runner of a job: runner#server.
+        Value::Object(fields) => {
+            let values: Vec<String> = fields
+                .iter()
+                .map(|(name, it)| value_text(name, it))
+                .collect();
+            values.join("#")
+        }
         Value::Number(number) => match number.as_u64().filter(|_| is_name_of_time(name)) {
             Some(micros) => Timestamp::from_micros(micros).date_and_time(),
             None => number.to_string(),
@@ -382,7 +391,10 @@ mod tests {
             ..Entry::new(Timestamp::from_micros(5), "job_assigned")
         }
         .fact("count", 2)
-        .fact("runners", json!(["http://ci1:8000/#9", "a b"]))
+        .fact(
+            "runners",
+            json!([{"server": "http://ci1:8000/", "runner": 9}, "a b"]),
+        )
         .time("enqueued_at", Timestamp::from_seconds(1_798_106_405))
         .fact("said", "a \"b\"\n\u{202e}")
     }
@@ -392,7 +404,7 @@ mod tests {
         assert_eq!(
             entry().to_text(),
             "job_assigned unique_id=my-job qualified_repo=servo/servo run_id=42 profile_key=linux \
-             server=http://ci1:8000/ runner=9 count=2 runners=http://ci1:8000/#9,\"a b\" \
+             server=http://ci1:8000/ runner=9 count=2 runners=9#http://ci1:8000/,\"a b\" \
              enqueued_at=2026-12-24T10:00:05Z said=\"a \\\"b\\\"\\n\u{202e}\""
         );
         let bare = Entry::new(Timestamp::default(), "started").fact("empty", "");

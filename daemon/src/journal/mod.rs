@@ -212,6 +212,16 @@ impl Journal {
         }
     }
 
+    /// All events in memory, oldest first.
+    pub fn recent(&self) -> Vec<Arc<Entry>> {
+        self.0.state.lock().memory.after(0)
+    }
+
+    /// The current time.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
     /// Whether events reach the files.
     pub fn status(&self) -> JournalStatus {
         self.0.outbox.status()

@@ -72,6 +72,23 @@ pub struct Story {
     pub is_truncated: bool,
 }
 
+impl Story {
+    /// The events from the last one with this name on; the newest ones, if there is none.
+    fn of(mut entries: Vec<Arc<Entry>>, first_event: &str) -> Self {
+        let begin = begin_of(&entries, first_event);
+        let least = entries.len().saturating_sub(LIMIT_MAX);
+        entries.drain(..begin.unwrap_or(least).max(least));
+        Self {
+            is_truncated: begin.is_none_or(|begin| begin < least),
+            entries,
+        }
+    }
+}
+
+fn begin_of(entries: &[Arc<Entry>], first_event: &str) -> Option<usize> {
+    entries.iter().rposition(|entry| entry.event == first_event)
+}
+
 /// Other searches take too long.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Busy;
@@ -156,6 +173,24 @@ impl Journal {
         Ok(page)
     }
 
+    /// The story of `subject` as far as memory has it. Never waits.
+    pub fn recent_story(&self, subject: &Subject, first_event: &'static str) -> Story {
+        let (entries, _) = self.in_memory(subject);
+        Story::of(entries, first_event)
+    }
+
+    /// The events of `subject` in memory, oldest first, and the lowest id in memory.
+    fn in_memory(&self, subject: &Subject) -> (Vec<Arc<Entry>>, Option<u64>) {
+        let oldest = self.without_removed(Filter::default());
+        let state = self.0.state.lock();
+        let mut entries = match subject {
+            Subject::Job(unique_id) => state.memory.of_job(unique_id),
+            Subject::Runner(runner) => state.memory.of_runner(*runner),
+        };
+        entries.retain(|entry| oldest.matches(entry));
+        (entries, state.memory.first_id())
+    }
+
     /// What is known of `subject`, since its last event with the name `first_event`, which begins its story.
     /// In files it is looked for until it is found, or, unless `is_thorough`, in the newest ones.
     ///
@@ -167,20 +202,9 @@ impl Journal {
         first_event: &'static str,
         is_thorough: bool,
     ) -> Result<Story, Busy> {
-        let (mut entries, first_id) = {
-            let state = self.0.state.lock();
-            let entries = match subject {
-                Subject::Job(unique_id) => state.memory.of_job(unique_id),
-                Subject::Runner(runner) => state.memory.of_runner(*runner),
-            };
-            (entries, state.memory.first_id())
-        };
-        let begin_of = |entries: &[Arc<Entry>]| {
-            let is_first = |entry: &Arc<Entry>| entry.event == first_event;
-            entries.iter().rposition(is_first)
-        };
+        let (mut entries, first_id) = self.in_memory(subject);
         let mut before = first_id.or(Some(u64::MAX));
-        while begin_of(&entries).is_none()
+        while begin_of(&entries, first_event).is_none()
             && entries.len() < LIMIT_MAX
             && let Some(id) = before
         {
@@ -189,12 +213,7 @@ impl Journal {
             before = page.next.filter(|_| is_thorough);
             entries.splice(0..0, page.entries.into_iter().rev());
         }
-        let begin = begin_of(&entries);
-        entries.drain(..begin.unwrap_or_else(|| entries.len().saturating_sub(LIMIT_MAX)));
-        Ok(Story {
-            is_truncated: begin.is_none(),
-            entries,
-        })
+        Ok(Story::of(entries, first_event))
     }
 
     /// Events that are too old are not shown, even if they are still in memory.

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use actix_web::body::to_bytes;
 use shared::{
     units::{DAY, Memory},
     values::RunId,
@@ -14,6 +15,7 @@ use shared::{
 use tempfile::TempDir;
 
 use super::*;
+use crate::serve::{Draining, drain};
 
 /// How long a test waits for what must happen.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -102,7 +104,7 @@ async fn ids_increase_strictly_also_across_restarts_and_when_the_clock_is_set_ba
         fs::write(file.path, "damaged\n").unwrap();
     }
     let journal = open(&folder);
-    journal.record(event("e", "job", Timestamp::from_micros(1)));
+    journal.record(event("e", "job", at));
     assert!(story_of(&journal, "job").await.entries[0].id > micros);
 }
 
@@ -509,4 +511,53 @@ async fn a_stream_continues_after_the_last_event_that_its_client_has() {
     }
     journal.record(event("d", "job", now()));
     assert_eq!(new.receiver.recv().await.unwrap().event, "d");
+}
+
+fn stream(journal: &Journal, places: &StreamPlaces, draining: &Draining) -> EventStream {
+    EventStream {
+        journal: journal.clone(),
+        places: places.clone(),
+        draining: draining.clone(),
+        is_authorised: true,
+        last_event_id: None,
+    }
+}
+
+#[actix_web::test]
+async fn a_client_that_is_too_slow_is_disconnected() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let (_drain, draining) = drain();
+    let places = StreamPlaces::default();
+    let response = stream(&journal, &places, &draining).respond().unwrap();
+    for _ in 0..=STREAM_LAG_MAX {
+        journal.record_without_log(event("a", "job", now()));
+    }
+    let sent = to_bytes(response.into_body()).await.unwrap();
+    assert_eq!(&*sent, b":\n\n");
+}
+
+#[actix_web::test]
+async fn the_number_of_streams_is_limited_and_strangers_have_places_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let (_drain, draining) = drain();
+    let places = StreamPlaces::default();
+    let open_stream = |is_authorised| {
+        let stream = stream(&journal, &places, &draining);
+        let stream = EventStream {
+            is_authorised,
+            ..stream
+        };
+        stream.respond()
+    };
+    let mut open = Vec::new();
+    while let Ok(response) = open_stream(false) {
+        open.push(response);
+        assert!(open.len() <= 100);
+    }
+    assert_eq!(open.len(), 100);
+    assert!(open_stream(true).is_ok());
+    open.pop();
+    assert!(open_stream(false).is_ok());
 }

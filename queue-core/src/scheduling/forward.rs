@@ -7,6 +7,7 @@ use shared::{
 
 use crate::{
     effect::{Effect, Forward},
+    event::JobStep,
     state::{
         State,
         fleet::ServerId,
@@ -36,7 +37,9 @@ pub fn begin_forward(
         token,
         parts: parts.collect(),
     };
+    job.passed_over = None;
     state.profile_queues.set_forwarding(&job.ticket);
+    let ticket = job.ticket.clone();
     let (request, enqueued_at) = (job.request().clone(), job.newest_enqueued_at());
     for (server, count) in servers {
         state.timers.set(
@@ -49,6 +52,7 @@ pub fn begin_forward(
         state
             .fleet
             .begin_forward(server, unique_id.clone(), token, key, count);
+        state.record(now, &ticket, JobStep::Forwarded { server, count });
         state.effects.push_back(Effect::Forward(Forward {
             server,
             request: request.clone(),

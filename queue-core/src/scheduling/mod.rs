@@ -16,11 +16,17 @@ mod forward;
 use self::{adopt::adopt_reservations, assign::assign_servers, forward::begin_forward};
 use shared::{clock::Timestamp, values::ProfileKey};
 
-use crate::state::{State, profile_queues::QueuePosition};
+use crate::{
+    event::{JobStep, PassOverReason},
+    state::{State, profile_queues::QueuePosition},
+};
 
 /// Maximum number of jobs of a profile that are skipped in one pass because their servers may not
 /// be asked: bounds the work of one input.
 const SKIPPED_MAX: usize = 64;
+
+/// The most jobs of a profile and a count that are recorded as passed over each time one is chosen.
+const PASSED_OVER_MAX: usize = 16;
 
 /// Schedules every marked job and profile.
 pub fn run(state: &mut State, now: Timestamp) {
@@ -65,12 +71,43 @@ fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
             .filter(|&(server, _)| state.can_forward(now, server, &unique_id))
             .collect();
         match assign_servers(count, &allowed) {
-            Some(servers) => begin_forward(state, now, &unique_id, servers),
+            Some(servers) => {
+                record_passed_over(state, now, profile_key, &position, reach);
+                begin_forward(state, now, &unique_id, servers);
+            }
             None if skipped < SKIPPED_MAX => {
                 skipped += 1;
                 after = Some(position);
             }
             None => return,
+        }
+    }
+}
+
+/// Records of the jobs before `chosen` that another one is chosen, unless that is known already.
+fn record_passed_over(
+    state: &mut State,
+    now: Timestamp,
+    profile_key: &ProfileKey,
+    chosen: &QueuePosition,
+    reach: usize,
+) {
+    let Some(queue) = state.profile_queues.get(profile_key) else {
+        return;
+    };
+    let passed_over: Vec<_> = queue.waiting_before(chosen, PASSED_OVER_MAX).collect();
+    for (position, count) in passed_over {
+        let reason = if count.get() > reach {
+            PassOverReason::TooFewReachable
+        } else {
+            PassOverReason::ServersExcluded
+        };
+        let Some(job) = state.jobs.get_mut(&position.unique_id) else {
+            continue;
+        };
+        if job.passed_over.replace(reason) != Some(reason) {
+            let ticket = job.ticket.clone();
+            state.record(now, &ticket, JobStep::PassedOver { reason });
         }
     }
 }

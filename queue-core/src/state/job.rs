@@ -31,6 +31,7 @@ use shared::{
 };
 
 use super::{fleet::ServerId, profile_queue::QueuePosition};
+use crate::event::{Assignment, PassOverReason, ServerRunners, WithdrawnBy};
 
 /// Request for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,10 @@ pub struct Job {
     pub(crate) has_silence_timer: bool,
     /// The servers that refused this job, and until when they are not asked for it again.
     excluded_until: BTreeMap<ServerId, Timestamp>,
+    /// Why the last job that was chosen before it was, since it was last chosen itself.
+    pub(crate) passed_over: Option<PassOverReason>,
+    /// Its runners; `None` while it waits.
+    pub(crate) assignment: Option<Box<Assignment>>,
     pub(crate) state: JobState,
 }
 
@@ -142,9 +147,18 @@ pub enum Retirement {
     /// It had its runners.
     Ended(GrantEnd),
     /// Its client or an operator withdrew it.
-    Withdrawn,
+    Withdrawn(WithdrawnBy),
     /// Its client sent no request for too long.
-    Abandoned,
+    Abandoned { silent_since: Timestamp },
+}
+
+impl Grant {
+    fn server_runners(&self) -> ServerRunners {
+        ServerRunners {
+            server: self.server,
+            runners: self.runners.iter().map(|runner| runner.id).collect(),
+        }
+    }
 }
 
 impl Job {
@@ -156,6 +170,8 @@ impl Job {
             last_seen_at: now,
             has_silence_timer: false,
             excluded_until: BTreeMap::new(),
+            passed_over: None,
+            assignment: None,
             state: JobState::Waiting,
         }
     }
@@ -185,6 +201,29 @@ impl Job {
     /// Whether a take was answered with its runners.
     pub(crate) fn is_delivered(&self) -> bool {
         matches!(self.state, JobState::Delivered { .. })
+    }
+
+    /// Records that all its runners were granted, and returns them.
+    pub(crate) fn assign(&mut self, now: Timestamp, grants: Vec<Grant>) -> Vec<ServerRunners> {
+        let runners: Vec<ServerRunners> = grants.iter().map(Grant::server_runners).collect();
+        self.state = JobState::Reserved(grants);
+        self.assignment = Some(Box::new(Assignment {
+            assigned_at: Some(now),
+            started_at: None,
+            runners: runners.clone(),
+        }));
+        runners
+    }
+
+    /// Records that a workflow job runs on one of its runners: `true` the first time.
+    pub(crate) fn start(&mut self, now: Timestamp) -> bool {
+        match &mut self.assignment {
+            Some(assignment) if assignment.started_at.is_none() => {
+                assignment.started_at = Some(now);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Records that its runners are sent in so many answers, and returns what it was granted;

@@ -25,7 +25,7 @@ use self::{
     fencing::Fencing,
     fleet::{Fleet, ServerId},
     held_calls::HeldCalls,
-    job::{Job, Retirement},
+    job::{Job, Retirement, TicketContent},
     jobs::Jobs,
     pending_releases::PendingReleases,
     profile_queues::ProfileQueues,
@@ -34,6 +34,7 @@ use self::{
 use crate::{
     config::Config,
     effect::{Answer, Effect, Refusal, WaitingAnswer},
+    event::{Assignment, JobEvent, JobStep},
     input::CallId,
 };
 
@@ -129,10 +130,12 @@ impl State {
     /// here.
     pub fn retire(&mut self, now: Timestamp, unique_id: &UniqueId, retirement: Retirement) {
         let lifetime = self.config.ticket_lifetime;
-        let Some(job) = self.jobs.retire(unique_id, retirement, lifetime, now) else {
+        let Some(mut job) = self.jobs.retire(unique_id, retirement, lifetime, now) else {
             return;
         };
         self.profile_queues.remove(&job.ticket);
+        let assignment = job.assignment.take().map(|assignment| *assignment);
+        self.record_retirement(now, &job.ticket, retirement, assignment.unwrap_or_default());
         // It may have blocked the jobs behind it.
         self.dirty
             .mark_profile(job.request().spec.profile_key.clone());
@@ -154,6 +157,36 @@ impl State {
             retry_after_seconds: (1 + ahead as u64 / JOBS_AHEAD_PER_SECOND)
                 .min(RETRY_AFTER_SECONDS_MAX),
         }
+    }
+
+    /// Records what has happened to a job.
+    pub fn record(&mut self, now: Timestamp, ticket: &TicketContent, step: JobStep) {
+        self.effects.push_back(Effect::Record(JobEvent {
+            at: now,
+            job: ticket.request.spec.clone(),
+            enqueued_at: ticket.enqueued_at,
+            step,
+        }));
+    }
+
+    /// Records that a job is over. If it had no runners of this queue, its runners are those on which it
+    /// has finished according to servers.
+    pub fn record_retirement(
+        &mut self,
+        now: Timestamp,
+        ticket: &TicketContent,
+        retirement: Retirement,
+        mut assignment: Assignment,
+    ) {
+        if assignment.runners.is_empty() {
+            let unique_id = &ticket.request.spec.unique_id;
+            assignment.runners = self.fleet.finished_on(unique_id, ticket.enqueued_at);
+        }
+        let step = JobStep::Retired {
+            retirement,
+            assignment,
+        };
+        self.record(now, ticket, step);
     }
 
     pub fn answer(&mut self, call: CallId, answer: Answer) {

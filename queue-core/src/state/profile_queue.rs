@@ -85,6 +85,18 @@ impl ProfileQueue {
             .min()
     }
 
+    /// The waiting jobs before this position, the first `each_max` of each count.
+    pub fn waiting_before(
+        &self,
+        position: &QueuePosition,
+        each_max: usize,
+    ) -> impl Iterator<Item = (QueuePosition, Count)> {
+        self.waiting.iter().flat_map(move |(&count, positions)| {
+            let before = positions.range(..position).take(each_max);
+            before.map(move |position| (position.clone(), count))
+        })
+    }
+
     /// How many jobs are before this position.
     pub fn ahead_of(&self, position: &QueuePosition) -> usize {
         self.all.rank(position)

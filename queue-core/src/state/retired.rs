@@ -83,7 +83,11 @@ impl Retired {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::job::GrantEnd;
+    use crate::{event::WithdrawnBy, state::job::GrantEnd};
+
+    fn withdrawn() -> Retirement {
+        Retirement::Withdrawn(WithdrawnBy::Ticket)
+    }
 
     fn position(second: u64) -> QueuePosition {
         QueuePosition {
@@ -97,7 +101,7 @@ mod tests {
         let mut retired = Retired::with_limit(2);
         for (second, expires_at) in [(1, 30), (2, 10), (3, 20), (4, 40)] {
             let expires_at = Timestamp::from_seconds(expires_at);
-            retired.insert(position(second), Retirement::Withdrawn, expires_at);
+            retired.insert(position(second), withdrawn(), expires_at);
             let is_remembered: Vec<bool> = (1..=second)
                 .map(|second| retired.get(&position(second)).is_some())
                 .collect();
@@ -119,11 +123,7 @@ mod tests {
             Retirement::Ended(GrantEnd::Finished),
             Timestamp::from_seconds(10),
         );
-        retired.insert(
-            position(2),
-            Retirement::Withdrawn,
-            Timestamp::from_seconds(20),
-        );
+        retired.insert(position(2), withdrawn(), Timestamp::from_seconds(20));
         retired.forget_expired(Timestamp::from_seconds(9));
         assert_eq!(
             retired.get(&position(1)),
@@ -132,16 +132,12 @@ mod tests {
         retired.forget_expired(Timestamp::from_seconds(10));
         assert_eq!(
             (retired.get(&position(1)), retired.get(&position(2))),
-            (None, Some(Retirement::Withdrawn))
+            (None, Some(withdrawn()))
         );
         // It is retired a second time.
-        retired.insert(
-            position(2),
-            Retirement::Withdrawn,
-            Timestamp::from_seconds(30),
-        );
+        retired.insert(position(2), withdrawn(), Timestamp::from_seconds(30));
         retired.forget_expired(Timestamp::from_seconds(20));
-        assert_eq!(retired.get(&position(2)), Some(Retirement::Withdrawn));
+        assert_eq!(retired.get(&position(2)), Some(withdrawn()));
         retired.forget_expired(Timestamp::from_seconds(30));
         assert!(retired.is_empty());
     }

@@ -8,6 +8,7 @@ mod duplicates;
 mod enqueue_refusals;
 mod forward_outcomes;
 mod granted_runners;
+mod history;
 mod job_order;
 mod problems;
 mod property;

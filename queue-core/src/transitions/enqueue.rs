@@ -5,6 +5,7 @@ use shared::{clock::Timestamp, job_spec::JobSpec, wire::ReservationState};
 use super::presence;
 use crate::{
     effect::{Answer, Refusal},
+    event::{EnqueuedBy, JobStep},
     input::CallId,
     state::{
         State,
@@ -13,7 +14,14 @@ use crate::{
     wait_reason::why_uncertain,
 };
 
-pub fn enqueue(state: &mut State, now: Timestamp, call: CallId, request: JobRequest, nonce: u64) {
+pub fn enqueue(
+    state: &mut State,
+    now: Timestamp,
+    call: CallId,
+    request: JobRequest,
+    nonce: u64,
+    by: EnqueuedBy,
+) {
     if let Some(job) = state.jobs.get_mut(&request.spec.unique_id) {
         // A repeated enqueue gets the same ticket: the first answer may have been lost.
         if job.request().is_same_job(&request) {
@@ -32,12 +40,13 @@ pub fn enqueue(state: &mut State, now: Timestamp, call: CallId, request: JobRequ
         enqueued_at: state.jobs.next_enqueued_at(now),
         nonce,
     };
-    insert(state, now, ticket.clone());
+    insert(state, now, ticket.clone(), JobStep::Enqueued { by });
     state.answer(call, Answer::Enqueued(ticket));
 }
 
-/// Adds a job to the table and to its queue.
-pub fn insert(state: &mut State, now: Timestamp, ticket: TicketContent) {
+/// Adds a job to the table and to its queue. `step` is why.
+pub fn insert(state: &mut State, now: Timestamp, ticket: TicketContent, step: JobStep) {
+    state.record(now, &ticket, step);
     let spec = &ticket.request.spec;
     let unique_id = spec.unique_id.clone();
     state.dirty.mark_profile(spec.profile_key.clone());

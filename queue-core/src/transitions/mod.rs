@@ -31,7 +31,8 @@ pub fn apply(state: &mut State, now: Timestamp, input: Input) {
             call,
             request,
             nonce,
-        } => enqueue::enqueue(state, now, call, request, nonce),
+            by,
+        } => enqueue::enqueue(state, now, call, request, nonce, by),
         Input::Take { call, ticket, hold } => take::take(state, now, call, &ticket, hold),
         Input::Disconnected { call, unique_id } => {
             take::client_disconnected(state, now, call, &unique_id);

@@ -11,6 +11,7 @@ use shared::{
 
 use super::{on_token, release::release_parts, review_grants::review_grant, take::deliver};
 use crate::{
+    event::{ForwardFailure, JobStep},
     input::ForwardOutcome,
     state::{
         State,
@@ -178,14 +179,15 @@ fn granted(
         let grants = std::mem::take(parts).into_iter();
         let grants: Vec<Grant> = grants.filter_map(|part| part.grant).collect();
         let servers: Vec<ServerId> = grants.iter().map(|grant| grant.server).collect();
-        job.state = JobState::Reserved(grants);
+        let runners = job.assign(now, grants);
         state.jobs.record_grant(server, unique_id.clone());
         state.profile_queues.remove_granted(&ticket, now);
+        state.record(now, &ticket, JobStep::Assigned { runners });
         // What the first server granted may be gone by the time the last one answers.
         for server in servers {
             review_grant(state, now, server, unique_id);
         }
-        deliver(state, unique_id);
+        deliver(state, now, unique_id);
     } else {
         state.jobs.record_grant(server, unique_id.clone());
     }
@@ -210,7 +212,13 @@ fn failed(
     else {
         return;
     };
-    let is_ambiguous = matches!(outcome, ForwardOutcome::Ambiguous);
+    let reason = match outcome {
+        ForwardOutcome::RefusedThisJob => ForwardFailure::RefusedThisJob,
+        ForwardOutcome::TokenRefused => ForwardFailure::TokenRefused,
+        ForwardOutcome::Ambiguous => ForwardFailure::Ambiguous,
+        ForwardOutcome::Granted(_) | ForwardOutcome::Refused => ForwardFailure::Refused,
+    };
+    let is_ambiguous = reason == ForwardFailure::Ambiguous;
     // Whether a server assigns what it holds for this job is no sign of what is idle there.
     let is_held_there = state.fleet.is_held(server, unique_id, enqueued_at);
     if matches!(outcome, ForwardOutcome::TokenRefused) {
@@ -244,6 +252,7 @@ fn failed(
         state.fleet.forget_reservation(server, unique_id);
     }
     release_parts(state, now, spec, token, parts);
+    state.record(now, &ticket, JobStep::Refused { server, reason });
     state.profile_queues.set_waiting(&ticket);
     state.dirty.mark_job(unique_id.clone());
     state.dirty.mark_profile(spec.profile_key.clone());

@@ -47,6 +47,8 @@ pub fn check_silence(state: &mut State, now: Timestamp, unique_id: &UniqueId) {
         let timer = Timer::Silence(unique_id.clone());
         state.timers.set(abandoned_at, timer);
     } else {
-        give_up(state, now, unique_id, Retirement::Abandoned);
+        let silent_since = job.last_seen_at;
+        let abandoned = Retirement::Abandoned { silent_since };
+        give_up(state, now, unique_id, abandoned);
     }
 }

@@ -5,6 +5,7 @@ use shared::clock::Timestamp;
 use super::enqueue;
 use crate::{
     effect::Refusal,
+    event::{Assignment, JobStep},
     state::{
         State,
         job::{GrantEnd, Retirement, TicketContent},
@@ -37,9 +38,10 @@ pub fn restore_from_ticket(
         let finished = Retirement::Ended(GrantEnd::Finished);
         let expires_at = ticket.enqueued_at.max(now) + state.config.ticket_lifetime;
         state.jobs.remember_retired(position, finished, expires_at);
+        state.record_retirement(now, ticket, finished, Assignment::default());
         return Err(Refusal::UnknownJob);
     }
-    enqueue::insert(state, now, ticket.clone());
+    enqueue::insert(state, now, ticket.clone(), JobStep::Restored);
     state.dirty.mark_job(position.unique_id);
     Ok(())
 }

@@ -3,10 +3,13 @@
 use shared::{clock::Timestamp, values::UniqueId, wire::ReservationState};
 
 use super::release::release_grants;
-use crate::state::{
-    State,
-    fleet::{Report, ServerId, is_of_job},
-    job::{Grant, GrantEnd, JobState, Retirement},
+use crate::{
+    event::JobStep,
+    state::{
+        State,
+        fleet::{Report, ServerId, is_of_job},
+        job::{Grant, GrantEnd, JobState, Retirement},
+    },
 };
 
 /// Reviews every grant of a server.
@@ -41,6 +44,9 @@ pub fn review_grant(state: &mut State, now: Timestamp, server: ServerId, unique_
     };
     grant.end = end_of(grant, unique_id, enqueued_at, report);
     let ends: Vec<Option<GrantEnd>> = grants.iter().map(|grant| grant.end).collect();
+    if has_started(unique_id, enqueued_at, report) {
+        record_start(state, now, unique_id);
+    }
     let has_finished = ends.contains(&Some(GrantEnd::Finished));
     if is_delivered {
         // The client knows its runners, which remain assigned while any of them is there.
@@ -60,6 +66,24 @@ pub fn review_grant(state: &mut State, now: Timestamp, server: ServerId, unique_
     }
 }
 
+/// Whether a workflow job runs on runners of the job, or has run, according to a report.
+fn has_started(unique_id: &UniqueId, enqueued_at: Timestamp, report: &Report) -> bool {
+    let reservations = report.reservations.as_ref();
+    let reservation = reservations.and_then(|reservations| reservations.get(unique_id));
+    reservation.is_some_and(|reservation| {
+        reservation.state == ReservationState::Used && is_of_job(reservation, enqueued_at)
+    })
+}
+
+fn record_start(state: &mut State, now: Timestamp, unique_id: &UniqueId) {
+    if let Some(job) = state.jobs.get_mut(unique_id)
+        && job.start(now)
+    {
+        let ticket = job.ticket.clone();
+        state.record(now, &ticket, JobStep::Started);
+    }
+}
+
 /// Runners of a job are gone before they were delivered: it waits again, at its position.
 fn return_to_queue(state: &mut State, now: Timestamp, unique_id: &UniqueId) {
     let Some(job) = state.jobs.get_mut(unique_id) else {
@@ -69,8 +93,10 @@ fn return_to_queue(state: &mut State, now: Timestamp, unique_id: &UniqueId) {
     let JobState::Reserved(grants) = std::mem::replace(&mut job.state, JobState::Waiting) else {
         return;
     };
+    job.assignment = None;
     let spec = &ticket.request.spec;
     state.profile_queues.insert(&ticket);
+    state.record(now, &ticket, JobStep::Returned);
     release_grants(state, now, spec, grants, false);
     state.dirty.mark_job(unique_id.clone());
     state.dirty.mark_profile(spec.profile_key.clone());

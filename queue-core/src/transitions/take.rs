@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     effect::{Answer, Refusal},
+    event::JobStep,
     input::CallId,
     state::{
         State,
@@ -40,7 +41,7 @@ pub fn take(
     set_silence_timer(state, now, unique_id);
     if !is_queued {
         state.held_calls.hold(unique_id.clone(), call);
-        return deliver(state, unique_id);
+        return deliver(state, now, unique_id);
     }
     match hold {
         Some(hold) if !hold.is_zero() && state.held_calls.has_room(unique_id) => {
@@ -53,16 +54,20 @@ pub fn take(
 }
 
 /// Answers every held take of a job that has its runners.
-pub fn deliver(state: &mut State, unique_id: &UniqueId) {
+pub fn deliver(state: &mut State, now: Timestamp, unique_id: &UniqueId) {
     let Some(job) = state.jobs.get_mut(unique_id).filter(|job| !job.is_queued()) else {
         return;
     };
     let calls = state.held_calls.remove_all(unique_id);
-    let is_array = job.request().is_array;
+    let (is_array, was_delivered) = (job.request().is_array, job.is_delivered());
     let Some(grants) = job.deliver(calls.len()) else {
         return;
     };
     let runners = runners_of(grants);
+    if !was_delivered {
+        let ticket = job.ticket.clone();
+        state.record(now, &ticket, JobStep::Delivered);
+    }
     for call in calls {
         let answer = Answer::Runners {
             unique_id: unique_id.clone(),
@@ -85,6 +90,8 @@ pub fn answer_undelivered(state: &mut State, now: Timestamp, unique_id: &UniqueI
     };
     if job.undo_delivery() {
         job.last_seen_at = now;
+        let ticket = job.ticket.clone();
+        state.record(now, &ticket, JobStep::NotDelivered);
         set_silence_timer(state, now, unique_id);
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     effect::{Answer, Refusal},
+    event::WithdrawnBy,
     input::{CallId, JobReference},
     state::{
         State,
@@ -25,7 +26,8 @@ pub fn withdraw(state: &mut State, now: Timestamp, call: CallId, by: &JobReferen
         }
         JobReference::Ticket(ticket) => {
             // A repeated withdrawal: the first answer may have been lost.
-            if state.jobs.retirement(&ticket.position()) == Some(Retirement::Withdrawn) {
+            let retirement = state.jobs.retirement(&ticket.position());
+            if let Some(Retirement::Withdrawn(_)) = retirement {
                 return state.answer(call, Answer::Withdrawn { is_repeated: true });
             }
             // Restored first, so that what servers hold for the job is found and released.
@@ -34,7 +36,13 @@ pub fn withdraw(state: &mut State, now: Timestamp, call: CallId, by: &JobReferen
     };
     match outcome {
         Ok(()) => {
-            give_up(state, now, unique_id_of(by), Retirement::Withdrawn);
+            let (unique_id, withdrawn_by) = match by {
+                JobReference::Operator(unique_id) => (unique_id, WithdrawnBy::ApiToken),
+                JobReference::Ticket(ticket) => {
+                    (&ticket.request.spec.unique_id, WithdrawnBy::Ticket)
+                }
+            };
+            give_up(state, now, unique_id, Retirement::Withdrawn(withdrawn_by));
             state.answer(call, Answer::Withdrawn { is_repeated: false });
         }
         Err(refusal) => state.refuse(call, refusal),
@@ -55,15 +63,8 @@ pub fn give_up(state: &mut State, now: Timestamp, unique_id: &UniqueId, retireme
         JobState::Reserved(grants) => release_grants(state, now, spec, grants, false),
         JobState::Delivered { grants, .. } => release_grants(state, now, spec, grants, true),
     }
-    if retirement == Retirement::Withdrawn {
+    if let Retirement::Withdrawn(_) = retirement {
         release_reported(state, now, &ticket);
     }
     state.retire(now, unique_id, retirement);
-}
-
-fn unique_id_of(by: &JobReference) -> &UniqueId {
-    match by {
-        JobReference::Operator(unique_id) => unique_id,
-        JobReference::Ticket(ticket) => &ticket.request.spec.unique_id,
-    }
 }

@@ -16,7 +16,7 @@ use shared::{
     values::{Count, ProfileKey},
 };
 
-use queue_core::{Answer, Input, JobRequest};
+use queue_core::{Answer, EnqueuedBy, Input, JobRequest};
 
 use super::{AppState, extract::JobParameters, refused, unexpected};
 
@@ -27,7 +27,8 @@ pub async fn one(
     Path(profile_key): Path<ProfileKey>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    enqueue(&state, request(parameters, profile_key, None))
+    let request = request(parameters, profile_key, None);
+    enqueue(&state, request, EnqueuedBy::ApiToken)
 }
 
 /// `POST /profile/<profile_key>/enqueue/<count>`
@@ -38,7 +39,8 @@ pub async fn several(
     Path(count): Path<Count>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    enqueue(&state, request(parameters, profile_key, Some(count)))
+    let request = request(parameters, profile_key, Some(count));
+    enqueue(&state, request, EnqueuedBy::ApiToken)
 }
 
 /// `POST /enqueue`
@@ -73,7 +75,7 @@ pub async fn with_artifact(
         is_array,
         labels_from_response,
     };
-    let response = enqueue(&state, request)?;
+    let response = enqueue(&state, request, EnqueuedBy::Artifact)?;
     // If this fails, the client does not get the ticket, and the job is abandoned after a while.
     claim.complete().await?;
     Ok(response)
@@ -93,12 +95,17 @@ fn request(parameters: JobParameters, profile_key: ProfileKey, count: Option<Cou
     }
 }
 
-fn enqueue(state: &AppState, request: JobRequest) -> Result<HttpResponse, ApiError> {
+fn enqueue(
+    state: &AppState,
+    request: JobRequest,
+    by: EnqueuedBy,
+) -> Result<HttpResponse, ApiError> {
     let nonce = rand::random();
     let answer = state.event_loop.call(|call| Input::Enqueue {
         call,
         request,
         nonce,
+        by,
     });
     match answer {
         Some(Answer::Enqueued(content)) => Ok(HttpResponse::Ok()

@@ -1,42 +1,75 @@
-//! `/job/<unique_id>`: the status of a job, and its withdrawal.
+//! `/job/<unique_id>`: the status and the story of a job, and its withdrawal.
 
 use actix_web::{HttpResponse, web::Data};
-use daemon::error::ApiError;
+use daemon::{error::ApiError, journal::Entry, web::ClientAddress};
 
-use queue_core::{Answer, Input, JobReference};
+use queue_core::{Answer, Input, JobReference, Refusal, WithdrawnBy};
+use shared::wire::JobReport;
 
-use super::{AppState, extract::AccessibleJob, refused, unexpected};
+use super::{AppState, extract::AccessibleJob, refused, story, unexpected};
+use crate::recorder;
 
 /// `GET /job/<unique_id>`
 pub async fn show(
     state: Data<AppState>,
     AccessibleJob(by): AccessibleJob,
 ) -> Result<HttpResponse, ApiError> {
-    match state.event_loop.call(|call| Input::Inspect { call, by }) {
-        Some(Answer::Status(status)) => Ok(HttpResponse::Ok().json(status)),
-        Some(Answer::Refused(refusal)) => Err(refused(refusal)),
-        answer => Err(unexpected(answer.as_ref())),
-    }
+    let reference = by.clone();
+    let status = match state.event_loop.call(|call| Input::Inspect { call, by }) {
+        Some(Answer::Status(status)) => Some(status),
+        Some(Answer::Refused(Refusal::UnknownJob)) => None,
+        Some(Answer::Refused(refusal)) => return Err(refused(refusal)),
+        answer => return Err(unexpected(answer.as_ref())),
+    };
+    let (status, story) = match status {
+        Some(status) => {
+            let story = story::story_so_far(&state.journal, &reference).await;
+            (status, story)
+        }
+        None => {
+            let story = story::story(&state.journal, &reference).await?;
+            let status = story::status(&story).ok_or_else(|| story::unknown(&story))?;
+            (status, story)
+        }
+    };
+    Ok(HttpResponse::Ok().json(JobReport {
+        status,
+        events: story::events(&story),
+        is_truncated: story.is_truncated,
+    }))
 }
 
 /// `DELETE /job/<unique_id>`
 pub async fn withdraw(
     state: Data<AppState>,
+    client: ClientAddress,
     AccessibleJob(by): AccessibleJob,
 ) -> Result<HttpResponse, ApiError> {
-    let (unique_id, authorised_by) = match &by {
-        JobReference::Ticket(ticket) => (ticket.request.spec.unique_id.clone(), "by its ticket"),
-        JobReference::Operator(unique_id) => (unique_id.clone(), "with the API token"),
-    };
+    let reference = by.clone();
     match state.event_loop.call(|call| Input::Withdraw { call, by }) {
         Some(Answer::Withdrawn { is_repeated }) => {
             // A ticket holder can repeat it at will.
             if !is_repeated {
-                log::info!("job {unique_id} was withdrawn {authorised_by}");
+                record_withdrawal(&state, client, &reference);
             }
             Ok(HttpResponse::NoContent().finish())
+        }
+        Some(Answer::Refused(Refusal::UnknownJob)) => {
+            Err(story::unknown_recently(&state.journal, &reference))
         }
         Some(Answer::Refused(refusal)) => Err(refused(refusal)),
         answer => Err(unexpected(answer.as_ref())),
     }
+}
+
+fn record_withdrawal(state: &AppState, client: ClientAddress, by: &JobReference) {
+    let authorised_by = recorder::name_of(match by {
+        JobReference::Ticket(_) => WithdrawnBy::Ticket,
+        JobReference::Operator(_) => WithdrawnBy::ApiToken,
+    });
+    let now = state.event_loop.now();
+    state.journal.record(Entry {
+        unique_id: Some(story::unique_id_of(by).clone()),
+        ..Entry::audit(now, "withdraw", authorised_by, client)
+    });
 }

@@ -4,9 +4,11 @@ mod dashboard;
 mod enqueue;
 mod extract;
 mod health;
+mod history;
 mod job;
 mod metrics;
 mod snapshot;
+mod story;
 mod take;
 
 use std::{sync::Arc, time::Duration};
@@ -16,6 +18,7 @@ use daemon::{
     artifact_claims::ArtifactClaims,
     auth::ApiToken,
     error::{ApiError, Code},
+    journal::{Journal, Story, StreamPlaces},
     problems::ProblemBoard,
     serve::Draining,
     web::route,
@@ -46,6 +49,10 @@ pub struct AppState {
     pub github_status: Option<ApiStatusCell>,
     /// What adapters report as wrong.
     pub problem_board: ProblemBoard,
+    /// What has happened.
+    pub journal: Journal,
+    /// The streams of events that there may be.
+    pub stream_places: StreamPlaces,
     /// Resolves when held requests must be answered because the daemon stops.
     pub draining: Draining,
 }
@@ -71,6 +78,8 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/").get(dashboard::page))
             .service(route("/dashboard.txt").get(dashboard::text))
             .service(route("/dashboard.json").get(dashboard::json))
+            .service(route("/history.json").get(history::history))
+            .service(route("/events").get(history::events))
             .service(route("/metrics").get(metrics::metrics))
             .service(route("/healthz").get(health::alive))
             .service(route("/readyz").get(health::ready));
@@ -106,10 +115,7 @@ fn refused(refusal: Refusal) -> ApiError {
         Refusal::TooManyJobsOfRepository { jobs_max } => too_many(format!(
             "this repository already has {jobs_max} jobs in the queue, the maximum that [queue] jobs_per_repo_max allows; try again later"
         )),
-        Refusal::UnknownJob => ApiError::new(
-            Code::UnknownJob,
-            "no such job: its ticket has expired, it was withdrawn or abandoned, or its runners are gone",
-        ),
+        Refusal::UnknownJob => story::unknown(&Story::default()),
     }
 }
 

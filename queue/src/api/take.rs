@@ -7,12 +7,12 @@ use daemon::{
 };
 use shared::wire::WaitingBody;
 
-use queue_core::{Answer, WaitingAnswer};
+use queue_core::{Answer, JobReference, Refusal, WaitingAnswer};
 
 use super::{
     AppState,
     extract::{AcceptsJson, JobTicket},
-    refused, unexpected,
+    refused, story, unexpected,
 };
 use crate::event_loop::TakeReply;
 
@@ -23,6 +23,7 @@ pub async fn take(
     PreferredWait(hold): PreferredWait,
     AcceptsJson(accepts_json): AcceptsJson,
 ) -> Result<HttpResponse, ApiError> {
+    let by = JobReference::Ticket(ticket.clone());
     let answer = match state.event_loop.take(ticket, hold) {
         TakeReply::Ready(answer) => Some(answer),
         TakeReply::Held(mut held) => tokio::select! {
@@ -39,6 +40,9 @@ pub async fn take(
             HttpResponse::Ok().json(runners.first())
         }),
         Some(Answer::Waiting(waiting)) => waiting_response(&waiting, accepts_json),
+        Some(Answer::Refused(Refusal::UnknownJob)) => {
+            Err(story::unknown_recently(&state.journal, &by))
+        }
         Some(Answer::Refused(refusal)) => Err(refused(refusal)),
         answer => Err(unexpected(answer.as_ref())),
     }

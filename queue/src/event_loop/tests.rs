@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use daemon::journal::{Journal, JournalConfig};
 use shared::{
     job_spec::JobSpec,
+    settings::{JournalSettings, LogFormat},
     values::{Count, RunId},
 };
 
+use tempfile::{TempDir, tempdir};
+
 use super::*;
-use queue_core::{Config, ForwardOutcome, JobRequest, ProfileReport, Report};
+use queue_core::{Config, EnqueuedBy, ForwardOutcome, JobRequest, ProfileReport, Report};
 
 /// A queue with one server that has one idle runner, and the commands for that server.
-fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
+fn event_loop(folder: &TempDir) -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
     let clock = Clock::start();
     let config = Config {
         startup_grace: Duration::ZERO,
@@ -27,7 +31,16 @@ fn event_loop() -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
     };
     let queue = Queue::new(config, &["http://a/".to_owned()], 1, clock.now());
     let (sender, receiver) = mpsc::unbounded_channel();
-    let event_loop = EventLoop::new(queue, clock, vec![sender]);
+    let journal = Journal::open(
+        JournalConfig {
+            folder: folder.path().to_owned(),
+            limits: JournalSettings::default(),
+            log_format: LogFormat::Text,
+        },
+        clock,
+    );
+    let recorder = Recorder::new(journal, vec!["http://a/".to_owned()]);
+    let event_loop = EventLoop::new(queue, clock, vec![sender], recorder);
     let profile = ProfileReport {
         target: 1,
         existing: 1,
@@ -62,6 +75,7 @@ fn enqueue(event_loop: &EventLoop) -> TicketContent {
         call,
         request,
         nonce,
+        by: EnqueuedBy::ApiToken,
     });
     match answer {
         Some(Answer::Enqueued(content)) => content,
@@ -116,7 +130,7 @@ fn assert_held(event_loop: &EventLoop, count: usize) {
 
 #[test]
 fn all_held_takes_of_a_job_get_its_runners_once() {
-    let (event_loop, mut commands) = event_loop();
+    let (event_loop, mut commands) = event_loop(&tempdir().unwrap());
     let ticket = enqueue(&event_loop);
     let mut held = [
         take_held(&event_loop, &ticket),
@@ -134,7 +148,7 @@ fn all_held_takes_of_a_job_get_its_runners_once() {
 
 #[test]
 fn a_client_that_hangs_up_leaves_no_held_take() {
-    let (event_loop, _commands) = event_loop();
+    let (event_loop, _commands) = event_loop(&tempdir().unwrap());
     let ticket = enqueue(&event_loop);
     drop(take_held(&event_loop, &ticket));
     assert_held(&event_loop, 0);
@@ -142,7 +156,7 @@ fn a_client_that_hangs_up_leaves_no_held_take() {
 
 #[test]
 fn runners_are_kept_for_the_next_take_when_the_client_hung_up_before() {
-    let (event_loop, mut commands) = event_loop();
+    let (event_loop, mut commands) = event_loop(&tempdir().unwrap());
     let ticket = enqueue(&event_loop);
     drop(take_held(&event_loop, &ticket));
     grant(&event_loop, &mut commands);
@@ -154,7 +168,7 @@ fn runners_are_kept_for_the_next_take_when_the_client_hung_up_before() {
 
 #[test]
 fn runners_are_kept_when_the_receiver_is_gone_before_the_core_is_told() {
-    let (event_loop, mut commands) = event_loop();
+    let (event_loop, mut commands) = event_loop(&tempdir().unwrap());
     let ticket = enqueue(&event_loop);
     let mut held = take_held(&event_loop, &ticket);
     held.answer.close();
@@ -167,7 +181,7 @@ fn runners_are_kept_when_the_receiver_is_gone_before_the_core_is_told() {
 
 #[test]
 fn runners_are_kept_when_the_client_hangs_up_as_they_are_sent() {
-    let (event_loop, mut commands) = event_loop();
+    let (event_loop, mut commands) = event_loop(&tempdir().unwrap());
     let ticket = enqueue(&event_loop);
     let held = take_held(&event_loop, &ticket);
     grant(&event_loop, &mut commands);
@@ -178,7 +192,7 @@ fn runners_are_kept_when_the_client_hangs_up_as_they_are_sent() {
 
 #[test]
 fn a_lost_answer_without_runners_has_no_effect() {
-    let (event_loop, _commands) = event_loop();
+    let (event_loop, _commands) = event_loop(&tempdir().unwrap());
     let ticket = enqueue(&event_loop);
     let held = take_held(&event_loop, &ticket);
     let by = queue_core::JobReference::Ticket(ticket);

@@ -13,6 +13,8 @@ mod enqueue;
 #[cfg(test)]
 mod failing_monitors;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod job;
 #[cfg(test)]
 mod older_monitors;

@@ -11,6 +11,7 @@ fn request_everything(daemon: &Daemon, own: &str, other: &str) -> Vec<String> {
         "/",
         "/dashboard.txt",
         "/dashboard.json",
+        "/history.json",
         "/healthz",
         "/readyz",
         "/nothing",

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::Take;
 use queue_core::{
-    Answer, CallId, Config, Effect, Forward, ForwardOutcome, Input, Queue, Refusal, Release,
-    Report, ServerFailure,
+    Answer, CallId, Config, Effect, EnqueuedBy, Forward, ForwardOutcome, Input, Queue, Refusal,
+    Release, Report, ServerFailure, testing::Stories,
 };
 use shared::{clock::Timestamp, job_spec::JobSpec, values::UniqueId, wire::TakenRunner};
 
@@ -54,6 +54,8 @@ pub struct QueueNode {
     /// The requests to servers that have no result yet: the server, and when it was sent.
     requests: BTreeMap<ExchangeId, (usize, Timestamp)>,
     wakes_at: Timestamp,
+    /// What the events of this process tell.
+    stories: Stories,
 }
 
 /// The clock of a queue's process: monotonic, but it may have started with a wrong time.
@@ -123,6 +125,7 @@ impl QueueNode {
             etags: Vec::new(),
             requests: BTreeMap::new(),
             wakes_at: Timestamp::default(),
+            stories: Stories::default(),
         }
     }
 
@@ -205,6 +208,7 @@ impl QueueNode {
                 call,
                 request,
                 nonce,
+                by: EnqueuedBy::ApiToken,
             },
             Request::Take(ticket, hold) => {
                 let invariants = &mut environment.context.invariants;
@@ -226,6 +230,11 @@ impl QueueNode {
         self.last_run = Some(now - self.down_for);
         core.handle(now, input);
         let effects: Vec<Effect> = std::iter::from_fn(|| core.poll_effect()).collect();
+        let told = effects.iter().try_for_each(|it| self.stories.observe(it));
+        if let Err(difference) = told.and_then(|()| self.stories.compare(core)) {
+            let context = &mut environment.context;
+            context.invariants.violate(context.now, 9, difference);
+        }
         for effect in &effects {
             if let Effect::Forward(forward) = effect {
                 let invariants = &mut environment.context.invariants;
@@ -408,6 +417,8 @@ impl QueueNode {
             Effect::Answer { call, answer } => self.answer(environment, call, answer),
             Effect::Forward(forward) => self.forward(environment, forward),
             Effect::Release(release) => self.release(environment, release),
+            // Checked before any effect is performed.
+            Effect::Record(_) => {}
         }
     }
 

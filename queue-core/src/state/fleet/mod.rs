@@ -24,6 +24,7 @@ pub use self::{
     report::{Guest, NotReport, ProfileReport, Report, RunnerId},
     server::{Health, ServerFailure},
 };
+use crate::event::ServerRunners;
 
 /// How long the targets in a server's last report decide which jobs are accepted. The monitors in
 /// production answer no poll for seconds after each take.
@@ -457,9 +458,20 @@ impl Fleet {
 
     /// Whether a server reports that the job has used its runners, and they are gone.
     pub fn has_finished(&self, unique_id: &UniqueId, enqueued_at: Timestamp) -> bool {
-        self.reservations(unique_id).iter().any(|(_, reservation)| {
+        !self.finished_on(unique_id, enqueued_at).is_empty()
+    }
+
+    /// The runners that the job has used, and that are gone, according to servers.
+    pub fn finished_on(&self, unique_id: &UniqueId, enqueued_at: Timestamp) -> Vec<ServerRunners> {
+        let reservations = self.reservations(unique_id).into_iter();
+        let finished = reservations.filter(|(_, reservation)| {
             reservation.state == ReservationState::Finished && is_of_job(reservation, enqueued_at)
-        })
+        });
+        let runners = finished.map(|(server, reservation)| ServerRunners {
+            server,
+            runners: reservation.runners.clone(),
+        });
+        runners.collect()
     }
 
     /// Whether a server reports a reservation of the job, in any state.

@@ -2,7 +2,7 @@
 //! and a release are in no particular order.
 
 use super::TestQueue;
-use crate::{Answer, CallId, Effect, Forward, Release};
+use crate::{Answer, CallId, Effect, Forward, JobStep, Release};
 
 impl TestQueue {
     /// Removes the next forward, which must be one of this job to this server.
@@ -64,6 +64,20 @@ impl TestQueue {
     fn remove_first(&mut self, is_meant: impl FnMut(&Effect) -> bool) -> Option<Effect> {
         let index = self.effects.iter().position(is_meant)?;
         self.effects.remove(index)
+    }
+
+    /// Removes all events so far, as the name of their job and the step.
+    pub fn take_events(&mut self) -> Vec<(String, JobStep)> {
+        let events = std::mem::take(&mut self.events).into_iter();
+        let named = events.map(|event| (event.job.unique_id.to_string(), event.step));
+        named.collect()
+    }
+
+    /// Removes all events so far, which must be these steps of this job.
+    #[track_caller]
+    pub fn expect_steps(&mut self, job: &str, steps: &[JobStep]) {
+        let expected = steps.iter().map(|step| (job.to_owned(), step.clone()));
+        assert_eq!(self.take_events(), expected.collect::<Vec<_>>());
     }
 
     /// Every effect was asserted.

@@ -28,8 +28,8 @@ pub use self::{
     requests::not_ready,
 };
 use crate::{
-    CallId, Config, Effect, Forward, ForwardOutcome, Input, JobReference, JobRequest, Queue,
-    Release, RunnerId, ServerFailure, ServerId, TicketContent,
+    CallId, Config, Effect, Forward, ForwardOutcome, Input, JobEvent, JobReference, JobRequest,
+    Queue, Release, RunnerId, ServerFailure, ServerId, TicketContent, testing::Stories,
 };
 
 /// A queue under test.
@@ -39,8 +39,11 @@ pub struct TestQueue {
     servers: Vec<String>,
     config: Config,
     instance: u64,
-    /// Effects that were not asserted yet.
+    /// Effects that were not asserted yet, but for events.
     effects: VecDeque<Effect>,
+    /// Every event since the last call of `take_events`.
+    pub events: Vec<JobEvent>,
+    stories: Stories,
     last_call: CallId,
     /// The servers that answer a poll every second with "not modified".
     answering: BTreeSet<ServerId>,
@@ -110,6 +113,8 @@ impl TestQueue {
             config,
             instance: 1,
             effects: VecDeque::new(),
+            events: Vec::new(),
+            stories: Stories::default(),
             last_call: 0,
             answering: BTreeSet::new(),
         }
@@ -122,6 +127,7 @@ impl TestQueue {
         self.now = self.now + Duration::from_secs(1);
         self.instance += 1;
         self.core = Queue::new(self.config.clone(), &self.servers, self.instance, self.now);
+        self.stories = Stories::default();
         self.answering.clear();
     }
 
@@ -315,9 +321,19 @@ impl TestQueue {
     fn step(&mut self, input: Input) {
         self.core.handle(self.now, input);
         while let Some(effect) = self.core.poll_effect() {
-            self.effects.push_back(effect);
+            self.observe(effect);
         }
+        self.stories.compare(&self.core).unwrap();
         invariants::check(&self.core, self.now);
+    }
+
+    /// Keeps an effect to be asserted. Events are checked at once, and may be asserted.
+    fn observe(&mut self, effect: Effect) {
+        self.stories.observe(&effect).unwrap();
+        match effect {
+            Effect::Record(event) => self.events.push(event),
+            effect => self.effects.push_back(effect),
+        }
     }
 
     /// Advances as the contract of the queue demands: with a tick whenever one is due.

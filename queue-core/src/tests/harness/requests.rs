@@ -6,7 +6,7 @@ use shared::wire::JobStatus;
 
 use super::{TestQueue, by_ticket, request};
 use crate::{
-    Answer, CallId, Input, JobReference, JobRequest, Refusal, RunnerId, TicketContent,
+    Answer, CallId, EnqueuedBy, Input, JobReference, JobRequest, Refusal, RunnerId, TicketContent,
     WaitingAnswer,
 };
 
@@ -31,6 +31,7 @@ impl TestQueue {
             call,
             request,
             nonce: call,
+            by: EnqueuedBy::ApiToken,
         });
         match self.answer_to(call) {
             Some(Answer::Enqueued(ticket)) => Ok(ticket),

@@ -6,7 +6,10 @@ use super::{
     model::{CLIENTS, Model, SERVERS, names, request_of, tight_config},
     step::Step,
 };
-use crate::{Answer, CallId, Input, JobReference, Queue, ServerFailure, ServerId, TicketContent};
+use crate::{
+    Answer, CallId, EnqueuedBy, Input, JobReference, Queue, ServerFailure, ServerId, TicketContent,
+    testing::Stories,
+};
 
 impl Model {
     /// Something happens.
@@ -124,6 +127,7 @@ impl Model {
             call,
             request: request_of(client),
             nonce: call,
+            by: EnqueuedBy::ApiToken,
         });
         if let Answer::Enqueued(ticket) = answer {
             let tickets = &mut self.tickets[client];
@@ -148,6 +152,7 @@ impl Model {
         self.now = self.now + Duration::from_secs(1);
         self.instance += 1;
         self.queue = Queue::new(tight_config(), &names(), self.instance, self.now);
+        self.stories = Stories::default();
         self.calls.clear();
         self.open_forwards.clear();
     }

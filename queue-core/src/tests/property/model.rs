@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Answer, CallId, Config, Effect, Forward, Input, JobRequest, Queue, RunnerId, ServerId,
-    TicketContent,
+    TicketContent, testing::Stories,
 };
 
 /// How many servers there are.
@@ -40,6 +40,8 @@ pub struct Model {
     /// Forwards without an answer, and their deadlines.
     pub open_forwards: BTreeMap<(ServerId, UniqueId, FencingToken), (Forward, Timestamp)>,
     pub fails_next_delivery: bool,
+    /// What the events of this process tell.
+    pub stories: Stories,
     /// The job that each delivered runner was delivered for.
     pub delivered_to: BTreeMap<(ServerId, RunnerId), UniqueId>,
 }
@@ -82,6 +84,7 @@ impl Model {
             answers: BTreeMap::new(),
             open_forwards: BTreeMap::new(),
             fails_next_delivery: false,
+            stories: Stories::default(),
             delivered_to: BTreeMap::new(),
         }
     }
@@ -144,6 +147,7 @@ impl Model {
         self.queue.handle(self.now, input);
         let mut undelivered = Vec::new();
         while let Some(effect) = self.queue.poll_effect() {
+            self.stories.observe(&effect).unwrap();
             match effect {
                 Effect::Answer { call, answer } => {
                     assert!(
@@ -170,8 +174,10 @@ impl Model {
                     self.send(Message::Take(forward));
                 }
                 Effect::Release(release) => self.send(Message::Release(release)),
+                Effect::Record(_) => {}
             }
         }
+        self.stories.compare(&self.queue).unwrap();
         invariants::check(&self.queue, self.now);
         for unique_id in undelivered {
             self.handle(Input::Undelivered { unique_id });

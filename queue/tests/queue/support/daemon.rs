@@ -312,10 +312,12 @@ impl Daemon {
         wait_until(state, || (self.job(job)["state"] == state).then_some(()));
     }
 
-    /// Waits until a job is no longer known.
+    /// Waits until a job is over.
     pub fn wait_until_job_is_gone(&self, job: &str) {
+        let outcomes = ["finished", "expired", "withdrawn", "abandoned"];
         wait_until("the end of the job", || {
-            self.job(job).is_null().then_some(())
+            let state = self.job(job)["state"].take();
+            outcomes.iter().any(|it| state == *it).then_some(())
         });
     }
 }

@@ -50,6 +50,27 @@ pub fn send_bytes(address: SocketAddr, bytes: &[u8]) -> PendingRequest {
 }
 
 impl PendingRequest {
+    /// Reads until `part` has arrived, and returns everything up to then.
+    #[track_caller]
+    pub fn read_until(&mut self, part: &str) -> String {
+        let mut bytes = Vec::new();
+        let mut byte = [0];
+        while !bytes.ends_with(part.as_bytes()) {
+            let count = self.0.read(&mut byte).expect("the stream continues");
+            let so_far = String::from_utf8_lossy(&bytes);
+            assert_eq!(count, 1, "the stream ended before {part}: {so_far}");
+            bytes.push(byte[0]);
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Reads what arrives until the queue closes the connection.
+    pub fn rest(mut self) -> String {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).expect("the stream ends");
+        text
+    }
+
     /// Hangs up, and waits until the queue has noticed: it closes the connection without a response.
     #[track_caller]
     pub fn hang_up(self) {

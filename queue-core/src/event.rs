@@ -1,0 +1,107 @@
+//! What happens to jobs, step by step: the history of a job is the list of its events.
+//!
+//! Each step is recorded where the change is made. An event contains no ticket and no label.
+
+use shared::{clock::Timestamp, job_spec::JobSpec, values::Count};
+
+use crate::state::{
+    fleet::{RunnerId, ServerId},
+    job::Retirement,
+};
+
+/// One step of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEvent {
+    pub at: Timestamp,
+    pub job: JobSpec,
+    /// When the job was enqueued, by the ticket that determines its position.
+    pub enqueued_at: Timestamp,
+    pub step: JobStep,
+}
+
+/// What has happened to a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobStep {
+    /// It was enqueued.
+    Enqueued { by: EnqueuedBy },
+    /// It was restored from its ticket: this queue did not know it, or its runners expired unused.
+    Restored,
+    /// A job behind it was chosen. Recorded when that begins, and when the reason changes.
+    PassedOver { reason: PassOverReason },
+    /// A server was asked for its runners.
+    Forwarded { server: ServerId, count: Count },
+    /// A server that was asked did not grant them, so that the job waits again.
+    Refused {
+        server: ServerId,
+        reason: ForwardFailure,
+    },
+    /// It has all its runners.
+    Assigned { runners: Vec<ServerRunners> },
+    /// A take was answered with its runners. Further takes are not recorded.
+    Delivered,
+    /// None of the responses with its runners could be sent.
+    NotDelivered,
+    /// A workflow job runs on one of its runners.
+    Started,
+    /// A runner was gone before it was delivered, so that the job waits again.
+    Returned,
+    /// The job is over.
+    Retired {
+        retirement: Retirement,
+        /// What it had, as far as this queue knows.
+        assignment: Assignment,
+    },
+}
+
+/// What authorised an enqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnqueuedBy {
+    ApiToken,
+    Artifact,
+}
+
+/// What authorised a withdrawal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithdrawnBy {
+    Ticket,
+    ApiToken,
+}
+
+/// Why a later job was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassOverReason {
+    /// The servers that answer could never have as many runners as it needs.
+    TooFewReachable,
+    /// The servers with idle runners may not be asked for this job at the moment.
+    ServersExcluded,
+}
+
+/// Why a server did not grant a forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardFailure {
+    /// It refused.
+    Refused,
+    /// It refused this job, whatever is idle.
+    RefusedThisJob,
+    /// It refused the API token.
+    TokenRefused,
+    /// There was no usable response, so that it may have granted it.
+    Ambiguous,
+}
+
+/// Runners of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerRunners {
+    pub server: ServerId,
+    pub runners: Vec<RunnerId>,
+}
+
+/// The runners of a job, and since when. Empty if it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assignment {
+    /// `None` if another queue assigned them, or this one before it was restarted.
+    pub assigned_at: Option<Timestamp>,
+    /// When a workflow job was first reported to run on one of them.
+    pub started_at: Option<Timestamp>,
+    pub runners: Vec<ServerRunners>,
+}

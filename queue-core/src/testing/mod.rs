@@ -1,0 +1,5 @@
+//! Checks for the tests of this crate and for the simulation.
+
+mod stories;
+
+pub use stories::Stories;

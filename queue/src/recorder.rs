@@ -1,0 +1,224 @@
+//! Puts the events of the core into the journal, in their order.
+//!
+//! Responsible for the names and facts of events. Events are collected under the core's lock, which is all
+//! that happens there, and recorded after it has been released.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use daemon::journal::{Entry, Journal, Subject};
+use parking_lot::Mutex;
+use queue_core::{
+    Assignment, EnqueuedBy, ForwardFailure, GrantEnd, JobEvent, JobStep, PassOverReason, Report,
+    Retirement, ServerId, ServerRunners, WithdrawnBy,
+};
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+
+use crate::unfinished::Unfinished;
+
+/// The name of the event with which the story of a job begins.
+pub const FIRST_EVENT: &str = "job_enqueued";
+/// The names of the events with which a job is over; without `job_`, they are its outcomes.
+pub const FINAL_EVENTS: [&str; 4] = [
+    "job_finished",
+    "job_expired",
+    "job_withdrawn",
+    "job_abandoned",
+];
+
+/// Records the events of the core. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder(Arc<Shared>);
+
+struct Shared {
+    journal: Journal,
+    /// The URLs of the servers, by `ServerId`.
+    servers: Vec<String>,
+    /// Events that are not recorded yet, in the order of the core.
+    pending: Mutex<VecDeque<JobEvent>>,
+    /// Held while events are recorded, so that they stay in order.
+    recording: Mutex<()>,
+    unfinished: Unfinished,
+}
+
+impl Recorder {
+    /// Records in `journal`.
+    pub fn new(journal: Journal, servers: Vec<String>) -> Self {
+        let unfinished = Unfinished::find(&journal.recent());
+        Self(Arc::new(Shared {
+            journal,
+            servers,
+            pending: Mutex::default(),
+            recording: Mutex::default(),
+            unfinished,
+        }))
+    }
+
+    /// Adds an event. Called under the core's lock.
+    pub fn add(&self, event: JobEvent) {
+        self.0.pending.lock().push_back(event);
+    }
+
+    /// Records everything that was added before. Called without the core's lock, and before clients are
+    /// answered, so that they find what has happened.
+    pub fn record_all(&self) {
+        let _turn = self.0.recording.lock();
+        loop {
+            let Some(event) = self.0.pending.lock().pop_front() else {
+                return;
+            };
+            self.0.unfinished.remove(&event.job.unique_id);
+            if !self.0.is_known_end(&event) {
+                self.0.journal.record(self.0.entry(event));
+            }
+        }
+    }
+
+    /// Records what the report of a server tells of jobs that the core does not know, because they had
+    /// their runners before this process started.
+    pub fn observe(&self, now: Timestamp, server: ServerId, report: &Report) {
+        for entry in self.0.unfinished.observe(now, server, report) {
+            self.0.journal.record(entry);
+        }
+    }
+}
+
+impl Shared {
+    /// Whether the event is the end of a job that was recorded already: after a restart, the ticket of a
+    /// finished job can arrive any number of times.
+    fn is_known_end(&self, event: &JobEvent) -> bool {
+        let JobStep::Retired {
+            retirement: Retirement::Ended(GrantEnd::Finished),
+            assignment,
+        } = &event.step
+        else {
+            return false;
+        };
+        if assignment.assigned_at.is_some() {
+            return false;
+        }
+        let subject = Subject::Job(event.job.unique_id.clone());
+        let story = self.journal.recent_story(&subject, FIRST_EVENT);
+        let last = story.entries.last();
+        last.is_some_and(|last| {
+            last.event == FINAL_EVENTS[0] && last.get_time("enqueued_at") == Some(event.enqueued_at)
+        })
+    }
+
+    fn entry(&self, event: JobEvent) -> Entry {
+        let JobEvent {
+            at,
+            job,
+            enqueued_at,
+            step,
+        } = event;
+        let about = |name| Entry {
+            unique_id: Some(job.unique_id.clone()),
+            qualified_repo: Some(job.qualified_repo.clone()),
+            run_id: Some(job.run_id),
+            profile_key: Some(job.profile_key.clone()),
+            ..Entry::new(at, name)
+        };
+        let at_server = |name, server: ServerId| Entry {
+            server: self.servers.get(server).cloned(),
+            ..about(name)
+        };
+        match step {
+            JobStep::Enqueued { by } => about(FIRST_EVENT)
+                .fact("count", job.count.get())
+                .fact("by", name_of_enqueuer(by))
+                .time("enqueued_at", enqueued_at),
+            JobStep::Restored => about("job_restored")
+                .fact("count", job.count.get())
+                .time("enqueued_at", enqueued_at),
+            JobStep::PassedOver { reason } => {
+                let reason = match reason {
+                    PassOverReason::TooFewReachable => "too_few_reachable",
+                    PassOverReason::ServersExcluded => "servers_excluded",
+                };
+                about("job_passed_over").fact("reason", reason)
+            }
+            JobStep::Forwarded { server, count } => {
+                at_server("job_forwarded", server).fact("count", count.get())
+            }
+            JobStep::Refused { server, reason } => {
+                let reason = match reason {
+                    ForwardFailure::Refused => "refused",
+                    ForwardFailure::RefusedThisJob => "refused_this_job",
+                    ForwardFailure::TokenRefused => "token_refused",
+                    ForwardFailure::Ambiguous => "ambiguous",
+                };
+                at_server("job_refused", server).fact("reason", reason)
+            }
+            JobStep::Assigned { runners } => self.with_runners(about("job_assigned"), &runners),
+            JobStep::Delivered => about("job_delivered"),
+            JobStep::NotDelivered => about("job_not_delivered"),
+            JobStep::Started => about("job_started"),
+            JobStep::Returned => about("job_returned"),
+            JobStep::Retired {
+                retirement,
+                assignment,
+            } => {
+                let [finished, expired, withdrawn, abandoned] = FINAL_EVENTS;
+                let entry = match retirement {
+                    Retirement::Ended(GrantEnd::Finished) => about(finished),
+                    Retirement::Ended(GrantEnd::Expired) => about(expired),
+                    Retirement::Withdrawn(by) => about(withdrawn).fact("by", name_of(by)),
+                    Retirement::Abandoned { silent_since } => {
+                        about(abandoned).time("silent_since", silent_since)
+                    }
+                };
+                let entry = entry
+                    .fact("count", job.count.get())
+                    .time("enqueued_at", enqueued_at);
+                self.with_assignment(entry, &assignment)
+            }
+        }
+    }
+
+    fn with_assignment(&self, mut entry: Entry, assignment: &Assignment) -> Entry {
+        if let Some(assigned_at) = assignment.assigned_at {
+            entry = entry.time("assigned_at", assigned_at);
+        }
+        if let Some(started_at) = assignment.started_at {
+            entry = entry.time("started_at", started_at);
+        }
+        self.with_runners(entry, &assignment.runners)
+    }
+
+    /// Adds the runners of a job: one in the fields `server` and `runner`, and all as the fact `runners`.
+    fn with_runners(&self, mut entry: Entry, runners: &[ServerRunners]) -> Entry {
+        let all: Vec<Value> = runners
+            .iter()
+            .flat_map(|of_server| {
+                let server = self.servers.get(of_server.server);
+                let runners = of_server.runners.iter();
+                runners.map(move |runner| json!({ "server": server, "runner": runner }))
+            })
+            .collect();
+        match (runners, &all[..]) {
+            ([of_server], [_]) => {
+                entry.server = self.servers.get(of_server.server).cloned();
+                entry.runner = of_server.runners.first().copied();
+                entry
+            }
+            (_, []) => entry,
+            _ => entry.fact("runners", all),
+        }
+    }
+}
+
+fn name_of_enqueuer(by: EnqueuedBy) -> &'static str {
+    match by {
+        EnqueuedBy::ApiToken => "api_token",
+        EnqueuedBy::Artifact => "artifact",
+    }
+}
+
+/// The name of what authorised a withdrawal.
+pub fn name_of(by: WithdrawnBy) -> &'static str {
+    match by {
+        WithdrawnBy::ApiToken => "api_token",
+        WithdrawnBy::Ticket => "ticket",
+    }
+}
