@@ -9,6 +9,7 @@ use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::{
+    clock::Moment,
     secret::Secret,
     settings::BaseUrl,
     units::parse_duration,
@@ -56,6 +57,12 @@ pub enum Command {
     /// Show the state of a queue or a monitor
     #[command(long_about = STATUS_ABOUT, after_long_help = help_end(STATUS_EXAMPLES))]
     Status(Status),
+    /// Show what has happened to a job, also if it is over
+    #[command(long_about = JOB_ABOUT, after_long_help = help_end(JOB_EXAMPLES))]
+    Job(Job),
+    /// List the jobs that are over
+    #[command(long_about = HISTORY_ABOUT, after_long_help = help_end(HISTORY_EXAMPLES))]
+    History(History),
     /// Test a deployment: get runners, and be refused where that is right
     #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES))]
     SelfTest(SelfTest),
@@ -221,6 +228,101 @@ pub struct Status {
     /// Print the dashboard as JSON, as the daemon sends it
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ci-runners job`
+#[derive(Debug, Args)]
+pub struct Job {
+    /// The base URL of the queue
+    #[arg(long, value_name = "URL")]
+    pub queue: BaseUrl,
+
+    /// The name of the job, its unique_id
+    #[arg(value_name = "ID")]
+    pub unique_id: UniqueId,
+
+    /// The ticket of the job, instead of the API token
+    #[arg(
+        long,
+        value_name = "TICKET",
+        env = "CI_RUNNERS_TICKET",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub ticket: Option<Secret>,
+
+    /// Print JSON, as the queue sends it
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners history`
+#[derive(Debug, Args)]
+pub struct History {
+    /// The base URL of the queue
+    #[arg(long, value_name = "URL")]
+    pub queue: BaseUrl,
+
+    /// Only jobs of this repository
+    #[arg(long, value_name = "OWNER/REPO")]
+    pub repo: Option<QualifiedRepo>,
+
+    /// Only jobs of this workflow run
+    #[arg(long, value_name = "N")]
+    pub run_id: Option<RunId>,
+
+    /// Only jobs of this profile
+    #[arg(long, value_name = "KEY")]
+    pub profile: Option<ProfileKey>,
+
+    /// Only jobs that ended like this
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Option<Outcome>,
+
+    /// Only jobs that ended at this time (UTC) or later, such as 2026-12-24T02:00:00Z or 2026-12-24
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+
+    /// Only jobs that ended at this time or before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+
+    /// How many jobs to list at most, 1 to 1000
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub limit: u64,
+
+    /// Continue an earlier list, as it says at its end
+    #[arg(long, value_name = "N")]
+    pub before: Option<u64>,
+
+    /// Print JSON, as the queue sends it
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Outcome {
+    /// It used its runners
+    Finished,
+    /// Its runners went unused
+    Expired,
+    /// Its client or an operator withdrew it
+    Withdrawn,
+    /// Its client sent no request for too long
+    Abandoned,
+}
+
+impl Outcome {
+    /// Its name in the HTTP API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+            Self::Abandoned => "abandoned",
+        }
+    }
 }
 
 /// `ci-runners destroy-runner`

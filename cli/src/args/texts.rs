@@ -114,6 +114,36 @@ Examples:
   ci-runners status --queue http://127.0.0.1:8002
   ci-runners status --monitor http://127.0.0.1:8000 --json";
 
+pub(super) const JOB_ABOUT: &str = "\
+Shows where a job stands and each step that has happened to it: when it was enqueued, which servers \
+refused it and why, which runners it got, when it started and how it ended. Also for jobs that are over, \
+as far as the journal of the queue reaches back.
+
+Requires the API token, or the ticket of the job.";
+
+pub(super) const JOB_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners job --queue http://127.0.0.1:8002 job-1
+
+The same with curl:
+  curl --fail-with-body -sS --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    http://127.0.0.1:8002/job/job-1";
+
+pub(super) const HISTORY_ABOUT: &str = "\
+Lists the jobs of a queue that are over, the last ended first: when and how each ended, how long it \
+waited, and on which runners it ran. Requires the API token.";
+
+pub(super) const HISTORY_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners history --queue http://127.0.0.1:8002 --since 2026-12-24T02:00:00Z
+  ci-runners history --queue http://127.0.0.1:8002 --repo servo/servo --outcome abandoned
+
+The same with curl:
+  curl --fail-with-body -sS --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    'http://127.0.0.1:8002/history.json?since=2026-12-24T02:00:00Z'";
+
 pub(super) const DESTROY_RUNNER_ABOUT: &str = "\
 Destroys a runner of a monitor. For one that hangs, and for one that is kept because nothing proves \
 that its job has ended: this command is the word of an operator that it has.

@@ -18,6 +18,10 @@ use super::{ErrorResponse, RequestError, Take, Taken, Waiting};
 
 /// How much longer than its hold time a take may last.
 const HOLD_GRACE: Duration = Duration::from_secs(10);
+/// The largest story or history: a thousand events or jobs.
+const HISTORY_BODY_MAX: usize = 8 * 1024 * 1024;
+/// How long the queue may search its files.
+const HISTORY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest ticket, in bytes; a usual one has some 500.
 const TICKET_LENGTH_MAX: usize = 16 * 1024;
 
@@ -152,6 +156,57 @@ impl QueueClient {
             _ => Err(RequestError::Refused(ErrorResponse::parse(
                 "get the status of the job",
                 &response,
+            ))),
+        }
+    }
+
+    /// Where a job stands and what has happened to it: a response with a
+    /// [`JobReport`](shared::wire::JobReport).
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn job(
+        &self,
+        unique_id: &UniqueId,
+        bearer: &Secret,
+    ) -> Result<Response, RequestError> {
+        let url = self.base_url.join(&format!("job/{unique_id}"));
+        self.get(&url, bearer, "show the job").await
+    }
+
+    /// The jobs that are over and match these parameters: a response with a
+    /// [`History`](shared::wire::History).
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn history(
+        &self,
+        query: &[(&str, String)],
+        api_token: &Secret,
+    ) -> Result<Response, RequestError> {
+        let parameters: Vec<String> = query
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let path = format!("history.json?{}", parameters.join("&"));
+        let url = self.base_url.join(&path);
+        self.get(&url, api_token, "show the history").await
+    }
+
+    async fn get(
+        &self,
+        url: &str,
+        bearer: &Secret,
+        purpose: &'static str,
+    ) -> Result<Response, RequestError> {
+        let mut request = Request::new(Method::GET, url);
+        request.body_max = HISTORY_BODY_MAX;
+        request.timeout = HISTORY_TIMEOUT;
+        let response = self.send(request, bearer).await?;
+        match response.status {
+            StatusCode::OK => Ok(response),
+            _ => Err(RequestError::Refused(ErrorResponse::parse(
+                purpose, &response,
             ))),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! - `import`: makes an existing disk an image
 //! - `enqueue`, `take`, `wait`: get the runners of a job
+//! - `job`, `history`: show what has happened to one job, and the jobs that are over
 //! - `self_test`: tests a deployment
 //! - `status`: shows a dashboard
 //! - `destroy_runner`: destroys a runner of a monitor
@@ -10,7 +11,9 @@
 
 mod destroy_runner;
 mod enqueue;
+mod history;
 mod import;
+mod job;
 mod self_test;
 mod status;
 mod take;
@@ -41,6 +44,14 @@ pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Fa
         Command::Wait(args) => wait::wait(&args, client()?, &api_token()?).await,
         Command::SelfTest(args) => self_test::self_test(&args, client()?, &api_token()?).await,
         Command::Status(args) => status::status(&args, &client()?).await,
+        Command::Job(args) => {
+            let bearer = match &args.ticket {
+                Some(ticket) => ticket.clone(),
+                None => api_token()?,
+            };
+            job::job(&args, client()?, &bearer).await
+        }
+        Command::History(args) => history::history(&args, client()?, &api_token()?).await,
         Command::DestroyRunner(args) => {
             destroy_runner::destroy_runner(&args, &client()?, &api_token()?).await
         }

@@ -2,10 +2,12 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 9] = [
     "enqueue",
     "take",
     "wait",
+    "job",
+    "history",
     "self-test",
     "status",
     "destroy-runner",

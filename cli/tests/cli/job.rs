@@ -140,3 +140,35 @@ async fn a_wrong_or_missing_token_is_reported_and_not_printed() {
     }
     assert_eq!(queue.waiting_jobs().await, Vec::<String>::new());
 }
+
+#[actix_web::test]
+async fn job_shows_what_has_happened_and_history_what_is_over() {
+    let (_monitor, queue) = one_server().await;
+    let url = &queue.url;
+    let enqueued = run(&enqueue_at(url, "--unique-id a")).await;
+    let ticket = enqueued.stdout.trim();
+    for authorised in [String::new(), format!(" --ticket {ticket}")] {
+        let job = run(&format!("job --queue {url} a{authorised}")).await;
+        assert_eq!((job.status, job.stderr.as_str()), (Some(0), ""));
+        job.assert_stdout_has("Job a, 1 runner of linux: waiting\n");
+        job.assert_stdout_has("  job_enqueued  ");
+        job.assert_stdout_has("by=api_token");
+        let json = run(&format!("job --queue {url} a --json{authorised}")).await;
+        let json: Value = serde_json::from_str(&json.stdout).unwrap();
+        assert_eq!(json["events"][0]["event"], "job_enqueued");
+    }
+    let unknown = run(&format!("job --queue {url} b")).await;
+    unknown.assert_exit(4, "");
+    unknown.assert_stderr_has("never seen");
+
+    let all = "--repo servo/servo --run-id 7 --profile linux --outcome finished --since 2026-01-01 \
+               --until 2026-01-02T00:00:00Z --limit 1 --before 9";
+    let history = run(&format!("history --queue {url} {all}")).await;
+    history.assert_status(0);
+    history.assert_stdout_has("ENDED  OUTCOME  JOB");
+    let json = run(&format!("history --queue {url} --json")).await;
+    json.assert_exit(0, "{\"jobs\":[],\"next\":null}\n");
+    let wrong = run(&format!("history --queue {url} --since yesterday")).await;
+    wrong.assert_exit(2, "");
+    wrong.assert_stderr_has("a time must be such as");
+}
