@@ -247,7 +247,7 @@ async fn a_large_artifact_is_refused_whatever_its_description() {
 #[actix_web::test]
 async fn an_error_of_the_store_does_not_contain_the_signature() {
     let refusing = Server::start(|request| {
-        let message = format!("the signature of {} has expired", request.line);
+        let message = format!("the signature hunter3 of {} has expired", request.line);
         HttpResponse::Forbidden().json(json!({ "message": message }))
     });
     let cut = RawServer::start([Raw::Close(

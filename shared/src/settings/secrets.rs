@@ -285,6 +285,14 @@ mod tests {
             tokens,
             [("http://a:8000/", "one=="), ("http://b/ci/", "two")]
         );
+        for (server, token) in [
+            ("http://a:8000", "one=="),
+            ("http://b/ci", "two"),
+            ("http://c", "api"),
+        ] {
+            let server = server.parse().unwrap();
+            assert_eq!(secrets.token_for(&server).expose(), token, "{server:?}");
+        }
         assert!(!format!("{secrets:?}").contains("two"));
         for (value, problem) in [
             (
