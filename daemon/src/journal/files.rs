@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use rustix::fs::statvfs;
 use shared::{clock::Timestamp, settings::JournalSettings};
 
 use super::entry::Entry;
@@ -27,6 +28,8 @@ const START_SIZE_MAX: u64 = 32 << 20;
 const LINE_LENGTH_MAX: usize = 1 << 20;
 /// The highest id that is believed, in a file or in its name: later than any clock, and exact in JSON.
 const ID_MAX: u64 = 1 << 53;
+/// The most bytes of a file system that are left to other files.
+const RESERVE_MAX: u64 = 16 << 20;
 const DAY_MICROS: u64 = 24 * 3600 * 1_000_000;
 
 /// The folder with the files, and the one that is being written.
@@ -165,6 +168,7 @@ impl Files {
             text.push('\n');
             count += 1;
         }
+        self.check_space()?;
         if let Err(error) = current.file.write_all(text.as_bytes()) {
             // What was written of it would be written again. If this fails as well, it is found twice
             // and shown once.
@@ -177,6 +181,25 @@ impl Files {
         }
         self.current = Some(current);
         Ok(count)
+    }
+
+    /// Whether the file system has room for more than what is left to other files.
+    fn check_space(&self) -> io::Result<()> {
+        let space = statvfs(&self.folder)?;
+        let available = space.f_bavail.saturating_mul(space.f_frsize);
+        let total = space.f_blocks.saturating_mul(space.f_frsize);
+        let reserve = reserve_of(total);
+        if available >= reserve {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::StorageFull,
+            format!(
+                "no space left: {} kB are free there, and the last {} kB are left to other files",
+                available >> 10,
+                reserve >> 10
+            ),
+        ))
     }
 
     /// Opens the file for the event with this id: the newest one, if it takes it, or a new one.
@@ -346,6 +369,11 @@ pub(super) fn parse_backwards(
     (entries, damaged_count)
 }
 
+/// How much of a file system of this size is left to other files, such as the state of the daemon, in bytes.
+fn reserve_of(total: u64) -> u64 {
+    (total / 10).min(RESERVE_MAX)
+}
+
 /// The number of the day of an id, in UTC.
 fn day_of(id: u64) -> u64 {
     id / DAY_MICROS
@@ -354,4 +382,21 @@ fn day_of(id: u64) -> u64 {
 /// Whether all events of a file happened after `until`.
 pub(super) fn is_after(file: &JournalFile, until: Option<Timestamp>) -> bool {
     until.is_some_and(|until| file.first_id > until.as_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_of_a_file_system_is_left_to_other_files() {
+        for (total, reserve) in [
+            (0, 0),
+            (1 << 20, (1 << 20) / 10),
+            (160 << 20, 16 << 20),
+            (u64::MAX, 16 << 20),
+        ] {
+            assert_eq!(reserve_of(total), reserve);
+        }
+    }
 }

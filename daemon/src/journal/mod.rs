@@ -48,6 +48,7 @@ use files::Files;
 use memory::Memory;
 use outbox::Outbox;
 pub use search::{Busy, Filter, LIMIT_MAX, Page, Story, Subject};
+use stream::Message;
 pub use stream::{EventStream, LastEventId, StreamPlaces};
 
 /// How many events a stream may be behind before it is ended.
@@ -93,7 +94,9 @@ struct Shared {
     clock: Clock,
     state: Mutex<State>,
     outbox: Arc<Outbox>,
-    subscribers: broadcast::Sender<Arc<Entry>>,
+    subscribers: broadcast::Sender<Arc<Message>>,
+    /// When what searches without the API token have cost so far is paid for.
+    light_searches_paid_at: Mutex<Timestamp>,
     /// Held by the one search that reads files.
     search: Semaphore,
 }
@@ -111,7 +114,7 @@ struct Subscription {
     backlog: Vec<Arc<Entry>>,
     /// Whether events before the backlog may be missing.
     has_gap: bool,
-    receiver: broadcast::Receiver<Arc<Entry>>,
+    receiver: broadcast::Receiver<Arc<Message>>,
 }
 
 /// Whether events reach the files.
@@ -164,6 +167,7 @@ impl Journal {
             state: Mutex::new(State { last_id, memory }),
             outbox,
             subscribers: broadcast::Sender::new(STREAM_LAG_MAX),
+            light_searches_paid_at: Mutex::default(),
             search: Semaphore::new(1),
         }))
     }
@@ -187,9 +191,13 @@ impl Journal {
         let entry = Arc::new(entry);
         state.memory.push(Arc::clone(&entry));
         // Under the lock, so that files and streams have the same order. Both are bounded, and neither
-        // waits. Without streams there is no receiver, which is an error here.
+        // waits.
         self.0.outbox.push(Arc::clone(&entry));
-        let _ = self.0.subscribers.send(Arc::clone(&entry));
+        if self.0.subscribers.receiver_count() > 0 {
+            // The last stream may have ended meanwhile.
+            let message = Message::new(Arc::clone(&entry));
+            let _ = self.0.subscribers.send(Arc::new(message));
+        }
         entry
     }
 

@@ -3,7 +3,7 @@
 //! Files are read by one search at a time, on a thread where waiting for the disk harms no request, and a
 //! limited number of bytes for each page.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use actix_web::rt::task::spawn_blocking;
 use shared::{
@@ -20,8 +20,12 @@ pub const LIMIT_MAX: usize = 1000;
 const PAGE_BYTES_MAX: usize = 32 << 20;
 /// `Retry-After` when another search takes too long, in seconds.
 const BUSY_RETRY_SECONDS: u64 = 2;
+/// Time between two searches of clients without the API token, over all of them.
+const LIGHT_SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How many of them may follow each other without a pause.
+const LIGHT_SEARCH_BURST: u32 = 10;
 /// How long a search waits for the one before it.
-const TURN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which events are wanted; those that meet all conditions.
 #[derive(Clone, Debug, Default)]
@@ -204,6 +208,9 @@ impl Journal {
     ) -> Result<Story, Busy> {
         let (mut entries, first_id) = self.in_memory(subject);
         let mut before = first_id.or(Some(u64::MAX));
+        if begin_of(&entries, first_event).is_none() && !is_thorough {
+            self.pay_for_light_search(self.0.clock.now())?;
+        }
         while begin_of(&entries, first_event).is_none()
             && entries.len() < LIMIT_MAX
             && let Some(id) = before
@@ -214,6 +221,17 @@ impl Journal {
             entries.splice(0..0, page.entries.into_iter().rev());
         }
         Ok(Story::of(entries, first_event))
+    }
+
+    /// Limits searches in files that are not thorough, because every client with a ticket can cause them.
+    pub(super) fn pay_for_light_search(&self, now: Timestamp) -> Result<(), Busy> {
+        let mut paid_at = self.0.light_searches_paid_at.lock();
+        let next = (*paid_at).max(now) + LIGHT_SEARCH_INTERVAL;
+        if next.since(now) > LIGHT_SEARCH_INTERVAL * LIGHT_SEARCH_BURST {
+            return Err(Busy);
+        }
+        *paid_at = next;
+        Ok(())
     }
 
     /// Events that are too old are not shown, even if they are still in memory.

@@ -3,7 +3,11 @@
 //! Responsible for the form of the stream and for its limits: how many streams there are, how far a client
 //! may be behind, how long it may be silent.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -13,21 +17,35 @@ use actix_web::{
 };
 use futures_util::stream;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError};
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    broadcast::{self, error::RecvError},
+};
 
 use super::{Journal, Subscription, entry::Entry};
 use crate::{
     error::{ApiError, Code},
     serve::Draining,
-    web::query,
+    web::{
+        pace::{PAGES, page_cost},
+        query,
+    },
 };
 
 /// The most streams of clients with a token, and of others.
 const STREAMS_MAX: usize = 100;
 /// `Retry-After` when there are too many streams, in seconds.
-const BUSY_RETRY_SECONDS: u64 = 10;
+const BUSY_RETRY_SECONDS: u64 = 5;
 /// How often a stream without events has a comment, so that both sides notice a lost connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A comment.
+const COMMENT: &[u8] = b":\n\n";
+/// The most past events that a client without a token is sent.
+const STRANGERS_BACKLOG_MAX: usize = 500;
+/// How many past events are sent at once.
+const PART: usize = 100;
+/// How long the text of an event usually is, in bytes.
+const MESSAGE_LENGTH: usize = 300;
 
 /// The places for streams. Strangers have places of their own, so that they leave those of others free.
 #[derive(Clone, Debug)]
@@ -113,19 +131,18 @@ impl EventStream {
             )
             .retry_after(BUSY_RETRY_SECONDS)
         })?;
-        let subscription = self.journal.subscribe(self.last_event_id);
-        let mut backlog = String::new();
-        if subscription.has_gap {
-            backlog.push_str("event: gap\ndata: {}\n\n");
+        let Subscription {
+            mut backlog,
+            mut has_gap,
+            receiver,
+        } = self.journal.subscribe(self.last_event_id);
+        if !self.is_authorised && backlog.len() > STRANGERS_BACKLOG_MAX {
+            backlog.drain(..backlog.len() - STRANGERS_BACKLOG_MAX);
+            has_gap = true;
         }
-        for entry in &subscription.backlog {
-            backlog.extend(message(entry, self.is_authorised));
-        }
-        // A first comment, so that the client knows at once that the stream has begun.
-        backlog.push_str(":\n\n");
         let sender = Sender {
-            first: Some(backlog),
-            subscription,
+            start: Some(Start { backlog, has_gap }),
+            receiver,
             draining: self.draining,
             is_authorised: self.is_authorised,
             _place: place,
@@ -144,27 +161,33 @@ impl EventStream {
 }
 
 struct Sender {
-    first: Option<String>,
-    subscription: Subscription,
+    start: Option<Start>,
+    receiver: broadcast::Receiver<Arc<Message>>,
     draining: Draining,
     is_authorised: bool,
     _place: OwnedSemaphorePermit,
 }
 
+/// What a client is sent before new events.
+struct Start {
+    /// Oldest first.
+    backlog: Vec<Arc<Entry>>,
+    has_gap: bool,
+}
+
 impl Sender {
     /// The next part of the stream; `None` at its end.
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(first) = self.first.take() {
-            return Some(first.into());
+        if let Some(start) = self.start.take() {
+            return self.next_of_start(start).await;
         }
-        let receiver = &mut self.subscription.receiver;
-        let is_authorised = self.is_authorised;
+        let (receiver, is_authorised) = (&mut self.receiver, self.is_authorised);
         let next = async {
             loop {
                 match receiver.recv().await {
-                    Ok(entry) => {
-                        if let Some(message) = message(&entry, is_authorised) {
-                            return Some(message);
+                    Ok(message) => {
+                        if let Some(text) = message.text(is_authorised) {
+                            return Some(text);
                         }
                     }
                     // The client is too slow. It connects again, and is sent what it has missed.
@@ -173,15 +196,70 @@ impl Sender {
             }
         };
         tokio::select! {
-            message = next => message.map(Bytes::from),
-            () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(b":\n\n")),
+            message = next => message,
+            () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(COMMENT)),
             () = self.draining.begins() => None,
+        }
+    }
+
+    /// Some of the past events; after the last of them a comment, so that the client knows that they are all.
+    async fn next_of_start(&mut self, mut start: Start) -> Option<Bytes> {
+        let count = start.backlog.len().min(PART);
+        if !self.is_authorised {
+            // Any number of strangers can ask for them, so that they wait for their turn as with pages.
+            let length = count * MESSAGE_LENGTH;
+            PAGES.wait(page_cost(length)).await.ok()?;
+        }
+        let mut part = String::new();
+        if std::mem::take(&mut start.has_gap) {
+            part.push_str("event: gap\ndata: {}\n\n");
+        }
+        for entry in start.backlog.drain(..count) {
+            part.extend(render(&entry, self.is_authorised));
+        }
+        if start.backlog.is_empty() {
+            part.push_str(":\n\n");
+        } else {
+            // An empty part would end the response.
+            if part.is_empty() {
+                part.push_str(":\n\n");
+            }
+            self.start = Some(start);
+        }
+        Some(part.into())
+    }
+}
+
+/// An event on its way to all streams, whose text is made once for all that are alike.
+#[derive(Debug)]
+pub(super) struct Message {
+    entry: Arc<Entry>,
+    whole: OnceLock<Bytes>,
+    public: OnceLock<Option<Bytes>>,
+}
+
+impl Message {
+    pub fn new(entry: Arc<Entry>) -> Self {
+        Self {
+            entry,
+            whole: OnceLock::new(),
+            public: OnceLock::new(),
+        }
+    }
+
+    fn text(&self, is_authorised: bool) -> Option<Bytes> {
+        let make = || render(&self.entry, is_authorised).map(Bytes::from);
+        if is_authorised {
+            let whole = self.whole.get_or_init(|| make().unwrap_or_default());
+            Some(whole.clone())
+        } else {
+            self.public.get_or_init(make).clone()
         }
     }
 }
 
 /// An event as part of the stream, if the client may see it.
-fn message(entry: &Entry, is_authorised: bool) -> Option<String> {
+fn render(entry: &Entry, is_authorised: bool) -> Option<String> {
     let json = if is_authorised {
         entry.to_json()
     } else {

@@ -7,7 +7,7 @@ mod browser;
 mod client_address;
 mod extract;
 mod outgoing;
-mod pace;
+pub(crate) mod pace;
 mod route;
 
 use std::time::Duration;

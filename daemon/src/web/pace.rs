@@ -21,22 +21,22 @@ const BURST: Duration = Duration::from_millis(250);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Bodies up to this length, in bytes, are not pages.
-pub(super) const SMALL: usize = 4096;
+pub(crate) const SMALL: usize = 4096;
 
 /// The pace of this process.
-pub(super) static PAGES: Pace = Pace(Mutex::new(Timestamp::from_micros(0)));
-pub(super) static ERRORS: Pace = Pace(Mutex::new(Timestamp::from_micros(0)));
+pub(crate) static PAGES: Pace = Pace(Mutex::new(Timestamp::from_micros(0)));
+pub(crate) static ERRORS: Pace = Pace(Mutex::new(Timestamp::from_micros(0)));
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
 
 /// When everything that has been let through so far is paid for.
-pub(super) struct Pace(Mutex<Timestamp>);
+pub(crate) struct Pace(Mutex<Timestamp>);
 
 /// There are so many requests that this one would wait too long.
 #[derive(Debug, PartialEq)]
-pub(super) struct Overload;
+pub(crate) struct Overload;
 
 /// The cost of a page of that length.
-pub(super) fn page_cost(length: usize) -> Duration {
+pub(crate) fn page_cost(length: usize) -> Duration {
     let bytes = u64::try_from(length).unwrap_or(u64::MAX);
     PAGE_COST + Duration::from_nanos(bytes.saturating_mul(NANOS_PER_BYTE))
 }
@@ -54,7 +54,7 @@ impl Pace {
     }
 
     /// Waits for the turn of a response of that cost.
-    pub(super) async fn wait(&self, cost: Duration) -> Result<(), Overload> {
+    pub(crate) async fn wait(&self, cost: Duration) -> Result<(), Overload> {
         let wait = self.reserve(cost, CLOCK.now())?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -64,7 +64,7 @@ impl Pace {
 }
 
 /// Waits for the turn of an error; during an overload as long as possible.
-pub(super) async fn wait_for_error() {
+pub(crate) async fn wait_for_error() {
     if ERRORS.wait(ERROR_COST).await.is_err() {
         tokio::time::sleep(WAIT_MAX).await;
     }

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{API_TOKEN, Response, TIMEOUT, http, wait_until};
+use super::support::{API_TOKEN, FakeMonitor, Response, TIMEOUT, http, wait_until};
 
 /// A running queue, which is killed when this is dropped.
 struct Process {
@@ -51,6 +51,50 @@ fn start() -> (Process, BufReader<ChildStderr>) {
     let mut process = start_with(Stdio::piped());
     let log = process.child.stderr.take().unwrap();
     (process, BufReader::new(log))
+}
+
+#[test]
+fn the_log_can_be_json_with_the_fields_of_each_event() {
+    let monitor = FakeMonitor::start();
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let mut command = command(&folder);
+    command.arg(format!("--port={}", address.port()));
+    command.env("SERVO_CI_MONITOR_LOG_FORMAT", "json");
+    command.env(
+        "SERVO_CI_MONITOR_QUEUE__SERVERS",
+        format!("[{:?}]", monitor.url),
+    );
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut process = Process {
+        child,
+        address,
+        folder,
+    };
+    let log = process.child.stderr.take().unwrap();
+    wait_until("the queue", || TcpStream::connect(address).ok());
+    let bearer = format!("Bearer {API_TOKEN}");
+    let target = "/profile/linux/enqueue?unique_id=job&qualified_repo=servo/servo&run_id=7";
+    wait_until("the job to be accepted", || {
+        let headers = [("authorization", &*bearer)];
+        let response = http::send(address, "POST", target, &headers).response();
+        (response.status == 200).then_some(())
+    });
+    for line in BufReader::new(log).lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        for field in ["time", "level", "target"] {
+            assert!(line[field].is_string(), "{line}");
+        }
+        if line["event"] == "job_enqueued" {
+            assert_eq!(
+                (&line["unique_id"], &line["run_id"], &line["by"]),
+                (&"job".into(), &7.into(), &"api_token".into())
+            );
+            return;
+        }
+        assert!(line["message"].is_string(), "{line}");
+    }
+    panic!("the event is not logged");
 }
 
 fn start_with(standard_error: impl Into<Stdio>) -> Process {
