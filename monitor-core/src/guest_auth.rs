@@ -7,7 +7,10 @@ use std::net::IpAddr;
 
 use shared::values::ProfileKey;
 
-use crate::{GuestAuth, Monitor, RunnerId, state::observed::Presence};
+use crate::{
+    CredentialHandover, GuestAuth, Monitor, RunnerId,
+    state::{observed::Presence, runner_event::RunnerStep},
+};
 
 /// The sender of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,15 @@ impl Monitor {
             }
             None => self.identify_by_address(),
         }
+    }
+
+    /// Hands the JIT configuration of a runner to its guest, which has authenticated, once.
+    pub fn hand_over_credential(&mut self, id: RunnerId) -> CredentialHandover {
+        let handover = self.credentials.hand_over_to(id);
+        if matches!(handover, CredentialHandover::Granted(..)) {
+            self.record_step(id, RunnerStep::CredentialFetched);
+        }
+        handover
     }
 
     fn identify_by_secret_of(&self, id: RunnerId) -> GuestIdentity {
@@ -238,7 +250,8 @@ mod tests {
             let address = [10, 0, 0, last].into();
             assert_eq!(pool.monitor.has_guest_at(address), is_known, "{last}");
         }
-        pool.monitor.handle_guest_ended("ci-runner-c-address.2");
+        pool.monitor
+            .handle_guest_ended("ci-runner-c-address.2", crate::GuestEnd::default());
         pool.monitor.handle_guests(Vec::new(), pool.now, pool.now);
         assert_eq!(pool.monitor.identify_guest(None), GuestIdentity::Unknown);
     }

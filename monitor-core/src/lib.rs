@@ -59,6 +59,7 @@ pub use state::{
     monitor::Monitor,
     observed::ObservedGuest,
     runner::{MustDestroy, RegistrationRef, WorkflowRun},
+    runner_event::{Cause, FailedStep, Failure, GuestEnd, RunnerEvent, RunnerJob, RunnerStep},
     software::{SoftwareView, SupportEnd},
 };
 pub use target_override::OverrideRefusal;

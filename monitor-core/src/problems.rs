@@ -13,7 +13,9 @@ use shared::{
 
 use crate::{
     Monitor, RunnerId,
-    state::{observed::Presence, runner::RunnerRecord, software::NEWER_VERSION},
+    state::{
+        monitor::CreationFailures, observed::Presence, runner::RunnerRecord, software::NEWER_VERSION,
+    },
 };
 
 /// How long a runner may lack evidence of the end of its job before that is a problem, and before its
@@ -22,7 +24,7 @@ const EVIDENCE_MAX: Duration = Duration::from_mins(10);
 /// How long a registration without a guest here must have been alive to be that of another server.
 const FOREIGN_MIN: Duration = Duration::from_mins(1);
 /// Failed creations in a row that are a problem.
-const FAILURES_MIN: u32 = 3;
+const FAILURES_MIN: u32 = 2;
 
 impl Monitor {
     /// Everything that is wrong, in a fixed order.
@@ -168,15 +170,19 @@ since,
 }
 
 /// A profile whose runners cannot be created, or end at once.
-fn not_created((profile_key, failures): (&ProfileKey, &Failures)) -> Option<Problem> {
+fn not_created((profile_key, known): (&ProfileKey, &CreationFailures)) -> Option<Problem> {
+    let failures = &known.failures;
     let since = failures
         .since()
         .filter(|_| failures.count() >= FAILURES_MIN)?;
     Some(catalogue::RUNNERS_FAIL.problem(
         format!("profile {profile_key}"),
         format!(
-            "{} of its runners in a row could not be created, or ended without having had a job",
-            failures.count()
+            "{} of its runners in a row could not be created, or ended without having had a job; the \
+             last one: {}; next attempt at {}",
+            failures.count(),
+            known.cause,
+            failures.retry_at().date_and_time()
         ),
         "read the log of the monitor and of the guest; if GitHub rejects the runner software, \
                  put a newer version into the image",

@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 
 use crate::{
     executor::{self, Adapters},
-    hypervisor::Events,
+    hypervisor::{EndedGuest, Events},
     shared_core::SharedCore,
     store::StoreError,
 };
-use monitor_core::{Effect, Entropy, JobQuery, Monitor, Poll};
+use monitor_core::{Effect, Entropy, GuestEnd, JobQuery, Monitor, Poll};
 
 /// Maximum time between two iterations. Timeouts are noticed at most this late.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -64,9 +64,9 @@ pub async fn run(adapters: Adapters, mut events: Events) {
         }
         tokio::select! {
             () = adapters.core.changed() => {}
-            Some(guest) = events.recv() => {
-                log::info!("guest {guest} ended; listing the guests");
-                adapters.core.iterate(|core, _| core.handle_guest_ended(&guest));
+            Some(EndedGuest { name, exit_status, output }) = events.recv() => {
+                let end = GuestEnd { exit_status, output };
+                adapters.core.iterate(|core, _| core.handle_guest_ended(&name, end));
             }
             Some(ended) = tasks.join_next() => if let Err(error) = ended {
                 resume_unwind(error.into_panic());

@@ -11,21 +11,23 @@ use github::{GithubError, WorkflowJob};
 use shared::{
     clock::Timestamp,
     problem::catalogue::{GUESTS_NOT_LISTED, RUNNERS_NOT_LISTED},
-    registration::Deletion,
     settings::{GuestDriver, ProfileSettings, Settings},
     values::ProfileKey,
 };
 
 use crate::{
     github_clients::GithubClients,
-    hypervisor::{BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, warn},
+    hypervisor::{
+        BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, HypervisorError, cause_of,
+        warn,
+    },
     mirrors::MainRepo,
     profiles::Images,
     shared_core::SharedCore,
 };
 use monitor_core::{
-    Creation, Destruction, Effect, HostCapacity, JobProgress, JobQuery, Monitor, ObservedGuest,
-    Poll, Rebuild, RegistrationLists, RegistrationRef, RunnerId,
+    Creation, Destruction, Effect, Failure, HostCapacity, JobProgress, JobQuery, Monitor,
+    ObservedGuest, Poll, Rebuild, RegistrationLists, RegistrationRef, RunnerId,
 };
 
 /// The core, and the adapters by which its effects are performed. Cheap to clone; stays on its thread.
@@ -265,13 +267,15 @@ async fn create(adapters: &Adapters, creation: Creation) {
         ..
     } = adapters;
     let id = creation.id;
+    let failed =
+        |failure: Failure| core.change(|core, now| core.handle_creation_failed(id, failure, now));
     // `saved` has logged the error.
-    if core.saved(creation.revision).await.is_err() {
-        return core.change(|core, now| core.handle_creation_failed(id, None, now));
+    if let Err(error) = core.saved(creation.revision).await {
+        return failed(error.to_string().as_str().into());
     }
     // Cannot happen: plans contain only profiles of the settings.
     let Some(profile) = settings.profiles.get(&creation.profile_key) else {
-        return core.change(|core, now| core.handle_creation_failed(id, None, now));
+        return failed("find its profile in the settings".into());
     };
     let registered = github.current().generate_jitconfig(
         &creation.runner_name,
@@ -285,10 +289,10 @@ async fn create(adapters: &Adapters, creation: Creation) {
         }),
         Err(error) => {
             log::warn!("failed to {error}");
-            let retry_after = error.retry_after();
+            let failure = failure_of(&error);
             return core.change(|core, now| match error.is_ambiguous() {
-                true => core.handle_creation_failed(id, retry_after, now),
-                false => core.handle_not_registered(id, retry_after, now),
+                true => core.handle_creation_failed(id, failure, now),
+                false => core.handle_not_registered(id, failure, now),
             });
         }
     }
@@ -303,15 +307,32 @@ async fn create(adapters: &Adapters, creation: Creation) {
                 secret: creation.guest_secret,
                 memory_max: profile.into(),
             };
-            hypervisor.create(&spec).await.map_err(|error| warn(&error))
+            hypervisor.create(&spec).await.map_err(|error| {
+                warn(&error);
+                failure_on_host(&error)
+            })
         }
         // Cannot happen: every profile of virtual machines has image settings.
-        None => Err(()),
+        None => Err("find the settings of its image".into()),
     };
-    core.change(|core, now| match created {
-        Ok(()) => core.handle_created(id, now),
-        Err(()) => core.handle_creation_failed(id, None, now),
-    });
+    match created {
+        Ok(()) => core.change(|core, now| core.handle_created(id, now)),
+        Err(failure) => failed(failure),
+    }
+}
+
+fn failure_of(error: &GithubError) -> Failure {
+    Failure {
+        cause: error.to_string(),
+        retry_after: error.retry_after(),
+    }
+}
+
+fn failure_on_host(error: &HypervisorError) -> Failure {
+    Failure {
+        cause: cause_of(error),
+        retry_after: None,
+    }
 }
 
 /// What kind of guests a profile has. None if it has virtual machines without an image.
@@ -390,11 +411,7 @@ async fn destroy(adapters: &Adapters, destruction: Destruction) {
                 let is_removed =
                     core.change(|core, now| core.handle_unregistered(id, deletion, now));
                 if !is_removed {
-                    let why = match deletion {
-                        Deletion::Busy => "GitHub reports that it runs a job",
-                        _ => "GitHub does not show it, but nothing proves that its job has ended",
-                    };
-                    return log::info!("runner {id} is not destroyed: {why}");
+                    return;
                 }
             }
             Err(error) => return destruction_failed(core, id, &error),
@@ -404,15 +421,16 @@ async fn destroy(adapters: &Adapters, destruction: Destruction) {
         Ok(()) => core.change(|core, now| core.handle_destroyed(id, now)),
         Err(error) => {
             warn(&error);
-            core.change(|core, now| core.handle_destruction_failed(id, None, now));
+            let failure = failure_on_host(&error);
+            core.change(|core, now| core.handle_destruction_failed(id, failure, now));
         }
     }
 }
 
 fn destruction_failed(core: &SharedCore, id: RunnerId, error: &GithubError) {
     log::warn!("failed to {error}");
-    let retry_after = error.retry_after();
-    core.change(|core, now| core.handle_destruction_failed(id, retry_after, now));
+    let failure = failure_of(error);
+    core.change(|core, now| core.handle_destruction_failed(id, failure, now));
 }
 
 /// Adds the labels to all runners concurrently, because a job waits for the last of them. Returns after

@@ -21,7 +21,7 @@ use shared::{
 use tokio::sync::{Notify, watch};
 
 use crate::store::{Store, StoreError};
-use monitor_core::{Monitor, View};
+use monitor_core::{Monitor, RunnerEvent, RunnerStep, View};
 
 /// The core, shared by the control loop, its tasks and all HTTP workers.
 pub struct SharedCore {
@@ -115,6 +115,9 @@ impl SharedCore {
         // Read under the lock, so that time never runs backwards for the core.
         let now = self.clock.now();
         let result = work(&mut inner.core, now);
+        for event in inner.core.take_events(now) {
+            log_event(&event);
+        }
         self.publish(&inner.core);
         result
     }
@@ -225,6 +228,38 @@ impl SharedCore {
         let store = self.inner.lock().store.take();
         drop(store);
     }
+}
+
+/// Logs a step of a runner.
+fn log_event(event: &RunnerEvent) {
+    let RunnerEvent {
+        runner,
+        profile_key,
+        job,
+        step,
+        ..
+    } = event;
+    let mut line = format!(
+        "runner_{} runner={runner} profile={profile_key}",
+        step.name()
+    );
+    if let Some(job) = job {
+        line += &format!(" repository={} run={}", job.qualified_repo, job.run_id);
+    }
+    let fact = match step {
+        RunnerStep::Created { reason } | RunnerStep::Destroyed { reason } => {
+            format!(" reason={:?}", reason.text)
+        }
+        RunnerStep::Failed { what, cause } => format!(" what={} cause={cause:?}", what.name()),
+        RunnerStep::Ended { end } => {
+            format!(
+                " exit_status={:?}",
+                end.exit_status.as_deref().unwrap_or("unknown")
+            )
+        }
+        _ => String::new(),
+    };
+    log::info!("{line}{fact}");
 }
 
 #[cfg(test)]

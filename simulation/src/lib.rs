@@ -28,6 +28,7 @@ mod network;
 mod rng;
 mod scenario;
 mod statistics;
+mod stories;
 mod world;
 
 pub use invariants::Violation;

@@ -1,6 +1,7 @@
 //! What must hold at the end of a run, when all faults have ended: every client has its runners, every
 //! pool is full and idle, and what only an operator can mend is shown as a problem.
 
+use monitor_core::RunnerId;
 use shared::{
     clock::Timestamp,
     wire::{ReservationState, RunnerStatus},
@@ -56,6 +57,15 @@ fn pending_on(monitor: &MonitorNode, target: usize) -> Option<Pending> {
         });
     }
     let runners = &dashboard.runners;
+    let existing = runners.iter().map(|runner| RunnerId(runner.id)).collect();
+    if let Some(id) = monitor.stories.difference(&existing) {
+        return Some(Pending {
+            invariant: 9,
+            description: format!(
+                "the history of runner {id} on server {index} is not that of the runner"
+            ),
+        });
+    }
     let is_idle = |status| status == Some(RunnerStatus::Idle);
     let idle = runners.iter().filter(|it| is_idle(it.status)).count();
     let description = format!(

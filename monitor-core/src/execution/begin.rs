@@ -14,7 +14,10 @@ use crate::{
         plan::{Action, Plan, Step},
         reason::Reason,
     },
-    state::runner::{InFlight, RunnerRecord},
+    state::{
+        runner::{InFlight, RunnerRecord},
+        runner_event::RunnerStep,
+    },
 };
 
 impl Monitor {
@@ -31,7 +34,7 @@ impl Monitor {
             self.action_log.record(now, step.to_string());
             match step.action {
                 Action::Create(id, profile_key) => {
-                    self.begin_creation(id, profile_key, entropy(), now)
+                    self.begin_creation(id, profile_key, &step.reason, entropy(), now)
                 }
                 Action::Rebuild(profile_key) => {
                     let guest_secret = entropy().guest_secret;
@@ -49,6 +52,7 @@ impl Monitor {
         &mut self,
         id: RunnerId,
         profile_key: ProfileKey,
+        reason: &Reason,
         entropy: Entropy,
         now: Timestamp,
     ) -> Option<Effect> {
@@ -66,6 +70,8 @@ impl Monitor {
         self.durable.runners.insert(id, record);
         self.durable.next_id = self.durable.next_id.max(id.next());
         self.credentials.expect(id, entropy.guest_secret.clone());
+        let reason = reason.cause();
+        self.record_step(id, RunnerStep::Created { reason });
         self.mark_dirty();
         Some(Effect::Create(Creation {
             id,
@@ -99,6 +105,7 @@ impl Monitor {
         let record = self.durable.runners.get_mut(&id)?;
         record.in_flight = Some(InFlight::Destroying);
         record.has_failed = reason.is_failure();
+        record.destroyed_for = Some(reason.cause());
         let guest_name = self.policy.guest_name(&record.profile_key, id);
         Some(Effect::Destroy(Destruction {
             id,

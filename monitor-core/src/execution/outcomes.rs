@@ -14,6 +14,7 @@ use crate::{
     state::{
         observed::Presence,
         runner::{InFlight, MustDestroy, RunnerRecord, Unregistered},
+        runner_event::{Cause, FailedStep, Failure, RunnerStep},
     },
 };
 
@@ -49,42 +50,55 @@ impl Monitor {
 
     /// The guest of a new runner is up.
     pub fn handle_created(&mut self, id: RunnerId, now: Timestamp) {
+        let mut end = None;
         if let Some(record) = self.finish_in_flight(id) {
             record.creation_ended_at = now;
+            end = record.guest_end.clone();
+            self.record_step(id, RunnerStep::GuestStarted);
+        }
+        // It may have ended before this.
+        if let Some(end) = end {
+            self.record_step(id, RunnerStep::Ended { end });
         }
         self.guest_schedule.request_now();
     }
 
-    /// A new runner was certainly not registered. `retry_after` is the pause that GitHub asked for.
+    /// A new runner was certainly not registered.
     pub fn handle_not_registered(
         &mut self,
         id: RunnerId,
-        retry_after: Option<Duration>,
+        failure: impl Into<Failure>,
         now: Timestamp,
     ) {
         if let Some(record) = self.durable.runners.get_mut(&id) {
             // Whatever GitHub lists by that name is not this runner.
             record.unregistered = Some(Unregistered::Unused);
         }
-        self.handle_creation_failed(id, retry_after, now);
+        self.handle_creation_failed(id, failure, now);
     }
 
     /// A runner could not be created, or only in part: what there is of it is to be destroyed.
-    /// `retry_after` is the pause that GitHub asked for.
     pub fn handle_creation_failed(
         &mut self,
         id: RunnerId,
-        retry_after: Option<Duration>,
+        failure: impl Into<Failure>,
         now: Timestamp,
     ) {
+        let failure = failure.into();
         let Some(record) = self.finish_in_flight(id) else {
             return;
         };
         record.creation_ended_at = now;
         record.must_destroy = Some(MustDestroy::PartiallyCreated);
         let profile_key = record.profile_key.clone();
-        let failures = self.creation_failures.entry(profile_key).or_default();
-        failures.record(now, CREATION_BACKOFF, retry_after.unwrap_or_default());
+        let known = self.creation_failures.entry(profile_key).or_default();
+        let retry_after = failure.retry_after.unwrap_or_default();
+        known.failures.record(now, CREATION_BACKOFF, retry_after);
+        known.cause = format!("the monitor failed to {}", failure.short_cause());
+        known.output.clear();
+        let what = FailedStep::Creation;
+        let cause = failure.short_cause();
+        self.record_step(id, RunnerStep::Failed { what, cause });
         // A request that got no response may have registered it all the same.
         self.registration_schedule.request_now();
         self.mark_dirty();
@@ -133,7 +147,14 @@ impl Monitor {
                 record.must_destroy == Some(MustDestroy::RemovedByForce)
             }
         };
-        if !is_removed {
+        let refusal = match deletion {
+            _ if is_removed => None,
+            Deletion::Busy => Some("GitHub reports that it runs a job"),
+            Deletion::Deleted | Deletion::NotThere => {
+                Some("GitHub does not show it, but nothing proves that its job has ended")
+            }
+        };
+        if let Some(cause) = refusal {
             // The list may disagree for hours, so the next try follows after a growing pause.
             record.in_flight = None;
             record
@@ -142,29 +163,40 @@ impl Monitor {
             if !record.is_stuck() {
                 self.registration_schedule.request_now();
             }
+            let (what, cause) = (FailedStep::Destruction, cause.to_owned());
+            self.record_step(id, RunnerStep::Failed { what, cause });
         }
         self.mark_dirty();
         is_removed
     }
 
-    /// A destruction failed in its first or second half. `retry_after` is the pause that GitHub
-    /// asked for.
+    /// A destruction failed in its first or second half.
     pub fn handle_destruction_failed(
         &mut self,
         id: RunnerId,
-        retry_after: Option<Duration>,
+        failure: impl Into<Failure>,
         now: Timestamp,
     ) {
+        let failure = failure.into();
         if let Some(record) = self.finish_in_flight(id) {
-            let at_least = retry_after.unwrap_or_default();
+            let at_least = failure.retry_after.unwrap_or_default();
             record
                 .destroy_failures
                 .record(now, DESTRUCTION_BACKOFF, at_least);
+            let what = FailedStep::Destruction;
+            let cause = failure.short_cause();
+            self.record_step(id, RunnerStep::Failed { what, cause });
         }
     }
 
     /// Nothing is left of a runner.
     pub fn handle_destroyed(&mut self, id: RunnerId, now: Timestamp) {
+        let known = self.durable.runners.get(&id);
+        let Some(reason) = known.map(|record| record.destroyed_for.clone()) else {
+            return;
+        };
+        let reason = reason.unwrap_or_else(Cause::unknown);
+        self.record_step(id, RunnerStep::Destroyed { reason });
         let Some(record) = self.durable.runners.remove(&id) else {
             return;
         };
@@ -189,8 +221,17 @@ impl Monitor {
             return;
         }
         let profile_key = record.profile_key.clone();
-        let failures = self.creation_failures.entry(profile_key).or_default();
-        failures.record(now, FAILED_START_BACKOFF, Duration::ZERO);
+        let known = self.creation_failures.entry(profile_key).or_default();
+        known
+            .failures
+            .record(now, FAILED_START_BACKOFF, Duration::ZERO);
+        let end = record.guest_end.clone().unwrap_or_default();
+        known.cause = match (&end.exit_status, &record.destroyed_for) {
+            (Some(exit_status), _) => format!("its guest ended with {exit_status}"),
+            (None, Some(reason)) => reason.text.clone(),
+            (None, None) => "its guest is gone".to_owned(),
+        };
+        known.output = end.output;
     }
 
     /// A rebuild has ended, and nothing of its guest is left: with an image that was complete at the

@@ -17,6 +17,7 @@ use crate::{
         observed::Presence,
         reservation::Reservation,
         runner::{RunnerRecord, WorkflowRun},
+        runner_event::RunnerStep,
     },
 };
 
@@ -81,9 +82,11 @@ impl Monitor {
         let Some(record) = self.durable.runners.get_mut(&id) else {
             return;
         };
-        record.was_busy = true;
-        record.job_was_seen = true;
         record.workflow_run = event.workflow_run.clone().or(record.workflow_run.take());
+        self.note_job_seen(id);
+        let Some(record) = self.durable.runners.get_mut(&id) else {
+            return;
+        };
         if event.has_completed {
             self.note_job_completed(id);
         } else if !record.job_completed {
@@ -164,18 +167,17 @@ impl Monitor {
         record.is_job_query_in_flight = false;
         match answer {
             Ok(JobProgress::Completed) => {
-                record.was_busy = true;
-                record.job_was_seen = true;
+                self.note_job_seen(id);
                 self.note_job_completed(id);
                 self.note_used_reservations();
             }
             Ok(progress) => {
-                let is_running = progress == JobProgress::Running;
-                record.was_busy |= is_running;
-                record.job_was_seen |= is_running;
                 record
                     .job_queries
                     .record(now, QUERY_BACKOFF, Duration::ZERO);
+                if progress == JobProgress::Running {
+                    self.note_job_seen(id);
+                }
                 self.note_used_reservations();
             }
             Err(retry_after) => {
@@ -184,6 +186,17 @@ impl Monitor {
             }
         }
         self.mark_dirty();
+    }
+
+    /// GitHub shows that a job runs, or ran, on a runner.
+    pub(super) fn note_job_seen(&mut self, id: RunnerId) {
+        let Some(record) = self.durable.runners.get_mut(&id) else {
+            return;
+        };
+        record.was_busy = true;
+        if !std::mem::replace(&mut record.job_was_seen, true) {
+            self.record_step(id, RunnerStep::Busy);
+        }
     }
 
     fn note_job_completed(&mut self, id: RunnerId) {

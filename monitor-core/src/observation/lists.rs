@@ -23,6 +23,7 @@ use crate::{
         host::HostCapacity,
         observed::{Listing, ObservedGuest, Presence, Unclaimed},
         runner::{MustDestroy, RunnerRecord},
+        runner_event::RunnerStep,
     },
 };
 
@@ -178,6 +179,7 @@ impl Monitor {
         let record = RunnerRecord::unknown(profile_key.clone(), needs, registrar, asked_at);
         self.durable.runners.insert(id, record);
         self.durable.next_id = self.durable.next_id.max(id.next());
+        self.record_step(id, RunnerStep::Found);
         self.mark_dirty();
     }
 
@@ -188,6 +190,7 @@ impl Monitor {
         asked_at: Timestamp,
     ) {
         let mut is_missing = false;
+        let mut ended = Vec::new();
         for (id, record) in &mut self.durable.runners {
             if seen.contains_key(id) {
                 record.lists_without_guest = 0;
@@ -195,12 +198,19 @@ impl Monitor {
             } else if asked_at > record.creation_ended_at {
                 let is_first = record.lists_without_guest == 0;
                 record.lists_without_guest = record.lists_without_guest.saturating_add(1);
-                is_missing |= !self.observed.is_guest_gone(*id, record);
+                let is_gone = self.observed.is_guest_gone(*id, record);
+                is_missing |= !is_gone;
+                if is_gone && record.must_destroy.is_none_or(MustDestroy::had_guest) {
+                    ended.push(*id);
+                }
                 if is_first && record.in_flight.is_none() && record.unregistered.is_none() {
                     // GitHub may have refused a deletion because of the job that has ended with it.
                     record.destroy_failures.reset();
                 }
             }
+        }
+        for id in ended {
+            self.note_guest_missing(id);
         }
         if is_missing {
             self.guest_schedule.request_now();
@@ -345,6 +355,7 @@ impl Monitor {
         };
         let asked_at = listing.asked_at;
         let mut has_changed = false;
+        let mut busy = Vec::new();
         for (id, record) in &mut self.durable.runners {
             let scope = record.registrar.as_ref().map(|it| &it.scope);
             let scope = scope.unwrap_or(&self.policy.scope).to_ascii_lowercase();
@@ -358,8 +369,7 @@ impl Monitor {
                     record.unlisted_since = None;
                     if registration.busy {
                         record.free_since = None;
-                        record.was_busy = true;
-                        record.job_was_seen = true;
+                        busy.push(*id);
                         record.not_busy_since = None;
                         let has_guest = self.observed.guest(*id, record) != Presence::Absent;
                         if record.in_flight.is_none() && has_guest {
@@ -383,6 +393,9 @@ impl Monitor {
                 }
                 None => {}
             }
+        }
+        for id in busy {
+            self.note_job_seen(id);
         }
         if has_changed {
             self.mark_dirty();
@@ -432,8 +445,13 @@ impl Monitor {
                     status,
                     RunnerStatus::Idle | RunnerStatus::Reserved | RunnerStatus::Busy
                 );
-            has_changed |= is_online && !record.came_online;
+            let comes_online = is_online && !record.came_online;
+            has_changed |= comes_online;
             record.came_online |= is_online;
+            // A job that was seen shows that it was online before.
+            let is_news = comes_online
+                && !record.job_was_seen
+                && connection == Some(RegistrationStatus::Online);
             let is_long_online = connection == Some(RegistrationStatus::Online)
                 && record
                     .online_since
@@ -442,6 +460,9 @@ impl Monitor {
                 record.is_proven = true;
                 self.creation_failures.remove(&record.profile_key);
                 has_changed = true;
+            }
+            if is_news {
+                self.record_step(id, RunnerStep::Online);
             }
         }
         if has_changed {

@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use shared::{clock::Timestamp, wire::RunnerStatus};
 
-use crate::{Monitor, state::poll_schedule::PollSchedule};
+use crate::{
+    Monitor, RunnerId,
+    state::{
+        poll_schedule::PollSchedule,
+        runner::InFlight,
+        runner_event::{GuestEnd, RunnerStep},
+    },
+};
 
 /// Maximum age of what is known of the host. It changes rarely: memory or hugepages are added to the
 /// host, or reserved for something else.
@@ -90,14 +97,41 @@ impl Monitor {
 
     /// The hypervisor reports that a guest has ended, so its next list differs. GitHub's list need
     /// not be polled: deleting the registration shows what GitHub knows of the runner.
-    pub fn handle_guest_ended(&mut self, guest_name: &str) {
+    pub fn handle_guest_ended(&mut self, guest_name: &str, end: GuestEnd) {
         if let Some((profile_key, id)) = self.policy.parse_guest_name(guest_name)
             && let Some(record) = self.durable.runners.get_mut(&id)
             && record.profile_key == profile_key
         {
             record.guest_has_ended = true;
+            self.note_guest_end(id, end);
         }
         self.guest_schedule.request_now();
+    }
+
+    /// Records once that the lists lack the guest of a runner, unless the runner is being destroyed.
+    pub(super) fn note_guest_missing(&mut self, id: RunnerId) {
+        let Some(record) = self.durable.runners.get_mut(&id) else {
+            return;
+        };
+        let is_expected = record.guest_end.is_some() || record.in_flight.is_some();
+        if !is_expected && !std::mem::replace(&mut record.is_guest_missing, true) {
+            self.record_step(id, RunnerStep::GuestMissing);
+        }
+    }
+
+    /// Records once how the guest of a runner ended, unless the runner is being destroyed.
+    fn note_guest_end(&mut self, id: RunnerId, end: GuestEnd) {
+        let Some(record) = self.durable.runners.get_mut(&id) else {
+            return;
+        };
+        if record.guest_end.is_some() || record.in_flight == Some(InFlight::Destroying) {
+            return;
+        }
+        record.guest_end = Some(end.clone());
+        // That the guest of a runner has started is recorded when its creation ends, and its end after that.
+        if record.in_flight != Some(InFlight::Creating) {
+            self.record_step(id, RunnerStep::Ended { end });
+        }
     }
 
     /// A poll failed; the last result stays in use. `retry_after` is the pause that the other side

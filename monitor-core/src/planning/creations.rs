@@ -43,7 +43,7 @@ impl Monitor {
             let after = in_use.map(|in_use| in_use + needs);
             let fits = after.is_some_and(|after| after.fits_in(self.capacity()));
             let failures = self.creation_failures.get(&profile_key);
-            let failures = failures.copied().unwrap_or_default();
+            let failures = failures.map(|it| it.failures).unwrap_or_default();
             let obstacle = if !may_create {
                 Obstacle::Destructions
             } else if self.lacks_image(&profile_key) {

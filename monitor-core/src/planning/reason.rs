@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use shared::values::ProfileKey;
 
-use crate::{Resources, state::runner::MustDestroy};
+use crate::{
+    Resources,
+    state::{runner::MustDestroy, runner_event::Cause},
+};
 
 /// Why an action is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,38 @@ impl Reason {
             | Self::ReserveTimeout
             | Self::Taken
             | Self::Released => false,
+        }
+    }
+}
+
+impl Reason {
+    /// The reason as the history of a runner has it.
+    pub fn cause(&self) -> Cause {
+        Cause {
+            code: self.code(),
+            text: self.to_string(),
+        }
+    }
+
+    /// Its name in snake case.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::BelowTarget => "below_target",
+            Self::NoImage => "no_image",
+            Self::ImageTooOld => "image_too_old",
+            Self::GuestGone => "guest_gone",
+            Self::RegistrationGone => "registration_gone",
+            Self::JobCompleted => "job_completed",
+            Self::NoLongerBusy => "no_longer_busy",
+            Self::MustDestroy(cause) => cause.code(),
+            Self::BeyondTarget => "beyond_target",
+            Self::Evicted(_) => "evicted",
+            Self::DestroyAll => "destroy_all",
+            Self::StartTimeout => "start_timeout",
+            Self::Offline => "offline",
+            Self::ReserveTimeout => "reserve_timeout",
+            Self::Taken => "taken",
+            Self::Released => "labels_released",
         }
     }
 }

@@ -25,7 +25,7 @@ fn a_runner_that_cannot_be_destroyed_is_a_problem_from_the_second_failure_on() {
         assert_eq!(pool.begin().len(), 1);
         let now = pool.now;
         pool.monitor
-            .handle_destruction_failed(RunnerId(0), None, now);
+            .handle_destruction_failed(RunnerId(0), "fail", now);
         pool.advance(Duration::from_secs(3600));
         pool.poll();
     };
@@ -52,7 +52,7 @@ fn a_runner_that_cannot_be_destroyed_for_a_moment_lowers_no_target() {
         pool.begin();
         let now = pool.now;
         pool.monitor
-            .handle_destruction_failed(RunnerId(0), None, now);
+            .handle_destruction_failed(RunnerId(0), "fail", now);
         pool.advance(Duration::from_secs(290));
         pool.monitor.start_polls(pool.now);
         assert_eq!(offered(&pool), expected, "an outage of GitHub passes");
@@ -110,7 +110,7 @@ fn what_can_be_reached_is_shared_among_profiles_and_less_what_blocked_runners_us
         assert_eq!(pool.begin().len(), 1);
         let now = pool.now;
         pool.monitor
-            .handle_destruction_failed(RunnerId(0), None, now);
+            .handle_destruction_failed(RunnerId(0), "fail", now);
         pool.advance(Duration::from_secs(3600));
         pool.monitor.start_polls(pool.now);
         pool.poll();

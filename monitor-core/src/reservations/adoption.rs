@@ -19,6 +19,7 @@ use crate::{
         fencing::LatestTokens,
         reservation::{Reservation, ReservedRunner},
         runner::MustDestroy,
+        runner_event::RunnerStep,
     },
 };
 
@@ -112,6 +113,10 @@ impl Monitor {
                 if let Some(record) = self.durable.runners.get_mut(&reserved.id) {
                     record.must_destroy = None;
                 }
+            }
+            let job = reservation.runner_job();
+            for reserved in &reservation.runners {
+                self.record_step_of_job(reserved.id, Some(job.clone()), RunnerStep::Reserved);
             }
             self.durable.reservations.insert(unique_id, reservation);
             self.mark_dirty();

@@ -15,6 +15,7 @@ use crate::{
     state::{
         fencing::{Fence, LatestTokens},
         runner::{InFlight, MustDestroy},
+        runner_event::RunnerStep,
     },
 };
 
@@ -129,6 +130,8 @@ impl Monitor {
             if is_destroyed {
                 record.must_destroy = Some(MustDestroy::Released);
             }
+            let job = Some(reservation.runner_job());
+            self.record_step_of_job(reserved.id, job, RunnerStep::Released);
         }
         self.mark_dirty();
     }

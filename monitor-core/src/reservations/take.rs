@@ -15,6 +15,7 @@ use crate::{
     state::{
         fencing::LatestTokens,
         reservation::{Reservation, ReservedRunner, reserved_for},
+        runner_event::RunnerStep,
     },
 };
 
@@ -98,10 +99,12 @@ impl Monitor {
             .ok_or(TakeRefusal::NoCapacity)?;
         self.mark_dirty();
         let reservation = self.reserve(&take, chosen, now);
+        let job = reservation.runner_job();
         for reserved in &reservation.runners {
             if let Some(record) = self.durable.runners.get_mut(&reserved.id) {
                 record.workflow_run = None;
             }
+            self.record_step_of_job(reserved.id, Some(job.clone()), RunnerStep::Reserved);
         }
         self.durable
             .reservations

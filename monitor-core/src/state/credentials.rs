@@ -35,7 +35,7 @@ pub enum CredentialHandover {
     NotYet(RunnerId),
     /// It was handed over before, perhaps to a thief.
     AlreadyHandedOver(RunnerId),
-    /// No guest has that secret.
+    /// There is no such guest.
     Unknown,
 }
 
@@ -80,16 +80,8 @@ impl Credentials {
         })
     }
 
-    /// Hands the JIT configuration to the guest with this secret, where the secret suffices.
-    pub fn hand_over(&mut self, guest_secret: &str) -> CredentialHandover {
-        match self.guest_with_secret(guest_secret) {
-            Some(id) => self.hand_over_to(id),
-            None => CredentialHandover::Unknown,
-        }
-    }
-
     /// Hands the JIT configuration to the guest of this runner, which has authenticated.
-    pub fn hand_over_to(&mut self, id: RunnerId) -> CredentialHandover {
+    pub(crate) fn hand_over_to(&mut self, id: RunnerId) -> CredentialHandover {
         let Some(credential) = self.0.get_mut(&id) else {
             return CredentialHandover::Unknown;
         };
@@ -109,7 +101,10 @@ mod tests {
     use super::*;
 
     fn hand_over(credentials: &mut Credentials, guest_secret: &str) -> String {
-        match credentials.hand_over(guest_secret) {
+        let Some(id) = credentials.guest_with_secret(guest_secret) else {
+            return "unknown".into();
+        };
+        match credentials.hand_over_to(id) {
             CredentialHandover::Granted(id, jit_config) => format!("{id}: {}", jit_config.expose()),
             CredentialHandover::NotYet(id) => format!("{id}: not yet"),
             CredentialHandover::AlreadyHandedOver(id) => format!("{id}: again"),

@@ -18,6 +18,7 @@ pub mod observed;
 pub mod poll_schedule;
 pub mod reservation;
 pub mod runner;
+pub mod runner_event;
 pub mod software;
 pub mod target_override;
 pub mod targets;

@@ -21,9 +21,28 @@ use super::{
     observed::{Observed, Presence},
     poll_schedule::PollSchedule,
     runner::{InFlight, Registrar, RegistrationRef, RunnerRecord},
+    runner_event::{RunnerEvent, RunnerJob, RunnerStep},
     software::Software,
 };
 use crate::{Policy, Resources, RunnerId};
+
+/// Failed creations of a profile, in a row.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CreationFailures {
+    pub failures: Failures,
+    /// Why the last one failed: a clause about the runner.
+    pub cause: String,
+    /// The last lines of the output of its guest, if that ended by itself.
+    pub output: Vec<String>,
+}
+
+/// A step of a runner that has not been taken yet.
+struct PendingEvent {
+    runner: RunnerId,
+    profile_key: ProfileKey,
+    job: Option<RunnerJob>,
+    step: RunnerStep,
+}
 
 /// State machine of one server's runner pool. Performs no I/O.
 ///
@@ -52,10 +71,12 @@ pub struct Monitor {
     pub(crate) registration_schedule: PollSchedule,
     /// The secrets of guests.
     pub credentials: Credentials,
-    pub(crate) creation_failures: BTreeMap<ProfileKey, Failures>,
+    pub(crate) creation_failures: BTreeMap<ProfileKey, CreationFailures>,
     pub(crate) images: Images,
     pub(crate) software: Software,
     pub(crate) action_log: ActionLog,
+    /// Steps of runners since the last call of [`take_events`](Self::take_events).
+    pending_events: Vec<PendingEvent>,
 }
 
 impl Monitor {
@@ -91,6 +112,65 @@ impl Monitor {
             images: Images::default(),
             software: Software::default(),
             action_log: ActionLog::default(),
+            pending_events: Vec::new(),
+        })
+    }
+
+    /// The steps of runners since the last call. To be called after every change, with its time.
+    pub fn take_events(&mut self, now: Timestamp) -> Vec<RunnerEvent> {
+        let pending = std::mem::take(&mut self.pending_events);
+        let stamp = |event: PendingEvent| RunnerEvent {
+            at: now,
+            runner: event.runner,
+            profile_key: event.profile_key,
+            job: event.job,
+            step: event.step,
+        };
+        pending.into_iter().map(stamp).collect()
+    }
+
+    /// Records a step of a runner that exists.
+    pub(crate) fn record_step(&mut self, id: RunnerId, step: RunnerStep) {
+        let job = self.job_of(id);
+        self.record_step_of_job(id, job, step);
+    }
+
+    /// Records a step of a runner that exists, which is about this job.
+    pub(crate) fn record_step_of_job(
+        &mut self,
+        id: RunnerId,
+        job: Option<RunnerJob>,
+        step: RunnerStep,
+    ) {
+        if let Some(record) = self.durable.runners.get(&id) {
+            self.pending_events.push(PendingEvent {
+                runner: id,
+                profile_key: record.profile_key.clone(),
+                job,
+                step,
+            });
+        }
+    }
+
+    /// The job that a runner has, or is reserved for.
+    fn job_of(&self, id: RunnerId) -> Option<RunnerJob> {
+        let reserved = self.reserved_runners();
+        let reservation = reserved
+            .get(&id)
+            .and_then(|unique_id| self.durable.reservations.get(*unique_id));
+        if let Some(reservation) = reservation {
+            return Some(reservation.runner_job());
+        }
+        let record = self.durable.runners.get(&id)?;
+        // A former reservation leaves its run behind, whose job has not been seen.
+        let workflow_run = record
+            .workflow_run
+            .clone()
+            .filter(|_| record.job_was_seen)?;
+        Some(RunnerJob {
+            unique_id: None,
+            qualified_repo: workflow_run.qualified_repo,
+            run_id: workflow_run.run_id,
         })
     }
 

@@ -25,6 +25,7 @@ use shared::{
 use super::{
     fencing::LatestTokens,
     runner::{RunnerRecord, WorkflowRun},
+    runner_event::RunnerJob,
 };
 use crate::RunnerId;
 
@@ -122,6 +123,15 @@ impl Reservation {
             self.has_labels = false;
         }
         is_needed
+    }
+
+    /// Its job, for the history of its runners.
+    pub fn runner_job(&self) -> RunnerJob {
+        RunnerJob {
+            unique_id: Some(self.job.unique_id.clone()),
+            qualified_repo: self.job.qualified_repo.clone(),
+            run_id: self.job.run_id,
+        }
     }
 
     /// The run of its job.

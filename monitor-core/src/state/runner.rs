@@ -12,6 +12,7 @@ use shared::{
     values::{ProfileKey, QualifiedRepo, RunId},
 };
 
+use super::runner_event::{Cause, GuestEnd};
 use crate::Resources;
 
 /// After so many failures to destroy it, a runner no longer delays the creation of others.
@@ -141,6 +142,15 @@ pub struct RunnerRecord {
     /// Whether it is being destroyed because it ended or failed by itself.
     #[serde(skip)]
     pub has_failed: bool,
+    /// Why it is being destroyed.
+    #[serde(skip)]
+    pub destroyed_for: Option<Cause>,
+    /// Whether the lists of the hypervisor lack its guest, without a report of its end.
+    #[serde(skip)]
+    pub is_guest_missing: bool,
+    /// How its guest ended by itself, once it has.
+    #[serde(skip)]
+    pub guest_end: Option<GuestEnd>,
     /// Queries about the jobs of its run that have not proven that its job has completed.
     #[serde(skip)]
     pub job_queries: Failures,
@@ -197,9 +207,29 @@ pub enum MustDestroy {
 }
 
 impl MustDestroy {
+    /// Whether there certainly was a guest.
+    pub fn had_guest(self) -> bool {
+        !matches!(self, Self::Unknown | Self::PartiallyCreated)
+    }
+
     /// Whether an operator wants it.
     pub fn is_by_operator(self) -> bool {
         matches!(self, Self::Removed | Self::RemovedByForce)
+    }
+}
+
+impl MustDestroy {
+    /// Its name in snake case.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Unknown => "unknown",
+            Self::PartiallyCreated => "partially_created",
+            Self::LeftoverLabels => "leftover_labels",
+            Self::Removed => "removed",
+            Self::RemovedByForce => "removed_by_force",
+            Self::RegisteredElsewhere => "registered_elsewhere",
+        }
     }
 }
 
@@ -325,6 +355,9 @@ impl RunnerRecord {
             guest_has_ended: false,
             lists_without_guest: 0,
             has_failed: false,
+            destroyed_for: None,
+            is_guest_missing: false,
+            guest_end: None,
             job_queries: Failures::default(),
             is_job_query_in_flight: false,
         }

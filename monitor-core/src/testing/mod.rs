@@ -113,6 +113,8 @@ pub struct TestPool {
     pub monitor: Monitor,
     pub world: World,
     pub now: Timestamp,
+    /// The steps of runners so far.
+    events: Vec<RunnerEvent>,
     /// The guests that the last list showed. The hypervisor reports the end of each.
     listed_guests: BTreeSet<String>,
 }
@@ -122,6 +124,7 @@ impl TestPool {
         let now = Timestamp::from_seconds(1000);
         Self {
             listed_guests: BTreeSet::new(),
+            events: Vec::new(),
             monitor: Monitor::new(policy, None, now).unwrap(),
             world: World::default(),
             now,
@@ -196,7 +199,7 @@ impl TestPool {
     pub fn poll_guests(&mut self) {
         let listed = std::mem::replace(&mut self.listed_guests, self.world.guests.clone());
         for ended in listed.difference(&self.world.guests) {
-            self.monitor.handle_guest_ended(ended);
+            self.monitor.handle_guest_ended(ended, GuestEnd::default());
         }
         self.advance(Duration::from_millis(1));
         let guests = self.world.guests.iter();
@@ -327,13 +330,13 @@ impl TestPool {
             ..
         } = creation;
         if !self.world.try_effect(format!("register {id}")) {
-            return self.monitor.handle_not_registered(id, None, self.now);
+            return self.monitor.handle_not_registered(id, "fail", self.now);
         }
         let registration_id = self.world.register(&runner_name, &labels);
         self.monitor
             .handle_registered(id, registration_id, Secret::new(format!("jit-{id}")));
         if !self.world.try_effect(format!("make {id}")) {
-            return self.monitor.handle_creation_failed(id, None, self.now);
+            return self.monitor.handle_creation_failed(id, "fail", self.now);
         }
         self.listed_guests.insert(guest_name.clone());
         self.world.guests.insert(guest_name);
@@ -353,7 +356,7 @@ impl TestPool {
         }) = registration
         {
             if !self.world.try_effect(format!("unregister {id}")) {
-                return self.monitor.handle_destruction_failed(id, None, self.now);
+                return self.monitor.handle_destruction_failed(id, "fail", self.now);
             }
             let deletion = match self.world.registrations.get(&registration_id) {
                 Some(registration) if registration.busy => Deletion::Busy,
@@ -369,7 +372,7 @@ impl TestPool {
         }
         if self.world.stuck.contains(&guest_name) || !self.world.try_effect(format!("destroy {id}"))
         {
-            return self.monitor.handle_destruction_failed(id, None, self.now);
+            return self.monitor.handle_destruction_failed(id, "fail", self.now);
         }
         self.world.guests.remove(&guest_name);
         self.monitor.handle_destroyed(id, self.now);
@@ -448,6 +451,19 @@ impl TestPool {
     pub fn profile_mut(&mut self, profile: &str) -> &mut ProfilePolicy {
         let profiles = &mut self.monitor.policy.profiles;
         profiles.get_mut(&profile_key(profile)).unwrap()
+    }
+
+    /// The names of the steps of a runner since the last call.
+    pub fn story(&mut self, id: u64) -> Vec<&'static str> {
+        let events = self.events_of(id);
+        events.iter().map(|event| event.step.name()).collect()
+    }
+
+    /// The steps of a runner since the last call.
+    pub fn events_of(&mut self, id: u64) -> Vec<RunnerEvent> {
+        self.events.extend(self.monitor.take_events(self.now));
+        let of_runner = |event: &mut RunnerEvent| event.runner == RunnerId(id);
+        self.events.extract_if(.., of_runner).collect()
     }
 
     pub fn status(&self, id: u64) -> Option<RunnerStatus> {

@@ -35,12 +35,8 @@ pub async fn github_jitconfig(
             "a guest that builds an image has no credential",
         ));
     };
-    match state
-        .core
-        .change(|core, _| core.credentials.hand_over_to(id))
-    {
-        CredentialHandover::Granted(id, jit_config) => {
-            log::info!("runner {id} fetched its credential from {address}");
+    match state.core.change(|core, _| core.hand_over_credential(id)) {
+        CredentialHandover::Granted(_, jit_config) => {
             Ok(HttpResponse::Ok().json(jit_config.expose()))
         }
         CredentialHandover::NotYet(id) => Err(ApiError::new(

@@ -219,8 +219,13 @@ pub fn warn(error: &HypervisorError) {
 
 /// An error together with its cause, as a sentence.
 pub fn error_with_cause(error: &HypervisorError) -> String {
+    format!("failed to {}", cause_of(error))
+}
+
+/// An error together with its cause, as a fragment that follows "failed to".
+pub fn cause_of(error: &HypervisorError) -> String {
     let source = error.source().map(|source| format!(": {source}"));
-    format!("failed to {error}{}", source.unwrap_or_default())
+    format!("{error}{}", source.unwrap_or_default())
 }
 
 #[cfg(test)]

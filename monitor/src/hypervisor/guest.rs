@@ -19,9 +19,19 @@ use tokio::sync::mpsc;
 /// the damage if the capacity is computed wrongly.
 pub const GUEST_COUNT_MAX: usize = 256;
 
-/// Names of guests that have ended, each sent once, however the guest ended. This is a hint to list
-/// the guests again and not a record: if the receiver lags behind, names are dropped.
-pub type Events = mpsc::Receiver<String>;
+/// Guests that have ended, each sent once, however the guest ended. This is a hint to list the guests
+/// again and not a record: if the receiver lags behind, guests are dropped.
+pub type Events = mpsc::Receiver<EndedGuest>;
+
+/// A guest that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedGuest {
+    pub name: String,
+    /// How it ended, such as `exit status: 1` or `Stopped Crashed`; none if that is not known.
+    pub exit_status: Option<String>,
+    /// The last lines of its output, without long words.
+    pub output: Vec<String>,
+}
 
 /// A guest as the host reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod guest;
 mod guest_lock;
 mod libvirt;
 mod namespace;
+mod output;
 pub(crate) mod program;
 
 use std::{
@@ -29,10 +30,10 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-pub use error::{HypervisorError, TemplateError, error_with_cause, warn};
+pub use error::{HypervisorError, TemplateError, cause_of, error_with_cause, warn};
 pub use guest::{
-    BuildSpec, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory, GuestSpec,
-    Located,
+    BuildSpec, EndedGuest, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory,
+    GuestSpec, Located,
 };
 pub use libvirt::{HostMemory, has_image, placeholders};
 use namespace::Namespace;

@@ -152,14 +152,18 @@ impl Guest {
             return Some(Phase::Booting);
         };
         let handover = match self.address {
-            None => core.credentials.hand_over(&self.secret),
+            None => match core.credentials.guest_with_secret(&self.secret) {
+                Some(id) => core.hand_over_credential(id),
+                None => CredentialHandover::Unknown,
+            },
             Some(address) => match self.identify(core, server, address, leases) {
-                Some(id) => core.credentials.hand_over_to(id),
+                Some(id) => core.hand_over_credential(id),
                 None => CredentialHandover::Unknown,
             },
         };
         match handover {
             CredentialHandover::Granted(id, jit_config) => {
+                monitor.stories.facts.has_credential.insert(id);
                 let context = &mut environment.context;
                 context.invariants.check_credential(
                     context.now,
@@ -211,7 +215,7 @@ impl Guest {
     fn listen(
         &self,
         environment: &mut Environment,
-        monitor: &MonitorNode,
+        monitor: &mut MonitorNode,
         runner: RegistrationId,
         session: SessionId,
     ) -> Option<Phase> {
@@ -221,6 +225,10 @@ impl Guest {
         let Some(offer) = model.poll_job(now, runner, session).ok()? else {
             return listening;
         };
+        if let Some(runner) = monitor.names().parse(&self.runner_name) {
+            monitor.stories.facts.had_job.insert(RunnerId(runner.id));
+        }
+        let model = &mut environment.github.model;
         if model.start_job(now, runner, session, offer.job_id).is_err() {
             return listening;
         }

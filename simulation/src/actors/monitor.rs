@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::{
-    Effect, Entropy, GuestAuth, HostCapacity, LabelPolicy, Monitor, Policy, ProfilePolicy,
-    Resources, RunnerId, TakeOutcome, WorkflowJobEvent,
+    Effect, Entropy, GuestAuth, GuestEnd, HostCapacity, LabelPolicy, Monitor, Policy,
+    ProfilePolicy, Resources, RunnerId, TakeOutcome, WorkflowJobEvent,
 };
 use queue_core::Report;
 use shared::{
@@ -24,6 +24,7 @@ use crate::{
     messages::{Etag, ExchangeId, Node, Reply, Request},
     rng::Rng,
     scenario::Scenario,
+    stories::Stories,
 };
 
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -59,6 +60,8 @@ pub struct MonitorNode {
     polls: BTreeMap<ExchangeId, Option<Etag>>,
     /// The last dashboard, and its revision.
     dashboard: Option<MonitorDashboard>,
+    /// What it has recorded of its runners, and what happened to them.
+    pub stories: Stories,
     revision: u64,
     wakes_at: Timestamp,
 }
@@ -145,6 +148,7 @@ impl MonitorNode {
             releases: Vec::new(),
             polls: BTreeMap::new(),
             dashboard: None,
+            stories: Stories::default(),
             revision: 0,
             wakes_at: Timestamp::default(),
         }
@@ -153,6 +157,12 @@ impl MonitorNode {
     /// How many guests the server has room for.
     pub fn capacity(&self) -> usize {
         usize::try_from(self.policy.capacity.hugepages_1g).unwrap_or(usize::MAX)
+    }
+
+    /// The runner whose guest has this name.
+    pub fn runner_of_guest(&self, guest_name: &str) -> Option<RunnerId> {
+        let (_, id) = guest_name.rsplit_once('.')?;
+        id.parse().ok().map(RunnerId)
     }
 
     pub fn names(&self) -> &RunnerNames {
@@ -182,7 +192,9 @@ impl MonitorNode {
     pub fn start(&mut self, environment: &mut Environment) {
         let snapshot = self.disk.as_deref();
         let core = Monitor::new(self.policy.clone(), snapshot, self.now(environment));
-        self.core = Some(core.expect("a snapshot that was saved can be read"));
+        let core = core.expect("a snapshot that was saved can be read");
+        self.stories.restart(|id| core.profile_of(id).is_some());
+        self.core = Some(core);
         self.incarnation += 1;
         self.wakes_at = Timestamp::default();
         self.act(environment);
@@ -276,7 +288,7 @@ impl MonitorNode {
     /// Handles that a guest of this server has ended.
     pub fn handle_guest_ended(&mut self, environment: &mut Environment, guest_name: &str) {
         if let Some(core) = self.core.as_mut() {
-            core.handle_guest_ended(guest_name);
+            core.handle_guest_ended(guest_name, GuestEnd::default());
             let event = self.event(MonitorEvent::Acts);
             let context = &mut environment.context;
             context.schedule_at(context.now, event);
@@ -331,8 +343,8 @@ impl MonitorNode {
                 self.begin(environment, Operation::CreateGuest(creation));
             }
             OperationResult::Created(id) => core.handle_created(id, now),
-            OperationResult::NotRegistered(id) => core.handle_not_registered(id, None, now),
-            OperationResult::CreationFailed(id) => core.handle_creation_failed(id, None, now),
+            OperationResult::NotRegistered(id) => core.handle_not_registered(id, "fail", now),
+            OperationResult::CreationFailed(id) => core.handle_creation_failed(id, "fail", now),
             OperationResult::Unregistered(destruction, deletion) => {
                 if core.handle_unregistered(destruction.id, deletion, now) {
                     self.begin(environment, Operation::DestroyGuest(destruction));
@@ -340,7 +352,7 @@ impl MonitorNode {
             }
             OperationResult::Destroyed(id) => core.handle_destroyed(id, now),
             OperationResult::DestructionFailed(id) => {
-                core.handle_destruction_failed(id, None, now);
+                core.handle_destruction_failed(id, "fail", now);
             }
             OperationResult::LabelsAdded(unique_id, ids, is_done) => {
                 core.handle_labels_added(&unique_id, &ids, is_done);
@@ -361,8 +373,24 @@ impl MonitorNode {
         self.act(environment);
     }
 
+    /// Invariant 9: what is recorded of a runner has happened to it.
+    fn record_events(&mut self, environment: &mut Environment) {
+        let now = self.now(environment);
+        let Some(core) = self.core.as_mut() else {
+            return;
+        };
+        for event in core.take_events(now) {
+            if let Err(difference) = self.stories.observe(&event) {
+                let description = format!("on server {}, {difference}", self.index);
+                let context = &mut environment.context;
+                context.invariants.violate(context.now, 9, description);
+            }
+        }
+    }
+
     /// Begins what is due, and replies to what can be replied to. To be called after every change.
     fn act(&mut self, environment: &mut Environment) {
+        self.record_events(environment);
         let now = self.now(environment);
         let Some(core) = self.core.as_mut() else {
             return;
@@ -374,6 +402,7 @@ impl MonitorNode {
         self.check_software(environment);
         self.query_jobs(environment);
         self.plan(environment);
+        self.record_events(environment);
         self.begin_saving(environment);
         self.begin_tasks(environment);
         self.reply_to_takes(environment);

@@ -41,7 +41,7 @@ pub fn run(
         Operation::CreateGuest(creation) => create_guest(environment, guests, monitor, &creation),
         Operation::Unregister(destruction) => unregister(environment, index, destruction),
         Operation::DestroyGuest(destruction) => {
-            destroy_guest(environment, guests, index, &destruction)
+            destroy_guest(environment, guests, monitor, &destruction)
         }
         Operation::AddLabels(unique_id, ids, registrations, labels) => {
             let added = registrations.iter().map(|registration| {
@@ -153,7 +153,7 @@ fn register(environment: &mut Environment, index: usize, creation: Creation) -> 
 fn create_guest(
     environment: &mut Environment,
     guests: &mut Guests,
-    monitor: &MonitorNode,
+    monitor: &mut MonitorNode,
     creation: &Creation,
 ) -> OperationResult {
     let context = &mut environment.context;
@@ -169,6 +169,8 @@ fn create_guest(
         address: None,
     };
     guests.insert(id.clone(), guest);
+    monitor.stories.facts.has_guest.insert(creation.id);
+    monitor.stories.facts.was_started.insert(creation.id);
     let count = guests.on_server(monitor.index).count();
     context
         .invariants
@@ -265,9 +267,10 @@ fn query_job(environment: &mut Environment, query: &JobQuery) -> OperationResult
 fn destroy_guest(
     environment: &mut Environment,
     guests: &mut Guests,
-    index: usize,
+    monitor: &mut MonitorNode,
     destruction: &Destruction,
 ) -> OperationResult {
+    let index = monitor.index;
     let Environment {
         context, github, ..
     } = environment;
@@ -282,6 +285,7 @@ fn destroy_guest(
             .invariants
             .check_destruction(context.now, &guest.runner_name, is_busy);
         guests.remove(&id);
+        monitor.stories.facts.has_guest.remove(&destruction.id);
     } else {
         guests.prevent_start(id);
     }

@@ -289,7 +289,11 @@ impl World {
         if self.guests.remove(id) {
             let context = &self.environment.context;
             context.trace(format_args!("guest {} of server {} ends", id.1, id.0));
-            self.monitors[id.0].handle_guest_ended(&mut self.environment, &id.1);
+            let monitor = &mut self.monitors[id.0];
+            if let Some(runner) = monitor.runner_of_guest(&id.1) {
+                monitor.stories.facts.has_guest.remove(&runner);
+            }
+            monitor.handle_guest_ended(&mut self.environment, &id.1);
         }
     }
 }

@@ -154,7 +154,9 @@ fn a_creation_is_repeated_at_the_first_moment_after_its_back_off() {
     pool.turn();
     pool.world.effects_left = None;
     pool.turn();
-    let retry_at = pool.monitor.creation_failures[&profile_key("linux")].retry_at();
+    let retry_at = pool.monitor.creation_failures[&profile_key("linux")]
+        .failures
+        .retry_at();
     pool.now = retry_at - Duration::from_micros(1);
     pool.assert_no_steps();
     pool.now = retry_at;
@@ -175,7 +177,7 @@ fn a_runner_whose_registration_is_uncertain_is_destroyed_after_the_next_list() {
     pool.world.register(&creation.runner_name, &creation.labels);
     pool.advance(Duration::from_secs(20));
     pool.monitor
-        .handle_creation_failed(RunnerId(0), None, pool.now);
+        .handle_creation_failed(RunnerId(0), "fail", pool.now);
     pool.assert_no_steps();
     pool.poll();
     assert_eq!(

@@ -263,7 +263,7 @@ fn a_runner_without_its_registration_is_destroyed_for_that_reason_also_if_it_was
     assert_eq!(pool.begin().len(), 1);
     let (id, now) = (RunnerId(0), pool.now);
     assert!(pool.monitor.handle_unregistered(id, Deletion::Deleted, now));
-    pool.monitor.handle_destruction_failed(id, None, now);
+    pool.monitor.handle_destruction_failed(id, "fail", now);
     pool.world.registrations.clear();
     pool.advance(Duration::from_secs(3600));
     pool.poll();

@@ -249,8 +249,8 @@ fn the_registration_of_another_server_is_not_taken_for_one_that_was_refused() {
         pool.world.registration(0).status = status;
         let (id, now) = (RunnerId(0), pool.now);
         match is_certain {
-            true => pool.monitor.handle_not_registered(id, None, now),
-            false => pool.monitor.handle_creation_failed(id, None, now),
+            true => pool.monitor.handle_not_registered(id, "fail", now),
+            false => pool.monitor.handle_creation_failed(id, "fail", now),
         }
         for _ in 0..5 {
             pool.poll();

@@ -88,7 +88,7 @@ fn while_a_runner_may_come_online_github_is_polled_as_often_as_the_hypervisor() 
     pool.monitor.credentials.provide(id, Secret::new("jit"));
     let polls = polls_during(&mut pool, 50);
     assert_eq!(count(&polls, Poll::Registrations), 0);
-    pool.monitor.credentials.hand_over_to(id);
+    pool.monitor.hand_over_credential(id);
     let polls = polls_during(&mut pool, 50);
     assert_eq!(count(&polls, Poll::Registrations), 10);
 }
@@ -97,7 +97,8 @@ fn while_a_runner_may_come_online_github_is_polled_as_often_as_the_hypervisor() 
 fn the_end_of_a_guest_makes_a_poll_of_the_guests_due_at_once() {
     let mut pool = pool_without_due_polls(1);
     assert!(pool.monitor.next_poll_at() > Some(pool.now));
-    pool.monitor.handle_guest_ended("ci-runner-linux.0");
+    pool.monitor
+        .handle_guest_ended("ci-runner-linux.0", crate::GuestEnd::default());
     assert!(pool.monitor.next_poll_at() <= Some(pool.now));
     assert_eq!(pool.monitor.start_polls(pool.now), [Poll::Guests]);
     assert_eq!(pool.monitor.start_polls(pool.now), []);
@@ -127,7 +128,8 @@ fn a_webhook_about_a_runner_of_this_server_makes_a_poll_of_github_due_soon() {
 fn a_failed_poll_keeps_the_last_list_and_is_repeated_after_a_pause() {
     let mut pool = pool_without_due_polls(2);
     for poll in [Poll::Guests, Poll::Registrations] {
-        pool.monitor.handle_guest_ended("ci-runner-linux.9");
+        pool.monitor
+            .handle_guest_ended("ci-runner-linux.9", crate::GuestEnd::default());
         pool.monitor.start_polls(pool.now);
         pool.monitor.handle_poll_failed(poll, None, pool.now);
         assert_eq!(pool.counts("linux").healthy, 2);

@@ -20,7 +20,7 @@ use super::{
 use crate::hypervisor::{
     blocking::blocking,
     error::{HypervisorError, warn},
-    guest::{Guest, GuestSpec},
+    guest::{EndedGuest, Guest, GuestSpec},
     namespace::Namespace,
 };
 
@@ -54,11 +54,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Creates the folder for guests. `ended` receives the name of each guest that ends.
+    /// Creates the folder for guests. `ended` receives each guest that ends.
     pub fn new(
         data_path: &Path,
         namespace: Namespace,
-        ended: mpsc::Sender<String>,
+        ended: mpsc::Sender<EndedGuest>,
         timeouts: Timeouts,
     ) -> Result<Self, HypervisorError> {
         let guests_path = folder::create_root(data_path).map_err(|source| {
@@ -141,7 +141,7 @@ impl Driver {
         let started = match created {
             Ok(None) => return Err(HypervisorError::AlreadyExists { name: name() }),
             Ok(Some(log)) => start(spec, &runnable, &self.inherited, &marker, &folder, log)
-                .and_then(GroupLeader::of_child),
+                .and_then(GroupLeader::of_started),
             Err(source) => Err(source),
         };
         match started {

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::leader_record::{LeaderRecord, RECORD_SIZE_MAX};
-use crate::hypervisor::namespace::Namespace;
+use crate::hypervisor::{namespace::Namespace, output};
 
 /// Prefix of the folder of a guest that has ended. No guest's name begins with a dot.
 const ENDED_PREFIX: &str = ".ended-";
@@ -91,6 +91,11 @@ impl Folder {
             fs::rename(from, &to)?;
         }
         read_record(&to.join("leader"))
+    }
+
+    /// The last lines of the guest's output, once its folder was moved aside.
+    pub fn retired_output(&self) -> io::Result<Vec<String>> {
+        output::last_lines_of(&self.ended_path().join("log"))
     }
 
     /// Removes the folder that was moved aside; its log is kept among the last ones.

@@ -12,7 +12,10 @@ use std::{
     process::Stdio,
 };
 
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    task::JoinHandle,
+};
 
 use super::{folder::Folder, leader_record::RECORD_AND_EXEC, process_marker::ProcessMarker};
 use crate::hypervisor::guest::GuestSpec;
@@ -105,7 +108,15 @@ fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
     std::path::absolute(found).ok()
 }
 
-/// Starts a guest in its new folder, and returns the leader process.
+/// A guest that was started.
+pub struct Started {
+    /// The leader process.
+    pub child: Child,
+    /// Ends when all output of the guest is in its log.
+    pub copier: JoinHandle<()>,
+}
+
+/// Starts a guest in its new folder.
 ///
 /// # Errors
 /// If the system refuses; nothing runs then.
@@ -116,9 +127,9 @@ pub fn start(
     marker: &ProcessMarker,
     folder: &Folder,
     log: File,
-) -> io::Result<Child> {
-    let output = start_copier(inherited, log)?;
-    Command::new("/bin/sh")
+) -> io::Result<Started> {
+    let (output, copier) = start_copier(inherited, log)?;
+    let child = Command::new("/bin/sh")
         .args(["-c", RECORD_AND_EXEC])
         .arg(folder.record_path())
         .args(&runnable.0)
@@ -134,16 +145,17 @@ pub fn start(
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0)
-        .spawn()
+        .spawn()?;
+    Ok(Started { child, copier })
 }
 
 /// Starts the process that writes the first part of the guest's output to the log, and returns the
-/// pipe for that output.
+/// pipe for that output, and the task that waits for the end of the process.
 ///
 /// A process rather than a task, because the guest outlives the monitor, and would be killed by its
 /// next output if the reader of its pipe were gone. In a group of its own, because it has to outlive
 /// the guest until the end of the output is written. It ends when the last writer closes the pipe.
-fn start_copier(inherited: &Inherited, log: File) -> io::Result<io::PipeWriter> {
+fn start_copier(inherited: &Inherited, log: File) -> io::Result<(io::PipeWriter, JoinHandle<()>)> {
     let (reader, writer) = io::pipe()?;
     let mut copier = Command::new("/bin/sh")
         .args(["-c", COPIER_SCRIPT])
@@ -157,8 +169,12 @@ fn start_copier(inherited: &Inherited, log: File) -> io::Result<io::PipeWriter> 
         .process_group(0)
         .spawn()?;
     // Without a wait for its exit status it would stay as a zombie.
-    tokio::spawn(async move { copier.wait().await });
-    Ok(writer)
+    let copier = tokio::spawn(async move {
+        if let Err(error) = copier.wait().await {
+            log::debug!("failed to wait for the end of a guest's output: {error}");
+        }
+    });
+    Ok((writer, copier))
 }
 
 #[cfg(test)]

@@ -3,23 +3,30 @@
 //! Responsible for the order of what happens at the end of a guest, and for the adoption of guests
 //! that an earlier monitor started. Not responsible for how processes are found and ended (`reaper`).
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     process::Child,
     sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
 };
 
 use super::{
     folder::Folder,
     process::{self, Process},
+    provision::Started,
     reaper::{Group, Reaper},
 };
 use crate::hypervisor::{
     blocking::blocking,
     error::{HypervisorError, warn},
+    guest::EndedGuest,
     guest_lock::{GuestLock, GuestLocks},
 };
+
+/// How long the end of a guest waits until all its output is in its log.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the watch over a guest has found. The watch is over when its sender is dropped.
 #[derive(Clone, Debug)]
@@ -45,11 +52,14 @@ pub struct GroupLeader {
     process: Arc<Process>,
     /// None if an earlier monitor started it: its exit status then goes to another parent.
     child: Option<Child>,
+    /// Ends when all output of the guest is in its log. None if an earlier monitor started it.
+    copier: Option<JoinHandle<()>>,
 }
 
 impl GroupLeader {
     /// The leader of a guest that has just been started.
-    pub fn of_child(child: Child) -> io::Result<Self> {
+    pub fn of_started(started: Started) -> io::Result<Self> {
+        let Started { child, copier } = started;
         let process = child
             .id()
             .and_then(|pid| process::parse_pid(&pid.to_string()))
@@ -58,6 +68,7 @@ impl GroupLeader {
         Ok(Self {
             process: Arc::new(process),
             child: Some(child),
+            copier: Some(copier),
         })
     }
 }
@@ -67,12 +78,12 @@ impl GroupLeader {
 pub struct Watcher {
     pub locks: GuestLocks<WatchedGuest>,
     pub reaper: Reaper,
-    /// Receives the name of each guest that ends.
-    ended: mpsc::Sender<String>,
+    /// Receives each guest that ends.
+    ended: mpsc::Sender<EndedGuest>,
 }
 
 impl Watcher {
-    pub fn new(reaper: Reaper, ended: mpsc::Sender<String>) -> Self {
+    pub fn new(reaper: Reaper, ended: mpsc::Sender<EndedGuest>) -> Self {
         Self {
             locks: GuestLocks::default(),
             reaper,
@@ -106,14 +117,26 @@ impl Watcher {
         // Remains are no event: the list that found them waits for their removal. If that failed, an
         // event would cause the next list, and that one the next event, without end.
         let is_event = leader.is_some();
+        let mut exit_status = None;
+        let mut output = Vec::new();
         let outcome = match leader {
             None => self.reaper.reap(name, None).await,
             Some(mut leader) => {
                 let ended = self.reap_after(name, &leader.process).await;
-                if let Some(child) = &mut leader.child
-                    && ended.is_ok()
-                {
-                    report_exit(name, child).await;
+                if ended.is_ok() {
+                    if let Some(child) = &mut leader.child {
+                        exit_status = wait_for_exit(name, child).await;
+                    }
+                    if let Some(copier) = leader.copier {
+                        // Longer than that it takes only if the disk hangs.
+                        let _ = timeout(OUTPUT_TIMEOUT, copier).await;
+                    }
+                    let folder = self.reaper.folder(name);
+                    let read = blocking(move || folder.retired_output()).await;
+                    output = read.unwrap_or_else(|error| {
+                        log::warn!("failed to read the output of guest {name}: {error}");
+                        Vec::new()
+                    });
                 }
                 ended
             }
@@ -128,7 +151,11 @@ impl Watcher {
         ));
         if is_event {
             // A full channel means that a list is due anyway.
-            let _ = self.ended.try_send(name.to_owned());
+            let _ = self.ended.try_send(EndedGuest {
+                name: name.to_owned(),
+                exit_status,
+                output,
+            });
         }
         if is_ended && let Err(error) = self.reaper.remove_folder(name).await {
             warn(&error);
@@ -144,7 +171,7 @@ impl Watcher {
             .ended()
             .await
             .map_err(|source| HypervisorError::io("watch guest", name, source))?;
-        // A child keeps its number until it is waited for, which `report_exit` does last.
+        // A child keeps its number until it is waited for, which `wait_for_exit` does last.
         let group = Group::Certain(leader.pid());
         self.reaper.reap(name, Some(group)).await
     }
@@ -168,6 +195,7 @@ impl Watcher {
                 let leader = GroupLeader {
                     process: Arc::new(process),
                     child: None,
+                    copier: None,
                 };
                 self.watch(lock, Some(leader));
                 Ok(None)
@@ -192,11 +220,14 @@ fn find(folder: &Folder) -> io::Result<Found> {
     Ok(leader.map_or(Found::Remains, Found::Running))
 }
 
-/// Waits for the exit status of a guest, so that it does not stay as a zombie, and logs it.
-async fn report_exit(name: &str, child: &mut Child) {
+/// Waits for the exit status of a guest, so that it does not stay as a zombie.
+async fn wait_for_exit(name: &str, child: &mut Child) -> Option<String> {
     match child.wait().await {
-        Ok(status) => log::info!("guest {name} ended with {status}"),
-        Err(error) => log::warn!("failed to read the exit status of guest {name}: {error}"),
+        Ok(status) => Some(status.to_string()),
+        Err(error) => {
+            log::warn!("failed to read the exit status of guest {name}: {error}");
+            None
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     addresses::Addresses,
     folder,
     host_memory::{HostMemory, host_memory},
-    images,
+    images, logs,
     provision::Provisioner,
     reaper::Reaper,
     rebuild::Rebuilder,
@@ -32,7 +32,7 @@ use super::{
 use crate::hypervisor::{
     blocking::blocking,
     error::{HypervisorError, warn},
-    guest::{BuildSpec, Freshness, GUEST_COUNT_MAX, Guest, GuestSpec, Located},
+    guest::{BuildSpec, EndedGuest, Freshness, GUEST_COUNT_MAX, Guest, GuestSpec, Located},
     guest_lock::{GuestLock, GuestLocks},
     namespace::Namespace,
 };
@@ -55,7 +55,7 @@ pub struct Driver {
 
 impl Driver {
     /// Creates the folder for guests, and watches the libvirt at `uri` from now on: `ended` receives
-    /// the name of each runner that ends. Must be called within a tokio runtime that lives as long as
+    /// each runner that ends. Must be called within a tokio runtime that lives as long as
     /// the monitor.
     pub fn new(
         data_path: &Path,
@@ -63,7 +63,7 @@ impl Driver {
         profiles: PathBuf,
         namespace: Namespace,
         builders: Namespace,
-        ended: mpsc::Sender<String>,
+        ended: mpsc::Sender<EndedGuest>,
     ) -> Result<Self, HypervisorError> {
         let root = folder::create_root(data_path).map_err(|source| {
             let subject = data_path.display().to_string();
@@ -73,7 +73,7 @@ impl Driver {
         let images = images::root(root.parent().unwrap_or(&root));
         let root: Arc<Path> = root.into();
         let virsh = Virsh::new(uri, namespace.clone(), builders.clone());
-        tokio::spawn(watch(virsh.clone(), ended));
+        tokio::spawn(watch(virsh.clone(), logs::folders(uri), ended));
         let locks = GuestLocks::default();
         let addresses = Addresses::new(virsh.clone());
         let provisioner = Provisioner::new(images, profiles);

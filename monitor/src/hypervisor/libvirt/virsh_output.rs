@@ -100,17 +100,17 @@ fn domain_and_detail(line: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The name of the machine that has ended, if a line of `event --event lifecycle` reports an end, as
+/// The name of the machine that has ended, and libvirt's event, if a line of `event --event lifecycle` reports an end, as
 /// in `event 'lifecycle' for domain 'NAME': Stopped Destroyed`. Older releases have no quotes around
 /// the name.
-pub fn ended(line: &str) -> Option<&str> {
+pub fn ended(line: &str) -> Option<(&str, &str)> {
     let (_, rest) = line.split_once(" for domain ")?;
     let (name, event) = rest.rsplit_once(": ")?;
     let name = name
         .strip_prefix('\'')
         .and_then(|name| name.strip_suffix('\''))
         .unwrap_or(name);
-    event.starts_with("Stopped").then_some(name)
+    event.starts_with("Stopped").then_some((name, event))
 }
 
 #[cfg(test)]
@@ -244,7 +244,8 @@ mod tests {
             ("events received: 3", None),
             ("", None),
         ] {
-            assert_eq!(ended(line), name, "{line}");
+            let found = ended(line).map(|(name, _)| name);
+            assert_eq!(found, name, "{line}");
         }
     }
 }

@@ -3,20 +3,21 @@
 //! Responsible for the one `virsh event` process, and that it is started again whenever it ends.
 //! Events in between are lost; the next list finds those guests.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{event_lines::for_each_line, virsh::Virsh, virsh_output};
+use super::{event_lines::for_each_line, logs, virsh::Virsh, virsh_output};
+use crate::hypervisor::{guest::EndedGuest, output};
 
 /// Pause before `virsh event` is started again, as when libvirtd was restarted.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// Sends the name of each runner that ends. Returns when the receiver is gone.
-pub async fn watch(virsh: Virsh, ended: mpsc::Sender<String>) {
+/// Sends each runner that ends, with the end of QEMU's log of it. Returns when the receiver is gone.
+pub async fn watch(virsh: Virsh, log_folders: Vec<PathBuf>, ended: mpsc::Sender<EndedGuest>) {
     loop {
         let outcome = tokio::select! {
-            outcome = forward_events(&virsh, &ended) => outcome,
+            outcome = forward_events(&virsh, &log_folders, &ended) => outcome,
             () = ended.closed() => return,
         };
         if let Err(error) = outcome {
@@ -29,11 +30,23 @@ pub async fn watch(virsh: Virsh, ended: mpsc::Sender<String>) {
     }
 }
 
-async fn forward_events(virsh: &Virsh, ended: &mpsc::Sender<String>) -> io::Result<()> {
+async fn forward_events(
+    virsh: &Virsh,
+    log_folders: &[PathBuf],
+    ended: &mpsc::Sender<EndedGuest>,
+) -> io::Result<()> {
     for_each_line(virsh.events()?, |line| {
-        if let Some(name) = virsh_output::ended(line).filter(|name| virsh.is_runner(name)) {
+        if let Some((name, event)) =
+            virsh_output::ended(line).filter(|(name, _)| virsh.is_runner(name))
+        {
+            // Of a few hundred KiB, and once for each guest, so it may block.
+            let output = logs::end_of(log_folders, name).unwrap_or_default();
             // A full channel means that a list is due anyway.
-            let _ = ended.try_send(name.to_owned());
+            let _ = ended.try_send(EndedGuest {
+                name: name.to_owned(),
+                exit_status: Some(event.to_owned()),
+                output: output::last_lines(&output),
+            });
         }
     })
     .await

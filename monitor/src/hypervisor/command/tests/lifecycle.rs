@@ -22,7 +22,10 @@ async fn the_end_of_a_guest_is_an_event_and_leaves_only_its_log() {
     let script = "echo output; echo errors >&2; exit 3";
     host.start(script).await;
 
-    host.expect_event(NAME).await;
+    let event = host.next_event().await;
+    assert_eq!(event.name, NAME);
+    assert_eq!(event.exit_status.as_deref(), Some("exit status: 3"));
+    assert_eq!(event.output, ["output", "errors"]);
     assert!(host.names().await.is_empty());
     host.until_only_logs_are_left().await;
     let log = host.guests_path().join(".logs").join(format!("{NAME}.log"));

@@ -27,7 +27,7 @@ use tokio::{
 use super::{process, provision::LOG_SIZE_MAX, *};
 use crate::hypervisor::{
     error::HypervisorError,
-    guest::{Events, GUEST_COUNT_MAX, GuestKind, GuestSpec},
+    guest::{EndedGuest, Events, GUEST_COUNT_MAX, GuestKind, GuestSpec},
     namespace::Namespace,
 };
 
@@ -121,8 +121,12 @@ impl Host {
     }
 
     async fn expect_event(&mut self, name: &str) {
+        assert_eq!(self.next_event().await.name, name);
+    }
+
+    async fn next_event(&mut self) -> EndedGuest {
         let event = timeout(PATIENCE, self.events.recv()).await;
-        assert_eq!(event.expect("an event in time").as_deref(), Some(name));
+        event.expect("an event in time").expect("the driver exists")
     }
 
     fn guests_path(&self) -> PathBuf {
