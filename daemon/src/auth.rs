@@ -222,7 +222,17 @@ impl FromRequest for Authorised {
 /// Extractor for handlers that require the API token or, on a monitor, the token of its queue; other
 /// requests are refused.
 #[derive(Clone, Copy, Debug)]
-pub struct AuthorisedQueue(());
+pub struct AuthorisedQueue(Permission);
+
+impl AuthorisedQueue {
+    /// Which token the request has, for audit events: `api_token` or `queue_token`.
+    pub fn authorised_by(self) -> &'static str {
+        match self.0 {
+            Permission::Everything => "api_token",
+            Permission::QueueRequests => "queue_token",
+        }
+    }
+}
 
 impl FromRequest for AuthorisedQueue {
     type Error = ApiError;
@@ -230,9 +240,9 @@ impl FromRequest for AuthorisedQueue {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let outcome = match request.app_data::<web::Data<ApiToken>>() {
-            Some(token) => token.permission(&Bearer::of(request)).map(|_| {
+            Some(token) => token.permission(&Bearer::of(request)).map(|permission| {
                 mark_authenticated(request);
-                Self(())
+                Self(permission)
             }),
             None => Err(no_token()),
         };
@@ -244,13 +254,19 @@ impl FromRequest for AuthorisedQueue {
 /// the token of the queue. A wrong token is refused, so that its sender notices.
 #[derive(Clone, Copy, Debug)]
 pub struct NotWrongToken {
-    is_authorised: bool,
+    /// None without a token.
+    permission: Option<Permission>,
 }
 
 impl NotWrongToken {
     /// Whether the request has a token, and not only no wrong one.
     pub fn is_authorised(self) -> bool {
-        self.is_authorised
+        self.permission.is_some()
+    }
+
+    /// Whether the request has the API token.
+    pub fn has_api_token(self) -> bool {
+        self.permission == Some(Permission::Everything)
     }
 }
 
@@ -260,13 +276,11 @@ impl FromRequest for NotWrongToken {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         if matches!(Bearer::of(request), Bearer::Missing) {
-            return ready(Ok(Self {
-                is_authorised: false,
-            }));
+            return ready(Ok(Self { permission: None }));
         }
         let authorised = AuthorisedQueue::from_request(request, payload).into_inner();
-        ready(authorised.map(|AuthorisedQueue(())| Self {
-            is_authorised: true,
+        ready(authorised.map(|AuthorisedQueue(permission)| Self {
+            permission: Some(permission),
         }))
     }
 }

@@ -10,10 +10,12 @@ use std::{
     path::PathBuf,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use daemon::{
     artifact_claims::ArtifactClaims,
+    journal::{Journal, JournalConfig},
     problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
     startup::{Start, until_signalled},
@@ -44,6 +46,9 @@ use crate::{
     store::{Store, StoreError},
 };
 use monitor_core::{Monitor, SnapshotError};
+
+/// How long the end of the process waits until its last events are written.
+const JOURNAL_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the monitor could not start, or ended. Each text is a fragment that follows "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +130,8 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
     let data_path = settings.data_path.clone();
     let core = core.map_err(|source| AppError::Snapshot { source, data_path })?;
     let (hypervisor, events) = hypervisor(&settings, &images)?;
-    let core = Arc::new(SharedCore::new(core, clock, store));
+    let journal = Journal::open(JournalConfig::of(&settings, "monitor"), clock);
+    let core = Arc::new(SharedCore::new(core, clock, store, journal));
     report_unusable_profiles(core.problem_board(), &unusable, &settings);
 
     let (drain, draining) = drain();
@@ -247,6 +253,8 @@ impl App {
         let verifier_worker = verifier_worker.run(github, verifier_settings);
         let logged_core = core.clone();
         let board = core.problem_board().clone();
+        let journal = core.journal().clone();
+        let journal_problems = journal.clone().report_problems(board.clone());
         let programs = programs::needed(&settings, &adapters.images);
         let programs = programs::watch(programs, board.clone());
         let mirrors = async move { mirrors::run(&settings, board).await };
@@ -254,6 +262,10 @@ impl App {
             Background {
                 name: "the log of problems",
                 task: actix_web::rt::spawn(log_changes(None, move || logged_core.problems())),
+            },
+            Background {
+                name: "the problems of the journal",
+                task: actix_web::rt::spawn(journal_problems),
             },
             Background {
                 name: "the control loop",
@@ -275,6 +287,7 @@ impl App {
         let routes = routes(state);
         let served = serve(listeners, serve_settings, routes, drain, background, stop).await;
         core.close().await;
+        journal.flush(JOURNAL_FLUSH_TIMEOUT);
         Ok(served?)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     shared_core::SharedCore,
     store::StoreError,
 };
-use monitor_core::{Effect, Entropy, GuestEnd, JobQuery, Monitor, Poll};
+use monitor_core::{Action, Effect, Entropy, GuestEnd, JobQuery, Monitor, Poll};
 
 /// Maximum time between two iterations. Timeouts are noticed at most this late.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -80,7 +80,9 @@ fn iterate(core: &SharedCore) -> Iteration {
     core.iterate(|core, now| {
         let polls = core.start_polls(now);
         let plan = core.plan(now);
-        for step in &plan.steps {
+        // Creations are logged by their event.
+        let logged = plan.steps.iter();
+        for step in logged.filter(|step| !matches!(step.action, Action::Create(..))) {
             log::info!("{step}");
         }
         let effects = core.begin(plan, now, entropy);

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use daemon::problems::ProblemBoard;
+use daemon::{journal::Journal, problems::ProblemBoard};
 use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
@@ -20,14 +20,18 @@ use shared::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::store::{Store, StoreError};
-use monitor_core::{Monitor, RunnerEvent, RunnerStep, View};
+use crate::{
+    runner_entries::entry_of,
+    store::{Store, StoreError},
+};
+use monitor_core::{Monitor, View};
 
 /// The core, shared by the control loop, its tasks and all HTTP workers.
 pub struct SharedCore {
     inner: Mutex<Inner>,
     clock: Clock,
     problem_board: ProblemBoard,
+    journal: Journal,
     published: watch::Sender<Option<Arc<PublishedView>>>,
     /// Notified if a change may need a new plan.
     changed: Notify,
@@ -59,7 +63,7 @@ pub struct PublishedView {
 }
 
 impl SharedCore {
-    pub fn new(core: Monitor, clock: Clock, store: Store) -> Self {
+    pub fn new(core: Monitor, clock: Clock, store: Store, journal: Journal) -> Self {
         let last_iteration_at = clock.now();
         Self {
             inner: Mutex::new(Inner {
@@ -69,6 +73,7 @@ impl SharedCore {
             }),
             clock,
             problem_board: ProblemBoard::new(clock),
+            journal,
             published: watch::Sender::new(None),
             changed: Notify::new(),
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -116,7 +121,7 @@ impl SharedCore {
         let now = self.clock.now();
         let result = work(&mut inner.core, now);
         for event in inner.core.take_events(now) {
-            log_event(&event);
+            self.journal.record(entry_of(event));
         }
         self.publish(&inner.core);
         result
@@ -152,6 +157,11 @@ impl SharedCore {
     /// The published view; none before the first poll has succeeded.
     pub fn published(&self) -> Option<Arc<PublishedView>> {
         self.published.borrow().clone()
+    }
+
+    /// What happened on this server. The steps of runners are recorded with the changes of the core.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Where adapters report what is wrong. It is published with the next change of the core.
@@ -230,47 +240,32 @@ impl SharedCore {
     }
 }
 
-/// Logs a step of a runner.
-fn log_event(event: &RunnerEvent) {
-    let RunnerEvent {
-        runner,
-        profile_key,
-        job,
-        step,
-        ..
-    } = event;
-    let mut line = format!(
-        "runner_{} runner={runner} profile={profile_key}",
-        step.name()
-    );
-    if let Some(job) = job {
-        line += &format!(" repository={} run={}", job.qualified_repo, job.run_id);
-    }
-    let fact = match step {
-        RunnerStep::Created { reason } | RunnerStep::Destroyed { reason } => {
-            format!(" reason={:?}", reason.text)
-        }
-        RunnerStep::Failed { what, cause } => format!(" what={} cause={cause:?}", what.name()),
-        RunnerStep::Ended { end } => {
-            format!(
-                " exit_status={:?}",
-                end.exit_status.as_deref().unwrap_or("unknown")
-            )
-        }
-        _ => String::new(),
-    };
-    log::info!("{line}{fact}");
-}
-
 #[cfg(test)]
-mod tests {
-    use std::{fs, path::PathBuf};
+pub mod tests {
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
 
-    use shared::wire::RunnerStatus;
+    use daemon::journal::{JournalConfig, Subject};
+    use shared::{
+        settings::{JournalSettings, LogFormat},
+        wire::RunnerStatus,
+    };
     use tempfile::TempDir;
 
     use super::*;
     use monitor_core::testing::{TestPool, take_of_one, unique_id};
+
+    /// A journal in a folder of a test.
+    pub fn journal_in(data: &Path) -> Journal {
+        let config = JournalConfig {
+            folder: data.join("journal"),
+            limits: JournalSettings::default(),
+            log_format: LogFormat::Text,
+        };
+        Journal::open(config, Clock::start())
+    }
 
     /// A core with two idle runners, and its data directory.
     struct Fixture {
@@ -283,7 +278,7 @@ mod tests {
             let data = tempfile::tempdir().unwrap();
             let core = TestPool::with_idle(&[("linux", 2)]).monitor;
             let (store, _) = Store::open(data.path()).unwrap();
-            let core = SharedCore::new(core, Clock::start(), store);
+            let core = SharedCore::new(core, Clock::start(), store, journal_in(data.path()));
             core.change(|_, _| ());
             Self { core, data }
         }
@@ -334,6 +329,24 @@ mod tests {
         assert_ne!(first, none);
         assert_eq!(observe(100), first);
         assert_ne!(observe(200), first);
+    }
+
+    #[tokio::test]
+    async fn steps_of_runners_are_recorded_with_the_change_that_makes_them() {
+        let fixture = Fixture::new();
+        fixture.take("job");
+        let subject = Subject::Runner(0);
+        let journal = fixture.core.journal();
+        let story = journal.story(&subject, "runner_created", true).await;
+        let events: Vec<_> = story.unwrap().entries.into_iter().collect();
+        let names: Vec<_> = events.iter().map(|entry| &*entry.event).collect();
+        let expected = [
+            "runner_created",
+            "runner_guest_started",
+            "runner_online",
+            "runner_reserved",
+        ];
+        assert_eq!(names, expected);
     }
 
     #[tokio::test]

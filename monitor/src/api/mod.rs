@@ -5,6 +5,7 @@
 mod cache;
 mod dashboard;
 mod drain;
+mod events;
 mod grant;
 mod guest;
 mod guest_auth;
@@ -45,6 +46,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/dashboard.html").get(page::live_part))
             .service(route("/dashboard.json").get(dashboard::json))
             .service(route("/metrics").get(metrics::metrics))
+            .service(route("/events").get(events::stream))
             .service(route("/healthz").get(health::alive))
             .service(route("/readyz").get(health::ready))
             .service(route("/runner/{id}/screenshot.png").get(screenshot::of_runner))
@@ -57,7 +59,11 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/profile/{profile_key}/take/{count}").post(take::several))
             .service(route("/select-runner").post(select_runner::select_runner))
             .service(route("/reservation/{unique_id}").delete(reservation::release))
-            .service(route("/runner/{id}").delete(runner::remove))
+            .service(
+                route("/runner/{id}")
+                    .get(runner::show)
+                    .delete(runner::remove),
+            )
             .service(
                 route("/policy/drain")
                     .get(drain::show)

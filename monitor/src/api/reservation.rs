@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::AuthorisedQueue,
     error::ApiError,
-    web::{Path, Query, from_optional_text},
+    web::{ClientAddress, Path, Query, from_optional_text},
 };
 use serde::{Deserialize, Deserializer, de::Error};
 use shared::values::{FencingToken, UniqueId};
@@ -32,7 +32,8 @@ fn destroy_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::E
 
 /// `DELETE /reservation/<unique_id>[?attempt=<attempt>][&destroy=true]`
 pub async fn release(
-    _: AuthorisedQueue,
+    caller: AuthorisedQueue,
+    address: ClientAddress,
     state: Data<AppState>,
     Path(unique_id): Path<UniqueId>,
     Query(parameters): Query<ReleaseParameters>,
@@ -41,6 +42,13 @@ pub async fn release(
     let revision = state
         .core
         .change(|core, now| core.release(&unique_id, attempt, destroy, now));
+    // Those of queues follow from what happens to their jobs, and are repeated.
+    if attempt.is_none() {
+        state.audit("release", caller.authorised_by(), address, |mut entry| {
+            entry.unique_id = Some(unique_id);
+            entry.fact("destroy", destroy)
+        });
+    }
     state.saved_change(revision).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,17 +1,26 @@
-//! Removal of single runners by an operator.
+//! Single runners: what has happened to them, and their removal by an operator.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web::Data};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::Query,
+    journal::{Entry, Subject},
+    web::{ClientAddress, Query},
 };
 use monitor_core::{RemovalRefusal, RunnerId};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use shared::{
+    values::ProfileKey,
+    wire::{DashboardRunner, RunnerStatus},
+};
 
 use super::AppState;
+use crate::runner_entries::FIRST_EVENT;
 
 /// Extracts the runner in the path.
 pub struct RunnerInPath(RunnerId);
@@ -41,9 +50,58 @@ fn force_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Err
         .map_err(|_| D::Error::custom("force must be true or false"))
 }
 
+/// The story of a runner, also of one that is gone.
+#[derive(Serialize)]
+struct RunnerStory {
+    id: u64,
+    /// None if there is no record of it and its events have none.
+    profile_key: Option<ProfileKey>,
+    /// None if it is gone.
+    status: Option<RunnerStatus>,
+    /// What is shown of it on the dashboard; none if it is gone.
+    runner: Option<DashboardRunner>,
+    /// What has happened to it, oldest first.
+    events: Vec<Arc<Entry>>,
+    /// Whether its first events are missing, because they are too old or were lost.
+    is_truncated: bool,
+}
+
+/// `GET /runner/<id>`
+pub async fn show(
+    _: Authorised,
+    state: Data<AppState>,
+    RunnerInPath(id): RunnerInPath,
+) -> Result<HttpResponse, ApiError> {
+    let subject = Subject::Runner(id.0);
+    let story = state.core.journal().story(&subject, FIRST_EVENT, true);
+    let story = story.await?;
+    let published = state.core.published();
+    let shown = published.as_ref().and_then(|published| {
+        let mut runners = published.view.dashboard.runners.iter();
+        runners.find(|runner| runner.id == id.0).cloned()
+    });
+    if story.entries.is_empty() && shown.is_none() {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "there is no such runner, and no event of one; events are kept for journal_max_age",
+        ));
+    }
+    let of_events = story.entries.iter().find_map(|it| it.profile_key.clone());
+    let of_record = shown.as_ref().and_then(|it| it.profile_key.clone());
+    Ok(HttpResponse::Ok().json(RunnerStory {
+        id: id.0,
+        profile_key: of_record.or(of_events),
+        status: shown.as_ref().and_then(|it| it.status),
+        runner: shown,
+        events: story.entries,
+        is_truncated: story.is_truncated,
+    }))
+}
+
 /// `DELETE /runner/<id>[?force=true]`
 pub async fn remove(
     _: Authorised,
+    address: ClientAddress,
     state: Data<AppState>,
     RunnerInPath(id): RunnerInPath,
     Query(parameters): Query<RemovalParameters>,
@@ -53,10 +111,10 @@ pub async fn remove(
         .core
         .change(|core, now| core.remove_runner(id, force, now));
     let revision = removal.map_err(|RemovalRefusal::UnknownRunner| no_runner())?;
-    log::info!(
-        "an operator removes runner {id}{}",
-        if force { " by force" } else { "" }
-    );
+    state.audit("remove_runner", "api_token", address, |mut entry| {
+        entry.runner = Some(id.0);
+        entry.fact("force", force)
+    });
     state.saved_change(revision).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -6,9 +6,11 @@ use daemon::{
     artifact_claims::ArtifactClaims,
     auth::ApiToken,
     error::{ApiError, Code},
+    journal::{Entry, StreamPlaces},
     repeated,
     serve::Draining,
     snapshot::SnapshotCache,
+    web::ClientAddress,
 };
 use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 use shared::settings::Settings;
@@ -53,6 +55,8 @@ pub struct AppState {
     /// How long a take waits until GitHub has the labels of its reservation.
     pub answer_timeout: Duration,
     pub lib_monitor_dir: Option<PathBuf>,
+    /// The streams of events that there may be.
+    pub stream_places: StreamPlaces,
     pub webhook_key: Option<webhook::Key>,
     pub webhook_bodies: webhook_body::Bodies,
     pub github: ApiStatusCell,
@@ -88,6 +92,7 @@ impl AppState {
             iteration_gap_max: ITERATION_GAP_MAX + settings.pool.monitor_poll_interval,
             answer_timeout: settings.pool.monitor_thread_recv_timeout,
             lib_monitor_dir: settings.lib_monitor_dir.clone(),
+            stream_places: StreamPlaces::default(),
             webhook_key: webhook_secret.map(webhook::Key::new),
             webhook_bodies: webhook_body::Bodies::default(),
             github,
@@ -112,6 +117,19 @@ impl AppState {
             public_dashboard: Rendered::default(),
             metrics: Rendered::default(),
         })
+    }
+
+    /// Records a change that was authorised by credentials. `facts` adds what was changed.
+    pub fn audit(
+        &self,
+        action: &'static str,
+        authorised_by: &'static str,
+        ClientAddress(address): ClientAddress,
+        facts: impl FnOnce(Entry) -> Entry,
+    ) {
+        let address = address.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+        let entry = Entry::audit(self.core.now(), action, authorised_by, address);
+        self.core.journal().record(facts(entry));
     }
 
     /// Waits until a reservation is on disk. Pages and metrics show it then.

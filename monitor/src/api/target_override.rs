@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::Query,
+    web::{ClientAddress, Query},
 };
 use shared::values::{InvalidValue, ProfileKey};
 
@@ -24,6 +24,7 @@ pub async fn show(state: Data<AppState>) -> HttpResponse {
 /// `POST /policy/override?<profile_key>=<count>…`: the new temporary targets.
 pub async fn set(
     _: Authorised,
+    address: ClientAddress,
     state: Data<AppState>,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
@@ -32,15 +33,33 @@ pub async fn set(
         .core
         .change(|core, now| core.set_override(counts.clone(), now));
     let revision = set.map_err(refused)?;
+    state.audit("override", "api_token", address, |entry| {
+        entry.fact("targets", text_of(&counts))
+    });
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(counts))
 }
 
 /// `DELETE /policy/override`: the temporary targets that this cancelled, or `null`.
-pub async fn cancel(_: Authorised, state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+pub async fn cancel(
+    _: Authorised,
+    address: ClientAddress,
+    state: Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
     let (cancelled, revision) = state.core.change(|core, _| core.cancel_override());
+    if let Some(counts) = &cancelled {
+        state.audit("cancel_override", "api_token", address, |entry| {
+            entry.fact("targets", text_of(counts))
+        });
+    }
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(cancelled))
+}
+
+/// Targets for the journal, such as `linux=3 windows=0`.
+fn text_of(counts: &BTreeMap<ProfileKey, usize>) -> String {
+    let counts = counts.iter().map(|(key, count)| format!("{key}={count}"));
+    counts.collect::<Vec<_>>().join(" ")
 }
 
 fn parse(pairs: &[(String, String)]) -> Result<BTreeMap<ProfileKey, usize>, ApiError> {

@@ -7,6 +7,7 @@ use daemon::{
     artifact_claims::ArtifactClaims,
     auth::ApiToken,
     error::{ApiError, Code},
+    journal::StreamPlaces,
     serve::{Drain, Draining, drain},
 };
 use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     hypervisor::{Hypervisor, HypervisorSettings},
     mirrors::Repositories,
-    shared_core::SharedCore,
+    shared_core::{SharedCore, tests::journal_in},
     store::Store,
 };
 use monitor_core::testing::TestPool;
@@ -48,7 +49,7 @@ impl Fixture {
         let data = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(data.path()).unwrap();
         let core = TestPool::with_idle(&[("linux", 1)]).monitor;
-        let core = SharedCore::new(core, Clock::start(), store);
+        let core = SharedCore::new(core, Clock::start(), store, journal_in(data.path()));
         core.change(|_, _| ());
         let (hypervisor, _) = Hypervisor::new(HypervisorSettings {
             data_path: data.path().to_owned(),
@@ -77,6 +78,7 @@ impl Fixture {
             iteration_gap_max: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(30),
             lib_monitor_dir: None,
+            stream_places: StreamPlaces::default(),
             webhook_key: None,
             webhook_bodies: Default::default(),
             github: ApiStatusCell::new(&Secret::new("token").into()),

@@ -16,7 +16,9 @@ struct Recorder;
 impl Log for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // What existing units enable by `RUST_LOG=monitor=info`.
-        metadata.level() <= Level::Info && metadata.target().starts_with("monitor")
+        let target = metadata.target();
+        let is_ours = target.starts_with("monitor") || target == "daemon::journal";
+        metadata.level() <= Level::Info && is_ours
     }
 
     fn log(&self, record: &Record<'_>) {

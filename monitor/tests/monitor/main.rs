@@ -5,6 +5,7 @@
 mod api;
 mod evidence;
 mod guests;
+mod history;
 mod labels;
 mod log_lines;
 mod mirrors;
