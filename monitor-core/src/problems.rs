@@ -14,7 +14,8 @@ use shared::{
 use crate::{
     Monitor, RunnerId,
     state::{
-        monitor::CreationFailures, observed::Presence, runner::RunnerRecord, software::NEWER_VERSION,
+        monitor::CreationFailures, observed::Presence, runner::RunnerRecord,
+        software::NEWER_VERSION,
     },
 };
 

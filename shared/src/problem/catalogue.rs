@@ -133,8 +133,8 @@ catalogue! {
          former scope: let the credentials manage its runners until they are gone.",
         "GitHub" => "operating.md#github";
     RUNNERS_FAIL = "runners_fail", Error, Monitor,
-        "Three or more runners of a profile in a row could not be created, or ended without having had a job. \
-         The monitor creates further ones after growing pauses.",
+        "Two or more runners of a profile in a row could not be created, or ended without having had a job. The cause says \
+         how the last one failed, and when the next attempt is. The monitor creates further ones after growing pauses.",
         "Read the log of the monitor and the output of the guest. If GitHub rejects the runner software, put \
          a newer version into the image.",
         "Profiles and guests" => "profiles.md", "Troubleshooting" => "operating.md#troubleshooting";
