@@ -143,6 +143,11 @@ impl ApiStatusCell {
         inner.problems.record_failed_request(operation, error, now);
     }
 
+    /// GitHub's time, as far as its dates are believed, when ours is `ours`.
+    pub(super) fn record_clock(&self, theirs: Timestamp, ours: Timestamp) {
+        self.0.lock().problems.record_clock(theirs, ours);
+    }
+
     /// A response with an unexpected status.
     pub(super) fn record_refusal(&self, error: &GithubError, now: Timestamp) {
         self.0.lock().problems.record_refusal(error, now);

@@ -311,6 +311,8 @@ impl Github {
         if let Some(date) = response.date() {
             let time = self.github_time.get();
             self.github_time.set(time.with(date, self.clock.now()));
+            self.api_status
+                .record_clock(self.now_at_github(), self.now());
         }
         self.api_status
             .record_response(operation, &response, self.now());

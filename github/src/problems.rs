@@ -12,9 +12,9 @@ use shared::{
     problem::{
         Problem,
         catalogue::{
-            GITHUB_CREDENTIALS_REJECTED, GITHUB_MOVED, GITHUB_NOT_FOUND, GITHUB_PERMISSION_MISSING,
-            GITHUB_RATE_LIMIT_LOW, GITHUB_RATE_LIMIT_REACHED, GITHUB_TOKEN_EXPIRED,
-            GITHUB_TOKEN_EXPIRES, GITHUB_UNREACHABLE, ProblemKind,
+            CLOCK_SKEWED, GITHUB_CREDENTIALS_REJECTED, GITHUB_MOVED, GITHUB_NOT_FOUND,
+            GITHUB_PERMISSION_MISSING, GITHUB_RATE_LIMIT_LOW, GITHUB_RATE_LIMIT_REACHED,
+            GITHUB_TOKEN_EXPIRED, GITHUB_TOKEN_EXPIRES, GITHUB_UNREACHABLE, ProblemKind,
         },
     },
 };
@@ -30,6 +30,8 @@ const FAILURE_CURRENT: Duration = Duration::from_secs(900);
 const RATE_LIMIT_GRACE: Duration = Duration::from_secs(60);
 /// The share of the rate limit, in percent, below which little is left. Then requests are deferred.
 const LITTLE_LEFT: u128 = 20;
+/// How far our clock may differ from GitHub's: the dates of its responses may differ as much among themselves.
+const SKEW_MAX: Duration = Duration::from_secs(120);
 /// The most kinds of requests whose failures are told apart.
 const REQUEST_KINDS_MAX: usize = 32;
 
@@ -139,6 +141,23 @@ impl Problems {
         let remedy = "see what else uses the same token; a GitHub App has a rate limit of its own";
         self.add(&GITHUB_RATE_LIMIT_LOW, "", cause, remedy, now);
         self.end_at(&GITHUB_RATE_LIMIT_LOW, limit.reset_at);
+    }
+
+    /// GitHub's time, as far as its dates are believed, when ours is `ours`.
+    pub(super) fn record_clock(&mut self, theirs: Timestamp, ours: Timestamp) {
+        let (behind, ahead) = (theirs.since(ours), ours.since(theirs));
+        if behind.max(ahead) <= SKEW_MAX {
+            self.found.remove(CLOCK_SKEWED.code);
+            return;
+        }
+        // In minutes, so that the text does not change with each response.
+        let (minutes, direction) = match behind > ahead {
+            true => (behind.as_secs() / 60, "behind"),
+            false => (ahead.as_secs() / 60, "ahead of"),
+        };
+        let cause = format!("it is {minutes} min {direction} the dates in GitHub's responses");
+        let remedy = "set the clock, as with `timedatectl set-ntp true`, and restart this daemon";
+        self.add(&CLOCK_SKEWED, "clock of this host", cause, remedy, ours);
     }
 
     /// A response with an unexpected status.
@@ -395,6 +414,36 @@ mod tests {
         problems.record_response(register, StatusCode::BAD_GATEWAY, at(10));
         assert_eq!(codes(&problems, at(909)), ["github_unreachable"]);
         assert_eq!(codes(&problems, at(910)), [""; 0]);
+    }
+
+    #[test]
+    fn a_clock_that_differs_from_githubs_is_a_problem_until_it_does_not() {
+        let mut problems = Problems::default();
+        problems.record_clock(at(1000), at(1000));
+        for (theirs, ours, expected) in [
+            (1120, 1000, None),
+            (
+                1121,
+                1000,
+                Some("it is 2 min behind the dates in GitHub's responses"),
+            ),
+            (
+                4601,
+                1001,
+                Some("it is 60 min behind the dates in GitHub's responses"),
+            ),
+            (880, 1000, None),
+            (
+                700,
+                1000,
+                Some("it is 5 min ahead of the dates in GitHub's responses"),
+            ),
+            (1000, 1002, None),
+        ] {
+            problems.record_clock(at(theirs), at(ours));
+            let found = problems.found.get(CLOCK_SKEWED.code);
+            assert_eq!(found.map(|it| &*it.cause), expected, "{theirs} {ours}");
+        }
     }
 
     #[test]

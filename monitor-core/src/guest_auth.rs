@@ -127,7 +127,7 @@ impl Monitor {
 
     /// Whether any guest of this server has this address.
     pub fn has_guest_at(&self, address: IpAddr) -> bool {
-        let guests = self.observed.guests.iter().flat_map(|it| it.seen.values());
+        let guests = self.observed.all_guests();
         let mut addresses = guests.filter_map(|guest| guest.ipv4_address);
         addresses.any(|known| IpAddr::V4(known) == address)
     }

@@ -24,6 +24,8 @@ use crate::{
 const EVIDENCE_MAX: Duration = Duration::from_mins(10);
 /// How long a registration without a guest here must have been alive to be that of another server.
 const FOREIGN_MIN: Duration = Duration::from_mins(1);
+/// How long after it became due the build of an image may not have succeeded.
+const BUILD_DELAY_MAX: Duration = Duration::from_hours(1);
 /// Failed creations in a row that are a problem.
 const FAILURES_MIN: u32 = 2;
 
@@ -42,6 +44,12 @@ impl Monitor {
                     .profiles
                     .keys()
                     .filter_map(|it| self.no_image(it)),
+            )
+            .chain(
+                self.policy
+                    .profiles
+                    .keys()
+                    .filter_map(|it| self.too_old(it)),
             )
             .chain(
                 self.policy
@@ -108,6 +116,33 @@ format!(
             ),
 self.started_at,
 ))
+    }
+
+    /// An image that should have been replaced by now.
+    fn too_old(&self, profile_key: &ProfileKey) -> Option<Problem> {
+        let profile = self.policy.profiles.get(profile_key)?;
+        let built_at = self.images.built_at(profile_key)?;
+        let since = built_at + self.policy.image_max_age;
+        let grace = match profile.builds_image {
+            true => BUILD_DELAY_MAX,
+            false => Duration::ZERO,
+        };
+        (profile.target_count > 0 && self.now > since + grace).then(|| {
+            catalogue::IMAGE_TOO_OLD.problem(
+                format!("image of {profile_key}"),
+                format!(
+                    "it is of {}, which is longer ago than base_image_max_age",
+                    built_at.date()
+                ),
+                match profile.builds_image {
+                    true => "see on the page of the monitor why no newer one is built",
+                    false => {
+                        "import a newer one with `ci-runners import`, or raise base_image_max_age"
+                    }
+                },
+                since,
+            )
+        })
     }
 
     /// A target that the capacity does not allow.

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
+use daemon::problems::ProblemBoard;
 use futures_util::future::join_all;
 use github::{GithubError, WorkflowJob};
 use shared::{
@@ -18,8 +19,8 @@ use shared::{
 use crate::{
     github_clients::GithubClients,
     hypervisor::{
-        BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, HypervisorError, cause_of,
-        warn,
+        BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, HypervisorError, Listed,
+        cause_of, warn,
     },
     mirrors::MainRepo,
     profiles::Images,
@@ -53,24 +54,19 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
     let started_at = core.now();
     let problem_board = core.problem_board();
     match poll {
-        Poll::Guests => match hypervisor.list().await {
-            Ok(guests) => {
-                problem_board.resolve(&GUESTS_NOT_LISTED, "hypervisor");
-                let guests = guests.into_iter().map(observed).collect();
-                poll_images(&core, &hypervisor, &images).await;
-                core.change(|core, now| core.handle_guests(guests, started_at, now));
-            }
-            Err(error) => {
-                warn(&error);
-                problem_board.report(
-                    &GUESTS_NOT_LISTED,
-                    "hypervisor",
-                    format!("the monitor failed to {error}, so it creates and destroys no runners"),
-                    "check that libvirt runs and that the user of the monitor may use it",
-                );
-                core.change(|core, now| core.handle_poll_failed(poll, None, now));
-            }
-        },
+        Poll::Guests => {
+            let Listed {
+                processes,
+                machines,
+            } = hypervisor.list().await;
+            let processes = listed(problem_board, PROCESSES, processes);
+            let machines = listed(problem_board, MACHINES, machines);
+            let Some(processes) = processes else {
+                return core.change(|core, now| core.handle_poll_failed(poll, None, now));
+            };
+            poll_images(&core, &hypervisor, &images).await;
+            core.change(|core, now| core.handle_guest_lists(processes, machines, started_at, now));
+        }
         Poll::Registrations => match list_registrations(&core, &github).await {
             Ok(lists) => {
                 problem_board.resolve(&RUNNERS_NOT_LISTED, "GitHub");
@@ -101,6 +97,40 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
                 core.change(|core, now| core.handle_poll_failed(poll, None, now));
             }
         },
+    }
+}
+
+/// What a list of guests is a problem of if it fails: the subject, what follows, and what to do.
+type GuestList = (&'static str, &'static str, &'static str);
+
+const PROCESSES: GuestList = (
+    "guests of the driver command",
+    "so it creates and destroys no runners",
+    "make the folder `guests` in the data folder readable for the user of the monitor",
+);
+const MACHINES: GuestList = (
+    "hypervisor",
+    "so it creates and destroys no virtual machines",
+    "check that libvirt runs and that the user of the monitor may use it",
+);
+
+/// The guests of a list; none if it failed, which is a problem then.
+fn listed(
+    board: &ProblemBoard,
+    (subject, effect, remedy): GuestList,
+    list: Result<Vec<Guest>, HypervisorError>,
+) -> Option<Vec<ObservedGuest>> {
+    match list {
+        Ok(guests) => {
+            board.resolve(&GUESTS_NOT_LISTED, subject);
+            Some(guests.into_iter().map(observed).collect())
+        }
+        Err(error) => {
+            warn(&error);
+            let cause = format!("the monitor failed to {}, {effect}", cause_of(&error));
+            board.report(&GUESTS_NOT_LISTED, subject, cause, remedy);
+            None
+        }
     }
 }
 
@@ -399,6 +429,7 @@ async fn destroy(adapters: &Adapters, destruction: Destruction) {
     let Destruction {
         id,
         guest_name,
+        is_virtual,
         registration,
     } = destruction;
     if let Some(RegistrationRef {
@@ -417,7 +448,7 @@ async fn destroy(adapters: &Adapters, destruction: Destruction) {
             Err(error) => return destruction_failed(core, id, &error),
         }
     }
-    match hypervisor.destroy(&guest_name).await {
+    match hypervisor.destroy(&guest_name, is_virtual).await {
         Ok(()) => core.change(|core, now| core.handle_destroyed(id, now)),
         Err(error) => {
             warn(&error);

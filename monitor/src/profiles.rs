@@ -18,6 +18,7 @@ use shared::{
 };
 
 use crate::{
+    core_policy::policy_of,
     hypervisor::{self, HypervisorError},
     programs::{self, NeededProgram},
 };
@@ -85,18 +86,25 @@ pub enum ProfileError {
 }
 
 /// Validates the profiles of the settings, and looks for the programs that they need, without any side
-/// effect.
+/// effect. Returns a sentence for each target that cannot be reached.
 ///
 /// # Errors
 /// The first problem; for a start, only if no profile is usable.
-pub fn check(settings: &Settings, mode: CheckMode) -> Result<(), ProfileError> {
+pub fn check(settings: &Settings, mode: CheckMode) -> Result<Vec<String>, ProfileError> {
     check_profiles(settings, mode)?;
     let (images, _) = read_images(settings);
     let missing = programs::missing(&programs::needed(settings, &images));
     if mode == CheckMode::Everything && !missing.is_empty() {
         return Err(ProfileError::MissingPrograms(missing));
     }
-    Ok(())
+    let unreachable = policy_of(settings, &images).unreachable_targets();
+    let warnings = unreachable.into_iter().map(|(key, target, reachable)| {
+        format!(
+            "the target_count of profile {key} is {target}, but there is room for {reachable} runners of it \
+             beside those of the other profiles; lower it, or raise what the settings allow runners to use"
+        )
+    });
+    Ok(warnings.collect())
 }
 
 /// Validates the profiles of the settings. For a start, a profile may have no image yet: it has no runners

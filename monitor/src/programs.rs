@@ -14,7 +14,7 @@ use shared::{
 use crate::profiles::Images;
 
 /// The pause between two searches.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// A program, with what needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]

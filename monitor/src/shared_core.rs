@@ -131,6 +131,12 @@ impl SharedCore {
         let Some(mut view) = core.view() else {
             return;
         };
+        if self.is_save_failing() {
+            // Takes are refused, so there is nothing for the queue to assign.
+            for counts in view.dashboard.profile_runner_counts.values_mut() {
+                counts.idle = 0;
+            }
+        }
         view.dashboard.problems.extend(self.problem_board.list());
         problem::sort(&mut view.dashboard.problems);
         self.published.send_modify(|last| {

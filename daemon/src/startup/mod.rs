@@ -70,13 +70,13 @@ pub struct Start {
 
 /// Runs a daemon from its command line to its end, in an async runtime on this thread.
 ///
-/// `check` finds errors in the settings that only this daemon can find; `app` is the daemon itself.
+/// `check` finds errors in the settings that only this daemon can find, and returns warnings; `app` is the daemon itself.
 ///
 /// The exit status is 0 after a regular end, 1 when the daemon could not listen or failed, and 2 when
 /// the command line or the settings are invalid, so that a supervisor need not try again.
 pub fn run<A, C, E>(
     daemon: Daemon,
-    check: impl FnOnce(&Settings, CheckMode) -> Result<(), C>,
+    check: impl FnOnce(&Settings, CheckMode) -> Result<Vec<String>, C>,
     app: impl FnOnce(Start) -> A,
 ) -> ExitCode
 where
@@ -133,8 +133,13 @@ pub enum Stop {
     #[error("{0}")]
     CommandLine(#[from] clap::Error),
     /// The settings were only to be checked (`--check`), and are valid.
-    #[error("{} is ok", .0.display())]
-    Checked(PathBuf),
+    #[error("{} is ok", file.display())]
+    Checked {
+        /// The file with the settings.
+        file: PathBuf,
+        /// What is valid and hardly intended: sentences.
+        warnings: Vec<String>,
+    },
     /// The settings are invalid.
     #[error("{0}")]
     Settings(#[from] SettingsError),
@@ -190,7 +195,7 @@ impl Stop {
         match self {
             // 0 for help and version, 2 for an invalid command line.
             Self::CommandLine(error) => u8::try_from(error.exit_code()).unwrap_or(2),
-            Self::Checked(_) => 0,
+            Self::Checked { .. } => 0,
             Self::Settings(_) | Self::Unfit(_) | Self::AppKey(_) | Self::ExposedKey(_) => 2,
             Self::Listen { .. } => 1,
         }
@@ -201,8 +206,8 @@ impl Stop {
         let _ = match self {
             // clap selects the output, and whether to use colour.
             Self::CommandLine(error) => error.print(),
-            Self::Checked(_) => {
-                for warning in outgoing::warnings() {
+            Self::Checked { warnings, .. } => {
+                for warning in outgoing::warnings().iter().chain(warnings) {
                     let _ = writeln!(io::stderr(), "{}: warning: {warning}", daemon.name());
                 }
                 writeln!(io::stdout(), "{}: {self}", daemon.name())
@@ -250,7 +255,7 @@ fn prepare<C: Error>(
     daemon: Daemon,
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
-    check: impl FnOnce(&Settings, CheckMode) -> Result<(), C>,
+    check: impl FnOnce(&Settings, CheckMode) -> Result<Vec<String>, C>,
 ) -> Result<Prepared, Stop> {
     let options = Options::parse(daemon, arguments)?;
     let (settings, mode) = if options.check {
@@ -262,9 +267,12 @@ fn prepare<C: Error>(
     };
     check_app_key(&settings)?;
     let port_in_settings = daemon.port(&settings)?;
-    check(&settings, mode).map_err(|error| Stop::Unfit(with_causes(&error)))?;
+    let warnings = check(&settings, mode).map_err(|error| Stop::Unfit(with_causes(&error)))?;
     if options.check {
-        return Err(Stop::Checked(options.config));
+        return Err(Stop::Checked {
+            file: options.config,
+            warnings,
+        });
     }
     let port = options.port.unwrap_or(port_in_settings);
     let addresses = settings.network.addresses(port);
@@ -367,8 +375,8 @@ mod tests {
         prepared.listen(daemon, |_| {})
     }
 
-    fn accept(_: &Settings, _: CheckMode) -> Result<(), Infallible> {
-        Ok(())
+    fn accept(_: &Settings, _: CheckMode) -> Result<Vec<String>, Infallible> {
+        Ok(Vec::new())
     }
 
     #[test]
@@ -464,7 +472,7 @@ mod tests {
             }
             set_mode(0o600);
             let stop = prepare_with(daemon, &file, &["--check"]).unwrap_err();
-            assert!(matches!(stop, Stop::Checked(_)), "{stop}");
+            assert!(matches!(stop, Stop::Checked { .. }), "{stop}");
         }
     }
 

@@ -58,7 +58,13 @@ impl Monitor {
     ) -> Option<Effect> {
         let profile = self.policy.profiles.get(&profile_key)?;
         let registrar = self.current_registrar();
-        let mut record = RunnerRecord::new(profile_key.clone(), profile.needs, registrar, now);
+        let mut record = RunnerRecord::new(
+            profile_key.clone(),
+            profile.needs,
+            profile.is_virtual(),
+            registrar,
+            now,
+        );
         let labels = match self.policy.labels {
             LabelPolicy::FromBirth => {
                 let own_label = format!("runner:{}", entropy.uuid);
@@ -110,6 +116,7 @@ impl Monitor {
         Some(Effect::Destroy(Destruction {
             id,
             guest_name,
+            is_virtual: record.is_virtual,
             registration,
         }))
     }

@@ -69,6 +69,8 @@ pub struct Destruction {
     pub id: RunnerId,
     /// The guest's name at the hypervisor.
     pub guest_name: String,
+    /// Whether the guest is a virtual machine; none if that is not known.
+    pub is_virtual: Option<bool>,
     /// None if it is already unregistered or never was registered.
     pub registration: Option<RegistrationRef>,
 }

@@ -43,13 +43,44 @@ const PROOF: Duration = Duration::from_secs(60);
 pub type RegistrationLists = BTreeMap<String, Option<Vec<Registration>>>;
 
 impl Monitor {
-    /// The guests that existed at `asked_at`.
+    /// The guests of all drivers that existed at `asked_at`.
     pub fn handle_guests(
         &mut self,
         guests: Vec<ObservedGuest>,
         asked_at: Timestamp,
         now: Timestamp,
     ) {
+        self.handle_guest_lists(guests, Some(Vec::new()), asked_at, now);
+    }
+
+    /// The guests that existed at `asked_at`: processes, and virtual machines. None if these could not be
+    /// listed: then what was known of them counts, and none are created.
+    pub fn handle_guest_lists(
+        &mut self,
+        processes: Vec<ObservedGuest>,
+        machines: Option<Vec<ObservedGuest>>,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
+        self.observed.are_machines_unlisted = machines.is_none();
+        let seen = self.recognised(processes, asked_at);
+        let machines = machines.map(|machines| self.recognised(machines, asked_at));
+        self.note_missing_guests(&seen, machines.as_ref(), asked_at);
+        self.observed.guests = Some(Listing { asked_at, seen });
+        if let Some(seen) = machines {
+            self.observed.machines = Some(Listing { asked_at, seen });
+        }
+        self.guest_schedule.succeed(now);
+        self.claim_registrations_of_new_records();
+        self.apply_new_statuses(now);
+    }
+
+    /// The guests of a list that belong to runners.
+    fn recognised(
+        &mut self,
+        guests: Vec<ObservedGuest>,
+        asked_at: Timestamp,
+    ) -> BTreeMap<RunnerId, ObservedGuest> {
         let mut seen = BTreeMap::new();
         for guest in guests {
             let Some((profile_key, id)) = self.policy.parse_guest_name(&guest.name) else {
@@ -59,11 +90,7 @@ impl Monitor {
                 seen.insert(id, guest);
             }
         }
-        self.note_missing_guests(&seen, asked_at);
-        self.observed.guests = Some(Listing { asked_at, seen });
-        self.guest_schedule.succeed(now);
-        self.claim_registrations_of_new_records();
-        self.apply_new_statuses(now);
+        seen
     }
 
     /// The registrations in the scope of the settings that existed at `asked_at`, including foreign
@@ -186,13 +213,21 @@ impl Monitor {
     /// Counts the lists in a row that lack a guest. The next list follows at once.
     fn note_missing_guests(
         &mut self,
-        seen: &BTreeMap<RunnerId, ObservedGuest>,
+        processes: &BTreeMap<RunnerId, ObservedGuest>,
+        machines: Option<&BTreeMap<RunnerId, ObservedGuest>>,
         asked_at: Timestamp,
     ) {
         let mut is_missing = false;
         let mut ended = Vec::new();
         for (id, record) in &mut self.durable.runners {
-            if seen.contains_key(id) {
+            if machines.is_none() && record.is_virtual != Some(false) {
+                // Nothing is known of it, unless it is a process.
+                if !processes.contains_key(id) {
+                    continue;
+                }
+            }
+            let is_machine = machines.is_some_and(|machines| machines.contains_key(id));
+            if is_machine || processes.contains_key(id) {
                 record.lists_without_guest = 0;
                 record.guest_has_ended = false;
             } else if asked_at > record.creation_ended_at {
@@ -481,5 +516,7 @@ impl Monitor {
     }
 }
 
+#[cfg(test)]
+mod machines;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::{
     reason::{Obstacle, Reason},
 };
 use crate::{
-    Monitor, Resources, RunnerId,
+    Monitor, Policy, ProfilePolicy, Resources, RunnerId,
     state::{
         observed::Presence,
         runner::{InFlight, RunnerRecord},
@@ -44,8 +44,11 @@ impl Monitor {
             let fits = after.is_some_and(|after| after.fits_in(self.capacity()));
             let failures = self.creation_failures.get(&profile_key);
             let failures = failures.map(|it| it.failures).unwrap_or_default();
+            let is_virtual = profile.is_some_and(ProfilePolicy::is_virtual);
             let obstacle = if !may_create {
                 Obstacle::Destructions
+            } else if is_virtual && self.observed.are_machines_unlisted {
+                Obstacle::NoHypervisor
             } else if self.lacks_image(&profile_key) {
                 Obstacle::NoImage {
                     is_built_here: profile.is_some_and(|profile| profile.builds_image),
@@ -172,24 +175,7 @@ impl Monitor {
             };
             (profile_key, counts)
         });
-        let mut counts: BTreeMap<ProfileKey, RunnerCounts> = counts.collect();
-        let mut reachable = BTreeMap::new();
-        while let Some(profile_key) = furthest_below_target(&counts) {
-            let profile = self.policy.profiles.get(&profile_key);
-            let after = in_use + profile.map(|it| it.needs).unwrap_or_default();
-            match counts.get_mut(&profile_key) {
-                Some(counts) if after.fits_in(self.capacity()) => {
-                    counts.healthy += 1;
-                    counts.wanted -= 1;
-                    in_use = after;
-                    reachable.insert(profile_key, counts.healthy);
-                }
-                _ => {
-                    counts.remove(&profile_key);
-                }
-            }
-        }
-        reachable
+        self.policy.share(counts.collect(), in_use, self.capacity())
     }
 
     /// Whether a runner has occupied its capacity for long without being of use: it cannot be destroyed,
@@ -201,6 +187,57 @@ impl Monitor {
         let stuck_since = stuck_since.filter(|_| record.is_stuck());
         let is_stuck_for_long = stuck_since.is_some_and(|since| self.is_long_ago(since));
         has_guest && (is_stuck_for_long || self.lacks_evidence_since(id, record).is_some())
+    }
+}
+
+impl Policy {
+    /// The targets that exceed what the settings allow runners to use: the profile, its target, and how many
+    /// runners of it there can be beside those of the other profiles.
+    pub fn unreachable_targets(&self) -> Vec<(ProfileKey, usize, usize)> {
+        let profiles = self.profiles.iter();
+        let counts = profiles.map(|(key, profile)| {
+            let counts = RunnerCounts {
+                target: profile.target_count,
+                wanted: profile.target_count,
+                ..RunnerCounts::default()
+            };
+            (key.clone(), counts)
+        });
+        let reachable = self.share(counts.collect(), Resources::default(), self.capacity);
+        let profiles = self.profiles.iter();
+        let unreachable = profiles.filter_map(|(key, profile)| {
+            let reachable = reachable.get(key).copied().unwrap_or_default();
+            let target = profile.target_count;
+            (self.makes_runners && reachable < target).then(|| (key.clone(), target, reachable))
+        });
+        unreachable.collect()
+    }
+
+    /// How many of the wanted runners of each profile there can be at once, if creations share the capacity
+    /// among all profiles and `in_use` of it is in use already.
+    fn share(
+        &self,
+        mut counts: BTreeMap<ProfileKey, RunnerCounts>,
+        mut in_use: Resources,
+        capacity: Resources,
+    ) -> BTreeMap<ProfileKey, usize> {
+        let mut reachable = BTreeMap::new();
+        while let Some(profile_key) = furthest_below_target(&counts) {
+            let profile = self.profiles.get(&profile_key);
+            let after = in_use + profile.map(|it| it.needs).unwrap_or_default();
+            match counts.get_mut(&profile_key) {
+                Some(counts) if after.fits_in(capacity) => {
+                    counts.healthy += 1;
+                    counts.wanted -= 1;
+                    in_use = after;
+                    reachable.insert(profile_key, counts.healthy);
+                }
+                _ => {
+                    counts.remove(&profile_key);
+                }
+            }
+        }
+        reachable
     }
 }
 

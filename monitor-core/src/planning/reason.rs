@@ -59,6 +59,8 @@ pub enum Obstacle {
         /// What is in use; none if the needs of a guest are unknown.
         in_use: Option<Resources>,
     },
+    /// The hypervisor does not answer.
+    NoHypervisor,
     /// Its profile has no image.
     NoImage {
         /// Whether this server builds it.
@@ -159,6 +161,7 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Destructions => formatter.write_str("others have to be destroyed first"),
             Self::Creations => formatter.write_str("enough are being created"),
+            Self::NoHypervisor => formatter.write_str("the hypervisor does not answer"),
             Self::NoImage {
                 is_built_here: true,
             } => formatter.write_str("the first image has not been built yet"),
@@ -250,6 +253,7 @@ mod tests {
         let obstacles = [
             Obstacle::Destructions,
             Obstacle::Creations,
+            Obstacle::NoHypervisor,
             Obstacle::Capacity {
                 needs,
                 in_use: Some(hugepages(12)),

@@ -60,6 +60,7 @@ impl Monitor {
         if !builds_image
             || !self.policy.makes_runners
             || self.drained().is_some()
+            || self.observed.are_machines_unlisted
             || !self.images.is_known()
             || !self.images.may_build(profile_key, now)
         {

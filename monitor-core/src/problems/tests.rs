@@ -151,3 +151,39 @@ fn runner_software_whose_support_ends_soon_is_a_problem() {
         }
     }
 }
+
+#[test]
+fn an_image_that_is_too_old_is_a_problem_once_nothing_replaces_it_in_time() {
+    for (builds_image, grace) in [(false, 0), (true, 3600)] {
+        let mut pool = TestPool::with_idle_linux(1);
+        pool.profile_mut("linux").builds_image = builds_image;
+        let images = [(profile_key("linux"), pool.now)];
+        pool.monitor.handle_images(images.into());
+        let due_in = pool.monitor.policy.image_max_age + Duration::from_secs(grace);
+        for (waited, expected) in [
+            (due_in, vec![]),
+            (
+                Duration::from_secs(1),
+                vec![("image_too_old".to_owned(), "image of linux".to_owned())],
+            ),
+        ] {
+            pool.advance(waited);
+            pool.monitor.start_polls(pool.now);
+            assert_eq!(problems(&pool), expected, "{builds_image}");
+        }
+        pool.profile_mut("linux").target_count = 0;
+        assert_eq!(problems(&pool), [], "no runner is to start from it");
+    }
+}
+
+#[test]
+fn a_target_that_the_settings_cannot_reach_is_found_without_observations() {
+    let mut policy = crate::testing::policy(&[("linux", 4), ("windows", 2)]);
+    policy.capacity = hugepages(6);
+    assert_eq!(policy.unreachable_targets(), []);
+    policy.capacity = hugepages(5);
+    let expected = [(profile_key("linux"), 4, 3)];
+    assert_eq!(policy.unreachable_targets(), expected);
+    policy.makes_runners = false;
+    assert_eq!(policy.unreachable_targets(), []);
+}

@@ -46,8 +46,12 @@ pub enum Presence<T> {
 /// The last list of each kind.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// The hypervisor's list.
+    /// The list of the guests of all drivers that could be listed, apart from `machines`.
     pub guests: Option<Listing<ObservedGuest>>,
+    /// The last list of virtual machines, if it was requested apart from the others.
+    pub machines: Option<Listing<ObservedGuest>>,
+    /// Whether virtual machines could not be listed lately: what is known of them may have changed.
+    pub are_machines_unlisted: bool,
     /// GitHub's lists of all scopes in which there are runners.
     pub registrations: Option<Listing<Registration>>,
     /// Scopes, in lower case, that could not be listed. Nothing is known of their runners.
@@ -79,10 +83,31 @@ impl Observed {
     /// What is known about the guest of a runner. It is absent if two lists in a row lack it, or one
     /// list and the hypervisor has reported its end.
     pub fn guest(&self, id: RunnerId, record: &RunnerRecord) -> Presence<&ObservedGuest> {
-        match presence(self.guests.as_ref(), id, record) {
+        match self.listed_guest(id, record) {
             Presence::Absent if !self.is_guest_gone(id, record) => Presence::Unknown,
             presence => presence,
         }
+    }
+
+    /// What the last lists show of the guest of a runner. A guest of unknown kind is absent if both lists
+    /// lack it.
+    fn listed_guest(&self, id: RunnerId, record: &RunnerRecord) -> Presence<&ObservedGuest> {
+        let process = presence(self.guests.as_ref(), id, record);
+        let machine = presence(self.machines.as_ref(), id, record);
+        match (process, machine, record.is_virtual) {
+            (Presence::Present(_), _, _) => process,
+            (_, Presence::Present(_), _) => machine,
+            (Presence::Absent, Presence::Absent, _)
+            | (Presence::Absent, _, Some(false))
+            | (_, Presence::Absent, Some(true)) => Presence::Absent,
+            _ => Presence::Unknown,
+        }
+    }
+
+    /// Every guest of the last lists.
+    pub fn all_guests(&self) -> impl Iterator<Item = &ObservedGuest> {
+        let listings = self.guests.iter().chain(&self.machines);
+        listings.flat_map(|listing| listing.seen.values())
     }
 
     /// Whether the lists of the hypervisor suffice to consider a guest as gone that the last one lacks.

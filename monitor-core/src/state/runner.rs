@@ -63,6 +63,10 @@ pub struct RunnerRecord {
     /// What it uses of the server. Kept here so that it counts even when its profile is no longer
     /// in the settings; none if the profile was gone before the runner was first seen.
     pub needs: Option<Resources>,
+    /// Whether its guest is a virtual machine; none for runners that were found, and in files of older
+    /// releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_virtual: Option<bool>,
     /// Its own label, given at registration; none if it has the labels of its profile.
     pub own_label: Option<String>,
     /// When its creation began.
@@ -252,11 +256,13 @@ impl RunnerRecord {
     pub fn new(
         profile_key: ProfileKey,
         needs: Resources,
+        is_virtual: bool,
         registrar: Registrar,
         now: Timestamp,
     ) -> Self {
         Self {
             needs: Some(needs),
+            is_virtual: Some(is_virtual),
             registrar: Some(registrar),
             in_flight: Some(InFlight::Creating),
             ..Self::blank(profile_key, None, now)
@@ -328,6 +334,7 @@ impl RunnerRecord {
         Self {
             profile_key,
             needs,
+            is_virtual: None,
             own_label: None,
             created_at,
             registration_id: None,

@@ -349,6 +349,7 @@ impl TestPool {
             id,
             guest_name,
             registration,
+            ..
         } = destruction;
         if let Some(RegistrationRef {
             id: registration_id,

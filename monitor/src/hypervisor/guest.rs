@@ -15,6 +15,8 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
+use super::error::HypervisorError;
+
 /// Maximum number of guests at a time. The capacity of a host is far below this; the limit bounds
 /// the damage if the capacity is computed wrongly.
 pub const GUEST_COUNT_MAX: usize = 256;
@@ -40,6 +42,14 @@ pub struct Guest {
     pub name: String,
     /// Known once DHCP has assigned it. A process has no address of its own.
     pub ipv4_address: Option<Ipv4Addr>,
+}
+
+/// The guests of each driver, by name, or why a driver cannot list them. A driver that fails does not
+/// affect the other one.
+#[derive(Debug)]
+pub struct Listed {
+    pub processes: Result<Vec<Guest>, HypervisorError>,
+    pub machines: Result<Vec<Guest>, HypervisorError>,
 }
 
 /// Where a request comes from that one of several guests may have sent.

@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 pub use error::{HypervisorError, TemplateError, cause_of, error_with_cause, warn};
 pub use guest::{
     BuildSpec, EndedGuest, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory,
-    GuestSpec, Located,
+    GuestSpec, Listed, Located,
 };
 pub use libvirt::{HostMemory, has_image, placeholders};
 use namespace::Namespace;
@@ -131,18 +131,20 @@ impl Hypervisor {
         self.libvirt.as_ref().ok_or(HypervisorError::NoLibvirt)
     }
 
-    /// Every guest, by name, including those of an earlier monitor. Must be called within a tokio
+    /// Every guest of each driver, including those of an earlier monitor. Must be called within a tokio
     /// runtime that lives as long as the monitor, because guests are watched from there.
-    ///
-    /// # Errors
-    /// If a driver fails. It is then unknown which guests exist.
-    pub async fn list(&self) -> Result<Vec<Guest>, HypervisorError> {
-        let mut guests = self.command.list().await?;
-        if let Some(libvirt) = &self.libvirt {
-            guests.extend(libvirt.list().await?);
+    pub async fn list(&self) -> Listed {
+        let machines = async {
+            match &self.libvirt {
+                Some(libvirt) => libvirt.list().await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (processes, machines) = tokio::join!(self.command.list(), machines);
+        Listed {
+            processes,
+            machines,
         }
-        guests.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(guests)
     }
 
     /// The memory of the host as libvirt reports it, for guests and everything else together.
@@ -166,15 +168,22 @@ impl Hypervisor {
     }
 
     /// Ends a guest, and returns when nothing of it is left. Succeeds if the guest does not exist.
+    /// Unless it is known whether it `is_virtual`, it is looked for by both drivers.
     ///
     /// # Errors
     /// If the name is outside the namespace, or the guest does not end in time.
-    pub async fn destroy(&self, name: &str) -> Result<(), HypervisorError> {
+    pub async fn destroy(
+        &self,
+        name: &str,
+        is_virtual: Option<bool>,
+    ) -> Result<(), HypervisorError> {
         self.namespace.check(name)?;
-        self.command.destroy(name).await?;
+        if is_virtual != Some(true) {
+            self.command.destroy(name).await?;
+        }
         match &self.libvirt {
-            Some(libvirt) => libvirt.destroy(name).await,
-            None => Ok(()),
+            Some(libvirt) if is_virtual != Some(false) => libvirt.destroy(name).await,
+            _ => Ok(()),
         }
     }
 
@@ -273,13 +282,17 @@ mod tests {
             assert!(!format!("{spec:?}").contains("hunter2"));
             for refusal in [
                 hypervisor.create(&spec).await,
-                hypervisor.destroy(name).await,
+                hypervisor.destroy(name, None).await,
             ] {
                 let is_refused = matches!(refusal, Err(HypervisorError::InvalidName { .. }));
                 assert!(is_refused, "{name}");
             }
         }
-        assert_eq!(hypervisor.list().await.unwrap(), []);
-        hypervisor.destroy("ci-runner-a.1").await.unwrap();
+        let Listed {
+            processes,
+            machines,
+        } = hypervisor.list().await;
+        assert_eq!((processes.unwrap(), machines.unwrap()), (vec![], vec![]));
+        hypervisor.destroy("ci-runner-a.1", None).await.unwrap();
     }
 }

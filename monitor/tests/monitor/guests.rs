@@ -192,7 +192,7 @@ async fn a_profile_whose_build_would_lack_a_file_is_refused() {
     let refusal = |settings: &Settings, xml: &str, image: &str| {
         fs::write(folder.join("guest.xml"), xml).unwrap();
         fs::write(folder.join("image.toml"), image).unwrap();
-        let checked = monitor::check(settings, CheckMode::Start);
+        let checked = monitor::check(settings, CheckMode::Start).map(drop);
         checked.map_err(|error| error.to_string().replace(folder.to_str().unwrap(), "linux"))
     };
     let one = template(drive);
@@ -366,4 +366,16 @@ async fn a_profile_without_an_image_and_a_way_to_get_one_is_refused_by_the_check
     fs::create_dir_all(&image).unwrap();
     fs::write(image.join("disk.qcow2"), "").unwrap();
     monitor::check_profiles(&settings, CheckMode::Everything).unwrap();
+}
+
+#[actix_web::test]
+async fn a_target_that_the_settings_cannot_reach_is_a_warning_of_the_check() {
+    let host = Host::new();
+    for (target, expected) in [(8, 0), (9, 1)] {
+        let settings = host.settings(target, "");
+        let warnings = monitor::check(&settings, CheckMode::Everything).unwrap();
+        assert_eq!(warnings.len(), expected, "{warnings:?}");
+        let names = |it: &String| it.contains("linux is 9, but there is room for 8");
+        assert!(warnings.iter().all(names), "{warnings:?}");
+    }
 }

@@ -187,9 +187,104 @@ async fn a_disk_that_cannot_be_written_is_a_problem_until_it_can() {
         let mut problems = dashboard.problems.iter();
         problems.any(|problem| problem.code == "state_not_saved")
     };
-    monitor.until(is_shown).await;
+    let shown = monitor.until(is_shown).await;
+    let idle = |dashboard: &MonitorDashboard| dashboard.profile_runner_counts["linux"].idle;
+    assert_eq!(idle(&shown), 0, "a queue is offered no runner");
     std::fs::remove_dir(&blocked).unwrap();
-    monitor.until(|dashboard| !is_shown(dashboard)).await;
+    let usable = |dashboard: &MonitorDashboard| !is_shown(dashboard) && idle(dashboard) == 1;
+    monitor.until(usable).await;
     monitor.expect_taken("job-a").await;
+    monitor.stop().await;
+}
+
+fn has_problem(dashboard: &MonitorDashboard, code: &str, cause: &str) -> bool {
+    let mut problems = dashboard.problems.iter();
+    problems.any(|problem| problem.code == code && problem.cause.contains(cause))
+}
+
+#[actix_web::test]
+async fn a_clock_that_differs_from_githubs_is_a_problem_until_it_does_not() {
+    let host = Host::new();
+    let date = "Sat, 01 Jan 2000 00:00:00 GMT".to_owned();
+    let headers = vec![("date".to_owned(), date)];
+    let fault = host.break_github("", "/", Fault::SetHeaders { headers });
+    let monitor = host.start(host.settings(0, "")).await;
+    let is_skewed =
+        |dashboard: &MonitorDashboard| has_problem(dashboard, "clock_skewed", "ahead of");
+    monitor.until(is_skewed).await;
+    host.emulator().faults().clear(fault);
+    monitor.until(|dashboard| !is_skewed(dashboard)).await;
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn guests_that_end_at_once_are_a_problem_with_their_exit_status() {
+    let host = Host::new();
+    let profile = r#"[profiles.linux]
+        github_runner_label = "linux-label"
+        target_count = 1
+        requires_normal_memory = "1G"
+        guest = { driver = "command", command = ["sh", "-c", "echo no such disk; exit 3"] }"#;
+    let monitor = host.start(host.settings_with(profile, "")).await;
+    let shown = monitor
+        .until(|dashboard| has_problem(dashboard, "runners_fail", "exit status: 3"))
+        .await;
+    let problem = shown
+        .problems
+        .iter()
+        .find(|it| it.code == "runners_fail")
+        .unwrap();
+    assert!(problem.cause.contains("next attempt at 2"), "{problem}");
+    let story = monitor.call(Method::GET, "runner/0").await;
+    let story: serde_json::Value = story.json().unwrap();
+    let events = story["events"].as_array().unwrap();
+    let ended = events
+        .iter()
+        .find(|it| it["event"] == "runner_ended")
+        .unwrap();
+    assert_eq!(ended["output"], serde_json::json!(["no such disk"]));
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn without_libvirt_profiles_of_processes_work_and_those_of_machines_are_a_problem() {
+    let host = Host::new();
+    let folder = host.path("profiles/machine");
+    std::fs::create_dir_all(&folder).unwrap();
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/ubuntu2204");
+    for file in [
+        "guest.xml",
+        "boot-script",
+        "user-data",
+        "meta-data",
+        "image.toml",
+    ] {
+        let source = format!("{repository}/{file}");
+        if std::path::Path::new(&source).exists() {
+            std::fs::copy(source, folder.join(file)).unwrap();
+        }
+    }
+    let mut settings = host.settings(1, "");
+    let machine = r#"
+        [profiles.machine]
+        github_runner_label = "machine-label"
+        target_count = 1
+        requires_normal_memory = "8G""#;
+    let text = std::fs::read_to_string(&settings.file).unwrap() + machine;
+    settings = host.settings_of(&text);
+    settings.libvirt_uri = "qemu+unix:///system?socket=/no/such/socket".to_owned();
+    let monitor = host.start(settings).await;
+    let works = |dashboard: &MonitorDashboard| {
+        let idle = dashboard.profile_runner_counts["linux"].idle == 1;
+        idle && has_problem(dashboard, "guests_not_listed", "no virtual machines")
+    };
+    monitor.until(works).await;
+    let taken = monitor.expect_taken("job").await;
+    let job = host.queue_job(&taken.label.unwrap(), "true");
+    host.until_phase(job, JobPhase::Completed).await;
+    // The next one replaces it.
+    monitor
+        .until(|dashboard| works(dashboard) && !ids(dashboard).contains(&taken.id))
+        .await;
     monitor.stop().await;
 }

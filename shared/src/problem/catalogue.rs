@@ -111,6 +111,12 @@ catalogue! {
          daemon works all the same; its history lacks these events.",
         "Free some space in the data folder, or make it writable. The daemon tries again by itself.",
         "Start and stop" => "operating.md#start-and-stop";
+    CLOCK_SKEWED = "clock_skewed", Warning, Both,
+        "The clock of this host differs from the dates in GitHub's responses by more than two minutes. What depends on \
+         GitHub's time, such as the age of artifacts, uses GitHub's; times in logs, histories and tickets are wrong.",
+        "Set the clock, for example by `timedatectl set-ntp true`, and restart the daemon, which reads the clock \
+         at its start only.",
+        "Start and stop" => "operating.md#start-and-stop";
     LOG_LINES_DROPPED = "log_lines_dropped", Warning, Both,
         "Standard error is not read, or cannot be written, and lines of the log are missing. It is shown \
          for ten minutes after the last one.",
@@ -123,7 +129,8 @@ catalogue! {
         "Settings" => "settings.md";
 
     GUESTS_NOT_LISTED = "guests_not_listed", Error, Monitor,
-        "The hypervisor does not answer, so the monitor creates and destroys no runners.",
+        "The hypervisor does not answer, so the monitor creates and destroys no virtual machines. Those that run go on, \
+         and so do profiles of the driver `command`.",
         "Check that libvirt runs, and that the user of the monitor may use it: `virsh list` as that user.",
         "Virtual machines" => "virtual-machines.md";
     RUNNERS_NOT_LISTED = "runners_not_listed", Error, Monitor,
@@ -168,6 +175,12 @@ catalogue! {
         "The settings or the folder of a profile are invalid, so it has no runners. The others work.",
         "Mend it until `monitor --check` reports nothing, and restart the monitor.",
         "Settings" => "settings.md", "Profiles and guests" => "profiles.md";
+    IMAGE_TOO_OLD = "image_too_old", Warning, Monitor,
+        "An image is older than `base_image_max_age`, and either none is built for the profile, or its build has \
+         not succeeded for an hour. Runners start from it all the same.",
+        "Import a newer image, or mend what delays its build. If the image may be as old as that, raise \
+         `base_image_max_age`.",
+        "Virtual machines" => "virtual-machines.md";
     IMAGE_NOT_BUILT = "image_not_built", Warning, Monitor,
         "The last build of an image failed. Runners start from the former image, if there is one; the monitor \
          tries again by itself.",

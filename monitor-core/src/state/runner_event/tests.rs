@@ -1,3 +1,5 @@
+//! Tests of what each transition records of a runner.
+
 use std::time::Duration;
 
 use shared::{
