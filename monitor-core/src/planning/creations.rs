@@ -160,22 +160,14 @@ impl Monitor {
         self.fitting_targets(targets.collect(), in_use)
     }
 
-    /// How many runners of each profile fit on this host beside what is in use, up to these targets: as
-    /// creations would share the capacity.
+    /// How many runners of each profile fit on this host beside what is in use, up to these targets.
     fn fitting_targets(
         &self,
         targets: BTreeMap<ProfileKey, usize>,
-        mut in_use: Resources,
+        in_use: Resources,
     ) -> BTreeMap<ProfileKey, usize> {
-        let counts = targets.into_iter().map(|(profile_key, target)| {
-            let counts = RunnerCounts {
-                target,
-                wanted: target,
-                ..RunnerCounts::default()
-            };
-            (profile_key, counts)
-        });
-        self.policy.share(counts.collect(), in_use, self.capacity())
+        self.policy
+            .fitting_targets(targets, in_use, self.capacity())
     }
 
     /// Whether a runner has occupied its capacity for long without being of use: it cannot be destroyed,
@@ -195,32 +187,33 @@ impl Policy {
     /// runners of it there can be beside those of the other profiles.
     pub fn unreachable_targets(&self) -> Vec<(ProfileKey, usize, usize)> {
         let profiles = self.profiles.iter();
-        let counts = profiles.map(|(key, profile)| {
-            let counts = RunnerCounts {
-                target: profile.target_count,
-                wanted: profile.target_count,
-                ..RunnerCounts::default()
-            };
-            (key.clone(), counts)
-        });
-        let reachable = self.share(counts.collect(), Resources::default(), self.capacity);
-        let profiles = self.profiles.iter();
-        let unreachable = profiles.filter_map(|(key, profile)| {
-            let reachable = reachable.get(key).copied().unwrap_or_default();
-            let target = profile.target_count;
-            (self.makes_runners && reachable < target).then(|| (key.clone(), target, reachable))
+        let targets = profiles.map(|(key, profile)| (key.clone(), profile.target_count));
+        let targets: BTreeMap<ProfileKey, usize> = targets.collect();
+        let reachable = self.fitting_targets(targets.clone(), Resources::default(), self.capacity);
+        let unreachable = targets.into_iter().filter_map(|(key, target)| {
+            let reachable = reachable.get(&key).copied().unwrap_or_default();
+            (self.makes_runners && reachable < target).then_some((key, target, reachable))
         });
         unreachable.collect()
     }
 
-    /// How many of the wanted runners of each profile there can be at once, if creations share the capacity
-    /// among all profiles and `in_use` of it is in use already.
-    fn share(
+    /// How many runners of each profile fit into a capacity beside what is in use, up to these targets: as
+    /// creations would share the capacity.
+    fn fitting_targets(
         &self,
-        mut counts: BTreeMap<ProfileKey, RunnerCounts>,
+        targets: BTreeMap<ProfileKey, usize>,
         mut in_use: Resources,
         capacity: Resources,
     ) -> BTreeMap<ProfileKey, usize> {
+        let counts = targets.into_iter().map(|(profile_key, target)| {
+            let counts = RunnerCounts {
+                target,
+                wanted: target,
+                ..RunnerCounts::default()
+            };
+            (profile_key, counts)
+        });
+        let mut counts: BTreeMap<ProfileKey, RunnerCounts> = counts.collect();
         let mut reachable = BTreeMap::new();
         while let Some(profile_key) = furthest_below_target(&counts) {
             let profile = self.profiles.get(&profile_key);

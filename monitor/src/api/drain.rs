@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::Query,
+    web::{ClientAddress, Query},
 };
 use monitor_core::NoteTooLong;
 use serde::Deserialize;
@@ -27,6 +27,7 @@ pub async fn show(state: Data<AppState>) -> HttpResponse {
 /// `POST /policy/drain[?note=…]`: the drain that is in force now.
 pub async fn begin(
     _: Authorised,
+    address: ClientAddress,
     state: Data<AppState>,
     Query(parameters): Query<DrainParameters>,
 ) -> Result<HttpResponse, ApiError> {
@@ -39,15 +40,23 @@ pub async fn begin(
         let message = format!("a note may have at most {length_max} characters");
         ApiError::new(Code::BadRequest, message)
     })?;
-    log::info!("an operator drains this server");
+    state.audit("drain", "api_token", address, |entry| {
+        entry.fact("note", note)
+    });
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(drain))
 }
 
 /// `DELETE /policy/drain`: the drain that this ended, or `null`.
-pub async fn end(_: Authorised, state: Data<AppState>) -> Result<HttpResponse, ApiError> {
+pub async fn end(
+    _: Authorised,
+    address: ClientAddress,
+    state: Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
     let (ended, revision) = state.core.change(|core, _| core.end_drain());
-    log::info!("an operator ends the drain of this server");
+    if ended.is_some() {
+        state.audit("end_drain", "api_token", address, |entry| entry);
+    }
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(ended))
 }

@@ -101,6 +101,12 @@ async fn changes_by_operators_are_recorded_with_the_address_of_the_client() {
     let expect_done = |response: Response| assert!(response.status.is_success());
     expect_done(monitor.call(Method::POST, "policy/override?linux=1").await);
     expect_done(monitor.call(Method::DELETE, "policy/override").await);
+    expect_done(
+        monitor
+            .call(Method::POST, "policy/drain?note=new+memory")
+            .await,
+    );
+    expect_done(monitor.call(Method::DELETE, "policy/drain").await);
     expect_done(monitor.call(Method::DELETE, "runner/0?force=true").await);
     expect_done(monitor.call(Method::DELETE, "reservation/the-job").await);
     monitor.stop().await;
@@ -110,16 +116,24 @@ async fn changes_by_operators_are_recorded_with_the_address_of_the_client() {
         .iter()
         .map(|it| it["action"].as_str().unwrap())
         .collect();
-    let expected = ["override", "cancel_override", "remove_runner", "release"];
+    let expected = [
+        "override",
+        "cancel_override",
+        "drain",
+        "end_drain",
+        "remove_runner",
+        "release",
+    ];
     assert_eq!(actions, expected);
     for audit in &audits {
         assert_eq!(audit["client_address"], "127.0.0.1", "{audit}");
         assert_eq!(audit["authorised_by"], "api_token", "{audit}");
     }
     assert_eq!(audits[0]["targets"], "linux=1");
-    assert_eq!(audits[3]["unique_id"], "the-job");
+    assert_eq!(audits[2]["note"], "new memory");
+    assert_eq!(audits[5]["unique_id"], "the-job");
     assert_eq!(
-        (&audits[2]["runner"], &audits[2]["force"]),
+        (&audits[4]["runner"], &audits[4]["force"]),
         (&0.into(), &true.into())
     );
 }
