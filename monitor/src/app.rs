@@ -261,7 +261,9 @@ impl App {
         let background = vec![
             Background {
                 name: "the log of problems",
-                task: actix_web::rt::spawn(log_changes(None, move || logged_core.problems())),
+                task: actix_web::rt::spawn(log_changes(Some(journal.clone()), move || {
+                    logged_core.problems()
+                })),
             },
             Background {
                 name: "the problems of the journal",
