@@ -98,7 +98,10 @@ async fn the_story_of_a_runner_requires_the_api_token() {
 #[actix_web::test]
 async fn changes_by_operators_are_recorded_with_the_address_of_the_client() {
     let (host, monitor) = with_idle(1).await;
-    let expect_done = |response: Response| assert!(response.status.is_success());
+    let expect_done = |response: Response| {
+        let is_done = response.status.is_success();
+        assert!(is_done, "{}: {:?}", response.status, response.text());
+    };
     expect_done(monitor.call(Method::POST, "policy/override?linux=1").await);
     expect_done(monitor.call(Method::DELETE, "policy/override").await);
     expect_done(
