@@ -152,7 +152,7 @@ impl ProblemBoard {
 
 /// Logs each problem of `list` when it begins, as a warning, and when it ends; both are events of the
 /// journal. Never returns.
-pub async fn log_changes(journal: Option<Journal>, list: impl Fn() -> Vec<Problem>) {
+pub async fn log_changes(journal: Journal, list: impl Fn() -> Vec<Problem>) {
     let mut logged = Vec::new();
     loop {
         let current = list();
@@ -162,11 +162,8 @@ pub async fn log_changes(journal: Option<Journal>, list: impl Fn() -> Vec<Proble
         for line in ended(&logged, &current) {
             log::info!("{line}");
         }
-        if let Some(journal) = &journal {
-            let now = journal.now();
-            for event in events(&logged, &current, now) {
-                journal.record_without_log(event);
-            }
+        for event in events(&logged, &current, journal.now()) {
+            journal.record_without_log(event);
         }
         logged = current;
         tokio::time::sleep(LOG_INTERVAL).await;

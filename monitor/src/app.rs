@@ -261,7 +261,7 @@ impl App {
         let background = vec![
             Background {
                 name: "the log of problems",
-                task: actix_web::rt::spawn(log_changes(Some(journal.clone()), move || {
+                task: actix_web::rt::spawn(log_changes(journal.clone(), move || {
                     logged_core.problems()
                 })),
             },

@@ -222,7 +222,7 @@ impl App {
 
 /// Logs what is wrong, of the core and of the adapters.
 async fn log_problems(journal: Journal, event_loop: EventLoop, problem_board: ProblemBoard) {
-    log_changes(Some(journal), || {
+    log_changes(journal, || {
         let mut problems = event_loop.read(|queue, now| queue.problems(now));
         problems.extend(problem_board.list());
         problem::sort(&mut problems);
