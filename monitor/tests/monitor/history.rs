@@ -60,9 +60,11 @@ async fn the_story_of_a_runner_is_known_after_its_end_and_after_a_restart() {
         "runner_reserved",
     ];
     assert_eq!(all[..5], start, "{gone}");
-    // A short job may end before a list shows it.
-    let end = all[all.len() - 2..].to_vec();
-    assert_eq!(end, ["runner_ended", "runner_destroyed"], "{gone}");
+    // A short job may end before GitHub shows it, or be shown after the end of the guest only; and GitHub
+    // may show its end so early that the guest is destroyed before it ends by itself.
+    let mut end = all[5..].to_vec();
+    end.retain(|name| !matches!(*name, "runner_busy" | "runner_ended"));
+    assert_eq!(end, ["runner_destroyed"], "{gone}");
     assert_eq!(
         (&gone["status"], &gone["runner"]),
         (&Value::Null, &Value::Null)
@@ -71,8 +73,11 @@ async fn the_story_of_a_runner_is_known_after_its_end_and_after_a_restart() {
     assert_eq!(events[0]["reason"], "below_target");
     assert_eq!(events[4]["unique_id"], "the-job");
     assert_eq!(events[4]["qualified_repo"], "acme/app");
-    let ended = &events[events.len() - 2];
-    assert_eq!(ended["exit_status"], "exit status: 0");
+    let mut ended = events.iter().filter(|it| it["event"] == "runner_ended");
+    assert!(
+        ended.all(|it| it["exit_status"] == "exit status: 0"),
+        "{gone}"
+    );
     assert!(!gone.to_string().contains(&label), "{gone}");
     monitor.stop().await;
 
@@ -104,13 +109,14 @@ async fn changes_by_operators_are_recorded_with_the_address_of_the_client() {
     };
     expect_done(monitor.call(Method::POST, "policy/override?linux=1").await);
     expect_done(monitor.call(Method::DELETE, "policy/override").await);
+    // Before the drain, which destroys idle runners.
+    expect_done(monitor.call(Method::DELETE, "runner/0?force=true").await);
     expect_done(
         monitor
             .call(Method::POST, "policy/drain?note=new+memory")
             .await,
     );
     expect_done(monitor.call(Method::DELETE, "policy/drain").await);
-    expect_done(monitor.call(Method::DELETE, "runner/0?force=true").await);
     expect_done(monitor.call(Method::DELETE, "reservation/the-job").await);
     monitor.stop().await;
     let entries = entries(&host);
@@ -122,9 +128,9 @@ async fn changes_by_operators_are_recorded_with_the_address_of_the_client() {
     let expected = [
         "override",
         "cancel_override",
+        "remove_runner",
         "drain",
         "end_drain",
-        "remove_runner",
         "release",
     ];
     assert_eq!(actions, expected);
@@ -133,10 +139,10 @@ async fn changes_by_operators_are_recorded_with_the_address_of_the_client() {
         assert_eq!(audit["authorised_by"], "api_token", "{audit}");
     }
     assert_eq!(audits[0]["targets"], "linux=1");
-    assert_eq!(audits[2]["note"], "new memory");
+    assert_eq!(audits[3]["note"], "new memory");
     assert_eq!(audits[5]["unique_id"], "the-job");
     assert_eq!(
-        (&audits[4]["runner"], &audits[4]["force"]),
+        (&audits[2]["runner"], &audits[2]["force"]),
         (&0.into(), &true.into())
     );
 }
