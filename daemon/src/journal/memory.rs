@@ -94,6 +94,15 @@ impl Memory {
         self.entries.range(start..).cloned().collect()
     }
 
+    /// The newest events after the one with this id, at most so many, oldest first; and whether those are not
+    /// all.
+    pub fn newest_after(&self, id: u64, count_max: usize) -> (Vec<Arc<Entry>>, bool) {
+        let after = self.entries.partition_point(|entry| entry.id <= id);
+        let start = after.max(self.entries.len().saturating_sub(count_max));
+        let newest = self.entries.range(start..).cloned().collect();
+        (newest, start > after)
+    }
+
     /// All events before the one with this id, oldest first.
     pub fn before(&self, id: u64) -> Vec<Arc<Entry>> {
         let end = self.entries.partition_point(|entry| entry.id < id);
@@ -180,6 +189,14 @@ mod tests {
         }
         assert_eq!(ids(memory.after(9)), [10, 20, 30]);
         assert_eq!(ids(memory.after(20)), [30]);
+        let newest_after = |id, count_max| {
+            let (entries, is_more) = memory.newest_after(id, count_max);
+            (ids(entries), is_more)
+        };
+        assert_eq!(newest_after(9, 3), (vec![10, 20, 30], false));
+        assert_eq!(newest_after(9, 2), (vec![20, 30], true));
+        assert_eq!(newest_after(20, 2), (vec![30], false));
+        assert_eq!(newest_after(30, 0), (vec![], false));
         assert_eq!(ids(memory.before(20)), [10]);
         assert_eq!(ids(memory.before(u64::MAX)), [10, 20, 30]);
         assert!(memory.contains(20) && !memory.contains(25));

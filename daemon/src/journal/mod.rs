@@ -202,8 +202,8 @@ impl Journal {
     }
 
     /// A stream of events from now on, after those that have happened since the event with the id
-    /// `last_id`, as far as memory has them.
-    fn subscribe(&self, last_id: Option<u64>) -> Subscription {
+    /// `last_id`, as far as memory has them, and at most `backlog_max`.
+    fn subscribe(&self, last_id: Option<u64>, backlog_max: usize) -> Subscription {
         let state = self.0.state.lock();
         let receiver = self.0.subscribers.subscribe();
         let Some(last_id) = last_id else {
@@ -213,9 +213,11 @@ impl Journal {
                 receiver,
             };
         };
+        let (backlog, is_cut) = state.memory.newest_after(last_id, backlog_max);
+        let is_known = last_id >= state.last_id || state.memory.contains(last_id);
         Subscription {
-            backlog: state.memory.after(last_id),
-            has_gap: last_id < state.last_id && !state.memory.contains(last_id),
+            backlog,
+            has_gap: is_cut || !is_known,
             receiver,
         }
     }

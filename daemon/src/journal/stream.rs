@@ -131,15 +131,16 @@ impl EventStream {
             )
             .retry_after(BUSY_RETRY_SECONDS)
         })?;
+        let backlog_max = if self.is_authorised {
+            usize::MAX
+        } else {
+            STRANGERS_BACKLOG_MAX
+        };
         let Subscription {
-            mut backlog,
-            mut has_gap,
+            backlog,
+            has_gap,
             receiver,
-        } = self.journal.subscribe(self.last_event_id);
-        if !self.is_authorised && backlog.len() > STRANGERS_BACKLOG_MAX {
-            backlog.drain(..backlog.len() - STRANGERS_BACKLOG_MAX);
-            has_gap = true;
-        }
+        } = self.journal.subscribe(self.last_event_id, backlog_max);
         let sender = Sender {
             start: Some(Start { backlog, has_gap }),
             receiver,

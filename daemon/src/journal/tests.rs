@@ -495,7 +495,7 @@ async fn a_stream_continues_after_the_last_event_that_its_client_has() {
         journal.record(event(name, "job", now()));
     }
     let all = ids(&story_of(&journal, "job").await.entries);
-    let mut new = journal.subscribe(None);
+    let mut new = journal.subscribe(None, 10);
     assert_eq!((new.backlog.len(), new.has_gap), (0, false));
     for (last_id, expected, has_gap) in [
         (all[0], &["b", "c"][..], false),
@@ -505,7 +505,7 @@ async fn a_stream_continues_after_the_last_event_that_its_client_has() {
         (0, &["a", "b", "c"], true),
         (u64::MAX, &[], false),
     ] {
-        let subscription = journal.subscribe(Some(last_id));
+        let subscription = journal.subscribe(Some(last_id), 10);
         assert_eq!(names(&subscription.backlog), expected, "{last_id}");
         assert_eq!(subscription.has_gap, has_gap, "{last_id}");
     }
