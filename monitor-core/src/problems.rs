@@ -215,13 +215,13 @@ fn not_created((profile_key, known): (&ProfileKey, &CreationFailures)) -> Option
         format!("profile {profile_key}"),
         format!(
             "{} of its runners in a row could not be created, or ended without having had a job; the \
-             last one: {}; next attempt at {}",
+             last one was {}; next attempt at {}",
             failures.count(),
             known.cause,
             failures.retry_at().date_and_time()
         ),
-        "read the log of the monitor and of the guest; if GitHub rejects the runner software, \
-                 put a newer version into the image",
+        "see with `GET /runner/<id>` what its guest printed last, and read the log of the monitor; if \
+         GitHub rejects the runner software, put a newer version into the image",
         since,
     ))
 }

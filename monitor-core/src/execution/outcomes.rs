@@ -94,8 +94,10 @@ impl Monitor {
         let known = self.creation_failures.entry(profile_key).or_default();
         let retry_after = failure.retry_after.unwrap_or_default();
         known.failures.record(now, CREATION_BACKOFF, retry_after);
-        known.cause = format!("the monitor failed to {}", failure.short_cause());
-        known.output.clear();
+        known.cause = format!(
+            "runner {id}: the monitor failed to {}",
+            failure.short_cause()
+        );
         let what = FailedStep::Creation;
         let cause = failure.short_cause();
         self.record_step(id, RunnerStep::Failed { what, cause });
@@ -205,14 +207,20 @@ impl Monitor {
         let was_reserved = self.reserved_runners().contains_key(&id);
         self.note_runner_gone(id, now);
         self.note_override_progress();
-        self.record_failed_start(&record, was_reserved, now);
+        self.record_failed_start(id, &record, was_reserved, now);
         self.mark_dirty();
     }
 
     /// Counts a runner that ended by itself, before it had a job or was online for long, as a failed
     /// creation. Otherwise a profile whose guests end at once, or a moment after they came online, would
     /// register new runners as fast as GitHub answers.
-    fn record_failed_start(&mut self, record: &RunnerRecord, was_reserved: bool, now: Timestamp) {
+    fn record_failed_start(
+        &mut self,
+        id: RunnerId,
+        record: &RunnerRecord,
+        was_reserved: bool,
+        now: Timestamp,
+    ) {
         // No job knows the label of a runner that has its own and is not reserved.
         let may_have_had_a_job = was_reserved || record.own_label.is_none();
         let had_a_job = record.was_busy
@@ -225,13 +233,14 @@ impl Monitor {
         known
             .failures
             .record(now, FAILED_START_BACKOFF, Duration::ZERO);
-        let end = record.guest_end.clone().unwrap_or_default();
-        known.cause = match (&end.exit_status, &record.destroyed_for) {
+        let end = record.guest_end.as_ref();
+        let exit_status = end.and_then(|end| end.exit_status.as_ref());
+        let cause = match (exit_status, &record.destroyed_for) {
             (Some(exit_status), _) => format!("its guest ended with {exit_status}"),
             (None, Some(reason)) => reason.text.clone(),
             (None, None) => "its guest is gone".to_owned(),
         };
-        known.output = end.output;
+        known.cause = format!("runner {id}: {cause}");
     }
 
     /// A rebuild has ended, and nothing of its guest is left: with an image that was complete at the

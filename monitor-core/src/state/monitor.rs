@@ -30,10 +30,8 @@ use crate::{Policy, Resources, RunnerId};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CreationFailures {
     pub failures: Failures,
-    /// Why the last one failed: a clause about the runner.
+    /// Which runner was the last one, and why it failed: a clause.
     pub cause: String,
-    /// The last lines of the output of its guest, if that ended by itself.
-    pub output: Vec<String>,
 }
 
 /// A step of a runner that has not been taken yet.

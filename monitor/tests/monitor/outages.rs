@@ -227,7 +227,13 @@ async fn guests_that_end_at_once_are_a_problem_with_their_exit_status() {
         guest = { driver = "command", command = ["sh", "-c", "echo no such disk; exit 3"] }"#;
     let monitor = host.start(host.settings_with(profile, "")).await;
     let shown = monitor
-        .until(|dashboard| has_problem(dashboard, "runners_fail", "exit status: 3"))
+        .until(|dashboard| {
+            has_problem(
+                dashboard,
+                "runners_fail",
+                ": its guest ended with exit status: 3",
+            )
+        })
         .await;
     let problem = shown
         .problems

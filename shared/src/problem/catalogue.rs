@@ -142,7 +142,7 @@ catalogue! {
     RUNNERS_FAIL = "runners_fail", Error, Monitor,
         "Two or more runners of a profile in a row could not be created, or ended without having had a job. The cause says \
          how the last one failed, and when the next attempt is. The monitor creates further ones after growing pauses.",
-        "Read the log of the monitor and the output of the guest. If GitHub rejects the runner software, put \
+        "See with `GET /runner/<id>` what the guest printed last, and read the log of the monitor. If GitHub rejects the runner software, put \
          a newer version into the image.",
         "Profiles and guests" => "profiles.md", "Troubleshooting" => "operating.md#troubleshooting";
     RUNNER_SOFTWARE_SUPPORT_ENDS = "runner_software_support_ends", Warning, Monitor,
