@@ -122,3 +122,26 @@ fn a_machine_that_the_next_list_lacks_is_gone() {
         ["destroy runner 1 (machine): its guest is gone"]
     );
 }
+
+#[test]
+fn a_monitor_that_starts_without_its_hypervisor_replaces_processes_only() {
+    for (is_virtual, expected) in [
+        (
+            Some(false),
+            vec!["destroy runner 0 (command): its guest is gone"],
+        ),
+        (None, vec![]),
+        (Some(true), vec![]),
+    ] {
+        let mut pool = pool();
+        pool.restart();
+        pool.monitor.handle_host(HostCapacity::default(), pool.now);
+        let record = pool.monitor.durable.runners.get_mut(&RunnerId(0));
+        record.unwrap().is_virtual = is_virtual;
+        pool.world.end_job(0);
+        for _ in 0..5 {
+            poll_processes(&mut pool);
+        }
+        assert_eq!(pool.steps(), expected, "{is_virtual:?}");
+    }
+}
