@@ -14,6 +14,7 @@ pub mod log_output;
 pub mod metrics;
 pub mod private_file;
 pub mod problems;
+pub mod readiness;
 pub mod repeated;
 pub mod serve;
 pub mod snapshot;

@@ -30,6 +30,8 @@ use crate::{
 const REPORTED_MAX: usize = 200;
 /// Maximum number of values of the metric.
 const METRIC_VALUES_MAX: usize = 200;
+/// Maximum number of problems on a page.
+const SHOWN_MAX: usize = 200;
 /// How long dropped lines of the log are a problem after the last one.
 const DROPPED_LINES_SHOWN: Duration = Duration::from_secs(600);
 /// Pause between two comparisons of the list with what was logged.
@@ -223,7 +225,12 @@ pub fn render(problems: &[Problem], now: Timestamp) -> Markup {
         @if !problems.is_empty() {
             section class="problems" {
                 h2 { (problem::count(problems)) }
-                ul { @for problem in problems { (render_one(problem, now)) } }
+                ul {
+                    @for problem in problems.iter().take(SHOWN_MAX) { (render_one(problem, now)) }
+                    @if problems.len() > SHOWN_MAX {
+                        li { "and " (problems.len() - SHOWN_MAX) " more" }
+                    }
+                }
             }
         }
     }

@@ -53,6 +53,11 @@ impl Draining {
         // A sender that is gone is a daemon that has ended.
         let _ = receiver.wait_for(|is_draining| *is_draining).await;
     }
+
+    /// Whether the daemon is about to end.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 /// Triggers [`Draining`].

@@ -4,7 +4,7 @@
 //! because otherwise a runner would stay in a state that no task works on. Not responsible for any
 //! decision about runners.
 
-use std::{panic::resume_unwind, time::Duration};
+use std::{error::Error, panic::resume_unwind, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use daemon::problems::ProblemBoard;
@@ -114,7 +114,9 @@ fn report_saved(board: &ProblemBoard, error: Option<&StoreError>) {
     let Some(error) = error else {
         return board.resolve(kind, subject);
     };
-    let cause = format!("no runner is given out, because the monitor failed to {error}");
+    let source = error.source().map(|source| format!(": {source}"));
+    let source = source.unwrap_or_default();
+    let cause = format!("no runner is given out, because the monitor failed to {error}{source}");
     let remedy = "free some space in the data folder, or make it writable";
     board.report(kind, subject, cause, remedy);
 }

@@ -17,6 +17,7 @@ pub mod hypervisor;
 mod mirrors;
 mod profiles;
 mod programs;
+mod readiness;
 mod runner_entries;
 mod shared_core;
 pub mod store;

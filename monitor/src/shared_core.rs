@@ -30,6 +30,7 @@ use monitor_core::{Monitor, View};
 pub struct SharedCore {
     inner: Mutex<Inner>,
     clock: Clock,
+    started_at: Timestamp,
     problem_board: ProblemBoard,
     journal: Journal,
     published: watch::Sender<Option<Arc<PublishedView>>>,
@@ -72,6 +73,7 @@ impl SharedCore {
                 store: Some(store),
             }),
             clock,
+            started_at: last_iteration_at,
             problem_board: ProblemBoard::new(clock),
             journal,
             published: watch::Sender::new(None),
@@ -94,6 +96,11 @@ impl SharedCore {
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// When this process started.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
     }
 
     /// Reads the core. `work` runs under the lock, so it must be short.

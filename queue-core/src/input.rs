@@ -100,8 +100,8 @@ pub enum JobReference {
 pub enum ForwardOutcome {
     /// The server assigned these runners, as many as requested, with `server` filled in.
     Granted(Vec<TakenRunner>),
-    /// The server certainly assigned nothing.
-    Refused,
+    /// The server certainly assigned nothing, for this reason in its words; may be empty.
+    Refused(String),
     /// The server certainly assigned nothing, and would assign nothing to this job whatever was
     /// idle: it knows another job of this name, or this one as finished.
     RefusedThisJob,

@@ -1,6 +1,6 @@
 //! What is wrong with the servers, derived from the state: for dashboards, metrics and the log.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
     clock::Timestamp,
@@ -15,6 +15,13 @@ use crate::state::{
     fleet::{Health, Report, ServerFailure, ServerId},
 };
 
+/// How long requests to a server fail before that is a problem.
+const FAILING_MIN: Duration = Duration::from_secs(5);
+/// How long after the start servers may take to report before a job counts as one that none can serve.
+const REPORTS_WITHIN: Duration = Duration::from_secs(10);
+/// How many jobs of each profile are looked at.
+const JOBS_REVIEWED_MAX: usize = 200;
+
 /// Everything that is wrong as of `now`, in a fixed order.
 pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
     let servers = state.fleet.ids();
@@ -27,12 +34,15 @@ pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
                 .or_else(|| not_answering(state, server, now));
             let others = unreadable_entries(state, server).into_iter();
             let others = others.chain(invalid_grants(state, server));
+            let others = others.chain(shared_server(state, server));
+            let others = others.chain(refusing(state, server, now));
             first
                 .into_iter()
                 .chain(others.chain(missed_targets(state, server)))
         })
         .collect();
     problems.extend(shared_suffixes(state, now));
+    problems.extend(unservable_jobs(state, now));
     problems
 }
 
@@ -86,35 +96,145 @@ fn wrong_url(state: &State, server: ServerId) -> Option<Problem> {
             "check that this URL leads to a monitor, and whether a proxy in front of it adds or removes \
              a part of the path",
         ),
-        ServerFailure::NoResponse | ServerFailure::Status(_) => return None,
+        ServerFailure::NoResponse | ServerFailure::NotReady(_) | ServerFailure::Status(_) => {
+            return None;
+        }
     };
     Some(kind.problem(state.fleet.name(server), cause, remedy, since))
 }
 
 /// A server without a recent report: none of its runners can be assigned. The monitors in production
-/// answer no poll for some seconds after each take, which is no problem.
+/// answer polls with 503 for some seconds after each take, which is no problem.
 fn not_answering(state: &State, server: ServerId, now: Timestamp) -> Option<Problem> {
     let confirmed_at = state.fleet.confirmed_at(server);
+    let failure = state.fleet.failure(server);
+    let seen_at = confirmed_at.unwrap_or(state.started_at());
     let is_silent = state.fleet.health(server, now) != Health::Fresh
-        && now.since(confirmed_at.unwrap_or(state.started_at())) > state.config.stale_after;
-    let status = match state.fleet.failure(server) {
-        Some((ServerFailure::Status(status), _)) => format!(" (it answers {status})"),
-        _ => String::new(),
+        && now.since(seen_at) > state.config.stale_after;
+    let is_failing = failure.as_ref().is_some_and(|(failure, since)| {
+        !matches!(failure, ServerFailure::Status(503)) && now.since(*since) >= FAILING_MIN
+    });
+    if !is_silent && !is_failing {
+        return None;
+    }
+    let what = match (&failure, confirmed_at) {
+        (Some((ServerFailure::NotReady(reason), _)), _) => {
+            format!("its monitor is not ready: {reason}")
+        }
+        (Some((ServerFailure::Status(status), _)), Some(_)) => {
+            format!("its monitor no longer answers polls (it answers {status})")
+        }
+        (_, Some(_)) => "its monitor no longer answers polls".to_owned(),
+        (Some((ServerFailure::Status(status), _)), None) => {
+            format!(
+                "its monitor has not answered a poll since the queue started (it answers {status})"
+            )
+        }
+        (_, None) => "its monitor has not answered a poll since the queue started".to_owned(),
     };
-    let since_start = if confirmed_at.is_some() {
-        "its monitor no longer answers polls"
-    } else {
-        "its monitor has not answered a poll since the queue started"
-    };
-    is_silent.then(|| {
-        catalogue::SERVER_NOT_ANSWERING.problem(
-state.fleet.name(server),
-            format!("{since_start}{status}, so none of its runners are assigned"),
+    let (kind, remedy) = match failure {
+        Some((ServerFailure::NotReady(_), _)) => {
+            (&catalogue::SERVER_NOT_READY, "see the page of this monitor")
+        }
+        _ => (
+            &catalogue::SERVER_NOT_ANSWERING,
             "check that the monitor runs there and that this URL leads to it; if the server is gone for \
              good, remove it from `servers` in `[queue]`",
-            confirmed_at.unwrap_or(state.started_at()),
+        ),
+    };
+    let problem = kind.problem(
+        state.fleet.name(server),
+        format!("{what}, so none of its runners are assigned"),
+        remedy,
+        seen_at,
+    );
+    Some(problem.with_last_healthy(confirmed_at))
+}
+
+/// A server that refuses runners which it reports as idle.
+fn refusing(state: &State, server: ServerId, now: Timestamp) -> impl Iterator<Item = Problem> {
+    let is_fresh = state.fleet.health(server, now) == Health::Fresh;
+    let name = state.fleet.name(server);
+    let refusing = is_fresh.then(|| state.fleet.refusing(server, now));
+    refusing.into_iter().flatten().map(move |refusing| {
+        let reason = match refusing.reason {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        catalogue::SERVER_REFUSES_RUNNERS.problem(
+            format!("profile {} of {name}", refusing.profile_key),
+            format!(
+                "it has refused runners that it reports as idle, {} times in a row{reason}; it is asked again \
+                 after growing pauses",
+                refusing.count
+            ),
+            "see the page and the log of this monitor; if another queue or a client uses it directly, stop \
+             that",
+            refusing.since,
         )
     })
+}
+
+/// A server that another queue uses as well.
+fn shared_server(state: &State, server: ServerId) -> Option<Problem> {
+    let since = state.fleet.shared_since(server)?;
+    let count = state.fleet.report(server)?.foreign_count();
+    let reservations = match count {
+        1 => "1 reservation".to_owned(),
+        count => format!("{count} reservations"),
+    };
+    Some(catalogue::SERVER_USED_BY_ANOTHER_QUEUE.problem(
+        state.fleet.name(server),
+        format!(
+            "it has {reservations} that a queue with another ticket key made, or for another URL of this server; each \
+             queue assigns in an order of its own"
+        ),
+        "let one queue use each server; if two queues are to replace each other, give them the same ticket_key \
+         and the same list of servers",
+        since,
+    ))
+}
+
+/// Jobs that no server that answers can ever serve, by profile. Only the first jobs of each profile are
+/// looked at: one that cannot be served is soon among them.
+fn unservable_jobs(state: &State, now: Timestamp) -> Vec<Problem> {
+    let is_known = state.fleet.uncertain(now).next().is_none()
+        || now.since(state.started_at()) > REPORTS_WITHIN;
+    if !state.is_dispatching(now) || !is_known {
+        return Vec::new();
+    }
+    let mut problems = Vec::new();
+    for (key, queue) in state.profile_queues.iter() {
+        let reach = state.fleet.reach(key, now);
+        let positions = queue.iter().take(JOBS_REVIEWED_MAX);
+        let jobs = positions.filter_map(|position| state.jobs.get(&position.unique_id));
+        let jobs: Vec<_> = jobs
+            .filter(|job| job.request().spec.count.get() > reach)
+            .collect();
+        let Some(first) = jobs.first() else {
+            continue;
+        };
+        let needed = first.request().spec.count.get();
+        let jobs_wait = match jobs.len() {
+            1 => "1 job waits".to_owned(),
+            count => format!("{count} jobs wait"),
+        };
+        let cause = match reach {
+            0 => format!("{jobs_wait}, but no server that answers has runners of this profile"),
+            _ => format!(
+                "{jobs_wait} for more runners than the servers that answer can have at once ({needed} for the first \
+                 of them, but they can have {reach})"
+            ),
+        };
+        let since = jobs.iter().map(|job| job.ticket.enqueued_at).min();
+        problems.push(catalogue::JOB_NOT_SERVABLE.problem(
+            format!("profile {key}"),
+            cause,
+            "bring the servers with this profile back, raise its target_count on one of them, or withdraw the jobs",
+            since.unwrap_or(now),
+        ));
+    }
+    problems
 }
 
 /// Parts of a dashboard that are left out.

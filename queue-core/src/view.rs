@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
-    problem::Problem,
+    problem::{self, Problem},
     values::{ProfileKey, PublicId},
     wire::{Estimate, JobStatus},
 };
@@ -78,6 +78,38 @@ pub struct ServerView {
     /// Age of its last report; null if it has not reported yet.
     pub age_seconds: Option<u64>,
     pub profiles: Vec<ServerProfileView>,
+    /// What its monitor says is wrong: a few of its problems, errors first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// How many more it has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_problems: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl View {
+    /// The problems of the queue and those that its servers report, errors first. The subject of a server's
+    /// problem begins with its name.
+    pub fn all_problems(&self) -> Vec<Problem> {
+        let of_servers = self.servers.iter().flat_map(|server| {
+            server.problems.iter().map(|problem| {
+                let mut problem = problem.clone();
+                problem.subject = format!("{}: {}", server.name, problem.subject);
+                problem
+            })
+        });
+        let mut problems = self.problems.clone();
+        problems.extend(of_servers);
+        problem::sort(&mut problems);
+        problems
+    }
 }
 
 /// What a server reported of one profile.
@@ -181,11 +213,15 @@ fn job_view(state: &State, now: Timestamp, job: &Job, is_first: bool) -> JobView
 }
 
 fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
-    let report = state.fleet.report(server).into_iter();
-    let profiles = report.flat_map(|report| &report.profiles);
+    let report = state.fleet.report(server);
+    let profiles = report.into_iter().flat_map(|report| &report.profiles);
+    let health = state.fleet.health(server, now);
+    // What an old report says may be over. A URL that is not used would show them a second time.
+    let is_shown = health == Health::Fresh && state.fleet.duplicate_of(server, now).is_none();
+    let current = report.filter(|_| is_shown);
     ServerView {
         name: state.fleet.name(server).to_owned(),
-        health: match state.fleet.health(server, now) {
+        health: match health {
             Health::Fresh => "fresh",
             Health::Stale => "stale",
             Health::Down => "down",
@@ -207,5 +243,7 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
                 }
             })
             .collect(),
+        problems: current.map_or_else(Vec::new, |report| report.problems.clone()),
+        more_problems: current.map_or(0, |report| report.more_problems),
     }
 }

@@ -275,6 +275,7 @@ pub(crate) fn why_not_fresh(state: &State, now: Timestamp, server: ServerId) -> 
     let failure = state.fleet.failure(server).map(|(failure, _)| failure);
     match (state.fleet.health(server, now), failure) {
         (Health::Unauthorised, _) => format!("{name} refuses the token of the queue"),
+        (_, Some(ServerFailure::NotReady(reason))) => format!("{name} is not ready: {reason}"),
         (_, Some(ServerFailure::Status(status))) => {
             format!("{name} answers with status {status} ({seen})")
         }

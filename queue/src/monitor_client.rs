@@ -10,6 +10,7 @@ use shared::{
     clock::Timestamp,
     secret::Secret,
     settings::BaseUrl,
+    text::printable,
     wire::{TakeAnswer, TakenRunner},
 };
 use tokio::sync::oneshot;
@@ -144,6 +145,9 @@ pub enum PollError {
     /// The response was a redirect.
     #[error("it answered {0}, a redirect to another URL")]
     Redirect(StatusCode),
+    /// The monitor is not ready.
+    #[error("it answered {0}: {1}")]
+    NotReady(StatusCode, String),
     /// The response had an unexpected status.
     #[error("it answered {0}")]
     Status(StatusCode),
@@ -161,6 +165,7 @@ impl PollError {
         match self {
             Self::TokenRefused(_) => None,
             Self::Redirect(_) => Some(ServerFailure::Redirect),
+            Self::NotReady(_, reason) => Some(ServerFailure::NotReady(reason.clone())),
             Self::Status(status) => Some(ServerFailure::Status(status.as_u16())),
             Self::IsQueue => Some(ServerFailure::IsQueue),
             Self::NoDashboard
@@ -196,7 +201,7 @@ impl MonitorClient {
     /// When there is no response in time, or one that is no dashboard by its status.
     pub async fn poll(&self, etag: Option<&str>) -> Result<PollResponse, PollError> {
         let url = self.base_url.join("dashboard.json");
-        let mut request = Request::new(Method::GET, &url);
+        let mut request = Request::new(Method::GET, &url).header("accept", "application/json");
         request.timeout = HOLD + HOLD_MARGIN;
         request.body_max = DASHBOARD_BYTES_MAX;
         request.retry = Retry::Once;
@@ -216,6 +221,9 @@ impl MonitorClient {
             StatusCode::NOT_MODIFIED if etag.is_some() => Ok(PollResponse::Unchanged),
             status if is_token_refusal(status) => Err(PollError::TokenRefused(status)),
             status if status.is_redirection() => Err(PollError::Redirect(status)),
+            status if code_of(&response.body).as_deref() == Some("not_ready") => {
+                Err(PollError::NotReady(status, reason_of(&response)))
+            }
             status => Err(PollError::Status(status)),
         }
     }
@@ -323,7 +331,9 @@ impl MonitorClient {
         let (job, url) = (&forward.request.spec.unique_id, &self.base_url);
         if response.status == StatusCode::OK {
             return match response.json::<TakeAnswer>().map(TakeAnswer::into_runners) {
-                Ok(runners) if runners.is_empty() => ForwardOutcome::Refused,
+                Ok(runners) if runners.is_empty() => {
+                    ForwardOutcome::Refused("it assigned none".to_owned())
+                }
                 Ok(runners) => ForwardOutcome::Granted(self.complete(forward, runners)),
                 Err(error) => {
                     log::warn!(
@@ -347,7 +357,7 @@ impl MonitorClient {
             if response.status == StatusCode::CONFLICT {
                 ForwardOutcome::RefusedThisJob
             } else {
-                ForwardOutcome::Refused
+                ForwardOutcome::Refused(reason_of(response))
             }
         } else {
             log::warn!(
@@ -426,6 +436,24 @@ fn code_of(body: &[u8]) -> Option<String> {
     serde_json::from_slice::<Body>(body)
         .ok()
         .map(|body| body.code)
+}
+
+/// The longest reason of a monitor that is kept, in characters.
+const REASON_MAX: usize = 500;
+
+/// What a monitor says in an error: its message, or else the status. Characters that deceive are escaped.
+fn reason_of(response: &Response) -> String {
+    #[derive(Deserialize)]
+    struct Body {
+        message: String,
+    }
+    match serde_json::from_slice::<Body>(&response.body) {
+        Ok(Body { message }) => {
+            let message: String = message.chars().take(REASON_MAX).collect();
+            printable(&message).into_owned()
+        }
+        Err(_) => response.status.to_string(),
+    }
 }
 
 /// Whether a failed take has certainly reserved nothing: it is a monitor's own error, with its code, and

@@ -40,7 +40,10 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
             Ok(PollResponse::Dashboard(dashboard)) => {
                 let etag = dashboard.etag.clone();
                 let report = dashboard.parse(&client, asked_at).await;
-                report.map(|report| Polled::Report { report, etag })
+                report.map(|report| Polled::Report {
+                    report: Box::new(report),
+                    etag,
+                })
             }
             Ok(PollResponse::Unchanged) => Ok(Polled::Unchanged),
             Err(error) => Err(error),
@@ -65,6 +68,7 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
                 } else {
                     POLL_PAUSE
                 };
+                let report = *report;
                 (Input::Reported { server, report }, pause)
             }
             Err(error) => {
@@ -102,7 +106,7 @@ fn pause_after_processing(processing: Duration) -> Duration {
 /// What a poll has brought.
 enum Polled {
     Report {
-        report: Report,
+        report: Box<Report>,
         etag: Option<String>,
     },
     Unchanged,

@@ -45,7 +45,7 @@ pub enum Reply {
     /// From a queue.
     Queue(Answer),
     /// From a monitor, to a poll: the changed dashboard.
-    Report(Report, Etag),
+    Report(Box<Report>, Etag),
     /// From a monitor, to a poll whose hold has ended.
     Unchanged,
     /// From a monitor, to a forward: the runners.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http_client::{HttpError, Response, StatusCode};
 use serde::Deserialize;
+use shared::error::Code;
 
 use crate::output::printable;
 
@@ -44,6 +45,11 @@ pub struct ErrorResponse {
 }
 
 impl RequestError {
+    /// Whether a daemon answered that it is not ready.
+    pub fn is_not_ready(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code == Code::NotReady.as_str())
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {

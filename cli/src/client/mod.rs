@@ -14,7 +14,7 @@ mod queue;
 mod response;
 mod runner;
 
-pub use dashboard::dashboard;
+pub use dashboard::{dashboard, problems};
 #[cfg(test)]
 pub(crate) use error::tests;
 pub use error::{ErrorResponse, RequestError};

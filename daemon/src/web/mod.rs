@@ -28,6 +28,7 @@ use outgoing::Outgoing;
 use crate::{
     connections::ConnectionHandle,
     error::{ApiError, Code},
+    readiness::KeepBody,
     repeated,
 };
 
@@ -137,7 +138,8 @@ pub async fn apply_common_rules(
         response = response.into_response(error);
     }
     let status = response.status();
-    let is_body_left_out = is_retried_by_curl(status) && !accepts_json;
+    let is_kept = response.response().extensions().contains::<KeepBody>();
+    let is_body_left_out = is_retried_by_curl(status) && !accepts_json && !is_kept;
     browser::add_headers(response.response_mut());
     Ok(response.map_body(|head, body| {
         let body = if is_body_left_out {

@@ -24,7 +24,7 @@ use super::{
     runner_event::{RunnerEvent, RunnerJob, RunnerStep},
     software::Software,
 };
-use crate::{Policy, Resources, RunnerId};
+use crate::{Policy, Poll, Resources, RunnerId};
 
 /// Failed creations of a profile, in a row.
 #[derive(Clone, Debug, Default)]
@@ -229,6 +229,17 @@ impl Monitor {
     /// Whether every poll has been answered since the start. Before that nothing is decided.
     pub fn is_ready(&self) -> bool {
         self.observed.is_complete() && !self.is_host_unknown()
+    }
+
+    /// The polls that have not succeeded yet, without which the monitor is not ready.
+    pub fn missing_polls(&self) -> Vec<Poll> {
+        let missing = [
+            (Poll::Registrations, self.observed.registrations.is_none()),
+            (Poll::Guests, self.observed.guests.is_none()),
+            (Poll::Host, self.is_host_unknown()),
+        ];
+        let missing = missing.into_iter().filter(|(_, is_missing)| *is_missing);
+        missing.map(|(poll, _)| poll).collect()
     }
 
     fn is_host_unknown(&self) -> bool {

@@ -72,7 +72,8 @@ async fn respond(
     known: KnownEtags,
     PreferredWait(wait): PreferredWait,
 ) -> Result<HttpResponse, ApiError> {
-    let current = state.core.published().ok_or_else(not_ready)?;
+    let current = state.core.published();
+    let current = current.ok_or_else(|| not_ready(&state.core))?;
     if !known.contain(&current.etag) {
         return Ok(whole(&state, &current));
     }
@@ -110,7 +111,8 @@ async fn respond_to_stranger(
     PreferredWait(wait): PreferredWait,
 ) -> Result<HttpResponse, ApiError> {
     let snapshot = state.snapshot();
-    let current = snapshot.published.as_ref().ok_or_else(not_ready)?;
+    let current = snapshot.published.as_ref();
+    let current = current.ok_or_else(|| not_ready(&state.core))?;
     let etag = public_etag(&state, current);
     if !known.contain(&etag) {
         return Ok(public(&state, &snapshot, current));

@@ -45,7 +45,7 @@ pub async fn grant(state: &AppState, take: Take) -> Result<Granted, ApiError> {
         ..
     } = take.job.clone();
     let revision = state.core.change(|core, now| core.take(take, now));
-    let revision = revision.map_err(|refusal| refused(refusal, &profile_key, count))?;
+    let revision = revision.map_err(|refusal| refused(state, refusal, &profile_key, count))?;
     state.saved_take(revision).await?;
     let granted = tokio::select! {
         granted = labelled(state, &unique_id) => granted,
@@ -83,9 +83,14 @@ fn still_reserved(why: &str) -> ApiError {
     ApiError::new(Code::NotReady, format!("{why}; ask again")).retry_after(1)
 }
 
-fn refused(refusal: TakeRefusal, profile_key: &ProfileKey, count: Count) -> ApiError {
+fn refused(
+    state: &AppState,
+    refusal: TakeRefusal,
+    profile_key: &ProfileKey,
+    count: Count,
+) -> ApiError {
     match refusal {
-        TakeRefusal::NotReady => not_ready(),
+        TakeRefusal::NotReady => not_ready(&state.core),
         TakeRefusal::NoCapacity => ApiError::new(
             Code::NoCapacity,
             format!("there are no {count} idle runners of profile {profile_key}; ask again"),

@@ -3,7 +3,8 @@
 use actix_web::{HttpResponse, web::Data};
 use daemon::error::{ApiError, Code};
 
-use super::{AppState, state::not_ready};
+use super::AppState;
+use crate::readiness;
 
 /// `GET /healthz`: 200 while the control loop makes iterations.
 pub async fn alive(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
@@ -19,17 +20,15 @@ pub async fn alive(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
 }
 
 /// `GET /readyz`: 200 once the first poll of the host and of GitHub has succeeded, and while the state can be
-/// saved: without that, no runner is given out.
-pub async fn ready(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
-    if !state.core.read(|core| core.is_ready()) {
-        return Err(not_ready());
+/// saved: without that, no runner is given out. The body also has the problems.
+pub async fn ready(state: Data<AppState>) -> HttpResponse {
+    let mut snapshot = state.snapshot();
+    if snapshot.unready.is_none() != readiness::unready(&state.core).is_none() {
+        state.snapshots.invalidate();
+        snapshot = state.snapshot();
     }
-    if state.core.is_save_failing() {
-        return Err(ApiError::new(
-            Code::NotReady,
-            "the monitor cannot save its state, so it gives out no runner; free some space in its data \
-             folder, or make it writable",
-        ));
-    }
-    Ok(HttpResponse::Ok().body("ready\n"))
+    let reason = snapshot.unready.as_deref();
+    let render = || daemon::readiness::body(reason, &snapshot.problems);
+    let body = snapshot.ready.get_or(render);
+    daemon::readiness::response(reason.is_none(), body)
 }

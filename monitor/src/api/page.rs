@@ -102,7 +102,7 @@ pub fn render_live_part(snapshot: &Snapshot) -> Markup {
         (problems::render(&snapshot.problems, now))
         @match &snapshot.published {
             Some(published) => (render_view(&published.view, now)),
-            None => p { "The monitor has just started and does not know its runners yet." },
+            None => p { @if let Some(reason) = &snapshot.unready { "Not ready: " (reason) "." } },
         }
         // Also before the first poll has succeeded: a rejected token may be the reason.
         (render_github(&snapshot.github, now))

@@ -17,6 +17,8 @@ pub struct Snapshot {
     /// None before the first poll has succeeded.
     pub published: Option<Arc<PublishedView>>,
     pub problems: Vec<Problem>,
+    /// Why no take can be served.
+    pub unready: Option<String>,
     pub github: ApiStatus,
     pub refused: repeated::Totals,
     pub page: Rendered,
@@ -24,6 +26,8 @@ pub struct Snapshot {
     /// `/dashboard.json` for readers without a token.
     pub public_dashboard: Rendered,
     pub metrics: Rendered,
+    /// The body of `/readyz`.
+    pub ready: Rendered,
 }
 
 /// One form of a snapshot, rendered by the first request for it.

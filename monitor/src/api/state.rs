@@ -21,7 +21,8 @@ use super::{
     webhook, webhook_body,
 };
 use crate::{
-    hypervisor::Hypervisor, mirrors::Repositories, shared_core::SharedCore, store::StoreError,
+    hypervisor::Hypervisor, mirrors::Repositories, readiness, shared_core::SharedCore,
+    store::StoreError,
 };
 
 /// Maximum number of dashboard requests with a token that are held at a time. Others are answered at once.
@@ -110,12 +111,14 @@ impl AppState {
             now,
             published: self.core.published(),
             problems: self.core.problems(),
+            unready: readiness::unready(&self.core),
             github: self.github.read(),
             refused: repeated::totals(),
             page: Rendered::default(),
             live_part: Rendered::default(),
             public_dashboard: Rendered::default(),
             metrics: Rendered::default(),
+            ready: Rendered::default(),
         })
     }
 
@@ -163,11 +166,9 @@ impl AppState {
     }
 }
 
-/// No poll of the host and of GitHub has succeeded yet.
-pub fn not_ready() -> ApiError {
-    ApiError::new(
-        Code::NotReady,
-        "the monitor has just started and does not know its runners yet; ask again",
-    )
-    .retry_after(NOT_READY_RETRY_SECONDS)
+/// A first poll of the host or of GitHub has not succeeded yet; the message says which, and why.
+pub fn not_ready(core: &SharedCore) -> ApiError {
+    let reason = readiness::unready(core);
+    let reason = reason.unwrap_or_else(|| "the monitor was not ready; ask again".to_owned());
+    ApiError::new(Code::NotReady, reason).retry_after(NOT_READY_RETRY_SECONDS)
 }

@@ -172,12 +172,14 @@ fn snapshot(view: Option<View>) -> Snapshot {
             })
         }),
         problems: problems(),
+        unready: Some("GitHub does not answer".to_owned()),
         github: api_status(),
         refused: Totals::from([("wrong_token", 7)]),
         page: Rendered::default(),
         live_part: Rendered::default(),
         public_dashboard: Rendered::default(),
         metrics: Rendered::default(),
+        ready: Rendered::default(),
     }
 }
 

@@ -248,7 +248,7 @@ fn a_forward_to_an_unreachable_server_leaves_nothing_behind() {
     queue.enqueue("job", "linux", 1);
     let forward = queue.expect_forward("job", "a");
     queue.become_unreachable("a");
-    queue.end_forward(&forward, ForwardOutcome::Refused);
+    queue.end_forward(&forward, ForwardOutcome::Refused(String::new()));
     queue.report("a", linux(1, &[1]));
     queue.advance_by_backoff(1);
     queue.expect_forward("job", "a");

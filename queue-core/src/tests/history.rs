@@ -126,7 +126,7 @@ fn each_way_in_which_a_forward_fails_is_recorded() {
         let (mut queue, _, forward) = one_job_forwarded();
         queue.take_events();
         let outcome = match reason {
-            ForwardFailure::Refused => crate::ForwardOutcome::Refused,
+            ForwardFailure::Refused => crate::ForwardOutcome::Refused(String::new()),
             ForwardFailure::RefusedThisJob => crate::ForwardOutcome::RefusedThisJob,
             ForwardFailure::TokenRefused => crate::ForwardOutcome::TokenRefused,
             ForwardFailure::Ambiguous => crate::ForwardOutcome::Ambiguous,

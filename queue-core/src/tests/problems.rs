@@ -1,6 +1,8 @@
 //! What operators are shown as wrong.
 
-use super::harness::{TestQueue, linux, one_server};
+use shared::problem::catalogue;
+
+use super::harness::{MadeBy, TestQueue, linux, one_server};
 use crate::{Guest, Input, ServerFailure};
 
 /// Code, subject and age in seconds of each problem.
@@ -39,7 +41,9 @@ fn a_server_that_has_not_answered_since_the_start_is_a_problem_after_fifteen_sec
 #[test]
 fn the_silence_of_an_older_monitor_after_a_take_is_no_problem() {
     let mut queue = one_server(1, &[1]);
-    queue.become_unreachable("a");
+    let server = queue.stop_answering("a");
+    let failure = ServerFailure::Status(503);
+    queue.handle(Input::Unreachable { server, failure });
     queue.advance(15);
     assert_eq!(problems(&queue), []);
     queue.advance(1);
@@ -97,7 +101,11 @@ fn a_url_that_leads_to_no_monitor_is_a_problem_at_once() {
     ] {
         let mut queue = TestQueue::starting(&["a"]);
         let server = queue.server("a");
-        queue.handle(Input::Unreachable { server, failure });
+        let input = failure.clone();
+        queue.handle(Input::Unreachable {
+            server,
+            failure: input,
+        });
         queue.advance(1);
         assert_eq!(
             problems(&queue),
@@ -163,4 +171,175 @@ fn servers_with_one_suffix_are_a_problem_of_the_second_one_but_two_urls_of_one_a
     let listed_twice = ("server_listed_twice".to_owned(), "d".to_owned(), 0);
     let shared = ("suffix_shared".to_owned(), "c".to_owned(), 0);
     assert_eq!(problems(&queue), [listed_twice, shared]);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_a_problem_five_seconds_after_the_first_failure() {
+    for (failure, code) in [
+        (ServerFailure::NoResponse, "server_not_answering"),
+        (ServerFailure::Status(502), "server_not_answering"),
+        (
+            ServerFailure::NotReady("GitHub is down".to_owned()),
+            "server_not_ready",
+        ),
+    ] {
+        let mut queue = one_server(1, &[1]);
+        let server = queue.stop_answering("a");
+        let input = failure.clone();
+        queue.handle(Input::Unreachable {
+            server,
+            failure: input,
+        });
+        queue.advance(4);
+        assert_eq!(problems(&queue), [], "{failure:?}");
+        queue.advance(1);
+        let problem = queue.core.problems(queue.now).remove(0);
+        assert_eq!(problem.code, code, "{failure:?}");
+        assert_eq!(problem.last_healthy, Some(problem.since));
+        let is_named = problem
+            .cause
+            .contains("its monitor is not ready: GitHub is down");
+        assert_eq!(is_named, code == "server_not_ready", "{problem}");
+        queue.report("a", linux(1, &[1]));
+        assert_eq!(problems(&queue), []);
+    }
+}
+
+#[test]
+fn a_server_that_refuses_twice_in_a_row_what_it_reports_as_idle_is_a_problem() {
+    let mut queue = one_server(2, &[1, 2]);
+    queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.refuse(&forward);
+    assert_eq!(problems(&queue), [], "it may have been a race");
+    queue.advance_by_backoff(1);
+    let forward = queue.expect_forward("job", "a");
+    queue.refuse(&forward);
+    let problem = queue.core.problems(queue.now).remove(0);
+    assert_eq!(problem.code, "server_refuses_runners");
+    assert_eq!(problem.subject, "profile linux of a");
+    assert!(
+        problem.cause.contains("2 times in a row: it has none"),
+        "{problem}"
+    );
+    queue.advance_by_backoff(2);
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    assert_eq!(problems(&queue), []);
+}
+
+#[test]
+fn a_refusal_is_no_longer_a_problem_a_minute_after_the_quarantine() {
+    let mut queue = one_server(2, &[1, 2]);
+    let ticket = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.refuse(&forward);
+    queue.advance_by_backoff(1);
+    let forward = queue.expect_forward("job", "a");
+    queue.refuse(&forward);
+    queue.withdraw(&ticket);
+    assert_eq!(problems(&queue)[0].0, "server_refuses_runners");
+    queue.advance(60);
+    assert_eq!(problems(&queue)[0].0, "server_refuses_runners");
+    queue.advance(5);
+    assert_eq!(problems(&queue), []);
+}
+
+#[test]
+fn jobs_that_no_server_can_serve_are_a_problem_of_their_profile() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    queue.report("a", linux(2, &[]));
+    queue.report("b", linux(3, &[]));
+    let ticket = queue.enqueue("job", "linux", 5);
+    queue.take_held(&ticket, 60);
+    assert_eq!(problems(&queue), []);
+    queue.advance(10);
+    queue.report("b", linux(1, &[]));
+    let problem = queue.core.problems(queue.now).remove(0);
+    assert_eq!(
+        (&*problem.code, &*problem.subject),
+        ("job_not_servable", "profile linux")
+    );
+    assert!(
+        problem
+            .cause
+            .contains("5 for the first of them, but they can have 3"),
+        "{problem}"
+    );
+    queue.report("b", linux(0, &[]));
+    queue.report("a", linux(0, &[]));
+    let problem = queue.core.problems(queue.now).remove(0);
+    assert!(
+        problem.cause.starts_with("1 job waits, but no server"),
+        "{problem}"
+    );
+    queue.report("a", linux(5, &[]));
+    assert_eq!(problems(&queue), []);
+}
+
+#[test]
+fn a_job_is_servable_until_all_servers_had_time_to_report() {
+    let mut queue = one_server(2, &[]);
+    let ticket = queue.enqueue("job", "linux", 2);
+    queue.restart();
+    queue.take_held(&ticket, 60);
+    queue.advance(10);
+    assert_eq!(problems(&queue), []);
+    queue.advance(1);
+    assert_eq!(problems(&queue)[0].0, "job_not_servable");
+}
+
+#[test]
+fn a_server_with_reservations_of_another_queue_is_a_problem_while_they_last() {
+    let mut queue = one_server(2, &[1, 2]);
+    let ticket = queue.enqueue("job", "linux", 1);
+    let forward = queue.expect_forward("job", "a");
+    queue.grant(&forward, &[1]);
+    queue.report("a", linux(2, &[2]).holds("job", &[1], &ticket));
+    assert_eq!(problems(&queue), [], "its own");
+    let mut queue = one_server(2, &[1, 2]);
+    let by = MadeBy::queue_at(queue.now);
+    let foreign = || linux(2, &[2]).holds("other", &[1], by).without_proof();
+    queue.report("a", foreign());
+    queue.advance(3);
+    queue.report("a", foreign());
+    let found = problems(&queue);
+    assert_eq!(
+        found,
+        [("server_used_by_another_queue".to_owned(), "a".to_owned(), 3)]
+    );
+    queue.report(
+        "a",
+        linux(2, &[2])
+            .has_finished("other", &[1], by)
+            .without_proof(),
+    );
+    assert_eq!(problems(&queue), []);
+}
+
+#[test]
+fn the_problems_of_a_server_are_shown_with_its_name_while_it_answers() {
+    let mut queue = TestQueue::with(&["a", "b"]);
+    let report = || {
+        linux(1, &[1])
+            .of_instance("one")
+            .with_problem(&catalogue::LOG_LINES_DROPPED)
+            .with_problem(&catalogue::STATE_NOT_SAVED)
+    };
+    queue.report("a", report());
+    queue.report("b", report());
+    let view = queue.core.view(queue.now);
+    let all = view.all_problems().into_iter();
+    let all: Vec<String> = all
+        .map(|it| format!("{} {}", it.code, it.subject))
+        .collect();
+    let expected = [
+        "state_not_saved a: disk",
+        "server_listed_twice b",
+        "log_lines_dropped a: disk",
+    ];
+    assert_eq!(all, expected);
+    queue.become_unreachable("a");
+    let servers = queue.core.view(queue.now).servers;
+    assert_eq!(servers[0].problems, []);
 }

@@ -216,7 +216,7 @@ fn failed(
         ForwardOutcome::RefusedThisJob => ForwardFailure::RefusedThisJob,
         ForwardOutcome::TokenRefused => ForwardFailure::TokenRefused,
         ForwardOutcome::Ambiguous => ForwardFailure::Ambiguous,
-        ForwardOutcome::Granted(_) | ForwardOutcome::Refused => ForwardFailure::Refused,
+        ForwardOutcome::Granted(_) | ForwardOutcome::Refused(_) => ForwardFailure::Refused,
     };
     let is_ambiguous = reason == ForwardFailure::Ambiguous;
     // Whether a server assigns what it holds for this job is no sign of what is idle there.
@@ -234,7 +234,13 @@ fn failed(
         let timer = Timer::Exclusion(unique_id.clone());
         state.timers.set(until, timer);
     } else {
-        let until = state.fleet.quarantine(server, &spec.profile_key, now);
+        let reason = match outcome {
+            ForwardOutcome::Refused(reason) => reason,
+            _ => "it gave no usable answer",
+        };
+        let until = state
+            .fleet
+            .quarantine(server, &spec.profile_key, reason, now);
         let timer = Timer::Quarantine(server, spec.profile_key.clone());
         state.timers.set(until, timer);
     }

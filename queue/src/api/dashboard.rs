@@ -62,6 +62,7 @@ fn json_text(snapshot: &Snapshot) -> String {
 }
 
 fn render_page(view: &View, now: Timestamp) -> Markup {
+    let all_problems = view.all_problems();
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -69,12 +70,12 @@ fn render_page(view: &View, now: Timestamp) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width";
                 meta http-equiv="refresh" content=(REFRESH_SECONDS);
-                title { (problems::title(&view.problems, &format!("{} waiting · CI queue", view.waiting_count))) }
+                title { (problems::title(&all_problems, &format!("{} waiting · CI queue", view.waiting_count))) }
                 style { (STYLE) }
             }
             body {
                 h1 { "CI queue" }
-                (problems::render(&view.problems, now))
+                (problems::render(&all_problems, now))
                 p {
                     (summary(view)) "."
                     @if !view.is_dispatching { " " (GRACE_PERIOD) "." }
@@ -86,7 +87,12 @@ fn render_page(view: &View, now: Timestamp) -> Markup {
                     tr { th { "Server" } th { "Health" } th { "Last seen" } th { "Idle of target" } }
                     @for server in &view.servers {
                         tr {
-                            td { a href=(server.name) { (server.name) } }
+                            td {
+                                a href=(server.name) { (server.name) }
+                                @if server.more_problems > 0 {
+                                    small { " and " (server.more_problems) " more problems" }
+                                }
+                            }
                             td class=(server.health) { (health(server)) }
                             td { (last_seen(server)) }
                             td {
@@ -141,7 +147,7 @@ fn render_text(view: &View) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", printable_lines(&line.to_string()));
     };
-    for problem in &view.problems {
+    for problem in view.all_problems() {
         line(format_args!(
             "Problem: {problem} ({}, {})",
             problem.severity, problem.code

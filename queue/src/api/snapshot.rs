@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub text: OnceLock<Bytes>,
     pub json: OnceLock<Bytes>,
     pub metrics: OnceLock<Bytes>,
+    /// The body of `/readyz`.
+    pub ready: OnceLock<Bytes>,
 }
 
 /// The JSON form.
@@ -54,6 +56,7 @@ impl Snapshot {
             text: OnceLock::new(),
             json: OnceLock::new(),
             metrics: OnceLock::new(),
+            ready: OnceLock::new(),
         }
     }
 
@@ -91,18 +94,6 @@ pub(super) mod example {
             p50_seconds: 90,
             p90_seconds: 360,
         });
-        let server = |name: &str, health, age_seconds| ServerView {
-            name: format!("http://{name}:8000/"),
-            health,
-            age_seconds,
-            profiles: vec![ServerProfileView {
-                profile_key: profile_key("linux"),
-                target: 4,
-                idle: 0,
-                missing: if health == "fresh" { 0 } else { 4 },
-                missing_because: (health != "fresh").then(|| format!("{name} is {health}")),
-            }],
-        };
         View {
             is_dispatching: true,
             waiting_count: 3,
@@ -129,7 +120,16 @@ pub(super) mod example {
                 },
             ],
             servers: vec![
-                server("ci1", "fresh", Some(3)),
+                ServerView {
+                    problems: vec![catalogue::RUNNERS_FAIL.problem(
+                        "profile linux",
+                        "<3> of them ended",
+                        "read the log",
+                        Timestamp::from_micros(1_699_999_940_123_456),
+                    )],
+                    more_problems: 2,
+                    ..server("ci1", "fresh", Some(3))
+                },
                 server("ci2", "stale", Some(17)),
                 server("ci3", "down", None),
             ],
@@ -139,6 +139,24 @@ pub(super) mod example {
                 "check that it runs",
                 Timestamp::from_micros(1_699_999_940_123_456),
             )],
+        }
+    }
+
+    /// A server with four runners of one profile.
+    fn server(name: &str, health: &'static str, age_seconds: Option<u64>) -> ServerView {
+        ServerView {
+            name: format!("http://{name}:8000/"),
+            health,
+            age_seconds,
+            profiles: vec![ServerProfileView {
+                profile_key: "linux".parse().unwrap(),
+                target: 4,
+                idle: 0,
+                missing: if health == "fresh" { 0 } else { 4 },
+                missing_because: (health != "fresh").then(|| format!("{name} is {health}")),
+            }],
+            problems: Vec::new(),
+            more_problems: 0,
         }
     }
 

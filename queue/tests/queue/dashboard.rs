@@ -1,7 +1,7 @@
 //! What needs no token: dashboards, metrics and health checks. The unit tests of the crate have
 //! snapshots of their texts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::values::UniqueId;
 
 use super::support::{Daemon, FakeMonitor, Fixture};
@@ -99,7 +99,10 @@ fn a_queue_is_alive_from_its_start_and_ready_when_it_can_assign_runners() {
     assert!(message.contains("no server answers"), "{message}");
     monitor.freeze(false);
     daemon.wait_until_fresh(1);
-    assert_eq!(get("/readyz").expect_text(200), "ready\n");
+    let body: Value = serde_json::from_str(&get("/readyz").expect_text(200)).unwrap();
+    let ready = json!({"ready": true, "reason": null, "problems": [], "more_problems": 0});
+    assert_eq!(body, ready);
+    assert_eq!(daemon.request("HEAD", "/readyz", &[]).expect_text(200), "");
 
     let starting = Fixture::<1>::start("settle = 600");
     let message = starting

@@ -215,6 +215,26 @@ catalogue! {
         "Check that the monitor runs there, and that the URL leads to it. If the server is gone for good, remove it \
          from `servers` in `[queue]`.",
         "Troubleshooting" => "operating.md#troubleshooting";
+    SERVER_NOT_READY = "server_not_ready", Error, Queue,
+        "A monitor answers that it is not ready, so none of its runners are assigned. The cause is what it says.",
+        "See the page of this monitor, or its `/readyz`.",
+        "Troubleshooting" => "operating.md#troubleshooting";
+    SERVER_REFUSES_RUNNERS = "server_refuses_runners", Warning, Queue,
+        "A monitor has refused runners that it reports as idle at least twice in a row. The queue leaves these \
+         runners out for growing pauses, up to a minute. The cause has the monitor's reason.",
+        "See the page and the log of this monitor. If another queue or a client uses it directly, stop that.",
+        "Troubleshooting" => "operating.md#troubleshooting";
+    SERVER_USED_BY_ANOTHER_QUEUE = "server_used_by_another_queue", Warning, Queue,
+        "A server has reservations of a queue with another ticket key, or for another URL of this server. That does no \
+         harm, but each queue assigns in an order of its own.",
+        "Let one queue use each server. If two queues are to replace each other, give them the same `ticket_key` and \
+         the same list of servers. After a change of the key it ends with the jobs from before.",
+        "Start and stop" => "operating.md#start-and-stop";
+    JOB_NOT_SERVABLE = "job_not_servable", Error, Queue,
+        "Jobs of a profile need more runners than all servers that answer can have at once, or none of these has the \
+         profile. They wait until that changes; other jobs are assigned before them.",
+        "Bring the servers with this profile back, raise its `target_count` on one of them, or withdraw the jobs.",
+        "Guarantees and tests" => "guarantees.md";
     SERVER_REFUSES_TOKEN = "server_refuses_token", Error, Queue,
         "A monitor refuses the token that the queue sends, so none of its runners are assigned.",
         "Set `SERVO_CI_MONITOR_API_TOKEN` to the same value for both, or `SERVO_CI_MONITOR_QUEUE_TOKEN` of the monitor \

@@ -580,7 +580,7 @@ impl MonitorNode {
         let report = Report::parse(&json, environment.context.now);
         let report = report.expect("the queue reads every dashboard of a monitor");
         for id in outdated {
-            environment.reply(id, Reply::Report(report.clone(), etag));
+            environment.reply(id, Reply::Report(Box::new(report.clone()), etag));
         }
     }
 

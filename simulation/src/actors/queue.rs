@@ -332,6 +332,7 @@ impl QueueNode {
                 report.asked_at = sent_at;
                 self.prove(&mut report);
                 self.etags[server] = Some(etag);
+                let report = *report;
                 (Input::Reported { server, report }, Duration::from_millis(5))
             }
             ExchangeResult::Reply(Reply::Unavailable) => {
@@ -383,12 +384,12 @@ impl QueueNode {
             ExchangeResult::Reply(Reply::Granted(runners)) => {
                 ForwardOutcome::Granted(self.with_server(runners, server))
             }
-            ExchangeResult::Reply(Reply::Refused) => ForwardOutcome::Refused,
+            ExchangeResult::Reply(Reply::Refused) => ForwardOutcome::Refused(String::new()),
             ExchangeResult::Reply(Reply::TokenRefused) => ForwardOutcome::TokenRefused,
             ExchangeResult::Unreachable => {
                 let failure = ServerFailure::NoResponse;
                 self.handle(environment, Input::Unreachable { server, failure });
-                ForwardOutcome::Refused
+                ForwardOutcome::Refused(String::new())
             }
             ExchangeResult::Reply(_) | ExchangeResult::Ambiguous => ForwardOutcome::Ambiguous,
         };

@@ -15,7 +15,7 @@ pub(super) use self::monitor::runner_status;
 use self::queue::QueueDashboard;
 use crate::{
     args::Status,
-    client::{RequestError, dashboard},
+    client::{self, RequestError, dashboard},
     exit::Exit,
     failure::Failure,
     output,
@@ -31,7 +31,17 @@ pub async fn status(args: &Status, client: &Client) -> Result<Exit, Failure> {
         (None, Some(url)) => (url, render_monitor),
         (None, None) => unreachable!("clap requires one of the two"),
     };
-    let response = dashboard(client, base_url).await?;
+    let response = match dashboard(client, base_url).await {
+        // The dashboard has the problems, but there is none yet.
+        Err(error) if error.is_not_ready() && !args.json => {
+            let problems = client::problems(client, base_url).await;
+            if let Some(text) = problems::render(&problems, Clock::start().now()) {
+                output::print(&text)?;
+            }
+            return Err(error.into());
+        }
+        response => response?,
+    };
     let text = if args.json {
         // Parsed and printed again, so that only JSON reaches the terminal.
         response

@@ -5,7 +5,11 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use shared::{clock::Timestamp, problem::Problem, wire::Estimate};
+use shared::{
+    clock::Timestamp,
+    problem::{self, Problem},
+    wire::Estimate,
+};
 
 use super::problems;
 use crate::{format, output::printable, table::table};
@@ -65,6 +69,8 @@ struct Server {
     age_seconds: Option<u64>,
     #[serde(default)]
     profiles: Vec<ServerProfile>,
+    #[serde(default)]
+    problems: Vec<Problem>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,7 +85,7 @@ struct ServerProfile {
 /// The dashboard as text: the problems, a summary, the servers, the profiles, and the waiting jobs.
 pub fn render(dashboard: &QueueDashboard, now: Timestamp) -> String {
     let captured_at = dashboard.captured_at_micros.unwrap_or(now);
-    let problems = problems::render(&dashboard.problems, captured_at);
+    let problems = problems::render(&all_problems(dashboard), captured_at);
     let mut parts: Vec<String> = problems.into_iter().collect();
     parts.extend([summary(dashboard), servers(&dashboard.servers)]);
     if !dashboard.profiles.is_empty() {
@@ -88,6 +94,20 @@ pub fn render(dashboard: &QueueDashboard, now: Timestamp) -> String {
     let has_jobs = |profile: &&Profile| !profile.jobs.is_empty();
     parts.extend(dashboard.profiles.iter().filter(has_jobs).map(jobs));
     parts.join("\n\n")
+}
+
+/// The problems of the queue and those that its servers report, errors first.
+fn all_problems(dashboard: &QueueDashboard) -> Vec<Problem> {
+    let mut problems = dashboard.problems.clone();
+    for server in &dashboard.servers {
+        problems.extend(server.problems.iter().map(|problem| {
+            let mut problem = problem.clone();
+            problem.subject = format!("{}: {}", server.name, problem.subject);
+            problem
+        }));
+    }
+    problem::sort(&mut problems);
+    problems
 }
 
 fn summary(dashboard: &QueueDashboard) -> String {
@@ -264,10 +284,14 @@ mod tests {
     fn problems_come_first_with_times_by_the_clock_of_the_queue() {
         let problem = json!({"code": "a", "severity": "error", "subject": "b", "cause": "c", "remedy": "d",
             "since": 5_000_000});
+        let of_server =
+            json!({"code": "e", "subject": "f", "cause": "g", "remedy": "h", "since": 5_000_000});
+        let server = json!({"name": "http://ci1/", "health": "fresh", "problems": [of_server]});
         let dashboard = json!({"is_dispatching": true, "waiting_count": 1, "assigned_count": 0,
-            "profiles": [], "servers": [], "problems": [problem], "captured_at_micros": 15_000_000});
+            "profiles": [], "servers": [server], "problems": [problem], "captured_at_micros": 15_000_000});
         let text = text(dashboard);
-        let first = "1 problem:\n  error: b: c\n    remedy: d\n    a for 10 s\n\n1 job waits";
+        let first = "2 problems:\n  error: b: c\n    remedy: d\n    a for 10 s\n  \
+            warning: http://ci1/: f: g\n    remedy: h\n    e for 10 s\n\n1 job waits";
         assert!(text.starts_with(first), "{text}");
     }
 

@@ -22,7 +22,7 @@ use shared::{
 use self::{identity::Identities, reached::Reached, server::Server};
 pub use self::{
     report::{Guest, NotReport, ProfileReport, Report, RunnerId},
-    server::{Health, ServerFailure},
+    server::{Health, Refusing, ServerFailure},
 };
 use crate::event::ServerRunners;
 
@@ -305,10 +305,26 @@ impl Fleet {
         self.update_index(server, key);
     }
 
-    /// Leaves out the runners of a profile that a server reports as idle and did not assign; returns
-    /// until when. Runners that become idle later are not concerned.
-    pub fn quarantine(&mut self, server: ServerId, key: &ProfileKey, now: Timestamp) -> Timestamp {
-        let until = self.servers[server].quarantine(key, now);
+    /// The profiles of which a server refuses runners that it reports as idle.
+    pub fn refusing(&self, server: ServerId, now: Timestamp) -> impl Iterator<Item = Refusing<'_>> {
+        self.servers[server].refusing(now)
+    }
+
+    /// Since when a server reports reservations of another queue, if it does.
+    pub fn shared_since(&self, server: ServerId) -> Option<Timestamp> {
+        self.servers[server].shared_since()
+    }
+
+    /// Leaves out the runners of a profile that a server reports as idle and did not assign, for this reason;
+    /// returns until when. Runners that become idle later are not concerned.
+    pub fn quarantine(
+        &mut self,
+        server: ServerId,
+        key: &ProfileKey,
+        reason: &str,
+        now: Timestamp,
+    ) -> Timestamp {
+        let until = self.servers[server].quarantine(key, reason, now);
         self.update_index(server, key);
         until
     }

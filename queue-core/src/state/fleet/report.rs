@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::{
     clock::Timestamp,
+    problem::{self, Problem},
     registration::RegistrationStatus,
     text::printable,
     values::{ProfileKey, UniqueId},
@@ -29,6 +30,12 @@ const PROFILES_MAX: usize = 200;
 const RUNNERS_MAX: usize = 5_000;
 /// The most reservations of a server. A monitor remembers 2,000 that are finished.
 const RESERVATIONS_MAX: usize = 8_000;
+/// The most problems of a server that are kept.
+const PROBLEMS_MAX: usize = 20;
+/// The longest text of a problem that is kept, in characters.
+const PROBLEM_TEXT_MAX: usize = 500;
+/// The longest code of a problem, in bytes.
+const CODE_LENGTH_MAX: usize = 64;
 /// The longest text that is kept of a dashboard, in bytes.
 const TEXT_LENGTH_MAX: usize = 256;
 
@@ -54,6 +61,10 @@ pub struct Report {
     pub guests: BTreeSet<Guest>,
     /// How many entries could not be read, or are beyond the limits.
     pub unreadable_count: usize,
+    /// What the server says is wrong with it: errors first, a few of them, with texts of limited length.
+    pub problems: Vec<Problem>,
+    /// How many more problems it has.
+    pub more_problems: usize,
 }
 
 /// What a server reported of one profile.
@@ -132,6 +143,7 @@ impl Report {
         report.replace_absurd_targets();
         report.read_missing(&dashboard);
         report.read_reservations(&dashboard);
+        report.read_problems(&dashboard);
         // Older monitors list runners as idle that are about to be destroyed. Only as many as they
         // count as idle can be taken.
         for (key, idle_count) in idle_counts {
@@ -292,6 +304,29 @@ impl Report {
         self.reservations = Some(reservations);
     }
 
+    fn read_problems(&mut self, dashboard: &Object) {
+        for entry in self.part(dashboard, "problems", Value::as_array) {
+            match Problem::deserialize(entry) {
+                Ok(problem) if is_code(&problem.code) => self.problems.push(shortened(problem)),
+                _ => self.unreadable_count += 1,
+            }
+        }
+        problem::sort(&mut self.problems);
+        self.more_problems = self.problems.len().saturating_sub(PROBLEMS_MAX);
+        self.problems.truncate(PROBLEMS_MAX);
+    }
+
+    /// How many reservations a queue with another key holds now. Monitors that report no proofs show none.
+    pub fn foreign_count(&self) -> usize {
+        let reservations = self.reservations.iter().flatten();
+        let foreign = reservations.filter(|(unique_id, reservation)| {
+            reservation.proof.is_some()
+                && reservation.state != ReservationState::Finished
+                && !self.proven.contains_key(*unique_id)
+        });
+        foreign.count()
+    }
+
     /// The first entries; the others are counted.
     fn limited<T>(&mut self, mut entries: Vec<T>, count_max: usize) -> Vec<T> {
         self.unreadable_count += entries.len().saturating_sub(count_max);
@@ -311,6 +346,27 @@ impl Report {
         self.unreadable_count += usize::from(entries.as_ref().is_some_and(Option::is_none));
         entries.flatten().into_iter().flatten().collect()
     }
+}
+
+/// Whether a text can be the code of a problem.
+fn is_code(text: &str) -> bool {
+    let is_allowed = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_';
+    (1..=CODE_LENGTH_MAX).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// A problem of a server, with texts of limited length.
+fn shortened(mut problem: Problem) -> Problem {
+    for text in [
+        &mut problem.subject,
+        &mut problem.cause,
+        &mut problem.remedy,
+    ] {
+        if let Some((end, _)) = text.char_indices().nth(PROBLEM_TEXT_MAX) {
+            text.truncate(end);
+            text.push('…');
+        }
+    }
+    problem
 }
 
 /// Stands for a target that cannot be one.
@@ -717,6 +773,31 @@ mod tests {
             ]
         );
         assert_eq!(report.unreadable_count, 3);
+    }
+
+    #[test]
+    fn problems_are_limited_in_number_and_length_and_errors_come_first() {
+        let problem = |code: &str, severity: &str, text: &str| json!({"code": code, "severity": severity, "subject": text, "cause": text, "remedy": text, "since": 1});
+        let long = "é".repeat(PROBLEM_TEXT_MAX + 1);
+        let mut problems = vec![
+            json!(null),
+            json!({"code": "a"}),
+            problem("Not a code", "error", "x"),
+        ];
+        problems.extend(vec![problem("many", "warning", "x"); PROBLEMS_MAX + 1]);
+        problems.push(problem("long", "error", &long));
+        let report = parse(&json!({"runners": [], "problems": problems}));
+        assert_eq!(report.unreadable_count, 3);
+        assert_eq!(
+            (report.problems.len(), report.more_problems),
+            (PROBLEMS_MAX, 2)
+        );
+        assert_eq!(report.problems[0].code, "long");
+        let expected = "é".repeat(PROBLEM_TEXT_MAX) + "…";
+        assert_eq!(report.problems[0].subject, expected);
+        assert_eq!(report.problems[0].remedy, expected);
+        let report = parse(&json!({"runners": [], "problems": {}}));
+        assert_eq!((report.unreadable_count, report.problems.len()), (1, 0));
     }
 
     #[test]

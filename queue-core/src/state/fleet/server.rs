@@ -26,6 +26,11 @@ const QUARANTINE: Backoff = Backoff {
     jitter_percent: 25,
 };
 
+/// How many refusals in a row are a problem: a single one is a race with another reader of the report.
+const REFUSALS_MIN: u32 = 2;
+/// How long after the end of its quarantine a server still counts as refusing: the next job shows it.
+const REFUSING_FOR: Duration = Duration::from_secs(60);
+
 /// How long a server that refuses the API token is not asked for runners.
 const TOKEN_REFUSED: Backoff = Backoff {
     first: Duration::from_secs(5),
@@ -45,6 +50,8 @@ pub(super) struct Server {
     failure: Option<(ServerFailure, Timestamp)>,
     /// Since when its reports have entries that cannot be read.
     unreadable_since: Option<Timestamp>,
+    /// Since when its reports have reservations of another queue.
+    shared_since: Option<Timestamp>,
     /// Set while it refuses the API token.
     token_refusal: Option<TokenRefusal>,
     /// When what it is recognised by was first received: its `instance`, or its guests.
@@ -72,10 +79,12 @@ struct TokenRefusal {
 }
 
 /// Why a request to a server failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerFailure {
     /// There was no connection, or no complete response in time.
     NoResponse,
+    /// Its monitor answered a poll that it is not ready, for this reason.
+    NotReady(String),
     /// It answered a poll with this status.
     Status(u16),
     /// It answered a poll with a redirect.
@@ -91,6 +100,19 @@ pub enum ServerFailure {
 struct Quarantine {
     runners: BTreeSet<RunnerId>,
     failures: Failures,
+    /// Why it did not assign them; may be empty.
+    reason: String,
+}
+
+/// A server that refuses runners which it reports as idle.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusing<'a> {
+    pub profile_key: &'a ProfileKey,
+    /// How often in a row.
+    pub count: u32,
+    pub since: Timestamp,
+    /// Why, in the server's words; may be empty.
+    pub reason: &'a str,
 }
 
 /// Whether a server's report can be used.
@@ -150,7 +172,7 @@ impl Server {
 
     /// Why it is failing, and since when.
     pub(super) fn failure(&self) -> Option<(ServerFailure, Timestamp)> {
-        self.failure
+        self.failure.clone()
     }
 
     /// Since when it refuses the API token, if it does.
@@ -161,6 +183,11 @@ impl Server {
     /// Since when its reports have entries that cannot be read, if they have.
     pub(super) fn unreadable_since(&self) -> Option<Timestamp> {
         self.unreadable_since
+    }
+
+    /// Since when its reports have reservations of another queue, if they have.
+    pub(super) fn shared_since(&self) -> Option<Timestamp> {
+        self.shared_since
     }
 
     /// When what it is recognised by was first received.
@@ -192,6 +219,7 @@ impl Server {
         });
         self.unreadable_since =
             (report.unreadable_count > 0).then(|| self.unreadable_since.unwrap_or(now));
+        self.shared_since = (report.foreign_count() > 0).then(|| self.shared_since.unwrap_or(now));
         if !is_recognised {
             self.identity_since = now;
         }
@@ -262,7 +290,7 @@ impl Server {
     }
 
     pub(super) fn set_failing(&mut self, failure: ServerFailure, now: Timestamp) {
-        let since = self.failure.map_or(now, |(_, since)| since);
+        let since = self.failure.as_ref().map_or(now, |(_, since)| *since);
         self.failure = Some((failure, since));
         self.failed_at = Some(now);
     }
@@ -327,11 +355,17 @@ impl Server {
     }
 
     /// Puts the runners that it reports as idle in quarantine, and returns until when.
-    pub(super) fn quarantine(&mut self, key: &ProfileKey, now: Timestamp) -> Timestamp {
+    pub(super) fn quarantine(
+        &mut self,
+        key: &ProfileKey,
+        reason: &str,
+        now: Timestamp,
+    ) -> Timestamp {
         let idle = self.profile(key).map(|profile| profile.idle.clone());
         let quarantine = self.quarantines.entry(key.clone()).or_default();
         quarantine.runners = idle.unwrap_or_default();
         quarantine.failures.record(now, QUARANTINE, Duration::ZERO);
+        quarantine.reason = reason.to_owned();
         quarantine.failures.retry_at()
     }
 
@@ -342,6 +376,22 @@ impl Server {
         let idle = &self.profile(key)?.idle;
         let count = idle.intersection(&quarantine.runners).count();
         (count > 0).then(|| (count, quarantine.failures.retry_at()))
+    }
+
+    /// The profiles of which it has refused runners several times in a row, the last time a short while ago.
+    pub(super) fn refusing(&self, now: Timestamp) -> impl Iterator<Item = Refusing<'_>> {
+        self.quarantines
+            .iter()
+            .filter_map(move |(key, quarantine)| {
+                let failures = &quarantine.failures;
+                let is_current = now < failures.retry_at() + REFUSING_FOR;
+                (failures.count() >= REFUSALS_MIN && is_current).then_some(Refusing {
+                    profile_key: key,
+                    count: failures.count(),
+                    since: failures.since()?,
+                    reason: &quarantine.reason,
+                })
+            })
     }
 
     /// Ends a quarantine whose time is over; `false` if there is none, or a longer one.

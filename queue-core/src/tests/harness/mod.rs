@@ -254,7 +254,8 @@ impl TestQueue {
     /// A server refuses a forward.
     #[track_caller]
     pub fn refuse(&mut self, forward: &Forward) {
-        self.end_forward(forward, ForwardOutcome::Refused);
+        let reason = "it has none".to_owned();
+        self.end_forward(forward, ForwardOutcome::Refused(reason));
     }
 
     /// A server refuses a forward, and would refuse this job always.

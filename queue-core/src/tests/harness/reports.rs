@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
     clock::Timestamp,
+    problem::catalogue::ProblemKind,
     wire::{ReservationReport, ReservationState},
 };
 
@@ -143,6 +144,13 @@ impl ReportBuilder {
     /// Makes the takes that made its reservations those of another server.
     pub fn proven_for(mut self, server: ServerId) -> Self {
         self.report.prove(|_, _| Some(server));
+        self
+    }
+
+    /// Adds a problem that the server has.
+    pub fn with_problem(mut self, kind: &ProblemKind) -> Self {
+        let problem = kind.problem("disk", "it is full", "free some", Timestamp::default());
+        self.report.problems.push(problem);
         self
     }
 

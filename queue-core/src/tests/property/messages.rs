@@ -37,7 +37,7 @@ impl TakeResult {
     pub fn into_outcome(self) -> ForwardOutcome {
         match self {
             Self::Granted(runners) => ForwardOutcome::Granted(runners),
-            Self::Refused => ForwardOutcome::Refused,
+            Self::Refused => ForwardOutcome::Refused(String::new()),
             Self::RefusedThisJob => ForwardOutcome::RefusedThisJob,
         }
     }
