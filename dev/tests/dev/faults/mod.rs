@@ -3,10 +3,13 @@
 //!
 //! - `killed_queue`: the queue is killed again and again
 //! - `stopped_monitor`: a monitor is stopped with SIGSTOP, so that its port accepts connections
+//! - `problems`: what is wrong with GitHub, a host or a server is shown everywhere, with cause and remedy
 //! - `lost_clients`: clients disconnect while their takes are held
 
 mod killed_queue;
 mod lost_clients;
+mod problems;
+mod shown;
 mod stopped_monitor;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::{
-    Running, daemon, free_ports, get, get_authorised, start_emulator, url, wait_until, waiting_jobs,
+    API_TOKEN, Running, daemon, free_ports, get, get_authorised, start_emulator, url, wait_until,
+    waiting_jobs,
 };
 
 /// The pool of one monitor.
@@ -32,6 +33,8 @@ pub struct Fleet {
     /// The base URL of each monitor, without a slash at the end.
     pub monitor_urls: Vec<String>,
     monitors: Vec<Child>,
+    /// The name and the settings of each monitor.
+    monitor_settings: Vec<(&'static str, String)>,
     queue: Child,
     queue_settings: String,
     /// Dropped after the daemons.
@@ -47,20 +50,23 @@ impl Fleet {
         let folder = tempfile::tempdir().unwrap();
         let (emulator, github) = start_emulator().await;
         let (mut monitors, mut monitor_urls) = (Vec::new(), Vec::new());
+        let mut all_settings = Vec::new();
         for pool in pools {
             let [port] = free_ports();
             let settings = monitor_settings(pool, &github, port);
-            monitors.push(spawn(&folder, "monitor", pool.name, &settings));
+            monitors.push(spawn(&folder, "monitor", pool.name, &settings, API_TOKEN));
+            all_settings.push((pool.name, settings));
             monitor_urls.push(url(port));
         }
         let [port] = free_ports();
         let queue_settings = queue_settings(&github, port, &monitor_urls, settle);
         let fleet = Self {
-            queue: spawn(&folder, "queue", "queue", &queue_settings),
+            queue: spawn(&folder, "queue", "queue", &queue_settings, API_TOKEN),
             queue_url: url(port),
             github,
             monitor_urls,
             monitors,
+            monitor_settings: all_settings,
             queue_settings,
             _emulator: emulator,
             folder,
@@ -94,7 +100,19 @@ impl Fleet {
     /// Kills the queue with SIGKILL, and starts it again with the same address and data.
     pub async fn kill_and_restart_queue(&mut self) {
         self.queue.kill().await.unwrap();
-        self.queue = spawn(&self.folder, "queue", "queue", &self.queue_settings);
+        let settings = &self.queue_settings;
+        self.queue = spawn(&self.folder, "queue", "queue", settings, API_TOKEN);
+    }
+
+    /// Kills a monitor with SIGKILL. Its runners go on.
+    pub async fn kill_monitor(&mut self, index: usize) {
+        self.monitors[index].kill().await.unwrap();
+    }
+
+    /// Starts a killed monitor again, with the same address and data, and this API token.
+    pub fn restart_monitor(&mut self, index: usize, token: &str) {
+        let (name, settings) = &self.monitor_settings[index];
+        self.monitors[index] = spawn(&self.folder, "monitor", name, settings, token);
     }
 
     /// Sends a monitor a signal, such as `STOP`.
@@ -128,7 +146,7 @@ impl Fleet {
 }
 
 /// Starts a daemon in a directory of its own, where the file `log` has its log.
-fn spawn(folder: &TempDir, daemon_name: &str, name: &str, settings: &str) -> Child {
+fn spawn(folder: &TempDir, daemon_name: &str, name: &str, settings: &str, token: &str) -> Child {
     let folder = folder.path().join(name);
     fs::create_dir_all(&folder).unwrap();
     let log = File::options()
@@ -137,6 +155,7 @@ fn spawn(folder: &TempDir, daemon_name: &str, name: &str, settings: &str) -> Chi
         .open(folder.join("log"))
         .unwrap();
     daemon(daemon_name, &folder, settings)
+        .env("SERVO_CI_MONITOR_API_TOKEN", token)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
