@@ -14,6 +14,7 @@ use maud::{Markup, html};
 use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
+    format,
     problem::{
         self, Problem, Severity,
         catalogue::{self, ProblemKind},
@@ -23,7 +24,7 @@ use shared::{
 use crate::{
     journal::{Entry, Journal},
     log_output::{self, LogStatus, LogTrouble},
-    metrics::Metrics,
+    metrics::{self, Metric, Metrics},
 };
 
 /// Maximum number of problems that adapters can report at a time.
@@ -74,6 +75,7 @@ impl ProblemBoard {
 
     /// Adds the problems of this access to GitHub to the list, from now on.
     pub fn watch_github(&self, api_status: ApiStatusCell) {
+        metrics::watch_github(&api_status);
         self.api_status.get_or_init(|| api_status);
     }
 
@@ -247,44 +249,41 @@ fn render_one(problem: &Problem, now: Timestamp) -> Markup {
     }
 }
 
-/// Severity, code and times, as a sentence: `Error github_unreachable for 60 s, last healthy 70 s ago.`
+/// Severity, code and times, as a sentence: `Error github_unreachable for 1 min, last healthy 1 min ago.`
 fn since(problem: &Problem, now: Timestamp) -> String {
     let severity = match problem.severity {
         Severity::Error => "Error",
         Severity::Warning => "Warning",
     };
-    let lasts = duration(now.since(problem.since));
+    let lasts = format::duration(now.since(problem.since));
     let mut text = format!("{severity} {} for {lasts}", problem.code);
     if let Some(last_healthy) = problem.last_healthy {
-        text += &format!(", last healthy {} ago", duration(now.since(last_healthy)));
+        text += &format!(
+            ", last healthy {} ago",
+            format::duration(now.since(last_healthy))
+        );
     }
     text + "."
 }
 
+/// The metric of problems.
+pub(crate) static PROBLEM: Metric = Metric::gauge(
+    "problem",
+    &["code", "subject", "severity"],
+    "1 for each problem that an operator should mend; the first 200",
+);
+
 /// Adds one value for each to the metrics of a daemon, up to a limit.
 pub fn add_metrics(metrics: &mut Metrics, problems: &[Problem]) {
     let values = problems.iter().take(METRIC_VALUES_MAX).map(|problem| {
-        let labels = vec![
-            ("code", problem.code.to_string()),
-            ("subject", problem.subject.clone()),
-            ("severity", problem.severity.to_string()),
+        let labels = [
+            problem.code.to_string(),
+            problem.subject.clone(),
+            problem.severity.to_string(),
         ];
         (labels, 1.0)
     });
-    metrics.gauges(
-        "problem",
-        "1 for each problem that an operator should mend; the first 200",
-        values,
-    );
-}
-
-/// A duration for people, in its largest unit.
-fn duration(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
+    metrics.add(&PROBLEM, values);
 }
 
 #[cfg(test)]
@@ -430,11 +429,11 @@ mod tests {
         assert_eq!(
             html(&problems),
             "<section class=\"problems\"><h2>1 problem</h2><ul><li class=\"error\">\
-             <strong>&lt;ci1&gt;</strong>: it is hot. <small>Error state_not_saved for 60 s.</small>\
+             <strong>&lt;ci1&gt;</strong>: it is hot. <small>Error state_not_saved for 1 min.</small>\
              <br>Remedy: mend it.</li></ul></section>"
         );
         problems[0].last_healthy = Some(problems[0].since - Duration::from_secs(10));
-        let shown = "<small>Error state_not_saved for 60 s, last healthy 70 s ago.</small>";
+        let shown = "<small>Error state_not_saved for 1 min, last healthy 1 min ago.</small>";
         assert!(html(&problems).contains(shown), "{}", html(&problems));
         assert_eq!(title(&problems, "CI"), "1 problem · CI");
         assert_eq!(

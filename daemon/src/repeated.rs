@@ -3,11 +3,11 @@
 //!
 //! Responsible for the counters and for the texts. Not responsible for what is refused.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use parking_lot::Mutex;
 
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metric, Metrics};
 use shared::text::printable;
 
 /// Pause between two summaries in the log.
@@ -31,6 +31,7 @@ pub fn count(cause: &'static str, example: impl FnOnce() -> String) {
 /// Like [`count`], for an event that an operator should know of at once: the first one since the last
 /// summary is also logged by itself, as an error.
 pub fn count_alarm(cause: &'static str, alarm: impl FnOnce() -> String) {
+    ALARM_COUNTERS.count([cause]);
     if let Some(example) = PROCESS.count(cause, alarm) {
         log::error!("{example}");
     }
@@ -51,18 +52,42 @@ pub fn totals() -> Totals {
 /// Numbers of events by cause.
 pub type Totals = BTreeMap<&'static str, u64>;
 
+/// The metric of events.
+pub(crate) static REFUSED: Metric = Metric::counter(
+    "refused",
+    &["cause"],
+    "Requests and connections that were refused, and similar events that any client can cause",
+);
+
+/// The metric of those that are logged at once as errors.
+pub(crate) static ALARMS: Metric = Metric::counter(
+    "alarms",
+    &["cause"],
+    "Events that an operator should know of, such as a guest that requests another guest's credential",
+);
+
+/// The causes of alarms that there are from the start, with zero, so that the first one is an increase.
+const ALARM_CAUSES: [&str; 3] = [
+    "artifact_claim_not_saved",
+    "credential_requested_again",
+    "guest_secret_from_elsewhere",
+];
+
+static ALARM_COUNTERS: LazyLock<metrics::Counters> = LazyLock::new(|| {
+    let counters = metrics::Counters::new(&ALARMS);
+    for cause in ALARM_CAUSES {
+        counters.start([cause]);
+    }
+    counters
+});
+
 /// Adds the numbers of events to the metrics of a daemon.
 pub fn add_metrics(metrics: &mut Metrics, totals: &Totals) {
-    let values = totals.iter().map(|(cause, count)| {
-        let labels = vec![("cause", (*cause).to_owned())];
-        (labels, *count)
-    });
-    metrics.counters(
-        "refused",
-        "Requests and connections that were refused, and similar events that any client can cause, \
-         since the start",
-        values,
-    );
+    let values = totals
+        .iter()
+        .map(|(cause, count)| ([(*cause).to_owned()], *count as f64));
+    metrics.add(&REFUSED, values);
+    metrics.add_counters(&ALARM_COUNTERS);
 }
 
 /// Logs a summary once a minute, if there were events. Never returns.

@@ -28,6 +28,30 @@ struct Inner {
     problems: Problems,
     /// The day, counted from 1970, of the last warning in the log about the token's expiry.
     warned_on: Option<u64>,
+    observer: Observer,
+}
+
+/// One request to GitHub that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Method and path without the parts that differ, such as `GET /orgs/{org}/actions/runners`.
+    pub endpoint: String,
+    /// The status of the response; `None` if there was none.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// What is called for each request that has ended.
+#[derive(Clone, Default)]
+struct Observer(Option<Arc<ObserveCall>>);
+
+type ObserveCall = dyn Fn(&Call) + Send + Sync;
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Observer")
+    }
 }
 
 /// Status of our access to GitHub's API at one moment.
@@ -81,7 +105,20 @@ impl ApiStatusCell {
             rate_limited_until: Timestamp::default(),
             problems: Problems::default(),
             warned_on: None,
+            observer: Observer::default(),
         })))
+    }
+
+    /// Calls `observer` for each request that ends from now on; it must be quick.
+    pub fn observe_calls(&self, observer: impl Fn(&Call) + Send + Sync + 'static) {
+        self.0.lock().observer = Observer(Some(Arc::new(observer)));
+    }
+
+    pub(super) fn observe_call(&self, call: &Call) {
+        let observer = self.0.lock().observer.clone();
+        if let Some(observer) = observer.0 {
+            observer(call);
+        }
     }
 
     /// A snapshot of the current status.

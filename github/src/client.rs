@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{
-    ApiStatusCell, Credentials, GithubError,
+    ApiStatusCell, Call, Credentials, GithubError,
     credentials::Renewals,
+    endpoint::endpoint,
     github_time::GithubTime,
     priority::Priority,
     redirects::{self, Redirect},
@@ -295,9 +296,16 @@ impl Github {
         request: Request<'_>,
     ) -> Result<Response, GithubError> {
         let is_in_scope = request.url.starts_with(&self.scope_url("/"));
+        let endpoint = endpoint(&request.method, request.url, &self.config.api_url);
         let missing = self.api_status.record_sent(self.now());
+        let sent_at = Instant::now();
         let sent = self.client.send(request).await;
         drop(missing);
+        self.api_status.observe_call(&Call {
+            endpoint,
+            status: sent.as_ref().ok().map(|it| it.status.as_u16()),
+            duration: sent_at.elapsed(),
+        });
         let response = match sent {
             Ok(response) => response,
             Err(cause) => {

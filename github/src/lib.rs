@@ -23,6 +23,7 @@ pub mod artifact_auth;
 mod artifacts;
 mod client;
 mod credentials;
+mod endpoint;
 mod error;
 mod github_time;
 mod jobs;
@@ -36,7 +37,7 @@ mod software;
 #[cfg(test)]
 mod tests;
 
-pub use api_status::{ApiStatus, ApiStatusCell};
+pub use api_status::{ApiStatus, ApiStatusCell, Call};
 pub use app_key::{AppKey, AppKeyError};
 pub use artifacts::{Artifact, NamedArtifacts};
 pub use client::{Github, GithubConfig};

@@ -24,6 +24,7 @@ use crate::{
     },
     mirrors::MainRepo,
     profiles::Images,
+    runner_metrics,
     shared_core::SharedCore,
 };
 use monitor_core::{
@@ -389,6 +390,7 @@ async fn rebuild(adapters: &Adapters, order: Rebuild) {
         ..
     } = adapters;
     let profile_key = order.profile_key.clone();
+    let began_at = core.now();
     adapters.main_repo.update().await;
     let outcome = match build_spec(order, settings, images) {
         Some(spec) => hypervisor.rebuild(&spec).await.map_err(|error| {
@@ -399,6 +401,7 @@ async fn rebuild(adapters: &Adapters, order: Rebuild) {
         None => Err("the profile has no image settings".to_owned()),
     };
     core.change(|core, now| {
+        runner_metrics::observe_image_build(&profile_key, outcome.is_ok(), now.since(began_at));
         core.handle_rebuilt(&profile_key, outcome.map(|()| now), now);
     });
 }

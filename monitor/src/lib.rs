@@ -19,9 +19,17 @@ mod profiles;
 mod programs;
 mod readiness;
 mod runner_entries;
+mod runner_metrics;
 mod shared_core;
 pub mod store;
 
 pub use api::webhook_delivery;
 pub use app::{App, AppError, build, run};
+use daemon::metrics::Metric;
 pub use profiles::{ProfileError, check, check_profiles};
+
+/// The metrics of the monitor beside those of both daemons.
+pub fn metrics() -> Vec<&'static Metric> {
+    let events = runner_metrics::EVENT_METRICS;
+    api::STATE_METRICS.into_iter().chain(events).collect()
+}

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     runner_entries::entry_of,
+    runner_metrics::{self, Steps},
     store::{Store, StoreError},
 };
 use monitor_core::{Monitor, View};
@@ -49,6 +50,8 @@ pub struct SharedCore {
 struct Inner {
     core: Monitor,
     last_iteration_at: Timestamp,
+    /// For metrics.
+    steps: Steps,
     /// None after [`SharedCore::close`].
     store: Option<Store>,
 }
@@ -61,6 +64,8 @@ pub struct PublishedView {
     pub view: View,
     /// Number of changes of the dashboard since the start.
     pub revision: u64,
+    /// When the dashboard last changed.
+    pub changed_at: Timestamp,
 }
 
 impl SharedCore {
@@ -70,6 +75,7 @@ impl SharedCore {
             inner: Mutex::new(Inner {
                 core,
                 last_iteration_at,
+                steps: Steps::default(),
                 store: Some(store),
             }),
             clock,
@@ -128,6 +134,7 @@ impl SharedCore {
         let now = self.clock.now();
         let result = work(&mut inner.core, now);
         for event in inner.core.take_events(now) {
+            inner.steps.observe(&event);
             self.journal.record(entry_of(event));
         }
         self.publish(&inner.core);
@@ -151,6 +158,7 @@ impl SharedCore {
                 Some(last) if last.view.has_same_dashboard_as(&view) => PublishedView {
                     etag: last.etag.clone(),
                     revision: last.revision,
+                    changed_at: last.changed_at,
                     view,
                 },
                 last => self.published_as(last.map_or(1, |last| last.revision + 1), view),
@@ -164,6 +172,7 @@ impl SharedCore {
             etag: format!("W/\"{}-{revision}\"", self.instance),
             view,
             revision,
+            changed_at: self.clock.now(),
         }
     }
 
@@ -231,6 +240,7 @@ impl SharedCore {
         match &outcome {
             Ok(()) => self.update(|core, _| core.handle_saved(contained)),
             Err(error) => {
+                runner_metrics::count_write_error();
                 log::error!("failed to {error}; reservations that are not on disk are ended");
                 self.change(|core, _| core.handle_save_failed());
             }

@@ -2,7 +2,7 @@
 //!
 //! Each step is recorded where the change is made. An event contains no ticket and no label.
 
-use shared::{clock::Timestamp, job_spec::JobSpec, values::Count};
+use shared::{clock::Timestamp, job_spec::JobSpec, values::Count, wire::Estimate};
 
 use crate::state::{
     fleet::{RunnerId, ServerId},
@@ -36,7 +36,11 @@ pub enum JobStep {
         reason: ForwardFailure,
     },
     /// It has all its runners.
-    Assigned { runners: Vec<ServerRunners> },
+    Assigned {
+        runners: Vec<ServerRunners>,
+        /// The wait that was estimated when it was enqueued, if that was possible.
+        estimated: Option<Estimate>,
+    },
     /// A take was answered with its runners. Further takes are not recorded.
     Delivered,
     /// None of the responses with its runners could be sent.
@@ -60,11 +64,31 @@ pub enum EnqueuedBy {
     Artifact,
 }
 
+impl EnqueuedBy {
+    /// Its name in snake case, for events and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ApiToken => "api_token",
+            Self::Artifact => "artifact",
+        }
+    }
+}
+
 /// What authorised a withdrawal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithdrawnBy {
     Ticket,
     ApiToken,
+}
+
+impl WithdrawnBy {
+    /// Its name in snake case, for events and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ticket => "ticket",
+            Self::ApiToken => "api_token",
+        }
+    }
 }
 
 /// Why a later job was chosen.
@@ -74,6 +98,16 @@ pub enum PassOverReason {
     TooFewReachable,
     /// The servers with idle runners may not be asked for this job at the moment.
     ServersExcluded,
+}
+
+impl PassOverReason {
+    /// Its name in snake case, for events and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooFewReachable => "too_few_reachable",
+            Self::ServersExcluded => "servers_excluded",
+        }
+    }
 }
 
 /// Why a server did not grant a forward.
@@ -87,6 +121,18 @@ pub enum ForwardFailure {
     TokenRefused,
     /// There was no usable response, so that it may have granted it.
     Ambiguous,
+}
+
+impl ForwardFailure {
+    /// Its name in snake case, for events and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::RefusedThisJob => "refused_this_job",
+            Self::TokenRefused => "token_refused",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
 }
 
 /// Runners of one server.

@@ -12,7 +12,7 @@ use crate::{
     problems::problems,
     state::{
         State,
-        fleet::{Health, ServerId},
+        fleet::{Health, ProfileReport, ServerId},
         job::Job,
         profile_queues::ProfileQueue,
     },
@@ -47,6 +47,12 @@ pub struct ProfileView {
     pub missing: usize,
     /// How many runners are idle there and can be requested.
     pub idle: usize,
+    /// How many start, at the servers that answer.
+    pub starting: usize,
+    /// How many are reserved there.
+    pub reserved: usize,
+    /// How many are busy there.
+    pub busy: usize,
     /// How many jobs wait.
     pub waiting_count: usize,
     /// The first of them, in order.
@@ -179,7 +185,12 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
         .filter_map(|position| state.jobs.get(&position.unique_id));
     let servers = state.fleet.servers_with(&profile_key, now);
     let missing = servers.map(|(server, _)| state.fleet.missing(server, &profile_key, now));
+    let in_use =
+        |number: fn(&ProfileReport) -> usize| state.fleet.sum_of_fresh(&profile_key, now, number);
     ProfileView {
+        starting: in_use(|profile| profile.starting),
+        reserved: in_use(|profile| profile.reserved),
+        busy: in_use(|profile| profile.busy),
         target: state.fleet.capacity(&profile_key, now),
         missing: missing.fold(0, usize::saturating_add),
         idle: state.fleet.available_count(&profile_key, now),

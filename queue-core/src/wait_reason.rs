@@ -166,17 +166,15 @@ fn causes(state: &State, now: Timestamp, job: &Job, reason: &WaitReason) -> Stri
 /// What the runners of the servers that answer do, as clauses.
 fn in_use(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
     let servers = state.fleet.servers_with(key, now);
-    let fresh: Vec<_> = servers
-        .filter(|&(server, _)| state.fleet.health(server, now) == Health::Fresh)
+    let fresh = servers.map(|(server, _)| server);
+    let fresh: Vec<ServerId> = fresh
+        .filter(|&server| state.fleet.health(server, now) == Health::Fresh)
         .collect();
-    let sum = |number: fn(&ProfileReport) -> usize| {
-        let numbers = fresh.iter().map(|(_, profile)| number(profile));
-        numbers.fold(0, usize::saturating_add)
-    };
+    let sum = |number: fn(&ProfileReport) -> usize| state.fleet.sum_of_fresh(key, now, number);
     let mut causes = Vec::new();
     let busy = sum(|profile| profile.busy);
     if busy > 0 {
-        causes.push(are(busy, "busy") + &longest(state, now, key, fresh.iter().map(|it| it.0)));
+        causes.push(are(busy, "busy") + &longest(state, now, key, fresh.iter().copied()));
     }
     for (count, what) in [
         (sum(|profile| profile.reserved), "reserved"),
@@ -190,7 +188,7 @@ fn in_use(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
             causes.push(are(count, what));
         }
     }
-    let refused = fresh.iter().filter_map(|&(server, _)| {
+    let refused = fresh.iter().filter_map(|&server| {
         let (count, until) = state.fleet.quarantined(server, key)?;
         let name = state.fleet.name(server);
         let pause = format::duration(until.since(now));

@@ -9,9 +9,18 @@ pub mod app;
 pub mod commands;
 pub mod event_loop;
 pub mod grant_proofs;
+mod job_metrics;
 mod last_run;
 pub mod monitor_client;
 pub mod poll;
 pub mod recorder;
 pub mod ticket;
 mod unfinished;
+
+use daemon::metrics::Metric;
+
+/// The metrics of the queue beside those of both daemons.
+pub fn metrics() -> Vec<&'static Metric> {
+    let events = job_metrics::EVENT_METRICS;
+    api::STATE_METRICS.into_iter().chain(events).collect()
+}

@@ -8,13 +8,12 @@ use std::{collections::VecDeque, sync::Arc};
 use daemon::journal::{Entry, Journal, Subject};
 use parking_lot::Mutex;
 use queue_core::{
-    Assignment, EnqueuedBy, ForwardFailure, GrantEnd, JobEvent, JobStep, PassOverReason, Report,
-    Retirement, ServerId, ServerRunners, WithdrawnBy,
+    Assignment, GrantEnd, JobEvent, JobStep, Report, Retirement, ServerId, ServerRunners,
 };
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 
-use crate::unfinished::Unfinished;
+use crate::{job_metrics, unfinished::Unfinished};
 
 /// The name of the event with which the story of a job begins.
 pub const FIRST_EVENT: &str = "job_enqueued";
@@ -69,6 +68,7 @@ impl Recorder {
             };
             self.0.unfinished.remove(&event.job.unique_id);
             if !self.0.is_known_end(&event) {
+                job_metrics::observe(&event, &self.0.servers);
                 self.0.journal.record(self.0.entry(event));
             }
         }
@@ -126,31 +126,21 @@ impl Shared {
         match step {
             JobStep::Enqueued { by } => about(FIRST_EVENT)
                 .fact("count", job.count.get())
-                .fact("by", name_of_enqueuer(by))
+                .fact("by", by.name())
                 .time("enqueued_at", enqueued_at),
             JobStep::Restored => about("job_restored")
                 .fact("count", job.count.get())
                 .time("enqueued_at", enqueued_at),
             JobStep::PassedOver { reason } => {
-                let reason = match reason {
-                    PassOverReason::TooFewReachable => "too_few_reachable",
-                    PassOverReason::ServersExcluded => "servers_excluded",
-                };
-                about("job_passed_over").fact("reason", reason)
+                about("job_passed_over").fact("reason", reason.name())
             }
             JobStep::Forwarded { server, count } => {
                 at_server("job_forwarded", server).fact("count", count.get())
             }
             JobStep::Refused { server, reason } => {
-                let reason = match reason {
-                    ForwardFailure::Refused => "refused",
-                    ForwardFailure::RefusedThisJob => "refused_this_job",
-                    ForwardFailure::TokenRefused => "token_refused",
-                    ForwardFailure::Ambiguous => "ambiguous",
-                };
-                at_server("job_refused", server).fact("reason", reason)
+                at_server("job_refused", server).fact("reason", reason.name())
             }
-            JobStep::Assigned { runners } => self.with_runners(about("job_assigned"), &runners),
+            JobStep::Assigned { runners, .. } => self.with_runners(about("job_assigned"), &runners),
             JobStep::Delivered => about("job_delivered"),
             JobStep::NotDelivered => about("job_not_delivered"),
             JobStep::Started => about("job_started"),
@@ -163,7 +153,7 @@ impl Shared {
                 let entry = match retirement {
                     Retirement::Ended(GrantEnd::Finished) => about(finished),
                     Retirement::Ended(GrantEnd::Expired) => about(expired),
-                    Retirement::Withdrawn(by) => about(withdrawn).fact("by", name_of(by)),
+                    Retirement::Withdrawn(by) => about(withdrawn).fact("by", by.name()),
                     Retirement::Abandoned { silent_since } => {
                         about(abandoned).time("silent_since", silent_since)
                     }
@@ -205,20 +195,5 @@ impl Shared {
             (_, []) => entry,
             _ => entry.fact("runners", all),
         }
-    }
-}
-
-fn name_of_enqueuer(by: EnqueuedBy) -> &'static str {
-    match by {
-        EnqueuedBy::ApiToken => "api_token",
-        EnqueuedBy::Artifact => "artifact",
-    }
-}
-
-/// The name of what authorised a withdrawal.
-pub fn name_of(by: WithdrawnBy) -> &'static str {
-    match by {
-        WithdrawnBy::ApiToken => "api_token",
-        WithdrawnBy::Ticket => "ticket",
     }
 }

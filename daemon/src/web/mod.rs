@@ -28,6 +28,7 @@ use outgoing::Outgoing;
 use crate::{
     connections::ConnectionHandle,
     error::{ApiError, Code},
+    metrics::count_request,
     readiness::KeepBody,
     repeated,
 };
@@ -138,6 +139,8 @@ pub async fn apply_common_rules(
         response = response.into_response(error);
     }
     let status = response.status();
+    let route = response.request().match_pattern();
+    count_request(method.as_str(), route.as_deref(), status.as_u16());
     let is_kept = response.response().extensions().contains::<KeepBody>();
     let is_body_left_out = is_retried_by_curl(status) && !accepts_json && !is_kept;
     browser::add_headers(response.response_mut());

@@ -19,7 +19,7 @@ use daemon::{
 use shared::{text::printable_json, wire::MonitorDashboard};
 
 use super::{AppState, snapshot::Snapshot, state::not_ready};
-use crate::shared_core::PublishedView;
+use crate::{runner_metrics, shared_core::PublishedView};
 
 /// The ETags of `If-None-Match`: the versions of the dashboard that the client has.
 #[derive(Clone, Debug)]
@@ -84,7 +84,10 @@ async fn respond(
         return Ok(unchanged(&current.etag));
     };
     tokio::select! {
-        later = next_change(&state, &current) => Ok(whole(&state, &later)),
+        later = next_change(&state, &current) => {
+            runner_metrics::observe_long_poll(state.core.now().since(later.changed_at));
+            Ok(whole(&state, &later))
+        }
         () = tokio::time::sleep(wait) => Ok(unchanged(&current.etag)),
         () = state.draining.begins() => Ok(unchanged(&current.etag)),
     }

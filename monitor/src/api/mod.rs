@@ -29,6 +29,8 @@ mod webhook;
 mod webhook_body;
 pub mod webhook_delivery;
 
+pub use metrics::STATE_METRICS;
+
 use actix_web::web::{Data, ServiceConfig};
 use daemon::web::route;
 

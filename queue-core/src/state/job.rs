@@ -27,7 +27,7 @@ use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
     values::{Count, FencingToken, UniqueId},
-    wire::TakenRunner,
+    wire::{Estimate, TakenRunner},
 };
 
 use super::{fleet::ServerId, profile_queue::QueuePosition};
@@ -81,6 +81,8 @@ pub struct Job {
     newer_positions: Vec<QueuePosition>,
     /// When its client last sent a request.
     pub(crate) last_seen_at: Timestamp,
+    /// The wait that was estimated when it was enqueued; `None` also for a job that was restored.
+    pub(crate) estimated: Option<Estimate>,
     /// Whether `Timer::Silence` is set for it.
     pub(crate) has_silence_timer: bool,
     /// The servers that refused this job, and until when they are not asked for it again.
@@ -168,6 +170,7 @@ impl Job {
             ticket,
             newer_positions: Vec::new(),
             last_seen_at: now,
+            estimated: None,
             has_silence_timer: false,
             excluded_until: BTreeMap::new(),
             passed_over: None,

@@ -153,7 +153,7 @@ impl Story {
             (Stage::Forwarding(asked), JobStep::Refused { server, .. }) => {
                 (Stage::Waiting, asked.contains_key(server))
             }
-            (Stage::Forwarding(asked), JobStep::Assigned { runners }) => {
+            (Stage::Forwarding(asked), JobStep::Assigned { runners, .. }) => {
                 let granted = runners.iter().map(|of| (of.server, of.runners.len()));
                 let granted: BTreeMap<ServerId, usize> = granted.collect();
                 let is_as_asked = granted == *asked;

@@ -35,7 +35,9 @@ fn enqueued() -> JobStep {
 
 fn assigned(runner: RunnerId) -> JobStep {
     let runners = runners(0, &[runner]);
-    JobStep::Assigned { runners }
+    // The histories here have too few jobs for an estimate.
+    let estimated = None;
+    JobStep::Assigned { runners, estimated }
 }
 
 fn retired(retirement: Retirement, assignment: Assignment) -> JobStep {

@@ -40,7 +40,13 @@ pub fn enqueue(
         enqueued_at: state.jobs.next_enqueued_at(now),
         nonce,
     };
+    let unique_id = ticket.request.spec.unique_id.clone();
     insert(state, now, ticket.clone(), JobStep::Enqueued { by });
+    let job = state.jobs.get(&unique_id);
+    let estimated = job.and_then(|job| state.waiting_answer(now, job).estimate);
+    if let Some(job) = state.jobs.get_mut(&unique_id) {
+        job.estimated = estimated;
+    }
     state.answer(call, Answer::Enqueued(ticket));
 }
 

@@ -179,10 +179,12 @@ fn granted(
         let grants = std::mem::take(parts).into_iter();
         let grants: Vec<Grant> = grants.filter_map(|part| part.grant).collect();
         let servers: Vec<ServerId> = grants.iter().map(|grant| grant.server).collect();
+        let estimated = job.estimated;
         let runners = job.assign(now, grants);
         state.jobs.record_grant(server, unique_id.clone());
         state.profile_queues.remove_granted(&ticket, now);
-        state.record(now, &ticket, JobStep::Assigned { runners });
+        let step = JobStep::Assigned { runners, estimated };
+        state.record(now, &ticket, step);
         // What the first server granted may be gone by the time the last one answers.
         for server in servers {
             review_grant(state, now, server, unique_id);

@@ -7,7 +7,6 @@ use queue_core::{Answer, Input, JobReference, Refusal, WithdrawnBy};
 use shared::wire::JobReport;
 
 use super::{AppState, extract::AccessibleJob, refused, story, unexpected};
-use crate::recorder;
 
 /// `GET /job/<unique_id>`
 pub async fn show(
@@ -63,13 +62,13 @@ pub async fn withdraw(
 }
 
 fn record_withdrawal(state: &AppState, client: ClientAddress, by: &JobReference) {
-    let authorised_by = recorder::name_of(match by {
+    let authorised_by = match by {
         JobReference::Ticket(_) => WithdrawnBy::Ticket,
         JobReference::Operator(_) => WithdrawnBy::ApiToken,
-    });
+    };
     let now = state.event_loop.now();
     state.journal.record(Entry {
         unique_id: Some(story::unique_id_of(by).clone()),
-        ..Entry::audit(now, "withdraw", authorised_by, client)
+        ..Entry::audit(now, "withdraw", authorised_by.name(), client)
     });
 }

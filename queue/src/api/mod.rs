@@ -27,6 +27,8 @@ use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 
 use queue_core::{Answer, Refusal};
 
+pub use metrics::STATE_METRICS;
+
 use crate::{event_loop::EventLoop, ticket::TicketKey};
 use snapshot::Snapshots;
 

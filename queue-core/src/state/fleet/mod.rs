@@ -410,6 +410,18 @@ impl Fleet {
             .filter_map(|server| Some((server, self.servers[server].profile(key)?)))
     }
 
+    /// The sum of a number over the reports of the servers that answer.
+    pub fn sum_of_fresh(
+        &self,
+        key: &ProfileKey,
+        now: Timestamp,
+        number: impl Fn(&ProfileReport) -> usize,
+    ) -> usize {
+        let servers = self.servers_with(key, now);
+        let fresh = servers.filter(|&(server, _)| self.health(server, now) == Health::Fresh);
+        saturating_sum(fresh.map(|(_, profile)| number(profile)))
+    }
+
     /// How many runners of a profile all servers have or could have, also those that do not answer.
     pub fn capacity(&self, key: &ProfileKey, now: Timestamp) -> usize {
         let servers = self.servers_with(key, now);

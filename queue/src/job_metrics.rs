@@ -1,0 +1,135 @@
+//! Counters and histograms of what happens to jobs, from the events of the core.
+
+use std::sync::LazyLock;
+
+use daemon::metrics::{Counters, Histograms, Metric, Metrics};
+use queue_core::{GrantEnd, JobEvent, JobStep, Retirement};
+
+/// The metrics of events of jobs.
+pub static EVENT_METRICS: [&Metric; 8] = [
+    &ENQUEUED,
+    &ASSIGNED,
+    &ENDED,
+    &WAIT,
+    &START_WAIT,
+    &DURATION,
+    &ESTIMATE_RATIO,
+    &TAKES,
+];
+
+static ENQUEUED: Metric = Metric::counter(
+    "jobs_enqueued",
+    &["profile", "by"],
+    "Jobs that were enqueued, by what authorised that: api_token, artifact",
+);
+static ASSIGNED: Metric = Metric::counter(
+    "jobs_assigned",
+    &["profile"],
+    "Jobs that got all their runners",
+);
+static ENDED: Metric = Metric::counter(
+    "jobs_ended",
+    &["profile", "outcome"],
+    "Jobs that are over, by outcome: finished, expired, withdrawn, abandoned",
+);
+static WAIT: Metric = Metric::histogram(
+    "job_wait_seconds",
+    &["profile", "outcome"],
+    "How long jobs waited, in seconds, until they were assigned, withdrawn or abandoned",
+);
+static START_WAIT: Metric = Metric::histogram(
+    "job_start_wait_seconds",
+    &["profile"],
+    "The time from the enqueue of a job to the start of a workflow job on its runners, in seconds",
+);
+static DURATION: Metric = Metric::histogram(
+    "job_duration_seconds",
+    &["profile"],
+    "The time from the start of a workflow job to the end of all runners of its job, in seconds",
+);
+static ESTIMATE_RATIO: Metric = Metric::histogram(
+    "job_wait_estimate_ratio",
+    &["profile"],
+    "How long jobs waited until they were assigned, divided by the median that was estimated at their enqueue",
+);
+static TAKES: Metric = Metric::counter(
+    "takes",
+    &["server", "outcome"],
+    "Takes at servers by outcome: granted, refused, refused_this_job, token_refused, ambiguous",
+);
+
+static JOBS_ENQUEUED: LazyLock<Counters> = LazyLock::new(|| Counters::new(&ENQUEUED));
+static JOBS_ASSIGNED: LazyLock<Counters> = LazyLock::new(|| Counters::new(&ASSIGNED));
+static JOBS_ENDED: LazyLock<Counters> = LazyLock::new(|| Counters::new(&ENDED));
+static WAITS: LazyLock<Histograms> = LazyLock::new(|| Histograms::of_jobs(&WAIT));
+static START_WAITS: LazyLock<Histograms> = LazyLock::new(|| Histograms::of_jobs(&START_WAIT));
+static DURATIONS: LazyLock<Histograms> = LazyLock::new(|| Histograms::of_jobs(&DURATION));
+static RATIOS: LazyLock<Histograms> = LazyLock::new(|| Histograms::of_ratios(&ESTIMATE_RATIO));
+static SERVER_TAKES: LazyLock<Counters> = LazyLock::new(|| Counters::new(&TAKES));
+
+/// Counts an event. `servers` are the URLs of the servers, by `ServerId`.
+pub fn observe(event: &JobEvent, servers: &[String]) {
+    let profile = event.job.profile_key.as_str();
+    let waited = event.at.since(event.enqueued_at);
+    match &event.step {
+        JobStep::Enqueued { by } => {
+            JOBS_ENQUEUED.count([profile, by.name()]);
+            RATIOS.start([profile]);
+        }
+        JobStep::Assigned { runners, estimated } => {
+            JOBS_ASSIGNED.count([profile]);
+            WAITS.observe([profile, "assigned"], waited);
+            for part in runners {
+                SERVER_TAKES.count([&*servers[part.server], "granted"]);
+            }
+            if let Some(estimate) = estimated {
+                // Below a second both are as good as nothing.
+                let estimated = (estimate.p50_seconds as f64).max(1.0);
+                let ratio = waited.as_secs_f64().max(1.0) / estimated;
+                RATIOS.observe_value([profile], ratio);
+            }
+        }
+        JobStep::Refused { server, reason } => {
+            SERVER_TAKES.count([&*servers[*server], reason.name()]);
+        }
+        JobStep::Started => START_WAITS.observe([profile], waited),
+        JobStep::Retired {
+            retirement,
+            assignment,
+        } => {
+            let outcome = outcome(*retirement);
+            JOBS_ENDED.count([profile, outcome]);
+            if assignment.runners.is_empty() && outcome != "finished" {
+                WAITS.observe([profile, outcome], waited);
+            }
+            if let (Some(started_at), "finished") = (assignment.started_at, outcome) {
+                DURATIONS.observe([profile], event.at.since(started_at));
+            }
+        }
+        JobStep::Restored
+        | JobStep::PassedOver { .. }
+        | JobStep::Forwarded { .. }
+        | JobStep::Delivered
+        | JobStep::NotDelivered
+        | JobStep::Returned => {}
+    }
+}
+
+/// Adds the counters and histograms.
+pub fn add(metrics: &mut Metrics) {
+    for counters in [&JOBS_ENQUEUED, &JOBS_ASSIGNED, &JOBS_ENDED, &SERVER_TAKES] {
+        metrics.add_counters(counters);
+    }
+    for histograms in [&WAITS, &START_WAITS, &DURATIONS, &RATIOS] {
+        metrics.add_histograms(histograms);
+    }
+}
+
+fn outcome(retirement: Retirement) -> &'static str {
+    match retirement {
+        Retirement::Ended(GrantEnd::Finished) => "finished",
+        Retirement::Ended(GrantEnd::Expired) => "expired",
+        Retirement::Withdrawn { .. } => "withdrawn",
+        Retirement::Abandoned { .. } => "abandoned",
+    }
+}
