@@ -32,6 +32,7 @@ install_missing_packages() {
     command -v c++ > /dev/null || missing+=(g++)
     command -v curl > /dev/null || missing+=(curl)
     command -v jq > /dev/null || missing+=(jq)
+    command -v promtool > /dev/null || missing+=(prometheus)
     # The tests compile a locale whose ranges follow the collation of a language.
     [[ -e /usr/share/i18n/locales/en_US ]] || missing+=(locales)
     command -v python3 > /dev/null || missing+=(python3)
