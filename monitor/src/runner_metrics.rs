@@ -180,3 +180,58 @@ pub fn add(metrics: &mut Metrics) {
         metrics.add_histograms(histograms);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use monitor_core::{Cause, GuestEnd};
+
+    use super::*;
+
+    #[test]
+    fn the_times_between_the_steps_of_a_runner_are_measured() {
+        let mut steps = Steps::default();
+        let cause = |code| Cause {
+            code,
+            text: String::new(),
+        };
+        let mut happened = |seconds: u64, step| {
+            steps.observe(&RunnerEvent {
+                at: Timestamp::from_seconds(1_000_000 + seconds),
+                runner: RunnerId(3),
+                // No other test has this profile: the metrics are of the process.
+                profile_key: "measured".parse().unwrap(),
+                job: None,
+                step,
+            });
+        };
+        let reason = cause("below_target");
+        happened(0, RunnerStep::Created { reason });
+        happened(30, RunnerStep::Online);
+        happened(100, RunnerStep::Reserved);
+        happened(105, RunnerStep::Released);
+        happened(125, RunnerStep::Reserved);
+        happened(130, RunnerStep::Busy);
+        let end = GuestEnd::default();
+        happened(430, RunnerStep::Ended { end });
+        let reason = cause("done");
+        happened(440, RunnerStep::Destroyed { reason });
+        assert!(steps.0.is_empty(), "{steps:?}");
+        observe_image_build(&"measured".parse().unwrap(), false, Duration::from_secs(9));
+        let mut metrics = Metrics::of("monitor");
+        add(&mut metrics);
+        let text = metrics.text();
+        for line in [
+            "runners_created_total{profile=\"measured\",reason=\"below_target\"} 1",
+            "runners_destroyed_total{profile=\"measured\",reason=\"done\"} 1",
+            "runner_failures_total{profile=\"measured\",what=\"creation\"} 0",
+            "runner_start_seconds_sum{profile=\"measured\"} 30.0",
+            "runner_idle_seconds_sum{profile=\"measured\"} 90.0",
+            "job_duration_seconds_sum{profile=\"measured\"} 300.0",
+            "job_duration_seconds_count{profile=\"measured\"} 1",
+            "image_build_seconds_sum{profile=\"measured\",outcome=\"failed\"} 9.0",
+        ] {
+            let line = format!("ci_runners_monitor_{line}");
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+}

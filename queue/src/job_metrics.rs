@@ -133,3 +133,131 @@ fn outcome(retirement: Retirement) -> &'static str {
         Retirement::Abandoned { .. } => "abandoned",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use queue_core::{Assignment, EnqueuedBy, ForwardFailure, ServerRunners, WithdrawnBy};
+    use shared::{
+        clock::Timestamp,
+        job_spec::JobSpec,
+        values::{Count, RunId},
+        wire::Estimate,
+    };
+
+    use super::*;
+
+    /// Adds what happened so many seconds after the enqueue of a job to the metrics. No other test has this
+    /// profile: the metrics are of the process.
+    fn happened(profile: &str, steps: Vec<(u64, JobStep)>) -> String {
+        let enqueued_at = Timestamp::from_seconds(1_000_000);
+        let job = JobSpec {
+            unique_id: "job".parse().unwrap(),
+            qualified_repo: "servo/servo".parse().unwrap(),
+            run_id: RunId(7),
+            profile_key: profile.parse().unwrap(),
+            count: Count::ONE,
+        };
+        for (seconds, step) in steps {
+            let event = JobEvent {
+                at: enqueued_at + Duration::from_secs(seconds),
+                job: job.clone(),
+                enqueued_at,
+                step,
+            };
+            observe(&event, &[format!("http://{profile}/")]);
+        }
+        let mut metrics = Metrics::of("queue");
+        add(&mut metrics);
+        metrics.text()
+    }
+
+    fn assert_has(text: &str, lines: &[&str]) {
+        for line in lines {
+            let line = format!("ci_runners_queue_{line}");
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_job_is_counted_and_measured_from_its_enqueue_to_its_end() {
+        let runners = vec![ServerRunners {
+            server: 0,
+            runners: vec![1],
+        }];
+        let estimate = Estimate {
+            p50_seconds: 10,
+            p90_seconds: 20,
+        };
+        let by = EnqueuedBy::Artifact;
+        let refused = JobStep::Refused {
+            server: 0,
+            reason: ForwardFailure::Ambiguous,
+        };
+        let assigned = JobStep::Assigned {
+            runners: runners.clone(),
+            estimated: Some(estimate),
+        };
+        let finished = JobStep::Retired {
+            retirement: Retirement::Ended(GrantEnd::Finished),
+            assignment: Assignment {
+                started_at: Some(Timestamp::from_seconds(1_000_050)),
+                runners,
+                ..Assignment::default()
+            },
+        };
+        let text = happened(
+            "whole",
+            vec![
+                (0, JobStep::Enqueued { by }),
+                (5, refused),
+                (40, assigned),
+                (50, JobStep::Started),
+                (650, finished),
+            ],
+        );
+        assert_has(
+            &text,
+            &[
+                "jobs_enqueued_total{profile=\"whole\",by=\"artifact\"} 1",
+                "jobs_assigned_total{profile=\"whole\"} 1",
+                "jobs_ended_total{profile=\"whole\",outcome=\"finished\"} 1",
+                "job_wait_seconds_sum{profile=\"whole\",outcome=\"assigned\"} 40.0",
+                "job_start_wait_seconds_sum{profile=\"whole\"} 50.0",
+                "job_duration_seconds_sum{profile=\"whole\"} 600.0",
+                "job_wait_estimate_ratio_sum{profile=\"whole\"} 4.0",
+                "takes_total{server=\"http://whole/\",outcome=\"ambiguous\"} 1",
+                "takes_total{server=\"http://whole/\",outcome=\"granted\"} 1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_wait_that_ends_otherwise_is_measured_by_its_outcome() {
+        let retired = |retirement| JobStep::Retired {
+            retirement,
+            assignment: Assignment::default(),
+        };
+        let silent_since = Timestamp::from_seconds(1_000_001);
+        let text = happened(
+            "given-up",
+            vec![
+                (7, retired(Retirement::Withdrawn(WithdrawnBy::Ticket))),
+                (31, retired(Retirement::Abandoned { silent_since })),
+                // Another queue had assigned its runners.
+                (90, retired(Retirement::Ended(GrantEnd::Finished))),
+            ],
+        );
+        assert_has(
+            &text,
+            &[
+                "job_wait_seconds_sum{profile=\"given-up\",outcome=\"withdrawn\"} 7.0",
+                "job_wait_seconds_sum{profile=\"given-up\",outcome=\"abandoned\"} 31.0",
+                "jobs_ended_total{profile=\"given-up\",outcome=\"finished\"} 1",
+            ],
+        );
+        let is_wait = |line: &str| line.contains("job_wait_seconds_sum{profile=\"given-up\"");
+        assert_eq!(text.lines().filter(|line| is_wait(line)).count(), 2);
+    }
+}

@@ -156,9 +156,9 @@ impl Metrics {
         let registry = self.registry_of(metric);
         match metric.kind {
             MetricKind::Counter => {
-                let family = Family::<Labels, Counter<f64, AtomicU64>>::default();
+                let family = Family::<Labels, Counter>::default();
                 for (labels, value) in values {
-                    family.get_or_create(&labels).inc_by(value);
+                    family.get_or_create(&labels).inc_by(value as u64);
                 }
                 registry.register(metric.name, metric.help, family);
             }
@@ -176,6 +176,11 @@ impl Metrics {
     pub fn add_one(&mut self, metric: &'static Metric, value: f64) {
         let registry = self.registry_of(metric);
         match metric.kind {
+            MetricKind::Counter if value.fract() == 0.0 => {
+                let counter = Counter::<u64, AtomicU64>::default();
+                counter.inc_by(value as u64);
+                registry.register(metric.name, metric.help, counter);
+            }
             MetricKind::Counter => {
                 let counter = Counter::<f64, AtomicU64>::default();
                 counter.inc_by(value);
@@ -250,7 +255,7 @@ mod tests {
             "ci_runners_queue_jobs 3.0",
             "ci_runners_queue_idle{profile=\"a\"} 1.0",
             r#"ci_runners_queue_idle{profile="b\"\n"} 2.5"#,
-            "ci_runners_queue_asked_total 7.0",
+            "ci_runners_queue_asked_total 7",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
@@ -315,7 +320,7 @@ mod tests {
             "ci_runners_monitor_github_requests_remaining 4990.0",
             "ci_runners_monitor_github_requests_limit 5000.0",
             "ci_runners_monitor_github_token_expiry_timestamp_seconds 1060.0",
-            "ci_runners_monitor_github_requests_deferred_total 1.0",
+            "ci_runners_monitor_github_requests_deferred_total 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }

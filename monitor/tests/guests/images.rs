@@ -149,7 +149,7 @@ async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() 
     assert!(image_age(&dashboard).unwrap() > YEAR);
     let metrics = monitor.call(Method::GET, "metrics").await;
     let metrics = metrics.text().unwrap();
-    let gauge = "image_age_seconds{profile=\"tiny\"} ";
+    let gauge = "image_built_timestamp_seconds{profile=\"tiny\"} ";
     assert!(metrics.contains(gauge), "{metrics}");
     host.until_only_folder(&host.guest(0)).await;
     let screen = monitor

@@ -131,7 +131,7 @@ fn the_metrics_count_waiting_jobs_and_show_which_servers_answer() {
     for line in [
         "ci_runners_queue_ready 1.0",
         r#"ci_runners_queue_jobs_waiting{profile="linux"} 2.0"#,
-        r#"ci_runners_queue_runners_idle{profile="linux"} 0.0"#,
+        r#"ci_runners_queue_runners{profile="linux",state="idle"} 0.0"#,
         &server,
     ] {
         assert!(
