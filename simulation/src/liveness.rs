@@ -1,5 +1,5 @@
 //! What must hold at the end of a run, when all faults have ended: every client has its runners, every
-//! pool is full and idle, and what only an operator can mend is shown as a problem.
+//! pool is full and idle, what only an operator can mend is shown as a problem, and nothing else is.
 
 use monitor_core::RunnerId;
 use shared::{
@@ -37,6 +37,39 @@ pub fn first_pending(
             servers.find_map(|(monitor, targets)| pending_on(monitor, targets.iter().sum()))
         })
         .or_else(|| unshown_suffix(monitors, queues, scenario, now))
+        .or_else(|| unfounded_problem(monitors, queues, scenario, now))
+}
+
+/// A problem that is still shown although its cause has ended with the faults.
+fn unfounded_problem(
+    monitors: &[MonitorNode],
+    queues: &[QueueNode],
+    scenario: &Scenario,
+    now: Timestamp,
+) -> Option<Pending> {
+    let shares_suffix = scenario.servers_with_shared_suffix().next().is_some();
+    let has_cause = |code: &str| match code {
+        "suffix_shared" => shares_suffix,
+        "server_listed_twice" => scenario.network.is_listed_twice,
+        // Two queues run at once in some scenarios.
+        "server_used_by_another_queue" => queues.len() > 1,
+        _ => false,
+    };
+    let of_servers = monitors.iter().flat_map(|monitor| {
+        let name = format!("server {}", monitor.index);
+        let problems = monitor.problems().into_iter();
+        problems.map(move |problem| (name.clone(), problem))
+    });
+    let of_queues = queues.iter().enumerate().flat_map(|(index, queue)| {
+        let problems = queue.problems(now).into_iter();
+        problems.map(move |problem| (format!("queue {index}"), problem))
+    });
+    let mut all = of_servers.chain(of_queues);
+    let (process, problem) = all.find(|(_, problem)| !has_cause(&problem.code))?;
+    Some(Pending {
+        invariant: 9,
+        description: format!("{process} still shows a problem: {problem}"),
+    })
 }
 
 /// What still has to happen on a server that keeps `target` runners.

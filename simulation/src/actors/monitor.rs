@@ -10,6 +10,7 @@ use monitor_core::{
 use queue_core::Report;
 use shared::{
     clock::Timestamp,
+    problem::Problem,
     runner_name::RunnerNames,
     secret::Secret,
     software::Support,
@@ -180,8 +181,13 @@ impl MonitorNode {
 
     /// Whether its dashboard shows a problem of this kind.
     pub fn has_problem(&self, code: &str) -> bool {
+        self.problems().iter().any(|it| it.code == code)
+    }
+
+    /// What it shows as wrong.
+    pub fn problems(&self) -> Vec<Problem> {
         let view = self.core.as_ref().and_then(Monitor::view);
-        view.is_some_and(|view| view.dashboard.problems.iter().any(|it| it.code == code))
+        view.map(|view| view.dashboard.problems).unwrap_or_default()
     }
 
     pub fn server_name(&self) -> String {

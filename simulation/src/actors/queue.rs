@@ -7,7 +7,9 @@ use queue_core::{
     Answer, CallId, Config, Effect, EnqueuedBy, Forward, ForwardOutcome, Input, Queue, Refusal,
     Release, Report, ServerFailure, testing::Stories,
 };
-use shared::{clock::Timestamp, job_spec::JobSpec, values::UniqueId, wire::TakenRunner};
+use shared::{
+    clock::Timestamp, job_spec::JobSpec, problem::Problem, values::UniqueId, wire::TakenRunner,
+};
 
 use super::monitor::{profile_key, server_name};
 use crate::{
@@ -185,11 +187,14 @@ impl QueueNode {
 
     /// Whether it shows a problem of this kind.
     pub fn has_problem(&self, code: &str, now: Timestamp) -> bool {
-        let problems = self
-            .core
-            .as_ref()
-            .map(|core| core.problems(self.clock.show(now)));
-        problems.is_some_and(|problems| problems.iter().any(|it| it.code == code))
+        self.problems(now).iter().any(|it| it.code == code)
+    }
+
+    /// What it shows as wrong.
+    pub fn problems(&self, now: Timestamp) -> Vec<Problem> {
+        let core = self.core.as_ref();
+        core.map(|core| core.problems(self.clock.show(now)))
+            .unwrap_or_default()
     }
 
     /// Handles a request of a client.
