@@ -18,7 +18,7 @@ use daemon::{
     journal::{Journal, JournalConfig},
     problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
-    startup::{Start, until_signalled},
+    startup::{Start, until_signalled, watch_addresses},
 };
 use github::{
     Credentials, CredentialsError, Github, GithubConfig,
@@ -233,6 +233,7 @@ impl App {
             log::info!("monitor listens on http://{address}/");
         }
         let Self {
+            addresses,
             listeners,
             state,
             drain,
@@ -258,7 +259,12 @@ impl App {
         let programs = programs::needed(&settings, &adapters.images);
         let programs = programs::watch(programs, board.clone());
         let mirrors = async move { mirrors::run(&settings, board).await };
+        let addresses = watch_addresses(addresses, core.problem_board().clone());
         let background = vec![
+            Background {
+                name: "the search for addresses",
+                task: actix_web::rt::spawn(addresses),
+            },
             Background {
                 name: "the log of problems",
                 task: actix_web::rt::spawn(log_changes(journal.clone(), move || {

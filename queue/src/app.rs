@@ -14,6 +14,7 @@ use daemon::{
     journal::{Journal, JournalConfig, StreamPlaces},
     problems::{ProblemBoard, log_changes},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
+    startup::watch_addresses,
 };
 use github::{
     ApiStatusCell, Credentials, CredentialsError, Github, GithubConfig,
@@ -113,7 +114,8 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let client = Client::with_proxies(settings.proxies.but_not_for_loopback());
     let problem_board = ProblemBoard::new(clock);
     report_clock(clock.now(), &problem_board);
-    let mut background = start_background(last_run, &event_loop, &journal, &problem_board);
+    let mut background =
+        start_background(last_run, &event_loop, &journal, &problem_board, &addresses);
     start_monitor_clients(
         base_urls,
         &Arc::new(GrantProofs::new(ticket_key.grant_key(), names)),
@@ -155,8 +157,13 @@ fn start_background(
     event_loop: &EventLoop,
     journal: &Journal,
     problem_board: &ProblemBoard,
+    addresses: &[SocketAddr],
 ) -> Vec<Background> {
     vec![
+        Background {
+            name: "the search for addresses",
+            task: actix_web::rt::spawn(watch_addresses(addresses.to_vec(), problem_board.clone())),
+        },
         Background {
             name: "the time of the last run",
             task: actix_web::rt::spawn(last_run.keep(problem_board.clone())),

@@ -1,15 +1,19 @@
 //! Opens the listeners of a daemon.
 //!
-//! Responsible for waiting for what changes by itself: an address that the network, a bridge of libvirt or
-//! a VPN brings up after the start, and a port that the predecessor is about to release.
+//! Responsible for what changes by itself: a port that the predecessor is about to release is waited for, and
+//! an address that the network, a bridge of libvirt or a VPN brings up after the start is listened on already
+//! (`IP_FREEBIND`, ip(7)). Until it is there that is shown as a problem, and the other addresses work.
 
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     time::Duration,
 };
 
+use shared::problem::catalogue::LISTEN_ADDRESS_MISSING;
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::problems::ProblemBoard;
 
 /// How many connections may wait to be accepted. After a restart, all clients of a queue connect at
 /// once.
@@ -17,9 +21,8 @@ const BACKLOG: i32 = 4096;
 
 /// The pause between two attempts to listen.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long to wait for an address to be assigned to this host. A supervisor starts the daemon again
-/// afterwards.
-const ADDRESS_TIMEOUT: Duration = Duration::from_secs(300);
+/// The pause between two searches for addresses that this host does not have.
+const SEARCH_PAUSE: Duration = Duration::from_secs(2);
 /// How long to wait for another process to release the port: longer than a daemon takes to end.
 const PORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first interval between two log lines about the same wait; it doubles with each line.
@@ -41,7 +44,6 @@ pub(super) fn listen_when_possible(
             listeners => return listeners,
         };
         let timeout = match error.kind() {
-            ErrorKind::AddrNotAvailable => ADDRESS_TIMEOUT,
             ErrorKind::AddrInUse => PORT_TIMEOUT,
             _ => Duration::ZERO,
         };
@@ -74,6 +76,10 @@ fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io:
             )?;
             // Otherwise connections of a process that has just ended would block its port.
             socket.set_reuse_address(true)?;
+            match address {
+                SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+                SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+            }
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             Ok(socket.into())
@@ -83,9 +89,39 @@ fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io:
     addresses.iter().map(listen_on).collect()
 }
 
+/// Shows each of these addresses that this host does not have as a problem, until it has it. Never returns.
+pub async fn watch_addresses(addresses: Vec<SocketAddr>, board: ProblemBoard) {
+    loop {
+        for address in &addresses {
+            let subject = format!("address {}", address.ip());
+            if is_of_this_host(*address) {
+                board.resolve(&LISTEN_ADDRESS_MISSING, &subject);
+                continue;
+            }
+            let cause = format!(
+                "listen_on names it, but this host does not have it, so that nothing reaches {address}"
+            );
+            let remedy = "bring up its interface, such as the bridge of libvirt's network; `ip address` shows \
+                          the addresses of this host; otherwise remove it from listen_on";
+            board.report(&LISTEN_ADDRESS_MISSING, &subject, cause, remedy);
+        }
+        tokio::time::sleep(SEARCH_PAUSE).await;
+    }
+}
+
+/// Whether the address is assigned to this host, as far as can be known: no packet is sent.
+fn is_of_this_host(mut address: SocketAddr) -> bool {
+    address.set_port(0);
+    let bound = UdpSocket::bind(address);
+    !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
+
+    use futures_util::FutureExt;
+    use shared::clock::Clock;
 
     use super::*;
 
@@ -105,20 +141,30 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_limited_and_longer_for_an_address_than_for_a_port() {
+    fn the_wait_for_a_port_is_limited() {
         let other_process = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = other_process.local_addr().unwrap();
-        // An address for documentation (RFC 5737), which belongs to no host.
-        let absent = "192.0.2.1:0".parse().unwrap();
-        for (address, kind, timeout) in [
-            (taken, ErrorKind::AddrInUse, PORT_TIMEOUT),
-            (absent, ErrorKind::AddrNotAvailable, ADDRESS_TIMEOUT),
-        ] {
-            let mut waited = Duration::ZERO;
-            let failed = listen_when_possible(&[address], |pause| waited += pause);
-            let (failed_at, error) = failed.unwrap_err();
-            assert_eq!((failed_at, error.kind(), waited), (address, kind, timeout));
-        }
+        let mut waited = Duration::ZERO;
+        let failed = listen_when_possible(&[taken], |pause| waited += pause);
+        let (failed_at, error) = failed.unwrap_err();
+        assert_eq!((failed_at, waited), (taken, PORT_TIMEOUT));
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    }
+
+    #[actix_web::test]
+    async fn an_address_that_this_host_lacks_is_listened_on_and_shown_as_a_problem() {
+        // Addresses for documentation (RFC 5737, RFC 3849), which belong to no host.
+        let absent = ["192.0.2.1:0", "[2001:db8::1]:0"].map(|it| it.parse().unwrap());
+        let present: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let all = [absent[0], absent[1], present];
+        let listeners = listen_when_possible(&all, |_| panic!("nothing is waited for"));
+        assert_eq!(listeners.unwrap().len(), 3);
+        let board = ProblemBoard::new(Clock::start());
+        let watch = watch_addresses(all.to_vec(), board.clone());
+        // Its first search ends before its first pause.
+        assert!(watch.now_or_never().is_none());
+        let subjects: Vec<String> = board.list().into_iter().map(|it| it.subject).collect();
+        assert_eq!(subjects, ["address 192.0.2.1", "address 2001:db8::1"]);
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::{
     private_file::{self, ExposedKey},
 };
 use command_line::Options;
+pub use listening::watch_addresses;
 pub use signals::until_signalled;
 
 /// Which of the two daemons this process is.

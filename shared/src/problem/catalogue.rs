@@ -117,6 +117,11 @@ catalogue! {
         "Set the clock, for example by `timedatectl set-ntp true`, and restart the daemon, which reads the clock \
          at its start only.",
         "Start and stop" => "operating.md#start-and-stop";
+    LISTEN_ADDRESS_MISSING = "listen_address_missing", Error, Both,
+        "This host does not have an address of `listen_on`, such as that of a bridge that is not up. The daemon works \
+         at its other addresses, and at this one as soon as the host has it.",
+        "Bring up its interface, or remove it from `listen_on`. `ip address` shows the addresses of the host.",
+        "Start and stop" => "operating.md#start-and-stop";
     LOG_LINES_DROPPED = "log_lines_dropped", Warning, Both,
         "Standard error is not read, or cannot be written, and lines of the log are missing. It is shown \
          for ten minutes after the last one.",
