@@ -132,6 +132,7 @@ pause() {
 
 # fetch CURL_ARGUMENT…: sends a request. The output is redirected here, in the child, because a redirection around
 # `in_background` would also apply to what a trap writes meanwhile.
+# shellcheck disable=SC2317,SC2329 # called by in_background
 fetch() {
     http "$@" > "$curl_output" 2> "$curl_output.error"
 }

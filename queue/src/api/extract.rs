@@ -42,6 +42,15 @@ extractor!(JobTicket);
 pub struct AccessibleJob(pub JobReference);
 extractor!(AccessibleJob);
 
+/// Whose jobs a client sees in the history.
+pub enum HistoryAccess {
+    /// All: it has the API token.
+    All,
+    /// That of its ticket.
+    Own(TicketContent),
+}
+extractor!(HistoryAccess);
+
 /// The parameters of an enqueue.
 #[derive(Deserialize)]
 pub struct JobParameters {
@@ -83,6 +92,19 @@ impl AccessibleJob {
         }
         let ticket = verify(state, &bearer, token.as_deref(), &unique_id)?;
         Ok(Self(JobReference::Ticket(ticket)))
+    }
+}
+
+impl HistoryAccess {
+    fn from(request: &HttpRequest) -> Result<Self, ApiError> {
+        let state = state_of(request)?;
+        let token = token_parameter(request)?;
+        let bearer = Bearer::of(request);
+        if state.api_token.check(&bearer).is_ok() {
+            return Ok(Self::All);
+        }
+        let content = ticket_content(state, &bearer, token.as_deref())?;
+        Ok(Self::Own(content))
     }
 }
 
@@ -133,6 +155,22 @@ fn verify(
     in_query: Option<&str>,
     unique_id: &UniqueId,
 ) -> Result<TicketContent, ApiError> {
+    let content = ticket_content(state, bearer, in_query)?;
+    if content.request.spec.unique_id != *unique_id {
+        return Err(ApiError::new(
+            Code::WrongTicket,
+            "this ticket is for another job",
+        ));
+    }
+    Ok(content)
+}
+
+/// The content of a valid ticket, in the header or in the query string.
+fn ticket_content(
+    state: &AppState,
+    bearer: &Bearer,
+    in_query: Option<&str>,
+) -> Result<TicketContent, ApiError> {
     let wrong = |message| ApiError::new(Code::WrongTicket, message);
     let ticket = match (bearer, in_query) {
         (Bearer::Token(ticket), _) => ticket.expose(),
@@ -149,11 +187,7 @@ fn verify(
             ));
         }
     };
-    let content = state.ticket_key.verify(ticket).map_err(|_| {
+    state.ticket_key.verify(ticket).map_err(|_| {
         wrong("this is no ticket of this queue; if the queue's key has changed, enqueue again")
-    })?;
-    if content.request.spec.unique_id != *unique_id {
-        return Err(wrong("this ticket is for another job"));
-    }
-    Ok(content)
+    })
 }

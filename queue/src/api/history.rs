@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    auth::{Authorised, NotWrongToken},
+    auth::NotWrongToken,
     error::ApiError,
     journal::{Entry, EventStream, Filter, LIMIT_MAX, LastEventId},
     web::{Query, from_optional_text},
@@ -16,7 +16,9 @@ use shared::{
     wire::{History, PastJob, TakenFrom},
 };
 
-use super::AppState;
+use queue_core::{JobReference, TicketContent};
+
+use super::{AppState, extract::HistoryAccess, story::story};
 use crate::recorder::FINAL_EVENTS;
 
 /// The number of jobs in a response, if the client does not ask for another.
@@ -97,9 +99,12 @@ pub fn outcome_of(event: &str) -> &str {
 /// `GET /history.json`
 pub async fn history(
     state: Data<AppState>,
-    _: Authorised,
+    access: HistoryAccess,
     Query(conditions): Query<Conditions>,
 ) -> Result<HttpResponse, ApiError> {
+    if let HistoryAccess::Own(ticket) = access {
+        return own_history(&state, ticket).await;
+    }
     let time = |moment: Option<Moment>| moment.map(|Moment(time)| time);
     let filter = Filter {
         qualified_repo: conditions.repo,
@@ -119,6 +124,17 @@ pub async fn history(
     Ok(HttpResponse::Ok().json(History {
         jobs: page.entries.iter().filter_map(past_job).collect(),
         next: page.next,
+    }))
+}
+
+/// The history that the holder of a ticket sees: its own job, if that is over.
+async fn own_history(state: &AppState, ticket: TicketContent) -> Result<HttpResponse, ApiError> {
+    let story = story(&state.journal, &JobReference::Ticket(ticket)).await?;
+    let ends = story.entries.iter().rev();
+    let mut ends = ends.filter(|entry| FINAL_EVENTS.contains(&&*entry.event));
+    Ok(HttpResponse::Ok().json(History {
+        jobs: ends.next().and_then(past_job).into_iter().collect(),
+        next: None,
     }))
 }
 

@@ -243,10 +243,35 @@ fn a_wrong_query_of_the_history_is_refused_with_what_is_allowed() {
     daemon
         .request("GET", "/history.json", &[])
         .assert_refused(401, "unauthorised");
-    let bearer = format!("Bearer {ticket}");
+    let forged = format!("Bearer {ticket}x");
     daemon
-        .request("GET", "/history.json", &[("authorization", &bearer)])
-        .assert_refused(403, "wrong_token");
+        .request("GET", "/history.json", &[("authorization", &forged)])
+        .assert_refused(403, "wrong_ticket");
+}
+
+#[test]
+fn a_ticket_shows_the_history_of_its_own_job_only() {
+    let (fixture, ticket) = one_finished_job();
+    let daemon = &fixture.daemon;
+    let waiting = daemon.enqueue("waiting");
+    let withdrawn = daemon.enqueue("withdrawn");
+    daemon
+        .request("DELETE", &format!("/job/withdrawn?token={withdrawn}"), &[])
+        .expect_text(204);
+    let seen = |ticket: &str| {
+        let bearer = format!("Bearer {ticket}");
+        let by_header = daemon.request("GET", "/history.json", &[("authorization", &bearer)]);
+        let target = format!("/history.json?token={ticket}");
+        let by_query = daemon.request("GET", &target, &[]).expect_json(200);
+        assert_eq!(by_header.expect_json(200), by_query);
+        let jobs = by_query["jobs"].as_array().unwrap().clone();
+        let name = |job: &Value| job["unique_id"].as_str().unwrap().to_owned();
+        jobs.iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&ticket), ["job"]);
+    assert_eq!(seen(&withdrawn), ["withdrawn"]);
+    assert!(seen(&waiting).is_empty());
+    assert_eq!(history(daemon, ""), ["withdrawn", "job"]);
 }
 
 #[test]
