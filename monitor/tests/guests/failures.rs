@@ -37,7 +37,9 @@ async fn a_guest_that_is_killed_from_outside_is_replaced_at_once() {
     monitor.until_idle(&[0]).await;
     signal("KILL", qemu_pid(&host.guest(0)));
     monitor.until_idle(&[1]).await;
-    monitor.until_logged("guest ci-runner-tiny.0 ended").await;
+    monitor
+        .until_logged("runner_ended profile_key=tiny runner=0")
+        .await;
     assert_eq!(host.machines(), [host.guest(1)]);
     host.until_only_folder(&host.guest(1)).await;
 }
