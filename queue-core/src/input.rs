@@ -9,7 +9,7 @@ use shared::{
 };
 
 use crate::{
-    event::EnqueuedBy,
+    event::{EnqueuedBy, WithdrawnBy},
     state::{
         fleet::{Report, ServerFailure, ServerId},
         job::{JobRequest, TicketContent},
@@ -93,6 +93,24 @@ pub enum JobReference {
     Ticket(TicketContent),
     /// By its name, authorised by the API token.
     Operator(UniqueId),
+}
+
+impl JobReference {
+    /// The name of the job.
+    pub fn unique_id(&self) -> &UniqueId {
+        match self {
+            Self::Ticket(ticket) => &ticket.request.spec.unique_id,
+            Self::Operator(unique_id) => unique_id,
+        }
+    }
+
+    /// What authorises a withdrawal by this request.
+    pub fn withdrawn_by(&self) -> WithdrawnBy {
+        match self {
+            Self::Ticket(_) => WithdrawnBy::Ticket,
+            Self::Operator(_) => WithdrawnBy::ApiToken,
+        }
+    }
 }
 
 /// How a forward ended.

@@ -46,7 +46,7 @@ const FIELDS: [&str; 14] = [
 
 /// The facts that strangers may see, of events that they may see. Others are left out for them, because a
 /// new one may contain something that pages without a token do not show.
-const PUBLIC_FACTS: [&str; 15] = [
+const PUBLIC_FACTS: [&str; 14] = [
     "code",
     "severity",
     "subject",
@@ -61,7 +61,6 @@ const PUBLIC_FACTS: [&str; 15] = [
     "started_at",
     "silent_since",
     "exit_status",
-    "from_image",
 ];
 
 /// Something that happened.
@@ -121,6 +120,11 @@ impl Entry {
             .fact("client_address", client_address.to_string())
     }
 
+    /// Whether it is a change that was authorised by credentials.
+    pub fn is_audit(&self) -> bool {
+        self.event == AUDIT
+    }
+
     /// Adds a fact, unless there are too many. A long text is cut off.
     pub fn fact(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         debug_assert!(!FIELDS.contains(&name), "{name} is a field");
@@ -160,7 +164,7 @@ impl Entry {
     /// As JSON for clients without a token, which shows no more than pages do: a job by its `public_id`,
     /// and not which runner it has. `None` if they may not see it at all.
     pub fn to_public_json(&self) -> Option<String> {
-        (self.event != AUDIT).then(|| to_json(&Public(self)))
+        (!self.is_audit()).then(|| to_json(&Public(self)))
     }
 
     /// As a line of the log: the name of the event, then `key=value` for each field and fact.

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     effect::{Answer, Refusal},
-    event::WithdrawnBy,
     input::{CallId, JobReference},
     state::{
         State,
@@ -36,13 +35,8 @@ pub fn withdraw(state: &mut State, now: Timestamp, call: CallId, by: &JobReferen
     };
     match outcome {
         Ok(()) => {
-            let (unique_id, withdrawn_by) = match by {
-                JobReference::Operator(unique_id) => (unique_id, WithdrawnBy::ApiToken),
-                JobReference::Ticket(ticket) => {
-                    (&ticket.request.spec.unique_id, WithdrawnBy::Ticket)
-                }
-            };
-            give_up(state, now, unique_id, Retirement::Withdrawn(withdrawn_by));
+            let retirement = Retirement::Withdrawn(by.withdrawn_by());
+            give_up(state, now, by.unique_id(), retirement);
             state.answer(call, Answer::Withdrawn { is_repeated: false });
         }
         Err(refusal) => state.refuse(call, refusal),

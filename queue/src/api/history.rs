@@ -16,9 +16,13 @@ use shared::{
     wire::{History, PastJob, TakenFrom},
 };
 
-use queue_core::{JobReference, TicketContent};
+use queue_core::TicketContent;
 
-use super::{AppState, extract::HistoryAccess, story::story};
+use super::{
+    AppState,
+    extract::HistoryAccess,
+    story::{StoryOf, story},
+};
 use crate::recorder::FINAL_EVENTS;
 
 /// The number of jobs in a response, if the client does not ask for another.
@@ -102,9 +106,6 @@ pub async fn history(
     access: HistoryAccess,
     Query(conditions): Query<Conditions>,
 ) -> Result<HttpResponse, ApiError> {
-    if let HistoryAccess::Own(ticket) = access {
-        return own_history(&state, ticket).await;
-    }
     let time = |moment: Option<Moment>| moment.map(|Moment(time)| time);
     let filter = Filter {
         qualified_repo: conditions.repo,
@@ -119,23 +120,36 @@ pub async fn history(
         ..Filter::default()
     };
     let before = conditions.before.map(|Before(id)| id);
-    let limit = conditions.limit.map_or(LIMIT, |Limit(limit)| limit);
-    let page = state.journal.search(filter, before, limit).await?;
-    Ok(HttpResponse::Ok().json(History {
-        jobs: page.entries.iter().filter_map(past_job).collect(),
-        next: page.next,
-    }))
+    let history = match access {
+        HistoryAccess::Own(ticket) => own_history(&state, &ticket, &filter, before).await?,
+        HistoryAccess::All => {
+            let limit = conditions.limit.map_or(LIMIT, |Limit(limit)| limit);
+            let page = state.journal.search(filter, before, limit).await?;
+            History {
+                jobs: page.entries.iter().filter_map(past_job).collect(),
+                next: page.next,
+            }
+        }
+    };
+    Ok(HttpResponse::Ok().json(history))
 }
 
-/// The history that the holder of a ticket sees: its own job, if that is over.
-async fn own_history(state: &AppState, ticket: TicketContent) -> Result<HttpResponse, ApiError> {
-    let story = story(&state.journal, &JobReference::Ticket(ticket)).await?;
-    let ends = story.entries.iter().rev();
-    let mut ends = ends.filter(|entry| FINAL_EVENTS.contains(&&*entry.event));
-    Ok(HttpResponse::Ok().json(History {
-        jobs: ends.next().and_then(past_job).into_iter().collect(),
+/// The history that the holder of a ticket sees: its own job, if that is over and meets the conditions.
+async fn own_history(
+    state: &AppState,
+    ticket: &TicketContent,
+    filter: &Filter,
+    before: Option<u64>,
+) -> Result<History, ApiError> {
+    let story = story(&state.journal, &StoryOf::ticket(ticket)).await?;
+    let is_wanted = |entry: &&Arc<Entry>| {
+        filter.matches(entry) && before.is_none_or(|before| entry.id < before)
+    };
+    let end = story.entries.iter().rev().find(is_wanted);
+    Ok(History {
+        jobs: end.and_then(past_job).into_iter().collect(),
         next: None,
-    }))
+    })
 }
 
 /// A job that is over, as its last event tells it.

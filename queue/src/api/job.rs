@@ -3,17 +3,23 @@
 use actix_web::{HttpResponse, web::Data};
 use daemon::{error::ApiError, journal::Entry, web::ClientAddress};
 
-use queue_core::{Answer, Input, JobReference, Refusal, WithdrawnBy};
+use queue_core::{Answer, Input, Refusal};
 use shared::wire::JobReport;
 
-use super::{AppState, extract::AccessibleJob, refused, story, unexpected};
+use super::{
+    AppState,
+    extract::AccessibleJob,
+    refused,
+    story::{self, StoryOf},
+    unexpected,
+};
 
 /// `GET /job/<unique_id>`
 pub async fn show(
     state: Data<AppState>,
     AccessibleJob(by): AccessibleJob,
 ) -> Result<HttpResponse, ApiError> {
-    let reference = by.clone();
+    let wanted = StoryOf::job(&by);
     let status = match state.event_loop.call(|call| Input::Inspect { call, by }) {
         Some(Answer::Status(status)) => Some(status),
         Some(Answer::Refused(Refusal::UnknownJob)) => None,
@@ -22,11 +28,11 @@ pub async fn show(
     };
     let (status, story) = match status {
         Some(status) => {
-            let story = story::story_so_far(&state.journal, &reference).await;
+            let story = story::story_so_far(&state.journal, &wanted).await;
             (status, story)
         }
         None => {
-            let story = story::story(&state.journal, &reference).await?;
+            let story = story::story(&state.journal, &wanted).await?;
             let status = story::status(&story).ok_or_else(|| story::unknown(&story))?;
             (status, story)
         }
@@ -44,31 +50,24 @@ pub async fn withdraw(
     client: ClientAddress,
     AccessibleJob(by): AccessibleJob,
 ) -> Result<HttpResponse, ApiError> {
-    let reference = by.clone();
+    let (wanted, withdrawn_by) = (StoryOf::job(&by), by.withdrawn_by());
+    let unique_id = by.unique_id().clone();
     match state.event_loop.call(|call| Input::Withdraw { call, by }) {
         Some(Answer::Withdrawn { is_repeated }) => {
             // A ticket holder can repeat it at will.
             if !is_repeated {
-                record_withdrawal(&state, client, &reference);
+                let now = state.event_loop.now();
+                state.journal.record(Entry {
+                    unique_id: Some(unique_id),
+                    ..Entry::audit(now, "withdraw", withdrawn_by.name(), client)
+                });
             }
             Ok(HttpResponse::NoContent().finish())
         }
         Some(Answer::Refused(Refusal::UnknownJob)) => {
-            Err(story::unknown_recently(&state.journal, &reference))
+            Err(story::unknown_recently(&state.journal, &wanted))
         }
         Some(Answer::Refused(refusal)) => Err(refused(refusal)),
         answer => Err(unexpected(answer.as_ref())),
     }
-}
-
-fn record_withdrawal(state: &AppState, client: ClientAddress, by: &JobReference) {
-    let authorised_by = match by {
-        JobReference::Ticket(_) => WithdrawnBy::Ticket,
-        JobReference::Operator(_) => WithdrawnBy::ApiToken,
-    };
-    let now = state.event_loop.now();
-    state.journal.record(Entry {
-        unique_id: Some(story::unique_id_of(by).clone()),
-        ..Entry::audit(now, "withdraw", authorised_by.name(), client)
-    });
 }

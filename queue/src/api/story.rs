@@ -6,62 +6,84 @@ use daemon::{
     error::{ApiError, Code},
     journal::{Entry, Journal, Story, Subject},
 };
-use queue_core::JobReference;
+use queue_core::{JobReference, TicketContent};
 use serde_json::Value;
-use shared::{values::UniqueId, wire::JobStatus};
+use shared::{clock::Timestamp, wire::JobStatus};
 
 use super::history::{outcome_of, past_job};
 use crate::recorder::{FINAL_EVENTS, FIRST_EVENT};
 
-/// The job that a request means.
-pub fn unique_id_of(by: &JobReference) -> &UniqueId {
-    match by {
-        JobReference::Ticket(ticket) => &ticket.request.spec.unique_id,
-        JobReference::Operator(unique_id) => unique_id,
+/// The story that a request wants.
+#[derive(Clone, Debug)]
+pub struct StoryOf {
+    job: Subject,
+    /// For a request with a ticket: when its job was enqueued. It does not see another job of the same name,
+    /// nor audit events.
+    enqueued_at: Option<Timestamp>,
+}
+
+impl StoryOf {
+    /// That of the job of a ticket.
+    pub fn ticket(ticket: &TicketContent) -> Self {
+        Self {
+            job: Subject::Job(ticket.request.spec.unique_id.clone()),
+            enqueued_at: Some(ticket.enqueued_at),
+        }
+    }
+
+    /// That of the job that a request means.
+    pub fn job(by: &JobReference) -> Self {
+        match by {
+            JobReference::Ticket(ticket) => Self::ticket(ticket),
+            JobReference::Operator(unique_id) => Self {
+                job: Subject::Job(unique_id.clone()),
+                enqueued_at: None,
+            },
+        }
+    }
+
+    /// Whether all files are searched for it.
+    fn is_thorough(&self) -> bool {
+        self.enqueued_at.is_none()
+    }
+
+    /// What the request may see of it; empty if it is that of another job.
+    fn visible(&self, mut story: Story) -> Story {
+        if self.enqueued_at.is_none() {
+            return story;
+        }
+        let is_of_ticket = |entry: &Arc<Entry>| entry.get_time("enqueued_at") == self.enqueued_at;
+        if !story.entries.iter().any(is_of_ticket) {
+            return Story::default();
+        }
+        story.entries.retain(|entry| !entry.is_audit());
+        story
     }
 }
 
-/// The story of a job that is over or unknown, without what only operators see if the request has a ticket.
-/// It is empty if it is that of another job with the same name. An operator's is looked for in all files.
+/// The story of a job that is over or unknown.
 ///
 /// # Errors
 /// 503 while other requests search the journal.
-pub async fn story(journal: &Journal, by: &JobReference) -> Result<Story, ApiError> {
-    let subject = Subject::Job(unique_id_of(by).clone());
-    let is_thorough = matches!(by, JobReference::Operator(_));
-    let story = journal.story(&subject, FIRST_EVENT, is_thorough).await?;
-    Ok(restricted(story, by))
+pub async fn story(journal: &Journal, wanted: &StoryOf) -> Result<Story, ApiError> {
+    let story = journal.story(&wanted.job, FIRST_EVENT, wanted.is_thorough());
+    Ok(wanted.visible(story.await?))
 }
 
 /// The story so far of a job that is not over. Clients ask for it every few seconds, so that for a ticket
 /// it is not looked for in files; and it is not worth an error.
-pub async fn story_so_far(journal: &Journal, by: &JobReference) -> Story {
-    let recent = recent_story(journal, by);
-    if recent.is_truncated && matches!(by, JobReference::Operator(_)) {
-        story(journal, by).await.unwrap_or(recent)
+pub async fn story_so_far(journal: &Journal, wanted: &StoryOf) -> Story {
+    let recent = recent_story(journal, wanted);
+    if recent.is_truncated && wanted.is_thorough() {
+        story(journal, wanted).await.unwrap_or(recent)
     } else {
         recent
     }
 }
 
 /// The part of the story that is in memory.
-fn recent_story(journal: &Journal, by: &JobReference) -> Story {
-    let subject = Subject::Job(unique_id_of(by).clone());
-    restricted(journal.recent_story(&subject, FIRST_EVENT), by)
-}
-
-fn restricted(mut story: Story, by: &JobReference) -> Story {
-    if let JobReference::Ticket(ticket) = by {
-        let is_of_ticket = |entry: &Arc<Entry>| {
-            let enqueued_at = entry.get_time("enqueued_at");
-            enqueued_at == Some(ticket.enqueued_at)
-        };
-        if !story.entries.iter().any(is_of_ticket) {
-            return Story::default();
-        }
-        story.entries.retain(|entry| entry.event != "audit");
-    }
-    story
+fn recent_story(journal: &Journal, wanted: &StoryOf) -> Story {
+    wanted.visible(journal.recent_story(&wanted.job, FIRST_EVENT))
 }
 
 /// The events as JSON, oldest first.
@@ -74,7 +96,7 @@ pub fn events(story: &Story) -> Vec<Value> {
 /// The last event of the job, if it is over.
 fn final_event(story: &Story) -> Option<&Arc<Entry>> {
     let mut entries = story.entries.iter().rev();
-    let last = entries.find(|entry| entry.event != "audit")?;
+    let last = entries.find(|entry| !entry.is_audit())?;
     FINAL_EVENTS.contains(&&*last.event).then_some(last)
 }
 
@@ -100,7 +122,7 @@ pub fn status(story: &Story) -> Option<JobStatus> {
 
 /// The status of a job without an end: the queue was restarted since, and no client has asked for it.
 fn status_before_restart(story: &Story) -> Option<JobStatus> {
-    let mut entries = story.entries.iter().filter(|entry| entry.event != "audit");
+    let mut entries = story.entries.iter().filter(|entry| !entry.is_audit());
     let first = entries.next()?;
     let last = entries.next_back().unwrap_or(first);
     let count = first.get("count").and_then(Value::as_u64);
@@ -165,6 +187,6 @@ pub fn unknown(story: &Story) -> ApiError {
 }
 
 /// The same for a request that may be repeated often: it looks in memory only.
-pub fn unknown_recently(journal: &Journal, by: &JobReference) -> ApiError {
-    unknown(&recent_story(journal, by))
+pub fn unknown_recently(journal: &Journal, wanted: &StoryOf) -> ApiError {
+    unknown(&recent_story(journal, wanted))
 }

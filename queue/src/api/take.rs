@@ -7,12 +7,14 @@ use daemon::{
 };
 use shared::wire::WaitingBody;
 
-use queue_core::{Answer, JobReference, Refusal, WaitingAnswer};
+use queue_core::{Answer, Refusal, WaitingAnswer};
 
 use super::{
     AppState,
     extract::{AcceptsJson, JobTicket},
-    refused, story, unexpected,
+    refused,
+    story::{self, StoryOf},
+    unexpected,
 };
 use crate::event_loop::TakeReply;
 
@@ -23,7 +25,7 @@ pub async fn take(
     PreferredWait(hold): PreferredWait,
     AcceptsJson(accepts_json): AcceptsJson,
 ) -> Result<HttpResponse, ApiError> {
-    let by = JobReference::Ticket(ticket.clone());
+    let wanted = StoryOf::ticket(&ticket);
     let answer = match state.event_loop.take(ticket, hold) {
         TakeReply::Ready(answer) => Some(answer),
         TakeReply::Held(mut held) => tokio::select! {
@@ -41,7 +43,7 @@ pub async fn take(
         }),
         Some(Answer::Waiting(waiting)) => waiting_response(&waiting, accepts_json),
         Some(Answer::Refused(Refusal::UnknownJob)) => {
-            Err(story::unknown_recently(&state.journal, &by))
+            Err(story::unknown_recently(&state.journal, &wanted))
         }
         Some(Answer::Refused(refusal)) => Err(refused(refusal)),
         answer => Err(unexpected(answer.as_ref())),

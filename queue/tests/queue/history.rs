@@ -271,6 +271,20 @@ fn a_ticket_shows_the_history_of_its_own_job_only() {
     assert_eq!(seen(&ticket), ["job"]);
     assert_eq!(seen(&withdrawn), ["withdrawn"]);
     assert!(seen(&waiting).is_empty());
+    for (condition, count) in [
+        ("outcome=finished", 1),
+        ("outcome=withdrawn", 0),
+        ("repo=other/app", 0),
+        ("before=1", 0),
+    ] {
+        let target = format!("/history.json?token={ticket}&{condition}");
+        let history = daemon.request("GET", &target, &[]).expect_json(200);
+        assert_eq!(
+            history["jobs"].as_array().unwrap().len(),
+            count,
+            "{condition}"
+        );
+    }
     assert_eq!(history(daemon, ""), ["withdrawn", "job"]);
 }
 
