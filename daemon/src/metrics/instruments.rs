@@ -1,8 +1,18 @@
 //! Counters and histograms of events, kept for the life of the process.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
+use prometheus_client::metrics::{
+    counter::Counter,
+    family::{Family, MetricConstructor},
+    histogram::Histogram,
+};
 
 use super::{Labels, Metric, MetricKind};
 
@@ -15,7 +25,7 @@ const SERIES_MAX: usize = 2000;
 pub struct Counters {
     metric: &'static Metric,
     family: Family<Labels, Counter>,
-    series: SeriesLimit,
+    series_count: Arc<AtomicUsize>,
 }
 
 /// A histogram for each combination of labels. Cheap to clone; all clones share the values.
@@ -23,17 +33,14 @@ pub struct Counters {
 pub struct Histograms {
     metric: &'static Metric,
     family: Family<Labels, Histogram, Buckets>,
-    series: SeriesLimit,
+    series_count: Arc<AtomicUsize>,
 }
 
-/// Upper limits of the buckets of a histogram, in its unit.
-type Buckets = BucketLimits;
-
-/// Makes histograms with these upper limits of buckets.
+/// Makes histograms with these upper limits of buckets, in the unit of the metric.
 #[derive(Clone, Debug)]
-pub struct BucketLimits(&'static [f64]);
+pub struct Buckets(&'static [f64]);
 
-impl prometheus_client::metrics::family::MetricConstructor<Histogram> for BucketLimits {
+impl MetricConstructor<Histogram> for Buckets {
     fn new_metric(&self) -> Histogram {
         Histogram::new(self.0.iter().copied())
     }
@@ -58,7 +65,7 @@ impl Counters {
         Self {
             metric,
             family: Family::default(),
-            series: SeriesLimit::default(),
+            series_count: Arc::default(),
         }
     }
 
@@ -73,12 +80,16 @@ impl Counters {
     }
 
     fn count_by<const N: usize>(&self, labels: [&str; N], count: u64) {
-        let labels = self.series.limit(self.metric.labels(labels));
+        let labels = self.bounded(labels);
         self.family.get_or_create(&labels).inc_by(count);
     }
 
     pub(super) fn metric(&self) -> &'static Metric {
         self.metric
+    }
+
+    fn bounded<const N: usize>(&self, labels: [&str; N]) -> Labels {
+        bounded(&self.family, &self.series_count, self.metric.labels(labels))
     }
 
     pub(super) fn family(&self) -> Family<Labels, Counter> {
@@ -106,14 +117,14 @@ impl Histograms {
         debug_assert_eq!(metric.kind, MetricKind::Histogram);
         Self {
             metric,
-            family: Family::new_with_constructor(BucketLimits(limits)),
-            series: SeriesLimit::default(),
+            family: Family::new_with_constructor(Buckets(limits)),
+            series_count: Arc::default(),
         }
     }
 
     /// Makes the combination of labels exist, without any values.
     pub fn start<const N: usize>(&self, labels: [&str; N]) {
-        let labels = self.series.limit(self.metric.labels(labels));
+        let labels = self.bounded(labels);
         drop(self.family.get_or_create(&labels));
     }
 
@@ -124,7 +135,7 @@ impl Histograms {
 
     /// Records a value in the unit of the metric.
     pub fn observe_value<const N: usize>(&self, labels: [&str; N], value: f64) {
-        let labels = self.series.limit(self.metric.labels(labels));
+        let labels = self.bounded(labels);
         self.family.get_or_create(&labels).observe(value);
     }
 
@@ -132,29 +143,26 @@ impl Histograms {
         self.metric
     }
 
+    fn bounded<const N: usize>(&self, labels: [&str; N]) -> Labels {
+        bounded(&self.family, &self.series_count, self.metric.labels(labels))
+    }
+
     pub(super) fn family(&self) -> Family<Labels, Histogram, Buckets> {
         self.family.clone()
     }
 }
 
-/// Which combinations of labels there are, so that their number stays bounded.
-#[derive(Clone, Debug, Default)]
-struct SeriesLimit(std::sync::Arc<parking_lot::Mutex<std::collections::HashSet<Labels>>>);
-
-impl SeriesLimit {
-    /// These labels, or `other` for each of them if there are too many combinations already.
-    fn limit(&self, labels: Labels) -> Labels {
-        let mut known = self.0.lock();
-        if known.contains(&labels) {
-            return labels;
-        }
-        if known.len() < SERIES_MAX {
-            known.insert(labels.clone());
-            return labels;
-        }
-        let other = |(name, _)| (name, "other".to_owned());
-        labels.into_iter().map(other).collect()
+/// These labels, or `other` for each of them if the family has too many combinations already. `count` is how
+/// many there have been; one that several threads add at the same time counts more than once.
+fn bounded<M, C>(family: &Family<Labels, M, C>, count: &AtomicUsize, labels: Labels) -> Labels
+where
+    C: MetricConstructor<M>,
+{
+    if family.get(&labels).is_some() || count.fetch_add(1, Ordering::Relaxed) < SERIES_MAX {
+        return labels;
     }
+    let other = |(name, _)| (name, "other".to_owned());
+    labels.into_iter().map(other).collect()
 }
 
 #[cfg(test)]

@@ -65,12 +65,7 @@ impl Metric {
         labels: &'static [&'static str],
         help: &'static str,
     ) -> Self {
-        Self {
-            name,
-            kind: MetricKind::Gauge,
-            labels,
-            help,
-        }
+        Self::new(MetricKind::Gauge, name, labels, help)
     }
 
     /// A counter.
@@ -79,12 +74,7 @@ impl Metric {
         labels: &'static [&'static str],
         help: &'static str,
     ) -> Self {
-        Self {
-            name,
-            kind: MetricKind::Counter,
-            labels,
-            help,
-        }
+        Self::new(MetricKind::Counter, name, labels, help)
     }
 
     /// A histogram.
@@ -93,20 +83,34 @@ impl Metric {
         labels: &'static [&'static str],
         help: &'static str,
     ) -> Self {
+        Self::new(MetricKind::Histogram, name, labels, help)
+    }
+
+    const fn new(
+        kind: MetricKind,
+        name: &'static str,
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Self {
         Self {
             name,
-            kind: MetricKind::Histogram,
+            kind,
             labels,
             help,
         }
     }
 
+    /// Whether its name begins with that of the daemon. The names that Prometheus' own libraries use do not.
+    fn has_prefix(&self) -> bool {
+        !self.name.starts_with("process_")
+    }
+
     /// The name with the prefix of a daemon, as Prometheus stores it; that of a histogram is continued by
     /// `_bucket`, `_sum` and `_count`.
     pub fn full_name(&self, daemon: &str) -> String {
-        let prefix = match self.name.starts_with("process_") {
-            true => String::new(),
-            false => format!("ci_runners_{daemon}_"),
+        let prefix = match self.has_prefix() {
+            true => format!("ci_runners_{daemon}_"),
+            false => String::new(),
         };
         let suffix = match self.kind {
             MetricKind::Counter => "_total",
@@ -195,9 +199,9 @@ impl Metrics {
     }
 
     fn registry_of(&mut self, metric: &Metric) -> &mut Registry {
-        match metric.name.starts_with("process_") {
-            true => &mut self.process,
-            false => &mut self.registry,
+        match metric.has_prefix() {
+            true => &mut self.registry,
+            false => &mut self.process,
         }
     }
 

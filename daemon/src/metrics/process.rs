@@ -5,7 +5,7 @@ use std::fs;
 
 use super::{Metric, Metrics};
 
-/// Bytes of memory that are in use, and the time on processors; the names are those of Prometheus.
+/// All of them, in the order of the book.
 pub(super) const ALL: [&Metric; 6] = [
     &CPU_SECONDS,
     &RESIDENT_BYTES,
