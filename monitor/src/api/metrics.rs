@@ -63,7 +63,7 @@ pub async fn metrics(state: Data<AppState>) -> HttpResponse {
 
 pub fn render(snapshot: &Snapshot) -> String {
     let mut metrics = Metrics::of("monitor");
-    metrics.ready(snapshot.published.is_some());
+    metrics.ready(snapshot.unready.is_none());
     problems::add_metrics(&mut metrics, &snapshot.problems);
     if let Some(published) = &snapshot.published {
         render_profiles(&mut metrics, published);

@@ -164,6 +164,7 @@ fn api_status() -> ApiStatus {
 fn snapshot(view: Option<View>) -> Snapshot {
     Snapshot {
         now: NOW,
+        unready: view.is_none().then(|| "GitHub does not answer".to_owned()),
         published: view.map(|view| {
             Arc::new(PublishedView {
                 etag: "W/\"etag\"".to_owned(),
@@ -173,7 +174,6 @@ fn snapshot(view: Option<View>) -> Snapshot {
             })
         }),
         problems: problems(),
-        unready: Some("GitHub does not answer".to_owned()),
         github: api_status(),
         refused: Totals::from([("wrong_token", 7)]),
         page: Rendered::default(),

@@ -383,6 +383,12 @@ async fn while_the_state_cannot_be_saved_answers_are_true_and_the_monitor_is_not
     let ready = monitor.call_with(Method::GET, "readyz", &json).await;
     expect_refusal(&ready, 503, "not_ready", "readyz");
     assert!(ready.text().unwrap().contains("cannot save its state"));
+    let metrics = monitor.get("metrics").await;
+    let metrics = metrics.text().unwrap();
+    assert!(
+        metrics.contains("\nci_runners_monitor_ready 0"),
+        "{metrics}"
+    );
     fs::remove_dir_all(&obstacle).unwrap();
     in_time("the monitor is ready again", async {
         while monitor.get("readyz").await.status != 200 {

@@ -11,6 +11,7 @@ use queue_core::{ProfileView, View};
 
 use super::{
     AppState,
+    health::unready,
     snapshot::{Snapshot, Snapshots},
 };
 use crate::job_metrics;
@@ -79,8 +80,7 @@ pub async fn metrics(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpR
 }
 
 fn describe(view: &View, now: Timestamp, metrics: &mut Metrics) {
-    let is_any_up = view.servers.iter().any(|server| server.health == "fresh");
-    metrics.ready(view.is_dispatching && is_any_up);
+    metrics.ready(unready(view).is_none());
     problems::add_metrics(metrics, &view.problems);
     let by_profile = |value: fn(&ProfileView) -> usize| {
         let profiles = view.profiles.iter();
