@@ -34,6 +34,8 @@ pub enum JobStep {
     Refused {
         server: ServerId,
         reason: ForwardFailure,
+        /// What the server said; may be empty.
+        answer: String,
     },
     /// It has all its runners.
     Assigned {

@@ -189,12 +189,16 @@ fn in_use(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
         }
     }
     let refused = fresh.iter().filter_map(|&server| {
-        let (count, until) = state.fleet.quarantined(server, key)?;
+        let quarantined = state.fleet.quarantined(server, key)?;
+        let refused = are(quarantined.count, "idle");
         let name = state.fleet.name(server);
-        let pause = format::duration(until.since(now));
-        let refused = are(count, "idle");
+        let reason = match quarantined.reason {
+            "" => String::new(),
+            reason => format!(" ({reason})"),
+        };
+        let pause = format::duration(quarantined.until.since(now));
         Some(format!(
-            "{refused} at {name}, which refused to assign them and is asked again in {pause}"
+            "{refused} at {name}, which refused to assign them{reason} and is asked again in {pause}"
         ))
     });
     causes.extend(refused.take(SERVERS_NAMED_MAX));
@@ -238,10 +242,7 @@ fn missing(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
     let others = missing.iter().skip(SERVERS_NAMED_MAX);
     let others = others.fold(0_usize, |sum, (_, count)| sum.saturating_add(*count));
     if others > 0 {
-        clauses.push(format!(
-            "{} missing at other servers",
-            format::count(others, "is", "are")
-        ));
+        clauses.push(are(others, "missing at other servers"));
     }
     clauses
 }

@@ -45,7 +45,7 @@ async fn execute(client: &MonitorClient, event_loop: &EventLoop, command: Comman
             let outcome = outcome.unwrap_or_else(|Unreachable| {
                 let failure = ServerFailure::NoResponse;
                 event_loop.handle(Input::Unreachable { server, failure });
-                ForwardOutcome::Refused(String::new())
+                ForwardOutcome::Refused("it was not reached".to_owned())
             });
             event_loop.handle(Input::Forwarded {
                 server,

@@ -89,7 +89,7 @@ pub fn observe(event: &JobEvent, servers: &[String]) {
                 RATIOS.observe_value([profile], ratio);
             }
         }
-        JobStep::Refused { server, reason } => {
+        JobStep::Refused { server, reason, .. } => {
             SERVER_TAKES.count([&*servers[*server], reason.name()]);
         }
         JobStep::Started => START_WAITS.observe([profile], waited),
@@ -194,6 +194,7 @@ mod tests {
         let refused = JobStep::Refused {
             server: 0,
             reason: ForwardFailure::Ambiguous,
+            answer: String::new(),
         };
         let assigned = JobStep::Assigned {
             runners: runners.clone(),

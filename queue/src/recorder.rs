@@ -137,8 +137,16 @@ impl Shared {
             JobStep::Forwarded { server, count } => {
                 at_server("job_forwarded", server).fact("count", count.get())
             }
-            JobStep::Refused { server, reason } => {
-                at_server("job_refused", server).fact("reason", reason.name())
+            JobStep::Refused {
+                server,
+                reason,
+                answer,
+            } => {
+                let entry = at_server("job_refused", server).fact("reason", reason.name());
+                match answer.is_empty() {
+                    true => entry,
+                    false => entry.fact("answer", answer),
+                }
             }
             JobStep::Assigned { runners, .. } => self.with_runners(about("job_assigned"), &runners),
             JobStep::Delivered => about("job_delivered"),

@@ -25,7 +25,15 @@ fn forwarded(server: ServerId) -> JobStep {
 }
 
 fn refused(reason: ForwardFailure) -> JobStep {
-    JobStep::Refused { server: 0, reason }
+    let said = match reason {
+        ForwardFailure::Refused => "it has none",
+        _ => "",
+    };
+    JobStep::Refused {
+        server: 0,
+        reason,
+        answer: said.to_owned(),
+    }
 }
 
 fn enqueued() -> JobStep {
@@ -128,7 +136,7 @@ fn each_way_in_which_a_forward_fails_is_recorded() {
         let (mut queue, _, forward) = one_job_forwarded();
         queue.take_events();
         let outcome = match reason {
-            ForwardFailure::Refused => crate::ForwardOutcome::Refused(String::new()),
+            ForwardFailure::Refused => crate::ForwardOutcome::Refused("it has none".to_owned()),
             ForwardFailure::RefusedThisJob => crate::ForwardOutcome::RefusedThisJob,
             ForwardFailure::TokenRefused => crate::ForwardOutcome::TokenRefused,
             ForwardFailure::Ambiguous => crate::ForwardOutcome::Ambiguous,

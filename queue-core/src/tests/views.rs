@@ -171,8 +171,8 @@ fn runners_that_a_server_refused_to_assign_are_explained() {
     queue.refuse(&forward);
     assert_eq!(
         explained(&mut queue, "job"),
-        "it is next; no runner of this profile is idle: 1 is idle at a, which refused to assign them and is \
-         asked again in 1 s"
+        "it is next; no runner of this profile is idle: 1 is idle at a, which refused to assign them (it has \
+         none) and is asked again in 1 s"
     );
     let view = queue.core.view(queue.now);
     assert_eq!(view.servers[0].profiles[0].idle, 0);

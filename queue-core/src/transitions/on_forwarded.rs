@@ -214,6 +214,10 @@ fn failed(
     else {
         return;
     };
+    let answer = match outcome {
+        ForwardOutcome::Refused(answer) => answer.as_str(),
+        _ => "",
+    };
     let reason = match outcome {
         ForwardOutcome::RefusedThisJob => ForwardFailure::RefusedThisJob,
         ForwardOutcome::TokenRefused => ForwardFailure::TokenRefused,
@@ -236,13 +240,12 @@ fn failed(
         let timer = Timer::Exclusion(unique_id.clone());
         state.timers.set(until, timer);
     } else {
-        let reason = match outcome {
-            ForwardOutcome::Refused(reason) => reason,
-            _ => "it gave no usable answer",
+        let said = if is_ambiguous {
+            "it gave no usable answer"
+        } else {
+            answer
         };
-        let until = state
-            .fleet
-            .quarantine(server, &spec.profile_key, reason, now);
+        let until = state.fleet.quarantine(server, &spec.profile_key, said, now);
         let timer = Timer::Quarantine(server, spec.profile_key.clone());
         state.timers.set(until, timer);
     }
@@ -260,7 +263,12 @@ fn failed(
         state.fleet.forget_reservation(server, unique_id);
     }
     release_parts(state, now, spec, token, parts);
-    state.record(now, &ticket, JobStep::Refused { server, reason });
+    let step = JobStep::Refused {
+        server,
+        reason,
+        answer: answer.to_owned(),
+    };
+    state.record(now, &ticket, step);
     state.profile_queues.set_waiting(&ticket);
     state.dirty.mark_job(unique_id.clone());
     state.dirty.mark_profile(spec.profile_key.clone());

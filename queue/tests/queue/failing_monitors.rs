@@ -1,6 +1,8 @@
 //! Monitors that refuse, send invalid or incomplete responses, or hang: the job keeps its position,
 //! and other jobs and servers are not affected.
 
+use serde_json::{Value, json};
+
 use super::support::{Daemon, FakeMonitor, Fault, Fixture, log, wait_until};
 
 /// A take at the first monitor, which is chosen first, fails like this; the second monitor then
@@ -26,22 +28,25 @@ fn no_capacity() -> Fault {
 
 #[test]
 fn after_a_refusal_another_server_is_used_and_nothing_is_released() {
-    for fault in [
-        no_capacity(),
-        Fault::respond(
-            "404 Not Found",
-            r#"{"code": "unknown_profile", "message": "none"}"#,
+    let unknown = r#"{"code": "unknown_profile", "message": "no such profile"}"#;
+    let reserved = r#"{"code": "already_reserved", "message": "none"}"#;
+    for (fault, answer) in [
+        (no_capacity(), json!("none")),
+        (
+            Fault::respond("404 Not Found", unknown),
+            json!("no such profile"),
         ),
-        Fault::respond(
-            "409 Conflict",
-            r#"{"code": "already_reserved", "message": "none"}"#,
-        ),
-        Fault::respond("401 Unauthorized", ""),
-        Fault::respond("200 OK", "null"),
-        Fault::respond("200 OK", "[]"),
+        (Fault::respond("409 Conflict", reserved), Value::Null),
+        (Fault::respond("401 Unauthorized", ""), Value::Null),
+        (Fault::respond("200 OK", "null"), json!("it assigned none")),
+        (Fault::respond("200 OK", "[]"), json!("it assigned none")),
     ] {
         let fixture = assert_other_server_is_used_after(fault.clone());
         assert_eq!(fixture.monitors[0].request_count("DELETE"), 0, "{fault:?}");
+        let report = fixture.daemon.job("job");
+        let mut events = report["events"].as_array().unwrap().iter();
+        let refused = events.find(|event| event["event"] == "job_refused");
+        assert_eq!(refused.unwrap()["answer"], answer, "{fault:?}");
     }
 }
 

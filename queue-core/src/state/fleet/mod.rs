@@ -22,7 +22,7 @@ use shared::{
 use self::{identity::Identities, reached::Reached, server::Server};
 pub use self::{
     report::{Guest, NotReport, ProfileReport, Report, RunnerId},
-    server::{Health, Refusing, ServerFailure},
+    server::{Health, Quarantined, Refusing, ServerFailure},
 };
 use crate::event::ServerRunners;
 
@@ -440,9 +440,9 @@ impl Fleet {
         }
     }
 
-    /// How many of the runners of a profile that a server reports as idle it has refused to assign, and when
-    /// it is asked for them again; `None` if there are none.
-    pub fn quarantined(&self, server: ServerId, key: &ProfileKey) -> Option<(usize, Timestamp)> {
+    /// The runners of a profile that a server reports as idle and has refused to assign; `None` if there are
+    /// none.
+    pub fn quarantined(&self, server: ServerId, key: &ProfileKey) -> Option<Quarantined<'_>> {
         self.servers[server].quarantined(key)
     }
 

@@ -104,6 +104,16 @@ struct Quarantine {
     reason: String,
 }
 
+/// Runners that a server reports as idle and has refused to assign.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Quarantined<'a> {
+    pub count: usize,
+    /// When it is asked for them again.
+    pub until: Timestamp,
+    /// Why it refused them, in its words; may be empty.
+    pub reason: &'a str,
+}
+
 /// A server that refuses runners which it reports as idle.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusing<'a> {
@@ -369,13 +379,16 @@ impl Server {
         quarantine.failures.retry_at()
     }
 
-    /// How many of the runners of a profile that it reports as idle are in quarantine, and when that ends;
-    /// `None` if there are none.
-    pub(super) fn quarantined(&self, key: &ProfileKey) -> Option<(usize, Timestamp)> {
+    /// The runners of a profile that it reports as idle and that are in quarantine; `None` if there are none.
+    pub(super) fn quarantined(&self, key: &ProfileKey) -> Option<Quarantined<'_>> {
         let quarantine = self.quarantines.get(key)?;
         let idle = &self.profile(key)?.idle;
         let count = idle.intersection(&quarantine.runners).count();
-        (count > 0).then(|| (count, quarantine.failures.retry_at()))
+        (count > 0).then(|| Quarantined {
+            count,
+            until: quarantine.failures.retry_at(),
+            reason: &quarantine.reason,
+        })
     }
 
     /// The profiles of which it has refused runners several times in a row, the last time a short while ago.
