@@ -87,19 +87,16 @@ impl Monitor {
     /// proves that its job has ended.
     fn kept(&self, id: RunnerId, record: &RunnerRecord) -> Option<Problem> {
         let since = self.lacks_evidence_since(id, record)?;
-        Some(catalogue::RUNNER_KEPT_WITHOUT_EVIDENCE.problem(
-format!("runner {}.{id}", record.profile_key),
-"it had a job and GitHub no longer shows it, but nothing proves that the job has \
-                    ended, so its guest is kept and counts against capacity"
-                    ,
-format!(
-                "check whether the guest still works; if not, run `ci-runners destroy-runner --monitor \
-                 {} {id}`; to avoid this, configure webhooks for workflow_job events, or let the \
-                 credentials read Actions",
-                self.policy.base_url
-            ),
-since,
-))
+        let cause = "it had a job and GitHub no longer shows it, but nothing proves that the job has ended, so \
+                     its guest is kept and counts against capacity";
+        let remedy = format!(
+            "check whether the guest still works; if not, run `ci-runners destroy-runner --monitor \
+             {} {id}`; to avoid this, configure webhooks for workflow_job events, or let the credentials \
+             read Actions",
+            self.policy.base_url
+        );
+        let subject = format!("runner {}.{id}", record.profile_key);
+        Some(catalogue::RUNNER_KEPT_WITHOUT_EVIDENCE.problem(subject, cause, remedy, since))
     }
 
     /// A profile that has no image and for which none is built here.
@@ -107,15 +104,16 @@ since,
         let profile = self.policy.profiles.get(profile_key)?;
         let is_wanted = profile.target_count > 0 && !profile.builds_image;
         let is_missing = self.images.is_known() && self.lacks_image(profile_key);
-        (is_wanted && is_missing).then(|| catalogue::PROFILE_WITHOUT_IMAGE.problem(
-format!("profile {profile_key}"),
-"it has no image, so there are no runners of it",
-format!(
-                "provide an image for it, or describe in profiles/{profile_key}/image.toml how it is \
-                 built; to have no runners of it, set its target_count to 0"
-            ),
-self.started_at,
-))
+        if !is_wanted || !is_missing {
+            return None;
+        }
+        let cause = "it has no image, so there are no runners of it";
+        let remedy = format!(
+            "provide an image for it, or describe in profiles/{profile_key}/image.toml how it is built; to \
+             have no runners of it, set its target_count to 0"
+        );
+        let subject = format!("profile {profile_key}");
+        Some(catalogue::PROFILE_WITHOUT_IMAGE.problem(subject, cause, remedy, self.started_at))
     }
 
     /// An image that should have been replaced by now.
@@ -127,22 +125,19 @@ self.started_at,
             true => BUILD_DELAY_MAX,
             false => Duration::ZERO,
         };
-        (profile.target_count > 0 && self.now > since + grace).then(|| {
-            catalogue::IMAGE_TOO_OLD.problem(
-                format!("image of {profile_key}"),
-                format!(
-                    "it is of {}, which is longer ago than base_image_max_age",
-                    built_at.date()
-                ),
-                match profile.builds_image {
-                    true => "see on the page of the monitor why no newer one is built",
-                    false => {
-                        "import a newer one with `ci-runners import`, or raise base_image_max_age"
-                    }
-                },
-                since,
-            )
-        })
+        if profile.target_count == 0 || self.now <= since + grace {
+            return None;
+        }
+        let cause = format!(
+            "it is of {}, which is longer ago than base_image_max_age",
+            built_at.date()
+        );
+        let remedy = match profile.builds_image {
+            true => "see on the page of the monitor why no newer one is built",
+            false => "import a newer one with `ci-runners import`, or raise base_image_max_age",
+        };
+        let subject = format!("image of {profile_key}");
+        Some(catalogue::IMAGE_TOO_OLD.problem(subject, cause, remedy, since))
     }
 
     /// A target that the capacity does not allow.
@@ -153,15 +148,16 @@ self.started_at,
         let target = self.targets().get(profile_key).copied()?;
         let reachable = self.reachable_targets(self.targets(), false);
         let reachable = reachable.get(profile_key).copied().unwrap_or_default();
-        (reachable < target).then(|| catalogue::TARGET_NOT_REACHABLE.problem(
-format!("profile {profile_key}"),
-format!(
-                "its target is {target}, but there is room for {reachable} beside the runners of the \
-                 other profiles, so the queue hears of {reachable}"
-            ),
-"lower target_count, or raise what the settings allow runners to use",
-self.started_at,
-))
+        if reachable >= target {
+            return None;
+        }
+        let cause = format!(
+            "its target is {target}, but there is room for {reachable} beside the runners of the other \
+             profiles, so the queue hears of {reachable}"
+        );
+        let remedy = "lower target_count, or raise what the settings allow runners to use";
+        let subject = format!("profile {profile_key}");
+        Some(catalogue::TARGET_NOT_REACHABLE.problem(subject, cause, remedy, self.started_at))
     }
 
     /// Runner software that GitHub does not support, or not for long.
@@ -193,15 +189,13 @@ self.started_at,
             is_lasting.then_some((since, &found.registration.name))
         });
         let (since, name) = alive.next()?;
-        Some(catalogue::SUFFIX_SHARED.problem(
-format!("github_api_suffix {}", self.policy.names.suffix),
-format!(
-                "{name} works according to GitHub, but this server has no such guest: another monitor \
-                 seems to use the same suffix"
-            ),
-"give each server a github_api_suffix of its own",
-since,
-))
+        let cause = format!(
+            "{name} works according to GitHub, but this server has no such guest: another monitor seems to \
+             use the same suffix"
+        );
+        let remedy = "give each server a github_api_suffix of its own";
+        let subject = format!("github_api_suffix {}", self.policy.names.suffix);
+        Some(catalogue::SUFFIX_SHARED.problem(subject, cause, remedy, since))
     }
 }
 
@@ -236,8 +230,7 @@ fn not_destroyed(id: RunnerId, record: &RunnerRecord) -> Option<Problem> {
             "destroying it has failed {} times, and it still counts against capacity",
             failures.count()
         ),
-        "find the reason in the log of the monitor and mend it; the monitor tries again by \
-                 itself",
+        "find the reason in the log of the monitor and mend it; the monitor tries again by itself",
         since,
     ))
 }
@@ -250,8 +243,7 @@ fn not_built((profile_key, failures, cause): (&ProfileKey, &Failures, &str)) -> 
             1 => format!("its build failed: failed to {cause}"),
             count => format!("its build failed {count} times in a row: failed to {cause}"),
         },
-        "read its console on the page of the monitor and mend its build; the monitor tries \
-                 again by itself",
+        "read its console on the page of the monitor and mend its build; the monitor tries again by itself",
         failures.since()?,
     ))
 }

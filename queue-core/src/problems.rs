@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
     clock::Timestamp,
+    format,
     problem::{
         Problem,
         catalogue::{self, ProblemKind},
@@ -49,14 +50,13 @@ pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
 /// A server that refuses the API token.
 fn refused_token(state: &State, server: ServerId) -> Option<Problem> {
     let since = state.fleet.token_refused_since(server)?;
-    Some(catalogue::SERVER_REFUSES_TOKEN.problem(
-state.fleet.name(server),
-        "its monitor refuses the token that this queue sends, so none of its runners are assigned",
-        "set SERVO_CI_MONITOR_API_TOKEN to the same value for both, or SERVO_CI_MONITOR_QUEUE_TOKEN of \
-         the monitor to the server's entry in SERVO_CI_MONITOR_SERVER_TOKENS of the queue; if there is a \
-         proxy between them, let it pass on the header Authorization",
-        since,
-    ))
+    let cause =
+        "its monitor refuses the token that this queue sends, so none of its runners are assigned";
+    let remedy = "set SERVO_CI_MONITOR_API_TOKEN to the same value for both, or SERVO_CI_MONITOR_QUEUE_TOKEN \
+                  of the monitor to the server's entry in SERVO_CI_MONITOR_SERVER_TOKENS of the queue; if \
+                  there is a proxy between them, let it pass on the header Authorization";
+    let name = state.fleet.name(server);
+    Some(catalogue::SERVER_REFUSES_TOKEN.problem(name, cause, remedy, since))
 }
 
 /// A URL of a server that is used by another URL.
@@ -179,20 +179,15 @@ fn refusing(state: &State, server: ServerId, now: Timestamp) -> impl Iterator<It
 fn shared_server(state: &State, server: ServerId) -> Option<Problem> {
     let since = state.fleet.shared_since(server)?;
     let count = state.fleet.report(server)?.foreign_count();
-    let reservations = match count {
-        1 => "1 reservation".to_owned(),
-        count => format!("{count} reservations"),
-    };
-    Some(catalogue::SERVER_USED_BY_ANOTHER_QUEUE.problem(
-        state.fleet.name(server),
-        format!(
-            "it has {reservations} that a queue with another ticket key made, or for another URL of this server; each \
-             queue assigns in an order of its own"
-        ),
-        "let one queue use each server; if two queues are to replace each other, give them the same ticket_key \
-         and the same list of servers",
-        since,
-    ))
+    let reservations = format::count(count, "reservation", "reservations");
+    let cause = format!(
+        "it has {reservations} that a queue with another ticket key made, or for another URL of this \
+         server; each queue assigns in an order of its own"
+    );
+    let remedy = "let one queue use each server; if two queues are to replace each other, give them the same \
+                  ticket_key and the same list of servers";
+    let name = state.fleet.name(server);
+    Some(catalogue::SERVER_USED_BY_ANOTHER_QUEUE.problem(name, cause, remedy, since))
 }
 
 /// Jobs that no server that answers can ever serve, by profile. Only the first jobs of each profile are
@@ -215,24 +210,19 @@ fn unservable_jobs(state: &State, now: Timestamp) -> Vec<Problem> {
             continue;
         };
         let needed = first.request().spec.count.get();
-        let jobs_wait = match jobs.len() {
-            1 => "1 job waits".to_owned(),
-            count => format!("{count} jobs wait"),
-        };
+        let jobs_wait = format::count(jobs.len(), "job waits", "jobs wait");
         let cause = match reach {
             0 => format!("{jobs_wait}, but no server that answers has runners of this profile"),
             _ => format!(
-                "{jobs_wait} for more runners than the servers that answer can have at once ({needed} for the first \
-                 of them, but they can have {reach})"
+                "{jobs_wait} for more runners than the servers that answer can have at once ({needed} for the \
+                 first of them, but they can have {reach})"
             ),
         };
+        let remedy = "bring the servers with this profile back, raise its target_count on one of them, or \
+                      withdraw the jobs";
         let since = jobs.iter().map(|job| job.ticket.enqueued_at).min();
-        problems.push(catalogue::JOB_NOT_SERVABLE.problem(
-            format!("profile {key}"),
-            cause,
-            "bring the servers with this profile back, raise its target_count on one of them, or withdraw the jobs",
-            since.unwrap_or(now),
-        ));
+        let (subject, since) = (format!("profile {key}"), since.unwrap_or(now));
+        problems.push(catalogue::JOB_NOT_SERVABLE.problem(subject, cause, remedy, since));
     }
     problems
 }
@@ -240,42 +230,39 @@ fn unservable_jobs(state: &State, now: Timestamp) -> Vec<Problem> {
 /// Parts of a dashboard that are left out.
 fn unreadable_entries(state: &State, server: ServerId) -> Option<Problem> {
     let (count, since) = state.fleet.unreadable(server)?;
-    let entries = match count {
-        1 => "1 entry".to_owned(),
-        count => format!("{count} entries"),
-    };
-    Some(catalogue::DASHBOARD_ENTRIES_UNREADABLE.problem(
-state.fleet.name(server),
-        format!(
-            "{entries} of its dashboard cannot be read, or exceed what a server can have; they are left out"
-        ),
-        "look for unusual values in its dashboard.json, and run the same release on queue and monitors",
-        since,
-    ))
+    let entries = format::count(count, "entry", "entries");
+    let cause = format!(
+        "{entries} of its dashboard cannot be read, or exceed what a server can have; they are left out"
+    );
+    let remedy = "look for unusual values in its dashboard.json, and run the same release on queue and monitors";
+    let name = state.fleet.name(server);
+    Some(catalogue::DASHBOARD_ENTRIES_UNREADABLE.problem(name, cause, remedy, since))
 }
 
 /// A server that grants runners which no client may be given.
 fn invalid_grants(state: &State, server: ServerId) -> Option<Problem> {
     let since = state.fleet.invalid_grants_since(server)?;
-    Some(catalogue::SERVER_GRANTS_INVALID_LABELS.problem(
-state.fleet.name(server),
-        "it granted a runner whose label is not 1 to 256 printable characters without a comma, or is the \
-         label of another runner or job; such runners are released and given to no client",
-        "check which software answers takes at this URL, and whether its owner can be trusted",
-        since,
-    ))
+    let cause = "it granted a runner whose label is not 1 to 256 printable characters without a comma, or is \
+                 the label of another runner or job; such runners are released and given to no client";
+    let remedy =
+        "check which software answers takes at this URL, and whether its owner can be trusted";
+    let name = state.fleet.name(server);
+    Some(catalogue::SERVER_GRANTS_INVALID_LABELS.problem(name, cause, remedy, since))
 }
 
 /// Targets that a server does not reach.
 fn missed_targets(state: &State, server: ServerId) -> impl Iterator<Item = Problem> {
     let name = state.fleet.name(server);
-    state.fleet.missed_targets(server).map(move |(key, target, most, since)| {
-        catalogue::TARGET_NOT_REACHED.problem(
-format!("profile {key} of {name}"),
-            format!("its target is {target}, and it has had at most {most} of them at once of late; jobs for more do not wait for them"),
-            "see the page of this monitor for the reason; if the host has not enough memory, lower the target",
-            since,
-        )
+    let missed = state.fleet.missed_targets(server);
+    missed.map(move |(key, target, most, since)| {
+        let cause = format!(
+            "its target is {target}, and it has had at most {most} of them at once of late; jobs for more do \
+             not wait for them"
+        );
+        let remedy = "see the page of this monitor for the reason; if the host has not enough memory, lower \
+                      the target";
+        let subject = format!("profile {key} of {name}");
+        catalogue::TARGET_NOT_REACHED.problem(subject, cause, remedy, since)
     })
 }
 
@@ -292,12 +279,15 @@ fn shared_suffixes(state: &State, now: Timestamp) -> Vec<Problem> {
         let first = *first_with.entry(suffix).or_insert(server);
         if first != server {
             let other = state.fleet.name(first);
-            problems.push(catalogue::SUFFIX_SHARED.problem(
-state.fleet.name(server),
-                format!("its runners are registered with the suffix {suffix}, like those of {other}, so that their names cannot be told apart"),
-                "set another github_api_suffix on one of the two",
-                state.fleet.seen_since(first).max(state.fleet.seen_since(server)),
-            ));
+            let cause = format!(
+                "its runners are registered with the suffix {suffix}, like those of {other}, so that their \
+                 names cannot be told apart"
+            );
+            let remedy = "set another github_api_suffix on one of the two";
+            let [since, other_since] = [first, server].map(|it| state.fleet.seen_since(it));
+            let name = state.fleet.name(server);
+            let since = since.max(other_since);
+            problems.push(catalogue::SUFFIX_SHARED.problem(name, cause, remedy, since));
         }
     }
     problems

@@ -105,7 +105,7 @@ impl Monitor {
         &self,
         offered: &BTreeMap<ProfileKey, RunnerCounts>,
     ) -> BTreeMap<ProfileKey, MissingRunners> {
-        let possible = self.fitting_targets(self.targets_of_settings(), Resources::default());
+        let possible = self.fitting_targets(self.policy.targets(), Resources::default());
         let missing = possible.into_iter().filter_map(|(profile_key, possible)| {
             let target = offered.get(&profile_key).map_or(0, |counts| counts.target);
             let count = possible.checked_sub(target).filter(|count| *count > 0)?;
@@ -183,12 +183,17 @@ impl Monitor {
 }
 
 impl Policy {
+    /// The targets of the settings.
+    fn targets(&self) -> BTreeMap<ProfileKey, usize> {
+        let profiles = self.profiles.iter();
+        let targets = profiles.map(|(key, profile)| (key.clone(), profile.target_count));
+        targets.collect()
+    }
+
     /// The targets that exceed what the settings allow runners to use: the profile, its target, and how many
     /// runners of it there can be beside those of the other profiles.
     pub fn unreachable_targets(&self) -> Vec<(ProfileKey, usize, usize)> {
-        let profiles = self.profiles.iter();
-        let targets = profiles.map(|(key, profile)| (key.clone(), profile.target_count));
-        let targets: BTreeMap<ProfileKey, usize> = targets.collect();
+        let targets = self.targets();
         let reachable = self.fitting_targets(targets.clone(), Resources::default(), self.capacity);
         let unreachable = targets.into_iter().filter_map(|(key, target)| {
             let reachable = reachable.get(&key).copied().unwrap_or_default();

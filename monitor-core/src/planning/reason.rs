@@ -94,9 +94,7 @@ impl Reason {
             | Self::Released => false,
         }
     }
-}
 
-impl Reason {
     /// The reason as the history of a runner has it.
     pub fn cause(&self) -> Cause {
         Cause {

@@ -220,9 +220,7 @@ impl MustDestroy {
     pub fn is_by_operator(self) -> bool {
         matches!(self, Self::Removed | Self::RemovedByForce)
     }
-}
 
-impl MustDestroy {
     /// Its name in snake case.
     pub const fn code(self) -> &'static str {
         match self {

@@ -38,14 +38,6 @@ impl Monitor {
         targets
     }
 
-    /// The targets of the settings, whether or not runners are made at the moment.
-    pub(crate) fn targets_of_settings(&self) -> BTreeMap<ProfileKey, usize> {
-        let profiles = self.policy.profiles.iter();
-        profiles
-            .map(|(key, profile)| (key.clone(), profile.target_count))
-            .collect()
-    }
-
     fn overridden_targets(&self) -> BTreeMap<ProfileKey, usize> {
         let target_override = self.durable.target_override.iter();
         target_override
