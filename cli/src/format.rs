@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use shared::format::{count, duration};
+pub use shared::format::{count, duration, of_target};
 use shared::wire::Estimate;
 
 /// A duration with tenths of a second below one minute: `1.2 s`.

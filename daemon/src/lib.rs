@@ -8,6 +8,7 @@
 pub mod artifact_claims;
 pub mod auth;
 pub mod connections;
+mod drops;
 pub mod error;
 pub mod journal;
 pub mod log_output;

@@ -22,6 +22,7 @@ use shared::{
 };
 
 use crate::{
+    drops::Drops,
     journal::{Entry, Journal},
     log_output::{self, LogStatus, LogTrouble},
     metrics::{self, Metric, Metrics},
@@ -33,8 +34,6 @@ const REPORTED_MAX: usize = 200;
 const METRIC_VALUES_MAX: usize = 200;
 /// Maximum number of problems on a page.
 const SHOWN_MAX: usize = 200;
-/// How long dropped lines of the log are a problem after the last one.
-const DROPPED_LINES_SHOWN: Duration = Duration::from_secs(600);
 /// Pause between two comparisons of the list with what was logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -47,14 +46,7 @@ pub struct ProblemBoard {
     healthy: Arc<Mutex<BTreeMap<Key, Timestamp>>>,
     /// The status of access to GitHub, which knows its own problems.
     api_status: Arc<OnceLock<ApiStatusCell>>,
-    dropped_lines: Arc<Mutex<DroppedLines>>,
-}
-
-/// How many lines of the log have been dropped, and when that was noticed.
-#[derive(Debug, Default)]
-struct DroppedLines {
-    count: u64,
-    noticed_at: Timestamp,
+    dropped_lines: Arc<Mutex<Drops>>,
 }
 
 /// Code and subject.
@@ -130,24 +122,19 @@ impl ProblemBoard {
     /// say it meanwhile.
     fn report_log(&self, status: &LogStatus) {
         let now = self.clock.now();
-        let is_recent = {
-            let mut dropped = self.dropped_lines.lock();
-            if status.dropped_count > dropped.count {
-                dropped.count = status.dropped_count;
-                dropped.noticed_at = now;
-            }
-            dropped.count > 0 && now.since(dropped.noticed_at) < DROPPED_LINES_SHOWN
-        };
+        let mut dropped = self.dropped_lines.lock();
+        let is_recent = dropped.are_recent(status.dropped_count, now);
+        drop(dropped);
         if !is_recent && status.trouble.is_none() {
             return self.resolve(&catalogue::LOG_LINES_DROPPED, LOG);
         }
-        let count = status.dropped_count;
-        let lines = if count == 1 { "line was" } else { "lines were" };
+        let count = usize::try_from(status.dropped_count).unwrap_or(usize::MAX);
+        let lines = format::count(count, "line was", "lines were");
         let why = match &status.trouble {
             Some(LogTrouble::Failed(error)) => format!("cannot be written: {error}"),
             Some(LogTrouble::NotRead) | None => "is not read fast enough".to_owned(),
         };
-        let cause = format!("{count} {lines} dropped, because standard error {why}");
+        let cause = format!("{lines} dropped, because standard error {why}");
         let remedy =
             "see what reads standard error; if it is journald and was stopped, restart this daemon";
         self.report(&catalogue::LOG_LINES_DROPPED, LOG, cause, remedy);
@@ -198,6 +185,7 @@ fn events(logged: &[Problem], current: &[Problem], now: Timestamp) -> Vec<Entry>
     let about = |name, problem: &Problem| {
         Entry::new(now, name)
             .fact("code", &*problem.code)
+            .fact("severity", problem.severity.as_str())
             .fact("subject", &*problem.subject)
             .fact("cause", &*problem.cause)
             .fact("remedy", &*problem.remedy)
@@ -335,8 +323,10 @@ mod tests {
         let expected =
             "3 lines were dropped, because standard error cannot be written: Broken pipe";
         assert_eq!(found.as_deref(), Some(expected));
-        let long_ago = board.clock.now() - DROPPED_LINES_SHOWN;
-        board.dropped_lines.lock().noticed_at = long_ago;
+        // The last one was long ago.
+        let mut dropped = Drops::default();
+        dropped.are_recent(3, Timestamp::default());
+        *board.dropped_lines.lock() = dropped;
         assert_eq!(shown(status(3, None)), None);
     }
 
@@ -389,7 +379,7 @@ mod tests {
             events.map(|event| event.to_text()).collect::<Vec<_>>()
         };
         let facts = format!(
-            "code={} subject=ci1 cause=\"it is hot\" remedy=\"{}\" began_at={}",
+            "code={} severity=error subject=ci1 cause=\"it is hot\" remedy=\"{}\" began_at={}",
             first[0].code,
             first[0].remedy,
             now.date_and_time()

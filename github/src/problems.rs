@@ -135,7 +135,8 @@ impl Problems {
         }
         let until = time(limit.reset_at);
         let cause = format!(
-            "less than {LITTLE_LEFT} % of the {} requests that GitHub allows in an hour are left, so those that              can wait are deferred until {until} at most",
+            "less than {LITTLE_LEFT} % of the {} requests that GitHub allows in an hour are left, so those \
+             that can wait are deferred until {until} at most",
             limit.limit
         );
         let remedy = "see what else uses the same token; a GitHub App has a rate limit of its own";

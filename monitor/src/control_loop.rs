@@ -4,11 +4,11 @@
 //! because otherwise a runner would stay in a state that no task works on. Not responsible for any
 //! decision about runners.
 
-use std::{error::Error, panic::resume_unwind, time::Duration};
+use std::{panic::resume_unwind, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use daemon::problems::ProblemBoard;
-use shared::{problem::catalogue, secret::Secret};
+use shared::{format::with_causes, problem::catalogue, secret::Secret};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -114,9 +114,10 @@ fn report_saved(board: &ProblemBoard, error: Option<&StoreError>) {
     let Some(error) = error else {
         return board.resolve(kind, subject);
     };
-    let source = error.source().map(|source| format!(": {source}"));
-    let source = source.unwrap_or_default();
-    let cause = format!("no runner is given out, because the monitor failed to {error}{source}");
+    let cause = format!(
+        "no runner is given out, because the monitor failed to {}",
+        with_causes(error)
+    );
     let remedy = "free some space in the data folder, or make it writable";
     board.report(kind, subject, cause, remedy);
 }

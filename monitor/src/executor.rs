@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use github::{GithubError, WorkflowJob};
 use shared::{
     clock::Timestamp,
+    format::with_causes,
     problem::catalogue::{GUESTS_NOT_LISTED, RUNNERS_NOT_LISTED},
     settings::{GuestDriver, ProfileSettings, Settings},
     values::ProfileKey,
@@ -20,7 +21,7 @@ use crate::{
     github_clients::GithubClients,
     hypervisor::{
         BuildSpec, Guest, GuestKind, GuestSpec, HostMemory, Hypervisor, HypervisorError, Listed,
-        cause_of, warn,
+        warn,
     },
     mirrors::MainRepo,
     profiles::Images,
@@ -128,7 +129,7 @@ fn listed(
         }
         Err(error) => {
             warn(&error);
-            let cause = format!("the monitor failed to {}, {effect}", cause_of(&error));
+            let cause = format!("the monitor failed to {}, {effect}", with_causes(&error));
             board.report(&GUESTS_NOT_LISTED, subject, cause, remedy);
             None
         }
@@ -302,7 +303,7 @@ async fn create(adapters: &Adapters, creation: Creation) {
         |failure: Failure| core.change(|core, now| core.handle_creation_failed(id, failure, now));
     // `saved` has logged the error.
     if let Err(error) = core.saved(creation.revision).await {
-        return failed(error.to_string().as_str().into());
+        return failed(with_causes(&error).as_str().into());
     }
     // Cannot happen: plans contain only profiles of the settings.
     let Some(profile) = settings.profiles.get(&creation.profile_key) else {
@@ -361,7 +362,7 @@ fn failure_of(error: &GithubError) -> Failure {
 
 fn failure_on_host(error: &HypervisorError) -> Failure {
     Failure {
-        cause: cause_of(error),
+        cause: with_causes(error),
         retry_after: None,
     }
 }

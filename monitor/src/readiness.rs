@@ -79,7 +79,7 @@ mod tests {
             problem(&RUNNERS_NOT_LISTED),
             problem(&GITHUB_MOVED),
             problem(&GUESTS_NOT_LISTED),
-            Problem::clone(&problem(&GITHUB_CREDENTIALS_REJECTED)),
+            problem(&GITHUB_CREDENTIALS_REJECTED),
         ];
         let text = |poll, seconds, problems: &[Problem]| {
             not_known(poll, Duration::from_secs(seconds), problems)

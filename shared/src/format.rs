@@ -1,6 +1,6 @@
-//! Durations and counts for people, in messages, pages and terminals.
+//! Durations, counts and errors for people, in messages, pages and terminals.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 /// A duration rounded to its largest unit: `20 s`, `2 min`, `3 h`, `2 days`.
 pub fn duration(duration: Duration) -> String {
@@ -16,6 +16,20 @@ pub fn duration(duration: Duration) -> String {
 /// A number with the singular or plural of a noun: `1 job`, `2 jobs`.
 pub fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// How many runners there could be, and how many of them are missing: `8 (4 missing)`.
+pub fn of_target(target: usize, missing: usize) -> String {
+    match missing {
+        0 => target.to_string(),
+        _ => format!("{target} ({missing} missing)"),
+    }
+}
+
+/// The text of an error, followed by those of its causes: `read the state: no such file`.
+pub fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]
@@ -46,5 +60,10 @@ mod tests {
     fn a_count_of_one_has_the_singular() {
         let jobs = |number| count(number, "job", "jobs");
         assert_eq!([0, 1, 2].map(jobs), ["0 jobs", "1 job", "2 jobs"]);
+    }
+
+    #[test]
+    fn a_target_names_how_many_of_its_runners_are_missing() {
+        assert_eq!([of_target(8, 0), of_target(8, 4)], ["8", "8 (4 missing)"]);
     }
 }

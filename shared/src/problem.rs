@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, format};
 use catalogue::ProblemKind;
 
 /// One thing that is wrong now. The same `code` and `subject` mean the same problem.
@@ -123,10 +123,7 @@ pub fn sort(problems: &mut [Problem]) {
 
 /// `1 problem`, `2 problems`.
 pub fn count(problems: &[Problem]) -> String {
-    match problems.len() {
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
-    }
+    format::count(problems.len(), "problem", "problems")
 }
 
 #[cfg(test)]

@@ -36,12 +36,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
+    format,
     problem::catalogue::JOURNAL_NOT_WRITTEN,
     settings::{JournalSettings, LogFormat, Settings},
 };
 use tokio::sync::{Semaphore, broadcast};
 
-use crate::problems::ProblemBoard;
+use crate::{drops::Drops, problems::ProblemBoard};
 pub use entry::Entry;
 pub(crate) use entry::LOG_TARGET;
 use files::Files;
@@ -57,8 +58,6 @@ const STREAM_LAG_MAX: usize = 4096;
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between two comparisons of the state of the files with what the problems say.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long dropped events are a problem after the last one.
-const DROPPED_SHOWN: Duration = Duration::from_secs(600);
 /// The subject of the problem that events are not written.
 const SUBJECT: &str = "journal";
 
@@ -244,9 +243,9 @@ impl Journal {
 
     /// Keeps the problem up to date that events are not written. Never returns.
     pub async fn report_problems(self, problem_board: ProblemBoard) {
-        let mut shown = ShownDrops::default();
+        let mut drops = Drops::default();
         loop {
-            match shown.cause(&self.status(), self.0.clock.now()) {
+            match cause_of(&self.status(), &mut drops, self.0.clock.now()) {
                 Some(cause) => {
                     let remedy = format!(
                         "free some space for {}, or make it writable; the daemon works all the same, but \
@@ -268,29 +267,14 @@ impl Drop for Shared {
     }
 }
 
-/// How many dropped events have been noticed, and when the last of them.
-#[derive(Debug, Default)]
-struct ShownDrops {
-    count: u64,
-    noticed_at: Timestamp,
-}
-
-impl ShownDrops {
-    /// What is wrong, if anything is: nothing can be written, or events were dropped a short time ago.
-    fn cause(&mut self, status: &JournalStatus, now: Timestamp) -> Option<String> {
-        if status.dropped_count > self.count {
-            self.count = status.dropped_count;
-            self.noticed_at = now;
-        }
-        let is_recent = self.count > 0 && now.since(self.noticed_at) < DROPPED_SHOWN;
-        let missing = match self.count {
-            1 => "1 event is missing in its files".to_owned(),
-            count => format!("{count} events are missing in its files"),
-        };
-        match &status.trouble {
-            Some(error) if self.count > 0 => Some(format!("{error}; {missing}")),
-            Some(error) => Some(error.clone()),
-            None => is_recent.then_some(missing),
-        }
+/// What is wrong, if anything is: nothing can be written, or events were dropped a short time ago.
+fn cause_of(status: &JournalStatus, drops: &mut Drops, now: Timestamp) -> Option<String> {
+    let is_recent = drops.are_recent(status.dropped_count, now);
+    let count = usize::try_from(status.dropped_count).unwrap_or(usize::MAX);
+    let missing = format::count(count, "event is", "events are") + " missing in its files";
+    match &status.trouble {
+        Some(error) if count > 0 => Some(format!("{error}; {missing}")),
+        Some(error) => Some(error.clone()),
+        None => is_recent.then_some(missing),
     }
 }

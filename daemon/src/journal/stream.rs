@@ -39,7 +39,7 @@ const BUSY_RETRY_SECONDS: u64 = 5;
 /// How often a stream without events has a comment, so that both sides notice a lost connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A comment.
-const COMMENT: &[u8] = b":\n\n";
+const COMMENT: &str = ":\n\n";
 /// The most past events that a client without a token is sent.
 const STRANGERS_BACKLOG_MAX: usize = 500;
 /// How many past events are sent at once.
@@ -198,7 +198,7 @@ impl Sender {
         };
         tokio::select! {
             message = next => message,
-            () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(COMMENT)),
+            () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(COMMENT.as_bytes())),
             () = self.draining.begins() => None,
         }
     }
@@ -219,11 +219,11 @@ impl Sender {
             part.extend(render(&entry, self.is_authorised));
         }
         if start.backlog.is_empty() {
-            part.push_str(":\n\n");
+            part.push_str(COMMENT);
         } else {
             // An empty part would end the response.
             if part.is_empty() {
-                part.push_str(":\n\n");
+                part.push_str(COMMENT);
             }
             self.start = Some(start);
         }

@@ -164,15 +164,18 @@ async fn a_disk_that_refuses_to_be_written_delays_nothing_and_is_tried_again() {
     let trouble = journal.status().trouble.unwrap();
     assert!(trouble.contains("Not a directory"), "{trouble}");
     assert!(trouble.contains("queue/journal"), "{trouble}");
-    let mut shown = ShownDrops::default();
-    assert_eq!(shown.cause(&journal.status(), now()), Some(trouble));
+    let mut drops = Drops::default();
+    assert_eq!(
+        cause_of(&journal.status(), &mut drops, now()),
+        Some(trouble)
+    );
     // Everything goes on.
     assert_eq!(names(&story_of(&journal, "job").await.entries), [FIRST]);
 
     fs::remove_file(folder.path().join("queue")).unwrap();
     journal.flush(DEADLINE);
     assert_eq!(journal.status(), JournalStatus::default());
-    assert_eq!(shown.cause(&journal.status(), now()), None);
+    assert_eq!(cause_of(&journal.status(), &mut drops, now()), None);
     drop(journal);
     let journal = Journal::open(config, Clock::start());
     assert_eq!(names(&story_of(&journal, "job").await.entries), [FIRST]);
@@ -180,21 +183,21 @@ async fn a_disk_that_refuses_to_be_written_delays_nothing_and_is_tried_again() {
 
 #[test]
 fn events_that_are_missing_in_the_files_are_a_problem_for_some_time() {
-    let mut shown = ShownDrops::default();
+    let mut drops = Drops::default();
     let status = |dropped_count, trouble: Option<&str>| JournalStatus {
         dropped_count,
         trouble: trouble.map(str::to_owned),
     };
     let start = Timestamp::from_seconds(1000);
-    assert_eq!(shown.cause(&status(0, None), start), None);
-    let cause = shown.cause(&status(1, Some("no space")), start);
+    let mut cause = |status, now| cause_of(&status, &mut drops, now);
+    assert_eq!(cause(status(0, None), start), None);
     let expected = "no space; 1 event is missing in its files";
-    assert_eq!(cause.as_deref(), Some(expected));
-    let cause = shown.cause(&status(3, None), start);
+    let found = cause(status(1, Some("no space")), start);
+    assert_eq!(found.as_deref(), Some(expected));
     let expected = "3 events are missing in its files";
-    assert_eq!(cause.as_deref(), Some(expected));
-    let later = start + DROPPED_SHOWN;
-    assert_eq!(shown.cause(&status(3, None), later), None);
+    assert_eq!(cause(status(3, None), start).as_deref(), Some(expected));
+    let later = start + Duration::from_secs(600);
+    assert_eq!(cause(status(3, None), later), None);
 }
 
 fn limited(folder: &TempDir, age_max: Duration, size_max: u64) -> JournalConfig {

@@ -29,7 +29,10 @@ use std::{
 };
 
 use github::{AppKeyError, Credentials, CredentialsError};
-use shared::settings::{Environment, Settings, SettingsError};
+use shared::{
+    format::with_causes,
+    settings::{Environment, Settings, SettingsError},
+};
 
 use crate::{
     connections::raise_descriptor_limit,
@@ -71,7 +74,8 @@ pub struct Start {
 
 /// Runs a daemon from its command line to its end, in an async runtime on this thread.
 ///
-/// `check` finds errors in the settings that only this daemon can find, and returns warnings; `app` is the daemon itself.
+/// `check` finds errors in the settings that only this daemon can find, and returns warnings; `app` is the
+/// daemon itself.
 ///
 /// The exit status is 0 after a regular end, 1 when the daemon could not listen or failed, and 2 when
 /// the command line or the settings are invalid, so that a supervisor need not try again.
@@ -296,12 +300,6 @@ fn check_app_key(settings: &Settings) -> Result<(), ExposedKey> {
 /// A warning about the file with the secrets of the environment.
 fn env_file_warning(settings: &Settings) -> Option<String> {
     private_file::warning(&settings.file.with_file_name(".env"))
-}
-
-/// The text of an error, followed by those of its causes.
-fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl Daemon {

@@ -4,13 +4,12 @@
 //! command line or a secret.
 
 use std::{
-    error::Error,
     io::{self, ErrorKind},
     path::PathBuf,
     sync::Arc,
 };
 
-use shared::{units::Memory, values::ProfileKey};
+use shared::{format::with_causes, units::Memory, values::ProfileKey};
 
 use super::program::ProgramError;
 
@@ -219,17 +218,13 @@ pub fn warn(error: &HypervisorError) {
 
 /// An error together with its cause, as a sentence.
 pub fn error_with_cause(error: &HypervisorError) -> String {
-    format!("failed to {}", cause_of(error))
-}
-
-/// An error together with its cause, as a fragment that follows "failed to".
-pub fn cause_of(error: &HypervisorError) -> String {
-    let source = error.source().map(|source| format!(": {source}"));
-    format!("{error}{}", source.unwrap_or_default())
+    format!("failed to {}", with_causes(error))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
 
     #[test]

@@ -30,7 +30,7 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-pub use error::{HypervisorError, TemplateError, cause_of, error_with_cause, warn};
+pub use error::{HypervisorError, TemplateError, error_with_cause, warn};
 pub use guest::{
     BuildSpec, EndedGuest, Events, Freshness, GUEST_COUNT_MAX, Guest, GuestKind, GuestMemory,
     GuestSpec, Listed, Located,

@@ -1,12 +1,13 @@
 //! The dashboard as a page, as text and as JSON. Needs no token, because it contains no secret.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use daemon::problems;
 use maud::{DOCTYPE, Markup, html};
 use shared::{
     clock::Timestamp,
+    format,
     text::{printable_json, printable_lines},
     wire::Estimate,
 };
@@ -98,7 +99,7 @@ fn render_page(view: &View, now: Timestamp) -> Markup {
                             td {
                                 @for profile in &server.profiles {
                                     div {
-                                        (profile.profile_key) ": " (profile.idle) " of " (of_target(profile.target, profile.missing))
+                                        (profile.profile_key) ": " (profile.idle) " of " (format::of_target(profile.target, profile.missing))
                                         @if let Some(because) = &profile.missing_because {
                                             br; small { (because) }
                                         }
@@ -197,17 +198,9 @@ fn profile_summary(profile: &ProfileView) -> String {
     format!(
         "{} idle of {}, {} waiting",
         profile.idle,
-        of_target(profile.target, profile.missing),
+        format::of_target(profile.target, profile.missing),
         profile.waiting_count
     )
-}
-
-/// How many runners there could be, and how many of them no server offers: `8 (4 missing)`.
-fn of_target(target: usize, missing: usize) -> String {
-    match missing {
-        0 => target.to_string(),
-        _ => format!("{target} ({missing} missing)"),
-    }
 }
 
 fn job_line(job: &JobView) -> String {
@@ -252,11 +245,7 @@ fn estimated_wait(estimate: Option<Estimate>) -> String {
 }
 
 fn duration(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
-    }
+    format::duration(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ fn servers(servers: &[Server]) -> String {
                 .iter()
                 .map(|profile| {
                     let key = cell(&profile.profile_key);
-                    let of = of_target(profile.target, profile.missing);
+                    let of = format::of_target(profile.target, profile.missing);
                     format!("{key} {} of {of}", profile.idle)
                 })
                 .collect();
@@ -157,7 +157,7 @@ fn profiles(profiles: &[Profile]) -> String {
             [
                 cell(&profile.profile_key),
                 profile.idle.to_string(),
-                of_target(profile.target, profile.missing),
+                format::of_target(profile.target, profile.missing),
                 profile.waiting_count.to_string(),
             ]
         })
@@ -204,14 +204,6 @@ fn jobs(profile: &Profile) -> String {
         text += &format!("\nand {more} more");
     }
     text
-}
-
-/// How many runners there could be, and how many of them are not offered: `8 (4 missing)`.
-fn of_target(target: usize, missing: usize) -> String {
-    match missing {
-        0 => target.to_string(),
-        _ => format!("{target} ({missing} missing)"),
-    }
 }
 
 /// The health as pages show it.

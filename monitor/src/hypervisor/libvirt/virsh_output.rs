@@ -100,9 +100,9 @@ fn domain_and_detail(line: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The name of the machine that has ended, and libvirt's event, if a line of `event --event lifecycle` reports an end, as
-/// in `event 'lifecycle' for domain 'NAME': Stopped Destroyed`. Older releases have no quotes around
-/// the name.
+/// The name of the machine that has ended, and libvirt's event, if a line of `event --event lifecycle`
+/// reports an end, as in `event 'lifecycle' for domain 'NAME': Stopped Destroyed`. Older releases have no
+/// quotes around the name.
 pub fn ended(line: &str) -> Option<(&str, &str)> {
     let (_, rest) = line.split_once(" for domain ")?;
     let (name, event) = rest.rsplit_once(": ")?;

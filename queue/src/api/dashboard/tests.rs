@@ -28,13 +28,6 @@ fn an_empty_queue_in_its_grace_period_is_rendered() {
 }
 
 #[test]
-fn durations_have_two_or_three_digits() {
-    for (seconds, expected) in [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h")] {
-        assert_eq!(duration(seconds), expected);
-    }
-}
-
-#[test]
 fn no_form_shows_characters_that_deceive() {
     let mut view = example::view();
     // What a monitor reports, for example.
