@@ -22,14 +22,14 @@ const SECRET_LENGTH_MIN: usize = 32;
 /// Maximum number of bytes that are read of a log.
 const READ_MAX: u64 = 1 << 16;
 
-/// The last lines of a file. Blocks.
-pub fn last_lines_of(path: &Path) -> io::Result<Vec<String>> {
+/// The end of a file, at most 64 KiB. Blocks.
+pub fn end_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(READ_MAX)))?;
     let mut end = Vec::new();
     file.take(READ_MAX).read_to_end(&mut end)?;
-    Ok(last_lines(&end))
+    Ok(end)
 }
 
 /// The last lines that are not empty.
@@ -118,7 +118,7 @@ mod tests {
         let path = folder.path().join("log");
         let lines = "0123456789\n".repeat(20_000) + "the end\n";
         std::fs::write(&path, lines).unwrap();
-        let lines = last_lines_of(&path).unwrap();
+        let lines = last_lines(&end_of(&path).unwrap());
         assert_eq!(lines.last().map(String::as_str), Some("the end"));
     }
 }

@@ -95,7 +95,8 @@ impl Folder {
 
     /// The last lines of the guest's output, once its folder was moved aside.
     pub fn retired_output(&self) -> io::Result<Vec<String>> {
-        output::last_lines_of(&self.ended_path().join("log"))
+        let end = output::end_of(&self.ended_path().join("log"))?;
+        Ok(output::last_lines(&end))
     }
 
     /// Removes the folder that was moved aside; its log is kept among the last ones.

@@ -4,14 +4,10 @@
 //! Responsible for where these files are. Failures are harmless: the monitor's account may have no access
 //! to the folder.
 
-use std::{
-    fs::{self, File},
-    io::{ErrorKind, Read, Seek, SeekFrom},
-    path::PathBuf,
-};
+use std::{fs, io::ErrorKind, path::PathBuf};
 
-/// Maximum size of the log of a failed build that is kept, in bytes.
-const LOG_SIZE_MAX: u64 = 1 << 16;
+use crate::hypervisor::output;
+
 /// Endings of the names of the files: of QEMU, also after a rotation, and of swtpm.
 const ENDINGS: [&str; 5] = [".log", ".log.0", ".log.1", ".log.2", "-swtpm.log"];
 
@@ -39,13 +35,8 @@ pub fn remove(folders: &[PathBuf], name: &str) {
 
 /// The end of QEMU's log of a machine. Blocks.
 pub fn end_of(folders: &[PathBuf], name: &str) -> Option<Vec<u8>> {
-    let mut log = File::open(folders.first()?.join(format!("{name}.log"))).ok()?;
-    let length = log.metadata().ok()?.len();
-    log.seek(SeekFrom::Start(length.saturating_sub(LOG_SIZE_MAX)))
-        .ok()?;
-    let mut end = Vec::new();
-    log.take(LOG_SIZE_MAX).read_to_end(&mut end).ok()?;
-    Some(end)
+    let log = folders.first()?.join(format!("{name}.log"));
+    output::end_of(&log).ok()
 }
 
 fn files(folders: &[PathBuf], name: &str) -> impl Iterator<Item = PathBuf> {

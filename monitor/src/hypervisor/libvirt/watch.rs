@@ -36,16 +36,20 @@ async fn forward_events(
     ended: &mpsc::Sender<EndedGuest>,
 ) -> io::Result<()> {
     for_each_line(virsh.events()?, |line| {
-        if let Some((name, event)) =
-            virsh_output::ended(line).filter(|(name, _)| virsh.is_runner(name))
-        {
-            // Of a few hundred KiB, and once for each guest, so it may block.
-            let output = logs::end_of(log_folders, name).unwrap_or_default();
-            // A full channel means that a list is due anyway.
-            let _ = ended.try_send(EndedGuest {
-                name: name.to_owned(),
-                exit_status: Some(event.to_owned()),
-                output: output::last_lines(&output),
+        let reported = virsh_output::ended(line);
+        if let Some((name, event)) = reported.filter(|(name, _)| virsh.is_runner(name)) {
+            let (name, exit_status) = (name.to_owned(), Some(event.to_owned()));
+            let (log_folders, ended) = (log_folders.to_owned(), ended.clone());
+            // A disk that hangs must not delay further events. Without this one, lists show that the guest
+            // is gone.
+            tokio::task::spawn_blocking(move || {
+                let output = logs::end_of(&log_folders, &name).unwrap_or_default();
+                // A full channel means that a list is due anyway.
+                let _ = ended.try_send(EndedGuest {
+                    name,
+                    exit_status,
+                    output: output::last_lines(&output),
+                });
             });
         }
     })
