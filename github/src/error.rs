@@ -14,6 +14,8 @@ use shared::secret::Secret;
 
 /// Longest part of a message of GitHub that is repeated, in characters.
 const MESSAGE_MAX: usize = 200;
+/// Stands for the message of a response that has none, as those of proxies and load balancers.
+const NO_REASON: &str = "no reason given";
 /// The most reasons that are repeated.
 const REASONS_MAX: usize = 5;
 
@@ -31,8 +33,8 @@ pub enum GithubError {
     Refused {
         operation: String,
         status: StatusCode,
-        /// The message of the response, cut, and the missing permission if GitHub names it; may be
-        /// empty.
+        /// The message of the response, cut, and the missing permission if GitHub names it;
+        /// [`NO_REASON`] if there is none.
         message: String,
         /// How long GitHub asks us to send nothing.
         retry_after: Option<Duration>,
@@ -214,7 +216,10 @@ fn reason(value: &Value) -> Option<String> {
 
 fn message_of(response: &Response, token: Option<&Secret>) -> String {
     let message = response.json::<ErrorBody>().map(|body| body.text());
-    shown(&message.unwrap_or_default(), token)
+    match message {
+        Ok(message) if !message.is_empty() => shown(&message, token),
+        _ => NO_REASON.to_owned(),
+    }
 }
 
 /// `text` without the token, control characters and everything beyond [`MESSAGE_MAX`]. A proxy in

@@ -104,6 +104,9 @@ pub enum Refusal {
         profile_key: ProfileKey,
         /// Sum of the servers' targets.
         target: usize,
+        /// Which servers could have more runners and why they have not: clauses, separated by commas;
+        /// empty if there are none.
+        because: String,
     },
     /// It is not known yet whether the servers could ever have enough runners.
     NotReady {

@@ -247,6 +247,11 @@ fn missing(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
     clauses
 }
 
+/// Why there are fewer runners of a profile than the servers are set up to have; empty if there are not.
+pub(crate) fn why_fewer(state: &State, now: Timestamp, key: &ProfileKey) -> String {
+    missing(state, now, key).join(", ")
+}
+
 /// Why runners of a server are missing: a clause that begins with its name.
 pub(crate) fn why_missing(
     state: &State,

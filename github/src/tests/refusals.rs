@@ -183,7 +183,7 @@ async fn an_error_response_that_is_not_json_has_no_message() {
     let error = github(&server.url).delete_runner(1).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "delete registration 1: GitHub responded with 502 Bad Gateway: "
+        "delete registration 1: GitHub responded with 502 Bad Gateway: no reason given"
     );
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::harness::{
     MadeBy, TestQueue, config, linux, no_profiles, not_ready, one_job_waiting, request,
 };
-use crate::{Config, JobRequest, Refusal, TicketContent};
+use crate::{Config, JobRequest, ProfileReport, Refusal, TicketContent};
 
 fn of_repo(job: &str, qualified_repo: &str) -> JobRequest {
     let mut request = request(job, "linux", 1);
@@ -56,6 +56,7 @@ fn a_job_that_exceeds_all_targets_is_unsatisfiable() {
         let refusal = Refusal::Unsatisfiable {
             profile_key: profile_key.parse().unwrap(),
             target,
+            because: String::new(),
         };
         assert_eq!(
             queue.try_enqueue(request("job", profile_key, count)),
@@ -63,6 +64,26 @@ fn a_job_that_exceeds_all_targets_is_unsatisfiable() {
         );
     }
     queue.enqueue("job", "linux", 3);
+}
+
+#[test]
+fn the_refusal_of_a_job_tells_which_server_could_have_more_runners() {
+    let mut queue = TestQueue::with(&["a"]);
+    let drained = |linux: &mut ProfileReport| {
+        linux.missing = 2;
+        linux.missing_because = "the server is drained".to_owned();
+    };
+    queue.report("a", linux(0, &[]).with_linux(drained));
+    assert_eq!(
+        queue.try_enqueue(request("job", "linux", 1)),
+        Err(Refusal::Unsatisfiable {
+            profile_key: "linux".parse().unwrap(),
+            target: 0,
+            because:
+                "2 are missing because a keeps fewer runners than it could: the server is drained"
+                    .to_owned(),
+        })
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
         State,
         job::{JobRequest, TicketContent},
     },
-    wait_reason::why_uncertain,
+    wait_reason::{why_fewer, why_uncertain},
 };
 
 pub fn enqueue(
@@ -95,6 +95,7 @@ fn check_satisfiable(state: &State, now: Timestamp, spec: &JobSpec) -> Result<()
         Err(Refusal::Unsatisfiable {
             profile_key: profile_key.clone(),
             target: state.fleet.known_target(profile_key, now),
+            because: why_fewer(state, now, profile_key),
         })
     } else {
         let because = why_uncertain(state, now);

@@ -102,10 +102,14 @@ fn refused(refusal: Refusal) -> ApiError {
             Code::AlreadyEnqueued,
             "this unique_id belongs to a job with other parameters; choose another, preferably a UUID",
         ),
-        Refusal::Unsatisfiable { profile_key, target } => ApiError::new(
-            Code::Unsatisfiable,
-            format!("the targets of all servers for profile {profile_key} add up to {target}, which is fewer than this job needs; it would wait forever"),
-        ),
+        Refusal::Unsatisfiable { profile_key, target, because } => {
+            let prospect = match because.as_str() {
+                "" => "it would wait forever".to_owned(),
+                because => format!("of those that could be added, {because}"),
+            };
+            let message = format!("the targets of all servers for profile {profile_key} add up to {target}, which is fewer than this job needs; {prospect}");
+            ApiError::new(Code::Unsatisfiable, message)
+        }
         Refusal::NotReady { because } => ApiError::new(
             Code::NotReady,
             format!("the servers that answer do not have enough runners of this profile, and others may: {because}; try again"),

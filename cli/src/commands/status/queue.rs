@@ -17,6 +17,9 @@ use crate::{format, output::printable, table::table};
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 120;
 
+/// The longest reason why a job waits, in characters. It names several servers at most.
+const WHY_MAX: usize = 500;
+
 /// The part of a queue's `/dashboard.json` that is rendered.
 #[derive(Debug, Deserialize)]
 pub struct QueueDashboard {
@@ -181,7 +184,7 @@ fn jobs(profile: &Profile) -> String {
                     || "unknown".to_owned(),
                     |estimate| seconds(estimate.p50_seconds),
                 ),
-                cell(&job.why),
+                printable(&job.why, WHY_MAX),
             ]
         })
         .collect();
@@ -270,6 +273,19 @@ mod tests {
         2  b      2        a/b 4            5 s     unknown         one job is before it[2J
         and 1 more
         ");
+    }
+
+    #[test]
+    fn the_reason_of_a_job_is_not_cut() {
+        let why = format!(
+            "it is next: {}the end",
+            "2 are missing because ci0 is down, ".repeat(10)
+        );
+        let job = json!({"public_id": "a", "count": 1, "qualified_repo": "a/b", "run_id": 4,
+            "waited_seconds": 5, "estimate": null, "why": why});
+        let dashboard = json!({"is_dispatching": true, "waiting_count": 1, "profiles": [
+            {"profile_key": "linux", "target": 1, "idle": 0, "waiting_count": 1, "jobs": [job]}], "servers": []});
+        assert!(text(dashboard).contains(&why));
     }
 
     #[test]
