@@ -19,9 +19,11 @@ pub const ATTACK: Attack = Attack {
 
 const TAKE: &str = "/profile/linux/take?qualified_repo=delan/servo&run_id=7&unique_id=";
 
+const TARGET: usize = 3;
+
 fn run(daemons: &Daemons) -> Outcome {
     let settings = BedSettings {
-        target_count: 3,
+        target_count: TARGET,
         ..BedSettings::default()
     };
     let bed = Bed::start(daemons, &settings);
@@ -69,7 +71,8 @@ fn untrue_answers(bed: &Bed) -> usize {
         let mut runners = dashboard["runners"].as_array().into_iter().flatten();
         runners.any(|runner| runner["id"] == idle && runner["status"] == "idle")
     };
-    let set = call(bed, "POST", "/policy/override?linux=2");
+    // The target stays the same, so that the monitor itself removes no idle runner.
+    let set = call(bed, "POST", &format!("/policy/override?linux={TARGET}"));
     let is_set = overrides() != Value::Null;
     let cancel = call(bed, "DELETE", "/policy/override");
     let is_cancelled = overrides() == Value::Null;
