@@ -85,7 +85,7 @@ Exit status:
     0  done
     1  failed: the output could not be written, a response was malformed, a scenario of self-test
        did not pass
-    2  the command line is wrong, or SERVO_CI_MONITOR_API_TOKEN is not set
+    2  the command line is wrong, or an address or SERVO_CI_MONITOR_API_TOKEN is missing
     3  the queue rejected the API token or the ticket
     4  the queue refused the request; repeating it cannot succeed
     5  the queue or monitor is unreachable or temporarily unable to respond; retry later

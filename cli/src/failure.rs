@@ -16,8 +16,8 @@ pub enum Failure {
     Output(#[from] OutputError),
     /// The command needs the API token, and its variable is not set.
     #[error(
-        "find the API token: SERVO_CI_MONITOR_API_TOKEN is not set; the token is read from this \
-         variable only, because every account of this host can read a command line"
+        "find the API token: SERVO_CI_MONITOR_API_TOKEN is not set, and no api_token_file of a fleet is for this \
+         address; there is no option for it, because every account of this host can read a command line"
     )]
     NoApiToken,
     /// A variable with a proxy cannot be used.
@@ -26,6 +26,9 @@ pub enum Failure {
     /// The options are valid one by one, but not together.
     #[error("{0}")]
     Usage(String),
+    /// What the command line names is something else, or does not exist.
+    #[error("{0}")]
+    WrongName(String),
     /// No signal handler could be installed.
     #[error("handle signals: {0}")]
     Signals(#[source] std::io::Error),
@@ -42,6 +45,7 @@ impl Failure {
             // The reader closed the pipe, as `head -1` does: it has what it wanted.
             Self::Output(OutputError::Closed) => Exit::Done,
             Self::NoApiToken | Self::Proxy(_) | Self::Usage(_) => Exit::Usage,
+            Self::WrongName(_) => Exit::Refused,
             Self::Output(OutputError::Failed(_)) | Self::Signals(_) | Self::Other(_) => {
                 Exit::Failed
             }
@@ -110,6 +114,7 @@ mod tests {
             (Failure::Output(OutputError::Failed(failed)), Exit::Failed),
             (Failure::NoApiToken, Exit::Usage),
             (Failure::Proxy(String::new()), Exit::Usage),
+            (Failure::WrongName(String::new()), Exit::Refused),
             (Failure::Usage(String::new()), Exit::Usage),
             (Failure::Other(String::new()), Exit::Failed),
         ] {

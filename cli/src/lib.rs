@@ -1,17 +1,21 @@
 //! The `ci-runners` command: a client of the queue for people and scripts.
 //!
 //! - [`args`]: the command line, parsed into typed values
+//! - [`addresses`]: which daemon a command is about, and the credentials for it
 //! - [`commands`]: what each command does
 //! - [`client`]: HTTP requests to a queue or monitor
 //! - [`output`], [`mod@format`], [`table`]: what is printed, where, and in which form
+//! - [`confirmation`]: asks before a change
 //! - [`signal`], [`exit`], [`failure`]: how a command ends, and with which exit status
 //!
 //! The library exists for the crate `dev`, whose demo is a client of the queue too. Not responsible
 //! for anything that runs a daemon: this crate speaks HTTP to them and links none of them.
 
+pub mod addresses;
 pub mod args;
 pub mod client;
 pub mod commands;
+pub mod confirmation;
 pub mod exit;
 pub mod failure;
 pub mod format;
@@ -34,8 +38,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(status) => return status,
     };
-    let environment = Environment::from_process();
-    block_on("ci-runners", commands::run(cli.command, &environment))
+    let environment = Environment::from_process_with(&addresses::VARIABLES);
+    block_on("ci-runners", commands::run(cli, &environment))
 }
 
 /// Parses a command line; prints the help, or what is wrong, if there is nothing to run.

@@ -23,7 +23,7 @@ use awc::{
 use futures_util::{Stream, StreamExt};
 
 use super::{
-    HttpError, Request, Response, Retry,
+    HttpError, Request, Response, Retry, Streaming,
     connect::{
         Dialler, OPEN_TIMEOUT, RootCertificates, is_https, proxy_of, root_certificates, tls_config,
         wire_uri,
@@ -143,15 +143,43 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, request: &Request<'_>, target: &str) -> Result<Response, HttpError> {
+    /// Sends `request` on a connection of its own and returns once the head of the response is there, which
+    /// `timeout` of the request limits. Never repeated; `body_max` does not apply.
+    ///
+    /// # Errors
+    /// When there is no head in that time.
+    pub async fn stream(&self, request: Request<'_>) -> Result<Streaming, HttpError> {
+        let target = shown(request.url);
+        let head = async {
+            let (uri, headers) = self.head_of(&request, &target)?;
+            send_once(&self.fresh, true, &request, &uri, &headers, &target).await
+        };
+        match tokio::time::timeout(request.timeout, head).await {
+            Ok(response) => Ok(Streaming::new(target, response?)),
+            Err(_) => Err(HttpError::TimedOut {
+                target,
+                timeout: request.timeout,
+            }),
+        }
+    }
+
+    /// The URI as it is written into a request, and the headers.
+    fn head_of(&self, request: &Request<'_>, target: &str) -> Result<(Uri, HeaderMap), HttpError> {
         let uri = parse_url(request.url).ok_or_else(|| HttpError::BadUrl {
             target: target.into(),
         })?;
         let headers = headers(request, target)?;
-        let wire_uri = match self.has_own_connections {
-            true => wire_uri(&uri),
-            false => uri.clone(),
-        };
+        match self.has_own_connections {
+            true => Ok((wire_uri(&uri), headers)),
+            false => Ok((uri, headers)),
+        }
+    }
+
+    async fn exchange(&self, request: &Request<'_>, target: &str) -> Result<Response, HttpError> {
+        let uri = parse_url(request.url).ok_or_else(|| HttpError::BadUrl {
+            target: target.into(),
+        })?;
+        let (wire_uri, headers) = self.head_of(request, target)?;
         let send = |client, is_new| send_once(client, is_new, request, &wire_uri, &headers, target);
         // A proxy forwards unencrypted requests one by one.
         let is_forwarded = !is_https(&uri) && proxy_of(&self.proxies, &uri).is_some();

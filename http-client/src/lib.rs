@@ -15,6 +15,7 @@ mod error;
 mod request;
 mod response;
 mod retry_budget;
+mod streaming;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -27,3 +28,4 @@ pub use error::HttpError;
 pub use request::{Request, Retry};
 pub use response::{Response, timestamp};
 pub use retry_budget::RetryBudget;
+pub use streaming::Streaming;

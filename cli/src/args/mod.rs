@@ -3,21 +3,26 @@
 //! Responsible for the help; its longer texts are in `texts`. Not responsible for what a command
 //! does.
 
+mod address;
+mod operate;
 mod texts;
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::{
     clock::Moment,
     secret::Secret,
-    settings::BaseUrl,
     units::parse_duration,
     values::{Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
 use uuid::Uuid;
 
-use self::texts::*;
+pub use self::{
+    address::{DaemonArg, FleetArgs, MonitorArg, MonitorName, QueueArg},
+    operate::{Drain, Override, OverrideAction, OverrideSet, Target, Undrain, Withdraw},
+};
+use self::{operate::secret, texts::*};
 use crate::client::JobRequest;
 
 /// The environment variable that holds the API token. There is no option for it: every account of
@@ -37,6 +42,10 @@ pub const API_TOKEN_VARIABLE: &str = "SERVO_CI_MONITOR_API_TOKEN";
     max_term_width = 100
 )]
 pub struct Cli {
+    /// Where addresses come from that the command line does not have.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -60,6 +69,9 @@ pub enum Command {
     /// Show what has happened to a job, also if it is over
     #[command(long_about = JOB_ABOUT, after_long_help = help_end(JOB_EXAMPLES))]
     Job(Job),
+    /// Withdraw a job, so that it waits no longer
+    #[command(long_about = WITHDRAW_ABOUT, after_long_help = help_end(WITHDRAW_EXAMPLES))]
+    Withdraw(Withdraw),
     /// List the jobs that are over
     #[command(long_about = HISTORY_ABOUT, after_long_help = help_end(HISTORY_EXAMPLES))]
     History(History),
@@ -69,6 +81,15 @@ pub enum Command {
     /// Destroy a runner of a monitor, for example one that hangs
     #[command(long_about = DESTROY_RUNNER_ABOUT, after_long_help = help_end(DESTROY_RUNNER_EXAMPLES))]
     DestroyRunner(DestroyRunner),
+    /// Let a server end its runners and make no others
+    #[command(long_about = DRAIN_ABOUT, after_long_help = help_end(DRAIN_EXAMPLES))]
+    Drain(Drain),
+    /// End the drain of a server
+    #[command(long_about = UNDRAIN_ABOUT, after_long_help = help_end(UNDRAIN_EXAMPLES))]
+    Undrain(Undrain),
+    /// Show, set or cancel the temporary targets of a server
+    #[command(long_about = OVERRIDE_ABOUT, after_long_help = help_end(OVERRIDE_EXAMPLES))]
+    Override(Override),
     /// Make an existing disk the image of a profile of this server
     #[command(long_about = IMPORT_ABOUT, after_long_help = help_end(IMPORT_EXAMPLES))]
     Import(Import),
@@ -77,9 +98,9 @@ pub enum Command {
 /// The options that describe a job and its queue.
 #[derive(Debug, Args)]
 pub struct JobArgs {
-    /// The base URL of the queue
-    #[arg(long, value_name = "URL")]
-    pub queue: BaseUrl,
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
 
     /// The profile of the runners that the job needs
     #[arg(long, value_name = "KEY")]
@@ -136,9 +157,9 @@ pub struct Enqueue {
 /// `ci-runners take`
 #[derive(Debug, Args)]
 pub struct Take {
-    /// The base URL of the queue
-    #[arg(long, value_name = "URL")]
-    pub queue: BaseUrl,
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
 
     /// The name of the job
     #[arg(long, value_name = "ID")]
@@ -174,9 +195,9 @@ pub struct Wait {
 /// `ci-runners self-test`
 #[derive(Debug, Args)]
 pub struct SelfTest {
-    /// The base URL of the queue
-    #[arg(long, value_name = "URL")]
-    pub queue: BaseUrl,
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
 
     /// The profile to get runners of [default: the one with the most runners]
     #[arg(long, value_name = "KEY")]
@@ -223,7 +244,7 @@ pub enum Scenario {
 pub struct Status {
     /// The daemon.
     #[command(flatten)]
-    pub daemon: DaemonUrl,
+    pub daemon: DaemonArg,
 
     /// Print the dashboard as JSON, as the daemon sends it
     #[arg(long)]
@@ -233,9 +254,9 @@ pub struct Status {
 /// `ci-runners job`
 #[derive(Debug, Args)]
 pub struct Job {
-    /// The base URL of the queue
-    #[arg(long, value_name = "URL")]
-    pub queue: BaseUrl,
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
 
     /// The name of the job, its unique_id
     #[arg(value_name = "ID")]
@@ -259,9 +280,9 @@ pub struct Job {
 /// `ci-runners history`
 #[derive(Debug, Args)]
 pub struct History {
-    /// The base URL of the queue
-    #[arg(long, value_name = "URL")]
-    pub queue: BaseUrl,
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
 
     /// Only jobs of this repository
     #[arg(long, value_name = "OWNER/REPO")]
@@ -328,9 +349,9 @@ impl Outcome {
 /// `ci-runners destroy-runner`
 #[derive(Debug, Args)]
 pub struct DestroyRunner {
-    /// The base URL of the monitor
-    #[arg(long, value_name = "URL")]
-    pub monitor: BaseUrl,
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
 
     /// The id of the runner, as `ci-runners status` shows it
     #[arg(value_name = "ID")]
@@ -379,24 +400,6 @@ pub struct Import {
     pub in_place: bool,
 }
 
-/// The URL of exactly one daemon.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct DaemonUrl {
-    /// The base URL of a queue
-    #[arg(long, value_name = "URL")]
-    pub queue: Option<BaseUrl>,
-
-    /// The base URL of a monitor
-    #[arg(long, value_name = "URL")]
-    pub monitor: Option<BaseUrl>,
-}
-
-/// Accepts any text as a secret: clap would print a value that it refuses.
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -422,7 +425,8 @@ mod tests {
         else {
             panic!("expected `wait`");
         };
-        assert_eq!(wait.job.queue.as_str(), "http://q/");
+        let queue = wait.job.queue.queue.as_ref().unwrap();
+        assert_eq!(queue.as_str(), "http://q/");
         assert_eq!(wait.max_wait, Duration::from_secs(3600));
         let expected = JobRequest::new(
             "x".parse().unwrap(),
@@ -447,7 +451,7 @@ mod tests {
     #[test]
     fn a_wrong_option_is_named_and_the_exit_status_is_2() {
         for (line, part) in [
-            ("enqueue", "--queue <URL>"),
+            ("enqueue", "--profile <KEY>"),
             (
                 "enqueue --queue nowhere --profile a --repo a/b --run-id 1",
                 "a base URL is",
@@ -465,8 +469,12 @@ mod tests {
                 &format!("wait {JOB} --max-wait soon"),
                 "a duration is whole seconds",
             ),
-            ("status", "--queue <URL>|--monitor <URL>"),
-            ("destroy-runner 5", "--monitor <URL>"),
+            ("override set linux", "a target is a profile"),
+            ("override set linux=-1", "a decimal number from 0 to 9999"),
+            (
+                "status --monitor ftp://m",
+                "a base URL is an http or https URL",
+            ),
             ("destroy-runner --monitor http://m -- -1", "invalid digit"),
             (
                 "status --queue http://a --monitor http://b",

@@ -17,8 +17,12 @@ servers assigns them to jobs: a job is enqueued, which returns a ticket, and wit
 the next runner that becomes idle on any server. The label that a take returns is the value for \
 `runs-on` in the job's workflow.
 
-The API token of the queue is read from the variable SERVO_CI_MONITOR_API_TOKEN only, never from \
-the command line, because every account of a host can read a command line. Requests go through the \
+The address of the queue or monitor comes from the first of these that has one: --queue or --monitor; \
+the fleet that --fleet names in the configuration file; the variable CI_RUNNERS_QUEUE or \
+CI_RUNNERS_MONITOR; the fleet that CI_RUNNERS_FLEET or default_fleet names, or the only one.
+
+The API token is read from the variable SERVO_CI_MONITOR_API_TOKEN, or from the api_token_file of the \
+fleet, never from the command line, because every account of a host can read a command line. Requests go through the \
 proxies in https_proxy, http_proxy and all_proxy, except to this machine and to what no_proxy names.";
 
 pub(super) const TOP_EXAMPLES: &str = "\
@@ -29,6 +33,15 @@ Examples:
 
   Show the waiting jobs and the servers:
     ci-runners status --queue https://queue.example.org
+
+  The configuration file ~/.config/ci-runners/config.toml, after which `ci-runners status` and
+  `ci-runners drain --monitor ci1` need no URLs:
+    [fleets.example]
+    queue = \"https://queue.example.org\"
+    api_token_file = \"token\"
+    [fleets.example.monitors]
+    ci1 = \"http://ci1.example.org:8000\"
+    ci2 = \"http://ci2.example.org:8000\"
 
 `ci-runners <command> --help` explains a command.";
 
@@ -143,6 +156,66 @@ Examples:
 The same with curl:
   curl --fail-with-body -sS --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
     'http://127.0.0.1:8002/history.json?since=2026-12-24T02:00:00Z'";
+
+pub(super) const WITHDRAW_ABOUT: &str = "\
+Withdraws a job: it waits no longer, and runners that are reserved for it are released. Its client is \
+answered that there is no such job. A job whose workflow has started is not ended by this.
+
+Requires the API token, or the ticket of the job. Shows the job and asks for confirmation, on standard \
+error and from standard input, unless --yes is given.";
+
+pub(super) const WITHDRAW_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners withdraw --queue http://127.0.0.1:8002 job-1
+
+The same with curl:
+  curl --fail-with-body -sSX DELETE --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    http://127.0.0.1:8002/job/job-1";
+
+pub(super) const DRAIN_ABOUT: &str = "\
+Drains a server: its monitor destroys the runners that have no job, and creates and assigns none, until \
+`undrain`. Jobs that run are not ended. The drain outlives restarts.
+
+With --wait it returns when no runner is busy or reserved, so that the server can be shut down; Ctrl-C and \
+the end of --max-wait leave it drained.";
+
+pub(super) const DRAIN_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners drain --monitor http://127.0.0.1:8000 --note 'new disk' --wait && sudo poweroff
+
+The same with curl:
+  curl --fail-with-body -sSX POST --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    'http://127.0.0.1:8000/policy/drain?note=new%20disk'";
+
+pub(super) const UNDRAIN_ABOUT: &str = "\
+Ends the drain of a server: its monitor creates runners again.";
+
+pub(super) const UNDRAIN_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners undrain --monitor http://127.0.0.1:8000
+
+The same with curl:
+  curl --fail-with-body -sSX DELETE --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    http://127.0.0.1:8000/policy/drain";
+
+pub(super) const OVERRIDE_ABOUT: &str = "\
+Shows, sets or cancels the temporary targets of a server: how many runners of each profile its monitor \
+keeps, before what its settings say; the other profiles make room. They end once the last of their \
+runners has come and gone, or when they are cancelled, and outlive restarts.";
+
+pub(super) const OVERRIDE_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners override set --monitor http://127.0.0.1:8000 linux=3 windows=0
+  ci-runners override get --monitor http://127.0.0.1:8000
+  ci-runners override cancel --monitor http://127.0.0.1:8000
+
+The same with curl:
+  curl --fail-with-body -sSX POST --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    'http://127.0.0.1:8000/policy/override?linux=3&windows=0'";
 
 pub(super) const DESTROY_RUNNER_ABOUT: &str = "\
 Destroys a runner of a monitor. For one that hangs, and for one that is kept because nothing proves \

@@ -2,6 +2,8 @@
 //!
 //! - `queue`: the requests of a job
 //! - `dashboard`: the dashboard of a daemon
+//! - `events`: the stream of events of a daemon
+//! - `policy`: the drain and the temporary targets of a monitor
 //! - `runner`: the destruction of a runner by a monitor
 //! - `response`: what a take returns
 //! - `error`: why a request failed
@@ -10,6 +12,8 @@
 
 mod dashboard;
 mod error;
+mod events;
+mod policy;
 mod queue;
 mod response;
 mod runner;
@@ -18,6 +22,8 @@ pub use dashboard::{dashboard, problems};
 #[cfg(test)]
 pub(crate) use error::tests;
 pub use error::{ErrorResponse, RequestError};
+pub use events::{EventStream, JournalEvent, Part};
+pub use policy::{DrainInForce, MonitorPolicy, Targets};
 pub use queue::{JobRequest, QueueClient};
 pub use response::{Take, Taken, Waiting};
 pub use runner::destroy_runner;

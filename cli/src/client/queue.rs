@@ -212,7 +212,7 @@ impl QueueClient {
     }
 
     /// Withdraws a job, authorised by its ticket or by the API token. Runners that are reserved for
-    /// it are released. Succeeds for a job that the queue does not know.
+    /// it are released. Returns whether the queue knew the job.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -220,18 +220,18 @@ impl QueueClient {
         &self,
         unique_id: &UniqueId,
         bearer: &Secret,
-    ) -> Result<(), RequestError> {
+    ) -> Result<bool, RequestError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
         let mut request = Request::new(Method::DELETE, &url);
         request.timeout = Duration::from_secs(3);
         let response = self.send(request, bearer).await?;
         // Any other success is the page of something in front of the queue.
         if response.status == StatusCode::NO_CONTENT {
-            return Ok(());
+            return Ok(true);
         }
         let error = ErrorResponse::parse("withdraw the job", &response);
         match error.code.as_str() {
-            "unknown_job" => Ok(()),
+            "unknown_job" => Ok(false),
             _ => Err(RequestError::Refused(error)),
         }
     }

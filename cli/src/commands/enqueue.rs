@@ -1,10 +1,10 @@
 //! `ci-runners enqueue`: enqueues a job and prints its ticket.
 
-use http_client::Client;
 use serde_json::json;
 use shared::secret::Secret;
 
 use crate::{
+    addresses::Daemon,
     args::Enqueue,
     client::{JobRequest, QueueClient},
     exit::Exit,
@@ -16,10 +16,10 @@ use crate::{
 ///
 /// # Errors
 /// When the queue refuses the job or is unreachable, or the ticket cannot be printed.
-pub async fn enqueue(args: &Enqueue, client: Client, api_token: &Secret) -> Result<Exit, Failure> {
+pub async fn enqueue(args: &Enqueue, daemon: &Daemon) -> Result<Exit, Failure> {
     let job = args.job.job();
-    let queue = QueueClient::new(client, args.job.queue.clone());
-    let ticket = queue.enqueue(&job, api_token).await?;
+    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
+    let ticket = queue.enqueue(&job, &daemon.api_token()?).await?;
     output::print(&text(&job, &ticket, args.json))?;
     Ok(Exit::Done)
 }

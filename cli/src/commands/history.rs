@@ -1,14 +1,13 @@
 //! `ci-runners history`: the jobs that are over.
 
-use http_client::Client;
 use serde_json::Value;
 use shared::{
     clock::Timestamp,
-    secret::Secret,
     wire::{History, PastJob},
 };
 
 use crate::{
+    addresses::Daemon,
     args,
     client::{QueueClient, RequestError},
     exit::Exit,
@@ -21,13 +20,9 @@ use crate::{
 ///
 /// # Errors
 /// When the queue refuses the request or is unreachable.
-pub async fn history(
-    args: &args::History,
-    client: Client,
-    api_token: &Secret,
-) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(client, args.queue.clone());
-    let response = queue.history(&query(args), api_token).await?;
+pub async fn history(args: &args::History, daemon: &Daemon) -> Result<Exit, Failure> {
+    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
+    let response = queue.history(&query(args), &daemon.api_token()?).await?;
     if args.json {
         let json = response.json::<Value>().map_err(RequestError::from)?;
         output::print(&json.to_string())?;

@@ -1,10 +1,10 @@
 //! `ci-runners job`: what has happened to a job.
 
-use http_client::Client;
 use serde_json::{Map, Value};
 use shared::{clock::Timestamp, secret::Secret, wire::JobReport};
 
 use crate::{
+    addresses::Daemon,
     args,
     client::{QueueClient, RequestError},
     exit::Exit,
@@ -28,8 +28,8 @@ const COMMON: [&str; 7] = [
 ///
 /// # Errors
 /// When the queue does not know the job, refuses the request or is unreachable.
-pub async fn job(args: &args::Job, client: Client, bearer: &Secret) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(client, args.queue.clone());
+pub async fn job(args: &args::Job, daemon: &Daemon, bearer: &Secret) -> Result<Exit, Failure> {
+    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
     let response = queue.job(&args.unique_id, bearer).await?;
     let text = if args.json {
         let json = response.json::<Value>().map_err(RequestError::from)?;

@@ -3,13 +3,15 @@
 //! - `import`: makes an existing disk an image
 //! - `enqueue`, `take`, `wait`: get the runners of a job
 //! - `job`, `history`: show what has happened to one job, and the jobs that are over
+//! - `withdraw`: removes a job
 //! - `self_test`: tests a deployment
 //! - `status`: shows a dashboard
-//! - `destroy_runner`: destroys a runner of a monitor
+//! - `drain`, `target_override`, `destroy_runner`: change what a monitor does
 //!
-//! Each takes its arguments and returns the exit status.
+//! Each takes its arguments and the daemon that it is about, and returns the exit status.
 
 mod destroy_runner;
+mod drain;
 mod enqueue;
 mod history;
 mod import;
@@ -17,16 +19,15 @@ mod job;
 mod self_test;
 mod status;
 mod take;
+mod target_override;
 pub mod wait;
+mod withdraw;
 
-use http_client::Client;
-use shared::{
-    secret::Secret,
-    settings::{Environment, Proxies},
-};
+use shared::{secret::Secret, settings::Environment, values::ProfileKey};
 
 use crate::{
-    args::{API_TOKEN_VARIABLE, Command},
+    addresses::{Addresses, Daemon, explained},
+    args::{Cli, Command, OverrideAction},
     exit::Exit,
     failure::Failure,
 };
@@ -35,39 +36,68 @@ use crate::{
 ///
 /// # Errors
 /// When it fails; `Failure::exit` has the exit status.
-pub async fn run(command: Command, environment: &Environment) -> Result<Exit, Failure> {
-    let client = || client(environment);
-    let api_token = || api_token(environment);
-    match command {
-        Command::Enqueue(args) => enqueue::enqueue(&args, client()?, &api_token()?).await,
-        Command::Take(args) => take::take(&args, client()?).await,
-        Command::Wait(args) => wait::wait(&args, client()?, &api_token()?).await,
-        Command::SelfTest(args) => self_test::self_test(&args, client()?, &api_token()?).await,
-        Command::Status(args) => status::status(&args, &client()?).await,
-        Command::Job(args) => {
-            let bearer = match &args.ticket {
-                Some(ticket) => ticket.clone(),
-                None => api_token()?,
-            };
-            job::job(&args, client()?, &bearer).await
-        }
-        Command::History(args) => history::history(&args, client()?, &api_token()?).await,
-        Command::DestroyRunner(args) => {
-            destroy_runner::destroy_runner(&args, &client()?, &api_token()?).await
-        }
-        Command::Import(args) => import::import(&args),
+pub async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
+    let addresses = Addresses::new(&cli.fleet, environment);
+    let daemon = match &cli.command {
+        Command::Import(args) => return import::import(args),
+        command => daemon(command, &addresses)?,
+    };
+    let result = run_at(&cli.command, &daemon).await;
+    match result {
+        Err(failure) => Err(explained(failure, &daemon, profile(&cli.command)).await),
+        done => done,
     }
 }
 
-/// A client that uses the proxies of the environment as the daemons do.
-fn client(environment: &Environment) -> Result<Client, Failure> {
-    let proxies = Proxies::read(environment).map_err(|error| Failure::Proxy(error.to_string()))?;
-    Ok(Client::with_proxies(proxies.but_not_for_loopback()))
+/// The daemon that a command is about.
+fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failure> {
+    match command {
+        Command::Enqueue(args) => addresses.queue(&args.job.queue),
+        Command::Take(args) => addresses.queue(&args.queue),
+        Command::Wait(args) => addresses.queue(&args.job.queue),
+        Command::SelfTest(args) => addresses.queue(&args.queue),
+        Command::Job(args) => addresses.queue(&args.queue),
+        Command::Withdraw(args) => addresses.queue(&args.queue),
+        Command::History(args) => addresses.queue(&args.queue),
+        Command::Status(args) => addresses.daemon(&args.daemon),
+        Command::Drain(args) => addresses.monitor(&args.monitor),
+        Command::Undrain(args) => addresses.monitor(&args.monitor),
+        Command::Override(args) => addresses.monitor(match &args.action {
+            OverrideAction::Get(args) | OverrideAction::Cancel(args) => &args.monitor,
+            OverrideAction::Set(args) => &args.monitor,
+        }),
+        Command::DestroyRunner(args) => addresses.monitor(&args.monitor),
+        Command::Import(_) => unreachable!("it needs no daemon"),
+    }
 }
 
-fn api_token(environment: &Environment) -> Result<Secret, Failure> {
-    environment
-        .get(API_TOKEN_VARIABLE)
-        .map(Secret::new)
-        .ok_or(Failure::NoApiToken)
+/// The profile that a command asks for, if it names one.
+fn profile(command: &Command) -> Option<&ProfileKey> {
+    match command {
+        Command::Enqueue(args) => Some(&args.job.profile),
+        Command::Wait(args) => Some(&args.job.profile),
+        _ => None,
+    }
+}
+
+async fn run_at(command: &Command, daemon: &Daemon) -> Result<Exit, Failure> {
+    let bearer = |ticket: &Option<Secret>| match ticket {
+        Some(ticket) => Ok(ticket.clone()),
+        None => daemon.api_token(),
+    };
+    match command {
+        Command::Enqueue(args) => enqueue::enqueue(args, daemon).await,
+        Command::Take(args) => take::take(args, daemon).await,
+        Command::Wait(args) => wait::wait(args, daemon).await,
+        Command::SelfTest(args) => self_test::self_test(args, daemon).await,
+        Command::Status(args) => status::status(args, daemon).await,
+        Command::Job(args) => job::job(args, daemon, &bearer(&args.ticket)?).await,
+        Command::Withdraw(args) => withdraw::withdraw(args, daemon, &bearer(&args.ticket)?).await,
+        Command::History(args) => history::history(args, daemon).await,
+        Command::Drain(args) => drain::drain(args, daemon).await,
+        Command::Undrain(args) => drain::undrain(args, daemon).await,
+        Command::Override(args) => target_override::target_override(&args.action, daemon).await,
+        Command::DestroyRunner(args) => destroy_runner::destroy_runner(args, daemon).await,
+        Command::Import(_) => unreachable!("it needs no daemon"),
+    }
 }

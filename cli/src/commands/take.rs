@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use http_client::Client;
-
 use crate::{
+    addresses::Daemon,
     args,
     client::{QueueClient, Take},
     exit::Exit,
@@ -16,8 +15,8 @@ use crate::{
 ///
 /// # Errors
 /// When the queue refuses the take or is unreachable, or the runners cannot be printed.
-pub async fn take(args: &args::Take, client: Client) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(client, args.queue.clone());
+pub async fn take(args: &args::Take, daemon: &Daemon) -> Result<Exit, Failure> {
+    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
     let taken = queue
         .take(&args.unique_id, &args.ticket, Duration::ZERO)
         .await?;

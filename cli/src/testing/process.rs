@@ -52,6 +52,12 @@ pub fn command(executable: impl AsRef<OsStr>, arguments: &str) -> Command {
         .args(arguments.split_whitespace())
         .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
         .env_remove("CI_RUNNERS_TICKET")
+        .env_remove("CI_RUNNERS_QUEUE")
+        .env_remove("CI_RUNNERS_MONITOR")
+        .env_remove("CI_RUNNERS_FLEET")
+        .env_remove("CI_RUNNERS_CONFIG")
+        // The configuration file of the account that runs the tests.
+        .env("XDG_CONFIG_HOME", "/nonexistent")
         .env_remove("RUST_LOG")
         // The width of the help.
         .env_remove("COLUMNS")

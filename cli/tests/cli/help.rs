@@ -2,7 +2,7 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 13] = [
     "enqueue",
     "take",
     "wait",
@@ -10,6 +10,10 @@ const COMMANDS: [&str; 9] = [
     "history",
     "self-test",
     "status",
+    "withdraw",
+    "drain",
+    "undrain",
+    "override",
     "destroy-runner",
     "import",
 ];
@@ -73,7 +77,7 @@ async fn the_short_help_lists_every_command() {
 async fn without_arguments_the_help_is_printed() {
     let finished = run("").await;
     finished.assert_exit(2, "");
-    finished.assert_stderr_has("Usage: ci-runners <COMMAND>");
+    finished.assert_stderr_has("Usage: ci-runners [OPTIONS] <COMMAND>");
 }
 
 #[actix_web::test]

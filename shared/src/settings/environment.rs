@@ -1,5 +1,5 @@
-//! Environment variables that the daemons read: those of the process, and with lower priority those of
-//! `.env`.
+//! Environment variables that the daemons and the command line read: those of the process, and with lower
+//! priority those of `.env`.
 //!
 //! Responsible for the only access to the environment of the process, which is never changed.
 
@@ -63,6 +63,11 @@ impl Environment {
     /// The variables of this process that the daemons use. Bytes that are not UTF-8 are replaced;
     /// such a value is refused where it is used.
     pub fn from_process() -> Self {
+        Self::from_process_with(&[])
+    }
+
+    /// The variables of this process that the daemons use, and those with one of these names.
+    pub fn from_process_with(names: &[&str]) -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| {
                 Some((
@@ -70,7 +75,7 @@ impl Environment {
                     value.to_string_lossy().into_owned(),
                 ))
             })
-            .filter(|(name, _)| is_read(name))
+            .filter(|(name, _)| is_read(name) || names.contains(&name.as_str()))
             .collect()
     }
 

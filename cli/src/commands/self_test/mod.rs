@@ -11,15 +11,15 @@ mod test_job;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use http_client::Client;
 use serde::Deserialize;
-use shared::{secret::Secret, values::ProfileKey};
+use shared::values::ProfileKey;
 
 use self::{
     scenarios::run_scenario,
     test_job::{ScenarioError, TestContext, timed},
 };
 use crate::{
+    addresses::Daemon,
     args::{Scenario, SelfTest},
     client::{QueueClient, RequestError, dashboard},
     exit::Exit,
@@ -31,18 +31,14 @@ use crate::{
 ///
 /// # Errors
 /// When the queue's dashboard cannot be fetched, or the report cannot be printed.
-pub async fn self_test(
-    args: &SelfTest,
-    client: Client,
-    api_token: &Secret,
-) -> Result<Exit, Failure> {
+pub async fn self_test(args: &SelfTest, daemon: &Daemon) -> Result<Exit, Failure> {
     let profile_key = match &args.profile {
         Some(profile_key) => profile_key.clone(),
-        None => largest_profile(args, &client).await?,
+        None => largest_profile(daemon).await?,
     };
     let context = TestContext {
-        queue: QueueClient::new(client, args.queue.clone()),
-        api_token: api_token.clone(),
+        queue: QueueClient::new(daemon.client.clone(), daemon.url.clone()),
+        api_token: daemon.api_token()?,
         profile_key,
         qualified_repo: args.repo.clone(),
         count: args.count,
@@ -84,7 +80,7 @@ fn report(verdict: &str, scenario: Scenario, text: &str, took: Duration) -> Stri
 }
 
 /// The profile with the highest target over all servers.
-async fn largest_profile(args: &SelfTest, client: &Client) -> Result<ProfileKey, Failure> {
+async fn largest_profile(daemon: &Daemon) -> Result<ProfileKey, Failure> {
     #[derive(Deserialize)]
     struct Dashboard {
         profiles: Vec<Profile>,
@@ -94,7 +90,7 @@ async fn largest_profile(args: &SelfTest, client: &Client) -> Result<ProfileKey,
         profile_key: ProfileKey,
         target: usize,
     }
-    let response = dashboard(client, &args.queue).await?;
+    let response = dashboard(&daemon.client, &daemon.url).await?;
     let dashboard: Dashboard = response.json().map_err(RequestError::from)?;
     let profiles = dashboard.profiles.into_iter();
     let largest = profiles.max_by_key(|profile| profile.target);

@@ -7,13 +7,14 @@ mod monitor;
 mod problems;
 mod queue;
 
-use http_client::{Client, HttpError, Response};
+use http_client::{HttpError, Response};
 use serde_json::Value;
 use shared::{clock::Clock, wire::MonitorDashboard};
 
 pub(super) use self::monitor::runner_status;
 use self::queue::QueueDashboard;
 use crate::{
+    addresses::{Daemon, Kind},
     args::Status,
     client::{self, RequestError, dashboard},
     exit::Exit,
@@ -25,12 +26,12 @@ use crate::{
 ///
 /// # Errors
 /// When the dashboard cannot be fetched, parsed or printed.
-pub async fn status(args: &Status, client: &Client) -> Result<Exit, Failure> {
-    let (base_url, render): (_, Render) = match (&args.daemon.queue, &args.daemon.monitor) {
-        (Some(url), _) => (url, render_queue),
-        (None, Some(url)) => (url, render_monitor),
-        (None, None) => unreachable!("clap requires one of the two"),
+pub async fn status(args: &Status, daemon: &Daemon) -> Result<Exit, Failure> {
+    let render: Render = match daemon.kind {
+        Kind::Queue => render_queue,
+        Kind::Monitor => render_monitor,
     };
+    let (client, base_url) = (&daemon.client, &daemon.url);
     let response = match dashboard(client, base_url).await {
         // The dashboard has the problems, but there is none yet.
         Err(error) if error.is_not_ready() && !args.json => {

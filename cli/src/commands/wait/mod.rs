@@ -13,14 +13,12 @@ mod queued_job;
 
 use std::time::Duration;
 
-use http_client::Client;
-use shared::secret::Secret;
-
 pub use self::{
     progress::{Progress, StderrProgress},
     queued_job::QueuedJob,
 };
 use crate::{
+    addresses::Daemon,
     args::Wait,
     client::{QueueClient, RequestError, Taken},
     exit::Exit,
@@ -36,11 +34,11 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the queue refuses the job, or the labels cannot be printed.
-pub async fn wait(args: &Wait, client: Client, api_token: &Secret) -> Result<Exit, Failure> {
+pub async fn wait(args: &Wait, daemon: &Daemon) -> Result<Exit, Failure> {
     let mut job = QueuedJob::new(
-        QueueClient::new(client, args.job.queue.clone()),
+        QueueClient::new(daemon.client.clone(), daemon.url.clone()),
         args.job.job(),
-        api_token.clone(),
+        daemon.api_token()?,
         StderrProgress::start(output::stderr_is_terminal()),
         STATUS_INTERVAL,
     );

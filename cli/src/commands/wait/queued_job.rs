@@ -100,7 +100,7 @@ impl<P: Progress> QueuedJob<P> {
             }
         };
         let reason = match tokio::time::timeout(WITHDRAW_TIMEOUT, withdraw).await {
-            Ok(Ok(())) => return,
+            Ok(Ok(_)) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "reach the queue in time".to_owned(),
         };

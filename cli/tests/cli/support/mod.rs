@@ -1,17 +1,20 @@
 //! What the tests of this crate share.
 //!
 //! - `fake_monitor`: a monitor whose state the tests change; shared with the tests of the queue
+//! - `policy_monitor`: a monitor that operators change
 //! - `queue`: a real queue in this process, which can be restarted
 
 #[expect(dead_code, reason = "the tests of the queue need more of it")]
 #[path = "../../../../queue/tests/fake_monitor/mod.rs"]
 pub mod fake_monitor;
+mod policy_monitor;
 mod queue;
 
 use tokio::process::Command;
 
 pub use cli::testing::{API_TOKEN, Finished, Running, finish, start, stdout_of, wait_until};
 pub use fake_monitor::FakeMonitor;
+pub use policy_monitor::PolicyMonitor;
 pub use queue::{TestQueue, public_id};
 
 /// A queue with one server, which has no idle runner.

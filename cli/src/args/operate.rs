@@ -1,0 +1,157 @@
+//! The arguments of the commands with which operators change what a queue or a monitor does.
+
+use std::{convert::Infallible, str::FromStr, time::Duration};
+
+use clap::{Args, Subcommand};
+use shared::{
+    secret::Secret,
+    units::parse_duration,
+    values::{ProfileKey, UniqueId},
+};
+
+use super::{MonitorArg, QueueArg};
+
+/// The highest target that a monitor accepts.
+const TARGET_MAX: u16 = 9999;
+
+/// `ci-runners withdraw`
+#[derive(Debug, Args)]
+pub struct Withdraw {
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
+
+    /// The name of the job, its unique_id
+    #[arg(value_name = "ID")]
+    pub unique_id: UniqueId,
+
+    /// The ticket of the job, instead of the API token
+    #[arg(
+        long,
+        value_name = "TICKET",
+        env = "CI_RUNNERS_TICKET",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub ticket: Option<Secret>,
+
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Print {"unique_id", "withdrawn"}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners drain`
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
+
+    /// Why, at most 200 characters; shown on the pages of the queue and the monitor
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub note: String,
+
+    /// Return when no runner of the server is busy or reserved
+    #[arg(long)]
+    pub wait: bool,
+
+    /// How long --wait waits: seconds, or for example 90s, 15m, 1h
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
+    pub max_wait: Duration,
+
+    /// Print the drain as JSON, as the monitor sends it: {"since", "note"}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners undrain`
+#[derive(Debug, Args)]
+pub struct Undrain {
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
+
+    /// Print the drain that ended as JSON, as the monitor sends it: {"since", "note"}, or null
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners override`
+#[derive(Debug, Args)]
+pub struct Override {
+    /// What to do with the temporary targets.
+    #[command(subcommand)]
+    pub action: OverrideAction,
+}
+
+/// What to do with the temporary targets of a monitor.
+#[derive(Debug, Subcommand)]
+pub enum OverrideAction {
+    /// Show the temporary targets
+    Get(OverrideGet),
+    /// Set temporary targets, in place of any others
+    Set(OverrideSet),
+    /// Cancel the temporary targets
+    Cancel(OverrideGet),
+}
+
+/// `ci-runners override get` and `cancel`
+#[derive(Debug, Args)]
+pub struct OverrideGet {
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
+
+    /// Print JSON, as the monitor sends it: the targets by profile, or null
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners override set`
+#[derive(Debug, Args)]
+pub struct OverrideSet {
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
+
+    /// A profile and how many runners of it to keep, such as linux=3
+    #[arg(value_name = "PROFILE=COUNT", required = true)]
+    pub targets: Vec<Target>,
+
+    /// Print JSON, as the monitor sends it: the targets by profile
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How many runners of a profile to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The profile.
+    pub profile_key: ProfileKey,
+    /// The number of runners, at most 9999.
+    pub count: u16,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = "a target is a profile, = and a decimal number from 0 to 9999, such as linux=3";
+        let (key, count) = text.split_once('=').ok_or(form)?;
+        let profile_key = key.parse::<ProfileKey>();
+        let count = count.parse().ok().filter(|count| *count <= TARGET_MAX);
+        Ok(Self {
+            profile_key: profile_key.map_err(|error| error.to_string())?,
+            count: count.ok_or(form)?,
+        })
+    }
+}
+
+/// Accepts any text as a secret: clap would print a value that it refuses.
+pub(super) fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}

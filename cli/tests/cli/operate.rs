@@ -1,0 +1,100 @@
+//! The commands with which operators change what daemons do, and the addresses of daemons.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::support::*;
+
+#[actix_web::test]
+async fn a_job_is_withdrawn_after_a_confirmation() {
+    let (_monitor, queue) = one_server().await;
+    let url = &queue.url;
+    let enqueue = "--profile linux --repo servo/servo --run-id 7 --unique-id a";
+    run(&format!("enqueue --queue {url} {enqueue}")).await;
+    let refused = run(&format!("withdraw --queue {url} a")).await;
+    refused.assert_exit(1, "");
+    refused.assert_stderr_has("Withdraw job a (1 runner of linux, waiting)? [y/N]\n");
+    assert_eq!(queue.waiting_jobs().await, [public_id("a")]);
+    let withdrawn = run(&format!("withdraw --queue {url} a --yes")).await;
+    withdrawn.assert_exit(0, "job a: withdrawn\n");
+    assert_eq!(queue.waiting_jobs().await, Vec::<String>::new());
+    let unknown = run(&format!("withdraw --queue {url} b --yes")).await;
+    unknown.assert_exit(4, "");
+    unknown.assert_stderr_has("the queue has no such job");
+}
+
+#[actix_web::test]
+async fn an_address_comes_from_the_environment_or_the_configuration_file() {
+    let (monitor, queue) = one_server().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let text = format!(
+        "[fleets.test]\nqueue = '{}'\nmonitors = {{ ci1 = '{}' }}\n",
+        queue.url, monitor.url
+    );
+    fs::write(&file, text).unwrap();
+    let config = format!("--config {}", file.display());
+    let mut with_variable = ci_runners("status");
+    with_variable.env("CI_RUNNERS_QUEUE", &queue.url);
+    finish(with_variable).await.assert_status(0);
+    let status = run(&format!("status {config}")).await;
+    status.assert_stdout_has("0 jobs wait");
+    let status = run(&format!("{config} status --monitor ci1")).await;
+    status.assert_stdout_has("There are no runners.");
+    let status = run(&format!("status {config} --fleet tst")).await;
+    status.assert_exit(2, "");
+    status.assert_stderr_has("find the fleet tst: there are test in ");
+}
+
+#[actix_web::test]
+async fn the_wrong_daemon_and_an_unknown_profile_are_named() {
+    let (monitor, queue) = one_server().await;
+    let (monitor, queue) = (&monitor.url, &queue.url);
+    let status = run(&format!("status --queue {monitor}")).await;
+    status.assert_exit(4, "");
+    status.assert_stderr_has("that is a monitor: use --monitor");
+    let status = run(&format!("status --monitor {queue}")).await;
+    status.assert_stderr_has("that is a queue: use --queue");
+    let drain = run(&format!("drain --monitor {queue}")).await;
+    drain.assert_exit(4, "");
+    drain.assert_stderr_has("that is a queue: use --queue");
+    let of_linx = "--profile linx --repo servo/servo --run-id 7";
+    for command in ["enqueue", "wait"] {
+        let refused = run(&format!("{command} --queue {queue} {of_linx}")).await;
+        refused.assert_exit(4, "");
+        refused.assert_stderr_has("there is no profile linx; there is linux\n");
+    }
+}
+
+#[actix_web::test]
+async fn a_server_is_drained_and_its_targets_are_overridden() {
+    let monitor = PolicyMonitor::start();
+    let url = &monitor.url;
+    let drained = run(&format!("drain --monitor {url} --note new&disk --wait")).await;
+    drained.assert_exit(0, &format!("{url}/: drained (new&disk)\n"));
+    assert_eq!(
+        drained.stderr,
+        "2 runners are busy or reserved\nno runner is busy\n"
+    );
+    let undrained = run(&format!("undrain --monitor {url} --json")).await;
+    undrained.assert_status(0);
+    let ended: Value = serde_json::from_str(&undrained.stdout).unwrap();
+    assert_eq!(ended["note"], "new&disk");
+    let undrained = run(&format!("undrain --monitor {url}")).await;
+    undrained.assert_exit(0, &format!("{url}/: it was not drained\n"));
+
+    let command = |line: &str| format!("override {line} --monitor {url}");
+    let set = run(&command("set linux=3 windows=0")).await;
+    let targets = format!("{url}/: temporary targets linux=3 windows=0");
+    set.assert_exit(0, &format!("{targets}\n"));
+    let get = run(&command("get --json")).await;
+    get.assert_exit(0, "{\"linux\":3,\"windows\":0}\n");
+    let twice = run(&command("set linux=3 linux=4")).await;
+    twice.assert_exit(2, "");
+    twice.assert_stderr_has("linux is named twice");
+    let cancelled = run(&command("cancel")).await;
+    cancelled.assert_exit(0, &format!("{targets} cancelled\n"));
+    let get = run(&command("get")).await;
+    get.assert_exit(0, &format!("{url}/: no temporary targets\n"));
+}

@@ -1,0 +1,109 @@
+//! A monitor with nothing but a drain, temporary targets, and two busy runners that end while it is drained.
+
+use std::{collections::BTreeMap, net::TcpListener, sync::Arc};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    web::{Data, Query, route},
+};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::API_TOKEN;
+
+/// A monitor that answers until the test ends.
+pub struct PolicyMonitor {
+    /// Its base URL, without a slash at the end.
+    pub url: String,
+}
+
+#[derive(Default)]
+struct State {
+    drain: Value,
+    targets: Value,
+    dashboards_while_drained: usize,
+}
+
+type Shared = Data<Mutex<State>>;
+
+impl PolicyMonitor {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
+        let state: Shared = Data::from(Arc::new(Mutex::new(State::default())));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(state.clone())
+                .route("/dashboard.json", route().to(dashboard))
+                .route("/policy/drain", route().to(drain))
+                .route("/policy/override", route().to(target_override))
+        });
+        let server = server.workers(1).disable_signals();
+        actix_web::rt::spawn(server.listen(listener).unwrap().run());
+        Self { url }
+    }
+}
+
+async fn dashboard(state: Shared) -> HttpResponse {
+    let mut state = state.lock();
+    let mut busy = 2;
+    if !state.drain.is_null() {
+        state.dashboards_while_drained += 1;
+        busy = if state.dashboards_while_drained > 1 {
+            0
+        } else {
+            2
+        };
+    }
+    let counts = json!({"target": 2, "healthy": 2, "started_or_crashed": 0, "idle": 0, "reserved": 0,
+        "busy": busy, "excess_healthy": 0, "wanted": 0});
+    HttpResponse::Ok().json(json!({"profile_runner_counts": {"linux": counts}, "runners": []}))
+}
+
+async fn drain(
+    request: HttpRequest,
+    state: Shared,
+    query: Query<BTreeMap<String, String>>,
+) -> HttpResponse {
+    let note = query.get("note").cloned().unwrap_or_default();
+    change(&request, |method| {
+        let mut state = state.lock();
+        match method {
+            "POST" => {
+                state.drain = json!({"since": 1_000_000, "note": note});
+                state.drain.clone()
+            }
+            _ => state.drain.take(),
+        }
+    })
+}
+
+async fn target_override(
+    request: HttpRequest,
+    state: Shared,
+    query: Query<BTreeMap<String, u64>>,
+) -> HttpResponse {
+    change(&request, |method| {
+        let mut state = state.lock();
+        match method {
+            "GET" => state.targets.clone(),
+            "POST" => {
+                state.targets = json!(query.into_inner());
+                state.targets.clone()
+            }
+            _ => state.targets.take(),
+        }
+    })
+}
+
+/// What `answer` returns for the method; 401 for a change without the API token.
+fn change(request: &HttpRequest, answer: impl FnOnce(&str) -> Value) -> HttpResponse {
+    let authorization = request.headers().get("authorization");
+    let expected = format!("Bearer {API_TOKEN}");
+    let is_authorised = authorization.is_some_and(|value| *value == *expected);
+    if request.method() != "GET" && !is_authorised {
+        return HttpResponse::Unauthorized().json(json!({"code": "unauthorised", "message": "no"}));
+    }
+    HttpResponse::Ok().json(answer(request.method().as_str()))
+}
