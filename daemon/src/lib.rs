@@ -13,6 +13,7 @@ pub mod error;
 pub mod journal;
 pub mod log_output;
 pub mod metrics;
+pub mod page;
 pub mod private_file;
 pub mod problems;
 pub mod readiness;

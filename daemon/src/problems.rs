@@ -26,6 +26,7 @@ use crate::{
     journal::{Entry, Journal},
     log_output::{self, LogStatus, LogTrouble},
     metrics::{self, Metric, Metrics},
+    page,
 };
 
 /// Maximum number of problems that adapters can report at a time.
@@ -209,12 +210,12 @@ pub fn title(problems: &[Problem], title: &str) -> String {
     format!("{} · {title}", problem::count(problems))
 }
 
-/// The part of a page that shows them; empty if there are none. The page styles the class `problems`.
+/// The part of a page that shows them; empty if there are none.
 pub fn render(problems: &[Problem], now: Timestamp) -> Markup {
     html! {
         @if !problems.is_empty() {
-            section class="problems" {
-                h2 { (problem::count(problems)) }
+            section class="problems" id="problems" aria-labelledby="problems-title" {
+                h2 id="problems-title" { (problem::count(problems)) }
                 ul {
                     @for problem in problems.iter().take(SHOWN_MAX) { (render_one(problem, now)) }
                     @if problems.len() > SHOWN_MAX {
@@ -228,30 +229,25 @@ pub fn render(problems: &[Problem], now: Timestamp) -> Markup {
 
 fn render_one(problem: &Problem, now: Timestamp) -> Markup {
     html! {
-        li class=(problem.severity) {
-            strong { (problem.subject) } ": " (problem.cause) ". "
-            small { (since(problem, now)) }
-            br;
-            "Remedy: " (problem.remedy) "."
+        li class=(problem.severity) data-key={ (problem.code) " " (problem.subject) } {
+            strong { (problem.subject) ": " (problem.cause) "." }
+            p { "Remedy: " (problem.remedy) "." }
+            small {
+                (severity(problem)) " " (problem.code) " for " (page::since(problem.since, now))
+                @if let Some(last_healthy) = problem.last_healthy {
+                    ", last healthy " (page::since(last_healthy, now)) " ago"
+                }
+                "."
+            }
         }
     }
 }
 
-/// Severity, code and times, as a sentence: `Error github_unreachable for 1 min, last healthy 1 min ago.`
-fn since(problem: &Problem, now: Timestamp) -> String {
-    let severity = match problem.severity {
+fn severity(problem: &Problem) -> &'static str {
+    match problem.severity {
         Severity::Error => "Error",
         Severity::Warning => "Warning",
-    };
-    let lasts = format::duration(now.since(problem.since));
-    let mut text = format!("{severity} {} for {lasts}", problem.code);
-    if let Some(last_healthy) = problem.last_healthy {
-        text += &format!(
-            ", last healthy {} ago",
-            format::duration(now.since(last_healthy))
-        );
     }
-    text + "."
 }
 
 /// The metric of problems.
@@ -416,14 +412,20 @@ mod tests {
         let mut problems = board.list();
         let now = problems[0].since + Duration::from_secs(60);
         let html = |problems: &[Problem]| render(problems, now).into_string();
+        let since = problems[0].since.as_micros() / 1000;
         assert_eq!(
             html(&problems),
-            "<section class=\"problems\"><h2>1 problem</h2><ul><li class=\"error\">\
-             <strong>&lt;ci1&gt;</strong>: it is hot. <small>Error state_not_saved for 1 min.</small>\
-             <br>Remedy: mend it.</li></ul></section>"
+            format!(
+                "<section class=\"problems\" id=\"problems\" aria-labelledby=\"problems-title\">\
+                 <h2 id=\"problems-title\">1 problem</h2><ul>\
+                 <li class=\"error\" data-key=\"state_not_saved &lt;ci1&gt;\">\
+                 <strong>&lt;ci1&gt;: it is hot.</strong><p>Remedy: mend it.</p>\
+                 <small>Error state_not_saved for <span class=\"nowrap\" data-since=\"{since}\">1 min 00 s\
+                 </span>.</small></li></ul></section>"
+            )
         );
         problems[0].last_healthy = Some(problems[0].since - Duration::from_secs(10));
-        let shown = "<small>Error state_not_saved for 1 min, last healthy 1 min ago.</small>";
+        let shown = ">1 min 10 s</span> ago.</small>";
         assert!(html(&problems).contains(shown), "{}", html(&problems));
         assert_eq!(title(&problems, "CI"), "1 problem · CI");
         assert_eq!(

@@ -13,6 +13,19 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A duration that is counted while it is read: `20 s`, `6 min 05 s`, `3 h 20 min`, `2 d 4 h`. The script of
+/// the pages has the same.
+pub fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {:02} s", seconds % 60),
+        3600..86_400 => format!("{hours} h {:02} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
 /// A number with the singular or plural of a noun: `1 job`, `2 jobs`.
 pub fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -53,6 +66,23 @@ mod tests {
             (u64::MAX, "213503982334601 days"),
         ] {
             assert_eq!(duration(Duration::from_secs(seconds)), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn an_elapsed_duration_has_two_units() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min 00 s"),
+            (365, "6 min 05 s"),
+            (3599, "59 min 59 s"),
+            (3600, "1 h 00 min"),
+            (86_399, "23 h 59 min"),
+            (86_400, "1 d 0 h"),
+            (187_200, "2 d 4 h"),
+        ] {
+            assert_eq!(elapsed(Duration::from_secs(seconds)), text, "{seconds}");
         }
     }
 

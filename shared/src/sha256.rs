@@ -24,7 +24,7 @@ impl Sha256 {
     }
 
     /// The first 8 bytes, as a number.
-    pub(crate) fn beginning(&self) -> u64 {
+    pub fn beginning(&self) -> u64 {
         let beginning = self.0.first_chunk().expect("it has 32 bytes");
         u64::from_be_bytes(*beginning)
     }

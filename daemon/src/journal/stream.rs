@@ -36,8 +36,9 @@ use crate::{
 const STREAMS_MAX: usize = 100;
 /// `Retry-After` when there are too many streams, in seconds.
 const BUSY_RETRY_SECONDS: u64 = 5;
-/// How often a stream without events has a comment, so that both sides notice a lost connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a stream without events waits before it sends a comment, so that both sides notice a lost
+/// connection, and pages a daemon that hangs.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A comment.
 const COMMENT: &str = ":\n\n";
 /// The most past events that a client without a token is sent.

@@ -18,7 +18,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
-        header::{ACCEPT, CONTENT_SECURITY_POLICY, ContentType, HeaderMap, HeaderName},
+        header::{ACCEPT, HeaderMap, HeaderName},
     },
     middleware::Next,
 };
@@ -94,14 +94,6 @@ pub fn read_body(request: &HttpRequest) {
     if let Some(connection) = request.conn_data::<ConnectionHandle>() {
         connection.read_body();
     }
-}
-
-/// The response with a page for people. `policy` is its content security policy.
-pub fn page(html: impl MessageBody + 'static, policy: &'static str) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(ContentType::html())
-        .insert_header((CONTENT_SECURITY_POLICY, policy))
-        .body(html)
 }
 
 /// Middleware for all requests.

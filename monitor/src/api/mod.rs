@@ -44,6 +44,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .app_data(Data::new(state.clone()));
         // For people and for monitoring.
         config
+            .configure(daemon::page::configure)
             .service(route("/").get(page::whole))
             .service(route("/dashboard.html").get(page::live_part))
             .service(route("/dashboard.json").get(dashboard::json))

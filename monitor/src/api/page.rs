@@ -1,16 +1,15 @@
 //! The state of this server as a page for people. Public: it contains no secret.
-//!
-//! A script in the page reloads its live part. Nothing is loaded from other servers.
 
-use actix_web::{
-    HttpResponse,
-    web::{Bytes, Data},
+use actix_web::{HttpResponse, web::Data};
+use daemon::{
+    page::{self, Capacity, Frame},
+    problems,
 };
-use daemon::problems;
 use github::ApiStatus;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use shared::{
     clock::Timestamp,
+    format,
     software::Support,
     wire::{DashboardRunner, RunnerStatus},
 };
@@ -18,91 +17,63 @@ use shared::{
 use super::{AppState, snapshot::Snapshot};
 use monitor_core::View;
 
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}\
-table{border-collapse:collapse;width:100%;margin-bottom:1.5rem}\
-th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884;vertical-align:top}\
-.number{text-align:right}.idle{color:light-dark(#1b751b,#6fcf6f)}.invalid,.done,.problems h2,.error strong{color:light-dark(#b00020,#ff8a95)}small{opacity:.7}\
-#live.lost{opacity:.4}";
-
-/// Reloads the live part every two seconds while the page is visible.
-const SCRIPT: &str = "\
-const live = document.getElementById('live');\
-async function reload() {\
-  if (!document.hidden) {\
-    try {\
-      const response = await fetch('dashboard.html');\
-      live.innerHTML = await response.text();\
-      live.className = response.ok ? '' : 'lost';\
-      const title = document.getElementById('title');\
-      if (title) document.title = title.textContent;\
-    } catch { live.className = 'lost'; }\
-  }\
-  setTimeout(reload, 2000);\
-}\
-setTimeout(reload, 2000);";
-
-/// Content security policy: the page may display itself, and send requests to this server.
-const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                     connect-src 'self'; base-uri 'none'; form-action 'none'; \
-                     frame-ancestors 'none'";
-
 /// `GET /`
 pub async fn whole(state: Data<AppState>) -> HttpResponse {
     let snapshot = state.snapshot();
-    response(snapshot.page.get_or(|| render_page(&snapshot).into()))
+    page::response(snapshot.page.get_or(|| render_page(&snapshot).into()))
 }
 
 /// `GET /dashboard.html`
 pub async fn live_part(state: Data<AppState>) -> HttpResponse {
     let snapshot = state.snapshot();
     let live_part = || render_live_part(&snapshot).into();
-    response(snapshot.live_part.get_or(live_part))
-}
-
-fn response(html: Bytes) -> HttpResponse {
-    daemon::web::page(html, CONTENT_POLICY)
+    page::response(snapshot.live_part.get_or(live_part))
 }
 
 pub fn render_page(snapshot: &Snapshot) -> Markup {
+    let frame = Frame {
+        root: "",
+        name: "CI runners",
+        title: "",
+        summary: summary(snapshot),
+        tools: html! {},
+        problems: &snapshot.problems,
+        content: render_content(snapshot),
+        footer: html! {
+            "For programs: " a href="dashboard.json" { "dashboard.json" } ", "
+            a href="metrics" { "metrics" }
+        },
+        now: snapshot.now,
+    };
+    frame.render()
+}
+
+/// How many runners there are, in a line.
+fn summary(snapshot: &Snapshot) -> Markup {
+    let published = snapshot.published.as_ref();
+    let runners = published.map(|published| &published.view.dashboard.runners);
     html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width";
-                title { (title(snapshot)) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "CI runners" }
-                div id="live" { (render_live_part(snapshot)) }
-                p {
-                    small {
-                        "For programs: " a href="dashboard.json" { "dashboard.json" } ", "
-                        a href="metrics" { "metrics" }
-                    }
-                }
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
+        @if let Some(runners) = runners {
+            @let busy = runners.iter().filter(|shown| shown.status == Some(RunnerStatus::Busy));
+            (format::count(runners.len(), "runner", "runners")) ", " (busy.count()) " busy"
+        } @else { "not ready" }
     }
 }
 
-/// The title of the page, which the script replaces whenever it reloads the live part.
-fn title(snapshot: &Snapshot) -> String {
-    problems::title(&snapshot.problems, "CI runners")
+/// The page without its frame.
+pub fn render_live_part(snapshot: &Snapshot) -> Markup {
+    html! {
+        (problems::render(&snapshot.problems, snapshot.now))
+        (render_content(snapshot))
+    }
 }
 
-pub fn render_live_part(snapshot: &Snapshot) -> Markup {
+pub fn render_content(snapshot: &Snapshot) -> Markup {
     let now = snapshot.now;
     html! {
-        div id="title" hidden { (title(snapshot)) }
-        (problems::render(&snapshot.problems, now))
         @match &snapshot.published {
             Some(published) => (render_view(&published.view, now)),
-            None => p { @if let Some(reason) = &snapshot.unready { "Not ready: " (reason) "." } },
+            None => p class="note" { @if let Some(reason) = &snapshot.unready { "Not ready: " (reason) "." } },
         }
         // Also before the first poll has succeeded: a rejected token may be the reason.
         (render_github(&snapshot.github, now))
@@ -112,31 +83,32 @@ pub fn render_live_part(snapshot: &Snapshot) -> Markup {
 fn render_view(view: &View, now: Timestamp) -> Markup {
     html! {
         (render_counts(view))
-        @for warning in &view.capacity_warnings { p.invalid { (warning) } }
+        @for warning in &view.capacity_warnings { p.note.bad { (warning) } }
         @if let Some(drain) = &view.drain {
-            p.invalid {
-                "Drained for " (age(Some(drain.since), now)) ": it keeps no runners"
+            p.note.bad {
+                "Drained for " (page::since(drain.since, now)) ": it keeps no runners"
                 @if !drain.note.is_empty() { " (" (drain.note) ")" }
                 ". " code { "DELETE /policy/drain" } " with the API token ends this."
             }
         }
         @if let Some(counts) = &view.target_override {
-            p {
+            p.note {
                 "Temporary targets: "
                 @for (profile_key, count) in counts { (count) " of " (profile_key) ". " }
             }
         }
+        (render_runners(view, now))
         (render_images(view, now))
         (render_software(view, now))
-        (render_runners(view, now))
         (render_action_log(view, now))
     }
 }
 
 fn render_github(status: &ApiStatus, now: Timestamp) -> Markup {
     html! {
+        section id="github" {
         h2 { "GitHub" }
-        @if let Some(warning) = status.warning(now) { p.invalid { (warning) } }
+        @if let Some(warning) = status.warning(now) { p.bad { (warning) } }
         p {
             "Authenticated with " (status.authenticated_with)
             @if let Some(expires_at) = status.token_expires_at.filter(|_| !status.renews_automatically) {
@@ -155,103 +127,114 @@ fn render_github(status: &ApiStatus, now: Timestamp) -> Markup {
                 " " (limit.remaining) " of " (limit.limit) " requests of the hourly rate limit remain."
             }
         }
+        }
     }
 }
 
 fn render_counts(view: &View) -> Markup {
+    let counts = &view.dashboard.profile_runner_counts;
     html! {
-        h2 { "Profiles" }
-        table {
-            tr {
-                th { "Profile" }
-                @for title in ["Target", "Healthy", "Starting", "Idle", "Reserved", "Busy", "Surplus", "To create"] {
-                    th.number { (title) }
-                }
-            }
-            @for (profile_key, counts) in &view.dashboard.profile_runner_counts {
-                tr {
-                    td { (profile_key) }
-                    @for number in [
-                        counts.target, counts.healthy, counts.started_or_crashed, counts.idle,
-                        counts.reserved, counts.busy, counts.excess_healthy, counts.wanted,
-                    ] {
-                        td.number { (number) }
+        @if !counts.is_empty() {
+            div class="grid" {
+                @for (profile_key, counts) in counts {
+                    @let capacity = Capacity {
+                        busy: counts.busy,
+                        reserved: counts.reserved,
+                        idle: counts.idle,
+                        starting: counts.started_or_crashed,
+                        missing: counts.wanted,
+                    };
+                    section data-key={ "card " (profile_key) } {
+                        h2 { (profile_key) small { " target " (counts.target) } }
+                        (page::bar(&capacity))
+                        p class="dim" {
+                            "healthy " (counts.healthy) ", surplus " (counts.excess_healthy)
+                            ", to create " (counts.wanted)
+                        }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A section with a table whose rows become cards on narrow screens.
+fn table(id: &str, caption: &str, titles: &[&str], rows: Markup) -> Markup {
+    html! {
+        section id=(id) {
+            table class="cards" {
+                caption { (caption) }
+                thead { tr { @for title in titles { th scope="col" { (title) } } } }
+                tbody { (rows) }
             }
         }
     }
 }
 
 fn render_images(view: &View, now: Timestamp) -> Markup {
-    html! {
-        @if !view.images.is_empty() {
-            h2 { "Images" }
-            table {
-                tr { th { "Profile" } th { "Age" } th { "Rebuilding for" } th { "Last failure" } }
-                @for (profile_key, image) in &view.images {
-                    tr {
-                        td { (profile_key) }
-                        td { @if image.built_at.is_some() { (age(image.built_at, now)) } @else { "none" } }
-                        td {
-                            @if image.rebuilt_since.is_some() || image.failure.is_some() {
-                                a href={ "profile/" (profile_key) "/screenshot.png" } {
-                                    @if image.rebuilt_since.is_some() { (age(image.rebuilt_since, now)) }
-                                    @else { "last screenshot" }
-                                }
-                            }
+    let titles = ["Profile", "Age", "Rebuilding for", "Last failure"];
+    let rows = html! {
+        @for (profile_key, image) in &view.images {
+            tr data-key={ "image " (profile_key) } {
+                td { (profile_key) }
+                td data-label="Age" { (age(image.built_at, now)) @if image.built_at.is_none() { "none" } }
+                td data-label="Rebuilding for" {
+                    @if image.rebuilt_since.is_some() || image.failure.is_some() {
+                        a href={ "profile/" (profile_key) "/screenshot.png" } {
+                            (age(image.rebuilt_since, now))
+                            @if image.rebuilt_since.is_none() { "last screenshot" }
                         }
-                        td.invalid {
-                            @if let Some(failure) = &image.failure {
-                                "failed to " (failure) " (" (image.failure_count) " in a row), "
-                                a href={ "profile/" (profile_key) "/console.log" } { "console" }
-                            }
+                    }
+                }
+                td.bad data-label="Last failure" {
+                    @if let Some(failure) = &image.failure {
+                        span {
+                            "failed to " (failure) " (" (image.failure_count) " in a row), "
+                            a href={ "profile/" (profile_key) "/console.log" } { "console" }
                         }
                     }
                 }
             }
         }
-    }
+    };
+    html! { @if !view.images.is_empty() { (table("images", "Images", &titles, rows)) } }
 }
 
 fn render_software(view: &View, now: Timestamp) -> Markup {
-    html! {
-        @if !view.software.is_empty() {
-            h2 { "Runner software" }
-            table {
-                tr { th { "Profile" } th { "Version" } th { "Supported by GitHub" } th { } }
-                @for (profile_key, software) in &view.software {
-                    tr {
-                        td { (profile_key) }
-                        td { (software.version) }
-                        td {
-                            @match software.support {
-                                Some(Support::Open) => "without a planned end",
-                                Some(Support::Until(ends_at)) => { "until " (ends_at.date()) },
-                                Some(Support::Unknown) | None => "unknown",
-                            }
-                        }
-                        td.invalid { @if let Some(warning) = software.warning(now) { (warning) } }
+    let titles = ["Profile", "Version", "Supported by GitHub", "Note"];
+    let rows = html! {
+        @for (profile_key, software) in &view.software {
+            tr data-key={ "software " (profile_key) } {
+                td { (profile_key) }
+                td data-label="Version" { (software.version) }
+                td data-label="Supported by GitHub" {
+                    @match software.support {
+                        Some(Support::Open) => "without a planned end",
+                        Some(Support::Until(ends_at)) => { "until " (ends_at.date()) },
+                        Some(Support::Unknown) | None => "unknown",
                     }
                 }
+                td.bad data-label="Note" { @if let Some(warning) = software.warning(now) { (warning) } }
             }
         }
+    };
+    html! {
+        @if !view.software.is_empty() { (table("software", "Runner software", &titles, rows)) }
     }
 }
 
 fn render_runners(view: &View, now: Timestamp) -> Markup {
-    html! {
-        h2 { "Runners" }
-        table {
-            tr { th { "Id" } th { "Profile" } th { "Status" } th { "Age" } th { "Reserved for" } th { "Guest" } }
-            @for shown in &view.dashboard.runners {
-                tr {
-                    td { (shown.id) }
-                    td { @if let Some(profile_key) = &shown.profile_key { (profile_key) } }
-                    td class=(status(shown)) { (status(shown)) }
-                    td { (age(view.created_at.get(&shown.id).copied(), now)) }
-                    td { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id.public_id()) } }
-                    td {
+    let titles = ["Id", "Profile", "Status", "Age", "Reserved for", "Guest"];
+    let rows = html! {
+        @for shown in &view.dashboard.runners {
+            tr data-key={ "runner " (shown.id) } {
+                td { span class="unseen" { "Runner " } (shown.id) }
+                td data-label="Profile" { @if let Some(profile_key) = &shown.profile_key { (profile_key) } }
+                td class=(status_class(shown)) data-label="Status" { (status(shown)) }
+                td data-label="Age" { (age(view.created_at.get(&shown.id).copied(), now)) }
+                td data-label="Reserved for" { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id.public_id()) } }
+                td data-label="Guest" {
+                    span {
                         @if let Some(name) = &shown.runner.guest_name {
                             @if shown.screenshot_url.is_some() {
                                 a href={ "runner/" (shown.id) "/screenshot.png" } { (name) }
@@ -262,22 +245,26 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
                 }
             }
         }
-    }
+    };
+    table("runners", "Runners", &titles, rows)
 }
 
 fn render_action_log(view: &View, now: Timestamp) -> Markup {
+    let titles = ["Begun", "Action"];
+    let rows = html! {
+        @for (begun_at, step) in &view.action_log.actions {
+            tr { td data-label="Begun" { span { (page::since(*begun_at, now)) " ago" } } td data-label="Action" { (step) } }
+        }
+    };
     html! {
         @if !view.action_log.shortfalls.is_empty() {
-            h2 { "Not possible now" }
-            ul { @for shortfall in &view.action_log.shortfalls { li { (shortfall) } } }
+            section id="shortfalls" {
+                h2 { "Not possible now" }
+                ul { @for shortfall in &view.action_log.shortfalls { li { (shortfall) } } }
+            }
         }
         @if !view.action_log.actions.is_empty() {
-            h2 { "Recent actions" }
-            table {
-                @for (begun_at, step) in &view.action_log.actions {
-                    tr { td { (age(Some(*begun_at), now)) " ago" } td { (step) } }
-                }
-            }
+            (table("actions", "Recent actions", &titles, rows))
         }
     }
 }
@@ -294,13 +281,15 @@ fn status(shown: &DashboardRunner) -> &'static str {
     }
 }
 
-fn age(since: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(since) = since else {
-        return String::new();
-    };
-    match now.since(since).as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
+fn status_class(shown: &DashboardRunner) -> &'static str {
+    match shown.status {
+        Some(RunnerStatus::Invalid | RunnerStatus::Done) => "bad",
+        Some(RunnerStatus::Idle) => "good",
+        _ => "",
     }
+}
+
+/// The time since then; nothing without a time.
+fn age(since: Option<Timestamp>, now: Timestamp) -> Markup {
+    html! { @if let Some(since) = since { (page::since(since, now)) } }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use daemon::repeated::Totals;
+use daemon::{problems, repeated::Totals};
 use github::{ApiStatus, RateLimit};
 use monitor_core::{ActionLog, Drain, ImageView, SoftwareView, View};
 use shared::{
@@ -209,7 +209,12 @@ fn the_page_shows_the_api_status_before_the_first_poll() {
 fn the_whole_page_contains_the_live_part() {
     let snapshot = snapshot(Some(view()));
     let page = page::render_page(&snapshot).into_string();
-    assert!(page.contains(&live_part(&snapshot)));
+    for part in [
+        problems::render(&snapshot.problems, NOW),
+        page::render_content(&snapshot),
+    ] {
+        assert!(page.contains(&part.into_string()));
+    }
 }
 
 #[test]

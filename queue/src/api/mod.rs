@@ -77,7 +77,8 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
                     .get(job::show)
                     .delete(job::withdraw),
             )
-            .service(route("/").get(dashboard::page))
+            .service(route("/").get(dashboard::html))
+            .configure(daemon::page::configure)
             .service(route("/dashboard.txt").get(dashboard::text))
             .service(route("/dashboard.json").get(dashboard::json))
             .service(route("/history.json").get(history::history))

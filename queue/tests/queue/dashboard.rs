@@ -50,7 +50,9 @@ fn the_dashboard_shows_waiting_jobs_in_order_and_why_they_wait() {
             assert!(page.contains(part), "{path} does not show {part}: {page}");
         }
         assert!(page.find(first) < page.find(second), "{page}");
-        assert!(!page.contains("-job"), "{page}");
+        for unique_id in ["first-job", "second-job"] {
+            assert!(!page.contains(unique_id), "{page}");
+        }
     }
 }
 
@@ -160,5 +162,45 @@ fn head_works_wherever_get_does_and_has_no_body() {
             "{response:?}"
         );
         assert_eq!(response.expect_text(200), "", "{path}");
+    }
+}
+
+#[test]
+fn the_page_has_its_style_and_script_in_files_that_browsers_keep() {
+    let fixture = Fixture::one_server();
+    let daemon = &fixture.daemon;
+    let response = daemon.request("GET", "/", &[]);
+    let policy = response.header("content-security-policy").unwrap();
+    for part in [
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "connect-src 'self'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    let page = response.expect_text(200);
+    for (before, media_type) in [
+        (
+            "<link rel=\"stylesheet\" href=\"",
+            "text/css; charset=utf-8",
+        ),
+        (
+            "<script type=\"module\" src=\"",
+            "text/javascript; charset=utf-8",
+        ),
+    ] {
+        let (_, rest) = page.split_once(before).unwrap();
+        let (path, _) = rest.split_once('"').unwrap();
+        // Relative, so that it works behind a prefix such as /queue/.
+        assert!(path.starts_with("assets/"), "{path}");
+        let file = daemon.request("GET", &format!("/{path}"), &[]);
+        assert_eq!(file.header("content-type"), Some(media_type));
+        let caching = "public, max-age=31536000, immutable";
+        assert_eq!(file.header("cache-control"), Some(caching));
+        assert!(file.expect_text(200).len() > 1000);
     }
 }

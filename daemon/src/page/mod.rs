@@ -1,0 +1,111 @@
+//! The frame of the pages of both daemons: head, problems, landmarks, style and script.
+//!
+//! Responsible for how pages look, for what a browser may do with them, and for keeping them current. Not
+//! responsible for what they show. Pages are complete without the script.
+
+mod assets;
+mod capacity;
+
+use actix_web::{
+    HttpResponse,
+    body::MessageBody,
+    http::header::{CONTENT_SECURITY_POLICY, ContentType},
+};
+use maud::{DOCTYPE, Markup, html};
+use shared::{clock::Timestamp, format, problem::Problem};
+
+use crate::problems;
+
+pub use assets::configure;
+pub use capacity::{Capacity, bar};
+
+/// Content security policy of all pages: their style and script are files of the same server, which they
+/// may also ask for data and send forms to. Nothing in the text of a page is a script or a style.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                              base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// What differs between pages.
+pub struct Frame<'a> {
+    /// The relative path from the page to the root of the daemon: empty, or `../` for each folder.
+    pub root: &'static str,
+    /// The name of the page, its heading.
+    pub name: &'a str,
+    /// What stands before the name in the title of the tab; may be empty.
+    pub title: &'a str,
+    /// What the page shows, in a line.
+    pub summary: Markup,
+    /// Forms in the head.
+    pub tools: Markup,
+    /// What is wrong; shown first.
+    pub problems: &'a [Problem],
+    /// The sections.
+    pub content: Markup,
+    /// Other forms of the page, and links.
+    pub footer: Markup,
+    /// When the state was read.
+    pub now: Timestamp,
+}
+
+impl Frame<'_> {
+    /// The whole page.
+    pub fn render(&self) -> Markup {
+        let title = match self.title {
+            "" => self.name.to_owned(),
+            title => format!("{title} · {}", self.name),
+        };
+        let root = self.root;
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (problems::title(self.problems, &title)) }
+                    link rel="stylesheet" href={ (root) (assets::STYLE.href) };
+                    script type="module" src={ (root) (assets::SCRIPT.href) } {}
+                }
+                body data-events={ (root) "events" } data-now=(self.now.as_micros() / 1000) {
+                    a class="skip" href="#main" { "Skip to the content" }
+                    header {
+                        h1 { (self.name) small data-host {} }
+                        p id="connection" { "state of " (at(self.now)) }
+                        p class="summary" { (self.summary) }
+                        (self.tools)
+                    }
+                    main id="main" {
+                        (problems::render(self.problems, self.now))
+                        (self.content)
+                    }
+                    footer { (self.footer) }
+                    (capacity::patterns())
+                    div id="news" class="unseen" aria-live="polite" data-keep {}
+                }
+            }
+        }
+    }
+}
+
+/// The response with a page.
+pub fn response(html: impl MessageBody + 'static) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(ContentType::html())
+        .insert_header((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
+        .body(html)
+}
+
+/// A time that the script shows in the time zone of the reader.
+pub fn at(time: Timestamp) -> Markup {
+    let text = time.date_and_time();
+    html! { time data-at=(time.as_micros() / 1000) datetime=(text) { (text) } }
+}
+
+/// The time since then, which the script counts on.
+pub fn since(time: Timestamp, now: Timestamp) -> Markup {
+    html! {
+        span class="nowrap" data-since=(time.as_micros() / 1000) { (format::elapsed(now.since(time))) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The dashboard as a page, as text and as JSON. Needs no token, because it contains no secret.
+
+mod page;
+
+use std::{fmt::Write, time::Duration};
+
+use actix_web::{HttpResponse, http::header::ContentType, web::Data};
+use shared::{
+    clock::Timestamp,
+    format,
+    text::{printable_json, printable_lines},
+    wire::Estimate,
+};
+
+use queue_core::{JobView, ProfileView, ServerView, View};
+
+use super::{
+    AppState,
+    snapshot::{Snapshot, Snapshots},
+};
+
+/// `GET /`
+pub async fn html(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+    let snapshot = Snapshot::latest(&snapshots, &state);
+    let render = || page_html(&snapshot.view, snapshot.captured_at).into();
+    daemon::page::response(snapshot.page.get_or_init(render).clone())
+}
+
+/// `GET /dashboard.txt`
+pub async fn text(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+    let snapshot = Snapshot::latest(&snapshots, &state);
+    let render = || render_text(&snapshot.view).into();
+    HttpResponse::Ok()
+        .insert_header(ContentType::plaintext())
+        .body(snapshot.text.get_or_init(render).clone())
+}
+
+/// `GET /dashboard.json`
+pub async fn json(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+    let snapshot = Snapshot::latest(&snapshots, &state);
+    let render = || json_text(&snapshot).into();
+    HttpResponse::Ok()
+        .insert_header(ContentType::json())
+        .body(snapshot.json.get_or_init(render).clone())
+}
+
+fn page_html(view: &View, now: Timestamp) -> String {
+    printable_lines(&page::render(view, now).into_string()).into_owned()
+}
+
+fn json_text(snapshot: &Snapshot) -> String {
+    printable_json(snapshot.to_json())
+}
+
+fn render_text(view: &View) -> String {
+    let mut text = String::new();
+    let mut line = |line: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", printable_lines(&line.to_string()));
+    };
+    for problem in view.all_problems() {
+        line(format_args!(
+            "Problem: {problem} ({}, {})",
+            problem.severity, problem.code
+        ));
+    }
+    line(format_args!("{}", summary(view)));
+    if !view.is_dispatching {
+        line(format_args!("{GRACE_PERIOD}"));
+    }
+    for profile in &view.profiles {
+        line(format_args!(
+            "\n{}: {}",
+            profile.profile_key,
+            profile_summary(profile)
+        ));
+        for (index, job) in profile.jobs.iter().enumerate() {
+            line(format_args!("{:>5}. {}", index + 1, job_line(job)));
+        }
+    }
+    line(format_args!("\nServers:"));
+    for server in &view.servers {
+        line(format_args!(
+            "  {} {} (last seen: {})",
+            server.name,
+            health(server),
+            last_seen(server)
+        ));
+    }
+    text
+}
+
+/// Shown during the startup grace period (setting `settle`).
+const GRACE_PERIOD: &str = "The queue has just started and assigns no runners yet";
+
+fn summary(view: &View) -> String {
+    let (waiting, assigned) = (view.waiting_count, view.assigned_count);
+    let wait = if waiting == 1 {
+        "job waits"
+    } else {
+        "jobs wait"
+    };
+    let have = if assigned == 1 { "has" } else { "have" };
+    format!("{waiting} {wait}, {assigned} {have} runners")
+}
+
+fn profile_summary(profile: &ProfileView) -> String {
+    format!(
+        "{} idle of {}, {} waiting",
+        profile.idle,
+        format::of_target(profile.target, profile.missing),
+        profile.waiting_count
+    )
+}
+
+fn job_line(job: &JobView) -> String {
+    format!(
+        "{} x{} for {} run {}, waited {}, estimated wait {}: {}",
+        job.public_id,
+        job.count,
+        job.qualified_repo,
+        job.run_id,
+        duration(job.waited_seconds),
+        estimated_wait(job.estimate),
+        job.why,
+    )
+}
+
+fn health(server: &ServerView) -> &'static str {
+    match server.health {
+        "fresh" => "OK",
+        "unauthorised" => "refuses the API token",
+        other => other,
+    }
+}
+
+fn last_seen(server: &ServerView) -> String {
+    server.age_seconds.map_or_else(
+        || "never".to_owned(),
+        |age| format!("{} ago", duration(age)),
+    )
+}
+
+fn estimated_wait(estimate: Option<Estimate>) -> String {
+    estimate.map_or_else(
+        || "unknown".to_owned(),
+        |estimate| {
+            let (p50, p90) = (
+                duration(estimate.p50_seconds),
+                duration(estimate.p90_seconds),
+            );
+            format!("{p50}, 90 % within {p90}")
+        },
+    )
+}
+
+fn duration(seconds: u64) -> String {
+    format::duration(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests;
