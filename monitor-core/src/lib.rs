@@ -14,6 +14,7 @@
 //! | `execution` | the actions as effects, and what their outcomes change |
 //! | `reservations`, `target_override`, `drain`, `guest_auth` | requests of clients, people and guests |
 //! | `problems` | what is wrong, for the operator |
+//! | `measurement` | what the steps of runners add to the metrics |
 //! | `view` | the snapshot that pages and metrics are rendered from |
 //!
 //! Dependencies point one way: `values` ← `policy` ← `state` ← everything else, `planning` ← `execution`.
@@ -21,6 +22,7 @@
 mod drain;
 mod execution;
 mod guest_auth;
+mod measurement;
 mod observation;
 mod planning;
 mod policy;
@@ -37,6 +39,7 @@ mod view;
 pub use drain::NoteTooLong;
 pub use execution::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
 pub use guest_auth::{Candidate, CandidatePurpose, GuestIdentity};
+pub use measurement::{Measurement, StepTimes};
 pub use observation::{
     jobs::{JobProgress, JobQuery, WorkflowJobEvent},
     lists::RegistrationLists,

@@ -1,10 +1,11 @@
-//! Counters and histograms of what happens to runners, images and the state file.
+//! Counters and histograms of what happens to runners, images and the state file: the core says what a step of
+//! a runner adds to them.
 
-use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use daemon::metrics::{Counters, Histograms, Metric, Metrics};
-use monitor_core::{FailedStep, RunnerEvent, RunnerId, RunnerStep};
-use shared::{clock::Timestamp, values::ProfileKey};
+use monitor_core::{FailedStep, Measurement, RunnerEvent, StepTimes};
+use shared::values::ProfileKey;
 
 /// The metrics of events of the monitor.
 pub static EVENT_METRICS: [&Metric; 9] = [
@@ -80,64 +81,23 @@ static WRITE_ERRORS: LazyLock<Counters> = LazyLock::new(|| {
     counters
 });
 
-/// When the runners of a monitor that exist reached their steps. A runner is forgotten when nothing is left
-/// of it.
-#[derive(Debug, Default)]
-pub struct Steps(BTreeMap<RunnerId, Reached>);
-
-/// When a runner reached its steps; `None` also for what was before the start of this process.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reached {
-    created_at: Option<Timestamp>,
-    idle_since: Option<Timestamp>,
-    busy_since: Option<Timestamp>,
-}
-
-impl Steps {
-    /// Counts a step of a runner, and measures the time since the step before.
-    pub fn observe(&mut self, event: &RunnerEvent) {
-        let profile = event.profile_key.as_str();
-        let reached = self.0.entry(event.runner).or_default();
-        let since = |from: Option<Timestamp>| from.map(|from| event.at.since(from));
-        match &event.step {
-            RunnerStep::Created { reason } => {
-                RUNNERS_CREATED.count([profile, reason.code]);
+/// Counts a step of a runner, and measures the time since the step before.
+pub fn observe(times: &mut StepTimes, event: &RunnerEvent) {
+    let profile = event.profile_key.as_str();
+    for measurement in times.measure(event) {
+        match measurement {
+            Measurement::Created { reason } => {
+                RUNNERS_CREATED.count([profile, reason]);
                 // So that the first failure is an increase.
                 RUNNER_FAILURES.start([profile, FailedStep::Creation.name()]);
                 IMAGE_BUILDS.start([profile, "failed"]);
                 IMAGE_BUILDS.start([profile, "built"]);
-                reached.created_at = Some(event.at);
             }
-            RunnerStep::Online => {
-                if let Some(duration) = since(reached.created_at) {
-                    STARTS.observe([profile], duration);
-                }
-                reached.idle_since = Some(event.at);
-            }
-            RunnerStep::Reserved => {
-                if let Some(duration) = since(reached.idle_since.take()) {
-                    IDLE_TIMES.observe([profile], duration);
-                }
-            }
-            RunnerStep::Released => reached.idle_since = Some(event.at),
-            RunnerStep::Busy => reached.busy_since = Some(event.at),
-            RunnerStep::Ended { .. } => {
-                if let Some(duration) = since(reached.busy_since.take()) {
-                    JOB_DURATIONS.observe([profile], duration);
-                }
-            }
-            RunnerStep::Failed { what, .. } => RUNNER_FAILURES.count([profile, what.name()]),
-            RunnerStep::Destroyed { reason } => {
-                RUNNERS_DESTROYED.count([profile, reason.code]);
-                if let Some(duration) = since(reached.busy_since) {
-                    JOB_DURATIONS.observe([profile], duration);
-                }
-                self.0.remove(&event.runner);
-            }
-            RunnerStep::Found
-            | RunnerStep::GuestStarted
-            | RunnerStep::CredentialFetched
-            | RunnerStep::GuestMissing => {}
+            Measurement::Destroyed { reason } => RUNNERS_DESTROYED.count([profile, reason]),
+            Measurement::Failed { what } => RUNNER_FAILURES.count([profile, what]),
+            Measurement::StartDuration(duration) => STARTS.observe([profile], duration),
+            Measurement::IdleDuration(duration) => IDLE_TIMES.observe([profile], duration),
+            Measurement::JobDuration(duration) => JOB_DURATIONS.observe([profile], duration),
         }
     }
 }
@@ -183,26 +143,28 @@ pub fn add(metrics: &mut Metrics) {
 
 #[cfg(test)]
 mod tests {
-    use monitor_core::{Cause, GuestEnd};
+    use monitor_core::{Cause, GuestEnd, RunnerId, RunnerStep};
+    use shared::clock::Timestamp;
 
     use super::*;
 
     #[test]
     fn the_times_between_the_steps_of_a_runner_are_measured() {
-        let mut steps = Steps::default();
+        let mut times = StepTimes::default();
         let cause = |code| Cause {
             code,
             text: String::new(),
         };
         let mut happened = |seconds: u64, step| {
-            steps.observe(&RunnerEvent {
+            let event = RunnerEvent {
                 at: Timestamp::from_seconds(1_000_000 + seconds),
                 runner: RunnerId(3),
                 // No other test has this profile: the metrics are of the process.
                 profile_key: "measured".parse().unwrap(),
                 job: None,
                 step,
-            });
+            };
+            observe(&mut times, &event);
         };
         let reason = cause("below_target");
         happened(0, RunnerStep::Created { reason });
@@ -215,7 +177,7 @@ mod tests {
         happened(430, RunnerStep::Ended { end });
         let reason = cause("done");
         happened(440, RunnerStep::Destroyed { reason });
-        assert!(steps.0.is_empty(), "{steps:?}");
+        assert_eq!(times.runner_count(), 0, "{times:?}");
         observe_image_build(&"measured".parse().unwrap(), false, Duration::from_secs(9));
         let mut metrics = Metrics::of("monitor");
         add(&mut metrics);

@@ -22,10 +22,10 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     runner_entries::entry_of,
-    runner_metrics::{self, Steps},
+    runner_metrics,
     store::{Store, StoreError},
 };
-use monitor_core::{Monitor, View};
+use monitor_core::{Monitor, StepTimes, View};
 
 /// The core, shared by the control loop, its tasks and all HTTP workers.
 pub struct SharedCore {
@@ -51,7 +51,7 @@ struct Inner {
     core: Monitor,
     last_iteration_at: Timestamp,
     /// For metrics.
-    steps: Steps,
+    step_times: StepTimes,
     /// None after [`SharedCore::close`].
     store: Option<Store>,
 }
@@ -75,7 +75,7 @@ impl SharedCore {
             inner: Mutex::new(Inner {
                 core,
                 last_iteration_at,
-                steps: Steps::default(),
+                step_times: StepTimes::default(),
                 store: Some(store),
             }),
             clock,
@@ -134,7 +134,7 @@ impl SharedCore {
         let now = self.clock.now();
         let result = work(&mut inner.core, now);
         for event in inner.core.take_events(now) {
-            inner.steps.observe(&event);
+            runner_metrics::observe(&mut inner.step_times, &event);
             self.journal.record(entry_of(event));
         }
         self.publish(&inner.core);

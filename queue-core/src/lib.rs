@@ -8,6 +8,7 @@
 //! | `queue` | the machine: one input, its transition, due timers, one scheduling pass |
 //! | `input`, `effect` | everything that can happen, and everything that can be wanted |
 //! | `event` | what happens to jobs, for their history |
+//! | `measurement` | what these steps add to the metrics |
 //! | `state` | what the queue knows, in parts with private fields |
 //! | `transitions` | one module for each kind of input; they change state and mark what is dirty |
 //! | `scheduling` | the only place where runners are requested for jobs |
@@ -23,6 +24,7 @@ mod config;
 mod effect;
 mod event;
 mod input;
+mod measurement;
 mod problems;
 mod queue;
 mod scheduling;
@@ -42,6 +44,7 @@ pub use event::{
     WithdrawnBy,
 };
 pub use input::{CallId, ForwardOutcome, Input, JobReference};
+pub use measurement::Measurement;
 pub use queue::Queue;
 pub use state::{
     fleet::{

@@ -1,9 +1,9 @@
-//! Counters and histograms of what happens to jobs, from the events of the core.
+//! Counters and histograms of what happens to jobs: the core says what an event adds to them.
 
 use std::sync::LazyLock;
 
 use daemon::metrics::{Counters, Histograms, Metric, Metrics};
-use queue_core::{GrantEnd, JobEvent, JobStep, Retirement};
+use queue_core::{JobEvent, Measurement};
 
 /// The metrics of events of jobs.
 pub static EVENT_METRICS: [&Metric; 8] = [
@@ -70,48 +70,22 @@ static SERVER_TAKES: LazyLock<Counters> = LazyLock::new(|| Counters::new(&TAKES)
 /// Counts an event. `servers` are the URLs of the servers, by `ServerId`.
 pub fn observe(event: &JobEvent, servers: &[String]) {
     let profile = event.job.profile_key.as_str();
-    let waited = event.at.since(event.enqueued_at);
-    match &event.step {
-        JobStep::Enqueued { by } => {
-            JOBS_ENQUEUED.count([profile, by.name()]);
-            RATIOS.start([profile]);
-        }
-        JobStep::Assigned { runners, estimated } => {
-            JOBS_ASSIGNED.count([profile]);
-            WAITS.observe([profile, "assigned"], waited);
-            for part in runners {
-                SERVER_TAKES.count([&*servers[part.server], "granted"]);
+    for measurement in event.measurements() {
+        match measurement {
+            Measurement::Enqueued { by } => {
+                JOBS_ENQUEUED.count([profile, by]);
+                RATIOS.start([profile]);
             }
-            if let Some(estimate) = estimated {
-                // Below a second both are as good as nothing.
-                let estimated = (estimate.p50_seconds as f64).max(1.0);
-                let ratio = waited.as_secs_f64().max(1.0) / estimated;
-                RATIOS.observe_value([profile], ratio);
+            Measurement::Assigned => JOBS_ASSIGNED.count([profile]),
+            Measurement::Ended { outcome } => JOBS_ENDED.count([profile, outcome]),
+            Measurement::Wait { outcome, waited } => WAITS.observe([profile, outcome], waited),
+            Measurement::WaitUntilStart(waited) => START_WAITS.observe([profile], waited),
+            Measurement::JobDuration(duration) => DURATIONS.observe([profile], duration),
+            Measurement::EstimateRatio(ratio) => RATIOS.observe_value([profile], ratio),
+            Measurement::Take { server, outcome } => {
+                SERVER_TAKES.count([&*servers[server], outcome]);
             }
         }
-        JobStep::Refused { server, reason, .. } => {
-            SERVER_TAKES.count([&*servers[*server], reason.name()]);
-        }
-        JobStep::Started => START_WAITS.observe([profile], waited),
-        JobStep::Retired {
-            retirement,
-            assignment,
-        } => {
-            let outcome = outcome(*retirement);
-            JOBS_ENDED.count([profile, outcome]);
-            if assignment.runners.is_empty() && outcome != "finished" {
-                WAITS.observe([profile, outcome], waited);
-            }
-            if let (Some(started_at), "finished") = (assignment.started_at, outcome) {
-                DURATIONS.observe([profile], event.at.since(started_at));
-            }
-        }
-        JobStep::Restored
-        | JobStep::PassedOver { .. }
-        | JobStep::Forwarded { .. }
-        | JobStep::Delivered
-        | JobStep::NotDelivered
-        | JobStep::Returned => {}
     }
 }
 
@@ -125,20 +99,14 @@ pub fn add(metrics: &mut Metrics) {
     }
 }
 
-fn outcome(retirement: Retirement) -> &'static str {
-    match retirement {
-        Retirement::Ended(GrantEnd::Finished) => "finished",
-        Retirement::Ended(GrantEnd::Expired) => "expired",
-        Retirement::Withdrawn { .. } => "withdrawn",
-        Retirement::Abandoned { .. } => "abandoned",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use queue_core::{Assignment, EnqueuedBy, ForwardFailure, ServerRunners, WithdrawnBy};
+    use queue_core::{
+        Assignment, EnqueuedBy, ForwardFailure, GrantEnd, JobStep, Retirement, ServerRunners,
+        WithdrawnBy,
+    };
     use shared::{
         clock::Timestamp,
         job_spec::JobSpec,

@@ -1,10 +1,10 @@
-//! What a monitor records of its runners, compared with what happened to them.
+//! What a monitor records and counts of its runners, compared with what happened to them.
 //!
 //! The facts are recorded where a guest does something, and not from what the monitor knows of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use monitor_core::{RunnerEvent, RunnerId, RunnerStep};
+use monitor_core::{Measurement, RunnerEvent, RunnerId, RunnerStep, StepTimes};
 use shared::values::UniqueId;
 
 /// What has happened to the runners of one server, and what its monitor has recorded of it.
@@ -12,6 +12,20 @@ use shared::values::UniqueId;
 pub struct Stories {
     pub facts: Facts,
     stories: BTreeMap<RunnerId, Story>,
+    tally: Tally,
+}
+
+/// What the events of the present process have added to its metrics, and what they should have.
+#[derive(Debug, Default)]
+struct Tally {
+    times: StepTimes,
+    created: usize,
+    destroyed: usize,
+    jobs_measured: usize,
+    /// Runners that exist without having been created by this process.
+    known: usize,
+    /// Runners that were recorded as busy, and then as ended or destroyed.
+    jobs_over: usize,
 }
 
 /// What guests have done.
@@ -37,6 +51,33 @@ struct Story {
     reserved_for: Option<Option<UniqueId>>,
 }
 
+impl Tally {
+    fn add(&mut self, event: &RunnerEvent, is_job_over: bool) {
+        for measurement in self.times.measure(event) {
+            match measurement {
+                Measurement::Created { .. } => self.created += 1,
+                Measurement::Destroyed { .. } => self.destroyed += 1,
+                Measurement::JobDuration(_) => self.jobs_measured += 1,
+                _ => {}
+            }
+        }
+        self.known += usize::from(event.step == RunnerStep::Found);
+        self.jobs_over += usize::from(is_job_over);
+    }
+
+    /// Compares the sums with what was recorded, when so many runners exist.
+    fn compare(&self, existing: usize) -> Result<(), String> {
+        let is_same = self.known + self.created == self.destroyed + existing
+            && self.jobs_measured == self.jobs_over;
+        match is_same {
+            true => Ok(()),
+            false => Err(format!(
+                "the metrics count {self:?}, there are {existing} runners"
+            )),
+        }
+    }
+}
+
 impl Stories {
     /// A new process of the monitor has started, which knows the runners that `knows` selects: it records the
     /// steps after its snapshot again.
@@ -45,6 +86,10 @@ impl Stories {
         for story in self.stories.values_mut() {
             *story = Story::default();
         }
+        self.tally = Tally {
+            known: self.stories.len(),
+            ..Tally::default()
+        };
     }
 
     /// Checks an event of the monitor, and adds it.
@@ -107,10 +152,18 @@ impl Stories {
             | RunnerStep::GuestMissing
             | RunnerStep::Failed { .. } => true,
         };
-        match is_fact {
-            true => Ok(()),
-            false => describe("that has not happened"),
+        if !is_fact {
+            return describe("that has not happened");
         }
+        let was_busy = story.steps.contains(&"busy");
+        let is_job_over = match step {
+            RunnerStep::Ended { .. } => was_busy,
+            RunnerStep::Destroyed { .. } => was_busy && !story.steps.contains(&"ended"),
+            _ => false,
+        };
+        self.tally.add(event, is_job_over);
+        let open = self.stories.values().filter(|story| !story.is_over);
+        self.tally.compare(open.count())
     }
 
     /// The first runner that exists for the monitor and not in what it recorded, or the other way round.

@@ -154,6 +154,18 @@ pub enum Retirement {
     Abandoned { silent_since: Timestamp },
 }
 
+impl Retirement {
+    /// The outcome of the job in snake case, for metrics.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Ended(GrantEnd::Finished) => "finished",
+            Self::Ended(GrantEnd::Expired) => "expired",
+            Self::Withdrawn(_) => "withdrawn",
+            Self::Abandoned { .. } => "abandoned",
+        }
+    }
+}
+
 impl Grant {
     fn server_runners(&self) -> ServerRunners {
         ServerRunners {

@@ -1,16 +1,21 @@
-//! Whether the events of a queue agree with each other, and with what the queue does.
+//! Whether the events of a queue agree with each other, and with what the queue does and counts.
 
 use std::collections::BTreeMap;
 
 use shared::{job_spec::JobSpec, values::UniqueId, wire::TakenRunner};
 
+use super::tally::Tally;
 use crate::{
     Answer, Effect, GrantEnd, JobEvent, JobStep, Queue, Retirement, ServerId, ServerRunners,
 };
 
-/// What the events of one process of a queue tell of the jobs that are not over.
+/// What the events of one process of a queue tell of the jobs that are not over, and what they have added
+/// to its metrics.
 #[derive(Debug, Default)]
-pub struct Stories(BTreeMap<UniqueId, Story>);
+pub struct Stories {
+    stories: BTreeMap<UniqueId, Story>,
+    tally: Tally,
+}
 
 #[derive(Debug)]
 struct Story {
@@ -59,13 +64,14 @@ impl Stories {
                 has_started: false,
                 runners: Vec::new(),
             };
-            let former = self.0.insert(unique_id.clone(), story);
+            let former = self.stories.insert(unique_id.clone(), story);
+            self.tally.add(event);
             return match former {
                 None => Ok(()),
                 former => wrong(former.as_ref()),
             };
         }
-        let Some(story) = self.0.get_mut(unique_id) else {
+        let Some(story) = self.stories.get_mut(unique_id) else {
             return match &event.step {
                 // A ticket of a job that a server reports as finished, of an earlier process.
                 JobStep::Retired {
@@ -78,19 +84,20 @@ impl Stories {
         if !story.continue_with(event) {
             return wrong(Some(story));
         }
+        self.tally.add(event);
         if let JobStep::Retired { .. } = event.step {
-            self.0.remove(unique_id);
+            self.stories.remove(unique_id);
         }
         Ok(())
     }
 
-    /// Compares the stories with the jobs of the queue.
+    /// Compares the stories and the metrics with the jobs of the queue.
     ///
     /// # Errors
-    /// When a job is missing in one of the two, or is in another state.
+    /// When a job is missing in one of the two, or is in another state, or the metrics count others.
     pub fn compare(&self, queue: &Queue) -> Result<(), String> {
         let told: Vec<_> = self
-            .0
+            .stories
             .iter()
             .map(|(unique_id, story)| (unique_id, story.stage.state_name()))
             .collect();
@@ -98,11 +105,10 @@ impl Stories {
             .jobs()
             .map(|job| (job.unique_id(), job.state_name()))
             .collect();
-        if told == jobs {
-            Ok(())
-        } else {
-            Err(format!("the events tell of {told:?}, there are {jobs:?}"))
+        if told != jobs {
+            return Err(format!("the events tell of {told:?}, there are {jobs:?}"));
         }
+        self.tally.compare(queue)
     }
 
     fn compare_delivery(
@@ -110,7 +116,7 @@ impl Stories {
         unique_id: &UniqueId,
         delivered: &[TakenRunner],
     ) -> Result<(), String> {
-        let story = self.0.get(unique_id);
+        let story = self.stories.get(unique_id);
         let told: Vec<u64> = story
             .into_iter()
             .filter(|story| matches!(story.stage, Stage::Delivered))
