@@ -22,7 +22,10 @@ impl Tally {
                 Measurement::Enqueued { .. } => self.enqueued += 1,
                 Measurement::Assigned => self.assigned += 1,
                 Measurement::Ended { .. } => self.ended += 1,
-                Measurement::Wait { outcome, .. } if outcome == "assigned" => {
+                Measurement::Wait {
+                    outcome: "assigned",
+                    ..
+                } => {
                     self.waits_until_assigned += 1;
                 }
                 _ => {}
