@@ -23,6 +23,8 @@ pub(crate) const LOG_TARGET: &str = "daemon::journal";
 const TEXT_LENGTH_MAX: usize = 4096;
 /// The most facts of one event.
 const FACTS_MAX: usize = 32;
+/// The longest name of an event, in bytes.
+const NAME_LENGTH_MAX: usize = 64;
 /// The name of events that strangers do not see at all.
 const AUDIT: &str = "audit";
 
@@ -315,8 +317,10 @@ impl<'de> Visitor<'de> for EntryVisitor {
                 }
             }
         }
-        if entry.id == 0 || entry.event.is_empty() {
-            return Err(serde::de::Error::custom("an event has an id and a name"));
+        if entry.id == 0 || !is_name(&entry.event) {
+            return Err(serde::de::Error::custom(
+                "an event has an id and a name in snake case",
+            ));
         }
         Ok(entry)
     }
@@ -325,6 +329,12 @@ impl<'de> Visitor<'de> for EntryVisitor {
 fn to_json(entry: &impl Serialize) -> String {
     // Keys are text and values are plain, so this cannot fail.
     printable_json(serde_json::to_string(entry).unwrap_or_default())
+}
+
+/// Whether it can be the name of an event. Streams contain it as it is, so that it must have no line breaks.
+fn is_name(name: &str) -> bool {
+    let is_snake_case = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.bytes().all(is_snake_case)
 }
 
 fn is_name_of_time(name: &str) -> bool {
@@ -433,6 +443,10 @@ mod tests {
             r#"{"id":0,"event":"a"}"#,
             r#"{"id":1}"#,
             r#"{"id":-1,"event":"a"}"#,
+            r#"{"id":1,"event":""}"#,
+            r#"{"id":1,"event":"a\n\nevent: job_finished"}"#,
+            r#"{"id":1,"event":"job finished"}"#,
+            &format!(r#"{{"id":1,"event":"{}"}}"#, "a".repeat(65)),
             r#"{"id":1,"event":"a","unique_id":"a b"}"#,
             r#"{"id":1,"event":"a""#,
         ] {

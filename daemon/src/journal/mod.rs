@@ -10,7 +10,8 @@
 //! | `memory` | the latest events, with an index by job and by runner |
 //! | `outbox` | the events that are still to be written |
 //! | `writer` | the thread that writes them |
-//! | `files` | the files: names, rotation by size and day, removal, reading |
+//! | `files` | writes the files: rotation by size and day, removal |
+//! | `reading` | reads the files: their names, what of them is believed, their events |
 //! | `search` | finds events in memory and in files |
 //! | `stream` | sends events to clients as they happen |
 //!
@@ -25,6 +26,7 @@ mod entry;
 mod files;
 mod memory;
 mod outbox;
+mod reading;
 mod search;
 mod stream;
 #[cfg(test)]
@@ -37,7 +39,7 @@ use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
     format,
-    problem::catalogue::JOURNAL_NOT_WRITTEN,
+    problem::catalogue::{JOURNAL_NOT_CLEANED, JOURNAL_NOT_WRITTEN},
     settings::{JournalSettings, LogFormat, Settings},
 };
 use tokio::sync::{Semaphore, broadcast};
@@ -48,6 +50,7 @@ pub(crate) use entry::LOG_TARGET;
 use files::Files;
 use memory::Memory;
 use outbox::Outbox;
+use reading::Former;
 pub use search::{Busy, Filter, LIMIT_MAX, Page, Story, Subject};
 use stream::Message;
 pub use stream::{EventStream, LastEventId, StreamPlaces};
@@ -58,7 +61,7 @@ const STREAM_LAG_MAX: usize = 4096;
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between two comparisons of the state of the files with what the problems say.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// The subject of the problem that events are not written.
+/// The subject of the problems of the files.
 const SUBJECT: &str = "journal";
 
 /// Where a journal is kept, for how long, and how its events are logged.
@@ -123,6 +126,8 @@ pub struct JournalStatus {
     pub dropped_count: u64,
     /// Why nothing can be written at the moment.
     pub trouble: Option<String>,
+    /// Why old files could not be removed the last time.
+    pub cleaning_trouble: Option<String>,
 }
 
 impl Journal {
@@ -133,26 +138,18 @@ impl Journal {
     }
 
     fn with_pause(config: JournalConfig, clock: Clock, retry_pause: Duration) -> Self {
-        let files = Files::new(config.folder.clone(), config.limits.clone());
+        let files = Files::new(config.folder.clone(), config.limits.clone(), retry_pause);
         let mut memory = Memory::default();
-        let former = files.read_newest(memory::ENTRIES_MAX);
-        if former.damaged_count > 0 {
-            let lines = if former.damaged_count == 1 {
-                "line"
-            } else {
-                "lines"
-            };
-            log::warn!(
-                "{} {lines} of the journal in {} cannot be read and are skipped; the rest is used",
-                former.damaged_count,
-                config.folder.display()
-            );
-        }
-        if let Some(error) = &former.error {
+        let former = reading::read_newest(&config.folder, clock.now(), memory::ENTRIES_MAX);
+        let former = former.unwrap_or_else(|error| {
             log::warn!(
                 "failed to read the journal in {}: {error}; the history starts now",
                 config.folder.display()
             );
+            Former::default()
+        });
+        for warning in former.warnings(&config.folder) {
+            log::warn!("{warning}");
         }
         let last_id = former.last_id;
         for entry in former.entries {
@@ -241,21 +238,27 @@ impl Journal {
         self.0.outbox.flush(timeout);
     }
 
-    /// Keeps the problem up to date that events are not written. Never returns.
+    /// Keeps the problems up to date that events are not written, and that old files are not removed. Never
+    /// returns.
     pub async fn report_problems(self, problem_board: ProblemBoard) {
         let mut drops = Drops::default();
         loop {
-            match cause_of(&self.status(), &mut drops, self.0.clock.now()) {
-                Some(cause) => {
-                    let remedy = format!(
-                        "free some space for {}, or make it writable; the daemon works all the same, but \
-                         its history lacks these events",
-                        self.0.config.folder.display()
-                    );
-                    problem_board.report(&JOURNAL_NOT_WRITTEN, SUBJECT, cause, remedy);
-                }
-                None => problem_board.resolve(&JOURNAL_NOT_WRITTEN, SUBJECT),
-            }
+            let status = self.status();
+            let folder = self.0.config.folder.display();
+            let report = |code, cause: Option<String>, remedy| match cause {
+                Some(cause) => problem_board.report(code, SUBJECT, cause, remedy),
+                None => problem_board.resolve(code, SUBJECT),
+            };
+            let remedy = format!(
+                "free some space for {folder}, or make it writable; the daemon works all the same, but its \
+                 history lacks these events"
+            );
+            let cause = cause_of(&status, &mut drops, self.0.clock.now());
+            report(&JOURNAL_NOT_WRITTEN, cause, remedy);
+            let remedy = format!(
+                "remove it, or let the user of this daemon remove files in {folder}; it is tried again all the time"
+            );
+            report(&JOURNAL_NOT_CLEANED, status.cleaning_trouble, remedy);
             tokio::time::sleep(REPORT_INTERVAL).await;
         }
     }

@@ -69,6 +69,11 @@ impl Outbox {
         self.pending.lock().status.trouble = Some(error);
     }
 
+    /// Old files have been removed, or could not be, for this reason.
+    pub fn cleaned(&self, trouble: Option<String>) {
+        self.pending.lock().status.cleaning_trouble = trouble;
+    }
+
     /// Waits for `pause`, or until the end: `false`.
     pub fn pause(&self, pause: Duration) -> bool {
         let mut pending = self.pending.lock();

@@ -3,7 +3,7 @@
 //! Files are read by one search at a time, on a thread where waiting for the disk harms no request, and a
 //! limited number of bytes for each page.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use actix_web::rt::task::spawn_blocking;
 use shared::{
@@ -11,7 +11,7 @@ use shared::{
     values::{ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
 
-use super::{Journal, entry::Entry, files};
+use super::{Journal, entry::Entry, reading};
 use crate::error::{ApiError, Code};
 
 /// The most events of one page.
@@ -252,23 +252,27 @@ impl Journal {
         let turn = tokio::time::timeout(TURN_TIMEOUT, self.0.search.acquire());
         let _turn = turn.await.map_err(|_| Busy)?.map_err(|_| Busy)?;
         let folder = self.0.config.folder.clone();
-        let search = move || search_folder(folder, &filter, before, limit, PAGE_BYTES_MAX);
+        let now = self.0.clock.now();
+        let search = move || search_folder(&folder, &filter, now, before, limit, PAGE_BYTES_MAX);
         Ok(spawn_blocking(search).await.unwrap_or_default())
     }
 }
 
 /// A page of files that can be read; the others have no events.
 pub(super) fn search_folder(
-    folder: PathBuf,
+    folder: &Path,
     filter: &Filter,
+    now: Timestamp,
     mut before: u64,
     limit: usize,
     bytes_max: usize,
 ) -> Page {
     let mut page = Page::default();
     let mut read = 0;
-    let files = files::list(&folder).unwrap_or_default();
+    let files = reading::list(folder, now).unwrap_or_default().files;
     for file in files.into_iter().rev() {
+        // No event has a lower id than its time. It can have a higher one, if the clock was ahead before, so
+        // that `until` excludes no file.
         if filter
             .since
             .is_some_and(|since| before <= since.as_micros())
@@ -278,17 +282,14 @@ pub(super) fn search_folder(
         if file.first_id >= before {
             continue;
         }
-        if files::is_after(&file, filter.until) {
-            before = file.first_id;
-            continue;
-        }
         if read >= bytes_max {
             page.next = Some(before);
             return page;
         }
         let text = file.read().unwrap_or_default();
         read += text.len();
-        let (entries, _) = files::parse_backwards(&text, |line| filter.may_match(line));
+        let (entries, _) =
+            reading::parse_backwards(&text, &file.ids(now), |line| filter.may_match(line));
         for entry in entries {
             // An event can have been written twice.
             if entry.id < before && filter.matches(&entry) {

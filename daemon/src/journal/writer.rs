@@ -33,10 +33,18 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, clock: Clock, retry_pause: Duration) {
-        while let Some(batch) = self.outbox.next_batch(CLEANING_INTERVAL) {
-            let (written_count, error) = self.files.append(&batch);
+        loop {
+            let cleaning_pause = self.files.cleaning_pause();
+            let timeout = cleaning_pause.unwrap_or(CLEANING_INTERVAL);
+            let Some(batch) = self.outbox.next_batch(timeout) else {
+                return;
+            };
+            let (written_count, error) = self.files.append(&batch, clock.now());
             self.outbox.done(written_count);
-            let error = error.or_else(|| self.files.clean(clock.now()).err());
+            if let Some(cleaned) = self.files.clean(clock.now()) {
+                self.outbox
+                    .cleaned(cleaned.err().map(|error| error.to_string()));
+            }
             if let Some(error) = error {
                 self.outbox.fail(error.to_string());
                 if !self.outbox.pause(retry_pause) {

@@ -111,6 +111,11 @@ catalogue! {
          daemon works all the same; its history lacks these events.",
         "Free some space in the data folder, or make it writable. The daemon tries again by itself.",
         "Start and stop" => "operating.md#start-and-stop";
+    JOURNAL_NOT_CLEANED = "journal_not_cleaned", Warning, Both,
+        "An old file of the journal cannot be removed, such as one that belongs to another user. The others are \
+         removed; the files can become more than `journal_max_size` allows.",
+        "Remove the file, or give it and its folder to the user of the daemon, which tries again by itself.",
+        "Start and stop" => "operating.md#start-and-stop";
     CLOCK_SKEWED = "clock_skewed", Warning, Both,
         "The clock of this host differs from the dates in GitHub's responses by more than two minutes. What depends on \
          GitHub's time, such as the age of artifacts, uses GitHub's; times in logs, histories and tickets are wrong.",
