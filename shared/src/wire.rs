@@ -36,8 +36,8 @@ pub struct MonitorDashboard {
     /// Reservations by `unique_id`. `None` from older monitors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservations: Option<BTreeMap<UniqueId, ReservationReport>>,
-    /// What is wrong on this server. Absent if nothing is, and from older monitors.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What is wrong on this server. Absent from older monitors.
+    #[serde(default)]
     pub problems: Vec<Problem>,
 }
 
@@ -367,6 +367,7 @@ mod tests {
                             "status": "online", "labels": [{"name": "self-hosted"}]},
                         "guest_name": "ci-runner-linux.7", "ipv4_address": "192.168.100.7"}}],
                 "reservations": {"job": {"runners": [7], "state": "held", "attempt": 5, "enqueued_at": 4}},
+                "problems": [],
             })
         );
     }

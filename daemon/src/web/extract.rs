@@ -69,7 +69,8 @@ pub fn segment<T: FromStr<Err = InvalidValue>>(
     Ok(decoded.parse::<T>()?)
 }
 
-/// Extracts the parameters of the query string. Unknown parameters are ignored.
+/// Extracts the parameters of the query string. Unknown parameters are ignored, as clients and queues of other
+/// releases may send them, unless `T` has `#[serde(deny_unknown_fields)]`: what people write by hand.
 ///
 /// A parameter that is missing, repeated or of another form than its value is answered with 400
 /// `bad_request`, naming the parameter. Fields whose values are types of `shared::values` use
@@ -223,6 +224,24 @@ mod tests {
             let response = call_service(&app, TestRequest::get().uri(path).to_request()).await;
             assert_eq!(response.status(), status, "{path}");
         }
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {
+        #[serde(default, rename = "note")]
+        _note: String,
+        #[serde(default, rename = "force")]
+        _force: bool,
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named_beside_the_known_ones_if_it_is_refused() {
+        let request = TestRequest::with_uri("/?notes=x").to_http_request();
+        let error = query::<Strict>(&request).unwrap_err().to_string();
+        let expected =
+            "bad_request: invalid query string: unknown field `notes`, expected `note` or `force`";
+        assert_eq!(error, expected);
     }
 
     #[derive(Debug, Deserialize)]

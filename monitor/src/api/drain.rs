@@ -13,6 +13,7 @@ use super::AppState;
 
 /// Query parameters of a drain.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DrainParameters {
     /// The reason, shown on the pages of the queue and the monitor.
     #[serde(default)]
@@ -59,4 +60,17 @@ pub async fn end(
     }
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{expect_bad_request, parse_query};
+
+    #[test]
+    fn a_misspelt_note_is_refused_instead_of_lost() {
+        let parameters = parse_query::<DrainParameters>("note=new%20memory").unwrap();
+        assert_eq!(parameters.note, "new memory");
+        expect_bad_request(parse_query::<DrainParameters>("notes=x"), "notes");
+    }
 }

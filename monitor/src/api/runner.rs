@@ -38,6 +38,7 @@ impl FromRequest for RunnerInPath {
 
 /// Query parameters of a removal.
 #[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RemovalParameters {
     /// Whether the runner is destroyed even if GitHub reports that it runs a job.
     #[serde(default, deserialize_with = "force_flag")]
@@ -137,6 +138,8 @@ mod tests {
             let parameters = parse_query::<RemovalParameters>(query).unwrap();
             assert_eq!(parameters, RemovalParameters { force }, "{query}");
         }
-        expect_bad_request(parse_query::<RemovalParameters>("force=yes"), "force");
+        for (query, parameter) in [("force=yes", "force"), ("forced=true", "forced")] {
+            expect_bad_request(parse_query::<RemovalParameters>(query), parameter);
+        }
     }
 }

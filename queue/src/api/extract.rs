@@ -76,7 +76,8 @@ impl JobTicket {
         let unique_id: UniqueId = segment(request, "unique_id")?;
         let token = token_parameter(request)?;
         let bearer = Bearer::of(request);
-        let ticket = verify(state, &bearer, token.as_deref(), &unique_id)?;
+        let accepted = Accepted::Ticket;
+        let ticket = verify(state, &bearer, token.as_deref(), &unique_id, accepted)?;
         Ok(Self(ticket))
     }
 }
@@ -90,7 +91,8 @@ impl AccessibleJob {
         if state.api_token.check(&bearer).is_ok() {
             return Ok(Self(JobReference::Operator(unique_id)));
         }
-        let ticket = verify(state, &bearer, token.as_deref(), &unique_id)?;
+        let accepted = Accepted::TicketOrApiToken;
+        let ticket = verify(state, &bearer, token.as_deref(), &unique_id, accepted)?;
         Ok(Self(JobReference::Ticket(ticket)))
     }
 }
@@ -103,7 +105,8 @@ impl HistoryAccess {
         if state.api_token.check(&bearer).is_ok() {
             return Ok(Self::All);
         }
-        let content = ticket_content(state, &bearer, token.as_deref())?;
+        let accepted = Accepted::TicketOrApiToken;
+        let content = ticket_content(state, &bearer, token.as_deref(), accepted)?;
         Ok(Self::Own(content))
     }
 }
@@ -154,8 +157,9 @@ fn verify(
     bearer: &Bearer,
     in_query: Option<&str>,
     unique_id: &UniqueId,
+    accepted: Accepted,
 ) -> Result<TicketContent, ApiError> {
-    let content = ticket_content(state, bearer, in_query)?;
+    let content = ticket_content(state, bearer, in_query, accepted)?;
     if content.request.spec.unique_id != *unique_id {
         return Err(ApiError::new(
             Code::WrongTicket,
@@ -170,24 +174,61 @@ fn ticket_content(
     state: &AppState,
     bearer: &Bearer,
     in_query: Option<&str>,
+    accepted: Accepted,
 ) -> Result<TicketContent, ApiError> {
     let wrong = |message| ApiError::new(Code::WrongTicket, message);
     let ticket = match (bearer, in_query) {
         (Bearer::Token(ticket), _) => ticket.expose(),
         (Bearer::Garbled, _) => {
-            return Err(wrong(
-                "the Authorization header must be one `Bearer <ticket>`",
-            ));
+            return Err(wrong(accepted.garbled()));
         }
         (Bearer::Missing, Some(ticket)) => ticket,
         (Bearer::Missing, None) => {
-            return Err(ApiError::new(
-                Code::Unauthorised,
-                "this request needs the job's ticket, as `?token=<ticket>` or `Authorization: Bearer <ticket>`",
-            ));
+            return Err(ApiError::new(Code::Unauthorised, accepted.missing()));
         }
     };
-    state.ticket_key.verify(ticket).map_err(|_| {
-        wrong("this is no ticket of this queue; if the queue's key has changed, enqueue again")
-    })
+    let content = state.ticket_key.verify(ticket);
+    content.map_err(|_| wrong(accepted.wrong()))
+}
+
+/// Which credentials a request may have, for the messages about those that it has not.
+#[derive(Clone, Copy)]
+enum Accepted {
+    Ticket,
+    TicketOrApiToken,
+}
+
+impl Accepted {
+    fn missing(self) -> &'static str {
+        match self {
+            Self::Ticket => {
+                "this request needs the job's ticket, as `?token=<ticket>` or `Authorization: Bearer <ticket>`"
+            }
+            Self::TicketOrApiToken => {
+                "this request needs the API token, as `Authorization: Bearer <token>`, or the job's ticket, as \
+                 `?token=<ticket>` or `Authorization: Bearer <ticket>`"
+            }
+        }
+    }
+
+    fn garbled(self) -> &'static str {
+        match self {
+            Self::Ticket => "the Authorization header must be one `Bearer <ticket>`",
+            Self::TicketOrApiToken => {
+                "the Authorization header must be one `Bearer <API token>` or `Bearer <ticket>`"
+            }
+        }
+    }
+
+    fn wrong(self) -> &'static str {
+        match self {
+            Self::Ticket => {
+                "this is no ticket of this queue; if the queue's key has changed, enqueue again"
+            }
+            Self::TicketOrApiToken => {
+                "this is neither the API token nor a ticket of this queue; if the queue's key has changed, \
+                 enqueue again"
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use daemon::{
     journal::{Entry, EventStream, Filter, LIMIT_MAX, LastEventId},
     web::{Query, from_optional_text},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use shared::{
     clock::Moment,
     values::{InvalidValue, ProfileKey, QualifiedRepo, RunId},
@@ -28,8 +28,9 @@ use crate::recorder::FINAL_EVENTS;
 /// The number of jobs in a response, if the client does not ask for another.
 const LIMIT: usize = 100;
 
-/// Which jobs are wanted; those that meet all conditions.
+/// Which jobs are wanted; those that meet all conditions. A misspelt condition is refused: it would mean all jobs.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Conditions {
     #[serde(default, deserialize_with = "from_optional_text")]
     repo: Option<QualifiedRepo>,
@@ -47,6 +48,9 @@ pub struct Conditions {
     before: Option<Before>,
     #[serde(default, deserialize_with = "from_optional_text")]
     limit: Option<Limit>,
+    /// The ticket, which [`HistoryAccess`] reads.
+    #[serde(default, rename = "token")]
+    _ticket: IgnoredAny,
 }
 
 /// The name of the event with which the jobs are over.

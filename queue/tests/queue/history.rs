@@ -240,13 +240,22 @@ fn a_wrong_query_of_the_history_is_refused_with_what_is_allowed() {
         let message = response.assert_refused(400, "bad_request");
         assert!(message.contains("must be"), "{message}");
     }
-    daemon
-        .request("GET", "/history.json", &[])
-        .assert_refused(401, "unauthorised");
+    let response = daemon.request_as_operator("GET", "/history.json?repository=servo/servo");
+    let message = response.assert_refused(400, "bad_request");
+    for named in ["`repository`", "`repo`", "`until`", "`token`"] {
+        assert!(message.contains(named), "{message}");
+    }
     let forged = format!("Bearer {ticket}x");
-    daemon
-        .request("GET", "/history.json", &[("authorization", &forged)])
-        .assert_refused(403, "wrong_ticket");
+    for target in ["/history.json", "/job/job"] {
+        let message = daemon
+            .request("GET", target, &[])
+            .assert_refused(401, "unauthorised");
+        assert!(message.contains("API token"), "{message}");
+        let message = daemon
+            .request("GET", target, &[("authorization", &forged)])
+            .assert_refused(403, "wrong_ticket");
+        assert!(message.contains("API token"), "{message}");
+    }
 }
 
 #[test]

@@ -100,8 +100,7 @@ fn summary(view: &View) -> String {
     } else {
         "jobs wait"
     };
-    let have = if assigned == 1 { "has" } else { "have" };
-    format!("{waiting} {wait}, {assigned} {have} runners")
+    format!("{waiting} {wait}, {assigned} assigned")
 }
 
 fn profile_summary(profile: &ProfileView) -> String {
