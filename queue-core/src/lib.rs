@@ -53,5 +53,5 @@ pub use state::{
     job::{GrantEnd, Job, JobRequest, Retirement, TicketContent},
     profile_queues::QueuePosition,
 };
-pub use view::{JobView, ProfileView, ServerProfileView, ServerView, View};
+pub use view::{AssignedView, JobView, ProfileView, ServerProfileView, ServerView, View};
 pub use wait_reason::WaitReason;

@@ -4,7 +4,11 @@
 //! [`Queue::poll_timeout`] and hand in [`Input::Tick`]. Time is an argument and never runs
 //! backwards. Equal inputs at equal times give equal effects.
 
-use shared::{clock::Timestamp, problem::Problem, values::UniqueId};
+use shared::{
+    clock::Timestamp,
+    problem::Problem,
+    values::{ProfileKey, UniqueId},
+};
 
 use crate::{
     config::Config,
@@ -17,7 +21,7 @@ use crate::{
         job::Job,
     },
     transitions, view,
-    view::View,
+    view::{JobView, View},
     wait_reason::{self, WaitReason},
 };
 
@@ -84,6 +88,11 @@ impl Queue {
         self.state.jobs.iter()
     }
 
+    /// Whether there is a job of this name that is not retired.
+    pub fn has_job(&self, unique_id: &UniqueId) -> bool {
+        self.state.jobs.get(unique_id).is_some()
+    }
+
     /// Whether `server` may be asked for runners for this job now.
     pub fn can_forward(&self, now: Timestamp, server: ServerId, unique_id: &UniqueId) -> bool {
         self.state.can_forward(now, server, unique_id)
@@ -103,5 +112,15 @@ impl Queue {
     /// number of profiles and servers, not with the number of waiting jobs.
     pub fn view(&self, now: Timestamp) -> View {
         view::view(&self.state, now)
+    }
+
+    /// The jobs of these names that wait, with their positions, counted from 1, and profiles. Its cost
+    /// grows with the number of names.
+    pub fn job_views(
+        &self,
+        now: Timestamp,
+        unique_ids: &[UniqueId],
+    ) -> Vec<(u64, ProfileKey, JobView)> {
+        view::job_views(&self.state, now, unique_ids.iter())
     }
 }

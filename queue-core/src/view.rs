@@ -4,8 +4,8 @@ use serde::Serialize;
 use shared::{
     clock::Timestamp,
     problem::{self, Problem},
-    values::{ProfileKey, PublicId},
-    wire::{Estimate, JobStatus},
+    values::{ProfileKey, PublicId, UniqueId},
+    wire::{Estimate, JobStatus, TakenFrom},
 };
 
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 
 /// How many jobs of one profile are shown one by one.
 const JOBS_SHOWN_MAX: usize = 200;
+/// How many jobs with runners are shown.
+const ASSIGNED_SHOWN_MAX: usize = 200;
 
 /// Everything that the dashboard shows. A plain copy: rendering it needs no access to the queue.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +33,8 @@ pub struct View {
     pub waiting_count: usize,
     /// How many jobs have their runners.
     pub assigned_count: usize,
+    /// Those that got them last, newest first.
+    pub assigned: Vec<AssignedView>,
     pub profiles: Vec<ProfileView>,
     pub servers: Vec<ServerView>,
     /// What is wrong; the daemon adds what its adapters report.
@@ -72,6 +76,26 @@ pub struct JobView {
     pub estimate: Option<Estimate>,
     /// Why it waits, in one sentence.
     pub why: String,
+    /// How long its client has sent no request; 0 while a poll of it is held.
+    pub client_silent_seconds: u64,
+}
+
+/// One job that has its runners.
+#[derive(Clone, Debug, Serialize)]
+pub struct AssignedView {
+    pub public_id: PublicId,
+    pub profile_key: ProfileKey,
+    /// How many runners it has.
+    pub count: usize,
+    pub qualified_repo: String,
+    pub run_id: u64,
+    /// How long it waited for them; null if another queue assigned them, or this one before a restart.
+    pub waited_seconds: Option<u64>,
+    /// Since when it has them; null as above.
+    pub assigned_at: Option<Timestamp>,
+    /// When a workflow job was first seen to run on one of them; null if none was yet.
+    pub started_at: Option<Timestamp>,
+    pub runners: Vec<TakenFrom>,
 }
 
 /// One server.
@@ -140,6 +164,7 @@ pub(crate) fn view(state: &State, now: Timestamp) -> View {
         is_dispatching: state.is_dispatching(now),
         waiting_count,
         assigned_count: state.jobs.len() - waiting_count,
+        assigned: assigned_jobs(state),
         profiles: keys.map(|key| profile_view(state, now, key)).collect(),
         servers: servers
             .map(|server| server_view(state, now, server))
@@ -220,6 +245,71 @@ fn job_view(state: &State, now: Timestamp, job: &Job, is_first: bool) -> JobView
         waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
         estimate: state.waiting_answer(now, job).estimate,
         why,
+        client_silent_seconds: if state.held_calls.has_any(&spec.unique_id) {
+            0
+        } else {
+            now.since(job.last_seen_at).as_secs()
+        },
+    }
+}
+
+/// The waiting jobs of these names with their positions, counted from 1.
+pub(crate) fn job_views<'a>(
+    state: &State,
+    now: Timestamp,
+    unique_ids: impl Iterator<Item = &'a UniqueId>,
+) -> Vec<(u64, ProfileKey, JobView)> {
+    let jobs = unique_ids.filter_map(|unique_id| state.jobs.get(unique_id));
+    let queued = jobs.filter(|job| job.is_queued());
+    let view = |job: &Job| {
+        let ahead = state.waiting_answer(now, job).ahead;
+        let view = job_view(state, now, job, ahead == 0);
+        let profile_key = job.request().spec.profile_key.clone();
+        (ahead as u64 + 1, profile_key, view)
+    };
+    queued.map(view).collect()
+}
+
+/// The jobs with runners, those that got them last first.
+fn assigned_jobs(state: &State) -> Vec<AssignedView> {
+    let servers = state.fleet.ids();
+    let mut jobs: Vec<&Job> = servers
+        .flat_map(|server| state.jobs.with_runners_of(server))
+        .collect();
+    jobs.sort_by_key(|job| {
+        let assignment = job.assignment.as_ref();
+        let assigned_at = assignment.and_then(|it| it.assigned_at);
+        (std::cmp::Reverse(assigned_at), job.unique_id())
+    });
+    // A job can have runners of several servers.
+    jobs.dedup_by_key(|job| job.unique_id());
+    jobs.truncate(ASSIGNED_SHOWN_MAX);
+    jobs.into_iter()
+        .map(|job| assigned_view(state, job))
+        .collect()
+}
+
+fn assigned_view(state: &State, job: &Job) -> AssignedView {
+    let spec = &job.request().spec;
+    let assignment = job.assignment.as_ref();
+    let assigned_at = assignment.and_then(|it| it.assigned_at);
+    let runners = job.grants().flat_map(|grant| {
+        let server = state.fleet.name(grant.server);
+        grant.runners.iter().map(move |runner| TakenFrom {
+            server: server.to_owned(),
+            runner: runner.id,
+        })
+    });
+    AssignedView {
+        public_id: spec.unique_id.public_id(),
+        profile_key: spec.profile_key.clone(),
+        count: spec.count.get(),
+        qualified_repo: spec.qualified_repo.to_string(),
+        run_id: spec.run_id.0,
+        waited_seconds: assigned_at.map(|at| at.since(job.ticket.enqueued_at).as_secs()),
+        assigned_at,
+        started_at: assignment.and_then(|it| it.started_at),
+        runners: runners.collect(),
     }
 }
 

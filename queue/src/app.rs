@@ -139,6 +139,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         problem_board,
         journal,
         stream_places: StreamPlaces::default(),
+        github_web_url: settings.github.web_url().into(),
         draining,
     };
     Ok(App {

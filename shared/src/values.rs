@@ -93,6 +93,20 @@ impl UniqueId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicId(u64);
 
+impl FromStr for PublicId {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let number = u64::from_str_radix(text, 16).ok();
+        let number = number.filter(|_| text.len() == 16 && text.bytes().all(is_digit));
+        number.map(Self).ok_or(InvalidValue {
+            field: "public_id",
+            allowed: "16 hexadecimal digits",
+        })
+    }
+}
+
 impl fmt::Display for PublicId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:016x}", self.0)

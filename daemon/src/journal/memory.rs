@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use shared::values::UniqueId;
+use shared::values::{PublicId, UniqueId};
 
 use super::entry::Entry;
 
@@ -20,6 +20,8 @@ const BYTES_MAX: usize = 16 << 20;
 pub(super) struct Memory {
     entries: VecDeque<Arc<Entry>>,
     by_job: HashMap<UniqueId, VecDeque<Arc<Entry>>>,
+    /// The names of the jobs in `by_job`.
+    by_public_id: HashMap<PublicId, UniqueId>,
     by_runner: HashMap<u64, VecDeque<Arc<Entry>>>,
     size: usize,
     entries_max: usize,
@@ -37,6 +39,7 @@ impl Memory {
         Self {
             entries: VecDeque::new(),
             by_job: HashMap::new(),
+            by_public_id: HashMap::new(),
             by_runner: HashMap::new(),
             size: 0,
             entries_max,
@@ -48,8 +51,12 @@ impl Memory {
     pub fn push(&mut self, entry: Arc<Entry>) {
         self.size += entry.size();
         if let Some(unique_id) = &entry.unique_id {
-            let of_job = self.by_job.entry(unique_id.clone());
-            of_job.or_default().push_back(Arc::clone(&entry));
+            let public_ids = &mut self.by_public_id;
+            let of_job = self.by_job.entry(unique_id.clone()).or_insert_with(|| {
+                public_ids.insert(unique_id.public_id(), unique_id.clone());
+                VecDeque::new()
+            });
+            of_job.push_back(Arc::clone(&entry));
         }
         if let Some(runner) = entry.runner {
             let of_runner = self.by_runner.entry(runner);
@@ -69,7 +76,9 @@ impl Memory {
         };
         self.size -= entry.size();
         if let Some(unique_id) = &entry.unique_id {
-            forget_first_of(&mut self.by_job, unique_id);
+            if forget_first_of(&mut self.by_job, unique_id) {
+                self.by_public_id.remove(&unique_id.public_id());
+            }
         }
         if let Some(runner) = &entry.runner {
             forget_first_of(&mut self.by_runner, runner);
@@ -109,6 +118,18 @@ impl Memory {
         self.entries.range(..end).cloned().collect()
     }
 
+    /// The job with this public id, if it has events in memory.
+    pub fn job(&self, public_id: PublicId) -> Option<&UniqueId> {
+        self.by_public_id.get(&public_id)
+    }
+
+    /// The newest events that meet a condition, newest first.
+    pub fn newest(&self, count_max: usize, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let newest_first = self.entries.iter().rev();
+        let wanted = newest_first.filter(|entry| is_wanted(entry));
+        wanted.take(count_max).cloned().collect()
+    }
+
     /// The events of a job, oldest first.
     pub fn of_job(&self, unique_id: &UniqueId) -> Vec<Arc<Entry>> {
         let of_job = self.by_job.get(unique_id).into_iter().flatten();
@@ -122,14 +143,18 @@ impl Memory {
     }
 }
 
-/// The oldest event of all is the first one of its job and of its runner.
-fn forget_first_of<K: Eq + Hash>(index: &mut HashMap<K, VecDeque<Arc<Entry>>>, key: &K) {
-    if let Some(entries) = index.get_mut(key) {
-        entries.pop_front();
-        if entries.is_empty() {
-            index.remove(key);
-        }
+/// The oldest event of all is the first one of its job and of its runner. Returns whether it was the only
+/// one.
+fn forget_first_of<K: Eq + Hash>(index: &mut HashMap<K, VecDeque<Arc<Entry>>>, key: &K) -> bool {
+    let Some(entries) = index.get_mut(key) else {
+        return false;
+    };
+    entries.pop_front();
+    let is_last = entries.is_empty();
+    if is_last {
+        index.remove(key);
     }
+    is_last
 }
 
 #[cfg(test)]
@@ -160,11 +185,17 @@ mod tests {
         assert_eq!(memory.first_id(), Some(20));
         let job = |job: &str| ids(memory.of_job(&job.parse().unwrap()));
         assert_eq!((job("a"), job("b")), (vec![30], vec![20, 40]));
+        let public_id = |job: &str| job.parse::<UniqueId>().unwrap().public_id();
+        let found = memory.job(public_id("a")).map(UniqueId::as_str);
+        assert_eq!(found, Some("a"));
+        assert_eq!(ids(memory.newest(1, |entry| entry.id < 40)), [30]);
         assert_eq!(ids(memory.of_runner(1)), [20]);
         for id in [50, 60, 70] {
             memory.push(entry(id, "c", 3));
         }
         assert_eq!((memory.by_job.len(), memory.by_runner.len()), (1, 1));
+        assert_eq!(memory.job(public_id("a")), None);
+        assert_eq!(memory.by_public_id.len(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use actix_web::rt::task::spawn_blocking;
 use shared::{
     clock::Timestamp,
-    values::{ProfileKey, QualifiedRepo, RunId, UniqueId},
+    values::{ProfileKey, PublicId, QualifiedRepo, RunId, UniqueId},
 };
 
 use super::{Journal, entry::Entry, reading};
@@ -175,6 +175,18 @@ impl Journal {
         let mut page = found.await?;
         page.entries.splice(0..0, entries);
         Ok(page)
+    }
+
+    /// The newest events in memory that match, newest first. Never waits.
+    pub fn newest(&self, filter: Filter, limit: usize) -> Vec<Arc<Entry>> {
+        let filter = self.without_removed(filter);
+        let state = self.0.state.lock();
+        state.memory.newest(limit, |entry| filter.matches(entry))
+    }
+
+    /// The job with this public id, if it has events in memory.
+    pub fn job(&self, public_id: PublicId) -> Option<UniqueId> {
+        self.0.state.lock().memory.job(public_id).cloned()
     }
 
     /// The story of `subject` as far as memory has it. Never waits.

@@ -6,6 +6,8 @@
 mod assets;
 mod capacity;
 
+use std::time::Duration;
+
 use actix_web::{
     HttpResponse,
     body::MessageBody,
@@ -14,7 +16,11 @@ use actix_web::{
 use maud::{DOCTYPE, Markup, html};
 use shared::{clock::Timestamp, format, problem::Problem};
 
-use crate::problems;
+use crate::{
+    error::{ApiError, Code},
+    problems,
+    web::pace::PAGES,
+};
 
 pub use assets::configure;
 pub use capacity::{Capacity, bar};
@@ -92,6 +98,22 @@ pub fn response(html: impl MessageBody + 'static) -> HttpResponse {
         .insert_header(ContentType::html())
         .insert_header((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
         .body(html)
+}
+
+/// How long a search keeps pages waiting: 100 a second.
+const SEARCH_COST: Duration = Duration::from_millis(10);
+/// `Retry-After` when there are too many, in seconds.
+const SEARCH_RETRY_SECONDS: u64 = 5;
+
+/// Waits for the turn of a page that cannot be shared by all readers. Call it before the work is done.
+///
+/// # Errors
+/// 503 when there are too many.
+pub async fn wait_for_search() -> Result<(), ApiError> {
+    PAGES.wait(SEARCH_COST).await.map_err(|_| {
+        ApiError::new(Code::NotReady, "too many requests for pages; try again")
+            .retry_after(SEARCH_RETRY_SECONDS)
+    })
 }
 
 /// A time that the script shows in the time zone of the reader.

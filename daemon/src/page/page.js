@@ -180,7 +180,7 @@ async function refresh(signal) {
       headers: { accept: "text/html" },
       signal: AbortSignal.any([signal, timeout]),
     });
-    if (!response.ok) return;
+    if (!response.ok && response.status !== 404) return;
     const html = await response.text();
     if (signal.aborted) return;
     heardAt = clock();
@@ -284,6 +284,37 @@ function changeVisibility() {
   connect();
 }
 
+// ---- Withdrawing a job ------------------------------------------------------------------------------
+
+// The form is made here, so that without this script no token can get into an address. The token is sent
+// with one request and kept nowhere.
+function offerWithdrawal(place) {
+  const form = document.createElement("form");
+  const token = document.createElement("input");
+  Object.assign(token, { type: "password", required: true, autocomplete: "off", placeholder: "API token" });
+  token.setAttribute("aria-label", "API token");
+  const button = document.createElement("button");
+  button.textContent = "Withdraw";
+  const result = document.createElement("p");
+  result.setAttribute("role", "status");
+  form.append(token, button, result);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const headers = { authorization: `Bearer ${token.value}`, accept: "application/json" };
+    token.value = "";
+    button.disabled = true;
+    try {
+      const response = await fetch(place.dataset.withdraw, { method: "DELETE", headers });
+      result.textContent = response.ok ? "It is withdrawn." : (await response.json()).message;
+    } catch {
+      result.textContent = "There is no connection; try again.";
+    }
+    button.disabled = false;
+  });
+  place.append(form);
+}
+
+for (const place of document.querySelectorAll("[data-withdraw]")) offerWithdrawal(place);
 adopt(document);
 addEventListener("hashchange", showJob);
 showJob();

@@ -60,6 +60,15 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 
 /// Whether `Accept` names `application/json`; `*/*` does not count.
 pub fn accepts_json(headers: &HeaderMap) -> bool {
+    accepts(headers, "application/json")
+}
+
+/// Whether `Accept` names `text/html`, as that of browsers does; `*/*` does not count.
+pub fn accepts_html(headers: &HeaderMap) -> bool {
+    accepts(headers, "text/html")
+}
+
+fn accepts(headers: &HeaderMap, name: &str) -> bool {
     headers
         .get_all(ACCEPT)
         .filter_map(|header| header.to_str().ok())
@@ -68,7 +77,7 @@ pub fn accepts_json(headers: &HeaderMap) -> bool {
             media
                 .split(';')
                 .next()
-                .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+                .is_some_and(|media| media.trim().eq_ignore_ascii_case(name))
         })
 }
 

@@ -89,12 +89,23 @@ impl AccessibleJob {
         let token = token_parameter(request)?;
         let bearer = Bearer::of(request);
         if state.api_token.check(&bearer).is_ok() {
-            return Ok(Self(JobReference::Operator(unique_id)));
+            return Ok(Self(JobReference::Operator(named(state, unique_id))));
         }
         let accepted = Accepted::TicketOrApiToken;
         let ticket = verify(state, &bearer, token.as_deref(), &unique_id, accepted)?;
         Ok(Self(JobReference::Ticket(ticket)))
     }
+}
+
+/// The job that an operator names: by its `unique_id`, or by its public id, because pages show no other.
+fn named(state: &AppState, unique_id: UniqueId) -> UniqueId {
+    let Ok(public_id) = unique_id.as_str().parse() else {
+        return unique_id;
+    };
+    let is_known = state.event_loop.read(|queue, _| queue.has_job(&unique_id))
+        || state.journal.job(unique_id.public_id()).is_some();
+    let by_public_id = state.journal.job(public_id).filter(|_| !is_known);
+    by_public_id.unwrap_or(unique_id)
 }
 
 impl HistoryAccess {

@@ -175,7 +175,7 @@ pub fn past_job(entry: &Arc<Entry>) -> Option<PastJob> {
 }
 
 /// The runners in an event.
-fn runners_of(entry: &Entry) -> Vec<TakenFrom> {
+pub fn runners_of(entry: &Entry) -> Vec<TakenFrom> {
     if let (Some(server), Some(runner)) = (entry.server.clone(), entry.runner) {
         return vec![TakenFrom { server, runner }];
     }

@@ -1,6 +1,6 @@
 //! `/job/<unique_id>`: the status and the story of a job, and its withdrawal.
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use daemon::{error::ApiError, journal::Entry, web::ClientAddress};
 
 use queue_core::{Answer, Input, Refusal};
@@ -9,16 +9,23 @@ use shared::wire::JobReport;
 use super::{
     AppState,
     extract::AccessibleJob,
-    refused,
+    job_page, refused,
+    search::JobIndex,
     story::{self, StoryOf},
     unexpected,
 };
 
-/// `GET /job/<unique_id>`
+/// `GET /job/<unique_id>`, and `GET /job/<public id>` for browsers
 pub async fn show(
+    request: HttpRequest,
     state: Data<AppState>,
-    AccessibleJob(by): AccessibleJob,
+    index: Data<JobIndex>,
+    access: Result<AccessibleJob, ApiError>,
 ) -> Result<HttpResponse, ApiError> {
+    if let Some(public_id) = job_page::wanted(&request) {
+        return job_page::show(&state, &index, public_id).await;
+    }
+    let AccessibleJob(by) = access?;
     let wanted = StoryOf::job(&by);
     let status = match state.event_loop.call(|call| Input::Inspect { call, by }) {
         Some(Answer::Status(status)) => Some(status),

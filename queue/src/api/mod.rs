@@ -6,7 +6,9 @@ mod extract;
 mod health;
 mod history;
 mod job;
+mod job_page;
 mod metrics;
+mod search;
 mod snapshot;
 mod story;
 mod take;
@@ -30,6 +32,7 @@ use queue_core::{Answer, Refusal};
 pub use metrics::STATE_METRICS;
 
 use crate::{event_loop::EventLoop, ticket::TicketKey};
+use search::JobIndex;
 use snapshot::Snapshots;
 
 /// What the handlers share. Cheap to clone.
@@ -55,6 +58,8 @@ pub struct AppState {
     pub journal: Journal,
     /// The streams of events that there may be.
     pub stream_places: StreamPlaces,
+    /// The base URL of GitHub's pages.
+    pub github_web_url: Arc<str>,
     /// Resolves when held requests must be answered because the daemon stops.
     pub draining: Draining,
 }
@@ -62,12 +67,14 @@ pub struct AppState {
 /// All routes of the queue.
 pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let snapshots = Data::new(Snapshots::default());
+    let index = Data::new(JobIndex::default());
     move |config| {
         // Routes are tried in this order, so the frequent requests come first.
         config
             .app_data(Data::new(state.api_token.clone()))
             .app_data(Data::new(state.clone()))
             .app_data(snapshots.clone())
+            .app_data(index.clone())
             .service(route("/take/{unique_id}").post(take::take))
             .service(route("/profile/{profile_key}/enqueue").post(enqueue::one))
             .service(route("/profile/{profile_key}/enqueue/{count}").post(enqueue::several))

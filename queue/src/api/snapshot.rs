@@ -73,8 +73,12 @@ impl Snapshot {
 /// A queue for the snapshot tests of the rendered forms.
 #[cfg(test)]
 pub(super) mod example {
-    use queue_core::{JobView, ProfileView, ServerProfileView, ServerView};
-    use shared::{problem::catalogue, values::UniqueId, wire::Estimate};
+    use queue_core::{AssignedView, JobView, ProfileView, ServerProfileView, ServerView};
+    use shared::{
+        problem::catalogue,
+        values::UniqueId,
+        wire::{Estimate, PastJob, TakenFrom},
+    };
 
     use super::*;
 
@@ -89,6 +93,7 @@ pub(super) mod example {
             waited_seconds: 150,
             estimate,
             why: why.to_owned(),
+            client_silent_seconds: 17,
         };
         let estimate = Some(Estimate {
             p50_seconds: 90,
@@ -98,6 +103,7 @@ pub(super) mod example {
             is_dispatching: true,
             waiting_count: 3,
             assigned_count: 1,
+            assigned: vec![assigned()],
             profiles: vec![
                 ProfileView {
                     profile_key: profile_key("linux"),
@@ -148,6 +154,42 @@ pub(super) mod example {
         }
     }
 
+    /// A job that is over.
+    pub fn past_job() -> PastJob {
+        let at = |seconds: u64| Timestamp::from_seconds(1_699_999_000 + seconds);
+        PastJob {
+            unique_id: "fourth-job".parse().unwrap(),
+            qualified_repo: "servo/servo".parse().unwrap(),
+            run_id: "40".parse().unwrap(),
+            profile_key: "linux".parse().unwrap(),
+            count: 1,
+            outcome: "finished".to_owned(),
+            enqueued_at: at(0),
+            assigned_at: Some(at(18)),
+            started_at: Some(at(20)),
+            ended_at: at(560),
+            runners: assigned().runners,
+        }
+    }
+
+    /// A job that runs.
+    fn assigned() -> AssignedView {
+        AssignedView {
+            public_id: "third-job".parse::<UniqueId>().unwrap().public_id(),
+            profile_key: "linux".parse().unwrap(),
+            count: 1,
+            qualified_repo: "servo/servo".to_owned(),
+            run_id: 41,
+            waited_seconds: Some(12),
+            assigned_at: Some(Timestamp::from_seconds(1_699_999_900)),
+            started_at: Some(Timestamp::from_seconds(1_699_999_905)),
+            runners: vec![TakenFrom {
+                server: "http://ci1:8000/".to_owned(),
+                runner: 7,
+            }],
+        }
+    }
+
     /// A server with four runners of one profile.
     fn server(name: &str, health: &'static str, age_seconds: Option<u64>) -> ServerView {
         ServerView {
@@ -172,6 +214,7 @@ pub(super) mod example {
             is_dispatching: false,
             waiting_count: 0,
             assigned_count: 0,
+            assigned: Vec::new(),
             profiles: Vec::new(),
             servers: Vec::new(),
             problems: Vec::new(),

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use shared::values::UniqueId;
 
-use super::support::{Daemon, FakeMonitor, Fixture};
+use super::support::{Daemon, FakeMonitor, Fixture, wait_until};
 
 #[test]
 fn the_dashboard_shows_waiting_jobs_in_order_and_why_they_wait() {
@@ -203,4 +203,91 @@ fn the_page_has_its_style_and_script_in_files_that_browsers_keep() {
         assert_eq!(file.header("cache-control"), Some(caching));
         assert!(file.expect_text(200).len() > 1000);
     }
+}
+
+#[test]
+fn the_page_shows_the_jobs_that_match_a_filter() {
+    let fixture = Fixture::one_server();
+    let daemon = &fixture.daemon;
+    daemon.enqueue("first-job");
+    daemon.enqueue("second-job");
+    daemon.assert_waiting_count(2);
+    let public_id = |job: &str| job.parse::<UniqueId>().unwrap().public_id().to_string();
+    let (first, second) = (public_id("first-job"), public_id("second-job"));
+    let page = |query: &str| {
+        daemon
+            .request("GET", &format!("/?{query}"), &[])
+            .expect_text(200)
+    };
+    let found = page(&format!("q=SERVO+{second}"));
+    assert!(found.contains(&format!("id=\"job={second}\"")), "{found}");
+    assert!(!found.contains(&format!("id=\"job={first}\"")), "{found}");
+    assert!(
+        found.contains(&format!("value=\"SERVO {second}\"")),
+        "{found}"
+    );
+    let hostile = page("q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E%E2%80%AE");
+    assert!(
+        hostile.contains("No waiting job matches.") && !hostile.contains("<script>alert"),
+        "{hostile}"
+    );
+    assert!(!hostile.contains('\u{202e}'), "{hostile}");
+    assert!(page("q=").contains(&first));
+}
+
+#[test]
+fn a_job_has_a_page_that_needs_no_token_and_shows_no_secret() {
+    let fixture = Fixture::one_server();
+    let daemon = &fixture.daemon;
+    let ticket = daemon.enqueue("first-job");
+    let public_id = "first-job".parse::<UniqueId>().unwrap().public_id();
+    let html = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let page = |path: &str| daemon.request("GET", path, &[html]);
+    let text = page(&format!("/job/{public_id}")).expect_text(200);
+    for part in [
+        "waits, next in its queue",
+        "enqueued, authorised by the API token",
+        "/servo/servo/actions/runs/",
+        "../assets/page.css?v=",
+        "../events",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for secret in ["first-job", &ticket] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    let unknown = page("/job/0123456789abcdef").expect_text(404);
+    assert!(unknown.contains("does not know the job"), "{unknown}");
+    // Neither programs nor names of jobs get a page.
+    page("/job/first-job").assert_refused(401, "unauthorised");
+    let path = format!("/job/{public_id}");
+    daemon
+        .request("GET", &path, &[])
+        .assert_refused(401, "unauthorised");
+    // An operator can name a job as pages do.
+    daemon.request_as_operator("GET", &path).expect_json(200);
+    let withdrawn = daemon.request_as_operator("DELETE", &path);
+    assert_eq!(withdrawn.status, 204);
+    let text = page(&path).expect_text(200);
+    assert!(text.contains("withdrawn with the API token"), "{text}");
+    assert!(!text.contains("data-withdraw"), "{text}");
+}
+
+#[test]
+fn the_page_shows_which_jobs_have_runners_and_which_are_over() {
+    let (fixture, _ticket) = Fixture::one_delivered_job();
+    let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
+    let dashboard = daemon.dashboard();
+    let assigned = &dashboard["assigned"][0];
+    assert_eq!(assigned["runners"][0]["server"], monitor.url.as_str());
+    assert_eq!(assigned["runners"][0]["runner"], 1);
+    let public_id = "job".parse::<UniqueId>().unwrap().public_id();
+    let page = || daemon.request("GET", "/", &[]).expect_text(200);
+    assert!(page().contains(&format!("assigned {public_id}")));
+    monitor.set_reservation_state("job", "used");
+    monitor.set_reservation_state("job", "served");
+    daemon.wait_until_job_is_gone("job");
+    wait_until("the finished job", || {
+        page().contains(&format!("over {public_id} ")).then_some(())
+    });
 }

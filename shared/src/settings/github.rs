@@ -50,6 +50,19 @@ pub struct GithubAppSettings {
     pub key_file: PathBuf,
 }
 
+impl GithubSettings {
+    /// The base URL of GitHub's pages, which follows from that of its API: `https://github.com/` from
+    /// `https://api.github.com/`, `https://ghes.example/` from `https://ghes.example/api/v3/`.
+    pub fn web_url(&self) -> String {
+        web_url(self.github_api_url.as_str())
+    }
+}
+
+fn web_url(api_url: &str) -> String {
+    let url = api_url.strip_suffix("api/v3/").unwrap_or(api_url);
+    url.replacen("://api.", "://", 1)
+}
+
 pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, SettingsError> {
     let api_url = "https://api.github.com"
         .parse()
@@ -114,4 +127,21 @@ fn repo_prefix() -> Kind<String> {
         // With one more character it is a whole name, if it is the beginning of one.
         format!("{text}x").parse::<QualifiedRepo>().is_ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::web_url;
+
+    #[test]
+    fn the_address_of_pages_follows_from_that_of_the_api() {
+        for (api, web) in [
+            ("https://api.github.com/", "https://github.com/"),
+            ("https://api.octo.ghe.com/", "https://octo.ghe.com/"),
+            ("https://ghes.example/api/v3/", "https://ghes.example/"),
+            ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/"),
+        ] {
+            assert_eq!(web_url(api), web);
+        }
+    }
 }

@@ -1,29 +1,97 @@
 //! The dashboard as a page, as text and as JSON. Needs no token, because it contains no secret.
 
+pub(super) mod jobs;
 mod page;
 
 use std::{fmt::Write, time::Duration};
 
 use actix_web::{HttpResponse, http::header::ContentType, web::Data};
+use daemon::{error::ApiError, journal::Filter, web::Query};
+use serde::Deserialize;
 use shared::{
-    clock::Timestamp,
     format,
     text::{printable_json, printable_lines},
-    wire::Estimate,
+    wire::{Estimate, PastJob},
 };
 
 use queue_core::{JobView, ProfileView, ServerView, View};
 
 use super::{
     AppState,
+    history::past_job,
+    search::{JobIndex, SearchText},
     snapshot::{Snapshot, Snapshots},
 };
+use crate::recorder::FINAL_EVENTS;
+use page::Page;
+
+/// How many jobs that are over the page shows, and how many are searched for those that match a filter.
+const FINISHED_MAX: usize = 20;
+const FINISHED_SEARCHED_MAX: usize = 500;
+
+/// The parameters of the page.
+#[derive(Deserialize)]
+pub struct Parameters {
+    /// The filter.
+    q: Option<String>,
+}
 
 /// `GET /`
-pub async fn html(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResponse {
+pub async fn html(
+    state: Data<AppState>,
+    snapshots: Data<Snapshots>,
+    index: Data<JobIndex>,
+    Query(parameters): Query<Parameters>,
+) -> Result<HttpResponse, ApiError> {
     let snapshot = Snapshot::latest(&snapshots, &state);
-    let render = || page_html(&snapshot.view, snapshot.captured_at).into();
-    daemon::page::response(snapshot.page.get_or_init(render).clone())
+    let text = parameters.q.as_deref().and_then(SearchText::new);
+    let Some(text) = text else {
+        let render = || {
+            page_html(&page(
+                &snapshot,
+                &state.github_web_url,
+                &finished(&state, None),
+            ))
+        };
+        let page = snapshot.page.get_or_init(|| render().into());
+        return Ok(daemon::page::response(page.clone()));
+    };
+    daemon::page::wait_for_search().await?;
+    let found = index.search(&state, &text);
+    let finished = finished(&state, Some(&text));
+    let page = Page {
+        search: Some((&text, &found)),
+        ..page(&snapshot, &state.github_web_url, &finished)
+    };
+    Ok(daemon::page::response(page_html(&page)))
+}
+
+fn page<'a>(snapshot: &'a Snapshot, web_url: &'a str, finished: &'a [PastJob]) -> Page<'a> {
+    Page {
+        view: &snapshot.view,
+        now: snapshot.captured_at,
+        finished,
+        web_url,
+        search: None,
+    }
+}
+
+/// The jobs that were over last, of those that match.
+fn finished(state: &AppState, text: Option<&SearchText>) -> Vec<PastJob> {
+    let filter = Filter {
+        events: FINAL_EVENTS.to_vec(),
+        ..Filter::default()
+    };
+    let limit = text.map_or(FINISHED_MAX, |_| FINISHED_SEARCHED_MAX);
+    let entries = state.journal.newest(filter, limit);
+    let is_shown = |job: &PastJob| {
+        text.is_none_or(|text| {
+            let (repo, profile) = (job.qualified_repo.as_str(), job.profile_key.as_str());
+            text.matches(repo, job.run_id.0, profile, job.unique_id.public_id())
+        })
+    };
+    let jobs = entries.iter().filter_map(past_job).filter(is_shown);
+    jobs.take(FINISHED_MAX).collect()
 }
 
 /// `GET /dashboard.txt`
@@ -44,8 +112,8 @@ pub async fn json(state: Data<AppState>, snapshots: Data<Snapshots>) -> HttpResp
         .body(snapshot.json.get_or_init(render).clone())
 }
 
-fn page_html(view: &View, now: Timestamp) -> String {
-    printable_lines(&page::render(view, now).into_string()).into_owned()
+fn page_html(page: &Page<'_>) -> String {
+    printable_lines(&page.render().into_string()).into_owned()
 }
 
 fn json_text(snapshot: &Snapshot) -> String {
@@ -140,7 +208,7 @@ fn last_seen(server: &ServerView) -> String {
     )
 }
 
-fn estimated_wait(estimate: Option<Estimate>) -> String {
+pub(super) fn estimated_wait(estimate: Option<Estimate>) -> String {
     estimate.map_or_else(
         || "unknown".to_owned(),
         |estimate| {
@@ -153,7 +221,7 @@ fn estimated_wait(estimate: Option<Estimate>) -> String {
     )
 }
 
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     format::duration(Duration::from_secs(seconds))
 }
 

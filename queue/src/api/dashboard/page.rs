@@ -1,45 +1,110 @@
-//! The dashboard as a page for people: what is wrong, what each profile does, which jobs wait and why, and
-//! the servers.
+//! The dashboard as a page for people: what is wrong, what each profile does, which jobs wait and why, which
+//! have runners, which are over, and the servers.
 
 use std::collections::BTreeMap;
 
 use daemon::page::{Capacity, Frame, bar};
 use maud::{Markup, html};
-use queue_core::{JobView, ProfileView, ServerView, View};
-use shared::{clock::Timestamp, format, wire::Estimate};
+use queue_core::{AssignedView, JobView, ProfileView, ServerView, View};
+use shared::{clock::Timestamp, format, wire::PastJob};
 
-use super::{GRACE_PERIOD, duration, estimated_wait, health, last_seen, summary};
+use super::{
+    GRACE_PERIOD, duration, estimated_wait, health,
+    jobs::{self, Context, short_name},
+    last_seen, summary,
+};
+use crate::api::search::{Found, SearchText};
 
 /// How many waiting jobs of a profile are shown as squares.
 const SQUARES_MAX: usize = 100;
-/// How many waiting jobs of a profile are shown as rows, and how many more behind a summary.
-const ROWS_MAX: usize = 20;
-const FOLDED_ROWS_MAX: usize = 30;
 
-/// The whole page.
-pub fn render(view: &View, now: Timestamp) -> Markup {
-    let problems = view.all_problems();
-    let frame = Frame {
-        root: "",
-        name: "CI queue",
-        title: &format!("{} waiting", view.waiting_count),
-        summary: html! { (summary(view)) },
-        tools: html! {},
-        problems: &problems,
-        content: html! {
+/// What the page shows.
+pub struct Page<'a> {
+    pub view: &'a View,
+    pub now: Timestamp,
+    /// The jobs that are over, newest first.
+    pub finished: &'a [PastJob],
+    /// The base URL of GitHub's pages.
+    pub web_url: &'a str,
+    /// What was looked for, and the waiting jobs that match.
+    pub search: Option<(&'a SearchText, &'a Found)>,
+}
+
+impl Page<'_> {
+    /// The whole page.
+    pub fn render(&self) -> Markup {
+        let view = self.view;
+        let problems = view.all_problems();
+        let frame = Frame {
+            root: "",
+            name: "CI queue",
+            title: &format!("{} waiting", view.waiting_count),
+            summary: html! { (summary(view)) },
+            tools: filter_form(self.search.map_or("", |(text, _)| text.as_str())),
+            problems: &problems,
+            content: self.content(),
+            footer: html! {
+                "Also as " a href="dashboard.txt" { "text" } " and " a href="dashboard.json" { "JSON" } "."
+            },
+            now: self.now,
+        };
+        frame.render()
+    }
+
+    fn content(&self) -> Markup {
+        let view = self.view;
+        let context = Context {
+            now: self.now,
+            web_url: self.web_url,
+            root: "",
+        };
+        let assigned = self.assigned();
+        let count = match self.search {
+            Some(_) => assigned.len(),
+            None => view.assigned_count,
+        };
+        html! {
             @if !view.is_dispatching { p class="note" { (GRACE_PERIOD) "." } }
             @if !view.profiles.is_empty() {
                 div class="grid" { @for profile in &view.profiles { (profile_card(profile)) } }
             }
-            @for profile in &view.profiles { (waiting_jobs(profile)) }
+            @if let Some((text, found)) = self.search {
+                p class="note" {
+                    "Only jobs that match “" (text.as_str()) "”. " a href="./" { "Show all" }
+                }
+                (jobs::found(&found.jobs, found.total, context))
+            } @else {
+                @for profile in &view.profiles { (jobs::waiting(profile, context)) }
+            }
+            div class="wide-grid" {
+                (jobs::assigned(&assigned, count, context))
+                (jobs::finished(self.finished, context))
+            }
             (servers(view))
-        },
-        footer: html! {
-            "Also as " a href="dashboard.txt" { "text" } " and " a href="dashboard.json" { "JSON" } "."
-        },
-        now,
-    };
-    frame.render()
+        }
+    }
+
+    /// The jobs with runners that match.
+    fn assigned(&self) -> Vec<&AssignedView> {
+        let is_shown = |job: &&AssignedView| {
+            self.search.is_none_or(|(text, _)| {
+                let profile_key = job.profile_key.as_str();
+                text.matches(&job.qualified_repo, job.run_id, profile_key, job.public_id)
+            })
+        };
+        self.view.assigned.iter().filter(is_shown).collect()
+    }
+}
+
+/// The filter, which is part of the address of the page.
+fn filter_form(text: &str) -> Markup {
+    html! {
+        form role="search" action="./" {
+            input type="search" name="q" value=(text) maxlength="200" aria-label="Filter jobs"
+                placeholder="Repository, run, profile or job id";
+            button { "Filter" }
+        }
+    }
 }
 
 /// What a profile does, at a glance.
@@ -92,7 +157,7 @@ fn squares(profile: &ProfileView) -> Markup {
             ol class="squares" aria-label="waiting jobs in order" {
                 @for (index, job) in shown.enumerate() {
                     li data-key={ "square " (job.public_id) } data-job=(job.public_id) {
-                        a class=(age_class(job)) href={ "#job=" (job.public_id) } {
+                        a class=(age_class(job)) href={ "job/" (job.public_id) } {
                             span class="tip" {
                                 (index + 1) ". " (job.qualified_repo) " run " (job.run_id)
                                 ", waited " (duration(job.waited_seconds))
@@ -115,85 +180,6 @@ fn age_class(job: &JobView) -> &'static str {
         300..900 => "age-2",
         900..3600 => "age-3",
         _ => "age-4",
-    }
-}
-
-/// The waiting jobs of a profile as a table.
-fn waiting_jobs(profile: &ProfileView) -> Markup {
-    let p90s = profile.jobs.iter().filter_map(|job| job.estimate);
-    let scale = p90s.map(|estimate| estimate.p90_seconds).max();
-    let scale = scale.unwrap_or(0).max(1);
-    let rows = |from: usize, count: usize| {
-        let jobs = profile.jobs.iter().enumerate();
-        let jobs = jobs.skip(from).take(count);
-        html! { @for (index, job) in jobs { (job_row(index + 1, job, scale)) } }
-    };
-    let folded = profile
-        .jobs
-        .len()
-        .saturating_sub(ROWS_MAX)
-        .min(FOLDED_ROWS_MAX);
-    let hidden = profile.waiting_count - (ROWS_MAX + folded).min(profile.waiting_count);
-    let key = &profile.profile_key;
-    html! {
-        @if !profile.jobs.is_empty() {
-            section id={ "waiting-" (key) } {
-                table class="cards" {
-                    caption { (key) small { " " (profile.waiting_count) " waiting, in order" } }
-                    (job_head())
-                    tbody { (rows(0, ROWS_MAX)) }
-                }
-                @if folded > 0 {
-                    details data-key={ "more " (key) } {
-                        summary { (folded) " more" }
-                        table class="cards" {
-                            caption class="unseen" { "further jobs of " (key) }
-                            (job_head())
-                            tbody { (rows(ROWS_MAX, folded)) }
-                        }
-                    }
-                }
-                @if hidden > 0 { p class="dim" { "and " (hidden) " more" } }
-            }
-        }
-    }
-}
-
-fn job_head() -> Markup {
-    html! {
-        thead {
-            tr {
-                @for (class, title) in [("number", "#"), ("", "Job"), ("number", "Runners"), ("number", "Waited"), ("", "Estimated wait"), ("", "Why it waits")] {
-                    th scope="col" class=(class) { (title) }
-                }
-            }
-        }
-    }
-}
-
-fn job_row(position: usize, job: &JobView, scale: u64) -> Markup {
-    html! {
-        tr id={ "job=" (job.public_id) } data-job=(job.public_id) {
-            td class="place number" { (position) }
-            td { (job.qualified_repo) " run " (job.run_id) " " small { (job.public_id) } }
-            td class="number" data-label="Runners" { (job.count) }
-            td class="number" data-label="Waited" { (duration(job.waited_seconds)) }
-            td class="estimate" data-label="Estimated wait" { div { (estimated_wait(job.estimate)) (range(job.estimate, scale)) } }
-            td data-label="Why it waits" { (job.why) }
-        }
-    }
-}
-
-/// The estimate as a bar: the mark is what half of such jobs wait, the band ends where 90 % have runners.
-fn range(estimate: Option<Estimate>, scale: u64) -> Markup {
-    let percent = |seconds: u64| format!("{:.1}%", seconds as f64 * 100.0 / scale as f64);
-    html! {
-        @if let Some(Estimate { p50_seconds, p90_seconds, .. }) = estimate {
-            svg class="range" aria-hidden="true" {
-                rect class="band" x=(percent(p50_seconds)) width=(percent(p90_seconds.saturating_sub(p50_seconds))) height="100%" {}
-                rect class="mark" x=(percent(p50_seconds)) width="3" height="100%" {}
-            }
-        }
     }
 }
 
@@ -263,10 +249,4 @@ fn note(server: &ServerView) -> Markup {
             }
         }
     }
-}
-
-/// `ci1:8000` for `http://ci1:8000/`.
-fn short_name(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.trim_end_matches('/')
 }

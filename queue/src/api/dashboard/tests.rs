@@ -5,7 +5,10 @@ use crate::api::snapshot::example;
 
 #[test]
 fn the_page_is_rendered() {
-    let page = page::render(&example::view(), example::snapshot().captured_at).into_string();
+    let snapshot = example::snapshot();
+    let finished = [example::past_job()];
+    let page = page(&snapshot, "https://github.com/", &finished);
+    let page = page.render().into_string();
     let body = &page[page.find("<body").unwrap()..];
     // One element a line, so that a change is readable.
     insta::assert_snapshot!(body.replace("><", ">\n<"));
@@ -36,10 +39,10 @@ fn no_form_shows_characters_that_deceive() {
     let escaped = "a\\u{202e}b\\u{2028}c\\u{1b}[2J\\r\\u{200b}d";
     let text = render_text(&view);
     assert!(text.contains(escaped), "{text}");
-    let page = page_html(&view, example::snapshot().captured_at);
-    assert!(page.contains(escaped), "{page}");
     let mut snapshot = example::snapshot();
     snapshot.view = view;
+    let page = page_html(&page(&snapshot, "", &[]));
+    assert!(page.contains(escaped), "{page}");
     let json = json_text(&snapshot);
     let escaped = "a\\u202eb\\u2028c\\u001b[2J\\r\\u200bd";
     assert!(json.contains(escaped), "{json}");
