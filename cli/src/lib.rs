@@ -5,6 +5,7 @@
 //! - [`commands`]: what each command does
 //! - [`client`]: HTTP requests to a queue or monitor
 //! - [`output`], [`mod@format`], [`table`]: what is printed, where, and in which form
+//! - [`terminal`]: its width, colours and characters; [`top`]: the full screen
 //! - [`confirmation`]: asks before a change
 //! - [`signal`], [`exit`], [`failure`]: how a command ends, and with which exit status
 //!
@@ -22,8 +23,10 @@ pub mod format;
 pub mod output;
 pub mod signal;
 pub mod table;
+pub mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod top;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -38,7 +41,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(status) => return status,
     };
-    let environment = Environment::from_process_with(&addresses::VARIABLES);
+    let variables = [&addresses::VARIABLES[..], &terminal::VARIABLES[..]].concat();
+    let environment = Environment::from_process_with(&variables);
     block_on("ci-runners", commands::run(cli, &environment))
 }
 

@@ -7,6 +7,11 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use shared::text::{is_deceptive, printable_lines};
 
+use crate::terminal::{Colour, Look};
+
+/// With which a sequence for the terminal begins.
+const ESCAPE: char = '\x1b';
+
 /// Why the output cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -35,6 +40,37 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     write_line(&mut io::stdout().lock(), text)
 }
 
+/// Like [`print`], and leaves the colours of [`Look::paint`] as they are, if `look` has colours.
+///
+/// # Errors
+/// When the pipe is closed, or the write fails.
+pub fn print_coloured(look: Look, text: &str) -> Result<(), OutputError> {
+    let text = match look.has_colour {
+        true => printable_but_colours(text),
+        false => printable_lines(text).into_owned(),
+    };
+    write_raw(&mut io::stdout().lock(), &text)
+}
+
+/// `text` with everything escaped that could deceive, except the sequences of our own colours.
+fn printable_but_colours(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    let mut parts = text.split(ESCAPE);
+    printable += &printable_lines(parts.next().unwrap_or_default());
+    for part in parts {
+        let mut sequences = Colour::sequences();
+        match sequences.find_map(|colour| Some((colour, part.strip_prefix(colour)?))) {
+            Some((colour, rest)) => {
+                printable.push(ESCAPE);
+                printable += colour;
+                printable += &printable_lines(rest);
+            }
+            None => printable += &printable_lines(&format!("{ESCAPE}{part}")),
+        }
+    }
+    printable
+}
+
 /// Writes `text` and a line break to standard error. Errors are ignored: there is no other place to
 /// report them.
 pub fn note(text: &str) {
@@ -57,7 +93,11 @@ pub fn printable(text: &str, length_max: usize) -> String {
 
 fn write_line(to: &mut impl Write, text: &str) -> Result<(), OutputError> {
     // Whatever a part of it comes from. One write, so that lines of several processes are not mixed.
-    to.write_all(format!("{}\n", printable_lines(text)).as_bytes())?;
+    write_raw(to, &printable_lines(text))
+}
+
+fn write_raw(to: &mut impl Write, text: &str) -> Result<(), OutputError> {
+    to.write_all(format!("{text}\n").as_bytes())?;
     to.flush()?;
     Ok(())
 }
@@ -96,6 +136,14 @@ mod tests {
         written.clear();
         write_line(&mut written, "a\x1b[2J\u{202e}b").unwrap();
         assert_eq!(written, b"a\\u{1b}[2J\\u{202e}b\n");
+    }
+
+    #[test]
+    fn of_all_sequences_only_our_colours_reach_a_terminal() {
+        assert_eq!(
+            printable_but_colours("\x1b[31ma\x1b[0m\x1b[2J\x1b[8mb\n\x1b"),
+            "\x1b[31ma\x1b[0m\\u{1b}[2J\\u{1b}[8mb\n\\u{1b}"
+        );
     }
 
     #[test]

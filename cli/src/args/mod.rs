@@ -66,6 +66,9 @@ pub enum Command {
     /// Show the state of a queue or a monitor
     #[command(long_about = STATUS_ABOUT, after_long_help = help_end(STATUS_EXAMPLES))]
     Status(Status),
+    /// Show a queue on the whole screen, live, with actions
+    #[command(long_about = TOP_ABOUT, after_long_help = help_end(FULL_SCREEN_EXAMPLES))]
+    Top(Top),
     /// Show what has happened to a job, also if it is over
     #[command(long_about = JOB_ABOUT, after_long_help = help_end(JOB_EXAMPLES))]
     Job(Job),
@@ -249,6 +252,14 @@ pub struct Status {
     /// Print the dashboard as JSON, as the daemon sends it
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ci-runners top`
+#[derive(Debug, Args)]
+pub struct Top {
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
 }
 
 /// `ci-runners job`

@@ -127,6 +127,19 @@ Examples:
   ci-runners status --queue http://127.0.0.1:8002
   ci-runners status --monitor http://127.0.0.1:8000 --json";
 
+pub(super) const TOP_ABOUT: &str = "\
+Shows a queue on the whole screen, live: what is wrong, the runners of each profile, the jobs that wait, \
+run and have ended, the runners and the servers. `?` explains the keys.
+
+With the API token it can withdraw jobs, drain servers and destroy runners, after a confirmation; without \
+one it only shows. Changes of servers and runners go to the URLs by which the queue knows the servers. While \
+the queue does not answer, its last state stays on the screen.";
+
+pub(super) const FULL_SCREEN_EXAMPLES: &str = "\
+Examples:
+  ci-runners top --queue http://127.0.0.1:8002
+  NO_COLOR=1 ci-runners top --fleet production";
+
 pub(super) const JOB_ABOUT: &str = "\
 Shows where a job stands and each step that has happened to it: when it was enqueued, which servers \
 refused it and why, which runners it got, when it started and how it ended. Also for jobs that are over, \

@@ -1,7 +1,7 @@
 //! HTTP requests to a queue and a monitor, the same that curl can send.
 //!
 //! - `queue`: the requests of a job
-//! - `dashboard`: the dashboard of a daemon
+//! - `dashboard`: the dashboard of a daemon; `queue_dashboard`: what is read of that of a queue
 //! - `events`: the stream of events of a daemon
 //! - `policy`: the drain and the temporary targets of a monitor
 //! - `runner`: the destruction of a runner by a monitor
@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod policy;
 mod queue;
+mod queue_dashboard;
 mod response;
 mod runner;
 
@@ -25,5 +26,6 @@ pub use error::{ErrorResponse, RequestError};
 pub use events::{EventStream, JournalEvent, Part};
 pub use policy::{DrainInForce, MonitorPolicy, Targets};
 pub use queue::{JobRequest, QueueClient};
+pub use queue_dashboard::{QueueDashboard, QueueProfile, QueueServer, ServerProfile, WaitingJob};
 pub use response::{Take, Taken, Waiting};
 pub use runner::destroy_runner;

@@ -39,6 +39,14 @@ impl<'a> MonitorPolicy<'a> {
         Self { client, base_url }
     }
 
+    /// The drain in force, if there is one. Needs no token.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn drain_in_force(&self) -> Result<Option<DrainInForce>, RequestError> {
+        self.send(Method::GET, DRAIN, None, "get the drain").await
+    }
+
     /// Begins a drain, or replaces the note of the one in force. Idempotent.
     ///
     /// # Errors

@@ -13,14 +13,15 @@ use crate::{
     exit::Exit,
     failure::Failure,
     format, output,
-    table::table,
+    table::{Cell, table},
+    terminal::{Colour, Look},
 };
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the queue refuses the request or is unreachable.
-pub async fn history(args: &args::History, daemon: &Daemon) -> Result<Exit, Failure> {
+pub async fn history(args: &args::History, daemon: &Daemon, look: Look) -> Result<Exit, Failure> {
     let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
     let response = queue.history(&query(args), &daemon.api_token()?).await?;
     if args.json {
@@ -29,7 +30,7 @@ pub async fn history(args: &args::History, daemon: &Daemon) -> Result<Exit, Fail
         return Ok(Exit::Done);
     }
     let history = response.json::<History>().map_err(RequestError::from)?;
-    output::print(&render(&history.jobs))?;
+    output::print_coloured(look, &render(&history.jobs, look))?;
     if let Some(next) = history.next {
         output::note(&format!("there may be more: add --before {next}"));
     }
@@ -56,8 +57,8 @@ fn query(args: &args::History) -> Vec<(&'static str, String)> {
     query
 }
 
-fn render(jobs: &[PastJob]) -> String {
-    let rows: Vec<[String; 8]> = jobs.iter().map(row).collect();
+fn render(jobs: &[PastJob], look: Look) -> String {
+    let rows: Vec<[Cell; 8]> = jobs.iter().map(row).collect();
     let head = [
         "ENDED",
         "OUTCOME",
@@ -68,23 +69,31 @@ fn render(jobs: &[PastJob]) -> String {
         "WAITED",
         "RAN ON",
     ];
-    table(head, &rows)
+    table(look, head, &rows)
 }
 
-fn row(job: &PastJob) -> [String; 8] {
+fn row(job: &PastJob) -> [Cell; 8] {
     let waited_until = job.assigned_at.unwrap_or(job.ended_at);
     let runners = job.runners.iter();
     let runners: Vec<String> = runners
         .map(|runner| format!("{} runner {}", runner.server, runner.runner))
         .collect();
     [
-        job.ended_at.date_and_time(),
-        job.outcome.clone(),
-        job.unique_id.to_string(),
-        job.qualified_repo.to_string(),
-        job.run_id.to_string(),
-        job.profile_key.to_string(),
-        format::duration(waited_until.since(job.enqueued_at)),
-        runners.join(", "),
+        job.ended_at.date_and_time().into(),
+        outcome(&job.outcome),
+        job.unique_id.to_string().into(),
+        job.qualified_repo.to_string().into(),
+        job.run_id.to_string().into(),
+        job.profile_key.to_string().into(),
+        format::duration(waited_until.since(job.enqueued_at)).into(),
+        runners.join(", ").into(),
     ]
+}
+
+fn outcome(outcome: &str) -> Cell {
+    match outcome {
+        "finished" => Cell::coloured(outcome, Colour::Good),
+        "expired" | "abandoned" => Cell::coloured(outcome, Colour::Warning),
+        _ => outcome.to_owned().into(),
+    }
 }

@@ -1,7 +1,13 @@
 //! `ci-runners job`: what has happened to a job.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
-use shared::{clock::Timestamp, secret::Secret, wire::JobReport};
+use shared::{
+    clock::Timestamp,
+    secret::Secret,
+    wire::{JobReport, JobStatus},
+};
 
 use crate::{
     addresses::Daemon,
@@ -9,9 +15,14 @@ use crate::{
     client::{QueueClient, RequestError},
     exit::Exit,
     failure::Failure,
-    format, output,
-    table::table,
+    format,
+    output::{self, printable},
+    table::{Cell, rows_alone, table},
+    terminal::{Colour, Look},
 };
+
+/// The longest name of a repository that is printed, in characters.
+const REPO_MAX: usize = 201;
 
 /// The fields of events that are the same in all events of a job, or have columns of their own.
 const COMMON: [&str; 7] = [
@@ -28,7 +39,12 @@ const COMMON: [&str; 7] = [
 ///
 /// # Errors
 /// When the queue does not know the job, refuses the request or is unreachable.
-pub async fn job(args: &args::Job, daemon: &Daemon, bearer: &Secret) -> Result<Exit, Failure> {
+pub async fn job(
+    args: &args::Job,
+    daemon: &Daemon,
+    bearer: &Secret,
+    look: Look,
+) -> Result<Exit, Failure> {
     let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
     let response = queue.job(&args.unique_id, bearer).await?;
     let text = if args.json {
@@ -36,29 +52,101 @@ pub async fn job(args: &args::Job, daemon: &Daemon, bearer: &Secret) -> Result<E
         json.to_string()
     } else {
         let report = response.json::<JobReport>().map_err(RequestError::from)?;
-        render(&report)
+        render(&report, look)
     };
-    output::print(&text)?;
+    output::print_coloured(look, &text)?;
     Ok(Exit::Done)
 }
 
-fn render(report: &JobReport) -> String {
-    let status = &report.status;
-    let count = format::count(status.count, "runner", "runners");
-    let mut text = format!(
-        "Job {}, {count} of {}: {}\n{}.",
-        status.unique_id, status.profile_key, status.state, status.why
-    );
-    let events = report.events.iter().filter_map(Value::as_object);
-    let rows: Vec<[String; 3]> = events.map(row).collect();
-    if !rows.is_empty() {
-        text.push_str("\n\n");
-        text.push_str(&table(["TIME", "EVENT", "FACTS"], &rows));
-    }
-    if report.is_truncated {
-        text.push_str("\nWhat happened before is not known.");
+/// Everything about a job: what it is, where it stands and why, then its story.
+fn render(report: &JobReport, look: Look) -> String {
+    let rows: Vec<[Cell; 2]> = fields(report)
+        .into_iter()
+        .map(|(name, text)| {
+            let text = match name {
+                "state" => Cell::coloured(text, colour_of(&report.status.state)),
+                _ => text.into(),
+            };
+            [Cell::coloured(name, Colour::Head), text]
+        })
+        .collect();
+    let mut text = rows_alone(look, &rows);
+    let story = story_in(report, look);
+    if !story.is_empty() {
+        text += &format!("\n\n{}", story.join("\n"));
     }
     text
+}
+
+/// What a job is, and where it stands: names and values.
+fn fields(report: &JobReport) -> Vec<(&'static str, String)> {
+    let status = &report.status;
+    let mut fields = vec![("job", status.unique_id.to_string())];
+    if let Some((repo, run_id)) = run(report) {
+        fields.push(("run", format!("{repo} run {run_id}")));
+        fields.push((
+            "url",
+            format!("https://github.com/{repo}/actions/runs/{run_id}"),
+        ));
+    }
+    let runners = format::count(status.count, "runner", "runners");
+    fields.push(("needs", format!("{runners} of {}", status.profile_key)));
+    fields.push(("state", state(status)));
+    if status.position.is_some() {
+        let waited = Duration::from_secs(status.waited_seconds);
+        fields.push(("waited", format::duration(waited)));
+    }
+    fields.push(("why", status.why.clone()));
+    fields
+}
+
+fn state(status: &JobStatus) -> String {
+    let state = &status.state;
+    match (status.position, status.estimate) {
+        (None, _) => state.clone(),
+        (Some(position), None) => format!("{state}, position {position}"),
+        (Some(position), Some(estimate)) => {
+            let [likely, late] = [estimate.p50_seconds, estimate.p90_seconds]
+                .map(|seconds| format::duration(Duration::from_secs(seconds)));
+            format!("{state}, position {position}; about {likely}, 9 of 10 within {late}")
+        }
+    }
+}
+
+/// The story of a job in lines, without colours.
+pub fn story(report: &JobReport) -> Vec<String> {
+    story_in(report, Look::PLAIN)
+}
+
+fn story_in(report: &JobReport, look: Look) -> Vec<String> {
+    let events = report.events.iter().filter_map(Value::as_object);
+    let rows: Vec<[String; 3]> = events.map(row).collect();
+    let mut lines: Vec<String> = Vec::new();
+    if !rows.is_empty() {
+        let table = table(look, ["TIME", "EVENT", "FACTS"], &rows);
+        lines.extend(table.lines().map(str::to_owned));
+    }
+    if report.is_truncated {
+        lines.push("What happened before is not known.".to_owned());
+    }
+    lines
+}
+
+/// The workflow run of a job, which its events name.
+fn run(report: &JobReport) -> Option<(String, u64)> {
+    let mut events = report.events.iter();
+    events.find_map(|event| {
+        let repo = event.get("qualified_repo")?.as_str()?;
+        Some((printable(repo, REPO_MAX), event.get("run_id")?.as_u64()?))
+    })
+}
+
+fn colour_of(state: &str) -> Colour {
+    match state {
+        "finished" | "delivered" | "reserved" => Colour::Good,
+        "expired" | "abandoned" => Colour::Warning,
+        _ => Colour::Head,
+    }
 }
 
 fn row(event: &Map<String, Value>) -> [String; 3] {
@@ -104,6 +192,7 @@ mod tests {
             "why": "it finished at 2026-12-24T10:16:39Z on http://ci1:8000/",
             "events": [
                 {"id": 1, "at": 1_798_106_405_000_001_u64, "event": "job_enqueued", "unique_id": "job-1", "run_id": 7,
+                    "qualified_repo": "acme/app",
                     "by": "api_token"},
                 {"id": 2, "at": 1_798_106_411_000_000_u64, "event": "job_assigned", "runner": 17,
                     "server": "http://ci1:8000/"},
@@ -113,9 +202,13 @@ mod tests {
             "is_truncated": true,
         });
         let report: JobReport = serde_json::from_value(report).unwrap();
-        insta::assert_snapshot!(render(&report), @"
-        Job job-1, 1 runner of linux: finished
-        it finished at 2026-12-24T10:16:39Z on http://ci1:8000/.
+        insta::assert_snapshot!(render(&report, Look::PLAIN), @"
+        job    job-1
+        run    acme/app run 7
+        url    https://github.com/acme/app/actions/runs/7
+        needs  1 runner of linux
+        state  finished
+        why    it finished at 2026-12-24T10:16:39Z on http://ci1:8000/
 
         TIME                  EVENT         FACTS
         2026-12-24T10:00:05Z  job_enqueued  by=api_token
@@ -132,7 +225,8 @@ mod tests {
             "position": 1, "ahead": 0, "estimate": null, "why": "it is next",
         });
         let report: JobReport = serde_json::from_value(report).unwrap();
-        let expected = "Job job-1, 2 runners of linux: waiting\nit is next.";
-        assert_eq!(render(&report), expected);
+        let expected = "job     job-1\nneeds   2 runners of linux\nstate   waiting, position 1\nwaited  6 s\n\
+             why     it is next";
+        assert_eq!(render(&report, Look::PLAIN), expected);
     }
 }

@@ -23,6 +23,8 @@ mod target_override;
 pub mod wait;
 mod withdraw;
 
+pub use self::{job::story, status::runner_status};
+
 use shared::{secret::Secret, settings::Environment, values::ProfileKey};
 
 use crate::{
@@ -30,6 +32,8 @@ use crate::{
     args::{Cli, Command, OverrideAction},
     exit::Exit,
     failure::Failure,
+    terminal::Look,
+    top::top,
 };
 
 /// Runs one command.
@@ -42,7 +46,7 @@ pub async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Import(args) => return import::import(args),
         command => daemon(command, &addresses)?,
     };
-    let result = run_at(&cli.command, &daemon).await;
+    let result = run_at(&cli.command, &daemon, environment).await;
     match result {
         Err(failure) => Err(explained(failure, &daemon, profile(&cli.command)).await),
         done => done,
@@ -59,6 +63,7 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
         Command::Job(args) => addresses.queue(&args.queue),
         Command::Withdraw(args) => addresses.queue(&args.queue),
         Command::History(args) => addresses.queue(&args.queue),
+        Command::Top(args) => addresses.queue(&args.queue),
         Command::Status(args) => addresses.daemon(&args.daemon),
         Command::Drain(args) => addresses.monitor(&args.monitor),
         Command::Undrain(args) => addresses.monitor(&args.monitor),
@@ -80,7 +85,12 @@ fn profile(command: &Command) -> Option<&ProfileKey> {
     }
 }
 
-async fn run_at(command: &Command, daemon: &Daemon) -> Result<Exit, Failure> {
+async fn run_at(
+    command: &Command,
+    daemon: &Daemon,
+    environment: &Environment,
+) -> Result<Exit, Failure> {
+    let look = Look::of_stdout(environment);
     let bearer = |ticket: &Option<Secret>| match ticket {
         Some(ticket) => Ok(ticket.clone()),
         None => daemon.api_token(),
@@ -90,10 +100,11 @@ async fn run_at(command: &Command, daemon: &Daemon) -> Result<Exit, Failure> {
         Command::Take(args) => take::take(args, daemon).await,
         Command::Wait(args) => wait::wait(args, daemon).await,
         Command::SelfTest(args) => self_test::self_test(args, daemon).await,
-        Command::Status(args) => status::status(args, daemon).await,
-        Command::Job(args) => job::job(args, daemon, &bearer(&args.ticket)?).await,
+        Command::Top(_) => top(daemon, environment).await,
+        Command::Status(args) => status::status(args, daemon, look).await,
+        Command::Job(args) => job::job(args, daemon, &bearer(&args.ticket)?, look).await,
         Command::Withdraw(args) => withdraw::withdraw(args, daemon, &bearer(&args.ticket)?).await,
-        Command::History(args) => history::history(args, daemon).await,
+        Command::History(args) => history::history(args, daemon, look).await,
         Command::Drain(args) => drain::drain(args, daemon).await,
         Command::Undrain(args) => drain::undrain(args, daemon).await,
         Command::Override(args) => target_override::target_override(&args.action, daemon).await,

@@ -2,7 +2,7 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "enqueue",
     "take",
     "wait",
@@ -10,6 +10,7 @@ const COMMANDS: [&str; 13] = [
     "history",
     "self-test",
     "status",
+    "top",
     "withdraw",
     "drain",
     "undrain",

@@ -150,7 +150,7 @@ async fn job_shows_what_has_happened_and_history_what_is_over() {
     for authorised in [String::new(), format!(" --ticket {ticket}")] {
         let job = run(&format!("job --queue {url} a{authorised}")).await;
         assert_eq!((job.status, job.stderr.as_str()), (Some(0), ""));
-        job.assert_stdout_has("Job a, 1 runner of linux: waiting\n");
+        job.assert_stdout_has("needs   1 runner of linux\nstate   waiting, position 1");
         job.assert_stdout_has("  job_enqueued  ");
         job.assert_stdout_has("by=api_token");
         let json = run(&format!("job --queue {url} a --json{authorised}")).await;

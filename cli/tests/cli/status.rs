@@ -68,6 +68,14 @@ async fn an_unreachable_or_foreign_server_is_an_error() {
 }
 
 #[actix_web::test]
+async fn a_full_screen_needs_a_terminal() {
+    let (_monitor, queue) = one_server().await;
+    let top = run(&format!("top --queue {}", queue.url)).await;
+    top.assert_exit(2, "");
+    top.assert_stderr_has("standard output is no terminal; use `ci-runners status`");
+}
+
+#[actix_web::test]
 async fn a_closed_standard_output_is_not_an_error() {
     let (_monitor, queue) = one_server().await;
     for option in ["", "--json"] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cli::{format, output::printable, table::table};
+use cli::{format, output::printable, table::table, terminal::Look};
 
 use super::{
     jobs::{DemoJob, Expected},
@@ -33,6 +33,7 @@ pub fn summary(jobs: &[DemoJob], outcomes: &[Outcome]) -> String {
         })
         .collect();
     table(
+        Look::PLAIN,
         [
             "JOB", "RUNNERS", "WAITED", "SERVER", "RESULT", "CHECK", "OUTPUT",
         ],

@@ -11,22 +11,22 @@ use http_client::{HttpError, Response};
 use serde_json::Value;
 use shared::{clock::Clock, wire::MonitorDashboard};
 
-pub(super) use self::monitor::runner_status;
-use self::queue::QueueDashboard;
+pub use self::monitor::runner_status;
 use crate::{
     addresses::{Daemon, Kind},
     args::Status,
-    client::{self, RequestError, dashboard},
+    client::{self, QueueDashboard, RequestError, dashboard},
     exit::Exit,
     failure::Failure,
     output,
+    terminal::Look,
 };
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the dashboard cannot be fetched, parsed or printed.
-pub async fn status(args: &Status, daemon: &Daemon) -> Result<Exit, Failure> {
+pub async fn status(args: &Status, daemon: &Daemon, look: Look) -> Result<Exit, Failure> {
     let render: Render = match daemon.kind {
         Kind::Queue => render_queue,
         Kind::Monitor => render_monitor,
@@ -36,8 +36,8 @@ pub async fn status(args: &Status, daemon: &Daemon) -> Result<Exit, Failure> {
         // The dashboard has the problems, but there is none yet.
         Err(error) if error.is_not_ready() && !args.json => {
             let problems = client::problems(client, base_url).await;
-            if let Some(text) = problems::render(&problems, Clock::start().now()) {
-                output::print(&text)?;
+            if let Some(text) = problems::render(&problems, Clock::start().now(), look) {
+                output::print_coloured(look, &text)?;
             }
             return Err(error.into());
         }
@@ -50,21 +50,29 @@ pub async fn status(args: &Status, daemon: &Daemon) -> Result<Exit, Failure> {
             .map_err(RequestError::from)?
             .to_string()
     } else {
-        render(&response).map_err(RequestError::from)?
+        render(&response, look).map_err(RequestError::from)?
     };
-    output::print(&text)?;
+    output::print_coloured(look, &text)?;
     Ok(Exit::Done)
 }
 
 /// Renders the dashboard in a response as text.
-type Render = fn(&Response) -> Result<String, HttpError>;
+type Render = fn(&Response, Look) -> Result<String, HttpError>;
 
-fn render_queue(response: &Response) -> Result<String, HttpError> {
+fn render_queue(response: &Response, look: Look) -> Result<String, HttpError> {
     let now = Clock::start().now();
-    Ok(queue::render(&response.json::<QueueDashboard>()?, now))
+    Ok(queue::render(
+        &response.json::<QueueDashboard>()?,
+        now,
+        look,
+    ))
 }
 
-fn render_monitor(response: &Response) -> Result<String, HttpError> {
+fn render_monitor(response: &Response, look: Look) -> Result<String, HttpError> {
     let now = Clock::start().now();
-    Ok(monitor::render(&response.json::<MonitorDashboard>()?, now))
+    Ok(monitor::render(
+        &response.json::<MonitorDashboard>()?,
+        now,
+        look,
+    ))
 }

@@ -7,26 +7,26 @@ use shared::{
 };
 
 use super::problems;
-use crate::{format, output::printable, table::table};
+use crate::{format, output::printable, table::table, terminal::Look};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 120;
 
 /// The dashboard as text: the problems, the counts of each profile, then every runner.
-pub fn render(dashboard: &MonitorDashboard, now: Timestamp) -> String {
-    let mut parts: Vec<String> = problems::render(&dashboard.problems, now)
+pub fn render(dashboard: &MonitorDashboard, now: Timestamp, look: Look) -> String {
+    let mut parts: Vec<String> = problems::render(&dashboard.problems, now, look)
         .into_iter()
         .collect();
-    parts.push(profiles(dashboard));
+    parts.push(profiles(dashboard, look));
     if dashboard.runners.is_empty() {
         parts.push("There are no runners.".to_owned());
     } else {
-        parts.push(runners(&dashboard.runners));
+        parts.push(runners(&dashboard.runners, look));
     }
     parts.join("\n\n")
 }
 
-fn profiles(dashboard: &MonitorDashboard) -> String {
+fn profiles(dashboard: &MonitorDashboard, look: Look) -> String {
     let rows: Vec<_> = dashboard
         .profile_runner_counts
         .iter()
@@ -46,6 +46,7 @@ fn profiles(dashboard: &MonitorDashboard) -> String {
         })
         .collect();
     table(
+        look,
         [
             "PROFILE",
             "TARGET",
@@ -60,7 +61,7 @@ fn profiles(dashboard: &MonitorDashboard) -> String {
     )
 }
 
-fn runners(runners: &[DashboardRunner]) -> String {
+fn runners(runners: &[DashboardRunner], look: Look) -> String {
     let rows: Vec<_> = runners
         .iter()
         .map(|shown| {
@@ -78,7 +79,7 @@ fn runners(runners: &[DashboardRunner]) -> String {
             ]
         })
         .collect();
-    table(["ID", "RUNNER", "STATUS", "GUEST", "LABELS"], &rows)
+    table(look, ["ID", "RUNNER", "STATUS", "GUEST", "LABELS"], &rows)
 }
 
 /// The status of a runner, in one word.
@@ -131,6 +132,7 @@ mod tests {
         render(
             &serde_json::from_value(dashboard).unwrap(),
             Timestamp::from_seconds(100),
+            Look::PLAIN,
         )
     }
 

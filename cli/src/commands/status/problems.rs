@@ -2,10 +2,14 @@
 
 use shared::{
     clock::Timestamp,
-    problem::{self, Problem},
+    problem::{self, Problem, Severity},
 };
 
-use crate::{format, output::printable};
+use crate::{
+    format,
+    output::printable,
+    terminal::{Colour, Look},
+};
 
 /// The longest text of one part of a problem, in characters.
 const TEXT_MAX: usize = 500;
@@ -13,7 +17,7 @@ const TEXT_MAX: usize = 500;
 const SHOWN_MAX: usize = 50;
 
 /// The problems as text, with the severity, the code and the times of each; `None` if there are none.
-pub fn render(problems: &[Problem], now: Timestamp) -> Option<String> {
+pub fn render(problems: &[Problem], now: Timestamp, look: Look) -> Option<String> {
     if problems.is_empty() {
         return None;
     }
@@ -27,13 +31,21 @@ pub fn render(problems: &[Problem], now: Timestamp) -> Option<String> {
         ]
         .map(|text| printable(text, TEXT_MAX));
         let lasts = format::duration(now.since(problem.since));
-        text += &format!("\n  {}: {subject}: {cause}", problem.severity);
-        text += &format!("\n    remedy: {remedy}");
-        text += &format!("\n    {code} for {lasts}");
+        let colour = match problem.severity {
+            Severity::Error => Colour::Error,
+            Severity::Warning => Colour::Warning,
+        };
+        let severity = format!("{}:", problem.severity);
+        let first = look.wrapped(&format!("{severity} {subject}: {cause}"), "  ");
+        let first = first.replacen(&severity, &look.paint(colour, &severity), 1);
+        text += &format!("\n{first}");
+        text += &format!("\n{}", look.wrapped(&format!("remedy: {remedy}"), "    "));
+        let mut times = format!("    {code} for {lasts}");
         if let Some(last_healthy) = problem.last_healthy {
             let ago = format::duration(now.since(last_healthy));
-            text += &format!(", last healthy {ago} ago");
+            times += &format!(", last healthy {ago} ago");
         }
+        text += &format!("\n{}", look.paint(Colour::Dim, &times));
     }
     let more = problems.len().saturating_sub(SHOWN_MAX);
     if more > 0 {
@@ -62,7 +74,7 @@ mod tests {
         let down = down.with_last_healthy(Some(Timestamp::from_seconds(990)));
         let twice = catalogue::SERVER_LISTED_TWICE.problem("ci2", "it is ci1", "remove it", since);
         let now = since + Duration::from_secs(60);
-        insta::assert_snapshot!(render(&[down.clone(), twice], now).unwrap(), @"
+        insta::assert_snapshot!(render(&[down.clone(), twice], now, Look::PLAIN).unwrap(), @"
         2 problems:
           error: ci1[2J: it is silent
             remedy: start it
@@ -71,8 +83,12 @@ mod tests {
             remedy: remove it
             server_listed_twice for 1 min
         ");
-        assert_eq!(render(&[], now), None);
+        assert_eq!(render(&[], now, Look::PLAIN), None);
         let many = vec![down; SHOWN_MAX + 2];
-        assert!(render(&many, now).unwrap().ends_with("\n  and 2 more"));
+        assert!(
+            render(&many, now, Look::PLAIN)
+                .unwrap()
+                .ends_with("\n  and 2 more")
+        );
     }
 }

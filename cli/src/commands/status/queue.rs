@@ -1,18 +1,17 @@
 //! Renders a queue's dashboard as text. Pure.
-//!
-//! Responsible for which keys of the dashboard are read. Keys that may be missing have a default.
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use shared::{
-    clock::Timestamp,
-    problem::{self, Problem},
-    wire::Estimate,
-};
+use shared::clock::Timestamp;
 
 use super::problems;
-use crate::{format, output::printable, table::table};
+use crate::{
+    client::{QueueDashboard, QueueProfile, QueueServer},
+    format,
+    output::printable,
+    table::{Cell, table},
+    terminal::{Colour, Look},
+};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 120;
@@ -20,97 +19,24 @@ const CELL_MAX: usize = 120;
 /// The longest reason why a job waits, in characters. It names several servers at most.
 const WHY_MAX: usize = 500;
 
-/// The part of a queue's `/dashboard.json` that is rendered.
-#[derive(Debug, Deserialize)]
-pub struct QueueDashboard {
-    #[serde(default)]
-    is_dispatching: bool,
-    waiting_count: usize,
-    #[serde(default)]
-    assigned_count: usize,
-    profiles: Vec<Profile>,
-    servers: Vec<Server>,
-    #[serde(default)]
-    problems: Vec<Problem>,
-    /// When the queue wrote it.
-    #[serde(default)]
-    captured_at_micros: Option<Timestamp>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Profile {
-    profile_key: String,
-    target: usize,
-    #[serde(default)]
-    missing: usize,
-    idle: usize,
-    waiting_count: usize,
-    #[serde(default)]
-    jobs: Vec<Job>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Job {
-    /// Earlier queues show the `unique_id` itself.
-    #[serde(alias = "unique_id")]
-    public_id: String,
-    count: usize,
-    qualified_repo: String,
-    run_id: u64,
-    waited_seconds: u64,
-    #[serde(default)]
-    estimate: Option<Estimate>,
-    #[serde(default)]
-    why: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Server {
-    name: String,
-    health: String,
-    #[serde(default)]
-    age_seconds: Option<u64>,
-    #[serde(default)]
-    profiles: Vec<ServerProfile>,
-    #[serde(default)]
-    problems: Vec<Problem>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ServerProfile {
-    profile_key: String,
-    target: usize,
-    #[serde(default)]
-    missing: usize,
-    idle: usize,
-}
-
 /// The dashboard as text: the problems, a summary, the servers, the profiles, and the waiting jobs.
-pub fn render(dashboard: &QueueDashboard, now: Timestamp) -> String {
+pub fn render(dashboard: &QueueDashboard, now: Timestamp, look: Look) -> String {
     let captured_at = dashboard.captured_at_micros.unwrap_or(now);
-    let problems = problems::render(&all_problems(dashboard), captured_at);
+    let problems = problems::render(&dashboard.all_problems(), captured_at, look);
     let mut parts: Vec<String> = problems.into_iter().collect();
-    parts.extend([summary(dashboard), servers(&dashboard.servers)]);
+    parts.extend([summary(dashboard), servers(&dashboard.servers, look)]);
     if !dashboard.profiles.is_empty() {
-        parts.push(profiles(&dashboard.profiles));
+        parts.push(profiles(&dashboard.profiles, look));
     }
-    let has_jobs = |profile: &&Profile| !profile.jobs.is_empty();
-    parts.extend(dashboard.profiles.iter().filter(has_jobs).map(jobs));
+    let has_jobs = |profile: &&QueueProfile| !profile.jobs.is_empty();
+    parts.extend(
+        dashboard
+            .profiles
+            .iter()
+            .filter(has_jobs)
+            .map(|it| jobs(it, look)),
+    );
     parts.join("\n\n")
-}
-
-/// The problems of the queue and those that its servers report, errors first.
-fn all_problems(dashboard: &QueueDashboard) -> Vec<Problem> {
-    let mut problems = dashboard.problems.clone();
-    for server in &dashboard.servers {
-        problems.extend(server.problems.iter().map(|problem| {
-            let mut problem = problem.clone();
-            problem.subject = format!("{}: {}", server.name, problem.subject);
-            problem
-        }));
-    }
-    problem::sort(&mut problems);
-    problems
 }
 
 fn summary(dashboard: &QueueDashboard) -> String {
@@ -127,7 +53,7 @@ fn summary(dashboard: &QueueDashboard) -> String {
     summary
 }
 
-fn servers(servers: &[Server]) -> String {
+fn servers(servers: &[QueueServer], look: Look) -> String {
     let rows: Vec<_> = servers
         .iter()
         .map(|server| {
@@ -140,20 +66,21 @@ fn servers(servers: &[Server]) -> String {
                     format!("{key} {} of {of}", profile.idle)
                 })
                 .collect();
+            let seen = server
+                .age_seconds
+                .map_or_else(|| "never".to_owned(), |age| format!("{} ago", seconds(age)));
             [
-                cell(&server.name),
+                Cell::from(cell(&server.name)),
                 health(&server.health),
-                server
-                    .age_seconds
-                    .map_or_else(|| "never".to_owned(), |age| format!("{} ago", seconds(age))),
-                idle.join(", "),
+                seen.into(),
+                idle.join(", ").into(),
             ]
         })
         .collect();
-    table(["SERVER", "HEALTH", "LAST SEEN", "IDLE"], &rows)
+    table(look, ["SERVER", "HEALTH", "LAST SEEN", "IDLE"], &rows)
 }
 
-fn profiles(profiles: &[Profile]) -> String {
+fn profiles(profiles: &[QueueProfile], look: Look) -> String {
     let rows: Vec<_> = profiles
         .iter()
         .map(|profile| {
@@ -165,10 +92,10 @@ fn profiles(profiles: &[Profile]) -> String {
             ]
         })
         .collect();
-    table(["PROFILE", "IDLE", "TARGET", "WAITING"], &rows)
+    table(look, ["PROFILE", "IDLE", "TARGET", "WAITING"], &rows)
 }
 
-fn jobs(profile: &Profile) -> String {
+fn jobs(profile: &QueueProfile, look: Look) -> String {
     let rows: Vec<_> = profile
         .jobs
         .iter()
@@ -191,6 +118,7 @@ fn jobs(profile: &Profile) -> String {
     let key = cell(&profile.profile_key);
     let mut text = format!("Waiting for {key}:\n");
     text += &table(
+        look,
         [
             "#",
             "JOB",
@@ -210,10 +138,10 @@ fn jobs(profile: &Profile) -> String {
 }
 
 /// The health as pages show it.
-fn health(health: &str) -> String {
+fn health(health: &str) -> Cell {
     match health {
-        "fresh" => "OK".to_owned(),
-        other => cell(other),
+        "fresh" => Cell::coloured("OK", Colour::Good),
+        other => Cell::coloured(cell(other), Colour::Error),
     }
 }
 
@@ -235,6 +163,7 @@ mod tests {
         render(
             &serde_json::from_value(dashboard).unwrap(),
             Timestamp::default(),
+            Look::PLAIN,
         )
     }
 

@@ -1,0 +1,77 @@
+//! Carries out what the state of `ci-runners top` wants.
+
+use shared::{settings::BaseUrl, values::UniqueId, wire::JobReport};
+
+use super::state::{Change, Effect, Event, short_name};
+use crate::{
+    addresses::{Daemon, Kind},
+    client::{self, MonitorPolicy, QueueClient, RequestError},
+    commands::story,
+    failure::Failure,
+};
+
+/// Carries out an effect at `queue` or one of its servers; returns what became of it.
+pub async fn perform(effect: Effect, queue: Daemon) -> Option<Event> {
+    match effect {
+        Effect::Quit => None,
+        Effect::GetStory(unique_id) => {
+            let result = get_story(&unique_id, &queue).await;
+            let result = result.map_err(|error| error.to_string());
+            Some(Event::Story(unique_id, result))
+        }
+        Effect::Change(change) => {
+            let result = carry_out(change, &queue).await;
+            Some(Event::Changed(
+                result.map_err(|failure| format!("failed to {failure}")),
+            ))
+        }
+    }
+}
+
+async fn get_story(unique_id: &UniqueId, queue: &Daemon) -> Result<Vec<String>, Failure> {
+    let client = QueueClient::new(queue.client.clone(), queue.url.clone());
+    let response = client.job(unique_id, &queue.api_token()?).await?;
+    let report: JobReport = response.json().map_err(RequestError::from)?;
+    Ok(story(&report))
+}
+
+async fn carry_out(change: Change, queue: &Daemon) -> Result<String, Failure> {
+    match change {
+        Change::Withdraw(unique_id) => {
+            let client = QueueClient::new(queue.client.clone(), queue.url.clone());
+            Ok(
+                match client.withdraw(&unique_id, &queue.api_token()?).await? {
+                    true => format!("Job {unique_id} was withdrawn"),
+                    false => format!("Job {unique_id} was over already"),
+                },
+            )
+        }
+        Change::Drain { server, note } => {
+            let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
+            let policy = MonitorPolicy::new(&daemon.client, &daemon.url);
+            policy.drain(&note, &daemon.api_token()?).await?;
+            Ok(format!("{name} is drained"))
+        }
+        Change::Undrain { server } => {
+            let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
+            let policy = MonitorPolicy::new(&daemon.client, &daemon.url);
+            Ok(match policy.undrain(&daemon.api_token()?).await? {
+                Some(_) => format!("{name} is drained no more"),
+                None => format!("{name} was not drained"),
+            })
+        }
+        Change::DestroyRunner { server, id } => {
+            let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
+            let token = daemon.api_token()?;
+            client::destroy_runner(&daemon.client, &daemon.url, id, false, &token).await?;
+            Ok(format!("{name} destroys runner {id}"))
+        }
+    }
+}
+
+fn monitor(queue: &Daemon, server: &str) -> Result<Daemon, Failure> {
+    let url: BaseUrl = server
+        .parse()
+        .map_err(|error| Failure::Other(format!("reach {server}: {error}")))?;
+    Ok(queue.sibling(Kind::Monitor, url))
+}

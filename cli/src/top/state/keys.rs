@@ -1,0 +1,252 @@
+//! What a key does in each mode.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use shared::values::UniqueId;
+
+use super::{
+    Change, Effect, Mode, State, Tab,
+    rows::{job_name, short_name},
+};
+
+/// The longest filter and the longest note, in characters. A monitor accepts no longer note.
+const TYPED_MAX: usize = 200;
+/// How many rows a page has: a screen of 24 lines shows about as many.
+const PAGE: isize = 10;
+
+impl State {
+    pub(super) fn handle_key(&mut self, key: KeyEvent) -> Option<Effect> {
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return matches!(key.code, KeyCode::Char('c' | 'q')).then_some(Effect::Quit);
+        }
+        match &mut self.mode {
+            Mode::List => self.handle_list_key(key.code),
+            Mode::Filter => {
+                match key.code {
+                    KeyCode::Enter | KeyCode::Tab => self.mode = Mode::List,
+                    KeyCode::Esc => {
+                        self.filter.clear();
+                        self.mode = Mode::List;
+                    }
+                    code => edit(&mut self.filter, code),
+                }
+                None
+            }
+            Mode::Help => {
+                self.mode = Mode::List;
+                None
+            }
+            Mode::Note { server, note } => match key.code {
+                KeyCode::Enter => {
+                    let (server, note) = (std::mem::take(server), std::mem::take(note));
+                    self.mode = Mode::List;
+                    Some(Effect::Change(Change::Drain { server, note }))
+                }
+                KeyCode::Esc => self.cancel(),
+                code => {
+                    edit(note, code);
+                    None
+                }
+            },
+            Mode::Confirm { change, .. } => match key.code {
+                KeyCode::Char('y' | 'Y') => {
+                    let change = change.clone();
+                    self.mode = Mode::List;
+                    Some(Effect::Change(change))
+                }
+                _ => self.cancel(),
+            },
+            Mode::Details { scroll, .. } => {
+                match key.code {
+                    KeyCode::Down | KeyCode::Char('j') => *scroll = scroll.saturating_add(1),
+                    KeyCode::Up | KeyCode::Char('k') => *scroll = scroll.saturating_sub(1),
+                    KeyCode::PageDown | KeyCode::Char(' ') => *scroll = scroll.saturating_add(10),
+                    KeyCode::PageUp => *scroll = scroll.saturating_sub(10),
+                    KeyCode::Home => *scroll = 0,
+                    KeyCode::Char('w' | 'd' | 'u' | 'x') => return self.handle_list_key(key.code),
+                    _ => self.mode = Mode::List,
+                }
+                None
+            }
+        }
+    }
+
+    fn handle_list_key(&mut self, code: KeyCode) -> Option<Effect> {
+        match code {
+            KeyCode::Char('q') => return Some(Effect::Quit),
+            KeyCode::Char('?' | 'h') => self.mode = Mode::Help,
+            KeyCode::Char('/') => self.mode = Mode::Filter,
+            KeyCode::Esc => {
+                self.filter.clear();
+                self.notice = None;
+            }
+            KeyCode::Down | KeyCode::Char('j') => self.select(1),
+            KeyCode::Up | KeyCode::Char('k') => self.select(-1),
+            KeyCode::PageDown | KeyCode::Char(' ') => self.select(PAGE),
+            KeyCode::PageUp => self.select(-PAGE),
+            KeyCode::Home | KeyCode::Char('g') => self.select(isize::MIN),
+            KeyCode::End | KeyCode::Char('G') => self.select(isize::MAX),
+            KeyCode::Tab | KeyCode::Right | KeyCode::Char('l') => self.switch(1),
+            KeyCode::BackTab | KeyCode::Left => self.switch(Tab::ALL.len() - 1),
+            KeyCode::Char(digit @ '1'..='6') => {
+                let index = digit as usize - '1' as usize;
+                self.tab = Tab::ALL[index];
+            }
+            KeyCode::Enter => return self.show_details(),
+            KeyCode::Char('w') => self.ask_to_withdraw(),
+            KeyCode::Char('d') => self.ask_to_drain(),
+            KeyCode::Char('u') => self.ask_to_undrain(),
+            KeyCode::Char('x') => self.ask_to_destroy(),
+            _ => {}
+        }
+        None
+    }
+
+    fn cancel(&mut self) -> Option<Effect> {
+        self.mode = Mode::List;
+        self.say("Nothing was changed");
+        None
+    }
+
+    fn select(&mut self, by: isize) {
+        let rows = self.rows();
+        if let Some(place) = self.selected(&rows) {
+            let place = place.saturating_add_signed(by).min(rows.len() - 1);
+            let key = rows[place].key.clone();
+            self.selected.insert(self.tab, (place, key));
+        }
+    }
+
+    fn switch(&mut self, by: usize) {
+        let index = Tab::ALL.iter().position(|tab| *tab == self.tab);
+        let index = index.unwrap_or_default() + by;
+        self.tab = Tab::ALL[index % Tab::ALL.len()];
+    }
+
+    /// The key of the selected row.
+    fn selected_key(&self) -> Option<String> {
+        let rows = self.rows();
+        let place = self.selected(&rows)?;
+        Some(rows[place].key.clone())
+    }
+
+    fn show_details(&mut self) -> Option<Effect> {
+        let key = self.selected_key()?;
+        // What moves meanwhile must not take the selection along.
+        self.select(0);
+        let unique_id = match self.tab {
+            Tab::Waiting | Tab::Running | Tab::Finished => self.unique_id(&key),
+            Tab::Runners | Tab::Servers | Tab::Problems => None,
+        };
+        self.mode = Mode::Details {
+            tab: self.tab,
+            key,
+            unique_id: unique_id.clone(),
+            story: None,
+            scroll: 0,
+        };
+        unique_id.filter(|_| self.can_change).map(Effect::GetStory)
+    }
+
+    fn unique_id(&self, public_id: &str) -> Option<UniqueId> {
+        self.jobs.get(public_id)?.unique_id.clone()
+    }
+
+    /// Whether changes are possible; says why not.
+    fn may_change(&mut self) -> bool {
+        if !self.can_change {
+            self.say("Changes need the API token: set SERVO_CI_MONITOR_API_TOKEN, and start again");
+        }
+        self.can_change
+    }
+
+    fn ask(&mut self, change: Change, question: String) {
+        // What is asked about must not move away from the selection.
+        self.select(0);
+        self.mode = Mode::Confirm { change, question };
+    }
+
+    fn ask_to_withdraw(&mut self) {
+        if !matches!(self.tab, Tab::Waiting | Tab::Running) {
+            return self.say("Choose a job on the list Waiting or Running to withdraw it");
+        }
+        let Some(key) = self.selected_key().filter(|_| self.may_change()) else {
+            return;
+        };
+        let Some(job) = self.jobs.get(&key) else {
+            return self
+                .say("The name of this job is not known: the event that tells it is too old");
+        };
+        let Some(unique_id) = job.unique_id.clone() else {
+            return self.say("The name of this job is not known: the queue refuses the API token");
+        };
+        let name = job_name(&job.qualified_repo, job.run_id);
+        self.ask(
+            Change::Withdraw(unique_id.clone()),
+            format!("Withdraw job {unique_id} ({name})?"),
+        );
+    }
+
+    /// The server of the selected row.
+    fn selected_server(&mut self, purpose: &str) -> Option<String> {
+        let server = match self.tab {
+            Tab::Servers => self.selected_key(),
+            Tab::Runners => self.selected_runner().map(|(server, _)| server),
+            _ => {
+                self.say(format!("Choose a server on the list Servers to {purpose}"));
+                return None;
+            }
+        };
+        server.filter(|_| self.may_change())
+    }
+
+    fn selected_runner(&self) -> Option<(String, u64)> {
+        let key = self.selected_key()?;
+        let (server, id) = key.rsplit_once(' ')?;
+        Some((server.to_owned(), id.parse().ok()?))
+    }
+
+    fn ask_to_drain(&mut self) {
+        if let Some(server) = self.selected_server("drain it") {
+            self.select(0);
+            self.mode = Mode::Note {
+                server,
+                note: String::new(),
+            };
+        }
+    }
+
+    fn ask_to_undrain(&mut self) {
+        if let Some(server) = self.selected_server("end its drain") {
+            let question = format!("End the drain of {}?", short_name(&server));
+            self.ask(Change::Undrain { server }, question);
+        }
+    }
+
+    fn ask_to_destroy(&mut self) {
+        if self.tab != Tab::Runners {
+            return self.say("Choose a runner on the list Runners to destroy it");
+        }
+        if let Some((server, id)) = self.selected_runner().filter(|_| self.may_change()) {
+            let name = short_name(&server);
+            let question = format!(
+                "Destroy runner {id} of {name}, as soon as GitHub does not show that it runs a job?"
+            );
+            self.ask(Change::DestroyRunner { server, id }, question);
+        }
+    }
+}
+
+/// Changes a text that is being typed.
+fn edit(text: &mut String, code: KeyCode) {
+    match code {
+        KeyCode::Backspace => {
+            text.pop();
+        }
+        KeyCode::Char(character)
+            if text.chars().count() < TYPED_MAX && !shared::text::is_deceptive(character) =>
+        {
+            text.push(character);
+        }
+        _ => {}
+    }
+}

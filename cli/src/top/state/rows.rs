@@ -1,0 +1,417 @@
+//! The rows of each list, as text. Pure.
+
+use shared::{clock::Timestamp, problem::Severity, wire::DashboardRunner};
+
+use super::{KnownJob, State, Tab};
+use crate::{
+    client::{QueueServer, WaitingJob},
+    commands::runner_status,
+    format,
+    output::printable,
+};
+
+/// The longest text of a cell, in characters.
+const CELL_MAX: usize = 500;
+
+/// A row of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What it is about, whatever its place.
+    pub key: String,
+    /// One for each column.
+    pub cells: Vec<String>,
+    /// Whether it needs attention.
+    pub tone: Tone,
+}
+
+/// Whether a row needs attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Something does not work.
+    Error,
+    /// Something may soon not work.
+    Warning,
+    /// Nothing special.
+    Normal,
+    /// It matters less than others.
+    Dim,
+}
+
+/// A column of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its head.
+    pub head: &'static str,
+    /// How narrow it may be made if there is not enough room; `None`: never narrower than its cells.
+    pub width_min: Option<usize>,
+}
+
+const fn column(head: &'static str) -> Column {
+    Column {
+        head,
+        width_min: None,
+    }
+}
+
+const fn flexible(head: &'static str, width_min: usize) -> Column {
+    Column {
+        head,
+        width_min: Some(width_min),
+    }
+}
+
+impl Tab {
+    /// Its columns.
+    pub fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Waiting => {
+                const {
+                    &[
+                        column("#"),
+                        flexible("PROFILE", 5),
+                        flexible("JOB", 16),
+                        column("N"),
+                        column("WAITED"),
+                        column("ESTIMATE"),
+                        flexible("WHY", 10),
+                    ]
+                }
+            }
+            Self::Running => {
+                const {
+                    &[
+                        flexible("JOB", 16),
+                        flexible("PROFILE", 5),
+                        column("N"),
+                        column("STATE"),
+                        column("FOR"),
+                        flexible("RUNNERS", 10),
+                    ]
+                }
+            }
+            Self::Finished => {
+                const {
+                    &[
+                        column("ENDED"),
+                        column("OUTCOME"),
+                        flexible("JOB", 16),
+                        flexible("PROFILE", 5),
+                        column("WAITED"),
+                        column("RAN"),
+                        flexible("RUNNERS", 10),
+                    ]
+                }
+            }
+            Self::Runners => {
+                const {
+                    &[
+                        flexible("SERVER", 8),
+                        column("ID"),
+                        flexible("PROFILE", 5),
+                        column("STATUS"),
+                        column("AGE"),
+                        flexible("JOB", 10),
+                    ]
+                }
+            }
+            Self::Servers => {
+                const {
+                    &[
+                        flexible("SERVER", 12),
+                        column("HEALTH"),
+                        column("SEEN"),
+                        flexible("RUNNERS", 12),
+                        flexible("NOTE", 10),
+                    ]
+                }
+            }
+            Self::Problems => {
+                const {
+                    &[
+                        column("SEVERITY"),
+                        flexible("SUBJECT", 16),
+                        column("FOR"),
+                        flexible("CAUSE", 16),
+                    ]
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// The rows of a list that have the text of the filter.
+    pub fn rows_of(&self, tab: Tab) -> Vec<Row> {
+        let mut rows = match tab {
+            Tab::Waiting => self.waiting(),
+            Tab::Running => self.running(),
+            Tab::Finished => self.finished(),
+            Tab::Runners => self.runners(),
+            Tab::Servers => self.server_rows(),
+            Tab::Problems => self.problems(),
+        };
+        let filter = self.filter.to_lowercase();
+        if !filter.is_empty() {
+            let has = |text: &String| text.to_lowercase().contains(&filter);
+            rows.retain(|row| has(&row.key) || row.cells.iter().any(has));
+        }
+        rows
+    }
+
+    fn waiting(&self) -> Vec<Row> {
+        let dashboard = self.queue.get();
+        let profiles = dashboard.into_iter().flat_map(|it| &it.profiles);
+        let rows = profiles.flat_map(|profile| {
+            let jobs = profile.jobs.iter().enumerate();
+            jobs.map(|(index, job)| Row {
+                key: cell(&job.public_id),
+                cells: vec![
+                    (index + 1).to_string(),
+                    cell(&profile.profile_key),
+                    job_name(&job.qualified_repo, job.run_id),
+                    job.count.to_string(),
+                    clock(job.waited_seconds),
+                    estimate(job, self.look.is_unicode),
+                    cell(&job.why),
+                ],
+                tone: Tone::Normal,
+            })
+        });
+        rows.collect()
+    }
+
+    fn running(&self) -> Vec<Row> {
+        let running = self.jobs.running().into_iter();
+        let rows = running.map(|(id, job)| {
+            let (state, since) = match (job.started_at, job.assigned_at) {
+                (Some(started_at), _) => ("running", Some(started_at)),
+                (None, assigned_at) => ("assigned", assigned_at),
+            };
+            Row {
+                key: id.to_owned(),
+                cells: vec![
+                    job_name(&job.qualified_repo, job.run_id),
+                    cell(&job.profile_key),
+                    job.count.to_string(),
+                    state.to_owned(),
+                    since.map_or_else(String::new, |since| self.clock_since(since)),
+                    runners_of(job),
+                ],
+                tone: Tone::Normal,
+            }
+        });
+        rows.collect()
+    }
+
+    fn finished(&self) -> Vec<Row> {
+        let rows = self.jobs.ended().filter_map(|(id, job)| {
+            let (outcome, ended_at) = job.ended.as_ref()?;
+            let between = |from: Option<Timestamp>, to: Timestamp| {
+                from.map_or_else(|| "-".to_owned(), |from| clock(to.since(from).as_secs()))
+            };
+            let waited_until = job.assigned_at.unwrap_or(*ended_at);
+            Some(Row {
+                key: id.to_owned(),
+                cells: vec![
+                    format!("{} ago", format::duration(self.now.since(*ended_at))),
+                    outcome.clone(),
+                    job_name(&job.qualified_repo, job.run_id),
+                    cell(&job.profile_key),
+                    between(job.enqueued_at, waited_until),
+                    between(job.started_at, *ended_at),
+                    runners_of(job),
+                ],
+                tone: match outcome.as_str() {
+                    "finished" => Tone::Normal,
+                    "expired" | "abandoned" => Tone::Warning,
+                    _ => Tone::Dim,
+                },
+            })
+        });
+        rows.collect()
+    }
+
+    fn runners(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (server, latest) in &self.servers {
+            let Some(report) = latest.get() else { continue };
+            rows.extend(report.dashboard.runners.iter().map(|runner| Row {
+                key: runner_key(server, runner.id),
+                cells: vec![
+                    short_name(server),
+                    runner.id.to_string(),
+                    runner
+                        .profile_key
+                        .as_ref()
+                        .map_or_else(|| "-".to_owned(), ToString::to_string),
+                    runner_status(runner).to_owned(),
+                    self.age(runner),
+                    self.jobs
+                        .on_runner(server, runner.id)
+                        .map_or_else(String::new, |job| {
+                            job_name(&job.qualified_repo, job.run_id)
+                        }),
+                ],
+                tone: match latest.failure.is_some() {
+                    true => Tone::Dim,
+                    false => Tone::Normal,
+                },
+            }));
+        }
+        rows
+    }
+
+    fn server_rows(&self) -> Vec<Row> {
+        let dashboard = self.queue.get();
+        let servers = dashboard.into_iter().flat_map(|it| &it.servers);
+        let rows = servers.map(|server| {
+            let drain = self.drain_of(&server.name);
+            let note = match (drain, server.problems.len()) {
+                (Some(drain), _) if drain.note.is_empty() => "drained".to_owned(),
+                (Some(drain), _) => format!("drained: {}", cell(&drain.note)),
+                (None, 0) => missing_because(server),
+                (None, count) => format::count(count, "problem", "problems"),
+            };
+            Row {
+                key: server.name.clone(),
+                cells: vec![
+                    short_name(&server.name),
+                    health(&server.health),
+                    match server.age_seconds {
+                        Some(age) => format!("{} ago", clock(age)),
+                        None => "never".to_owned(),
+                    },
+                    server_profiles(server),
+                    note,
+                ],
+                tone: match (server.health.as_str(), drain.is_some()) {
+                    ("fresh", false) if server.problems.is_empty() => Tone::Normal,
+                    ("fresh", _) => Tone::Warning,
+                    _ => Tone::Error,
+                },
+            }
+        });
+        rows.collect()
+    }
+
+    fn problems(&self) -> Vec<Row> {
+        let dashboard = self.queue.get();
+        let problems = dashboard.map_or_else(Vec::new, |it| it.all_problems());
+        let rows = problems.into_iter().map(|problem| Row {
+            key: format!("{} {}", problem.code, problem.subject),
+            cells: vec![
+                problem.severity.to_string(),
+                cell(&problem.subject),
+                self.clock_since(problem.since),
+                cell(&problem.cause),
+            ],
+            tone: tone_of(problem.severity),
+        });
+        rows.collect()
+    }
+
+    /// The drain of a server, as far as the server itself has said.
+    pub(super) fn drain_of(&self, server: &str) -> Option<&crate::client::DrainInForce> {
+        self.servers.get(server)?.get()?.drain.as_ref()
+    }
+
+    fn age(&self, runner: &DashboardRunner) -> String {
+        let created_at = runner.runner.created_time;
+        let since_epoch = created_at.duration_since(std::time::UNIX_EPOCH);
+        let created_at = since_epoch.map(|since| Timestamp::default() + since);
+        created_at.map_or_else(|_| "-".to_owned(), |at| self.clock_since(at))
+    }
+
+    pub(super) fn clock_since(&self, at: Timestamp) -> String {
+        clock(self.now.since(at).as_secs())
+    }
+}
+
+/// How a problem of this severity is shown.
+pub fn tone_of(severity: Severity) -> Tone {
+    match severity {
+        Severity::Error => Tone::Error,
+        Severity::Warning => Tone::Warning,
+    }
+}
+
+/// The key of a runner.
+pub(super) fn runner_key(server: &str, id: u64) -> String {
+    format!("{server} {id}")
+}
+
+/// A job as people know it: `acme/app run 7`.
+pub(super) fn job_name(qualified_repo: &str, run_id: u64) -> String {
+    format!("{} run {run_id}", cell(qualified_repo))
+}
+
+/// The runners of a job: `ci1:8000/17`.
+fn runners_of(job: &KnownJob) -> String {
+    let runners = job.runners.iter();
+    let runners = runners.map(|(server, id)| format!("{}/{id}", short_name(server)));
+    runners.collect::<Vec<_>>().join(", ")
+}
+
+/// A URL without its scheme and the slash at its end.
+pub fn short_name(url: &str) -> String {
+    let name = url.split_once("://").map_or(url, |(_, rest)| rest);
+    cell(name.trim_end_matches('/'))
+}
+
+fn server_profiles(server: &QueueServer) -> String {
+    let profiles = server.profiles.iter();
+    let profiles = profiles.map(|profile| {
+        let (key, idle, target) = (cell(&profile.profile_key), profile.idle, profile.target);
+        match profile.missing {
+            0 => format!("{key} {idle}/{target}"),
+            missing => format!("{key} {idle}/{target} (-{missing})"),
+        }
+    });
+    profiles.collect::<Vec<_>>().join(", ")
+}
+
+fn missing_because(server: &QueueServer) -> String {
+    let mut reasons = server.profiles.iter().filter_map(|profile| {
+        let because = profile.missing_because.as_deref()?;
+        Some(cell(because))
+    });
+    reasons.next().unwrap_or_default()
+}
+
+/// The health as people read it.
+fn health(health: &str) -> String {
+    match health {
+        "fresh" => "OK".to_owned(),
+        "unauthorised" => "refuses".to_owned(),
+        other => cell(other),
+    }
+}
+
+/// The estimate of a job: `~2 min (≤ 8 min)`.
+pub fn estimate(job: &WaitingJob, is_unicode: bool) -> String {
+    let Some(estimate) = job.estimate else {
+        return "-".to_owned();
+    };
+    let short = |seconds| format::duration(std::time::Duration::from_secs(seconds));
+    let at_most = if is_unicode { "≤" } else { "<=" };
+    let (likely, late) = (short(estimate.p50_seconds), short(estimate.p90_seconds));
+    match likely == late {
+        true => format!("~{likely}"),
+        false => format!("~{likely} ({at_most} {late})"),
+    }
+}
+
+/// A duration in few columns, to the second while that matters: `42s`, `6m12s`, `3h05m`, `2d04h`.
+pub fn clock(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{:02}s", seconds % 60),
+        3600..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+fn cell(text: &str) -> String {
+    printable(text, CELL_MAX)
+}

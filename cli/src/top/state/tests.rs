@@ -1,0 +1,301 @@
+//! Keys, selection, changes and failures of polls.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use serde_json::{Value, json};
+
+use super::*;
+
+/// The start of every test: 2026-12-24T10:00:00Z.
+pub const START: Timestamp = Timestamp::from_seconds(1_798_106_400);
+/// The server of [`dashboard`] that is drained.
+pub const DRAINED: &str = "http://ci-c.example.org:8000/";
+const FIRST_SERVER: &str = "http://ci-a.example.org:8000/";
+
+/// A queue with two profiles, three jobs that wait and three servers.
+pub fn dashboard() -> QueueDashboard {
+    let job = |id: &str, run_id: u64, estimate: Value, why: &str| {
+        json!({"public_id": public_id(id), "count": 1, "qualified_repo": "acme/engine", "run_id": run_id,
+            "waited_seconds": 372 - run_id, "estimate": estimate, "why": why})
+    };
+    let estimate = |p50: u64, p90: u64| json!({"p50_seconds": p50, "p90_seconds": p90});
+    let since = START.as_micros() - 120_000_000;
+    serde_json::from_value(json!({
+        "is_dispatching": true, "waiting_count": 3, "assigned_count": 1,
+        "profiles": [
+            {"profile_key": "linux", "target": 12, "missing": 3, "idle": 0, "starting": 1, "reserved": 1, "busy": 7,
+             "waiting_count": 3, "jobs": [
+                job("a", 11, estimate(120, 240), "it is next; no runner of this profile is idle: 7 are busy (the \
+                    longest with acme/website run 5, assigned 35 min ago)"),
+                job("b", 12, estimate(180, 300), "1 job is before it"),
+                job("c", 13, Value::Null, "2 jobs are before it")]},
+            {"profile_key": "windows", "target": 4, "idle": 4, "waiting_count": 0}],
+        "servers": [
+            {"name": FIRST_SERVER, "health": "fresh", "age_seconds": 0, "profiles": [
+                {"profile_key": "linux", "target": 9, "idle": 0}, {"profile_key": "windows", "target": 4, "idle": 4}]},
+            {"name": "http://ci-b.example.org:8000/", "health": "down", "age_seconds": 130, "profiles": [
+                {"profile_key": "linux", "target": 3, "idle": 0, "missing": 3, "missing_because": "it does not answer"}]},
+            {"name": DRAINED, "health": "fresh", "age_seconds": 1}],
+        "problems": [
+            {"code": "server_not_answering", "severity": "error", "subject": "http://ci-b.example.org:8000/",
+             "cause": "it does not answer: Connection refused", "remedy": "start its monitor", "since": since},
+            {"code": "image_too_old", "severity": "warning", "subject": "profile windows",
+             "cause": "its image is 12 days old", "remedy": "read the log of its build", "since": since}],
+    }))
+    .unwrap()
+}
+
+/// What a server says that has two runners.
+pub fn server_report(drain_note: Option<&str>) -> ServerReport {
+    let runner = |id: u64, status: &str| {
+        json!({"id": id, "profile_key": "linux", "status": status, "runner": {"id": id,
+            "created_time": {"secs_since_epoch": START.as_seconds() - 3700, "nanos_since_epoch": 0},
+            "registration": null, "guest_name": format!("linux.{id}"), "ipv4_address": "192.168.100.7"}})
+    };
+    let dashboard =
+        json!({"profile_runner_counts": {}, "runners": [runner(7, "busy"), runner(8, "idle")]});
+    ServerReport {
+        dashboard: serde_json::from_value(dashboard).unwrap(),
+        drain: drain_note.map(|note| DrainInForce {
+            since: START,
+            note: note.to_owned(),
+        }),
+    }
+}
+
+/// The name under which the dashboard shows a job.
+pub fn public_id(unique_id: &str) -> String {
+    let unique_id = unique_id.parse::<UniqueId>().unwrap();
+    unique_id.public_id().to_string()
+}
+
+/// An event of a job.
+fn event(name: &str, unique_id: &str, run_id: u64, seconds_ago: u64, facts: &Value) -> Event {
+    let at = START.as_micros() - seconds_ago * 1_000_000;
+    let mut event = json!({"id": at, "at": at, "event": name, "unique_id": unique_id, "run_id": run_id,
+        "qualified_repo": "acme/engine", "profile_key": "linux", "count": 1});
+    let event = event.as_object_mut().unwrap();
+    event.extend(facts.as_object().unwrap().clone());
+    Event::Journal(event.clone())
+}
+
+/// A state in which everything has arrived.
+pub fn state(look: Look) -> State {
+    let url = "https://queue.example.org/".to_owned();
+    let mut state = State::new(url, look, true, START);
+    state.handle(Event::Live(true));
+    state.handle(Event::Dashboard(START, Ok(Box::new(dashboard()))));
+    for (name, drain) in [(FIRST_SERVER, None), (DRAINED, Some("new disk"))] {
+        let report = Ok(Box::new(server_report(drain)));
+        state.handle(Event::Server(name.to_owned(), START, report));
+    }
+    let nothing = json!({});
+    let on_runner = json!({"server": FIRST_SERVER, "runner": 7});
+    let ended = json!({"enqueued_at": START.as_micros() - 900_000_000});
+    for event in [
+        event("job_enqueued", "a", 11, 361, &nothing),
+        event("job_enqueued", "r", 5, 2200, &nothing),
+        event("job_assigned", "r", 5, 2100, &on_runner),
+        event("job_started", "r", 5, 2095, &nothing),
+        event("job_enqueued", "f", 4, 900, &nothing),
+        event("job_assigned", "f", 4, 890, &nothing),
+        event("job_started", "f", 4, 880, &nothing),
+        event("job_finished", "f", 4, 60, &ended),
+        event("job_abandoned", "g", 3, 30, &nothing),
+    ] {
+        state.handle(event);
+    }
+    state
+}
+
+/// Presses keys: characters, or the names of other keys in angle brackets.
+pub fn press(state: &mut State, keys: &str) -> Option<Effect> {
+    let mut effect = None;
+    let mut rest = keys;
+    while let Some(first) = rest.chars().next() {
+        let (name, after) = match rest.strip_prefix('<') {
+            Some(named) => named.split_once('>').unwrap(),
+            None => rest.split_at(first.len_utf8()),
+        };
+        rest = after;
+        let code = match name {
+            "enter" => KeyCode::Enter,
+            "esc" => KeyCode::Esc,
+            "down" => KeyCode::Down,
+            "backspace" => KeyCode::Backspace,
+            "end" => KeyCode::End,
+            one => KeyCode::Char(one.chars().next().unwrap()),
+        };
+        effect = state.handle(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+    }
+    effect
+}
+
+fn notice(state: &State) -> &str {
+    match &state.notice {
+        Some((Ok(text) | Err(text), _)) => text,
+        None => "",
+    }
+}
+
+fn withdrawal_of(unique_id: &str) -> Option<Effect> {
+    let unique_id = unique_id.parse().unwrap();
+    Some(Effect::Change(Change::Withdraw(unique_id)))
+}
+
+#[test]
+fn a_job_is_withdrawn_only_after_a_confirmation() {
+    let mut state = state(Look::PLAIN);
+    assert_eq!(press(&mut state, "w"), None);
+    assert!(matches!(state.mode, Mode::Confirm { .. }));
+    assert_eq!(press(&mut state, "n"), None);
+    assert_eq!(notice(&state), "Nothing was changed");
+    assert_eq!(press(&mut state, "wy"), withdrawal_of("a"));
+    assert_eq!(state.mode, Mode::List);
+}
+
+#[test]
+fn a_question_is_about_the_job_that_was_selected() {
+    let mut state = state(Look::PLAIN);
+    press(&mut state, "w");
+    // The first job gets its runners, so that another one is at its place.
+    let mut moved = dashboard();
+    moved.profiles[0].jobs.remove(0);
+    state.handle(Event::Dashboard(START, Ok(Box::new(moved))));
+    assert_eq!(press(&mut state, "y"), withdrawal_of("a"));
+}
+
+#[test]
+fn a_job_whose_name_is_not_known_cannot_be_withdrawn() {
+    let mut state = state(Look::PLAIN);
+    assert_eq!(press(&mut state, "<down>wy"), None);
+    assert!(notice(&state).starts_with("The name of this job is not known"));
+}
+
+#[test]
+fn without_a_token_nothing_can_be_changed() {
+    let mut state = state(Look::PLAIN);
+    state.can_change = false;
+    for keys in ["1w", "5d", "5u", "4x"] {
+        press(&mut state, keys);
+        assert_eq!(state.mode, Mode::List, "{keys}");
+        let expected = "Changes need the API token";
+        assert!(notice(&state).starts_with(expected), "{keys}");
+    }
+}
+
+#[test]
+fn a_server_is_drained_with_a_note_and_a_runner_is_destroyed() {
+    let mut state = state(Look::PLAIN);
+    let server = FIRST_SERVER.to_owned();
+    let drain = Change::Drain {
+        server: server.clone(),
+        note: "a disk".to_owned(),
+    };
+    let keys = "5da q<backspace>disk<enter>";
+    assert_eq!(press(&mut state, keys), Some(Effect::Change(drain)));
+    assert_eq!(press(&mut state, "d<esc>"), None);
+    let undrain = Change::Undrain {
+        server: DRAINED.to_owned(),
+    };
+    let effect = press(&mut state, "<end>uy");
+    assert_eq!(effect, Some(Effect::Change(undrain)));
+    let destroy = Change::DestroyRunner { server, id: 8 };
+    let effect = press(&mut state, "4<down>xy");
+    assert_eq!(effect, Some(Effect::Change(destroy)));
+}
+
+#[test]
+fn a_row_keeps_its_selection_when_it_moves() {
+    let mut state = state(Look::PLAIN);
+    press(&mut state, "<down>");
+    let rows = state.rows();
+    let key = rows[state.selected(&rows).unwrap()].key.clone();
+    assert_eq!(key, public_id("b"));
+    let mut moved = dashboard();
+    moved.profiles[0].jobs.remove(0);
+    state.handle(Event::Dashboard(START, Ok(Box::new(moved))));
+    let rows = state.rows();
+    assert_eq!(rows[state.selected(&rows).unwrap()].key, key);
+    // Once it is gone, what is at its place is selected.
+    let mut gone = dashboard();
+    gone.profiles[0].jobs.truncate(1);
+    state.handle(Event::Dashboard(START, Ok(Box::new(gone))));
+    assert_eq!(state.selected(&state.rows()), Some(0));
+}
+
+#[test]
+fn a_filter_leaves_the_rows_that_have_its_text() {
+    let mut state = state(Look::PLAIN);
+    press(&mut state, "/RUN 12<enter>");
+    let rows = state.rows();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].key, public_id("b"));
+    // While a filter is typed, q is a letter of it.
+    assert_eq!(press(&mut state, "/q<esc>"), None);
+    assert_eq!(state.rows().len(), 3);
+    assert_eq!(press(&mut state, "q"), Some(Effect::Quit));
+}
+
+#[test]
+fn the_first_of_several_failures_tells_since_when() {
+    let mut state = state(Look::PLAIN);
+    let later = |seconds| START + Duration::from_secs(seconds);
+    for seconds in [1, 2, 3] {
+        let failure = Err(format!("{seconds}"));
+        state.handle(Event::Dashboard(later(seconds), failure));
+    }
+    assert_eq!(state.queue.failure, Some((later(1), "3".to_owned())));
+    assert!(state.is_outdated() && state.rows().len() == 3);
+    state.handle(Event::Dashboard(later(4), Ok(Box::new(dashboard()))));
+    assert!(!state.is_outdated());
+}
+
+#[test]
+fn details_ask_for_the_story_of_a_job_and_show_it() {
+    let mut state = state(Look::PLAIN);
+    let unique_id: UniqueId = "a".parse().unwrap();
+    let effect = press(&mut state, "<enter>");
+    assert_eq!(effect, Some(Effect::GetStory(unique_id.clone())));
+    let other = "b".parse().unwrap();
+    for (id, line) in [(other, "of another job"), (unique_id, "enqueued")] {
+        state.handle(Event::Story(id, Ok(vec![line.to_owned()])));
+    }
+    let (title, lines) = state.details().unwrap();
+    assert_eq!(title, "Job a");
+    assert_eq!(lines.last().unwrap(), "enqueued");
+    assert!(!lines.contains(&"of another job".to_owned()));
+    press(&mut state, "<esc>");
+    assert_eq!(state.details(), None);
+}
+
+#[test]
+fn a_message_about_a_change_goes_away() {
+    let mut state = state(Look::PLAIN);
+    state.handle(Event::Changed(Ok("done".to_owned())));
+    state.handle(Event::Tick(START + NOTICE_SHOWN / 2));
+    assert_eq!(notice(&state), "done");
+    state.handle(Event::Tick(START + NOTICE_SHOWN));
+    assert_eq!(state.notice, None);
+}
+
+#[test]
+fn a_server_that_the_queue_does_not_have_any_more_is_forgotten() {
+    let mut state = state(Look::PLAIN);
+    let mut fewer = dashboard();
+    fewer.servers.truncate(1);
+    state.handle(Event::Dashboard(START, Ok(Box::new(fewer))));
+    assert_eq!(state.servers.len(), 1);
+}
+
+#[test]
+fn a_duration_takes_few_columns() {
+    for (seconds, text) in [
+        (0, "0s"),
+        (59, "59s"),
+        (372, "6m12s"),
+        (11_100, "3h05m"),
+        (187_200, "2d04h"),
+    ] {
+        assert_eq!(clock(seconds), text);
+    }
+}
