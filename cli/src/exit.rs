@@ -79,20 +79,43 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The description of every status, for the help.
-pub const MEANINGS: &str = "\
-Exit status:
-    0  done
-    1  failed: the output could not be written, a response was malformed, a scenario of self-test
-       did not pass
-    2  the command line is wrong, or an address or SERVO_CI_MONITOR_API_TOKEN is missing
-    3  the queue rejected the API token or the ticket
-    4  the queue refused the request; repeating it cannot succeed
-    5  the queue or monitor is unreachable or temporarily unable to respond; retry later
-    6  take: the job still waits for its runners
-    7  wait: no runners within --max-wait; the job was withdrawn
-  130  interrupted by Ctrl-C; wait and self-test withdraw their job first
-  143  ended by SIGTERM; wait and self-test withdraw their job first";
+/// The description of these statuses, for a help.
+pub fn meanings(exits: &[Exit]) -> String {
+    let lines = exits.iter().map(|exit| exit.meaning());
+    let lines: Vec<&str> = lines.collect();
+    format!("Exit status:\n{}", lines.join("\n"))
+}
+
+impl Exit {
+    /// Its line of the help.
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "    0  done",
+            Self::Failed => concat!(
+                "    1  failed: the output could not be written, a response was malformed, a scenario of\n",
+                "       self-test did not pass, a question was not answered with y"
+            ),
+            Self::Usage => {
+                "    2  the command line is wrong, or an address or SERVO_CI_MONITOR_API_TOKEN is missing"
+            }
+            Self::NotAllowed => "    3  the API token or the ticket was rejected",
+            Self::Refused => "    4  the request was refused; repeating it cannot succeed",
+            Self::TryLater => {
+                "    5  the queue or monitor is unreachable or temporarily unable to respond; retry later"
+            }
+            Self::NotYet => "    6  take: the job still waits for its runners",
+            Self::WaitedTooLong => {
+                "    7  nothing within --max-wait; wait withdraws its job, drain leaves the server drained"
+            }
+            Self::Interrupted => {
+                "  130  interrupted by Ctrl-C; wait and self-test withdraw their job first"
+            }
+            Self::Terminated => {
+                "  143  ended by SIGTERM; wait and self-test withdraw their job first"
+            }
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -100,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_status_is_described_once_and_in_order() {
-        let described: Vec<u8> = MEANINGS
+        let described: Vec<u8> = meanings(&Exit::ALL)
             .lines()
             .skip(1)
             .filter(|line| !line.starts_with("       "))

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use shared::text::{is_deceptive, printable_lines};
 
-use crate::terminal::{Colour, Look};
+use crate::terminal::{self, Colour, Look};
 
 /// With which a sequence for the terminal begins.
 const ESCAPE: char = '\x1b';
@@ -50,6 +50,33 @@ pub fn print_coloured(look: Look, text: &str) -> Result<(), OutputError> {
         false => printable_lines(text).into_owned(),
     };
     write_raw(&mut io::stdout().lock(), &text)
+}
+
+/// Replaces what is on the terminal by the beginning of `text` that it has room for.
+///
+/// # Errors
+/// When the write fails.
+pub fn redraw(look: Look, text: &str) -> Result<(), OutputError> {
+    let text = match look.has_colour {
+        true => printable_but_colours(text),
+        false => printable_lines(text).into_owned(),
+    };
+    let mut lines: Vec<&str> = text.lines().collect();
+    let height = terminal::height();
+    let more = format!(
+        "and {} more lines",
+        (lines.len() + 2).saturating_sub(height)
+    );
+    if lines.len() + 1 > height {
+        lines.truncate(height.saturating_sub(2));
+        lines.push(&more);
+    }
+    // Each line replaces the one before it, so that nothing flickers.
+    let lines: Vec<String> = lines.iter().map(|line| format!("{line}\x1b[K")).collect();
+    write_raw(
+        &mut io::stdout().lock(),
+        &format!("\x1b[H{}\x1b[J", lines.join("\n")),
+    )
 }
 
 /// `text` with everything escaped that could deceive, except the sequences of our own colours.

@@ -11,8 +11,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The variables that are read.
 pub const VARIABLES: [&str; 5] = ["NO_COLOR", "TERM", "LC_ALL", "LC_CTYPE", "LANG"];
-/// The width of a terminal that does not say it, and the smallest that is believed.
+/// The size of a terminal that does not say it, and the smallest width that is believed.
 const WIDTH_DEFAULT: usize = 80;
+const HEIGHT_DEFAULT: usize = 24;
 const WIDTH_MIN: usize = 20;
 
 /// What follows the escape character where a colour ends.
@@ -140,6 +141,12 @@ fn is_unicode(environment: &Environment) -> bool {
     let locale = names.find_map(|name| environment.get(name));
     let locale = locale.unwrap_or("C").to_ascii_lowercase();
     locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// How many lines the terminal has.
+pub fn height() -> usize {
+    let size = terminal::size();
+    size.map_or(HEIGHT_DEFAULT, |(_, height)| usize::from(height))
 }
 
 /// How many columns `text` takes.

@@ -10,6 +10,7 @@ mod texts;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use shared::{
     clock::Moment,
     secret::Secret,
@@ -20,10 +21,10 @@ use uuid::Uuid;
 
 pub use self::{
     address::{DaemonArg, FleetArgs, MonitorArg, MonitorName, QueueArg},
-    operate::{Drain, Override, OverrideAction, OverrideSet, Target, Undrain, Withdraw},
+    operate::{Drain, Logs, Override, OverrideAction, OverrideSet, Target, Undrain, Withdraw},
 };
 use self::{operate::secret, texts::*};
-use crate::client::JobRequest;
+use crate::{client::JobRequest, exit::Exit};
 
 /// The environment variable that holds the API token. There is no option for it: every account of
 /// a host can read a command line.
@@ -37,7 +38,7 @@ pub const API_TOKEN_VARIABLE: &str = "SERVO_CI_MONITOR_API_TOKEN";
     about = "Gets runners for GitHub Actions jobs from a queue in front of your own CI servers",
     long_about = LONG_ABOUT,
     after_help = "`ci-runners --help` shows examples and explains the exit statuses.",
-    after_long_help = help_end(TOP_EXAMPLES),
+    after_long_help = help_end(TOP_EXAMPLES, &Exit::ALL),
     arg_required_else_help = true,
     max_term_width = 100
 )]
@@ -55,47 +56,56 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Enqueue a job and print its ticket
-    #[command(long_about = ENQUEUE_ABOUT, after_long_help = help_end(ENQUEUE_EXAMPLES))]
+    #[command(long_about = ENQUEUE_ABOUT, after_long_help = help_end(ENQUEUE_EXAMPLES, ASKING))]
     Enqueue(Enqueue),
     /// Ask once for the runners of a job that was enqueued
-    #[command(long_about = TAKE_ABOUT, after_long_help = help_end(TAKE_EXAMPLES))]
+    #[command(long_about = TAKE_ABOUT, after_long_help = help_end(TAKE_EXAMPLES, TAKING))]
     Take(Take),
     /// Enqueue a job, wait for its runners, and print their labels
-    #[command(long_about = WAIT_ABOUT, after_long_help = help_end(WAIT_EXAMPLES))]
+    #[command(long_about = WAIT_ABOUT, after_long_help = help_end(WAIT_EXAMPLES, WAITING))]
     Wait(Wait),
     /// Show the state of a queue or a monitor
-    #[command(long_about = STATUS_ABOUT, after_long_help = help_end(STATUS_EXAMPLES))]
+    #[command(long_about = STATUS_ABOUT, after_long_help = help_end(STATUS_EXAMPLES, WATCHING))]
     Status(Status),
     /// Show a queue on the whole screen, live, with actions
-    #[command(long_about = TOP_ABOUT, after_long_help = help_end(FULL_SCREEN_EXAMPLES))]
+    #[command(long_about = TOP_ABOUT, after_long_help = help_end(FULL_SCREEN_EXAMPLES, WATCHING))]
     Top(Top),
     /// Show what has happened to a job, also if it is over
-    #[command(long_about = JOB_ABOUT, after_long_help = help_end(JOB_EXAMPLES))]
+    #[command(long_about = JOB_ABOUT, after_long_help = help_end(JOB_EXAMPLES, ASKING))]
     Job(Job),
     /// Withdraw a job, so that it waits no longer
-    #[command(long_about = WITHDRAW_ABOUT, after_long_help = help_end(WITHDRAW_EXAMPLES))]
+    #[command(long_about = WITHDRAW_ABOUT, after_long_help = help_end(WITHDRAW_EXAMPLES, ASKING))]
     Withdraw(Withdraw),
     /// List the jobs that are over
-    #[command(long_about = HISTORY_ABOUT, after_long_help = help_end(HISTORY_EXAMPLES))]
+    #[command(long_about = HISTORY_ABOUT, after_long_help = help_end(HISTORY_EXAMPLES, ASKING))]
     History(History),
     /// Test a deployment: get runners, and be refused where that is right
-    #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES))]
+    #[command(long_about = SELF_TEST_ABOUT, after_long_help = help_end(SELF_TEST_EXAMPLES, FOLLOWING))]
     SelfTest(SelfTest),
+    /// Show what has happened to a runner, also if it is gone
+    #[command(long_about = LOGS_ABOUT, after_long_help = help_end(LOGS_EXAMPLES, FOLLOWING))]
+    Logs(Logs),
     /// Destroy a runner of a monitor, for example one that hangs
-    #[command(long_about = DESTROY_RUNNER_ABOUT, after_long_help = help_end(DESTROY_RUNNER_EXAMPLES))]
+    #[command(long_about = DESTROY_RUNNER_ABOUT, after_long_help = help_end(DESTROY_RUNNER_EXAMPLES, ASKING))]
     DestroyRunner(DestroyRunner),
     /// Let a server end its runners and make no others
-    #[command(long_about = DRAIN_ABOUT, after_long_help = help_end(DRAIN_EXAMPLES))]
+    #[command(long_about = DRAIN_ABOUT, after_long_help = help_end(DRAIN_EXAMPLES, WAITING))]
     Drain(Drain),
     /// End the drain of a server
-    #[command(long_about = UNDRAIN_ABOUT, after_long_help = help_end(UNDRAIN_EXAMPLES))]
+    #[command(long_about = UNDRAIN_ABOUT, after_long_help = help_end(UNDRAIN_EXAMPLES, ASKING))]
     Undrain(Undrain),
     /// Show, set or cancel the temporary targets of a server
-    #[command(long_about = OVERRIDE_ABOUT, after_long_help = help_end(OVERRIDE_EXAMPLES))]
+    #[command(long_about = OVERRIDE_ABOUT, after_long_help = help_end(OVERRIDE_EXAMPLES, ASKING))]
     Override(Override),
     /// Make an existing disk the image of a profile of this server
-    #[command(long_about = IMPORT_ABOUT, after_long_help = help_end(IMPORT_EXAMPLES))]
+    #[command(long_about = IMPORT_ABOUT, after_long_help = help_end(IMPORT_EXAMPLES, LOCAL))]
     Import(Import),
+    /// Print completions for a shell
+    #[command(long_about = COMPLETIONS_ABOUT, after_long_help = help_end(COMPLETIONS_EXAMPLES, LOCAL))]
+    Completions(Completions),
+    /// Print a manual page, or write all of them into a folder
+    #[command(long_about = MAN_ABOUT, after_long_help = help_end(MAN_EXAMPLES, LOCAL))]
+    Man(ManPages),
 }
 
 /// The options that describe a job and its queue.
@@ -249,9 +259,33 @@ pub struct Status {
     #[command(flatten)]
     pub daemon: DaemonArg,
 
+    /// Show it again every 2 s until Ctrl-C; in a pipe, whenever it has changed
+    #[arg(long)]
+    pub watch: bool,
+
     /// Print the dashboard as JSON, as the daemon sends it
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ci-runners completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `ci-runners man`
+#[derive(Debug, Args)]
+pub struct ManPages {
+    /// The command that the page is about [default: the program]
+    #[arg(value_name = "COMMAND", conflicts_with = "folder")]
+    pub command: Option<String>,
+
+    /// Write the pages of the program and of all commands into this folder, which must exist
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
 }
 
 /// `ci-runners top`

@@ -44,6 +44,26 @@ pub struct Withdraw {
     pub json: bool,
 }
 
+/// `ci-runners logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
+
+    /// The id of the runner, as `ci-runners status` shows it
+    #[arg(value_name = "ID")]
+    pub id: u64,
+
+    /// Go on with what happens to it, until it is destroyed
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// Print JSON, as the monitor sends it; with --follow, one event in each line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `ci-runners drain`
 #[derive(Debug, Args)]
 pub struct Drain {

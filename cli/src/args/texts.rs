@@ -2,12 +2,67 @@
 //!
 //! The line that describes an option is with the option, in `args`.
 
-use crate::exit::MEANINGS;
+use crate::exit::{Exit, meanings};
 
-/// The end of every long help: examples, and the meaning of each exit status.
-pub(super) fn help_end(examples: &str) -> String {
-    format!("{examples}\n\n{MEANINGS}")
+/// The end of every long help: examples, and the meaning of each exit status that can occur.
+pub(super) fn help_end(examples: &str, exits: &[Exit]) -> String {
+    format!("{examples}\n\n{}", meanings(exits))
 }
+
+/// The statuses of commands that need no daemon.
+pub(super) const LOCAL: &[Exit] = &[Exit::Done, Exit::Failed, Exit::Usage];
+/// Of commands that send requests with credentials.
+pub(super) const ASKING: &[Exit] = &[
+    Exit::Done,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::NotAllowed,
+    Exit::Refused,
+    Exit::TryLater,
+];
+/// Of `take`.
+pub(super) const TAKING: &[Exit] = &[
+    Exit::Done,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::NotAllowed,
+    Exit::Refused,
+    Exit::TryLater,
+    Exit::NotYet,
+];
+/// Of commands that wait for something, at most for a given time.
+pub(super) const WAITING: &[Exit] = &[
+    Exit::Done,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::NotAllowed,
+    Exit::Refused,
+    Exit::TryLater,
+    Exit::WaitedTooLong,
+    Exit::Interrupted,
+    Exit::Terminated,
+];
+/// Of commands with credentials that a signal ends.
+pub(super) const FOLLOWING: &[Exit] = &[
+    Exit::Done,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::NotAllowed,
+    Exit::Refused,
+    Exit::TryLater,
+    Exit::Interrupted,
+    Exit::Terminated,
+];
+/// Of commands without credentials that a signal ends.
+pub(super) const WATCHING: &[Exit] = &[
+    Exit::Done,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::Refused,
+    Exit::TryLater,
+    Exit::Interrupted,
+    Exit::Terminated,
+];
 
 pub(super) const LONG_ABOUT: &str = "\
 Gets runners for GitHub Actions jobs from a queue in front of your own CI servers.
@@ -125,6 +180,7 @@ and the health of the servers. A monitor: the status of each runner. Needs no to
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
   ci-runners status --queue http://127.0.0.1:8002
+  ci-runners status --queue http://127.0.0.1:8002 --watch
   ci-runners status --monitor http://127.0.0.1:8000 --json";
 
 pub(super) const TOP_ABOUT: &str = "\
@@ -185,6 +241,40 @@ Examples:
 The same with curl:
   curl --fail-with-body -sSX DELETE --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
     http://127.0.0.1:8002/job/job-1";
+
+pub(super) const LOGS_ABOUT: &str = "\
+Shows what has happened to a runner of a monitor: why it was created, when it came online, for which job it \
+was reserved, how its guest ended and with which last output, and why it was destroyed. Also of a runner that \
+is gone, as far as the journal of the monitor reaches back.
+
+With --follow it goes on with what happens, until the runner is destroyed.";
+
+pub(super) const LOGS_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners logs --monitor http://127.0.0.1:8000 17
+  ci-runners logs --monitor http://127.0.0.1:8000 17 --follow
+
+The same with curl:
+  curl --fail-with-body -sS --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    http://127.0.0.1:8000/runner/17";
+
+pub(super) const COMPLETIONS_ABOUT: &str = "\
+Prints a script with which a shell completes commands and options.";
+
+pub(super) const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  ci-runners completions bash > ~/.local/share/bash-completion/completions/ci-runners
+  ci-runners completions zsh > ~/.zfunc/_ci-runners
+  ci-runners completions fish > ~/.config/fish/completions/ci-runners.fish";
+
+pub(super) const MAN_ABOUT: &str = "\
+Prints the manual page of the program or of a command, for `man -l`, or writes the pages of all.";
+
+pub(super) const MAN_EXAMPLES: &str = "\
+Examples:
+  ci-runners man wait | man -l -
+  ci-runners man --folder /usr/local/share/man/man1";
 
 pub(super) const DRAIN_ABOUT: &str = "\
 Drains a server: its monitor destroys the runners that have no job, and creates and assigns none, until \

@@ -4,7 +4,7 @@
 //! - `dashboard`: the dashboard of a daemon; `queue_dashboard`: what is read of that of a queue
 //! - `events`: the stream of events of a daemon
 //! - `policy`: the drain and the temporary targets of a monitor
-//! - `runner`: the destruction of a runner by a monitor
+//! - `runner`: the story of a runner, and its destruction
 //! - `response`: what a take returns
 //! - `error`: why a request failed
 //!
@@ -28,4 +28,4 @@ pub use policy::{DrainInForce, MonitorPolicy, Targets};
 pub use queue::{JobRequest, QueueClient};
 pub use queue_dashboard::{QueueDashboard, QueueProfile, QueueServer, ServerProfile, WaitingJob};
 pub use response::{Take, Taken, Waiting};
-pub use runner::destroy_runner;
+pub use runner::{destroy_runner, runner_story};

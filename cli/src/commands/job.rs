@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shared::{
-    clock::Timestamp,
     secret::Secret,
     wire::{JobReport, JobStatus},
 };
 
+use super::story;
 use crate::{
     addresses::Daemon,
     args,
@@ -17,23 +17,12 @@ use crate::{
     failure::Failure,
     format,
     output::{self, printable},
-    table::{Cell, rows_alone, table},
+    table::{Cell, rows_alone},
     terminal::{Colour, Look},
 };
 
 /// The longest name of a repository that is printed, in characters.
 const REPO_MAX: usize = 201;
-
-/// The fields of events that are the same in all events of a job, or have columns of their own.
-const COMMON: [&str; 7] = [
-    "id",
-    "at",
-    "event",
-    "unique_id",
-    "qualified_repo",
-    "run_id",
-    "profile_key",
-];
 
 /// Runs the command, authorised by the ticket of the job or by the API token.
 ///
@@ -71,7 +60,7 @@ fn render(report: &JobReport, look: Look) -> String {
         })
         .collect();
     let mut text = rows_alone(look, &rows);
-    let story = story_in(report, look);
+    let story = story::lines(&report.events, report.is_truncated, look);
     if !story.is_empty() {
         text += &format!("\n\n{}", story.join("\n"));
     }
@@ -114,22 +103,8 @@ fn state(status: &JobStatus) -> String {
 }
 
 /// The story of a job in lines, without colours.
-pub fn story(report: &JobReport) -> Vec<String> {
-    story_in(report, Look::PLAIN)
-}
-
-fn story_in(report: &JobReport, look: Look) -> Vec<String> {
-    let events = report.events.iter().filter_map(Value::as_object);
-    let rows: Vec<[String; 3]> = events.map(row).collect();
-    let mut lines: Vec<String> = Vec::new();
-    if !rows.is_empty() {
-        let table = table(look, ["TIME", "EVENT", "FACTS"], &rows);
-        lines.extend(table.lines().map(str::to_owned));
-    }
-    if report.is_truncated {
-        lines.push("What happened before is not known.".to_owned());
-    }
-    lines
+pub fn story_of(report: &JobReport) -> Vec<String> {
+    story::lines(&report.events, report.is_truncated, Look::PLAIN)
 }
 
 /// The workflow run of a job, which its events name.
@@ -147,35 +122,6 @@ fn colour_of(state: &str) -> Colour {
         "expired" | "abandoned" => Colour::Warning,
         _ => Colour::Head,
     }
-}
-
-fn row(event: &Map<String, Value>) -> [String; 3] {
-    let at = event.get("at").and_then(Value::as_u64);
-    let name = event.get("event").and_then(Value::as_str);
-    let facts = event
-        .iter()
-        .filter(|(name, _)| !COMMON.contains(&name.as_str()));
-    let facts: Vec<String> = facts
-        .map(|(name, value)| format!("{name}={}", shown(name, value)))
-        .collect();
-    [
-        time(at.unwrap_or_default()),
-        name.unwrap_or_default().to_owned(),
-        facts.join(" "),
-    ]
-}
-
-fn shown(name: &str, value: &Value) -> String {
-    let is_time = name.ends_with("_at") || name.ends_with("_since");
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) if is_time => time(number.as_u64().unwrap_or_default()),
-        other => other.to_string(),
-    }
-}
-
-fn time(micros: u64) -> String {
-    Timestamp::from_micros(micros).date_and_time()
 }
 
 #[cfg(test)]

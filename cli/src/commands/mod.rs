@@ -5,7 +5,9 @@
 //! - `job`, `history`: show what has happened to one job, and the jobs that are over
 //! - `withdraw`: removes a job
 //! - `self_test`: tests a deployment
-//! - `status`: shows a dashboard
+//! - `status`: shows a dashboard; `logs`: shows what happened to a runner
+//! - `story`: how events are shown
+//! - `generated`: completions and manual pages
 //! - `drain`, `target_override`, `destroy_runner`: change what a monitor does
 //!
 //! Each takes its arguments and the daemon that it is about, and returns the exit status.
@@ -13,17 +15,23 @@
 mod destroy_runner;
 mod drain;
 mod enqueue;
+mod generated;
 mod history;
 mod import;
 mod job;
+mod logs;
 mod self_test;
 mod status;
+mod story;
 mod take;
 mod target_override;
 pub mod wait;
 mod withdraw;
 
-pub use self::{job::story, status::runner_status};
+pub use self::{
+    job::story_of,
+    status::{runner_status, status_name},
+};
 
 use shared::{secret::Secret, settings::Environment, values::ProfileKey};
 
@@ -44,6 +52,8 @@ pub async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
     let addresses = Addresses::new(&cli.fleet, environment);
     let daemon = match &cli.command {
         Command::Import(args) => return import::import(args),
+        Command::Completions(args) => return generated::completions(args),
+        Command::Man(args) => return generated::man_pages(args),
         command => daemon(command, &addresses)?,
     };
     let result = run_at(&cli.command, &daemon, environment).await;
@@ -71,8 +81,11 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
             OverrideAction::Get(args) | OverrideAction::Cancel(args) => &args.monitor,
             OverrideAction::Set(args) => &args.monitor,
         }),
+        Command::Logs(args) => addresses.monitor(&args.monitor),
         Command::DestroyRunner(args) => addresses.monitor(&args.monitor),
-        Command::Import(_) => unreachable!("it needs no daemon"),
+        Command::Import(_) | Command::Completions(_) | Command::Man(_) => {
+            unreachable!("it needs no daemon")
+        }
     }
 }
 
@@ -108,7 +121,10 @@ async fn run_at(
         Command::Drain(args) => drain::drain(args, daemon).await,
         Command::Undrain(args) => drain::undrain(args, daemon).await,
         Command::Override(args) => target_override::target_override(&args.action, daemon).await,
+        Command::Logs(args) => logs::logs(args, daemon, look).await,
         Command::DestroyRunner(args) => destroy_runner::destroy_runner(args, daemon).await,
-        Command::Import(_) => unreachable!("it needs no daemon"),
+        Command::Import(_) | Command::Completions(_) | Command::Man(_) => {
+            unreachable!("it needs no daemon")
+        }
     }
 }

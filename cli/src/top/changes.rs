@@ -6,7 +6,7 @@ use super::state::{Change, Effect, Event, short_name};
 use crate::{
     addresses::{Daemon, Kind},
     client::{self, MonitorPolicy, QueueClient, RequestError},
-    commands::story,
+    commands::story_of,
     failure::Failure,
 };
 
@@ -32,7 +32,7 @@ async fn get_story(unique_id: &UniqueId, queue: &Daemon) -> Result<Vec<String>, 
     let client = QueueClient::new(queue.client.clone(), queue.url.clone());
     let response = client.job(unique_id, &queue.api_token()?).await?;
     let report: JobReport = response.json().map_err(RequestError::from)?;
-    Ok(story(&report))
+    Ok(story_of(&report))
 }
 
 async fn carry_out(change: Change, queue: &Daemon) -> Result<String, Failure> {

@@ -3,7 +3,7 @@
 //! - `help`: the texts that people learn from
 //! - `job`: `enqueue` and `take`; `wait`: both in one
 //! - `self_test`: `self-test`; `status`: `status`
-//! - `operate`: `withdraw`, `drain`, `undrain`, `override`, and where addresses come from
+//! - `operate`: `withdraw`, `drain`, `undrain`, `override`, `logs`, and where addresses come from
 //! - `proxies`: the proxies of the environment
 //! - `dependencies`: what the executable does not link
 //!

@@ -98,3 +98,55 @@ async fn a_server_is_drained_and_its_targets_are_overridden() {
     let get = run(&command("get")).await;
     get.assert_exit(0, &format!("{url}/: no temporary targets\n"));
 }
+
+#[actix_web::test]
+async fn the_events_of_a_runner_are_shown_and_followed_to_its_end() {
+    let monitor = PolicyMonitor::start();
+    let url = &monitor.url;
+    let logs = run(&format!("logs --monitor {url} 7")).await;
+    logs.assert_exit(
+        0,
+        "Runner 7 of linux: busy\n\nTIME                  EVENT           FACTS\n\
+         1970-01-01T00:00:01Z  runner_created  reason=below_target runner=7\n",
+    );
+    let followed = run(&format!("logs --monitor {url} 7 --follow --json")).await;
+    followed.assert_status(0);
+    let events = followed.stdout.lines();
+    let events: Vec<Value> = events.map(|it| serde_json::from_str(it).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str()).collect();
+    let expected = ["runner_created", "runner_ended", "runner_destroyed"];
+    assert_eq!(names, expected.map(Some));
+    // The first stream breaks off; the second one begins after what the first one had.
+    assert!(
+        followed.stderr.ends_with("reading them again\n"),
+        "{followed:?}"
+    );
+    let unknown = run(&format!("logs --monitor {url} 8")).await;
+    unknown.assert_exit(4, "");
+}
+
+#[actix_web::test]
+async fn completions_and_manual_pages_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = run(&format!("completions {shell}")).await;
+        completions.assert_status(0);
+        completions.assert_stdout_has("destroy-runner");
+    }
+    let page = run("man wait").await;
+    page.assert_status(0);
+    page.assert_stdout_has(".TH ci-runners-wait 1");
+    page.assert_stdout_has("max\\-wait");
+    let unknown = run("man weight").await;
+    unknown.assert_exit(2, "");
+    unknown.assert_stderr_has("there is no such command");
+    let folder = tempfile::tempdir().unwrap();
+    let all = run(&format!("man --folder {}", folder.path().display())).await;
+    all.assert_exit(0, "");
+    for page in [
+        "ci-runners.1",
+        "ci-runners-top.1",
+        "ci-runners-override-set.1",
+    ] {
+        assert!(folder.path().join(page).exists(), "{page}");
+    }
+}

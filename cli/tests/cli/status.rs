@@ -86,3 +86,15 @@ async fn a_closed_standard_output_is_not_an_error() {
         );
     }
 }
+
+#[actix_web::test]
+async fn a_watched_status_is_printed_whenever_it_changes() {
+    let monitor = FakeMonitor::start();
+    let command = ci_runners(&format!("status --monitor {} --watch", monitor.url));
+    let mut watched = start(command);
+    watched.expect_stdout("There are no runners.").await;
+    monitor.boot(1);
+    watched.expect_stdout("ci-runner-linux.1").await;
+    watched.signal("INT").await;
+    watched.finish().await.assert_status(130);
+}

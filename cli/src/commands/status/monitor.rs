@@ -85,11 +85,12 @@ fn runners(runners: &[DashboardRunner], look: Look) -> String {
 /// The status of a runner, in one word.
 pub fn runner_status(shown: &DashboardRunner) -> &'static str {
     let registration = shown.runner.registration.as_ref();
-    let known = shown.status.map(status);
+    let known = shown.status.map(status_name);
     known.unwrap_or_else(|| registration_status(registration))
 }
 
-fn status(status: RunnerStatus) -> &'static str {
+/// The name of a status.
+pub fn status_name(status: RunnerStatus) -> &'static str {
     match status {
         RunnerStatus::Invalid => "invalid",
         RunnerStatus::Starting => "starting",

@@ -60,81 +60,64 @@ const fn flexible(head: &'static str, width_min: usize) -> Column {
     }
 }
 
+const WAITING: &[Column] = &[
+    column("#"),
+    flexible("PROFILE", 5),
+    flexible("JOB", 16),
+    column("N"),
+    column("WAITED"),
+    column("ESTIMATE"),
+    flexible("WHY", 10),
+];
+const RUNNING: &[Column] = &[
+    flexible("JOB", 16),
+    flexible("PROFILE", 5),
+    column("N"),
+    column("STATE"),
+    column("FOR"),
+    flexible("RUNNERS", 10),
+];
+const FINISHED: &[Column] = &[
+    column("ENDED"),
+    column("OUTCOME"),
+    flexible("JOB", 16),
+    flexible("PROFILE", 5),
+    column("WAITED"),
+    column("RAN"),
+    flexible("RUNNERS", 10),
+];
+const RUNNERS: &[Column] = &[
+    flexible("SERVER", 8),
+    column("ID"),
+    flexible("PROFILE", 5),
+    column("STATUS"),
+    column("AGE"),
+    flexible("JOB", 10),
+];
+const SERVERS: &[Column] = &[
+    flexible("SERVER", 12),
+    column("HEALTH"),
+    column("SEEN"),
+    flexible("RUNNERS", 12),
+    flexible("NOTE", 10),
+];
+const PROBLEMS: &[Column] = &[
+    column("SEVERITY"),
+    flexible("SUBJECT", 16),
+    column("FOR"),
+    flexible("CAUSE", 16),
+];
+
 impl Tab {
     /// Its columns.
     pub fn columns(self) -> &'static [Column] {
         match self {
-            Self::Waiting => {
-                const {
-                    &[
-                        column("#"),
-                        flexible("PROFILE", 5),
-                        flexible("JOB", 16),
-                        column("N"),
-                        column("WAITED"),
-                        column("ESTIMATE"),
-                        flexible("WHY", 10),
-                    ]
-                }
-            }
-            Self::Running => {
-                const {
-                    &[
-                        flexible("JOB", 16),
-                        flexible("PROFILE", 5),
-                        column("N"),
-                        column("STATE"),
-                        column("FOR"),
-                        flexible("RUNNERS", 10),
-                    ]
-                }
-            }
-            Self::Finished => {
-                const {
-                    &[
-                        column("ENDED"),
-                        column("OUTCOME"),
-                        flexible("JOB", 16),
-                        flexible("PROFILE", 5),
-                        column("WAITED"),
-                        column("RAN"),
-                        flexible("RUNNERS", 10),
-                    ]
-                }
-            }
-            Self::Runners => {
-                const {
-                    &[
-                        flexible("SERVER", 8),
-                        column("ID"),
-                        flexible("PROFILE", 5),
-                        column("STATUS"),
-                        column("AGE"),
-                        flexible("JOB", 10),
-                    ]
-                }
-            }
-            Self::Servers => {
-                const {
-                    &[
-                        flexible("SERVER", 12),
-                        column("HEALTH"),
-                        column("SEEN"),
-                        flexible("RUNNERS", 12),
-                        flexible("NOTE", 10),
-                    ]
-                }
-            }
-            Self::Problems => {
-                const {
-                    &[
-                        column("SEVERITY"),
-                        flexible("SUBJECT", 16),
-                        column("FOR"),
-                        flexible("CAUSE", 16),
-                    ]
-                }
-            }
+            Self::Waiting => WAITING,
+            Self::Running => RUNNING,
+            Self::Finished => FINISHED,
+            Self::Runners => RUNNERS,
+            Self::Servers => SERVERS,
+            Self::Problems => PROBLEMS,
         }
     }
 }

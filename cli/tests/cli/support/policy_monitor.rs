@@ -1,4 +1,5 @@
-//! A monitor with nothing but a drain, temporary targets, and two busy runners that end while it is drained.
+//! A monitor with nothing but a drain, temporary targets, two busy runners that end while it is drained, and the
+//! events of one of them.
 
 use std::{collections::BTreeMap, net::TcpListener, sync::Arc};
 
@@ -36,6 +37,8 @@ impl PolicyMonitor {
             App::new()
                 .app_data(state.clone())
                 .route("/dashboard.json", route().to(dashboard))
+                .route("/runner/7", route().to(story))
+                .route("/events", route().to(events))
                 .route("/policy/drain", route().to(drain))
                 .route("/policy/override", route().to(target_override))
         });
@@ -59,6 +62,32 @@ async fn dashboard(state: Shared) -> HttpResponse {
     let counts = json!({"target": 2, "healthy": 2, "started_or_crashed": 0, "idle": 0, "reserved": 0,
         "busy": busy, "excess_healthy": 0, "wanted": 0});
     HttpResponse::Ok().json(json!({"profile_runner_counts": {"linux": counts}, "runners": []}))
+}
+
+async fn story() -> HttpResponse {
+    let event = json!({"id": 5, "at": 1_000_000, "event": "runner_created", "runner": 7, "profile_key": "linux",
+        "reason": "below_target"});
+    HttpResponse::Ok().json(
+        json!({"id": 7, "profile_key": "linux", "status": "busy", "runner": {},
+        "events": [event], "is_truncated": false}),
+    )
+}
+
+/// One event for each stream: the one after `Last-Event-ID`.
+async fn events(request: HttpRequest) -> HttpResponse {
+    let last = request.headers().get("last-event-id");
+    let (id, name) = match last.and_then(|last| last.to_str().ok()) {
+        Some("5") => (6, "runner_ended"),
+        Some("6") => (7, "runner_destroyed"),
+        other => panic!("unexpected {other:?}"),
+    };
+    let other = json!({"id": id, "event": "runner_created", "runner": 70});
+    let event = json!({"id": id, "at": 2_000_000, "event": name, "runner": 7});
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .body(format!(
+            ": hi\n\ndata: {other}\n\nid: {id}\ndata: {event}\n\n"
+        ))
 }
 
 async fn drain(
