@@ -3,47 +3,33 @@
 //! Responsible for beginning and ending it. While it lasts, all targets are zero, no image is built and no
 //! runner is assigned; runners that are reserved or busy stay until their jobs have ended.
 
-use shared::{clock::Timestamp, text::printable};
+use std::net::IpAddr;
 
-use crate::{Drain, Monitor};
+use shared::{
+    clock::Timestamp,
+    operator::{Intervention, Note},
+};
 
-/// The longest note, in characters.
-const NOTE_LENGTH_MAX: usize = 200;
-
-/// The note of a drain is too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoteTooLong {
-    /// How many characters are allowed.
-    pub length_max: usize,
-}
+use crate::Monitor;
 
 impl Monitor {
     /// The drain that is in force, if there is one.
-    pub fn drained(&self) -> Option<&Drain> {
+    pub fn drained(&self) -> Option<&Intervention> {
         self.durable.drain.as_ref()
     }
 
-    /// Drains the server, or replaces the note of the drain in force, which keeps its time. Returns the
-    /// revision that has to be on disk before that may be confirmed.
-    ///
-    /// # Errors
-    /// If the note is too long; then nothing has changed.
-    pub fn drain(&mut self, note: &str, now: Timestamp) -> Result<u64, NoteTooLong> {
-        if note.chars().count() > NOTE_LENGTH_MAX {
-            return Err(NoteTooLong {
-                length_max: NOTE_LENGTH_MAX,
-            });
-        }
-        let since = self.drained().map_or(now, |drain| drain.since);
-        let note = printable(note.trim()).into_owned();
-        self.durable.drain = Some(Drain { since, note });
+    /// Drains the server, or replaces note and address of the drain in force, which keeps its time. Returns
+    /// the revision that has to be on disk before that may be confirmed.
+    pub fn drain(&mut self, note: Note, client_address: Option<IpAddr>, now: Timestamp) -> u64 {
+        let drain = Intervention::order(self.drained(), note, client_address, now);
+        self.durable.drain = Some(drain);
         self.mark_dirty();
-        Ok(self.revision())
+        self.revision()
     }
 
     /// Ends the drain. Returns it, if there was one, and the revision that has to be on disk before that
     /// may be confirmed.
-    pub fn end_drain(&mut self) -> (Option<Drain>, u64) {
+    pub fn end_drain(&mut self) -> (Option<Intervention>, u64) {
         let ended = self.durable.drain.take();
         if ended.is_some() {
             self.mark_dirty();

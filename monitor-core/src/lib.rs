@@ -36,7 +36,6 @@ pub mod testing;
 mod values;
 mod view;
 
-pub use drain::NoteTooLong;
 pub use execution::effect::{Creation, Destruction, Effect, Entropy, Rebuild};
 pub use guest_auth::{Candidate, CandidatePurpose, GuestIdentity};
 pub use measurement::{Measurement, StepTimes};
@@ -55,7 +54,6 @@ pub use reservations::take::{Take, TakeOutcome, TakeRefusal};
 pub use state::{
     action_log::ActionLog,
     credentials::{CredentialHandover, Credentials},
-    drain::Drain,
     durable_state::SnapshotError,
     host::HostCapacity,
     images::ImageView,

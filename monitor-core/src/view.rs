@@ -10,9 +10,7 @@ use shared::{
     wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
 };
 
-use crate::{
-    ActionLog, Drain, ImageView, Monitor, RunnerId, SoftwareView, state::observed::Presence,
-};
+use crate::{ActionLog, ImageView, Monitor, RunnerId, SoftwareView, state::observed::Presence};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +21,6 @@ pub struct View {
     pub reserved_for: BTreeMap<u64, UniqueId>,
     /// When the creation of each runner began.
     pub created_at: BTreeMap<u64, Timestamp>,
-    /// The drain that is in force, if there is one.
-    pub drain: Option<Drain>,
     /// Temporary targets, if an override is set.
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
     /// The images that exist, and those that are still to be built here.
@@ -52,7 +48,8 @@ impl View {
 
     /// The content of `/dashboard.json` for readers without a token. Labels of runners are left out,
     /// because a job that names one gets the runner; reservations as well, because their names give the
-    /// label `reserved-for:<unique_id>`. The keys stay.
+    /// label `reserved-for:<unique_id>`. The keys stay. The address of the operator who has drained the server
+    /// is left out as well.
     pub fn public_dashboard_at(&self, now: Timestamp) -> MonitorDashboard {
         let mut dashboard = self.dashboard_at(now);
         for shown in &mut dashboard.runners {
@@ -63,6 +60,7 @@ impl View {
         if let Some(reservations) = &mut dashboard.reservations {
             reservations.clear();
         }
+        dashboard.drain = dashboard.drain.map(|drain| drain.public());
         dashboard
     }
 
@@ -93,7 +91,6 @@ impl Monitor {
             created_at: created_at
                 .map(|(id, record)| (id.0, record.created_at))
                 .collect(),
-            drain: self.drained().cloned(),
             target_override: self.target_override().cloned(),
             images: self.image_views(),
             software: self.software.views(),
@@ -147,6 +144,7 @@ impl Monitor {
             missing: self.missing_runners(&offered),
             // Added by the API: it is of the process, and not of the pool.
             instance: None,
+            drain: self.drained().cloned(),
             profile_runner_counts: offered,
             runners: runners.collect(),
             reservations: Some(reservations.collect()),

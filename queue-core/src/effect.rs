@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use shared::{
     clock::Timestamp,
+    operator::Intervention,
     values::{Count, FencingToken, ProfileKey, UniqueId},
     wire::{Estimate, JobStatus, TakenRunner},
 };
@@ -77,6 +78,10 @@ pub enum Answer {
         /// Whether by an earlier request, whose answer may have been lost.
         is_repeated: bool,
     },
+    /// The profile is paused.
+    Paused(Intervention),
+    /// The profile is not paused. This was its pause, if there was one.
+    Resumed(Option<Intervention>),
     /// The status of a job.
     Status(JobStatus),
     /// The request was refused.
@@ -117,6 +122,10 @@ pub enum Refusal {
     TooManyJobs { jobs_max: usize },
     /// The limit on jobs of one repository is reached.
     TooManyJobsOfRepository { jobs_max: usize },
+    /// No server has this profile, and no job needs it.
+    UnknownProfile,
+    /// The limit on paused profiles is reached.
+    TooManyPauses { pauses_max: usize },
     /// The job is expired, withdrawn, abandoned or finished, or was never known.
     UnknownJob,
 }

@@ -1,10 +1,11 @@
 //! Everything that can happen to the queue.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use shared::{
     clock::Timestamp,
-    values::{FencingToken, UniqueId},
+    operator::Note,
+    values::{FencingToken, ProfileKey, UniqueId},
     wire::TakenRunner,
 };
 
@@ -48,6 +49,13 @@ pub enum Input {
     /// A client or an operator asks for the status of a job, which does not count as a sign of the
     /// client's presence. Answered with `Status` or `Refused`.
     Inspect { call: CallId, by: JobReference },
+    /// An operator pauses a profile, or replaces the note of its pause. Answered with `Paused` or `Refused`.
+    Pause { call: CallId, order: PauseOrder },
+    /// An operator resumes a profile. Answered with `Resumed`.
+    Resume {
+        call: CallId,
+        profile_key: ProfileKey,
+    },
     /// A monitor answered a poll with its dashboard.
     Reported { server: ServerId, report: Report },
     /// A monitor answered a poll with "not modified".
@@ -84,6 +92,15 @@ pub enum Input {
     },
     /// Time has passed.
     Tick,
+}
+
+/// What an operator orders with a pause.
+#[derive(Clone, Debug)]
+pub struct PauseOrder {
+    pub profile_key: ProfileKey,
+    pub note: Note,
+    /// Where the request came from.
+    pub client_address: Option<IpAddr>,
 }
 
 /// How a request names a job.

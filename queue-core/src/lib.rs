@@ -43,7 +43,7 @@ pub use event::{
     Assignment, EnqueuedBy, ForwardFailure, JobEvent, JobStep, PassOverReason, ServerRunners,
     WithdrawnBy,
 };
-pub use input::{CallId, ForwardOutcome, Input, JobReference};
+pub use input::{CallId, ForwardOutcome, Input, JobReference, PauseOrder};
 pub use measurement::Measurement;
 pub use queue::Queue;
 pub use state::{

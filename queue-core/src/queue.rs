@@ -6,6 +6,7 @@
 
 use shared::{
     clock::Timestamp,
+    operator::Intervention,
     problem::Problem,
     values::{ProfileKey, UniqueId},
 };
@@ -41,6 +42,19 @@ impl Queue {
             state: State::new(config, servers, instance, now),
             last_handled_at: now,
         }
+    }
+
+    /// The same queue with these profiles paused, as they were when it last ran. Those beyond the limit are
+    /// left out.
+    #[must_use]
+    pub fn with_pauses(
+        mut self,
+        pauses: impl IntoIterator<Item = (ProfileKey, Intervention)>,
+    ) -> Self {
+        for (profile_key, pause) in pauses {
+            self.state.pauses.insert(profile_key, pause);
+        }
+        self
     }
 
     /// Handles one input, then every timer that is due, and then schedules once.
@@ -96,6 +110,11 @@ impl Queue {
     /// Whether `server` may be asked for runners for this job now.
     pub fn can_forward(&self, now: Timestamp, server: ServerId, unique_id: &UniqueId) -> bool {
         self.state.can_forward(now, server, unique_id)
+    }
+
+    /// The profiles that operators have paused.
+    pub fn pauses(&self) -> impl Iterator<Item = (&ProfileKey, &Intervention)> {
+        self.state.pauses.iter()
     }
 
     /// Why a job waits.

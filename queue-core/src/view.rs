@@ -3,6 +3,7 @@
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
+    operator::Intervention,
     problem::{self, Problem},
     values::{ProfileKey, PublicId, UniqueId},
     wire::{Estimate, JobStatus, TakenFrom},
@@ -45,6 +46,9 @@ pub struct View {
 #[derive(Clone, Debug, Serialize)]
 pub struct ProfileView {
     pub profile_key: ProfileKey,
+    /// Since when and why no job of it is assigned. Absent unless an operator has paused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Intervention>,
     /// How many runners all servers have or could have, also those that do not answer.
     pub target: usize,
     /// How many of them the servers do not offer.
@@ -108,6 +112,9 @@ pub struct ServerView {
     /// Age of its last report; null if it has not reported yet.
     pub age_seconds: Option<u64>,
     pub profiles: Vec<ServerProfileView>,
+    /// The drain that its monitor reports. Absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Intervention>,
     /// What its monitor says is wrong: a few of its problems, errors first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -125,6 +132,18 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl View {
+    /// The same for readers without a token: the addresses of operators are left out.
+    #[must_use]
+    pub fn public(&self) -> Self {
+        let mut view = self.clone();
+        let pauses = view.profiles.iter_mut().map(|profile| &mut profile.paused);
+        let drains = view.servers.iter_mut().map(|server| &mut server.drain);
+        for intervention in pauses.chain(drains).flatten() {
+            *intervention = intervention.public();
+        }
+        view
+    }
+
     /// The problems of the queue and those that its servers report, errors first. The subject of a server's
     /// problem begins with its name.
     pub fn all_problems(&self) -> Vec<Problem> {
@@ -191,12 +210,13 @@ pub(crate) fn status(state: &State, now: Timestamp, job: &Job) -> JobStatus {
     }
 }
 
-/// Every profile that a server reports or a job needs.
-fn profile_keys(state: &State) -> Vec<ProfileKey> {
+/// Every profile that a server reports, a job needs or an operator has paused.
+pub(crate) fn profile_keys(state: &State) -> Vec<ProfileKey> {
     let servers = state.fleet.ids();
     let reported = servers.flat_map(|server| state.fleet.profiles(server));
     let needed = state.profile_queues.iter().map(|(key, _)| key.clone());
-    let mut keys: Vec<ProfileKey> = reported.chain(needed).collect();
+    let paused = state.pauses.iter().map(|(key, _)| key.clone());
+    let mut keys: Vec<ProfileKey> = reported.chain(needed).chain(paused).collect();
     keys.sort();
     keys.dedup();
     keys
@@ -213,6 +233,7 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
     let in_use =
         |number: fn(&ProfileReport) -> usize| state.fleet.sum_of_fresh(&profile_key, now, number);
     ProfileView {
+        paused: state.pauses.get(&profile_key).cloned(),
         starting: in_use(|profile| profile.starting),
         reserved: in_use(|profile| profile.reserved),
         busy: in_use(|profile| profile.busy),
@@ -344,6 +365,7 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
                 }
             })
             .collect(),
+        drain: current.and_then(|report| report.drain.clone()),
         problems: current.map_or_else(Vec::new, |report| report.problems.clone()),
         more_problems: current.map_or(0, |report| report.more_problems),
     }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use shared::{clock::Timestamp, format, values::ProfileKey};
+use shared::{clock::Timestamp, format, operator::Intervention, values::ProfileKey};
 
 use crate::state::{
     State,
@@ -20,6 +20,8 @@ const SERVERS_NAMED_MAX: usize = 3;
 /// Why a job waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitReason {
+    /// An operator has paused the profile.
+    Paused(Intervention),
     /// The startup grace period is not over.
     StartupGrace,
     /// No server that has runners of this profile answers.
@@ -44,6 +46,7 @@ impl WaitReason {
     /// The reason as a clause that holds for any job of the profile: of one that is next, without saying so.
     fn clause(&self) -> String {
         match self {
+            Self::Paused(pause) => format!("its profile is paused by an operator {pause}"),
             Self::StartupGrace => {
                 "the queue has just started and assigns no runners until waiting clients have returned".to_owned()
             }
@@ -94,10 +97,13 @@ fn wait_reason_if_next(state: &State, now: Timestamp, job: &Job) -> WaitReason {
         JobState::Forwarding { .. } => return WaitReason::BeingForwarded,
         JobState::Waiting => {}
     }
+    let spec = &job.request().spec;
+    if let Some(pause) = state.pauses.get(&spec.profile_key) {
+        return WaitReason::Paused(pause.clone());
+    }
     if !state.is_dispatching(now) {
         return WaitReason::StartupGrace;
     }
-    let spec = &job.request().spec;
     let needed = spec.count.get();
     match state.fleet.reach(&spec.profile_key, now) {
         0 if state.fleet.is_refused(&spec.profile_key) => return WaitReason::TokenRefused,
@@ -151,7 +157,8 @@ fn causes(state: &State, now: Timestamp, job: &Job, reason: &WaitReason) -> Stri
         WaitReason::NoServer | WaitReason::TokenRefused | WaitReason::TooFewReachable { .. } => {
             Vec::new()
         }
-        WaitReason::StartupGrace
+        WaitReason::Paused(_)
+        | WaitReason::StartupGrace
         | WaitReason::Behind(_)
         | WaitReason::BeingForwarded
         | WaitReason::HasRunners => return String::new(),

@@ -37,6 +37,7 @@ use crate::{
     grant_proofs::GrantProofs,
     last_run::LastRun,
     monitor_client::MonitorClient,
+    pauses::PausesFile,
     poll::poll_forever,
     recorder::Recorder,
     ticket::{KeyError, TicketKey},
@@ -104,7 +105,9 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         down_for: last_run.down_for(),
         ..config(queue_settings)
     };
-    let queue = Queue::new(config, &names, queue_instance, clock.now());
+    let problem_board = ProblemBoard::new(clock);
+    let (pauses_file, pauses) = PausesFile::load(&folder, problem_board.clone());
+    let queue = Queue::new(config, &names, queue_instance, clock.now()).with_pauses(pauses);
     let (senders, receivers): (Vec<_>, Vec<_>) =
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let journal = Journal::open(JournalConfig::of(settings, "queue"), clock);
@@ -112,10 +115,13 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let event_loop = EventLoop::new(queue, clock, senders, recorder);
 
     let client = Client::with_proxies(settings.proxies.but_not_for_loopback());
-    let problem_board = ProblemBoard::new(clock);
     report_clock(clock.now(), &problem_board);
     let mut background =
         start_background(last_run, &event_loop, &journal, &problem_board, &addresses);
+    background.push(Background {
+        name: "the file of paused profiles",
+        task: actix_web::rt::spawn(pauses_file.clone().retry(event_loop.clone())),
+    });
     start_monitor_clients(
         base_urls,
         &Arc::new(GrantProofs::new(ticket_key.grant_key(), names)),
@@ -137,6 +143,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         artifact_claims,
         github_status,
         problem_board,
+        pauses_file,
         journal,
         stream_places: StreamPlaces::default(),
         github_web_url: settings.github.web_url().into(),

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod error;
 pub mod format;
 pub mod job_spec;
+pub mod operator;
 pub mod problem;
 pub mod registration;
 pub mod runner_name;

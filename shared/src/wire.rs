@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
+    operator::Intervention,
     problem::Problem,
     registration::Registration,
     values::{ProfileKey, QualifiedRepo, RunId, UniqueId},
@@ -31,6 +32,9 @@ pub struct MonitorDashboard {
     /// hold, and why. Absent if there are none, and from older monitors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<ProfileKey, MissingRunners>,
+    /// The drain that is in force. Absent if there is none, and from older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Intervention>,
     /// Every runner of this server.
     pub runners: Vec<DashboardRunner>,
     /// Reservations by `unique_id`. `None` from older monitors.

@@ -46,6 +46,10 @@ pub enum Event {
     WorkflowJobQueued(usize, String),
     /// The operator looks at all dashboards.
     OperatorActs,
+    /// The operator pauses a profile, given by its index, at a queue.
+    OperatorPauses(usize, usize),
+    /// The operator resumes a profile at a queue.
+    OperatorResumes(usize, usize),
     FaultStrikes(Fault),
 }
 

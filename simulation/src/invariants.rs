@@ -231,6 +231,26 @@ impl Invariants {
         }
     }
 
+    /// Invariant 10: of a paused profile no job is chosen. Runners that servers hold for a job already may be
+    /// adopted.
+    pub fn check_pause(
+        &mut self,
+        now: Timestamp,
+        queue: &Queue,
+        is_paused: bool,
+        forward: &Forward,
+    ) {
+        let spec = &forward.request.spec;
+        let is_adopted = !queue.fleet().reservations(&spec.unique_id).is_empty();
+        if is_paused && !is_adopted {
+            let description = format!(
+                "{} was forwarded although its profile {} is paused",
+                spec.unique_id, spec.profile_key
+            );
+            self.violate(now, 10, description);
+        }
+    }
+
     /// Invariant 4: while servers do not answer, a job is accepted by what they reported within the last
     /// minute. `shown` is what the clock of the queue shows.
     pub fn check_not_ready(

@@ -16,6 +16,11 @@ fn missing(pool: &TestPool) -> Option<(usize, String)> {
     Some((missing.count, missing.reason.clone()))
 }
 
+fn drain(pool: &mut TestPool, note: &str) {
+    let address = Some([192, 0, 2, 1].into());
+    pool.monitor.drain(note.parse().unwrap(), address, pool.now);
+}
+
 #[test]
 fn a_drained_server_assigns_no_runner_and_keeps_only_those_with_a_job() {
     let mut pool = TestPool::with_idle_linux(3);
@@ -23,7 +28,7 @@ fn a_drained_server_assigns_no_runner_and_keeps_only_those_with_a_job() {
     pool.world.start_job(0);
     pool.poll();
     assert_eq!(missing(&pool), None);
-    pool.monitor.drain("new memory", pool.now).unwrap();
+    drain(&mut pool, "new memory");
     assert_eq!(pool.take("other", "linux", 1), Err(TakeRefusal::Drained));
     // What it has promised it keeps.
     assert_eq!(pool.take("job", "linux", 1), Ok(vec![0]));
@@ -42,9 +47,9 @@ fn a_drained_server_assigns_no_runner_and_keeps_only_those_with_a_job() {
 fn a_drain_outlives_a_restart_and_keeps_its_time() {
     let mut pool = TestPool::with_idle_linux(1);
     let since = pool.now;
-    pool.monitor.drain("", since).unwrap();
+    drain(&mut pool, "");
     pool.advance(Duration::from_secs(60));
-    pool.monitor.drain(" other\u{202e} ", pool.now).unwrap();
+    drain(&mut pool, " other\u{202e} ");
     pool.restart();
     let drain = pool.monitor.drained().unwrap().clone();
     assert_eq!((drain.since, &*drain.note), (since, "other\\u{202e}"));
@@ -71,11 +76,17 @@ fn missing_runners_have_a_reason() {
 }
 
 #[test]
-fn a_note_that_is_too_long_changes_nothing() {
+fn the_dashboard_shows_a_drain_and_only_with_a_token_its_author() {
     let mut pool = TestPool::with_idle_linux(1);
-    assert!(pool.monitor.drain(&"é".repeat(201), pool.now).is_err());
-    assert_eq!(pool.monitor.drained(), None);
-    pool.monitor.drain(&"é".repeat(200), pool.now).unwrap();
+    drain(&mut pool, "new memory");
+    let view = pool.monitor.view().unwrap();
+    let drained = pool.monitor.drained().cloned().unwrap();
+    assert!(drained.client_address.is_some());
+    assert_eq!(
+        view.public_dashboard_at(pool.now).drain,
+        Some(drained.public())
+    );
+    assert_eq!(view.dashboard_at(pool.now).drain, Some(drained));
 }
 
 #[test]
@@ -85,6 +96,6 @@ fn no_image_is_built_while_the_server_is_drained() {
     pool.monitor.handle_images(BTreeMap::new());
     let is_built = |pool: &TestPool| pool.steps().iter().any(|step| step.contains("image"));
     assert!(is_built(&pool), "{:?}", pool.steps());
-    pool.monitor.drain("", pool.now).unwrap();
+    drain(&mut pool, "");
     assert!(!is_built(&pool), "{:?}", pool.steps());
 }

@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, values::UniqueId, wire::ReservationState};
+use shared::{clock::Timestamp, operator::Intervention, values::UniqueId, wire::ReservationState};
 
 use super::{
-    drain::Drain,
     fencing::Fence,
     reservation::Reservation,
     runner::{MustDestroy, Registrar, RunnerRecord},
@@ -43,7 +42,7 @@ pub struct DurableState {
     pub target_override: Option<TargetOverride>,
     /// Missing in files of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drain: Option<Drain>,
+    pub drain: Option<Intervention>,
 }
 
 /// Why a snapshot cannot be read. Each text is a fragment that follows "failed to".

@@ -8,7 +8,6 @@
 
 pub mod action_log;
 pub mod credentials;
-pub mod drain;
 pub mod durable_state;
 pub mod fencing;
 pub mod host;

@@ -2,12 +2,12 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    auth::Authorised,
-    error::{ApiError, Code},
-    web::{ClientAddress, Query},
+    auth::{Authorised, NotWrongToken},
+    error::ApiError,
+    web::{ClientAddress, Query, from_text},
 };
-use monitor_core::NoteTooLong;
 use serde::Deserialize;
+use shared::operator::Note;
 
 use super::AppState;
 
@@ -16,33 +16,34 @@ use super::AppState;
 #[serde(deny_unknown_fields)]
 pub struct DrainParameters {
     /// The reason, shown on the pages of the queue and the monitor.
-    #[serde(default)]
-    note: String,
+    #[serde(default, deserialize_with = "from_text")]
+    note: Note,
 }
 
-/// `GET /policy/drain`: the drain in force with `since` and `note`, or `null`.
-pub async fn show(state: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().json(state.core.read(|core| core.drained().cloned()))
+/// `GET /policy/drain`: the drain in force with `since` and `note`, or `null`. With a token also
+/// `client_address`.
+pub async fn show(token: NotWrongToken, state: Data<AppState>) -> HttpResponse {
+    let drain = state.core.read(|core| core.drained().cloned());
+    HttpResponse::Ok().json(match token.is_authorised() {
+        true => drain,
+        false => drain.map(|drain| drain.public()),
+    })
 }
 
 /// `POST /policy/drain[?note=…]`: the drain that is in force now.
 pub async fn begin(
     _: Authorised,
-    address: ClientAddress,
+    ClientAddress(address): ClientAddress,
     state: Data<AppState>,
-    Query(parameters): Query<DrainParameters>,
+    Query(DrainParameters { note }): Query<DrainParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    let DrainParameters { note } = parameters;
-    let begun = state.core.change(|core, now| {
-        let revision = core.drain(&note, now)?;
-        Ok((revision, core.drained().cloned()))
+    let audited_note = note.as_str().to_owned();
+    let (revision, drain) = state.core.change(|core, now| {
+        let revision = core.drain(note, address, now);
+        (revision, core.drained().cloned())
     });
-    let (revision, drain) = begun.map_err(|NoteTooLong { length_max }| {
-        let message = format!("a note may have at most {length_max} characters");
-        ApiError::new(Code::BadRequest, message)
-    })?;
-    state.audit("drain", "api_token", address, |entry| {
-        entry.fact("note", note)
+    state.audit("drain", "api_token", ClientAddress(address), |entry| {
+        entry.fact("note", audited_note)
     });
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(drain))
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn a_misspelt_note_is_refused_instead_of_lost() {
         let parameters = parse_query::<DrainParameters>("note=new%20memory").unwrap();
-        assert_eq!(parameters.note, "new memory");
+        assert_eq!(parameters.note.as_str(), "new memory");
         expect_bad_request(parse_query::<DrainParameters>("notes=x"), "notes");
     }
 }

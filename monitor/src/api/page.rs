@@ -84,7 +84,7 @@ fn render_view(view: &View, now: Timestamp) -> Markup {
     html! {
         (render_counts(view))
         @for warning in &view.capacity_warnings { p.note.bad { (warning) } }
-        @if let Some(drain) = &view.drain {
+        @if let Some(drain) = &view.dashboard.drain {
             p.note.bad {
                 "Drained for " (page::since(drain.since, now)) ": it keeps no runners"
                 @if !drain.note.is_empty() { " (" (drain.note) ")" }

@@ -8,9 +8,10 @@ use std::{
 
 use daemon::{problems, repeated::Totals};
 use github::{ApiStatus, RateLimit};
-use monitor_core::{ActionLog, Drain, ImageView, SoftwareView, View};
+use monitor_core::{ActionLog, ImageView, SoftwareView, View};
 use shared::{
     clock::Timestamp,
+    operator::Intervention,
     problem::{Problem, catalogue},
     registration::{Label, Registration, RegistrationStatus},
     software::Support,
@@ -92,11 +93,12 @@ fn view() -> View {
         proof: None,
     };
     View {
-        drain: Some(Drain {
-            since: ago(600),
-            note: "new memory".into(),
-        }),
         dashboard: MonitorDashboard {
+            drain: Some(Intervention {
+                since: ago(600),
+                note: "new memory".into(),
+                client_address: Some([192, 0, 2, 1].into()),
+            }),
             missing: BTreeMap::from([(
                 linux(),
                 MissingRunners {

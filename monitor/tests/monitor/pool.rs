@@ -227,7 +227,12 @@ async fn a_server_can_be_drained_and_says_so() {
         .await;
     let drained: Value = drained.json().unwrap();
     assert_eq!(drained["note"], "new memory");
-    assert_eq!(show().await, drained);
+    assert_eq!(drained["client_address"], "127.0.0.1");
+    let with_token = monitor.call(Method::GET, "policy/drain").await;
+    assert_eq!(with_token.json::<Value>().unwrap(), drained);
+    let stranger = show().await;
+    assert_eq!(stranger["note"], "new memory");
+    assert_eq!(stranger["client_address"], Value::Null);
     let dashboard = monitor
         .until(|dashboard| dashboard.runners.is_empty())
         .await;

@@ -8,6 +8,8 @@
 //! are two exceptions, in which waiting would not help it: it is skipped if it needs more runners
 //! than the servers that answer could ever have, or if too few of the idle runners are on servers
 //! that may be asked for it at the moment.
+//!
+//! No job is chosen of a profile that an operator has paused.
 
 mod adopt;
 pub mod assign;
@@ -44,6 +46,10 @@ pub fn run(state: &mut State, now: Timestamp) {
 
 /// Forwards as many jobs of a profile as can be assigned now.
 fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
+    if state.pauses.get(profile_key).is_some() {
+        // The profile is marked again when it is resumed.
+        return;
+    }
     let mut after: Option<QueuePosition> = None;
     let mut skipped = 0;
     loop {

@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod held_calls;
 pub mod job;
 pub mod jobs;
+pub mod pauses;
 pub mod pending_releases;
 mod profile_queue;
 pub mod profile_queues;
@@ -27,6 +28,7 @@ use self::{
     held_calls::HeldCalls,
     job::{Job, Retirement, TicketContent},
     jobs::Jobs,
+    pauses::Pauses,
     pending_releases::PendingReleases,
     profile_queues::ProfileQueues,
     timers::{Timer, Timers},
@@ -50,6 +52,7 @@ pub struct State {
     pub config: Config,
     pub jobs: Jobs,
     pub profile_queues: ProfileQueues,
+    pub pauses: Pauses,
     pub fleet: Fleet,
     pub pending_releases: PendingReleases,
     pub held_calls: HeldCalls,
@@ -70,6 +73,7 @@ impl State {
         Self {
             jobs: Jobs::default(),
             profile_queues: ProfileQueues::default(),
+            pauses: Pauses::default(),
             fleet: Fleet::new(servers, config.stale_after, now),
             pending_releases: PendingReleases::default(),
             held_calls: HeldCalls::new(config.held_max),
@@ -149,11 +153,13 @@ impl State {
         let spec = &job.request().spec;
         let ahead = self.profile_queues.ahead_of(&job.ticket);
         let runners = ahead + spec.count.get();
+        let key = &spec.profile_key;
+        // When the profile will be resumed is not known.
+        let is_estimable = self.pauses.get(key).is_none();
+        let estimate = || self.profile_queues.estimate(now, key, runners);
         WaitingAnswer {
             ahead,
-            estimate: self
-                .profile_queues
-                .estimate(now, &spec.profile_key, runners),
+            estimate: is_estimable.then(estimate).flatten(),
             retry_after_seconds: (1 + ahead as u64 / JOBS_AHEAD_PER_SECOND)
                 .min(RETRY_AFTER_SECONDS_MAX),
         }

@@ -10,6 +10,7 @@ mod forward_outcomes;
 mod granted_runners;
 mod history;
 mod job_order;
+mod pauses;
 mod problems;
 mod property;
 mod refused_jobs;

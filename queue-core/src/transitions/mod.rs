@@ -8,6 +8,7 @@ mod on_forwarded;
 mod on_released;
 mod on_report;
 mod on_token;
+mod pause;
 pub mod presence;
 mod release;
 mod restore;
@@ -40,6 +41,8 @@ pub fn apply(state: &mut State, now: Timestamp, input: Input) {
         Input::Undelivered { unique_id } => take::answer_undelivered(state, now, &unique_id),
         Input::Withdraw { call, by } => withdraw::withdraw(state, now, call, &by),
         Input::Inspect { call, by } => inspect(state, now, call, &by),
+        Input::Pause { call, order } => pause::pause(state, now, call, order),
+        Input::Resume { call, profile_key } => pause::resume(state, call, profile_key),
         Input::Reported { server, report } => on_report::reported(state, now, server, report),
         Input::Unchanged { server, asked_at } => {
             on_report::unchanged(state, now, server, asked_at);

@@ -8,6 +8,7 @@ mod history;
 mod job;
 mod job_page;
 mod metrics;
+mod pause;
 mod search;
 mod snapshot;
 mod story;
@@ -31,7 +32,7 @@ use queue_core::{Answer, Refusal};
 
 pub use metrics::STATE_METRICS;
 
-use crate::{event_loop::EventLoop, ticket::TicketKey};
+use crate::{event_loop::EventLoop, pauses::PausesFile, ticket::TicketKey};
 use search::JobIndex;
 use snapshot::Snapshots;
 
@@ -54,6 +55,8 @@ pub struct AppState {
     pub github_status: Option<ApiStatusCell>,
     /// What adapters report as wrong.
     pub problem_board: ProblemBoard,
+    /// Where it is kept which profiles are paused.
+    pub pauses_file: PausesFile,
     /// What has happened.
     pub journal: Journal,
     /// The streams of events that there may be.
@@ -83,6 +86,12 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
                 route("/job/{unique_id}")
                     .get(job::show)
                     .delete(job::withdraw),
+            )
+            .service(
+                route("/profile/{profile_key}/pause")
+                    .get(pause::show)
+                    .post(pause::begin)
+                    .delete(pause::end),
             )
             .service(route("/").get(dashboard::html))
             .configure(daemon::page::configure)
@@ -129,6 +138,14 @@ fn refused(refusal: Refusal) -> ApiError {
         Refusal::TooManyJobsOfRepository { jobs_max } => too_many(format!(
             "this repository already has {jobs_max} jobs in the queue, the maximum that [queue] jobs_per_repo_max allows; try again later"
         )),
+        Refusal::UnknownProfile => ApiError::new(
+            Code::UnknownProfile,
+            "no server has this profile; the dashboard shows which there are",
+        ),
+        Refusal::TooManyPauses { pauses_max } => ApiError::new(
+            Code::BadRequest,
+            format!("at most {pauses_max} profiles can be paused at a time; resume one first"),
+        ),
         Refusal::UnknownJob => story::unknown(&Story::default()),
     }
 }

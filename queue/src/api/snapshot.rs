@@ -60,11 +60,11 @@ impl Snapshot {
         }
     }
 
-    /// As JSON.
+    /// As JSON, for readers without a token.
     pub fn to_json(&self) -> String {
         let json = Json {
             captured_at_micros: self.captured_at.as_micros(),
-            view: &self.view,
+            view: &self.view.public(),
         };
         serde_json::to_string(&json).expect("a view has only text keys and plain values")
     }
@@ -106,6 +106,7 @@ pub(super) mod example {
             assigned: vec![assigned()],
             profiles: vec![
                 ProfileView {
+                    paused: None,
                     profile_key: profile_key("linux"),
                     target: 12,
                     missing: 8,
@@ -120,6 +121,7 @@ pub(super) mod example {
                     ],
                 },
                 ProfileView {
+                    paused: None,
                     profile_key: profile_key("windows"),
                     target: 2,
                     missing: 0,
@@ -203,6 +205,7 @@ pub(super) mod example {
                 missing: if health == "fresh" { 0 } else { 4 },
                 missing_because: (health != "fresh").then(|| format!("{name} is {health}")),
             }],
+            drain: None,
             problems: Vec::new(),
             more_problems: 0,
         }

@@ -19,6 +19,8 @@ mod job;
 #[cfg(test)]
 mod older_monitors;
 #[cfg(test)]
+mod pauses;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod refused_tokens;

@@ -251,6 +251,11 @@ catalogue! {
          to the server's entry in `SERVO_CI_MONITOR_SERVER_TOKENS` of the queue. If there is a proxy between them, let \
          it pass on the header `Authorization`.",
         "Settings" => "settings.md";
+    PAUSES_LOST = "pauses_lost", Warning, Queue,
+        "The file with the profiles that operators have paused is damaged, so that none is paused.",
+        "Pause the profiles again that have to be paused. If there are none, resume any profile, paused or not: that \
+         replaces the file.",
+        "Pause a profile" => "operating.md#pause-a-profile";
     SERVER_LISTED_TWICE = "server_listed_twice", Warning, Queue,
         "Two URLs of the list lead to the same monitor. One of them is used.",
         "Remove one of the two from `servers` in `[queue]`.",

@@ -192,7 +192,7 @@ impl Client {
             Answer::Refused(refusal) => {
                 return self.handle_refusal(environment, request, &refusal);
             }
-            Answer::Status(_) => return,
+            Answer::Status(_) | Answer::Paused(_) | Answer::Resumed(_) => return,
         };
         self.act_after(environment, pause);
     }

@@ -4,11 +4,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::Take;
 use queue_core::{
-    Answer, CallId, Config, Effect, EnqueuedBy, Forward, ForwardOutcome, Input, Queue, Refusal,
-    Release, Report, ServerFailure, testing::Stories,
+    Answer, CallId, Config, Effect, EnqueuedBy, Forward, ForwardOutcome, Input, PauseOrder, Queue,
+    Refusal, Release, Report, ServerFailure, testing::Stories,
 };
 use shared::{
-    clock::Timestamp, job_spec::JobSpec, problem::Problem, values::UniqueId, wire::TakenRunner,
+    clock::Timestamp,
+    job_spec::JobSpec,
+    operator::{Intervention, Note},
+    problem::Problem,
+    values::{ProfileKey, UniqueId},
+    wire::TakenRunner,
 };
 
 use super::monitor::{profile_key, server_name};
@@ -43,6 +48,8 @@ pub struct QueueNode {
     /// What it keeps on disk: when it last ran by its clock, less the time that did not count.
     last_run: Option<Timestamp>,
     down_for: Duration,
+    /// The profiles that the operator has paused, which it keeps on disk too.
+    paused: BTreeMap<ProfileKey, Intervention>,
     /// None while the process does not run.
     pub core: Option<Queue>,
     pub incarnation: Incarnation,
@@ -119,6 +126,7 @@ impl QueueNode {
             clock: QueueClock::default(),
             last_run: None,
             down_for: Duration::ZERO,
+            paused: BTreeMap::new(),
             core: None,
             incarnation: 0,
             frozen_until: Timestamp::default(),
@@ -144,8 +152,10 @@ impl QueueNode {
         };
         // A queue that is started again is another one to the monitors.
         let instance = 1 + (self.index as u64) + 1000 * (self.incarnation + 1);
+        let core = Queue::new(config, &names, instance, now).with_pauses(self.paused.clone());
         *self = Self {
-            core: Some(Queue::new(config, &names, instance, now)),
+            core: Some(core),
+            paused: std::mem::take(&mut self.paused),
             clock,
             last_run: self.last_run,
             down_for,
@@ -226,6 +236,39 @@ impl QueueNode {
         self.handle(environment, input);
     }
 
+    /// The operator pauses a profile; without effect while the process does not run.
+    pub fn pause(&mut self, environment: &mut Environment, profile: usize) {
+        if self.core.is_none() {
+            return;
+        }
+        let now = environment.context.now;
+        let profile_key = profile_key(profile);
+        let order = PauseOrder {
+            profile_key: profile_key.clone(),
+            note: Note::default(),
+            client_address: None,
+        };
+        // From now on no job of it may be chosen, whatever the core makes of the order.
+        let in_force = self.paused.get(&profile_key);
+        let pause = Intervention::order(in_force, Note::default(), None, now);
+        self.paused.insert(profile_key, pause);
+        self.last_call += 1;
+        let call = self.last_call;
+        self.handle(environment, Input::Pause { call, order });
+    }
+
+    /// The operator resumes a profile; without effect while the process does not run.
+    pub fn resume(&mut self, environment: &mut Environment, profile: usize) {
+        if self.core.is_none() {
+            return;
+        }
+        let profile_key = profile_key(profile);
+        self.paused.remove(&profile_key);
+        self.last_call += 1;
+        let call = self.last_call;
+        self.handle(environment, Input::Resume { call, profile_key });
+    }
+
     /// Lets the core handle an input, and performs its effects.
     fn handle(&mut self, environment: &mut Environment, input: Input) {
         let now = self.clock.show(environment.context.now);
@@ -244,6 +287,8 @@ impl QueueNode {
             if let Effect::Forward(forward) = effect {
                 let invariants = &mut environment.context.invariants;
                 invariants.check_forward(now, self.index, core, &config(), forward);
+                let is_paused = self.paused.contains_key(&forward.request.spec.profile_key);
+                invariants.check_pause(now, core, is_paused, forward);
             }
         }
         for effect in effects {

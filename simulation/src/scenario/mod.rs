@@ -15,6 +15,9 @@ pub use workday::{Outage, Workday};
 /// can follow each other.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(45 * 60);
 
+/// Distinguishes the random stream of pauses from the others of a seed.
+pub const PAUSES: u64 = 0x9a05_e5e5;
+
 /// The parameters of one run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -46,6 +49,8 @@ pub struct Habits {
     pub labels_on_take: bool,
     /// The share of clients, in percent, that do not read the label of their runners from the response.
     pub older_clients_percent: u64,
+    /// How often an operator pauses a profile at a queue, and resumes it later.
+    pub pause_count: u64,
 }
 
 /// What some installations do all the time.
@@ -127,7 +132,11 @@ impl Scenario {
         if odd.chance(0.6) {
             fault_rates.add_odd_readings(&mut odd);
         }
-        let habits = Habits::random(&mut odd);
+        let mut habits = Habits::random(&mut odd);
+        let mut pauses = Rng::from_seed(seed ^ PAUSES);
+        if pauses.chance(0.3) {
+            habits.pause_count = pauses.number(1, 8);
+        }
         Self {
             habits,
             seed,
@@ -232,6 +241,7 @@ impl Habits {
             has_webhooks: rng.chance(0.5),
             labels_on_take: rng.chance(0.2),
             older_clients_percent: [0, 30, 100][rng.index(3)],
+            pause_count: 0,
         }
     }
 }

@@ -71,6 +71,9 @@ impl World {
             if queue.core.is_none() {
                 queue.start(environment);
             }
+            for profile in 0..environment.context.scenario.profile_count() {
+                queue.resume(environment, profile);
+            }
         }
         for monitor in &mut self.monitors {
             monitor.frozen_until = now;

@@ -24,7 +24,8 @@ use crate::{
     liveness::first_pending,
     messages::{ExchangeId, ExchangeResult, Node},
     network::Sender,
-    scenario::Scenario,
+    rng::Rng,
+    scenario::{PAUSES, Scenario},
     statistics::Statistics,
 };
 
@@ -76,6 +77,7 @@ impl World {
         context.trace(format_args!("{:?}", context.scenario));
         self.schedule_clients();
         self.schedule_faults();
+        self.schedule_pauses();
         let context = &mut self.environment.context;
         context.schedule_after(operator::INTERVAL, Event::OperatorActs);
         let context = &self.environment.context;
@@ -116,6 +118,22 @@ impl World {
             let (client, arrives_at) = Client::random(context, index);
             self.clients.push(client);
             context.schedule_at(arrives_at, Event::ClientActs(index));
+        }
+    }
+
+    /// Schedules the pauses of profiles, and the end of each. The random stream is one of their own, so that
+    /// the events of a run do not depend on whether there are pauses.
+    fn schedule_pauses(&mut self) {
+        let context = &mut self.environment.context;
+        let mut rng = Rng::from_seed(context.scenario.seed ^ !PAUSES);
+        let fault_period = context.scenario.fault_period.as_millis() as u64;
+        for _ in 0..context.scenario.habits.pause_count {
+            let queue = rng.index(self.queues.len());
+            let profile = rng.index(context.scenario.profile_count());
+            let begins_at = context.now + rng.millis((0, fault_period));
+            let ends_at = begins_at + rng.millis((0, 120_000));
+            context.schedule_at(begins_at, Event::OperatorPauses(queue, profile));
+            context.schedule_at(ends_at, Event::OperatorResumes(queue, profile));
         }
     }
 
@@ -184,6 +202,12 @@ impl World {
                 let context = &mut environment.context;
                 context.schedule_after(operator::INTERVAL, Event::OperatorActs);
             }
+            Event::OperatorPauses(queue, profile) => {
+                self.queues[queue].pause(environment, profile);
+            }
+            Event::OperatorResumes(queue, profile) => {
+                self.queues[queue].resume(environment, profile);
+            }
             Event::FaultStrikes(fault) => self.strike(fault),
             Event::QueueStarts(queue) => {
                 let queue = &mut self.queues[queue];
@@ -217,7 +241,9 @@ impl World {
                     Node::Monitor(_) | Node::Client(_) => return None,
                 }
             }
-            Event::Queue(index, ..) => queue(*index),
+            Event::Queue(index, ..)
+            | Event::OperatorPauses(index, _)
+            | Event::OperatorResumes(index, _) => queue(*index),
             Event::Monitor(index, ..) => monitor(*index),
             _ => return None,
         };

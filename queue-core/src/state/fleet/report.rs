@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::{
     clock::Timestamp,
+    operator::{Intervention, NOTE_LENGTH_MAX},
     problem::{self, Problem},
     registration::RegistrationStatus,
     text::printable,
@@ -61,6 +62,8 @@ pub struct Report {
     pub guests: BTreeSet<Guest>,
     /// How many entries could not be read, or are beyond the limits.
     pub unreadable_count: usize,
+    /// The drain that is in force there, with a note of limited length.
+    pub drain: Option<Intervention>,
     /// What the server says is wrong with it: errors first, a few of them, with texts of limited length.
     pub problems: Vec<Problem>,
     /// How many more problems it has.
@@ -143,6 +146,7 @@ impl Report {
         report.replace_absurd_targets();
         report.read_missing(&dashboard);
         report.read_reservations(&dashboard);
+        report.read_drain(&dashboard);
         report.read_problems(&dashboard);
         // Older monitors list runners as idle that are about to be destroyed. Only as many as they
         // count as idle can be taken.
@@ -302,6 +306,21 @@ impl Report {
             reservations.insert(unique_id, reservation);
         }
         self.reservations = Some(reservations);
+    }
+
+    fn read_drain(&mut self, dashboard: &Object) {
+        match field::<Intervention>(dashboard, "drain") {
+            Ok(drain) => {
+                self.drain = drain.map(|drain| {
+                    let note: String = drain.note.chars().take(NOTE_LENGTH_MAX).collect();
+                    Intervention {
+                        note: printable(&note).into_owned(),
+                        ..drain
+                    }
+                });
+            }
+            Err(_) => self.unreadable_count += 1,
+        }
     }
 
     fn read_problems(&mut self, dashboard: &Object) {
@@ -853,5 +872,21 @@ mod tests {
             Report::parse(b"{\"runners\": [\"\xff\"]}", Timestamp::default()),
             Err(NotReport::Unknown)
         );
+    }
+
+    #[test]
+    fn a_drain_is_read_with_a_note_of_limited_length() {
+        let with = |drain: Value| parse(&json!({"runners": [], "drain": drain}));
+        let note = "é".repeat(NOTE_LENGTH_MAX + 1);
+        let report = with(json!({"since": 7, "note": note, "client_address": "192.0.2.1"}));
+        let drain = report.drain.unwrap();
+        assert_eq!(
+            (drain.since.as_micros(), drain.note.chars().count()),
+            (7, NOTE_LENGTH_MAX)
+        );
+        assert_eq!(drain.client_address, Some([192, 0, 2, 1].into()));
+        assert_eq!(with(Value::Null).drain, None);
+        let report = with(json!("yes"));
+        assert_eq!((report.drain, report.unreadable_count), (None, 1));
     }
 }

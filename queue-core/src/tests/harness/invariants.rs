@@ -103,13 +103,14 @@ fn everything_was_scheduled(state: &State, now: Timestamp) {
     assert!(state.dirty.is_empty() || !state.is_dispatching(now));
 }
 
-/// The first job of each queue that can be assigned is being forwarded as soon as that is possible:
+/// The first job of each queue that is not paused and can be assigned is being forwarded as soon as that is possible:
 /// no later input need come that could cause it.
 fn no_job_waits_for_runners_that_are_idle(state: &State, now: Timestamp) {
     if !state.is_dispatching(now) {
         return;
     }
-    for (key, queue) in state.profile_queues.iter() {
+    let queues = state.profile_queues.iter();
+    for (key, queue) in queues.filter(|(key, _)| state.pauses.get(key).is_none()) {
         let available = state.fleet.available(key, now);
         let idle: usize = available.iter().map(|(_, idle)| idle).sum();
         let first = queue.next_waiting(None, state.fleet.reach(key, now));

@@ -18,7 +18,8 @@ use std::{
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
-    values::{Count, RunId},
+    operator::Intervention,
+    values::{Count, ProfileKey, RunId},
     wire::TakenRunner,
 };
 
@@ -85,6 +86,13 @@ pub fn by_ticket(ticket: &TicketContent) -> JobReference {
     JobReference::Ticket(ticket.clone())
 }
 
+/// The profiles that are paused, as the daemon keeps them on disk.
+pub fn pauses_of(queue: &Queue) -> Vec<(ProfileKey, Intervention)> {
+    let pauses = queue.pauses();
+    let pauses = pauses.map(|(key, pause)| (key.clone(), pause.clone()));
+    pauses.collect()
+}
+
 impl TestQueue {
     /// A queue whose startup grace period is over, and whose servers have not reported.
     pub fn with(servers: &[&str]) -> Self {
@@ -120,13 +128,15 @@ impl TestQueue {
         }
     }
 
-    /// Kills the process and starts another one, which knows nothing.
+    /// Kills the process and starts another one, which knows only what profiles are paused.
     #[track_caller]
     pub fn restart(&mut self) {
         self.assert_no_effects();
         self.now = self.now + Duration::from_secs(1);
         self.instance += 1;
-        self.core = Queue::new(self.config.clone(), &self.servers, self.instance, self.now);
+        let pauses: Vec<_> = pauses_of(&self.core);
+        let core = Queue::new(self.config.clone(), &self.servers, self.instance, self.now);
+        self.core = core.with_pauses(pauses);
         self.stories = Stories::default();
         self.answering.clear();
     }

@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
+use shared::{operator::Note, values::ProfileKey};
+
+use super::super::harness::pauses_of;
 use super::{
     model::{CLIENTS, Model, SERVERS, names, request_of, tight_config},
+    model_server::PROFILES,
     step::Step,
 };
 use crate::{
-    Answer, CallId, EnqueuedBy, Input, JobReference, Queue, ServerFailure, ServerId, TicketContent,
-    testing::Stories,
+    Answer, CallId, EnqueuedBy, Input, JobReference, PauseOrder, Queue, ServerFailure, ServerId,
+    TicketContent, testing::Stories,
 };
+
+fn profile_key(profile: usize) -> ProfileKey {
+    PROFILES[profile].parse().unwrap()
+}
 
 impl Model {
     /// Something happens.
@@ -64,6 +72,8 @@ impl Model {
                 let by = JobReference::Operator(request_of(client % CLIENTS).spec.unique_id);
                 self.call(|call| Input::Inspect { call, by });
             }
+            Step::Pause { profile } => self.pause(profile % 2),
+            Step::Resume { profile } => self.resume(profile % 2),
             Step::Pass { millis } => self.pass(Duration::from_millis(millis)),
             Step::Suspend { seconds } => {
                 self.now = self.now + Duration::from_secs(seconds);
@@ -148,10 +158,26 @@ impl Model {
         }
     }
 
+    fn pause(&mut self, profile: usize) {
+        let order = PauseOrder {
+            profile_key: profile_key(profile),
+            note: Note::default(),
+            client_address: None,
+        };
+        self.call(|call| Input::Pause { call, order });
+    }
+
+    pub fn resume(&mut self, profile: usize) {
+        let profile_key = profile_key(profile);
+        self.call(|call| Input::Resume { call, profile_key });
+    }
+
     fn restart(&mut self) {
         self.now = self.now + Duration::from_secs(1);
         self.instance += 1;
-        self.queue = Queue::new(tight_config(), &names(), self.instance, self.now);
+        let pauses: Vec<_> = pauses_of(&self.queue);
+        self.queue =
+            Queue::new(tight_config(), &names(), self.instance, self.now).with_pauses(pauses);
         self.stories = Stories::default();
         self.calls.clear();
         self.open_forwards.clear();

@@ -8,6 +8,7 @@ use crate::{Answer, Input, JobReference};
 impl Model {
     /// Without further faults every client that keeps polling gets its runners.
     pub fn assign_every_job(&mut self) {
+        (0..2).for_each(|profile| self.resume(profile));
         let mut assigned = BTreeSet::new();
         let mut waiting = BTreeSet::new();
         for round in 0..80 {

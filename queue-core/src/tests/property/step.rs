@@ -45,6 +45,10 @@ pub enum Step {
     },
     /// A job is inspected.
     Inspect { client: usize },
+    /// An operator pauses a profile.
+    Pause { profile: usize },
+    /// An operator resumes a profile.
+    Resume { profile: usize },
     /// Time passes.
     Pass { millis: u64 },
     /// The process is suspended for a while.
@@ -76,6 +80,8 @@ pub fn steps() -> impl Strategy<Value = Step> {
         3 => (number(), number(), any::<bool>())
             .prop_map(|(client, ticket, by_operator)| Step::Withdraw { client, ticket, by_operator }),
         1 => number().prop_map(|client| Step::Inspect { client }),
+        1 => number().prop_map(|profile| Step::Pause { profile }),
+        2 => number().prop_map(|profile| Step::Resume { profile }),
         12 => (1..12_000_u64).prop_map(|millis| Step::Pass { millis }),
         1 => (6..100_u64).prop_map(|seconds| Step::Suspend { seconds }),
         1 => Just(Step::Restart),

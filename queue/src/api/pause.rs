@@ -1,0 +1,122 @@
+//! `/profile/<profile_key>/pause`: show it, begin it and end it.
+
+use actix_web::{HttpResponse, web::Data};
+use daemon::{
+    auth::{Authorised, Bearer},
+    error::{ApiError, Code},
+    journal::Entry,
+    web::{ClientAddress, Path, Query, from_text},
+};
+use serde::Deserialize;
+use shared::{operator::Note, values::ProfileKey};
+
+use queue_core::{Answer, Input, PauseOrder};
+
+use super::{AppState, refused, snapshot::Snapshots, unexpected};
+
+/// `Retry-After` if the pauses cannot be saved, in seconds.
+const NOT_SAVED_RETRY_SECONDS: u64 = 5;
+
+/// Query parameters of a pause.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseParameters {
+    /// The reason, which every reader of the dashboard sees.
+    #[serde(default, deserialize_with = "from_text")]
+    note: Note,
+}
+
+/// `GET /profile/<profile_key>/pause`: `since` and `note` of the pause that is in force, or `null`. With the
+/// API token also `client_address`.
+pub async fn show(
+    bearer: Bearer,
+    state: Data<AppState>,
+    Path(profile_key): Path<ProfileKey>,
+) -> HttpResponse {
+    let pause = state.event_loop.read(|queue, _| {
+        let mut pauses = queue.pauses();
+        let found = pauses.find(|(key, _)| **key == profile_key);
+        found.map(|(_, pause)| pause.clone())
+    });
+    HttpResponse::Ok().json(match state.api_token.check(&bearer) {
+        Ok(()) => pause,
+        Err(_) => pause.map(|pause| pause.public()),
+    })
+}
+
+/// `POST /profile/<profile_key>/pause[?note=…]`: the pause that is in force now.
+pub async fn begin(
+    _: Authorised,
+    ClientAddress(client_address): ClientAddress,
+    state: Data<AppState>,
+    snapshots: Data<Snapshots>,
+    Path(profile_key): Path<ProfileKey>,
+    Query(PauseParameters { note }): Query<PauseParameters>,
+) -> Result<HttpResponse, ApiError> {
+    let audited_note = note.as_str().to_owned();
+    let order = PauseOrder {
+        profile_key: profile_key.clone(),
+        note,
+        client_address,
+    };
+    let pause = match state.event_loop.call(|call| Input::Pause { call, order }) {
+        Some(Answer::Paused(pause)) => pause,
+        Some(Answer::Refused(refusal)) => return Err(refused(refusal)),
+        answer => return Err(unexpected(answer.as_ref())),
+    };
+    let client = ClientAddress(client_address);
+    let entry = audit(&state, "pause", client, profile_key);
+    state.journal.record(entry.fact("note", audited_note));
+    save(&state, &snapshots).await?;
+    Ok(HttpResponse::Ok().json(pause))
+}
+
+/// `DELETE /profile/<profile_key>/pause`: the pause that this ended, or `null`.
+pub async fn end(
+    _: Authorised,
+    client: ClientAddress,
+    state: Data<AppState>,
+    snapshots: Data<Snapshots>,
+    Path(profile_key): Path<ProfileKey>,
+) -> Result<HttpResponse, ApiError> {
+    let key = profile_key.clone();
+    let resume = |call| Input::Resume {
+        call,
+        profile_key: key,
+    };
+    let ended = match state.event_loop.call(resume) {
+        Some(Answer::Resumed(ended)) => ended,
+        Some(Answer::Refused(refusal)) => return Err(refused(refusal)),
+        answer => return Err(unexpected(answer.as_ref())),
+    };
+    if ended.is_some() {
+        let entry = audit(&state, "resume", client, profile_key);
+        state.journal.record(entry);
+    }
+    save(&state, &snapshots).await?;
+    Ok(HttpResponse::Ok().json(ended))
+}
+
+fn audit(
+    state: &AppState,
+    action: &'static str,
+    client: ClientAddress,
+    profile_key: ProfileKey,
+) -> Entry {
+    let now = state.event_loop.now();
+    Entry {
+        profile_key: Some(profile_key),
+        ..Entry::audit(now, action, "api_token", client)
+    }
+}
+
+/// Waits until the change is on disk. Pages show it then.
+async fn save(state: &AppState, snapshots: &Snapshots) -> Result<(), ApiError> {
+    let saved = state.pauses_file.save(&state.event_loop).await;
+    snapshots.invalidate();
+    saved.map_err(|_| {
+        let message = "the change is made, but the queue cannot save it at the moment, so a restart may undo \
+                       it; free some space in its data folder; the queue tries again by itself";
+        ApiError::new(Code::NotReady, message).retry_after(NOT_SAVED_RETRY_SECONDS)
+    })
+}
