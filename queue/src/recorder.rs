@@ -18,12 +18,11 @@ use crate::{job_metrics, unfinished::Unfinished};
 /// The name of the event with which the story of a job begins.
 pub const FIRST_EVENT: &str = "job_enqueued";
 /// The names of the events with which a job is over; without `job_`, they are its outcomes.
-pub const FINAL_EVENTS: [&str; 4] = [
-    "job_finished",
-    "job_expired",
-    "job_withdrawn",
-    "job_abandoned",
-];
+pub const FINAL_EVENTS: [&str; 4] = [FINISHED, EXPIRED, "job_withdrawn", "job_abandoned"];
+/// The name of the event with which the runners of a job have done it.
+pub const FINISHED: &str = "job_finished";
+/// The name of the event with which the runners of a job were unused for too long.
+pub const EXPIRED: &str = "job_expired";
 
 /// Records the events of the core. Cheap to clone.
 #[derive(Clone)]
@@ -101,7 +100,7 @@ impl Shared {
         let story = self.journal.recent_story(&subject, FIRST_EVENT);
         let last = story.entries.last();
         last.is_some_and(|last| {
-            last.event == FINAL_EVENTS[0] && last.get_time("enqueued_at") == Some(event.enqueued_at)
+            last.event == FINISHED && last.get_time("enqueued_at") == Some(event.enqueued_at)
         })
     }
 

@@ -14,7 +14,7 @@ use shared::{
     wire::{ReservationReport, ReservationState},
 };
 
-use crate::recorder::{FINAL_EVENTS, FIRST_EVENT};
+use crate::recorder::{EXPIRED, FINAL_EVENTS, FINISHED, FIRST_EVENT};
 
 /// The unfinished jobs, by name.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ struct Job {
     /// The event with its runners, once it has them.
     assigned: Option<Arc<Entry>>,
     started_at: Option<Timestamp>,
+    /// The server that this process has seen hold its runners.
+    held_by: Option<ServerId>,
     /// Its first event, which has its facts.
     first: Arc<Entry>,
 }
@@ -60,9 +62,17 @@ impl Unfinished {
         };
         self.0.lock().retain(|unique_id, job| {
             let is_of_server = report.proven.get(unique_id) == Some(&server);
-            match reservations.get(unique_id).filter(|_| is_of_server) {
-                Some(reservation) => job.observe(now, reservation, &mut events),
-                None => true,
+            match reservations.get(unique_id) {
+                Some(reservation) if is_of_server => {
+                    job.held_by = Some(server);
+                    job.observe(now, reservation, &mut events)
+                }
+                // A monitor remembers for a day that a job has finished; one that has not expires.
+                None if job.held_by == Some(server) && !report.is_truncated => {
+                    events.push(job.ended(now, EXPIRED));
+                    false
+                }
+                _ => true,
             }
         });
         events
@@ -78,6 +88,7 @@ fn continue_story(jobs: &mut BTreeMap<UniqueId, Job>, unique_id: &UniqueId, entr
             enqueued_at: entry.get_time("enqueued_at").unwrap_or(entry.at),
             assigned: None,
             started_at: None,
+            held_by: None,
             first: Arc::clone(entry),
         };
         jobs.insert(unique_id.clone(), job);
@@ -112,7 +123,7 @@ impl Job {
                 true
             }
             ReservationState::Finished => {
-                events.push(self.finished(now));
+                events.push(self.ended(now, FINISHED));
                 false
             }
         }
@@ -130,10 +141,11 @@ impl Job {
         }
     }
 
-    fn finished(&self, now: Timestamp) -> Entry {
+    /// The last event of its story.
+    fn ended(&self, now: Timestamp, name: &'static str) -> Entry {
         let count = self.first.get("count").cloned().unwrap_or(1.into());
         let mut entry = self
-            .event(now, FINAL_EVENTS[0])
+            .event(now, name)
             .fact("count", count)
             .time("enqueued_at", self.enqueued_at);
         if let Some(assigned) = &self.assigned {

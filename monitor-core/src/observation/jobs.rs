@@ -1,7 +1,8 @@
 //! What GitHub reports of workflow jobs: by webhooks, and by the jobs of a run.
 //!
 //! Responsible for the evidence that the job of a runner has ended. Guests do not end with their job, and
-//! neither a list without a registration nor a response 404 proves that its job has ended.
+//! neither a list without a registration nor a response 404 proves that its job has ended. And for the
+//! evidence that a runner had a job at all: one that ends between two lists was never seen busy.
 
 use std::time::Duration;
 
@@ -94,12 +95,12 @@ impl Monitor {
             record.found_busy_at = Some(now);
             record.not_busy_since = None;
         }
-        self.note_used_reservations();
+        self.note_used_reservations(now);
         self.mark_dirty();
     }
 
-    /// The queries about jobs that are to be sent now: about runners that GitHub no longer lists and that
-    /// may have had a job. The caller passes each answer to
+    /// The queries about jobs that are to be sent now: about runners that may have had a job, and that GitHub
+    /// no longer lists or whose guest has ended. The caller passes each answer to
     /// [`handle_job_progress`](Self::handle_job_progress).
     pub fn start_job_queries(&mut self, now: Timestamp) -> Vec<JobQuery> {
         let records = self.durable.runners.iter();
@@ -118,15 +119,28 @@ impl Monitor {
     }
 
     fn needs_job_query(&self, id: RunnerId, record: &RunnerRecord, now: Timestamp) -> bool {
-        self.may_have_job(id, record)
-            && record.in_flight.is_none()
+        if record.in_flight.is_some() || record.is_job_query_in_flight {
+            return false;
+        }
+        let is_job_over = self.may_have_job(id, record)
             && record.unregistered.is_none()
             && record.unlisted_since.is_some()
             && record.was_listed
             && !record.has_evidence()
-            && !record.is_job_query_in_flight
             && record.job_queries.retry_at() <= now
-            && self.observed.guest(id, record) != Presence::Absent
+            && self.observed.guest(id, record) != Presence::Absent;
+        is_job_over || self.may_have_had_unseen_job(id, record)
+    }
+
+    /// Whether a runner was reserved for a job, its guest has ended by itself, and it is unknown whether that
+    /// was after a job: GitHub was not asked since. Until then the runner is not destroyed, so that the
+    /// reservation does not end as unused.
+    pub(crate) fn may_have_had_unseen_job(&self, id: RunnerId, record: &RunnerRecord) -> bool {
+        record.guest_end.is_some()
+            && !record.job_was_seen
+            && !record.was_queried_after_end
+            && record.must_destroy.is_none()
+            && self.reserved_runners().contains_key(&id)
     }
 
     /// Whether a job may run on a runner: it was seen busy, or a workflow may know a label of it.
@@ -165,11 +179,12 @@ impl Monitor {
             return;
         };
         record.is_job_query_in_flight = false;
+        record.was_queried_after_end = record.guest_end.is_some();
         match answer {
             Ok(JobProgress::Completed) => {
                 self.note_job_seen(id);
                 self.note_job_completed(id);
-                self.note_used_reservations();
+                self.note_used_reservations(now);
             }
             Ok(progress) => {
                 record
@@ -178,7 +193,7 @@ impl Monitor {
                 if progress == JobProgress::Running {
                     self.note_job_seen(id);
                 }
-                self.note_used_reservations();
+                self.note_used_reservations(now);
             }
             Err(retry_after) => {
                 let at_least = retry_after.unwrap_or_default();

@@ -508,7 +508,7 @@ impl Monitor {
     /// What follows from new statuses, whichever list they come from.
     fn apply_new_statuses(&mut self, now: Timestamp) {
         self.end_broken_reservations();
-        self.note_used_reservations();
+        self.note_used_reservations(now);
         self.note_override_progress();
         self.forget_old_reservations(now);
         self.removed

@@ -96,7 +96,8 @@ impl Monitor {
         for (id, reason) in to_destroy {
             let record = &self.durable.runners[id];
             may_create &= record.is_stuck();
-            let is_due = record.destroy_failures.retry_at() <= now;
+            let is_due = record.destroy_failures.retry_at() <= now
+                && !self.may_have_had_unseen_job(*id, record);
             if is_due && self.observed.knows_registration(record) && in_flight < DESTRUCTIONS_MAX {
                 let action = Action::Destroy(*id, record.profile_key.clone());
                 plan.add(action, reason.clone());

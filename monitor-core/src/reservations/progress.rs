@@ -21,7 +21,7 @@ impl Monitor {
     ///
     /// A refusal to delete a runner protects the runner, but does not end the wait of its job: GitHub
     /// also refuses for runners that do nothing.
-    pub(crate) fn note_used_reservations(&mut self) {
+    pub(crate) fn note_used_reservations(&mut self, now: Timestamp) {
         let is_seen = |id: &RunnerId| {
             let record = self.durable.runners.get(id);
             record.is_some_and(|record| record.job_was_seen)
@@ -32,8 +32,18 @@ impl Monitor {
             .map(|(unique_id, _)| unique_id.clone())
             .collect();
         for unique_id in used {
+            let runners = &self.durable.runners;
+            let has_ended = |id: &RunnerId| {
+                let record = runners.get(id);
+                record.is_none_or(|record| record.guest_end.is_some())
+            };
             if let Some(reservation) = self.durable.reservations.get_mut(&unique_id) {
                 reservation.state = ReservationState::Used;
+                // The job has ended before GitHub showed it, so that its start is unknown.
+                if reservation.runners.iter().all(|it| has_ended(&it.id)) {
+                    reservation.state = ReservationState::Finished;
+                    reservation.finished_at = Some(now);
+                }
                 // Its workflow has found the runner, by whatever label.
                 reservation.has_labels = true;
                 self.mark_dirty();
@@ -59,8 +69,8 @@ impl Monitor {
     /// Nothing is left of a runner. Once that holds for all runners of its reservation, the
     /// reservation is finished if it was used, and otherwise ends, so that its job may take again.
     ///
-    /// Only a runner that was seen busy counts as used. One that disappeared without having been seen
-    /// busy may have had a short job, or GitHub may have dropped it. If it is wrongly taken for unused,
+    /// Only a runner that GitHub has shown with a job counts as used. Another one may have had a job that
+    /// GitHub could not be asked about, or GitHub may have dropped it. If it is wrongly taken for unused,
     /// a job that is over and still asks gets another runner; wrongly taken for used, a waiting job
     /// would be lost.
     pub(crate) fn note_runner_gone(&mut self, id: RunnerId, now: Timestamp) {

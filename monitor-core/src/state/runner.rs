@@ -160,6 +160,9 @@ pub struct RunnerRecord {
     pub job_queries: Failures,
     #[serde(skip)]
     pub is_job_query_in_flight: bool,
+    /// Whether a query about its job has been answered, or has failed, after its guest had ended.
+    #[serde(skip)]
+    pub was_queried_after_end: bool,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -365,6 +368,7 @@ impl RunnerRecord {
             guest_end: None,
             job_queries: Failures::default(),
             is_job_query_in_flight: false,
+            was_queried_after_end: false,
         }
     }
 }

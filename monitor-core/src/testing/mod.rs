@@ -273,9 +273,22 @@ impl TestPool {
     pub fn turn(&mut self) {
         self.advance(TURN);
         self.poll();
+        self.answer_job_queries();
         self.execute_plan();
         let revision = self.monitor.revision();
         self.monitor.handle_saved(revision);
+    }
+
+    /// GitHub answers the queries about jobs.
+    pub fn answer_job_queries(&mut self) {
+        for query in self.monitor.start_job_queries(self.now) {
+            let done_jobs = self.world.done_jobs.as_ref().ok_or(None);
+            let answer = done_jobs.map(|done| match done.contains(&query.runner_name) {
+                true => JobProgress::Completed,
+                false => JobProgress::Unknown,
+            });
+            self.monitor.handle_job_progress(query.id, answer, self.now);
+        }
     }
 
     /// Performs an effect as the executor does.

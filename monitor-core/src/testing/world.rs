@@ -10,6 +10,9 @@ pub struct World {
     pub guests: BTreeSet<String>,
     pub registrations: BTreeMap<u64, Registration>,
     pub next_registration_id: u64,
+    /// The names of the runners that have done a job, as the jobs of a run show them; `None` while GitHub
+    /// answers no queries about jobs.
+    pub done_jobs: Option<BTreeSet<String>>,
     /// Guests that the hypervisor cannot destroy.
     pub stuck: BTreeSet<String>,
     /// The most guests that ever existed at once.
@@ -78,6 +81,9 @@ impl World {
     pub fn end_job(&mut self, id: u64) {
         let registration_id = self.registration(id).id;
         let registration = self.registrations.remove(&registration_id).unwrap();
+        if let Some(done_jobs) = &mut self.done_jobs {
+            done_jobs.insert(registration.name.clone());
+        }
         self.guests
             .remove(registration.name.strip_suffix("@host").unwrap());
     }

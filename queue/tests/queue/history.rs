@@ -353,6 +353,27 @@ fn the_story_of_a_job_that_runs_goes_on_after_a_restart_without_its_client() {
 }
 
 #[test]
+fn the_story_of_a_job_whose_runners_expire_after_a_restart_ends() {
+    let (fixture, _) = Fixture::one_delivered_job();
+    let fixture = fixture.restart();
+    let (daemon, monitor) = (&fixture.daemon, fixture.monitor());
+    daemon.wait_until_fresh(1);
+    assert_eq!(daemon.job("job")["state"], "unknown");
+    monitor.change(|state| state.reservations.remove("job"));
+    daemon.wait_until_job_is_gone("job");
+    let report = daemon.job("job");
+    assert_eq!(report["state"], "expired");
+    assert!(
+        report["why"]
+            .as_str()
+            .unwrap()
+            .contains("went unused until 20"),
+        "{report}"
+    );
+    assert_eq!(history(daemon, "outcome=expired"), ["job"]);
+}
+
+#[test]
 fn a_damaged_history_costs_only_itself() {
     let (fixture, ticket) = one_finished_job();
     let folder = fixture.daemon.data_file("journal");

@@ -222,6 +222,7 @@ fn a_runner_whose_job_was_too_short_to_be_seen_is_not_a_failed_creation() {
         }
         pool.world.end_job(0);
         pool.poll();
+        pool.answer_job_queries();
         pool.execute_plan();
         // Without a reservation no job knows its label.
         assert_eq!(pool.steps().len(), usize::from(is_reserved));

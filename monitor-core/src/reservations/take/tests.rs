@@ -1,6 +1,6 @@
 //! Which job gets which runner, and what a repeated take gets.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use shared::{
     clock::Timestamp,
@@ -131,11 +131,28 @@ fn a_used_reservation_returns_its_runners_until_all_are_gone() {
 }
 
 #[test]
+fn a_job_that_was_too_short_to_be_listed_is_found_among_the_jobs_of_its_run() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.world.done_jobs = Some(BTreeSet::new());
+    pool.take("a", "linux", 1).unwrap();
+    pool.world.start_job(0);
+    pool.world.end_job(0);
+    pool.poll();
+    assert!(pool.begin().is_empty());
+    pool.answer_job_queries();
+    let reservation = &pool.monitor.durable.reservations[&unique_id("a")];
+    assert_eq!(reservation.state, ReservationState::Finished);
+    pool.converge();
+    assert_eq!(pool.take("a", "linux", 1), Err(TakeRefusal::Finished));
+}
+
+#[test]
 fn a_job_that_was_too_short_to_be_seen_may_take_again() {
     let mut pool = TestPool::with_idle_linux(1);
     pool.take("a", "linux", 1).unwrap();
     pool.world.start_job(0);
     pool.world.end_job(0);
+    // GitHub answers no query about it.
     pool.converge();
     assert_eq!(pool.take("a", "linux", 1), Ok(vec![1]));
 }
@@ -159,6 +176,7 @@ fn a_reservation_that_was_never_used_ends_with_its_runners() {
 #[test]
 fn a_job_whose_runner_ended_unused_may_take_again() {
     let mut pool = TestPool::with_idle_linux(1);
+    pool.world.done_jobs = Some(BTreeSet::new());
     pool.take("a", "linux", 1).unwrap();
     pool.world.guests.clear();
     pool.converge();
