@@ -16,6 +16,8 @@ pub struct Capacity {
     pub idle: usize,
     /// They are not ready yet.
     pub starting: usize,
+    /// They are still to be created.
+    pub absent: usize,
     /// They could be there and are not.
     pub missing: usize,
 }
@@ -23,11 +25,13 @@ pub struct Capacity {
 impl Capacity {
     /// The parts that are not empty, in the order in which they are shown: number and name.
     fn parts(&self) -> impl Iterator<Item = (usize, &'static str)> + Clone {
+        // Those that are still to be created leave the bar empty.
         let parts = [
             (self.busy, "busy"),
             (self.reserved, "reserved"),
             (self.idle, "idle"),
             (self.starting, "starting"),
+            (self.absent, "to create"),
             (self.missing, "missing"),
         ];
         parts.into_iter().filter(|(count, _)| *count > 0)
@@ -64,10 +68,10 @@ pub fn bar(capacity: &Capacity) -> Markup {
                 @for (start, count, name) in starts {
                     @let (x, width) = (percent(start), percent(count));
                     @let (x, width) = (format!("{x:.2}%"), format!("{width:.2}%"));
-                    @if matches!(name, "starting" | "missing") {
-                        rect x=(x) width=(width) height="100%" fill={ "url(#" (name) ")" } {}
-                    } @else {
-                        rect class=(name) x=(x) width=(width) height="100%" {}
+                    @match name {
+                        "to create" => {},
+                        "starting" | "missing" => rect x=(x) width=(width) height="100%" fill={ "url(#" (name) ")" } {},
+                        _ => rect class=(name) x=(x) width=(width) height="100%" {},
                     }
                     @if start > 0 { rect class="gap" x=(x) width="2" height="100%" {} }
                 }

@@ -105,14 +105,16 @@ fn a_bar_shows_each_state_as_a_part_and_as_text() {
     let capacity = Capacity {
         busy: 2,
         starting: 1,
+        absent: 1,
         missing: 1,
         ..Capacity::default()
     };
     let bar = bar(&capacity).into_string();
     for part in [
-        "2 busy, 1 starting, 1 missing of 4 runners",
-        r#"class="busy" x="0.00%" width="50.00%""#,
-        r#"x="75.00%" width="25.00%" height="100%" fill="url(#missing)""#,
+        "2 busy, 1 starting, 1 to create, 1 missing of 5 runners",
+        r#"class="busy" x="0.00%" width="40.00%""#,
+        r#"x="80.00%" width="20.00%" height="100%" fill="url(#missing)""#,
+        "1 to create</li>",
     ] {
         assert!(bar.contains(part), "{part}: {bar}");
     }

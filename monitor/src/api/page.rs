@@ -142,14 +142,14 @@ fn render_counts(view: &View) -> Markup {
                         reserved: counts.reserved,
                         idle: counts.idle,
                         starting: counts.started_or_crashed,
-                        missing: counts.wanted,
+                        absent: counts.wanted,
+                        missing: 0,
                     };
                     section data-key={ "card " (profile_key) } {
                         h2 { (profile_key) small { " target " (counts.target) } }
                         (page::bar(&capacity))
                         p class="dim" {
                             "healthy " (counts.healthy) ", surplus " (counts.excess_healthy)
-                            ", to create " (counts.wanted)
                         }
                     }
                 }

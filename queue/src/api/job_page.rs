@@ -162,7 +162,7 @@ impl JobPage<'_> {
         let scale = status.estimate.map_or(1, |it| it.p90_seconds.max(1));
         html! {
             section id="status" {
-                h2 { "Job " (self.public_id) }
+                h2 { "Job " @if of_run.is_none() { (self.public_id) } }
                 @if let Some((repo, run_id)) = of_run { (context.job(repo, run_id, self.public_id)) }
                 p class="big" { (state_text(status)) }
                 p { (status.why) "." }

@@ -109,17 +109,19 @@ fn filter_form(text: &str) -> Markup {
 
 /// What a profile does, at a glance.
 fn profile_card(profile: &ProfileView) -> Markup {
-    let capacity = Capacity {
+    let mut capacity = Capacity {
         busy: profile.busy,
         reserved: profile.reserved,
         idle: profile.idle,
         starting: profile.starting,
         missing: profile.missing,
+        absent: 0,
     };
+    capacity.absent = profile.target.saturating_sub(capacity.total());
     let key = &profile.profile_key;
     html! {
         section class="profile" data-key={ "card " (key) } aria-label={ "Profile " (key) } {
-            h2 { (key) small { " " (format::of_target(profile.target, profile.missing)) " runners" } }
+            h2 { (key) small { " " (format::count(profile.target, "runner", "runners")) } }
             p class="big" {
                 @if profile.waiting_count == 0 { "no job waits" }
                 @else { a href={ "#waiting-" (key) } { (profile.waiting_count) " waiting" } }
