@@ -38,9 +38,14 @@ pub async fn agent(args: &Agent, environment: &Environment) -> Result<Exit, Fail
     let outcome = run(settings).await;
     stopping.abort();
     match outcome {
-        Ok(AgentOutcome::RanJob { job_id, exit_code }) => {
-            ::log::info!("job {job_id} ended with {exit_code:?}");
-        }
+        Ok(AgentOutcome::RanJob {
+            job_id,
+            exit_code: Some(exit_code),
+        }) => ::log::info!("job {job_id} ended with exit code {exit_code}"),
+        Ok(AgentOutcome::RanJob {
+            job_id,
+            exit_code: None,
+        }) => ::log::info!("job {job_id} ended without an exit code"),
         Ok(AgentOutcome::RegistrationGone) => {
             ::log::info!("the registration of this runner was removed");
         }

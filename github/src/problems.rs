@@ -43,6 +43,8 @@ pub(super) struct Problems {
     /// Requests that fail without an answer of GitHub, or with a server error, by their kind: GitHub may
     /// answer some of them and not others.
     failing: BTreeMap<String, Failing>,
+    /// Requests that are refused because a permission is missing, by their kind: others succeed meanwhile.
+    refused: BTreeMap<String, Failing>,
     /// Requests without a response yet: when they were sent.
     sent: BTreeMap<u64, Timestamp>,
     /// The number of requests that were sent.
@@ -101,7 +103,15 @@ impl Problems {
         now: Timestamp,
     ) {
         let remedy = "check the network of this machine, and HTTPS_PROXY if there is a proxy";
-        self.add_failing(operation, format!("failed to {error}"), remedy, now);
+        let cause = format!("failed to {error}");
+        add_failing(
+            &mut self.failing,
+            operation,
+            cause,
+            remedy,
+            self.succeeded_at,
+            now,
+        );
     }
 
     /// Any response, expected or not.
@@ -109,9 +119,23 @@ impl Problems {
         if status.is_server_error() {
             let cause = format!("GitHub responds with {status} to: {operation}");
             let remedy = "wait, and see https://www.githubstatus.com";
-            self.add_failing(operation, cause, remedy, now);
+            add_failing(
+                &mut self.failing,
+                operation,
+                cause,
+                remedy,
+                self.succeeded_at,
+                now,
+            );
         } else {
             self.failing.remove(&kind_of(operation));
+        }
+        // GitHub checks permissions before it finds that a runner is busy.
+        if status.is_success()
+            || status == StatusCode::NOT_MODIFIED
+            || status == StatusCode::UNPROCESSABLE_ENTITY
+        {
+            self.refused.remove(&kind_of(operation));
         }
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             self.found.remove(GITHUB_CREDENTIALS_REJECTED.code);
@@ -188,9 +212,14 @@ impl Problems {
             } => {
                 let cause = format!("GitHub refuses to {operation}: {message}");
                 let remedy = "grant the token or the App the permission that it requires";
-                self.add(&GITHUB_PERMISSION_MISSING, "", cause, remedy, now);
-                // Other requests may succeed all the time.
-                self.end_at(&GITHUB_PERMISSION_MISSING, now + FAILURE_CURRENT);
+                add_failing(
+                    &mut self.refused,
+                    operation,
+                    cause,
+                    remedy,
+                    self.succeeded_at,
+                    now,
+                );
             }
             _ => {}
         }
@@ -199,13 +228,13 @@ impl Problems {
     /// GitHub gives no token to the App: it does not know the installation, or has suspended it.
     pub(super) fn record_no_token(&mut self, error: &GithubError, now: Timestamp) {
         if let GithubError::Refused {
+            operation,
             status: StatusCode::FORBIDDEN | StatusCode::NOT_FOUND,
             message,
             retry_after: None,
-            ..
         } = error
         {
-            self.found.remove(GITHUB_PERMISSION_MISSING.code);
+            self.refused.remove(&kind_of(operation));
             self.add_rejected(message, now);
         }
     }
@@ -279,42 +308,19 @@ impl Problems {
         }
     }
 
-    fn add_failing(
-        &mut self,
-        operation: &str,
-        cause: String,
-        remedy: &'static str,
-        now: Timestamp,
-    ) {
-        let kind = kind_of(operation);
-        self.failing.retain(|_, failing| failing.is_current(now));
-        let earlier = self.failing.get(&kind);
-        if earlier.is_none() && self.failing.len() >= REQUEST_KINDS_MAX {
-            return;
-        }
-        let (since, last_healthy) = match earlier {
-            Some(earlier) => (earlier.since, earlier.last_healthy),
-            None => (now, self.succeeded_at),
-        };
-        let failing = Failing {
-            cause,
-            remedy,
-            since,
-            last_at: now,
-            last_healthy,
-        };
-        self.failing.insert(kind, failing);
-    }
-
     /// The current problems. `now` is by our clock.
     pub(super) fn list(&self, status: &ApiStatus, now: Timestamp) -> Vec<Problem> {
+        let subject = |subject: &str| match subject {
+            "" => format!("access to GitHub with {}", status.authenticated_with),
+            subject => subject.to_owned(),
+        };
         let mut problems: Vec<Problem> = self.unreachable(now).into_iter().collect();
+        let refused = self.refused.values().filter(|it| it.is_current(now));
+        let first = refused.min_by_key(|it| it.since);
+        problems.extend(first.map(|it| it.problem(&GITHUB_PERMISSION_MISSING, subject(""))));
         let found = self.found.values().filter(|found| found.is_current(now));
         problems.extend(found.map(|found| {
-            let subject = match found.subject.as_str() {
-                "" => format!("access to GitHub with {}", status.authenticated_with),
-                subject => subject.to_owned(),
-            };
+            let subject = subject(&found.subject);
             let problem = found
                 .kind
                 .problem(subject, &found.cause, found.remedy, found.since);
@@ -331,9 +337,7 @@ impl Problems {
             .filter(|it| it.is_current(now) && it.since + UNREACHABLE_AFTER <= now)
             .min_by_key(|it| it.since);
         if let Some(failing) = lasting {
-            let problem =
-                GITHUB_UNREACHABLE.problem("GitHub", &failing.cause, failing.remedy, failing.since);
-            return Some(problem.with_last_healthy(failing.last_healthy));
+            return Some(failing.problem(&GITHUB_UNREACHABLE, "GitHub".to_owned()));
         }
         let since = *self.sent.values().min()?;
         (since + RESPONSE_WITHIN <= now).then(|| {
@@ -358,6 +362,40 @@ impl Failing {
     fn is_current(&self, now: Timestamp) -> bool {
         now < self.last_at + FAILURE_CURRENT
     }
+
+    fn problem(&self, kind: &ProblemKind, subject: String) -> Problem {
+        let problem = kind.problem(subject, &self.cause, self.remedy, self.since);
+        problem.with_last_healthy(self.last_healthy)
+    }
+}
+
+/// Adds a failure of a request to those of its kind.
+fn add_failing(
+    all: &mut BTreeMap<String, Failing>,
+    operation: &str,
+    cause: String,
+    remedy: &'static str,
+    succeeded_at: Option<Timestamp>,
+    now: Timestamp,
+) {
+    let kind = kind_of(operation);
+    all.retain(|_, failing| failing.is_current(now));
+    let earlier = all.get(&kind);
+    if earlier.is_none() && all.len() >= REQUEST_KINDS_MAX {
+        return;
+    }
+    let (since, last_healthy) = match earlier {
+        Some(earlier) => (earlier.since, earlier.last_healthy),
+        None => (now, succeeded_at),
+    };
+    let failing = Failing {
+        cause,
+        remedy,
+        since,
+        last_at: now,
+        last_healthy,
+    };
+    all.insert(kind, failing);
 }
 
 /// A token that expires soon, or has expired.
@@ -414,6 +452,37 @@ mod tests {
         // Without further requests it is not known to go on.
         problems.record_response(register, StatusCode::BAD_GATEWAY, at(10));
         assert_eq!(codes(&problems, at(909)), ["github_unreachable"]);
+        assert_eq!(codes(&problems, at(910)), [""; 0]);
+    }
+
+    #[test]
+    fn a_missing_permission_is_a_problem_until_a_request_of_the_same_kind_succeeds() {
+        let mut problems = Problems::default();
+        let refused = |operation: &str| GithubError::Refused {
+            operation: operation.into(),
+            status: StatusCode::FORBIDDEN,
+            message: "Resource not accessible by integration".into(),
+            retry_after: None,
+        };
+        problems.record_refusal(&refused("register runner a"), at(0));
+        problems.record_refusal(&refused("list runners"), at(1));
+        let missing = ["github_permission_missing"];
+        problems.record_response("delete registration 7", StatusCode::NO_CONTENT, at(2));
+        assert_eq!(codes(&problems, at(2)), missing, "another kind");
+        problems.record_response("register runner b", StatusCode::CREATED, at(3));
+        assert_eq!(codes(&problems, at(3)), missing, "lists are still refused");
+        problems.record_response("list runners", StatusCode::NOT_MODIFIED, at(4));
+        assert_eq!(codes(&problems, at(4)), [""; 0]);
+        problems.record_refusal(&refused("delete registration 7"), at(5));
+        problems.record_response(
+            "delete registration 7",
+            StatusCode::UNPROCESSABLE_ENTITY,
+            at(6),
+        );
+        assert_eq!(codes(&problems, at(6)), [""; 0], "it is busy");
+        // Without further requests it is not known to go on.
+        problems.record_refusal(&refused("list runners"), at(10));
+        assert_eq!(codes(&problems, at(909)), missing);
         assert_eq!(codes(&problems, at(910)), [""; 0]);
     }
 

@@ -75,10 +75,10 @@ impl Memory {
             return;
         };
         self.size -= entry.size();
-        if let Some(unique_id) = &entry.unique_id {
-            if forget_first_of(&mut self.by_job, unique_id) {
-                self.by_public_id.remove(&unique_id.public_id());
-            }
+        if let Some(unique_id) = &entry.unique_id
+            && forget_first_of(&mut self.by_job, unique_id)
+        {
+            self.by_public_id.remove(&unique_id.public_id());
         }
         if let Some(runner) = &entry.runner {
             forget_first_of(&mut self.by_runner, runner);

@@ -68,7 +68,8 @@ catalogue! {
          one takes effect without a restart; a token in the environment needs one. Running jobs continue.",
         "GitHub" => "operating.md#github";
     GITHUB_PERMISSION_MISSING = "github_permission_missing", Error, Both,
-        "GitHub has refused a request within the last 15 minutes, because the token or the App lacks a permission. \
+        "GitHub has refused a request because the token or the App lacks a permission, and no request of that kind has \
+         succeeded since; it is shown for 15 minutes after the last one. \
          The cause names the request and, if GitHub sends it, the permission.",
         "Grant the permission. For an App, the owner of the organisation has to accept the change.",
         "GitHub" => "operating.md#github";
