@@ -12,7 +12,7 @@
 //! | `observation` | when the outside is polled, and what the answers change |
 //! | `planning` | which actions are needed now, and why |
 //! | `execution` | the actions as effects, and what their outcomes change |
-//! | `reservations`, `target_override`, `drain`, `guest_auth` | requests of clients, people and guests |
+//! | `reservations`, `target_override`, `drain`, `rebuild_order`, `guest_auth` | requests of clients, people and guests |
 //! | `problems` | what is wrong, for the operator |
 //! | `measurement` | what the steps of runners add to the metrics |
 //! | `view` | the snapshot that pages and metrics are rendered from |
@@ -27,6 +27,7 @@ mod observation;
 mod planning;
 mod policy;
 mod problems;
+mod rebuild_order;
 mod removal;
 mod reservations;
 mod state;
@@ -49,6 +50,7 @@ pub use planning::{
     reason::{Obstacle, Reason},
 };
 pub use policy::{GuestAuth, LabelPolicy, Policy, ProfilePolicy};
+pub use rebuild_order::RebuildRefusal;
 pub use removal::RemovalRefusal;
 pub use reservations::take::{Take, TakeOutcome, TakeRefusal};
 pub use state::{

@@ -48,8 +48,7 @@ impl View {
 
     /// The content of `/dashboard.json` for readers without a token. Labels of runners are left out,
     /// because a job that names one gets the runner; reservations as well, because their names give the
-    /// label `reserved-for:<unique_id>`. The keys stay. The address of the operator who has drained the server
-    /// is left out as well.
+    /// label `reserved-for:<unique_id>`. The keys stay. The addresses of operators are left out as well.
     pub fn public_dashboard_at(&self, now: Timestamp) -> MonitorDashboard {
         let mut dashboard = self.dashboard_at(now);
         for shown in &mut dashboard.runners {
@@ -60,7 +59,9 @@ impl View {
         if let Some(reservations) = &mut dashboard.reservations {
             reservations.clear();
         }
-        dashboard.drain = dashboard.drain.map(|drain| drain.public());
+        for intervention in dashboard.rebuilds.values_mut().chain(&mut dashboard.drain) {
+            *intervention = intervention.public();
+        }
         dashboard
     }
 
@@ -145,6 +146,7 @@ impl Monitor {
             // Added by the API: it is of the process, and not of the pool.
             instance: None,
             drain: self.drained().cloned(),
+            rebuilds: self.rebuild_orders().clone(),
             profile_runner_counts: offered,
             runners: runners.collect(),
             reservations: Some(reservations.collect()),

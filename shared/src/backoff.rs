@@ -74,6 +74,11 @@ impl Failures {
         *self = Self::default();
     }
 
+    /// Allows the next try at once. The failures still count for the pause after the next one.
+    pub fn end_pause(&mut self) {
+        self.retry_at = Timestamp::default();
+    }
+
     /// How many failures there were since the last success.
     pub fn count(&self) -> u32 {
         self.count

@@ -35,6 +35,10 @@ pub struct MonitorDashboard {
     /// The drain that is in force. Absent if there is none, and from older monitors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Intervention>,
+    /// The images whose rebuild an operator has ordered, until one that was begun later is complete. Absent if
+    /// there are none, and from older monitors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rebuilds: BTreeMap<ProfileKey, Intervention>,
     /// Every runner of this server.
     pub runners: Vec<DashboardRunner>,
     /// Reservations by `unique_id`. `None` from older monitors.

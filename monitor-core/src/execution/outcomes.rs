@@ -251,7 +251,11 @@ impl Monitor {
         outcome: Result<Timestamp, String>,
         now: Timestamp,
     ) {
+        let began = self.images.build_since(profile_key);
         if outcome.is_ok() {
+            if let Some(began) = began {
+                self.fulfil_rebuild_order(profile_key, began);
+            }
             // The reason for which runners failed may be gone.
             self.creation_failures.remove(profile_key);
         }

@@ -18,6 +18,8 @@ pub enum Reason {
     NoImage,
     /// The image is older than its maximum age.
     ImageTooOld,
+    /// An operator has ordered it.
+    Ordered,
     GuestGone,
     /// GitHub no longer lists it.
     RegistrationGone,
@@ -83,6 +85,7 @@ impl Reason {
             Self::BelowTarget
             | Self::NoImage
             | Self::ImageTooOld
+            | Self::Ordered
             | Self::JobCompleted
             | Self::NoLongerBusy
             | Self::MustDestroy(_)
@@ -109,6 +112,7 @@ impl Reason {
             Self::BelowTarget => "below_target",
             Self::NoImage => "no_image",
             Self::ImageTooOld => "image_too_old",
+            Self::Ordered => "ordered",
             Self::GuestGone => "guest_gone",
             Self::RegistrationGone => "registration_gone",
             Self::JobCompleted => "job_completed",
@@ -132,6 +136,7 @@ impl fmt::Display for Reason {
             Self::BelowTarget => "there are fewer than the target",
             Self::NoImage => "there is none",
             Self::ImageTooOld => "it is older than base_image_max_age",
+            Self::Ordered => "an operator has ordered it",
             Self::GuestGone => "its guest is gone",
             Self::RegistrationGone => "GitHub has removed its registration",
             Self::JobCompleted => "GitHub reports that its job has completed",

@@ -71,7 +71,10 @@ impl Monitor {
             Some(built_at) if now.since(built_at) > self.policy.image_max_age => {
                 Some(Reason::ImageTooOld)
             }
-            Some(_) => None,
+            Some(_) => {
+                let order = self.rebuild_orders().get(profile_key);
+                order.map(|_| Reason::Ordered)
+            }
         }
     }
 }

@@ -6,7 +6,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, operator::Intervention, values::UniqueId, wire::ReservationState};
+use shared::{
+    clock::Timestamp,
+    operator::Intervention,
+    values::{ProfileKey, UniqueId},
+    wire::ReservationState,
+};
 
 use super::{
     fencing::Fence,
@@ -43,6 +48,9 @@ pub struct DurableState {
     /// Missing in files of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Intervention>,
+    /// The rebuilds of images that operators have ordered. Missing in files of earlier releases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rebuilds: BTreeMap<ProfileKey, Intervention>,
 }
 
 /// Why a snapshot cannot be read. Each text is a fragment that follows "failed to".
@@ -196,6 +204,9 @@ impl DurableState {
             true => now,
             false => at.min(now),
         };
+        for intervention in self.rebuilds.values_mut().chain(&mut self.drain) {
+            intervention.since = clamp(intervention.since);
+        }
         for record in self.runners.values_mut() {
             record.created_at = clamp(record.created_at);
         }

@@ -112,6 +112,18 @@ impl Images {
         self.in_flight.insert(profile_key, build);
     }
 
+    /// When the build that is under way began.
+    pub fn build_since(&self, profile_key: &ProfileKey) -> Option<Timestamp> {
+        self.in_flight.get(profile_key).map(|it| it.since)
+    }
+
+    /// Lets the next build start at once, whatever failed before. The failures still count.
+    pub fn end_backoff(&mut self, profile_key: &ProfileKey) {
+        if let Some(failed) = self.failures.get_mut(profile_key) {
+            failed.failures.end_pause();
+        }
+    }
+
     /// A build has ended: with an image that was complete at the given moment, or with the reason
     /// why there is none.
     pub fn finish(

@@ -10,6 +10,7 @@ mod grant;
 mod guest;
 mod guest_auth;
 mod health;
+mod image;
 mod image_deps;
 mod metrics;
 mod page;
@@ -72,6 +73,11 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
                     .get(drain::show)
                     .post(drain::begin)
                     .delete(drain::end),
+            )
+            .service(
+                route("/image/{profile_key}/rebuild")
+                    .post(image::order)
+                    .delete(image::cancel),
             )
             .service(
                 route("/policy/override")

@@ -255,6 +255,21 @@ async fn a_server_can_be_drained_and_says_so() {
     monitor.stop().await;
 }
 
+#[actix_web::test]
+async fn the_rebuild_of_an_image_that_is_not_built_here_is_refused() {
+    let (_host, monitor) = with_idle(1).await;
+    let path = "image/linux/rebuild";
+    let unauthorised = monitor.call_with(Method::POST, path, &[]).await;
+    expect_refusal(&unauthorised, 401, "unauthorised", "without a token");
+    let refused = monitor.call(Method::POST, path).await;
+    expect_refusal(&refused, 404, "not_found", "a profile of processes");
+    let refused = monitor.call(Method::POST, "image/windows/rebuild").await;
+    expect_refusal(&refused, 404, "unknown_profile", "an unknown profile");
+    let cancelled = monitor.call(Method::DELETE, path).await;
+    assert_eq!(cancelled.text().unwrap(), "null");
+    monitor.stop().await;
+}
+
 /// Without the saved state, ids could be assigned a second time.
 #[actix_web::test]
 async fn an_unreadable_state_stops_the_start() {
