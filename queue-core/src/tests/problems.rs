@@ -77,6 +77,14 @@ fn a_server_that_refuses_the_token_is_a_problem() {
         problems(&queue),
         [("server_refuses_token".to_owned(), "a".to_owned(), 60)]
     );
+    // What came last is the cause.
+    queue.become_unreachable("a");
+    queue.advance(60);
+    let (code, ..) = problems(&queue).remove(0);
+    assert_eq!(code, "server_not_answering");
+    queue.handle(Input::TokenRefused { server, by_poll });
+    let (code, ..) = problems(&queue).remove(0);
+    assert_eq!(code, "server_refuses_token");
 }
 
 #[test]

@@ -326,12 +326,17 @@ fn the_view_shows_queues_and_servers_and_no_ticket() {
         "profiles": [
             {"profile_key": "linux", "target": 3, "missing": 0, "idle": 0, "starting": 0, "reserved": 0, "busy": 0, "waiting_count": 2, "jobs": [
                 {"public_id": "a7937b64b8caa58f", "count": 2, "qualified_repo": "servo/servo", "run_id": u64::MAX,
-                    "waited_seconds": 3, "estimate": null,
+                    "waited_seconds": 3, "client_silent_seconds": 3, "estimate": null,
                     "why": "it is next; 0 of the 2 runners it needs are idle"},
                 {"public_id": "16367aacb67a4a01", "count": 1, "qualified_repo": "servo/servo", "run_id": 7,
-                    "waited_seconds": 0, "estimate": null, "why": "1 job is before it"},
+                    "waited_seconds": 0, "client_silent_seconds": 0, "estimate": null, "why": "1 job is before it"},
             ]},
             {"profile_key": "windows", "target": 1, "missing": 0, "idle": 0, "starting": 0, "reserved": 0, "busy": 0, "waiting_count": 0, "jobs": []},
+        ],
+        "assigned": [
+            {"public_id": "2ebb9294801961cd", "profile_key": "linux", "count": 1, "qualified_repo": "servo/servo", "run_id": 7,
+                "waited_seconds": 0, "assigned_at": 1_000_005_000_000_u64, "started_at": null,
+                "runners": [{"server": "http://a/", "runner": 1}]},
         ],
         "servers": [
             {"name": "http://a/", "health": "fresh", "age_seconds": 0, "profiles": [

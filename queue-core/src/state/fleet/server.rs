@@ -73,6 +73,7 @@ pub(super) struct Server {
 #[derive(Debug)]
 struct TokenRefusal {
     since: Timestamp,
+    last_at: Timestamp,
     /// Whether it refused a poll: then a poll that it answers shows that it accepts the token.
     has_refused_poll: bool,
     failures: Failures,
@@ -161,7 +162,7 @@ impl Server {
 
     pub(super) fn health(&self, stale_after: Duration, now: Timestamp) -> Health {
         match self.confirmed_at {
-            _ if self.token_refusal.is_some() => Health::Unauthorised,
+            _ if self.token_refused_since().is_some() => Health::Unauthorised,
             None => Health::Down,
             Some(_) if self.failure.is_some() => Health::Down,
             Some(confirmed_at) if now.since(confirmed_at) > stale_after => Health::Stale,
@@ -185,9 +186,12 @@ impl Server {
         self.failure.clone()
     }
 
-    /// Since when it refuses the API token, if it does.
+    /// Since when it refuses the API token, if that is the last that is known of it: a request may have failed
+    /// otherwise since.
     pub(super) fn token_refused_since(&self) -> Option<Timestamp> {
-        self.token_refusal.as_ref().map(|refusal| refusal.since)
+        let refusal = self.token_refusal.as_ref()?;
+        let has_failed_since = self.failure.is_some() && self.failed_at > Some(refusal.last_at);
+        (!has_failed_since).then_some(refusal.since)
     }
 
     /// Since when its reports have entries that cannot be read, if they have.
@@ -309,9 +313,11 @@ impl Server {
     pub(super) fn refuse_token(&mut self, by_poll: bool, now: Timestamp) -> Timestamp {
         let refusal = self.token_refusal.get_or_insert(TokenRefusal {
             since: now,
+            last_at: now,
             has_refused_poll: false,
             failures: Failures::default(),
         });
+        refusal.last_at = now;
         refusal.has_refused_poll |= by_poll;
         refusal.failures.record(now, TOKEN_REFUSED, Duration::ZERO);
         refusal.failures.retry_at()
