@@ -215,7 +215,7 @@ mod tests {
             changed[index] ^= 1;
             assert_eq!(load(&changed), (0, 1), "bit flipped at {index}");
         }
-        let beyond = [whole.clone(), vec![b' '; LENGTH_MAX as usize]].concat();
+        let beyond = [whole, vec![b' '; LENGTH_MAX as usize]].concat();
         assert_eq!(load(&beyond), (0, 1));
     }
 }
