@@ -197,11 +197,11 @@ impl Files {
     ) -> Option<Result<(), FileError>> {
         let is_current_over =
             (self.current.as_ref()).is_some_and(|current| current.day != today(now));
-        let is_due = match self.cleaning_failed_at {
-            Some(failed_at) => now.since(failed_at) >= self.retry_pause,
-            None => self
-                .written_since_cleaning
-                .is_none_or(|written| written >= self.file_size_max() / 8),
+        let is_due = match (self.written_since_cleaning, self.cleaning_failed_at) {
+            // The folder was opened since, which may have ended the failure.
+            (None, _) => true,
+            (_, Some(failed_at)) => now.since(failed_at) >= self.retry_pause,
+            (Some(written), None) => written >= self.file_size_max() / 8,
         };
         if !is_due && !is_current_over {
             return None;

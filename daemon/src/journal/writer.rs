@@ -40,11 +40,12 @@ impl Writer {
                 return;
             };
             let (written_count, error) = self.files.append(&batch, clock.now());
-            self.outbox.done(written_count);
+            // Before the batch is done, so that a flush ends with what both have found.
             if let Some(cleaned) = self.files.clean(clock.now()) {
                 self.outbox
                     .cleaned(cleaned.err().map(|error| error.to_string()));
             }
+            self.outbox.done(written_count);
             if let Some(error) = error {
                 self.outbox.fail(error.to_string());
                 if !self.outbox.pause(retry_pause) {
