@@ -29,7 +29,7 @@ pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
     let mut problems: Vec<Problem> = servers
         .flat_map(|server| {
             // Of a server that gives nothing to judge by, only that is a problem.
-            let first = refused_token(state, server)
+            let first = refused_token(state, server, now)
                 .or_else(|| listed_twice(state, server, now))
                 .or_else(|| wrong_url(state, server))
                 .or_else(|| not_answering(state, server, now));
@@ -48,8 +48,8 @@ pub(crate) fn problems(state: &State, now: Timestamp) -> Vec<Problem> {
 }
 
 /// A server that refuses the API token.
-fn refused_token(state: &State, server: ServerId) -> Option<Problem> {
-    let since = state.fleet.token_refused_since(server)?;
+fn refused_token(state: &State, server: ServerId, now: Timestamp) -> Option<Problem> {
+    let since = state.fleet.token_refused_since(server, now)?;
     let cause =
         "its monitor refuses the token that this queue sends, so none of its runners are assigned";
     let remedy = "set SERVO_CI_MONITOR_API_TOKEN to the same value for both, or SERVO_CI_MONITOR_QUEUE_TOKEN \

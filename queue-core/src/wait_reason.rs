@@ -106,7 +106,7 @@ fn wait_reason_if_next(state: &State, now: Timestamp, job: &Job) -> WaitReason {
     }
     let needed = spec.count.get();
     match state.fleet.reach(&spec.profile_key, now) {
-        0 if state.fleet.is_refused(&spec.profile_key) => return WaitReason::TokenRefused,
+        0 if state.fleet.is_refused(&spec.profile_key, now) => return WaitReason::TokenRefused,
         0 => return WaitReason::NoServer,
         reach if reach < needed => return WaitReason::TooFewReachable { reach },
         _ => {}

@@ -108,3 +108,17 @@ fn while_one_server_refuses_the_token_jobs_get_the_runners_of_others() {
     queue.expect_forward("other", "b");
     assert!(queue.try_enqueue(request("third", "linux", 3)).is_err());
 }
+
+/// Some monitors check the token in takes only, so that an answered poll shows nothing.
+#[test]
+fn a_refusal_is_shown_until_a_minute_has_passed_in_which_a_job_would_have_shown_another_one() {
+    let mut queue = one_server(1, &[1]);
+    refuse_token(&mut queue, "a", false);
+    let mut health_after = |seconds| {
+        queue.advance(seconds);
+        queue.report("a", linux(1, &[1]));
+        queue.core.fleet().health(0, queue.now)
+    };
+    assert_eq!(health_after(60), Health::Unauthorised);
+    assert_eq!(health_after(10), Health::Fresh);
+}

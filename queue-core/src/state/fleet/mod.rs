@@ -128,15 +128,15 @@ impl Fleet {
     }
 
     /// Since when a server refuses the API token, if it does.
-    pub fn token_refused_since(&self, server: ServerId) -> Option<Timestamp> {
-        self.servers[server].token_refused_since()
+    pub fn token_refused_since(&self, server: ServerId, now: Timestamp) -> Option<Timestamp> {
+        self.servers[server].token_refused_since(now)
     }
 
     /// Whether a server with a target for this profile refuses the API token.
-    pub fn is_refused(&self, key: &ProfileKey) -> bool {
+    pub fn is_refused(&self, key: &ProfileKey, now: Timestamp) -> bool {
         let servers = self.targets.get(key).into_iter().flatten();
         let mut servers = servers.map(|(&server, _)| server);
-        servers.any(|server| self.token_refused_since(server).is_some())
+        servers.any(|server| self.token_refused_since(server, now).is_some())
     }
 
     /// The profiles whose target a server does not reach: its key, the target, how many runners there

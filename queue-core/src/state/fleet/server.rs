@@ -28,7 +28,8 @@ const QUARANTINE: Backoff = Backoff {
 
 /// How many refusals in a row are a problem: a single one is a race with another reader of the report.
 const REFUSALS_MIN: u32 = 2;
-/// How long after the end of its quarantine a server still counts as refusing: the next job shows it.
+/// How long a server that refused runners or the token still counts as refusing once it may be asked again: the
+/// next job shows it.
 const REFUSING_FOR: Duration = Duration::from_secs(60);
 
 /// How long a server that refuses the API token is not asked for runners.
@@ -162,7 +163,7 @@ impl Server {
 
     pub(super) fn health(&self, stale_after: Duration, now: Timestamp) -> Health {
         match self.confirmed_at {
-            _ if self.token_refused_since().is_some() => Health::Unauthorised,
+            _ if self.token_refused_since(now).is_some() => Health::Unauthorised,
             None => Health::Down,
             Some(_) if self.failure.is_some() => Health::Down,
             Some(confirmed_at) if now.since(confirmed_at) > stale_after => Health::Stale,
@@ -187,11 +188,13 @@ impl Server {
     }
 
     /// Since when it refuses the API token, if that is the last that is known of it: a request may have failed
-    /// otherwise since.
-    pub(super) fn token_refused_since(&self) -> Option<Timestamp> {
+    /// otherwise since, or there has been none that showed it for a while, as when no job waits and it does not
+    /// check the token in polls.
+    pub(super) fn token_refused_since(&self, now: Timestamp) -> Option<Timestamp> {
         let refusal = self.token_refusal.as_ref()?;
         let has_failed_since = self.failure.is_some() && self.failed_at > Some(refusal.last_at);
-        (!has_failed_since).then_some(refusal.since)
+        let is_current = now < refusal.failures.retry_at() + REFUSING_FOR;
+        (is_current && !has_failed_since).then_some(refusal.since)
     }
 
     /// Since when its reports have entries that cannot be read, if they have.
