@@ -40,7 +40,7 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     write_line(&mut io::stdout().lock(), text)
 }
 
-/// Like [`print`], and leaves the colours of [`Look::paint`] as they are, if `look` has colours.
+/// Like [`print()`], and leaves the colours of [`Look::paint`] as they are, if `look` has colours.
 ///
 /// # Errors
 /// When the pipe is closed, or the write fails.
