@@ -51,17 +51,24 @@ async fn jobs(
     response.json(json!({ "total_count": page.total_count, "jobs": jobs }))
 }
 
-/// A job in the format of GitHub's API description, without the keys that the model has no values
-/// for.
+/// A job in the format of GitHub's API description, with the same commit and workflow for all.
 fn job_json(emulator: &Emulator, job: &JobView) -> Value {
     let moment = |at| time::format_json(emulator.faults().with_clock_skew(at)).to_string();
-    let url = format!("{}/repos/{}/actions", emulator.base_url(), job.repo);
+    let repo_url = format!("{}/repos/{}", emulator.base_url(), job.repo);
+    let url = format!("{repo_url}/actions");
+    let web_url = format!("{}/{}/actions", emulator.base_url(), job.repo);
     json!({
         "id": job.id,
+        "node_id": format!("CR_{}", job.id),
         "run_id": job.run_id,
         "run_url": format!("{url}/runs/{}", job.run_id),
         "run_attempt": 1,
         "url": format!("{url}/jobs/{}", job.id),
+        "html_url": format!("{web_url}/runs/{}/job/{}", job.run_id, job.id),
+        "check_run_url": format!("{repo_url}/check-runs/{}", job.id),
+        "head_sha": "0".repeat(40),
+        "head_branch": "main",
+        "workflow_name": "CI",
         "name": format!("job {}", job.id),
         "status": job.phase,
         "conclusion": job.conclusion,
@@ -72,6 +79,8 @@ fn job_json(emulator: &Emulator, job: &JobView) -> Value {
         "labels": job.labels,
         "runner_id": job.runner_id,
         "runner_name": job.runner_name,
+        "runner_group_id": job.runner_id.map(|_| 1),
+        "runner_group_name": job.runner_name.as_ref().map(|_| "Default"),
     })
 }
 
