@@ -34,7 +34,7 @@ pub enum GithubError {
         operation: String,
         status: StatusCode,
         /// The message of the response, cut, and the missing permission if GitHub names it;
-        /// [`NO_REASON`] if there is none.
+        /// `no reason given` if there is none.
         message: String,
         /// How long GitHub asks us to send nothing.
         retry_after: Option<Duration>,
