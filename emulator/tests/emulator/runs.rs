@@ -19,11 +19,15 @@ async fn a_job_of_a_run_has_githubs_format() {
         assert_eq!(at.as_str().unwrap().len(), 20, "{key}");
     }
     let url = fixture.url("/repos/acme/widgets/actions");
+    let web_url = fixture.url("/acme/widgets/actions");
+    let check_run_url = fixture.url(&format!("/repos/acme/widgets/check-runs/{id}"));
     let expected = json!({"total_count": 1, "jobs": [{
-        "id": id, "run_id": 7, "run_attempt": 1, "name": format!("job {id}"),
+        "id": id, "node_id": format!("CR_{id}"), "run_id": 7, "run_attempt": 1, "name": format!("job {id}"),
         "run_url": format!("{url}/runs/7"), "url": format!("{url}/jobs/{id}"),
         "status": "queued", "conclusion": null, "completed_at": null, "labels": ["x"],
-        "runner_id": null, "runner_name": null,
+        "html_url": format!("{web_url}/runs/7/job/{id}"), "check_run_url": check_run_url,
+        "head_sha": "0".repeat(40), "head_branch": "main", "workflow_name": "CI",
+        "runner_id": null, "runner_name": null, "runner_group_id": null, "runner_group_name": null,
     }]});
     assert_eq!((status, list), (200, expected));
 }
