@@ -7,6 +7,7 @@
 
 pub mod artifact_claims;
 pub mod auth;
+pub mod checked_file;
 pub mod connections;
 mod drops;
 pub mod error;

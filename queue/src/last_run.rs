@@ -13,19 +13,12 @@
 //!
 //! Before it had a checksum, the file was that number alone.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
-use daemon::problems::ProblemBoard;
+use daemon::{checked_file::CheckedFile, problems::ProblemBoard};
 use shared::{
     clock::{Clock, Timestamp},
     problem::catalogue,
-    sha256::Sha256,
 };
 
 const FILE: &str = "last-run";
@@ -37,7 +30,7 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The file and the clock that is written to it.
 pub struct LastRun {
-    path: PathBuf,
+    file: CheckedFile,
     clock: Clock,
     started_at: Timestamp,
     ticket_lifetime: Duration,
@@ -47,18 +40,18 @@ pub struct LastRun {
 impl LastRun {
     /// Reads the file in `folder`.
     pub fn new(folder: &Path, clock: Clock, ticket_lifetime: Duration) -> Self {
-        let path = folder.join(FILE);
-        let last = read(&path).unwrap_or_else(|error| {
+        let file = CheckedFile::new(folder.join(FILE), HEADER, LENGTH_MAX);
+        let last = read(&file).unwrap_or_else(|error| {
             log::warn!(
                 "failed to read {}: {error}; the time since the last run counts against tickets, and the file \
                  is replaced",
-                path.display()
+                file.path().display()
             );
             None
         });
         let started_at = clock.now();
         Self {
-            path,
+            file,
             clock,
             started_at,
             ticket_lifetime,
@@ -75,11 +68,14 @@ impl LastRun {
     /// that is shown and logged.
     pub async fn keep(self, problem_board: ProblemBoard) {
         let (kind, subject) = (&catalogue::STATE_NOT_SAVED, "time of the last run");
+        let this = Arc::new(self);
         loop {
-            match self.write() {
+            let writer = Arc::clone(&this);
+            let written = actix_web::web::block(move || writer.write()).await;
+            match written.map_err(io::Error::other).flatten() {
                 Ok(()) => problem_board.resolve(kind, subject),
                 Err(error) => {
-                    let path = self.path.display();
+                    let path = this.file.path().display();
                     let cause = format!(
                         "failed to write {path}: {error}; after a restart, tickets expire even if only the \
                          clock jumped"
@@ -92,56 +88,35 @@ impl LastRun {
         }
     }
 
-    /// Writes the current time, so that there is always a whole file.
     fn write(&self) -> io::Result<()> {
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let draft = self.path.with_extension("new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
         let now = self.clock.now();
         let is_new = now.since(self.started_at) < self.ticket_lifetime;
         let written = if is_new { now - self.down_for } else { now };
-        io::Write::write_all(&mut file, to_text(written).as_bytes())?;
-        fs::rename(&draft, &self.path)
+        self.file.replace(&to_body(written))
     }
 }
 
 /// The time in a file; `None` if there is no file.
-fn read(path: &Path) -> io::Result<Option<Timestamp>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
+fn read(file: &CheckedFile) -> io::Result<Option<Timestamp>> {
+    let Some(text) = file.read()? else {
+        return Ok(None);
     };
-    let mut text = String::new();
-    file.take(LENGTH_MAX).read_to_string(&mut text)?;
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is damaged");
-    parse(&text).map(Some).ok_or_else(damaged)
+    if let Ok(time) = text.parse() {
+        // As an earlier release wrote it.
+        return Ok(Some(time));
+    }
+    let time = file.body(&text)?.trim_end().parse();
+    time.map(Some).map_err(io::Error::other)
 }
 
-/// The time in the text of a file; `None` if it is damaged.
-fn parse(text: &str) -> Option<Timestamp> {
-    let Some(rest) = text.strip_prefix(HEADER) else {
-        return text.parse().ok();
-    };
-    let (checksum, line) = rest.strip_prefix("\nsha256=")?.split_once('\n')?;
-    let is_whole = checksum.parse() == Ok(Sha256::of(line.as_bytes()));
-    is_whole.then(|| line.trim_end().parse().ok()).flatten()
-}
-
-/// The text of the file.
-fn to_text(time: Timestamp) -> String {
-    let line = format!("{}\n", time.as_micros());
-    format!("{HEADER}\nsha256={}\n{line}", Sha256::of(line.as_bytes()))
+fn to_body(time: Timestamp) -> String {
+    format!("{}\n", time.as_micros())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn in_folder(folder: &tempfile::TempDir) -> LastRun {
@@ -153,46 +128,44 @@ mod tests {
     fn the_time_since_the_last_run_is_known() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(in_folder(&folder).down_for(), Duration::ZERO);
-        in_folder(&folder).write().unwrap();
-        let file = folder.path().join("queue").join(FILE);
+        let last_run = in_folder(&folder);
+        last_run.write().unwrap();
         let year = Duration::from_secs(365 * 24 * 3600);
-        let written = read(&file).unwrap().unwrap();
-        fs::write(&file, to_text(written - year)).unwrap();
+        let written = read(&last_run.file).unwrap().unwrap();
+        last_run.file.replace(&to_body(written - year)).unwrap();
         assert!(in_folder(&folder).down_for() >= year);
         // And after another restart.
         in_folder(&folder).write().unwrap();
         assert!(in_folder(&folder).down_for() >= year);
         // The clock was set back.
-        fs::write(&file, to_text(written + year)).unwrap();
+        last_run.file.replace(&to_body(written + year)).unwrap();
         assert_eq!(in_folder(&folder).down_for(), Duration::ZERO);
     }
 
     #[test]
     fn a_file_of_an_earlier_release_has_no_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let last_run = in_folder(&folder);
+        last_run.write().unwrap();
+        fs::write(last_run.file.path(), "1790000000123456").unwrap();
         let time = Timestamp::from_micros(1_790_000_000_123_456);
-        assert_eq!(parse("1790000000123456"), Some(time));
-        assert_eq!(parse(&to_text(time)), Some(time));
+        assert_eq!(read(&last_run.file).unwrap(), Some(time));
     }
 
     #[test]
     fn a_damaged_file_is_as_good_as_none() {
         let folder = tempfile::tempdir().unwrap();
-        in_folder(&folder).write().unwrap();
-        let text = to_text(Timestamp::from_seconds(1_700_000_000));
-        let is_ignored = |content: &[u8]| {
-            fs::write(folder.path().join("queue").join(FILE), content).unwrap();
-            in_folder(&folder).down_for() == Duration::ZERO
-        };
-        assert!(!is_ignored(text.as_bytes()));
+        let file = in_folder(&folder).file;
+        let is_ignored = || in_folder(&folder).down_for() == Duration::ZERO;
+        file.replace(&to_body(Timestamp::from_seconds(1_700_000_000)))
+            .unwrap();
+        assert!(!is_ignored());
+        // Its checksum is right.
+        file.replace("yesterday\n").unwrap();
+        assert!(is_ignored());
         for content in ["", "yesterday", "-1", "\u{e9}"] {
-            assert!(is_ignored(content.as_bytes()), "{content}");
+            fs::write(file.path(), content).unwrap();
+            assert!(is_ignored(), "{content}");
         }
-        for index in 0..text.len() {
-            assert!(is_ignored(&text.as_bytes()[..index]), "cut off at {index}");
-            let mut changed = text.clone().into_bytes();
-            changed[index] ^= 1;
-            assert!(is_ignored(&changed), "bit flipped at {index}");
-        }
-        assert!(is_ignored(&[text.as_bytes(), &[b' '; 1000]].concat()));
     }
 }

@@ -9,19 +9,11 @@
 //! {"linux": {"since": <microseconds since the epoch>, "note": "…", "client_address": "…"}}
 //! ```
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 
-use daemon::problems::ProblemBoard;
+use daemon::{checked_file::CheckedFile, problems::ProblemBoard};
 use parking_lot::Mutex;
-use shared::{operator::Intervention, problem::catalogue, sha256::Sha256, values::ProfileKey};
+use shared::{operator::Intervention, problem::catalogue, values::ProfileKey};
 
 use crate::event_loop::EventLoop;
 
@@ -42,7 +34,7 @@ pub type Pauses = BTreeMap<ProfileKey, Intervention>;
 pub struct PausesFile(Arc<Shared>);
 
 struct Shared {
-    path: PathBuf,
+    file: CheckedFile,
     problem_board: ProblemBoard,
     /// Held while the file is written, so that a later state is never replaced by an earlier one.
     writing: Mutex<Writing>,
@@ -57,9 +49,9 @@ struct Writing {
 impl PausesFile {
     /// Reads the file in `folder`.
     pub fn load(folder: &Path, problem_board: ProblemBoard) -> (Self, Pauses) {
-        let path = folder.join(FILE);
-        let pauses = read(&path).unwrap_or_else(|error| {
-            let path = path.display();
+        let file = CheckedFile::new(folder.join(FILE), HEADER, LENGTH_MAX);
+        let pauses = read(&file).unwrap_or_else(|error| {
+            let path = file.path().display();
             let cause = format!("failed to read {path}: {error}; no profile is paused");
             let remedy = "pause the profiles again that have to be paused; if there are none, resume any profile, \
                           which replaces the file";
@@ -67,7 +59,7 @@ impl PausesFile {
             Pauses::new()
         });
         let shared = Shared {
-            path,
+            file,
             problem_board,
             writing: Mutex::default(),
         };
@@ -86,7 +78,7 @@ impl PausesFile {
 
     fn save_now(&self, event_loop: &EventLoop) -> io::Result<()> {
         let Shared {
-            path,
+            file,
             problem_board,
             writing,
         } = &*self.0;
@@ -96,7 +88,7 @@ impl PausesFile {
             let pauses = pauses.map(|(key, pause)| (key.clone(), pause.clone()));
             pauses.collect()
         });
-        let written = write(path, &pauses);
+        let written = file.replace(&to_body(&pauses));
         writing.has_failed = written.is_err();
         match &written {
             Ok(()) => {
@@ -104,7 +96,7 @@ impl PausesFile {
                 problem_board.resolve(&catalogue::STATE_NOT_SAVED, SUBJECT);
             }
             Err(error) => {
-                let path = path.display();
+                let path = file.path().display();
                 let cause = format!(
                     "failed to write {path}: {error}; a restart undoes the last pauses and resumptions"
                 );
@@ -129,51 +121,22 @@ impl PausesFile {
 }
 
 /// The pauses in a file; none if there is no file.
-fn read(path: &Path) -> io::Result<Pauses> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pauses::new()),
-        opened => opened?,
-    };
-    let mut text = String::new();
-    file.take(LENGTH_MAX).read_to_string(&mut text)?;
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is damaged");
-    parse(&text).ok_or_else(damaged)
+fn read(file: &CheckedFile) -> io::Result<Pauses> {
+    match file.read()? {
+        Some(text) => Ok(serde_json::from_str(file.body(&text)?)?),
+        None => Ok(Pauses::new()),
+    }
 }
 
-/// The pauses in the text of a file; `None` if it is damaged.
-fn parse(text: &str) -> Option<Pauses> {
-    let rest = text.strip_prefix(HEADER)?.strip_prefix("\nsha256=")?;
-    let (checksum, line) = rest.split_once('\n')?;
-    let is_whole = checksum.parse() == Ok(Sha256::of(line.as_bytes()));
-    is_whole.then(|| serde_json::from_str(line).ok()).flatten()
-}
-
-/// Replaces the file, so that there is always a whole one, and waits until it is on disk.
-fn write(path: &Path, pauses: &Pauses) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let draft = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(to_text(pauses).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    File::open(folder)?.sync_all()
-}
-
-/// The text of the file.
-fn to_text(pauses: &Pauses) -> String {
+fn to_body(pauses: &Pauses) -> String {
     let json = serde_json::to_string(pauses);
-    let line = json.expect("pauses have only text keys and plain values") + "\n";
-    format!("{HEADER}\nsha256={}\n{line}", Sha256::of(line.as_bytes()))
+    json.expect("pauses have only text keys and plain values") + "\n"
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use shared::clock::{Clock, Timestamp};
 
     use super::*;
@@ -190,32 +153,29 @@ mod tests {
     #[test]
     fn what_was_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("queue").join(FILE);
-        assert_eq!(read(&path).unwrap(), Pauses::new());
-        write(&path, &pauses()).unwrap();
-        assert_eq!(read(&path).unwrap(), pauses());
-        write(&path, &Pauses::new()).unwrap();
-        assert_eq!(read(&path).unwrap(), Pauses::new());
+        let file = CheckedFile::new(folder.path().join("queue").join(FILE), HEADER, LENGTH_MAX);
+        assert_eq!(read(&file).unwrap(), Pauses::new());
+        for written in [pauses(), Pauses::new()] {
+            file.replace(&to_body(&written)).unwrap();
+            assert_eq!(read(&file).unwrap(), written);
+        }
     }
 
     #[test]
     fn a_damaged_file_pauses_nothing_and_is_a_problem() {
         let folder = tempfile::tempdir().unwrap();
-        let whole = to_text(&pauses()).into_bytes();
-        let load = |content: &[u8]| {
-            fs::write(folder.path().join(FILE), content).unwrap();
+        let file = CheckedFile::new(folder.path().join(FILE), HEADER, LENGTH_MAX);
+        let load = || {
             let board = ProblemBoard::new(Clock::start());
             let (_, pauses) = PausesFile::load(folder.path(), board.clone());
             (pauses.len(), board.list().len())
         };
-        assert_eq!(load(&whole), (1, 0));
-        for index in 0..whole.len() {
-            assert_eq!(load(&whole[..index]), (0, 1), "cut off at {index}");
-            let mut changed = whole.clone();
-            changed[index] ^= 1;
-            assert_eq!(load(&changed), (0, 1), "bit flipped at {index}");
-        }
-        let beyond = [whole, vec![b' '; LENGTH_MAX as usize]].concat();
-        assert_eq!(load(&beyond), (0, 1));
+        file.replace(&to_body(&pauses())).unwrap();
+        assert_eq!(load(), (1, 0));
+        // Its checksum is right.
+        file.replace("{\"linux\": 5}\n").unwrap();
+        assert_eq!(load(), (0, 1));
+        fs::write(file.path(), to_body(&pauses())).unwrap();
+        assert_eq!(load(), (0, 1));
     }
 }

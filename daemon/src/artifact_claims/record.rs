@@ -1,6 +1,6 @@
 //! The artifacts that were answered, and their file.
 //!
-//! Responsible for its form, its checksum and its limits, and that a crash leaves the old or the new one.
+//! Responsible for its form and its limits.
 //!
 //! ```text
 //! ci-runners artifact claims 1
@@ -12,14 +12,14 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use shared::{clock::Timestamp, sha256::Sha256};
+use shared::clock::Timestamp;
+
+use crate::checked_file::{self, CheckedFile, Damaged};
 
 /// The most artifacts that are remembered.
 pub(super) const ANSWERED_MAX: usize = 10_000;
@@ -42,12 +42,9 @@ pub enum RecordError {
     /// The file cannot be read.
     #[error("{0}")]
     Read(#[from] io::Error),
-    /// The file is longer than any record, or contains more artifacts.
-    #[error("it is longer than {LENGTH_MAX} bytes")]
-    TooLong,
     /// The content is not what was written.
-    #[error("it is damaged: {0}")]
-    Damaged(&'static str),
+    #[error("{0}")]
+    Damaged(#[from] Damaged),
     /// The file cannot be replaced; the earlier one is left.
     #[error("failed to write {}: {source}", path.display())]
     Write {
@@ -67,16 +64,8 @@ impl Record {
     /// # Errors
     /// When the file cannot be read, or is not what [`write`](Self::write) wrote.
     pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        let mut text = String::new();
-        file.take(LENGTH_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > LENGTH_MAX {
-            return Err(RecordError::TooLong);
-        }
-        Self::parse(&text).map(Some)
+        let text = file(path).read()?;
+        text.map(|text| Self::parse(&text)).transpose()
     }
 
     /// Reads what [`to_text`](Self::to_text) wrote.
@@ -84,17 +73,8 @@ impl Record {
     /// # Errors
     /// For any other text, and for one with more artifacts than are remembered.
     pub fn parse(text: &str) -> Result<Self, RecordError> {
-        let damaged = RecordError::Damaged;
-        let (header, rest) = text.split_once('\n').ok_or(damaged("it has no header"))?;
-        if header != HEADER {
-            return Err(damaged("it has another header"));
-        }
-        let (checksum, body) = rest.split_once('\n').ok_or(damaged("it has no checksum"))?;
-        let checksum = checksum.strip_prefix("sha256=");
-        let checksum: Option<Sha256> = checksum.and_then(|checksum| checksum.parse().ok());
-        if checksum != Some(Sha256::of(body.as_bytes())) {
-            return Err(damaged("its checksum is wrong"));
-        }
+        let damaged = Damaged;
+        let body = checked_file::body(HEADER, text)?;
         let mut lines = body.lines();
         let seconds = |text: &str| {
             let seconds = text.parse().ok()?;
@@ -114,20 +94,24 @@ impl Record {
         let answered: Option<BTreeMap<_, _>> = answered.collect();
         let answered = answered.ok_or(damaged("a line is not of the form <id> <time>"))?;
         if answered.len() > ANSWERED_MAX {
-            return Err(RecordError::TooLong);
+            return Err(damaged("it has more artifacts than are remembered").into());
         }
         Ok(Self { earliest, answered })
     }
 
     /// The text of the file.
     pub fn to_text(&self) -> String {
+        checked_file::text(HEADER, &self.to_body())
+    }
+
+    fn to_body(&self) -> String {
         let earliest = self.earliest.map(|time| time.as_seconds().to_string());
         let mut body = format!("earliest={}\n", earliest.unwrap_or_default());
         for (id, created_at) in &self.answered {
             // Writing to a string cannot fail.
             let _ = writeln!(body, "{id} {}", created_at.as_seconds());
         }
-        format!("{HEADER}\nsha256={}\n{body}", Sha256::of(body.as_bytes()))
+        body
     }
 
     /// Replaces the file. When this returns, it is on disk.
@@ -135,28 +119,10 @@ impl Record {
     /// # Errors
     /// When the disk fails. The earlier file is left as it was.
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
-        let draft = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            let folder = path.parent().unwrap_or(Path::new("."));
-            fs::create_dir_all(folder)?;
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&draft)?;
-            file.write_all(self.to_text().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, path)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(|source| {
-            // If the disk is full, this frees some of it.
-            let _ = fs::remove_file(&draft);
-            RecordError::Write {
-                path: path.to_owned(),
-                source,
-            }
+        let replaced = file(path).replace(&self.to_body());
+        replaced.map_err(|source| RecordError::Write {
+            path: path.to_owned(),
+            source,
         })
     }
 
@@ -167,8 +133,14 @@ impl Record {
     }
 }
 
+fn file(path: &Path) -> CheckedFile {
+    CheckedFile::new(path.to_owned(), HEADER, LENGTH_MAX)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn record(count: u64) -> Record {
@@ -190,7 +162,6 @@ mod tests {
             record.write(&path).unwrap();
             assert_eq!(Record::read(&path).unwrap(), Some(record));
         }
-        assert!(!path.with_extension("new").exists());
     }
 
     #[test]
@@ -202,14 +173,6 @@ mod tests {
             Record::read(&path).is_ok()
         };
         assert!(is_read(text.as_bytes()));
-        for end in 0..text.len() {
-            assert!(!is_read(&text.as_bytes()[..end]), "cut off at {end}");
-        }
-        for index in 0..text.len() {
-            let mut bytes = text.clone().into_bytes();
-            bytes[index] ^= 1;
-            assert!(!is_read(&bytes), "bit flipped at {index}");
-        }
         let too_many = record(ANSWERED_MAX as u64 + 1).to_text();
         for bytes in [
             b"".to_vec(),
@@ -227,20 +190,10 @@ mod tests {
             "earliest=\n5\n",
             "earliest=\n5 99999999999999999\n",
         ] {
-            let text = format!("{HEADER}\nsha256={}\n{body}", Sha256::of(body.as_bytes()));
+            let text = checked_file::text(HEADER, body);
             assert!(!is_read(text.as_bytes()), "{body}");
         }
         fs::remove_file(&path).unwrap();
         fs::remove_dir(path.parent().unwrap()).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_leaves_the_earlier_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("claims");
-        record(1).write(&path).unwrap();
-        fs::create_dir(path.with_extension("new")).unwrap();
-        assert!(record(2).write(&path).is_err());
-        assert_eq!(Record::read(&path).unwrap(), Some(record(1)));
     }
 }
