@@ -46,7 +46,8 @@ pub struct View {
 #[derive(Clone, Debug, Serialize)]
 pub struct ProfileView {
     pub profile_key: ProfileKey,
-    /// Since when and why no job of it is assigned. Absent unless an operator has paused it.
+    /// Since when and why no job of it is assigned, without the address of the operator. Absent unless one has
+    /// paused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Intervention>,
     /// How many runners all servers have or could have, also those that do not answer.
@@ -112,7 +113,7 @@ pub struct ServerView {
     /// Age of its last report; null if it has not reported yet.
     pub age_seconds: Option<u64>,
     pub profiles: Vec<ServerProfileView>,
-    /// The drain that its monitor reports. Absent if there is none.
+    /// The drain that its monitor reports, without the address of the operator. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<Intervention>,
     /// What its monitor says is wrong: a few of its problems, errors first.
@@ -132,18 +133,6 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl View {
-    /// The same for readers without a token: the addresses of operators are left out.
-    #[must_use]
-    pub fn public(&self) -> Self {
-        let mut view = self.clone();
-        let pauses = view.profiles.iter_mut().map(|profile| &mut profile.paused);
-        let drains = view.servers.iter_mut().map(|server| &mut server.drain);
-        for intervention in pauses.chain(drains).flatten() {
-            *intervention = intervention.public();
-        }
-        view
-    }
-
     /// The problems of the queue and those that its servers report, errors first. The subject of a server's
     /// problem begins with its name.
     pub fn all_problems(&self) -> Vec<Problem> {
@@ -233,7 +222,7 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
     let in_use =
         |number: fn(&ProfileReport) -> usize| state.fleet.sum_of_fresh(&profile_key, now, number);
     ProfileView {
-        paused: state.pauses.get(&profile_key).cloned(),
+        paused: state.pauses.get(&profile_key).map(Intervention::public),
         starting: in_use(|profile| profile.starting),
         reserved: in_use(|profile| profile.reserved),
         busy: in_use(|profile| profile.busy),
@@ -283,7 +272,7 @@ pub(crate) fn job_views<'a>(
     let jobs = unique_ids.filter_map(|unique_id| state.jobs.get(unique_id));
     let queued = jobs.filter(|job| job.is_queued());
     let view = |job: &Job| {
-        let ahead = state.waiting_answer(now, job).ahead;
+        let ahead = state.profile_queues.ahead_of(&job.ticket);
         let view = job_view(state, now, job, ahead == 0);
         let profile_key = job.request().spec.profile_key.clone();
         (ahead as u64 + 1, profile_key, view)
@@ -365,7 +354,7 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
                 }
             })
             .collect(),
-        drain: current.and_then(|report| report.drain.clone()),
+        drain: current.and_then(|report| Some(report.drain.as_ref()?.public())),
         problems: current.map_or_else(Vec::new, |report| report.problems.clone()),
         more_problems: current.map_or(0, |report| report.more_problems),
     }

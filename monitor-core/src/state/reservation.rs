@@ -4,11 +4,12 @@
 //! `reservations::release` and `reservations::progress`.
 //!
 //! ```text
-//!            take             one of its runners is seen busy
+//!            take             GitHub shows one of its runners with a job
 //!  (none)    ────▶ Held ───────────────────────────────────▶ Used
-//!     ▲             │                                         │ all its runners are gone
-//!     └─────────────┘                                         ▼
-//!       released, or all its runners                     Finished ──▶ forgotten after a day
+//!     ▲             │ │                                       │ all its runners are gone
+//!     │             │ └──────────────────────────────────┐    ▼
+//!     └─────────────┘   only after all guests have ended └▶ Finished ──▶ forgotten after a day
+//!       released, or all its runners
 //!       are gone, as after monitor_reserve_timeout
 //! ```
 

@@ -124,11 +124,11 @@ fn a_waiting_job_is_explained_by_what_the_runners_do() {
 #[test]
 fn runners_that_servers_do_not_offer_stay_in_the_totals_and_are_explained() {
     let mut queue = TestQueue::with(&["a", "b", "c"]);
-    let drained = |linux: &mut ProfileReport| {
+    let drained_at_a = |linux: &mut ProfileReport| {
         linux.missing = 3;
         linux.missing_because = "the server is drained".to_owned();
     };
-    queue.report("a", linux(0, &[]).with_linux(drained));
+    queue.report("a", linux(0, &[]).with_linux(drained_at_a));
     queue.report("b", linux(2, &[7]));
     queue.report("c", linux(1, &[]));
     queue.become_unreachable("b");
@@ -152,6 +152,16 @@ fn runners_that_servers_do_not_offer_stay_in_the_totals_and_are_explained() {
     assert_eq!(shown, [(3, 3, 0), (2, 2, 0), (1, 0, 0)]);
     let because = &view.servers[0].profiles[0].missing_because;
     assert_eq!(because.as_deref(), Some(drained));
+
+    // Those that still work are not missing.
+    let ending = |linux: &mut ProfileReport| {
+        drained_at_a(linux);
+        (linux.busy, linux.reserved) = (1, 1);
+    };
+    queue.report("a", linux(0, &[]).with_linux(ending));
+    let profile = &queue.core.view(queue.now).profiles[0];
+    assert_eq!((profile.target, profile.missing), (6, 3));
+    queue.report("a", linux(0, &[]).with_linux(drained_at_a));
 
     queue.become_unreachable("c");
     assert_eq!(

@@ -60,11 +60,11 @@ impl Snapshot {
         }
     }
 
-    /// As JSON, for readers without a token.
+    /// As JSON.
     pub fn to_json(&self) -> String {
         let json = Json {
             captured_at_micros: self.captured_at.as_micros(),
-            view: &self.view.public(),
+            view: &self.view,
         };
         serde_json::to_string(&json).expect("a view has only text keys and plain values")
     }

@@ -435,7 +435,7 @@ impl Fleet {
             return 0;
         };
         match self.health(server, now) {
-            Health::Fresh => profile.missing,
+            Health::Fresh => profile.missing(),
             Health::Stale | Health::Down | Health::Unauthorised => profile.capacity(),
         }
     }

@@ -95,6 +95,15 @@ impl ProfileReport {
     pub fn capacity(&self) -> usize {
         self.target.saturating_add(self.missing)
     }
+
+    /// How many of them it does not have and does not offer. A server that is drained still has those that are
+    /// in use.
+    pub fn missing(&self) -> usize {
+        let working = [self.idle.len(), self.starting, self.reserved, self.busy];
+        let working = working.into_iter().fold(0, usize::saturating_add);
+        self.missing
+            .saturating_sub(working.saturating_sub(self.target))
+    }
 }
 
 /// A runner with its guest and its registration. No two servers have an equal one.
