@@ -134,6 +134,20 @@ pub enum RunnerStatus {
     Done,
 }
 
+impl RunnerStatus {
+    /// Its name in snake case, as it is sent and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Reserved => "reserved",
+            Self::Busy => "busy",
+            Self::Done => "done",
+        }
+    }
+}
+
 /// A reservation as a monitor reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationReport {
@@ -299,6 +313,14 @@ pub struct PastJob {
     pub started_at: Option<Timestamp>,
     pub ended_at: Timestamp,
     pub runners: Vec<TakenFrom>,
+}
+
+impl PastJob {
+    /// How long it waited for its runners, or in vain.
+    pub fn waited(&self) -> Duration {
+        let until = self.assigned_at.unwrap_or(self.ended_at);
+        until.since(self.enqueued_at)
+    }
 }
 
 /// A runner of a past job.

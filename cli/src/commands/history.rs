@@ -73,7 +73,6 @@ fn render(jobs: &[PastJob], look: Look) -> String {
 }
 
 fn row(job: &PastJob) -> [Cell; 8] {
-    let waited_until = job.assigned_at.unwrap_or(job.ended_at);
     let runners = job.runners.iter();
     let runners: Vec<String> = runners
         .map(|runner| format!("{} runner {}", runner.server, runner.runner))
@@ -85,7 +84,7 @@ fn row(job: &PastJob) -> [Cell; 8] {
         job.qualified_repo.to_string().into(),
         job.run_id.to_string().into(),
         job.profile_key.to_string().into(),
-        format::duration(waited_until.since(job.enqueued_at)).into(),
+        format::duration(job.waited()).into(),
         runners.join(", ").into(),
     ]
 }

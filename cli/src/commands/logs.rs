@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::{backoff::Backoff, clock::Clock, secret::Secret, wire::RunnerStatus};
 
-use super::{status_name, story};
+use super::story;
 use crate::{
     addresses::Daemon,
     args::Logs,
@@ -80,7 +80,7 @@ pub async fn logs(args: &Logs, daemon: &Daemon, look: Look) -> Result<Exit, Fail
 fn render(story: &RunnerStory, look: Look) -> String {
     let profile = story.profile_key.as_deref().unwrap_or("an unknown profile");
     let state = match (story.status, &story.runner) {
-        (Some(status), _) => status_name(status),
+        (Some(status), _) => status.name(),
         (None, Some(_)) => "there",
         (None, None) => "gone",
     };

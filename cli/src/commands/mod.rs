@@ -28,10 +28,7 @@ mod target_override;
 pub mod wait;
 mod withdraw;
 
-pub use self::{
-    job::story_of,
-    status::{runner_status, status_name},
-};
+pub use self::{job::story_of, status::runner_status};
 
 use shared::{secret::Secret, settings::Environment, values::ProfileKey};
 

@@ -92,6 +92,17 @@ impl Frame<'_> {
     }
 }
 
+/// A table with a caption, whose rows become cards on narrow screens: the cells of `rows` have `data-label`.
+pub fn table(caption: &Markup, titles: &[&str], rows: &Markup) -> Markup {
+    html! {
+        table class="cards" {
+            caption { (caption) }
+            thead { tr { @for title in titles { th scope="col" { (title) } } } }
+            tbody { (rows) }
+        }
+    }
+}
+
 /// The response with a page.
 pub fn response(html: impl MessageBody + 'static) -> HttpResponse {
     HttpResponse::Ok()

@@ -17,7 +17,10 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::preferred_wait;
 use crate::error::{ApiError, Code};
-use shared::values::{Count, InvalidValue, ProfileKey, UniqueId};
+use shared::{
+    operator::Note,
+    values::{Count, InvalidValue, ProfileKey, UniqueId},
+};
 
 /// A value that can stand in a path.
 pub trait PathParameter: FromStr<Err = InvalidValue> {
@@ -158,6 +161,15 @@ impl FromRequest for PreferredWait {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Ok(Self(preferred_wait(request.headers()))))
     }
+}
+
+/// The parameters of a request for something that lasts until an operator ends it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteParameters {
+    /// The reason, which every reader of a dashboard sees.
+    #[serde(default, deserialize_with = "from_text")]
+    pub note: Note,
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@ use crate::{
 pub use browser::{AllowedHosts, is_cross_site};
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use extract::{
-    Path, PathParameter, PreferredWait, Query, from_optional_text, from_text, labels_from_response,
-    query, segment,
+    NoteParameters, Path, PathParameter, PreferredWait, Query, from_optional_text, from_text,
+    labels_from_response, query, segment,
 };
 pub use route::{Route, route};
 

@@ -4,21 +4,10 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::{Authorised, NotWrongToken},
     error::ApiError,
-    web::{ClientAddress, Query, from_text},
+    web::{ClientAddress, NoteParameters, Query},
 };
-use serde::Deserialize;
-use shared::operator::Note;
 
 use super::AppState;
-
-/// Query parameters of a drain.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrainParameters {
-    /// The reason, shown on the pages of the queue and the monitor.
-    #[serde(default, deserialize_with = "from_text")]
-    note: Note,
-}
 
 /// `GET /policy/drain`: the drain in force with `since` and `note`, or `null`. With a token also
 /// `client_address`.
@@ -35,7 +24,7 @@ pub async fn begin(
     _: Authorised,
     ClientAddress(address): ClientAddress,
     state: Data<AppState>,
-    Query(DrainParameters { note }): Query<DrainParameters>,
+    Query(NoteParameters { note }): Query<NoteParameters>,
 ) -> Result<HttpResponse, ApiError> {
     let audited_note = note.as_str().to_owned();
     let (revision, drain) = state.core.change(|core, now| {
@@ -70,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_misspelt_note_is_refused_instead_of_lost() {
-        let parameters = parse_query::<DrainParameters>("note=new%20memory").unwrap();
+        let parameters = parse_query::<NoteParameters>("note=new%20memory").unwrap();
         assert_eq!(parameters.note.as_str(), "new memory");
-        expect_bad_request(parse_query::<DrainParameters>("notes=x"), "notes");
+        expect_bad_request(parse_query::<NoteParameters>("notes=x"), "notes");
     }
 }

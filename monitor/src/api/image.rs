@@ -4,22 +4,12 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::{ClientAddress, Path, Query, from_text},
+    web::{ClientAddress, NoteParameters, Path, Query},
 };
 use monitor_core::RebuildRefusal;
-use serde::Deserialize;
-use shared::{operator::Note, values::ProfileKey};
+use shared::values::ProfileKey;
 
 use super::AppState;
-
-/// Query parameters of an order.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RebuildParameters {
-    /// The reason, which every reader of the dashboard sees.
-    #[serde(default, deserialize_with = "from_text")]
-    note: Note,
-}
 
 /// `POST /image/<profile_key>/rebuild[?note=…]`: the order that is in force now.
 pub async fn order(
@@ -27,7 +17,7 @@ pub async fn order(
     ClientAddress(address): ClientAddress,
     state: Data<AppState>,
     Path(profile_key): Path<ProfileKey>,
-    Query(RebuildParameters { note }): Query<RebuildParameters>,
+    Query(NoteParameters { note }): Query<NoteParameters>,
 ) -> Result<HttpResponse, ApiError> {
     let audited_note = note.as_str().to_owned();
     let ordered = state.core.change(|core, now| {

@@ -158,17 +158,9 @@ fn render_counts(view: &View) -> Markup {
     }
 }
 
-/// A section with a table whose rows become cards on narrow screens.
-fn table(id: &str, caption: &str, titles: &[&str], rows: Markup) -> Markup {
-    html! {
-        section id=(id) {
-            table class="cards" {
-                caption { (caption) }
-                thead { tr { @for title in titles { th scope="col" { (title) } } } }
-                tbody { (rows) }
-            }
-        }
-    }
+/// A section with a table.
+fn table(id: &str, caption: &str, titles: &[&str], rows: &Markup) -> Markup {
+    html! { section id=(id) { (page::table(&html! { (caption) }, titles, rows)) } }
 }
 
 fn render_images(view: &View, now: Timestamp) -> Markup {
@@ -197,7 +189,7 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
             }
         }
     };
-    html! { @if !view.images.is_empty() { (table("images", "Images", &titles, rows)) } }
+    html! { @if !view.images.is_empty() { (table("images", "Images", &titles, &rows)) } }
 }
 
 fn render_software(view: &View, now: Timestamp) -> Markup {
@@ -219,7 +211,7 @@ fn render_software(view: &View, now: Timestamp) -> Markup {
         }
     };
     html! {
-        @if !view.software.is_empty() { (table("software", "Runner software", &titles, rows)) }
+        @if !view.software.is_empty() { (table("software", "Runner software", &titles, &rows)) }
     }
 }
 
@@ -230,7 +222,7 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
             tr data-key={ "runner " (shown.id) } {
                 td { span class="unseen" { "Runner " } (shown.id) }
                 td data-label="Profile" { @if let Some(profile_key) = &shown.profile_key { (profile_key) } }
-                td class=(status_class(shown)) data-label="Status" { (status(shown)) }
+                td class=(status_class(shown)) data-label="Status" { (shown.status.map_or("unknown", RunnerStatus::name)) }
                 td data-label="Age" { (age(view.created_at.get(&shown.id).copied(), now)) }
                 td data-label="Reserved for" { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id.public_id()) } }
                 td data-label="Guest" {
@@ -246,7 +238,7 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
             }
         }
     };
-    table("runners", "Runners", &titles, rows)
+    table("runners", "Runners", &titles, &rows)
 }
 
 fn render_action_log(view: &View, now: Timestamp) -> Markup {
@@ -264,20 +256,8 @@ fn render_action_log(view: &View, now: Timestamp) -> Markup {
             }
         }
         @if !view.action_log.actions.is_empty() {
-            (table("actions", "Recent actions", &titles, rows))
+            (table("actions", "Recent actions", &titles, &rows))
         }
-    }
-}
-
-fn status(shown: &DashboardRunner) -> &'static str {
-    match shown.status {
-        Some(RunnerStatus::Invalid) => "invalid",
-        Some(RunnerStatus::Starting) => "starting",
-        Some(RunnerStatus::Idle) => "idle",
-        Some(RunnerStatus::Reserved) => "reserved",
-        Some(RunnerStatus::Busy) => "busy",
-        Some(RunnerStatus::Done) => "done",
-        None => "unknown",
     }
 }
 

@@ -2,13 +2,12 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    auth::{Authorised, Bearer},
+    auth::{Authorised, NotWrongToken},
     error::{ApiError, Code},
     journal::Entry,
-    web::{ClientAddress, Path, Query, from_text},
+    web::{ClientAddress, NoteParameters, Path, Query},
 };
-use serde::Deserialize;
-use shared::{operator::Note, values::ProfileKey};
+use shared::values::ProfileKey;
 
 use queue_core::{Answer, Input, PauseOrder};
 
@@ -17,19 +16,10 @@ use super::{AppState, refused, snapshot::Snapshots, unexpected};
 /// `Retry-After` if the pauses cannot be saved, in seconds.
 const NOT_SAVED_RETRY_SECONDS: u64 = 5;
 
-/// Query parameters of a pause.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PauseParameters {
-    /// The reason, which every reader of the dashboard sees.
-    #[serde(default, deserialize_with = "from_text")]
-    note: Note,
-}
-
 /// `GET /profile/<profile_key>/pause`: `since` and `note` of the pause that is in force, or `null`. With the
 /// API token also `client_address`.
 pub async fn show(
-    bearer: Bearer,
+    token: NotWrongToken,
     state: Data<AppState>,
     Path(profile_key): Path<ProfileKey>,
 ) -> HttpResponse {
@@ -38,9 +28,9 @@ pub async fn show(
         let found = pauses.find(|(key, _)| **key == profile_key);
         found.map(|(_, pause)| pause.clone())
     });
-    HttpResponse::Ok().json(match state.api_token.check(&bearer) {
-        Ok(()) => pause,
-        Err(_) => pause.map(|pause| pause.public()),
+    HttpResponse::Ok().json(match token.is_authorised() {
+        true => pause,
+        false => pause.map(|pause| pause.public()),
     })
 }
 
@@ -51,7 +41,7 @@ pub async fn begin(
     state: Data<AppState>,
     snapshots: Data<Snapshots>,
     Path(profile_key): Path<ProfileKey>,
-    Query(PauseParameters { note }): Query<PauseParameters>,
+    Query(NoteParameters { note }): Query<NoteParameters>,
 ) -> Result<HttpResponse, ApiError> {
     let audited_note = note.as_str().to_owned();
     let order = PauseOrder {

@@ -3,14 +3,14 @@
 //! Responsible for what a search costs: all jobs are copied at most once a second, so that the core's lock
 //! is held for a moment, and only some of those that are found are looked at further.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use daemon::snapshot::SnapshotCache;
 use queue_core::JobView;
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
-    values::{PublicId, UniqueId},
+    values::{ProfileKey, PublicId, UniqueId},
 };
 
 use super::AppState;
@@ -22,7 +22,7 @@ const JOBS_MAX: usize = 10_000;
 /// The most jobs of one result.
 const FOUND_MAX: usize = 100;
 /// How old the copy may be that is searched.
-const COPY_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+const COPY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The jobs as they were a moment ago.
 pub struct JobIndex {
@@ -46,7 +46,7 @@ pub struct Found {
     /// How many match.
     pub total: usize,
     /// The first of them, by profile and position: position, profile, job.
-    pub jobs: Vec<(u64, String, JobView)>,
+    pub jobs: Vec<(u64, ProfileKey, JobView)>,
 }
 
 impl Default for JobIndex {
@@ -97,16 +97,10 @@ impl JobIndex {
             .map(|job| job.unique_id.clone())
             .collect();
         let total = first.len() + matching.count();
-        let views = state
+        let jobs = state
             .event_loop
             .read(|queue, now| queue.job_views(now, &first));
-        let jobs = views
-            .into_iter()
-            .map(|(position, profile_key, job)| (position, profile_key.to_string(), job));
-        Found {
-            total,
-            jobs: jobs.collect(),
-        }
+        Found { total, jobs }
     }
 
     /// The job with this public id, if it waits.

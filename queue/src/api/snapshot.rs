@@ -75,6 +75,7 @@ impl Snapshot {
 pub(super) mod example {
     use queue_core::{AssignedView, JobView, ProfileView, ServerProfileView, ServerView};
     use shared::{
+        operator::Intervention,
         problem::catalogue,
         values::UniqueId,
         wire::{Estimate, PastJob, TakenFrom},
@@ -121,7 +122,11 @@ pub(super) mod example {
                     ],
                 },
                 ProfileView {
-                    paused: None,
+                    paused: Some(Intervention {
+                        since: Timestamp::from_seconds(1_699_999_900),
+                        note: "new <disks>".to_owned(),
+                        client_address: None,
+                    }),
                     profile_key: profile_key("windows"),
                     target: 2,
                     missing: 0,

@@ -106,13 +106,13 @@ pub fn status(story: &Story) -> Option<JobStatus> {
         return status_before_restart(story);
     };
     let job = past_job(entry)?;
-    let waited_until = job.assigned_at.unwrap_or(job.ended_at);
+    let waited_seconds = job.waited().as_secs();
     Some(JobStatus {
         unique_id: job.unique_id,
         profile_key: job.profile_key,
         count: usize::try_from(job.count).unwrap_or(usize::MAX),
         state: job.outcome,
-        waited_seconds: waited_until.since(job.enqueued_at).as_secs(),
+        waited_seconds,
         position: None,
         ahead: None,
         estimate: None,

@@ -392,8 +392,9 @@ fn a_damaged_history_costs_only_itself() {
     };
     let daemon = &fixture.daemon;
     assert_eq!(history(daemon, ""), [""; 0]);
-    daemon.assert_unknown("job", &ticket);
+    // Its server reports that it is over.
     daemon.wait_until_fresh(1);
+    daemon.assert_unknown("job", &ticket);
     let next = daemon.enqueue("next");
     daemon.withdraw("next", &next);
     assert_eq!(history(daemon, "")[0], "next");

@@ -13,7 +13,7 @@ use http_client::{HttpError, Response};
 use serde_json::Value;
 use shared::{clock::Clock, wire::MonitorDashboard};
 
-pub use self::monitor::{runner_status, status_name};
+pub use self::monitor::runner_status;
 use crate::{
     addresses::{Daemon, Kind},
     args::Status,

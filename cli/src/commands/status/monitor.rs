@@ -85,20 +85,8 @@ fn runners(runners: &[DashboardRunner], look: Look) -> String {
 /// The status of a runner, in one word.
 pub fn runner_status(shown: &DashboardRunner) -> &'static str {
     let registration = shown.runner.registration.as_ref();
-    let known = shown.status.map(status_name);
+    let known = shown.status.map(RunnerStatus::name);
     known.unwrap_or_else(|| registration_status(registration))
-}
-
-/// The name of a status.
-pub fn status_name(status: RunnerStatus) -> &'static str {
-    match status {
-        RunnerStatus::Invalid => "invalid",
-        RunnerStatus::Starting => "starting",
-        RunnerStatus::Idle => "idle",
-        RunnerStatus::Reserved => "reserved",
-        RunnerStatus::Busy => "busy",
-        RunnerStatus::Done => "done",
-    }
 }
 
 /// The status of a runner of an older monitor, which does not report one: what GitHub knows.

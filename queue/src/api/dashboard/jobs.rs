@@ -1,12 +1,12 @@
 //! The tables of jobs on pages: those that wait, those that have runners, those that are over.
 
-use daemon::page;
+use daemon::page::{self, table};
 use maud::{Markup, html};
 use queue_core::{AssignedView, JobView, ProfileView};
 use shared::{
     clock::Timestamp,
     format,
-    values::PublicId,
+    values::{ProfileKey, PublicId},
     wire::{Estimate, PastJob, TakenFrom},
 };
 
@@ -48,20 +48,20 @@ impl Context<'_> {
     }
 }
 
-/// A table of jobs with its caption, whose rows become cards on narrow screens.
-fn table(caption: &Markup, titles: &[&str], rows: &Markup) -> Markup {
-    html! {
-        table class="cards" {
-            caption { (caption) }
-            thead { tr { @for title in titles { th scope="col" { (title) } } } }
-            tbody { (rows) }
-        }
-    }
-}
-
+/// The columns of waiting jobs of one profile.
 const WAITING: [&str; 6] = [
     "#",
     "Job",
+    "Runners",
+    "Waited",
+    "Estimated wait",
+    "Why it waits",
+];
+/// Those of any profile: the place is that in its profile queue.
+const FOUND: [&str; 7] = [
+    "#",
+    "Job",
+    "Profile",
     "Runners",
     "Waited",
     "Estimated wait",
@@ -74,7 +74,7 @@ pub fn waiting(profile: &ProfileView, context: Context<'_>) -> Markup {
     let rows = |from: usize, count: usize| {
         let jobs = profile.jobs.iter().enumerate();
         let jobs = jobs.skip(from).take(count);
-        html! { @for (index, job) in jobs { (waiting_row(index as u64 + 1, job, scale, context)) } }
+        html! { @for (index, job) in jobs { (waiting_row(index as u64 + 1, None, job, scale, context)) } }
     };
     let shown = profile.jobs.len();
     let folded = shown.saturating_sub(ROWS_MAX).min(FOLDED_ROWS_MAX);
@@ -99,10 +99,10 @@ pub fn waiting(profile: &ProfileView, context: Context<'_>) -> Markup {
 }
 
 /// The waiting jobs that a filter has found, of any profile.
-pub fn found(jobs: &[(u64, String, JobView)], total: usize, context: Context<'_>) -> Markup {
+pub fn found(jobs: &[(u64, ProfileKey, JobView)], total: usize, context: Context<'_>) -> Markup {
     let scale = scale(jobs.iter().map(|(_, _, job)| job));
     let rows = html! {
-        @for (position, _, job) in jobs { (waiting_row(*position, job, scale, context)) }
+        @for (position, profile, job) in jobs { (waiting_row(*position, Some(profile), job, scale, context)) }
     };
     let caption = html! {
         "Waiting jobs that match"
@@ -113,7 +113,7 @@ pub fn found(jobs: &[(u64, String, JobView)], total: usize, context: Context<'_>
     html! {
         section id="found" {
             @if jobs.is_empty() { p { "No waiting job matches." } }
-            @else { (table(&caption, &WAITING, &rows)) }
+            @else { (table(&caption, &FOUND, &rows)) }
         }
     }
 }
@@ -125,11 +125,18 @@ fn scale<'a>(jobs: impl Iterator<Item = &'a JobView>) -> u64 {
     longest.unwrap_or(0).max(1)
 }
 
-fn waiting_row(position: u64, job: &JobView, scale: u64, context: Context<'_>) -> Markup {
+fn waiting_row(
+    position: u64,
+    profile: Option<&ProfileKey>,
+    job: &JobView,
+    scale: u64,
+    context: Context<'_>,
+) -> Markup {
     html! {
         tr id={ "job=" (job.public_id) } data-job=(job.public_id) {
             td class="place number" { (position) }
             td { (context.job(&job.qualified_repo, job.run_id, job.public_id)) }
+            @if let Some(profile) = profile { td data-label="Profile" { (profile) } }
             td data-label="Runners" { (job.count) }
             td data-label="Waited" { (context.counted(job.waited_seconds)) }
             td class="estimate" data-label="Estimated wait" {
@@ -209,7 +216,7 @@ pub fn finished(jobs: &[PastJob], context: Context<'_>) -> Markup {
                 td { (context.job(job.qualified_repo.as_str(), job.run_id.0, public_id)) }
                 td data-label="Profile" { (job.profile_key) }
                 td data-label="Runner" { (runners(&job.runners)) }
-                td class="nowrap" data-label="Waited" { (format::elapsed(waited(job))) }
+                td class="nowrap" data-label="Waited" { (format::elapsed(job.waited())) }
                 td class="nowrap" data-label="Ran for" { @if let Some(at) = job.started_at { (format::elapsed(job.ended_at.since(at))) } }
                 td class=(outcome_class(&job.outcome)) data-label="Outcome" { (job.outcome) }
                 td class="nowrap" data-label="At" { (page::at(job.ended_at)) }
@@ -222,12 +229,6 @@ pub fn finished(jobs: &[PastJob], context: Context<'_>) -> Markup {
             @else { (table(&html! { "Recently finished" }, &titles, &rows)) }
         }
     }
-}
-
-/// How long a job that is over has waited for runners, or in vain.
-fn waited(job: &PastJob) -> std::time::Duration {
-    let until = job.assigned_at.unwrap_or(job.ended_at);
-    until.since(job.enqueued_at)
 }
 
 fn outcome_class(outcome: &str) -> &'static str {

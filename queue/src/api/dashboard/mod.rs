@@ -162,18 +162,17 @@ fn render_text(view: &View) -> String {
 const GRACE_PERIOD: &str = "The queue has just started and assigns no runners yet";
 
 fn summary(view: &View) -> String {
-    let (waiting, assigned) = (view.waiting_count, view.assigned_count);
-    let wait = if waiting == 1 {
-        "job waits"
-    } else {
-        "jobs wait"
-    };
-    format!("{waiting} {wait}, {assigned} assigned")
+    let waiting = format::count(view.waiting_count, "job waits", "jobs wait");
+    format!("{waiting}, {} assigned", view.assigned_count)
 }
 
 fn profile_summary(profile: &ProfileView) -> String {
+    let pause = profile.paused.as_ref();
+    let pause = pause.map_or_else(String::new, |pause| {
+        format!(", paused by an operator {pause}")
+    });
     format!(
-        "{} idle of {}, {} waiting",
+        "{} idle of {}, {} waiting{pause}",
         profile.idle,
         format::of_target(profile.target, profile.missing),
         profile.waiting_count

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use daemon::page::{Capacity, Frame, bar};
+use daemon::page::{Capacity, Frame, bar, table};
 use maud::{Markup, html};
 use queue_core::{AssignedView, JobView, ProfileView, ServerView, View};
 use shared::{clock::Timestamp, format, wire::PastJob};
@@ -126,6 +126,7 @@ fn profile_card(profile: &ProfileView) -> Markup {
                 @if profile.waiting_count == 0 { "no job waits" }
                 @else { a href={ "#waiting-" (key) } { (profile.waiting_count) " waiting" } }
             }
+            @if let Some(pause) = &profile.paused { p class="note" { "Paused by an operator " (pause) } }
             p class="dim" { (outlook(profile)) }
             (bar(&capacity))
             (squares(profile))
@@ -186,21 +187,9 @@ fn age_class(job: &JobView) -> &'static str {
 }
 
 fn servers(view: &View) -> Markup {
-    html! {
-        section id="servers" {
-            table class="cards" {
-                caption { "Servers" }
-                thead {
-                    tr {
-                        @for title in ["Server", "Health", "Last seen", "Idle of target", "Note"] {
-                            th scope="col" { (title) }
-                        }
-                    }
-                }
-                tbody { @for server in &view.servers { (server_row(server)) } }
-            }
-        }
-    }
+    let titles = ["Server", "Health", "Last seen", "Idle of target", "Note"];
+    let rows = html! { @for server in &view.servers { (server_row(server)) } };
+    html! { section id="servers" { (table(&html! { "Servers" }, &titles, &rows)) } }
 }
 
 fn server_row(server: &ServerView) -> Markup {
