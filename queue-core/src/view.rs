@@ -136,17 +136,9 @@ impl View {
     /// The problems of the queue and those that its servers report, errors first. The subject of a server's
     /// problem begins with its name.
     pub fn all_problems(&self) -> Vec<Problem> {
-        let of_servers = self.servers.iter().flat_map(|server| {
-            server.problems.iter().map(|problem| {
-                let mut problem = problem.clone();
-                problem.subject = format!("{}: {}", server.name, problem.subject);
-                problem
-            })
-        });
-        let mut problems = self.problems.clone();
-        problems.extend(of_servers);
-        problem::sort(&mut problems);
-        problems
+        let servers = self.servers.iter();
+        let servers = servers.map(|server| (&*server.name, &*server.problems));
+        problem::with_servers(&self.problems, servers)
     }
 }
 

@@ -116,6 +116,23 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The problems of a queue and those that its servers report, errors first. The subject of a server's problem
+/// begins with the name of the server.
+pub fn with_servers<'a>(
+    own: &[Problem],
+    servers: impl IntoIterator<Item = (&'a str, &'a [Problem])>,
+) -> Vec<Problem> {
+    let of_servers = servers.into_iter().flat_map(|(name, problems)| {
+        problems.iter().map(move |problem| Problem {
+            subject: format!("{name}: {}", problem.subject),
+            ..problem.clone()
+        })
+    });
+    let mut problems: Vec<Problem> = own.iter().cloned().chain(of_servers).collect();
+    sort(&mut problems);
+    problems
+}
+
 /// Puts errors before warnings, and changes no other order.
 pub fn sort(problems: &mut [Problem]) {
     problems.sort_by_key(|problem| problem.severity);

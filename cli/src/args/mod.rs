@@ -296,14 +296,14 @@ pub struct Top {
     pub queue: QueueArg,
 }
 
-/// `ci-runners job`
+/// A job that the queue knows, and what authorises the request about it.
 #[derive(Debug, Args)]
-pub struct Job {
+pub struct NamedJob {
     /// The queue.
     #[command(flatten)]
     pub queue: QueueArg,
 
-    /// The name of the job, its unique_id
+    /// The unique_id of the job, or with the API token its public id, which pages show
     #[arg(value_name = "ID")]
     pub unique_id: UniqueId,
 
@@ -316,6 +316,14 @@ pub struct Job {
         value_parser = secret
     )]
     pub ticket: Option<Secret>,
+}
+
+/// `ci-runners job`
+#[derive(Debug, Args)]
+pub struct Job {
+    /// The job.
+    #[command(flatten)]
+    pub job: NamedJob,
 
     /// Print JSON, as the queue sends it
     #[arg(long)]

@@ -3,13 +3,9 @@
 use std::{convert::Infallible, str::FromStr, time::Duration};
 
 use clap::{Args, Subcommand};
-use shared::{
-    secret::Secret,
-    units::parse_duration,
-    values::{ProfileKey, UniqueId},
-};
+use shared::{secret::Secret, units::parse_duration, values::ProfileKey};
 
-use super::{MonitorArg, QueueArg};
+use super::{MonitorArg, NamedJob};
 
 /// The highest target that a monitor accepts.
 const TARGET_MAX: u16 = 9999;
@@ -17,23 +13,9 @@ const TARGET_MAX: u16 = 9999;
 /// `ci-runners withdraw`
 #[derive(Debug, Args)]
 pub struct Withdraw {
-    /// The queue.
+    /// The job.
     #[command(flatten)]
-    pub queue: QueueArg,
-
-    /// The name of the job, its unique_id
-    #[arg(value_name = "ID")]
-    pub unique_id: UniqueId,
-
-    /// The ticket of the job, instead of the API token
-    #[arg(
-        long,
-        value_name = "TICKET",
-        env = "CI_RUNNERS_TICKET",
-        hide_env_values = true,
-        value_parser = secret
-    )]
-    pub ticket: Option<Secret>,
+    pub job: NamedJob,
 
     /// Do not ask for confirmation
     #[arg(long)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use http_client::{Client, Method, Request, Response, Retry, StatusCode};
+use http_client::{Client, Method, Request, Response, Retry};
 use serde::Deserialize;
 use shared::{problem::Problem, settings::BaseUrl};
 
-use super::{ErrorResponse, RequestError};
+use super::{RequestError, error::expect_ok};
 
 /// The largest dashboard: some thousand jobs or runners.
 const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -23,13 +23,7 @@ pub async fn dashboard(client: &Client, base_url: &BaseUrl) -> Result<Response, 
     request.body_max = BODY_MAX;
     request.retry = Retry::Once;
     let response = client.send(request).await?;
-    match response.status {
-        StatusCode::OK => Ok(response),
-        _ => Err(RequestError::Refused(ErrorResponse::parse(
-            "get the dashboard",
-            &response,
-        ))),
-    }
+    expect_ok("get the dashboard", response)
 }
 
 /// Gets the problems of the queue or monitor at `base_url` from `/readyz`, which has them before there is a

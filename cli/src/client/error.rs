@@ -27,6 +27,20 @@ pub enum RequestError {
     Refused(ErrorResponse),
 }
 
+/// The response, if its status is 200. `operation` is what the request is for, as a fragment that follows
+/// "failed to".
+///
+/// # Errors
+/// With what the response says, if it has another status.
+pub fn expect_ok(operation: &'static str, response: Response) -> Result<Response, RequestError> {
+    match response.status {
+        StatusCode::OK => Ok(response),
+        _ => Err(RequestError::Refused(ErrorResponse::parse(
+            operation, &response,
+        ))),
+    }
+}
+
 /// A response with a status other than success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {message}{}", Self::in_brackets(.code))]

@@ -10,7 +10,7 @@ use shared::{secret::Secret, settings::BaseUrl};
 
 use super::{ErrorResponse, RequestError};
 
-/// Longer than the 15 s between the comments of a stream without events.
+/// Longer than the time between the comments of a stream without events: 5 s, or 15 s of older daemons.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The longest line, in bytes: an event with the output of a guest has some 10 kB.
 const LINE_MAX: usize = 1 << 20;

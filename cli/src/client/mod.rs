@@ -24,7 +24,7 @@ pub use dashboard::{dashboard, problems};
 pub(crate) use error::tests;
 pub use error::{ErrorResponse, RequestError};
 pub use events::{EventStream, JournalEvent, Part};
-pub use policy::{DrainInForce, MonitorPolicy, Targets};
+pub use policy::{MonitorPolicy, Targets};
 pub use queue::{JobRequest, QueueClient};
 pub use queue_dashboard::{QueueDashboard, QueueProfile, QueueServer, ServerProfile, WaitingJob};
 pub use response::{Take, Taken, Waiting};

@@ -2,27 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http_client::{Client, Method, Request, Retry, StatusCode};
+use http_client::{Client, Method, Request, Retry};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use shared::{clock::Timestamp, secret::Secret, settings::BaseUrl};
+use serde::de::DeserializeOwned;
+use shared::{operator::Intervention, secret::Secret, settings::BaseUrl};
 
-use super::{ErrorResponse, RequestError};
+use super::{RequestError, error::expect_ok};
 
 /// A change is answered once it is on disk.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN: &str = "policy/drain";
 const OVERRIDE: &str = "policy/override";
-
-/// The drain of a monitor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DrainInForce {
-    /// When it began.
-    pub since: Timestamp,
-    /// Why; empty if there is no note.
-    #[serde(default)]
-    pub note: String,
-}
 
 /// Temporary targets by profile. A monitor may report keys that are no valid names any more.
 pub type Targets = BTreeMap<String, u64>;
@@ -43,7 +33,7 @@ impl<'a> MonitorPolicy<'a> {
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub async fn drain_in_force(&self) -> Result<Option<DrainInForce>, RequestError> {
+    pub async fn drain_in_force(&self) -> Result<Option<Intervention>, RequestError> {
         self.send(Method::GET, DRAIN, None, "get the drain").await
     }
 
@@ -51,7 +41,7 @@ impl<'a> MonitorPolicy<'a> {
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub async fn drain(&self, note: &str, token: &Secret) -> Result<DrainInForce, RequestError> {
+    pub async fn drain(&self, note: &str, token: &Secret) -> Result<Intervention, RequestError> {
         let note = utf8_percent_encode(note, NON_ALPHANUMERIC);
         let path = format!("{DRAIN}?note={note}");
         self.send(Method::POST, &path, Some(token), "drain the server")
@@ -62,7 +52,7 @@ impl<'a> MonitorPolicy<'a> {
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub async fn undrain(&self, token: &Secret) -> Result<Option<DrainInForce>, RequestError> {
+    pub async fn undrain(&self, token: &Secret) -> Result<Option<Intervention>, RequestError> {
         self.send(Method::DELETE, DRAIN, Some(token), "end the drain")
             .await
     }
@@ -118,11 +108,6 @@ impl<'a> MonitorPolicy<'a> {
         request.timeout = TIMEOUT;
         request.retry = Retry::Once;
         let response = self.client.send(request).await?;
-        match response.status {
-            StatusCode::OK => Ok(response.json()?),
-            _ => Err(RequestError::Refused(ErrorResponse::parse(
-                purpose, &response,
-            ))),
-        }
+        Ok(expect_ok(purpose, response)?.json()?)
     }
 }

@@ -14,7 +14,7 @@ use shared::{
     wire::JobStatus,
 };
 
-use super::{ErrorResponse, RequestError, Take, Taken, Waiting};
+use super::{ErrorResponse, RequestError, Take, Taken, Waiting, error::expect_ok};
 
 /// How much longer than its hold time a take may last.
 const HOLD_GRACE: Duration = Duration::from_secs(10);
@@ -104,13 +104,7 @@ impl QueueClient {
         let mut request = Request::new(Method::POST, &url);
         request.body_max = TICKET_LENGTH_MAX;
         let response = self.send(request, api_token).await?;
-        match response.status {
-            StatusCode::OK => Ok(ticket(&response)?),
-            _ => Err(RequestError::Refused(ErrorResponse::parse(
-                "enqueue the job",
-                &response,
-            ))),
-        }
+        Ok(ticket(&expect_ok("enqueue the job", response)?)?)
     }
 
     /// Asks for the runners of a job; the queue may hold the response for `hold`. Idempotent.
@@ -151,13 +145,7 @@ impl QueueClient {
     ) -> Result<JobStatus, RequestError> {
         let url = self.base_url.join(&format!("job/{unique_id}"));
         let response = self.send(Request::new(Method::GET, &url), bearer).await?;
-        match response.status {
-            StatusCode::OK => Ok(response.json()?),
-            _ => Err(RequestError::Refused(ErrorResponse::parse(
-                "get the status of the job",
-                &response,
-            ))),
-        }
+        Ok(expect_ok("get the status of the job", response)?.json()?)
     }
 
     /// Where a job stands and what has happened to it: a response with a
@@ -203,12 +191,7 @@ impl QueueClient {
         request.body_max = HISTORY_BODY_MAX;
         request.timeout = HISTORY_TIMEOUT;
         let response = self.send(request, bearer).await?;
-        match response.status {
-            StatusCode::OK => Ok(response),
-            _ => Err(RequestError::Refused(ErrorResponse::parse(
-                purpose, &response,
-            ))),
-        }
+        expect_ok(purpose, response)
     }
 
     /// Withdraws a job, authorised by its ticket or by the API token. Runners that are reserved for

@@ -120,15 +120,8 @@ pub struct ServerProfile {
 impl QueueDashboard {
     /// The problems of the queue and those that its servers report, errors first.
     pub fn all_problems(&self) -> Vec<Problem> {
-        let mut problems = self.problems.clone();
-        for server in &self.servers {
-            problems.extend(server.problems.iter().map(|problem| {
-                let mut problem = problem.clone();
-                problem.subject = format!("{}: {}", server.name, problem.subject);
-                problem
-            }));
-        }
-        problem::sort(&mut problems);
-        problems
+        let servers = self.servers.iter();
+        let servers = servers.map(|server| (&*server.name, &*server.problems));
+        problem::with_servers(&self.problems, servers)
     }
 }

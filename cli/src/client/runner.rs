@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http_client::{Client, Method, Request, Response, Retry, StatusCode};
+use http_client::{Client, Method, Request, Response, Retry};
 use shared::{secret::Secret, settings::BaseUrl};
 
-use super::{ErrorResponse, RequestError};
+use super::{ErrorResponse, RequestError, error::expect_ok};
 
 /// The largest story of a runner, in bytes.
 const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -28,13 +28,7 @@ pub async fn runner_story(
     request.body_max = BODY_MAX;
     request.retry = Retry::Once;
     let response = client.send(request).await?;
-    match response.status {
-        StatusCode::OK => Ok(response),
-        _ => Err(RequestError::Refused(ErrorResponse::parse(
-            "show the runner",
-            &response,
-        ))),
-    }
+    expect_ok("show the runner", response)
 }
 
 /// Asks the monitor at `base_url` to destroy a runner; by force even while GitHub shows that it runs a job.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::{clock::Clock, wire::MonitorDashboard};
+use shared::{clock::Clock, operator::Intervention, wire::MonitorDashboard};
 
 use crate::{
     addresses::Daemon,
     args,
-    client::{DrainInForce, MonitorPolicy, RequestError, dashboard},
+    client::{MonitorPolicy, RequestError, dashboard},
     exit::Exit,
     failure::Failure,
     format,
@@ -111,7 +111,7 @@ fn progress(in_use: usize) -> String {
     }
 }
 
-fn note(drain: &DrainInForce) -> String {
+fn note(drain: &Intervention) -> String {
     match drain.note.as_str() {
         "" => String::new(),
         note => format!(" ({})", printable(note, NOTE_MAX)),

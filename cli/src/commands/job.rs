@@ -35,7 +35,7 @@ pub async fn job(
     look: Look,
 ) -> Result<Exit, Failure> {
     let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
-    let response = queue.job(&args.unique_id, bearer).await?;
+    let response = queue.job(&args.job.unique_id, bearer).await?;
     let text = if args.json {
         let json = response.json::<Value>().map_err(RequestError::from)?;
         json.to_string()

@@ -67,8 +67,8 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
         Command::Take(args) => addresses.queue(&args.queue),
         Command::Wait(args) => addresses.queue(&args.job.queue),
         Command::SelfTest(args) => addresses.queue(&args.queue),
-        Command::Job(args) => addresses.queue(&args.queue),
-        Command::Withdraw(args) => addresses.queue(&args.queue),
+        Command::Job(args) => addresses.queue(&args.job.queue),
+        Command::Withdraw(args) => addresses.queue(&args.job.queue),
         Command::History(args) => addresses.queue(&args.queue),
         Command::Top(args) => addresses.queue(&args.queue),
         Command::Status(args) => addresses.daemon(&args.daemon),
@@ -112,8 +112,10 @@ async fn run_at(
         Command::SelfTest(args) => self_test::self_test(args, daemon).await,
         Command::Top(_) => top(daemon, environment).await,
         Command::Status(args) => status::status(args, daemon, look).await,
-        Command::Job(args) => job::job(args, daemon, &bearer(&args.ticket)?, look).await,
-        Command::Withdraw(args) => withdraw::withdraw(args, daemon, &bearer(&args.ticket)?).await,
+        Command::Job(args) => job::job(args, daemon, &bearer(&args.job.ticket)?, look).await,
+        Command::Withdraw(args) => {
+            withdraw::withdraw(args, daemon, &bearer(&args.job.ticket)?).await
+        }
         Command::History(args) => history::history(args, daemon, look).await,
         Command::Drain(args) => drain::drain(args, daemon).await,
         Command::Undrain(args) => drain::undrain(args, daemon).await,

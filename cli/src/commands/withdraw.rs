@@ -18,7 +18,7 @@ pub async fn withdraw(
     bearer: &Secret,
 ) -> Result<Exit, Failure> {
     let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
-    let unique_id = &args.unique_id;
+    let unique_id = &args.job.unique_id;
     if !args.yes {
         let job = queue.status(unique_id, bearer).await?;
         let runners = format::count(job.count, "runner", "runners");

@@ -15,14 +15,14 @@ mod rows;
 use std::{collections::BTreeMap, time::Duration};
 
 use ratatui::crossterm::event::KeyEvent;
-use shared::{clock::Timestamp, values::UniqueId, wire::MonitorDashboard};
+use shared::{clock::Timestamp, operator::Intervention, values::UniqueId, wire::MonitorDashboard};
 
 pub use self::{
     jobs::{JobLog, KnownJob},
     rows::{Row, Tone, clock, estimate as estimate_of, short_name, tone_of},
 };
 use crate::{
-    client::{DrainInForce, JournalEvent, QueueDashboard},
+    client::{JournalEvent, QueueDashboard},
     terminal::Look,
 };
 
@@ -95,7 +95,7 @@ pub struct ServerReport {
     /// Its dashboard.
     pub dashboard: MonitorDashboard,
     /// Its drain.
-    pub drain: Option<DrainInForce>,
+    pub drain: Option<Intervention>,
 }
 
 /// The newest value of something that is polled, and why there is no newer one.

@@ -1,6 +1,6 @@
 //! The rows of each list, as text. Pure.
 
-use shared::{clock::Timestamp, problem::Severity, wire::DashboardRunner};
+use shared::{clock::Timestamp, operator::Intervention, problem::Severity, wire::DashboardRunner};
 
 use super::{KnownJob, State, Tab};
 use crate::{
@@ -294,7 +294,7 @@ impl State {
     }
 
     /// The drain of a server, as far as the server itself has said.
-    pub(super) fn drain_of(&self, server: &str) -> Option<&crate::client::DrainInForce> {
+    pub(super) fn drain_of(&self, server: &str) -> Option<&Intervention> {
         self.servers.get(server)?.get()?.drain.as_ref()
     }
 

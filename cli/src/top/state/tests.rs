@@ -55,9 +55,10 @@ pub fn server_report(drain_note: Option<&str>) -> ServerReport {
         json!({"profile_runner_counts": {}, "runners": [runner(7, "busy"), runner(8, "idle")]});
     ServerReport {
         dashboard: serde_json::from_value(dashboard).unwrap(),
-        drain: drain_note.map(|note| DrainInForce {
+        drain: drain_note.map(|note| Intervention {
             since: START,
             note: note.to_owned(),
+            client_address: None,
         }),
     }
 }

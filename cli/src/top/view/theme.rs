@@ -1,4 +1,4 @@
-//! Colours and characters. Without colours, everything is told by text and weight alone.
+//! Colours and characters. Without colours, everything is shown by text and weight alone.
 
 use ratatui::style::{Color, Modifier, Style};
 
