@@ -11,9 +11,12 @@ use shared::{
     },
 };
 
-use crate::state::{
-    State,
-    fleet::{Health, Report, ServerFailure, ServerId},
+use crate::{
+    state::{
+        State,
+        fleet::{Health, Report, ServerFailure, ServerId},
+    },
+    wait_reason::why_fewer,
 };
 
 /// How long requests to a server fail before that is a problem.
@@ -211,13 +214,17 @@ fn unservable_jobs(state: &State, now: Timestamp) -> Vec<Problem> {
         };
         let needed = first.request().spec.count.get();
         let jobs_wait = format::count(jobs.len(), "job waits", "jobs wait");
-        let cause = match reach {
-            0 => format!("{jobs_wait}, but no server that answers has runners of this profile"),
+        let mut cause = match reach {
+            0 => format!("{jobs_wait}, but no server that answers offers runners of this profile"),
             _ => format!(
                 "{jobs_wait} for more runners than the servers that answer can have at once ({needed} for the \
                  first of them, but they can have {reach})"
             ),
         };
+        let because = why_fewer(state, now, key);
+        if !because.is_empty() {
+            cause = format!("{cause}: {because}");
+        }
         let remedy = "bring the servers with this profile back, raise its target_count on one of them, or \
                       withdraw the jobs";
         let since = jobs.iter().map(|job| job.ticket.enqueued_at).min();

@@ -83,6 +83,19 @@ pub struct MissingRunners {
     pub reason: String,
 }
 
+impl MissingRunners {
+    /// How many are not there, when so many work and the target is this: a server that is drained still has
+    /// those that are in use.
+    pub fn beside(&self, working: usize, target: usize) -> usize {
+        missing_beside(self.count, working, target)
+    }
+}
+
+/// See [`MissingRunners::beside`].
+pub fn missing_beside(missing: usize, working: usize, target: usize) -> usize {
+    missing.saturating_sub(working.saturating_sub(target))
+}
+
 /// One runner on a monitor's dashboard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "some types explain their fields")]

@@ -65,7 +65,7 @@ pub struct Drain {
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
     pub max_wait: Duration,
 
-    /// Print the drain as JSON, as the monitor sends it: {"since", "note"}
+    /// Print the drain as JSON, as the monitor sends it: {"since", "note", "client_address"}
     #[arg(long)]
     pub json: bool,
 }
@@ -77,7 +77,7 @@ pub struct Undrain {
     #[command(flatten)]
     pub monitor: MonitorArg,
 
-    /// Print the drain that ended as JSON, as the monitor sends it: {"since", "note"}, or null
+    /// Print the drain that ended as JSON, as the monitor sends it: {"since", "note", "client_address"}, or null
     #[arg(long)]
     pub json: bool,
 }

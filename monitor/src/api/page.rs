@@ -82,15 +82,15 @@ pub fn render_content(snapshot: &Snapshot) -> Markup {
 
 fn render_view(view: &View, now: Timestamp) -> Markup {
     html! {
-        (render_counts(view))
-        @for warning in &view.capacity_warnings { p.note.bad { (warning) } }
         @if let Some(drain) = &view.dashboard.drain {
             p.note.bad {
                 "Drained for " (page::since(drain.since, now)) ": it keeps no runners"
                 @if !drain.note.is_empty() { " (" (drain.note) ")" }
-                ". " code { "DELETE /policy/drain" } " with the API token ends this."
+                ". " code { "ci-runners undrain" } " ends this."
             }
         }
+        (render_counts(view))
+        @for warning in &view.capacity_warnings { p.note.bad { (warning) } }
         @if let Some(counts) = &view.target_override {
             p.note {
                 "Temporary targets: "
@@ -133,6 +133,7 @@ fn render_github(status: &ApiStatus, now: Timestamp) -> Markup {
 
 fn render_counts(view: &View) -> Markup {
     let counts = &view.dashboard.profile_runner_counts;
+    let missing = &view.dashboard.missing;
     html! {
         @if !counts.is_empty() {
             div class="grid" {
@@ -143,7 +144,7 @@ fn render_counts(view: &View) -> Markup {
                         idle: counts.idle,
                         starting: counts.started_or_crashed,
                         absent: counts.wanted,
-                        missing: 0,
+                        missing: missing.get(profile_key).map_or(0, |missing| missing.beside(counts.healthy, counts.target)),
                     };
                     section data-key={ "card " (profile_key) } {
                         h2 { (profile_key) small { " target " (counts.target) } }
@@ -238,7 +239,11 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
             }
         }
     };
-    table("runners", "Runners", &titles, &rows)
+    html! {
+        @if view.dashboard.runners.is_empty() {
+            section id="runners" { h2 { "Runners" } p class="dim" { "There are no runners." } }
+        } @else { (table("runners", "Runners", &titles, &rows)) }
+    }
 }
 
 fn render_action_log(view: &View, now: Timestamp) -> Markup {

@@ -3,7 +3,7 @@
 use shared::problem::catalogue;
 
 use super::harness::{MadeBy, TestQueue, linux, one_server};
-use crate::{Guest, Input, ServerFailure};
+use crate::{Guest, Input, ProfileReport, ServerFailure};
 
 /// Code, subject and age in seconds of each problem.
 fn problems(queue: &TestQueue) -> Vec<(String, String, u64)> {
@@ -275,11 +275,16 @@ fn jobs_that_no_server_can_serve_are_a_problem_of_their_profile() {
         "{problem}"
     );
     queue.report("b", linux(0, &[]));
-    queue.report("a", linux(0, &[]));
+    let drained = |linux: &mut ProfileReport| {
+        linux.missing = 5;
+        linux.missing_because = "it is drained".to_owned();
+    };
+    queue.report("a", linux(0, &[]).with_linux(drained));
     let problem = queue.core.problems(queue.now).remove(0);
-    assert!(
-        problem.cause.starts_with("1 job waits, but no server"),
-        "{problem}"
+    assert_eq!(
+        problem.cause,
+        "1 job waits, but no server that answers offers runners of this profile: 5 are missing because a keeps \
+         fewer runners than it could: it is drained"
     );
     queue.report("a", linux(5, &[]));
     assert_eq!(problems(&queue), []);

@@ -165,7 +165,8 @@ impl JobPage<'_> {
                 h2 { "Job " @if of_run.is_none() { (self.public_id) } }
                 @if let Some((repo, run_id)) = of_run { (context.job(repo, run_id, self.public_id)) }
                 p class="big" { (state_text(status)) }
-                p { (status.why) "." }
+                // What is said of a job that has its runners is its state.
+                @if status.position.is_some() || !known.is_open() { p { (status.why) "." } }
                 @if status.position.is_some() {
                     p { "Estimated wait: " (estimated_wait(status.estimate)) }
                     div class="narrow" { (range(status.estimate, scale)) }
@@ -223,7 +224,10 @@ fn describe(entry: &Entry) -> Markup {
             "job_restored" => "restored by its ticket after a restart of the queue",
             "job_passed_over" => { "a later job was chosen: " (reason()) },
             "job_forwarded" => { (server) " was asked for " (format::count(count, "runner", "runners")) },
-            "job_refused" => { (server) " granted none: " (reason()) },
+            "job_refused" => {
+                (server) " granted none: " (reason())
+                @if !text("answer").is_empty() { " (" (text("answer")) ")" }
+            },
             "job_assigned" => { "assigned " (runners(&taken)) },
             "job_delivered" => "its client was sent its runners",
             "job_not_delivered" => "the response with its runners could not be sent",

@@ -85,59 +85,12 @@ pub(super) mod example {
 
     /// Two profiles, of which one has waiting jobs, and a server in each state of health.
     pub fn view() -> View {
-        let profile_key = |key: &str| key.parse().unwrap();
-        let job = |unique_id: &str, count, estimate, why: &str| JobView {
-            public_id: unique_id.parse::<UniqueId>().unwrap().public_id(),
-            count,
-            qualified_repo: "servo/servo".to_owned(),
-            run_id: 42,
-            waited_seconds: 150,
-            estimate,
-            why: why.to_owned(),
-            client_silent_seconds: 17,
-        };
-        let estimate = Some(Estimate {
-            p50_seconds: 90,
-            p90_seconds: 360,
-        });
         View {
             is_dispatching: true,
             waiting_count: 3,
             assigned_count: 1,
             assigned: vec![assigned()],
-            profiles: vec![
-                ProfileView {
-                    paused: None,
-                    profile_key: profile_key("linux"),
-                    target: 12,
-                    missing: 8,
-                    idle: 0,
-                    starting: 1,
-                    reserved: 1,
-                    busy: 2,
-                    waiting_count: 3,
-                    jobs: vec![
-                        job("first-job", 1, estimate, "no runner is idle"),
-                        job("second-job", 2, None, "1 job is ahead of it"),
-                    ],
-                },
-                ProfileView {
-                    paused: Some(Intervention {
-                        since: Timestamp::from_seconds(1_699_999_900),
-                        note: "new <disks>".to_owned(),
-                        client_address: None,
-                    }),
-                    profile_key: profile_key("windows"),
-                    target: 2,
-                    missing: 0,
-                    idle: 2,
-                    starting: 0,
-                    reserved: 0,
-                    busy: 0,
-                    waiting_count: 0,
-                    jobs: Vec::new(),
-                },
-            ],
+            profiles: profiles(),
             servers: vec![
                 ServerView {
                     problems: vec![catalogue::RUNNERS_FAIL.problem(
@@ -159,6 +112,58 @@ pub(super) mod example {
                 Timestamp::from_micros(1_699_999_940_123_456),
             )],
         }
+    }
+
+    /// One profile with waiting jobs, and one that is paused.
+    fn profiles() -> Vec<ProfileView> {
+        let profile_key = |key: &str| key.parse().unwrap();
+        let job = |unique_id: &str, count, estimate, why: &str| JobView {
+            public_id: unique_id.parse::<UniqueId>().unwrap().public_id(),
+            count,
+            qualified_repo: "servo/servo".to_owned(),
+            run_id: 42,
+            waited_seconds: 150,
+            estimate,
+            why: why.to_owned(),
+            client_silent_seconds: 17,
+        };
+        let estimate = Some(Estimate {
+            p50_seconds: 90,
+            p90_seconds: 360,
+        });
+        vec![
+            ProfileView {
+                paused: None,
+                profile_key: profile_key("linux"),
+                target: 12,
+                missing: 8,
+                idle: 0,
+                starting: 1,
+                reserved: 1,
+                busy: 2,
+                waiting_count: 3,
+                jobs: vec![
+                    job("first-job", 1, estimate, "no runner is idle"),
+                    job("second-job", 2, None, "1 job is ahead of it"),
+                ],
+            },
+            ProfileView {
+                paused: Some(Intervention {
+                    since: Timestamp::from_seconds(1_699_999_900),
+                    note: "new <disks>".to_owned(),
+                    client_address: None,
+                }),
+                profile_key: profile_key("windows"),
+                target: 2,
+                missing: 0,
+                idle: 2,
+                starting: 0,
+                reserved: 0,
+                busy: 0,
+                waiting_count: 0,
+                jobs: Vec::new(),
+            },
+        ]
     }
 
     /// A job that is over.

@@ -16,7 +16,7 @@ use shared::{
     registration::RegistrationStatus,
     text::printable,
     values::{ProfileKey, UniqueId},
-    wire::{MissingRunners, ReservationReport, ReservationState, RunnerStatus},
+    wire::{MissingRunners, ReservationReport, ReservationState, RunnerStatus, missing_beside},
 };
 
 /// A runner's id on its server.
@@ -101,8 +101,7 @@ impl ProfileReport {
     pub fn missing(&self) -> usize {
         let working = [self.idle.len(), self.starting, self.reserved, self.busy];
         let working = working.into_iter().fold(0, usize::saturating_add);
-        self.missing
-            .saturating_sub(working.saturating_sub(self.target))
+        missing_beside(self.missing, working, self.target)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use daemon::page::{Capacity, Frame, bar, table};
+use daemon::page::{self, Capacity, Frame, bar, table};
 use maud::{Markup, html};
 use queue_core::{AssignedView, JobView, ProfileView, ServerView, View};
 use shared::{clock::Timestamp, format, wire::PastJob};
@@ -76,10 +76,8 @@ impl Page<'_> {
             } @else {
                 @for profile in &view.profiles { (jobs::waiting(profile, context)) }
             }
-            div class="wide-grid" {
-                (jobs::assigned(&assigned, count, context))
-                (jobs::finished(self.finished, context))
-            }
+            (jobs::assigned(&assigned, count, context))
+            (jobs::finished(self.finished, context))
             (servers(view))
         }
     }
@@ -126,8 +124,12 @@ fn profile_card(profile: &ProfileView) -> Markup {
                 @if profile.waiting_count == 0 { "no job waits" }
                 @else { a href={ "#waiting-" (key) } { (profile.waiting_count) " waiting" } }
             }
-            @if let Some(pause) = &profile.paused { p class="note" { "Paused by an operator " (pause) } }
-            p class="dim" { (outlook(profile)) }
+            @if let Some(pause) = &profile.paused {
+                p class="note" {
+                    "Paused by an operator since " (page::at(pause.since))
+                    @if !pause.note.is_empty() { ": " (pause.note) }
+                }
+            } @else { p class="dim" { (outlook(profile)) } }
             (bar(&capacity))
             (squares(profile))
         }
