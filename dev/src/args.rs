@@ -42,6 +42,10 @@ pub struct Demo {
     #[arg(long)]
     pub exit: bool,
 
+    /// After the jobs, keep the queue moving with further ones until Ctrl-C
+    #[arg(long, conflicts_with = "exit")]
+    pub keep_busy: bool,
+
     /// Use four ports from this one on: two monitors, the queue, GitHub
     #[arg(long, value_name = "PORT", default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..=65_532))]
     pub port_base: u16,
@@ -128,12 +132,13 @@ each of whose runners is a process of its own, and the queue. Then sends ten job
 the requests that curl would send: more jobs than runners, of two profiles, one that needs two \
 runners at once, one that no server can satisfy, one with a wrong token. Each job that gets its \
 runner executes a shell command there. After a summary everything stays up until Ctrl-C, for you \
-to try things. Settings, state and log are in a temporary directory, which is removed at the end.";
+to try things; with --keep-busy, further jobs keep the queue moving meanwhile. Settings, state and log are in a temporary directory, which is removed at the end.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
   cargo demo
   cargo demo --exit --port-base 9000
+  cargo demo --keep-busy
   cargo demo --queue-port 9002 --keep-data ./demo-data";
 
 const EMULATOR_ABOUT: &str = "\

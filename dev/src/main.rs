@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(dev) => dev,
         Err(status) => return status,
     };
-    let environment = Environment::from_process();
+    let environment = Environment::from_process_with(&cli::terminal::VARIABLES);
     cli::block_on(PROGRAM, run(dev.command, &environment))
 }
 

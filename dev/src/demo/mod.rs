@@ -4,6 +4,7 @@
 //! - `ports`, `data_dir`, `servers`: the addresses, files and settings of the demo
 //! - `daemons`, `children`: start and stop the daemons and the runners
 //! - `jobs`: the jobs that are sent; `run`: runs them; `workflow_job`: their part at GitHub
+//! - `keep_busy`: further jobs, which keep the queue moving
 //! - `progress`, `readiness`: show what happens, and wait until all runners are idle
 //! - `report`, `next_steps`: the summary, and what to try next
 //!
@@ -13,6 +14,7 @@ mod children;
 mod daemons;
 mod data_dir;
 mod jobs;
+mod keep_busy;
 mod next_steps;
 mod ports;
 mod progress;
@@ -30,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use cli::{exit::Exit, failure::Failure, format, output, signal::next_signal};
+use cli::{exit::Exit, failure::Failure, format, output, signal::next_signal, terminal::Look};
 use http_client::Client;
 use shared::settings::Environment;
 use tokio::time::timeout;
@@ -57,7 +59,10 @@ pub async fn demo(args: &Demo, environment: &Environment) -> Result<Exit, Failur
     let data_dir = DataDir::create(args.keep_data.as_deref())?;
     log::to_file(environment, data_dir.create_log_file()?);
     let demo = RunningDemo {
-        screen: Screen::new(io::stdout().is_terminal() && output::stderr_is_terminal()),
+        screen: Screen::new(
+            io::stdout().is_terminal() && output::stderr_is_terminal(),
+            Look::of_stdout(environment),
+        ),
         addresses: Addresses::of(ports),
         executable: own_executable()?,
         data_dir: data_dir.path(),
@@ -92,6 +97,15 @@ async fn run_until_stopped(
     }
     let steps = next_steps::next_steps(&demo.addresses, &demo.executable);
     demo.screen.print(&format!("\n{steps}"));
+    let busy = async {
+        if !args.keep_busy {
+            return std::future::pending().await;
+        }
+        let count = keep_busy::JOB_COUNT;
+        let text = format!("\nKeeping the queue busy with {count} jobs at a time.");
+        demo.screen.print(&text);
+        keep_busy::keep_busy(&demo.addresses).await
+    };
     tokio::select! {
         signal = &mut signal => {
             signal.map_err(Failure::Signals)?;
@@ -100,6 +114,7 @@ async fn run_until_stopped(
         }
         failure = daemons.next_failure() => Err(failure),
         error = demo.screen.closed() => Err(error.into()),
+        never = busy => match never {},
     }
 }
 
@@ -125,14 +140,14 @@ impl RunningDemo<'_> {
         let outcomes = timeout(JOBS_TIMEOUT, run::run_all(&self.addresses, &self.screen)).await;
         self.screen.remove_bars();
         let outcomes = outcomes.map_err(|_| self.timed_out("finish all jobs", JOBS_TIMEOUT))?;
-        let summary = report::summary(&JOBS, &outcomes);
+        let summary = report::summary(&JOBS, &outcomes, self.screen.look());
         self.screen.print(&format!("\n{summary}\n"));
         self.until_ready("again after the jobs").await?;
 
         let problems = report::problems(&JOBS, &outcomes);
         if problems.is_empty() {
             self.screen
-                .print("All jobs ended as expected, and all runners are idle again.");
+                .print_good("All jobs ended as expected, and all runners are idle again.");
             return Ok(Exit::Done);
         }
         for problem in problems {

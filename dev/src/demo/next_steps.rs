@@ -33,6 +33,7 @@ Everything stays up until Ctrl-C. What to try next:
   The same with the command that users install (cargo build --bin ci-runners):
     {ci_runners} wait --queue {queue} --profile linux --repo {REPO} --run-id 123
     {ci_runners} status --queue {queue}
+    {ci_runners} top --queue {queue}
 
   Every account of this machine can queue such jobs, and their commands run as
   you."

@@ -11,6 +11,7 @@ use std::{
 use cli::{
     commands::wait::Progress,
     output::{self, OutputError},
+    terminal::{Colour, Look},
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use shared::clock::{Clock, Timestamp};
@@ -23,6 +24,7 @@ const NAME_WIDTH: usize = 12;
 
 /// The output of the demo, shared by all jobs.
 pub struct Screen {
+    look: Look,
     clock: Clock,
     started_at: Timestamp,
     /// `Some` on a terminal until [`Screen::remove_bars`].
@@ -50,9 +52,10 @@ pub struct JobProgress {
 
 impl Screen {
     /// An output without bars yet.
-    pub fn new(is_terminal: bool) -> Rc<Self> {
+    pub fn new(is_terminal: bool, look: Look) -> Rc<Self> {
         let clock = Clock::start();
         Rc::new(Self {
+            look,
             clock,
             started_at: clock.now(),
             bars: RefCell::new(is_terminal.then(Bars::default)),
@@ -70,13 +73,23 @@ impl Screen {
     pub fn print(&self, text: &str) {
         // The bars are on standard error, but on the same terminal.
         let printed = match &*self.bars.borrow() {
-            Some(bars) => bars.all.suspend(|| output::print(text)),
-            None => output::print(text),
+            Some(bars) => bars.all.suspend(|| output::print_coloured(self.look, text)),
+            None => output::print_coloured(self.look, text),
         };
         if let Err(error) = printed {
             self.failure.set(Some(error));
             self.failed.notify_one();
         }
+    }
+
+    /// Prints good news.
+    pub fn print_good(&self, text: &str) {
+        self.print(&self.look.paint(Colour::Good, text));
+    }
+
+    /// How standard output looks.
+    pub fn look(&self) -> Look {
+        self.look
     }
 
     /// Removes the bars from the terminal.
@@ -168,7 +181,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_closed_output_is_reported_once() {
-        let screen = Screen::new(false);
+        let screen = Screen::new(false, Look::PLAIN);
         screen.failure.set(Some(OutputError::Closed));
         screen.failed.notify_one();
         assert!(matches!(screen.closed().await, OutputError::Closed));

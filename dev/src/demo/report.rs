@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use cli::{format, output::printable, table::table, terminal::Look};
+use cli::{
+    format,
+    output::printable,
+    table::{Cell, table},
+    terminal::{Colour, Look},
+};
 
 use super::{
     jobs::{DemoJob, Expected},
@@ -13,27 +18,27 @@ use super::{
 const OUTPUT_MAX: usize = 19;
 
 /// A table with one row per job.
-pub fn summary(jobs: &[DemoJob], outcomes: &[Outcome]) -> String {
+pub fn summary(jobs: &[DemoJob], outcomes: &[Outcome], look: Look) -> String {
     let rows: Vec<_> = jobs
         .iter()
         .zip(outcomes)
         .map(|(job, outcome)| {
             [
-                job.name.to_owned(),
-                format!("{} {}", job.count.unwrap_or(1), job.profile_key),
-                format::short_duration(outcome.waited),
-                servers(outcome),
-                result(outcome),
+                Cell::from(job.name.to_owned()),
+                format!("{} {}", job.count.unwrap_or(1), job.profile_key).into(),
+                format::short_duration(outcome.waited).into(),
+                servers(outcome).into(),
+                result(outcome).into(),
                 match problem(job, outcome) {
-                    None => "ok".to_owned(),
-                    Some(_) => "WRONG".to_owned(),
+                    None => Cell::coloured("ok", Colour::Good),
+                    Some(_) => Cell::coloured("WRONG", Colour::Error),
                 },
-                job_output(outcome),
+                job_output(outcome).into(),
             ]
         })
         .collect();
     table(
-        Look::PLAIN,
+        look,
         [
             "JOB", "RUNNERS", "WAITED", "SERVER", "RESULT", "CHECK", "OUTPUT",
         ],
@@ -213,7 +218,7 @@ mod tests {
             outcome(End::Refused("not_ready".into())),
             outcome(End::Failed("reach the queue".into())),
         ];
-        insta::assert_snapshot!(summary(&JOBS[..4], &outcomes), @"
+        insta::assert_snapshot!(summary(&JOBS[..4], &outcomes, Look::PLAIN), @"
         JOB    RUNNERS  WAITED  SERVER  RESULT     CHECK  OUTPUT
         build  1 linux  1.5 s   a       exit 0     ok     last
         docs   1 linux  1.5 s   a       failure    WRONG  last

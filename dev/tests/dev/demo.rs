@@ -116,3 +116,21 @@ async fn a_taken_port_is_named_and_nothing_is_started() {
         );
     }
 }
+
+#[actix_web::test]
+async fn a_busy_demo_goes_on_with_further_jobs() {
+    let ports = free_ports();
+    let queue = format!("http://127.0.0.1:{}", ports[2]);
+    let demo = format!("{} --keep-busy", demo_on(ports));
+    let mut demo = start(ci_runners_dev(&demo));
+    demo.expect_stdout("Keeping the queue busy with 9 jobs at a time.")
+        .await;
+    wait_until("further jobs wait and run", async || {
+        let dashboard = cli::testing::queue_dashboard(&queue).await;
+        let is_some = |name: &str| dashboard[name].as_u64().is_some_and(|count| count > 0);
+        is_some("waiting_count") && is_some("assigned_count")
+    })
+    .await;
+    demo.signal("INT").await;
+    demo.finish().await.assert_status(0);
+}
