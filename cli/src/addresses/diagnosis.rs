@@ -16,13 +16,14 @@ use crate::{
 const NAMED_MAX: usize = 20;
 const NAME_MAX: usize = 64;
 
-/// `failure` of a request to `daemon`, or a better one, if it follows from what that daemon is. `profile` is
-/// what the request asked for.
-pub async fn explained(failure: Failure, daemon: &Daemon, profile: Option<&ProfileKey>) -> Failure {
+/// `failure` of a request to `daemon`, or a better one, if it follows from what that daemon is. `profiles` are
+/// those that the request asked for.
+pub async fn explained(failure: Failure, daemon: &Daemon, profiles: &[&ProfileKey]) -> Failure {
     let Failure::Request(error) = &failure else {
         return failure;
     };
-    let may_be_unknown = error.code() == Code::Unsatisfiable.as_str();
+    let unknown = [Code::Unsatisfiable, Code::UnknownProfile].map(Code::as_str);
+    let may_be_unknown = unknown.contains(&error.code());
     let may_be_other = match error {
         RequestError::Http(_) => error.is_foreign(),
         RequestError::Refused(_) => {
@@ -36,9 +37,11 @@ pub async fn explained(failure: Failure, daemon: &Daemon, profile: Option<&Profi
         return failure;
     };
     let shown = response.json::<Value>().unwrap_or_default();
-    let message = match profile {
-        Some(profile) if may_be_unknown => unknown_profile(&shown, profile.as_str()),
-        _ => other_kind(&shown, daemon),
+    let message = match may_be_unknown {
+        true => profiles
+            .iter()
+            .find_map(|it| unknown_profile(&shown, it.as_str())),
+        false => other_kind(&shown, daemon),
     };
     message.map_or(failure, Failure::WrongName)
 }
@@ -61,15 +64,20 @@ fn other_kind(dashboard: &Value, daemon: &Daemon) -> Option<String> {
     })
 }
 
-/// The message if the dashboard of a queue lacks the profile.
+/// The message if the dashboard of a queue or a monitor lacks the profile.
 fn unknown_profile(dashboard: &Value, profile: &str) -> Option<String> {
-    let profiles = dashboard["profiles"].as_array()?;
-    let mut known: Vec<String> = profiles
-        .iter()
-        .filter(|profile| profile["target"].as_u64().is_some_and(|target| target > 0))
-        .filter_map(|profile| profile["profile_key"].as_str())
-        .map(|key| printable(key, NAME_MAX))
-        .collect();
+    let keys: Vec<&str> = match &dashboard["profile_runner_counts"] {
+        Value::Object(counts) => counts.keys().map(String::as_str).collect(),
+        _ => {
+            let profiles = dashboard["profiles"].as_array()?.iter();
+            let profiles = profiles.filter(|it| it["target"].as_u64().is_some_and(|it| it > 0));
+            profiles
+                .filter_map(|it| it["profile_key"].as_str())
+                .collect()
+        }
+    };
+    let keys = keys.into_iter().map(|key| printable(key, NAME_MAX));
+    let mut known: Vec<String> = keys.collect();
     if known.iter().any(|key| key == profile) || known.is_empty() {
         return None;
     }
@@ -97,6 +105,13 @@ mod tests {
             "find the profile linx: there is no profile linx; there are linux and macos"
         );
         assert_eq!(unknown_profile(&dashboard, "linux"), None);
+        let monitor = json!({"profile_runner_counts": {"linux": {}, "macos": {}}});
+        assert!(
+            unknown_profile(&monitor, "linx")
+                .unwrap()
+                .ends_with("linux and macos")
+        );
+        assert_eq!(unknown_profile(&monitor, "linux"), None);
         assert_eq!(unknown_profile(&json!({"profiles": []}), "linux"), None);
         assert_eq!(unknown_profile(&Value::Null, "linux"), None);
     }

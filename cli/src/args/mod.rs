@@ -21,7 +21,10 @@ use uuid::Uuid;
 
 pub use self::{
     address::{DaemonArg, FleetArgs, MonitorArg, MonitorName, QueueArg},
-    operate::{Drain, Logs, Override, OverrideAction, OverrideSet, Target, Undrain, Withdraw},
+    operate::{
+        Drain, Logs, Override, OverrideAction, OverrideSet, Pause, Rebuild, Resume, Target,
+        Undrain, Withdraw,
+    },
 };
 use self::{operate::secret, texts::*};
 use crate::{client::JobRequest, exit::Exit};
@@ -94,6 +97,15 @@ pub enum Command {
     /// End the drain of a server
     #[command(long_about = UNDRAIN_ABOUT, after_long_help = help_end(UNDRAIN_EXAMPLES, ASKING))]
     Undrain(Undrain),
+    /// Let a queue choose no job of a profile
+    #[command(long_about = PAUSE_ABOUT, after_long_help = help_end(PAUSE_EXAMPLES, ASKING))]
+    Pause(Pause),
+    /// End the pause of a profile
+    #[command(long_about = RESUME_ABOUT, after_long_help = help_end(RESUME_EXAMPLES, ASKING))]
+    Resume(Resume),
+    /// Rebuild the image of a profile of a server
+    #[command(long_about = REBUILD_ABOUT, after_long_help = help_end(REBUILD_EXAMPLES, ASKING))]
+    Rebuild(Rebuild),
     /// Show, set or cancel the temporary targets of a server
     #[command(long_about = OVERRIDE_ABOUT, after_long_help = help_end(OVERRIDE_EXAMPLES, ASKING))]
     Override(Override),
@@ -235,6 +247,10 @@ pub struct SelfTest {
     /// Run only this scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<Scenario>,
+
+    /// Print JSON, one line for each scenario: {"scenario", "passed", "result", "seconds"}
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A scenario of `ci-runners self-test`.
@@ -417,6 +433,10 @@ pub struct DestroyRunner {
     /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
+
+    /// Print {"id", "force", "destroyed"}: true once the monitor has decided to destroy it
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `ci-runners import`
@@ -451,6 +471,10 @@ pub struct Import {
     /// Use the disk where it is instead of a copy; it must not be changed or removed afterwards
     #[arg(long)]
     pub in_place: bool,
+
+    /// Print {"profile", "image"}, the image as the path of its folder
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]

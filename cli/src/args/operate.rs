@@ -5,7 +5,7 @@ use std::{convert::Infallible, str::FromStr, time::Duration};
 use clap::{Args, Subcommand};
 use shared::{secret::Secret, units::parse_duration, values::ProfileKey};
 
-use super::{MonitorArg, NamedJob};
+use super::{MonitorArg, NamedJob, QueueArg};
 
 /// The highest target that a monitor accepts.
 const TARGET_MAX: u16 = 9999;
@@ -78,6 +78,67 @@ pub struct Undrain {
     pub monitor: MonitorArg,
 
     /// Print the drain that ended as JSON, as the monitor sends it: {"since", "note", "client_address"}, or null
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners pause`
+#[derive(Debug, Args)]
+pub struct Pause {
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
+
+    /// The profile
+    #[arg(value_name = "PROFILE")]
+    pub profile: ProfileKey,
+
+    /// Why, at most 200 characters; shown on the page of the queue
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub note: String,
+
+    /// Print the pause as JSON, as the queue sends it: {"since", "note", "client_address"}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners resume`
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueArg,
+
+    /// The profile
+    #[arg(value_name = "PROFILE")]
+    pub profile: ProfileKey,
+
+    /// Print the pause that ended as JSON, as the queue sends it: {"since", "note", "client_address"}, or null
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners rebuild`
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
+
+    /// The profile whose image is rebuilt
+    #[arg(value_name = "PROFILE")]
+    pub profile: ProfileKey,
+
+    /// Why, at most 200 characters; shown on the page of the monitor
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub note: String,
+
+    /// Cancel the order for a rebuild; a build that runs goes on
+    #[arg(long, conflicts_with = "note")]
+    pub cancel: bool,
+
+    /// Print the order as JSON, as the monitor sends it: {"since", "note", "client_address"}; with --cancel the
+    /// one that it cancelled, or null
     #[arg(long)]
     pub json: bool,
 }

@@ -304,6 +304,49 @@ The same with curl:
   curl --fail-with-body -sSX DELETE --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
     http://127.0.0.1:8000/policy/drain";
 
+pub(super) const PAUSE_ABOUT: &str = "\
+Pauses a profile: the queue chooses none of its jobs until `resume`. They keep their positions, further jobs \
+can be enqueued, and jobs that have their runners are not touched. The pause outlives restarts. Pausing again \
+replaces the note.";
+
+pub(super) const PAUSE_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners pause --queue http://127.0.0.1:8002 linux --note 'its image is broken'
+
+The same with curl:
+  curl --fail-with-body -sSX POST --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    'http://127.0.0.1:8002/profile/linux/pause?note=its%20image%20is%20broken'";
+
+pub(super) const RESUME_ABOUT: &str = "\
+Ends the pause of a profile: the queue chooses its jobs again.";
+
+pub(super) const RESUME_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners resume --queue http://127.0.0.1:8002 linux
+
+The same with curl:
+  curl --fail-with-body -sSX DELETE --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    http://127.0.0.1:8002/profile/linux/pause";
+
+pub(super) const REBUILD_ABOUT: &str = "\
+Lets a server rebuild the image of a profile as soon as there is room, also while it pauses after failed \
+builds. The order ends when a build that began after it has succeeded, or with --cancel, and outlives restarts. \
+Until then new runners start from the image that there is.
+
+`ci-runners status --monitor` shows the age of each image and the orders.";
+
+pub(super) const REBUILD_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners rebuild --monitor http://127.0.0.1:8000 linux --note 'new compiler'
+  ci-runners rebuild --monitor http://127.0.0.1:8000 linux --cancel
+
+The same with curl:
+  curl --fail-with-body -sSX POST --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    'http://127.0.0.1:8000/image/linux/rebuild?note=new%20compiler'";
+
 pub(super) const OVERRIDE_ABOUT: &str = "\
 Shows, sets or cancels the temporary targets of a server: how many runners of each profile its monitor \
 keeps, before what its settings say; the other profiles make room. They end once the last of their \

@@ -3,7 +3,7 @@
 //! - `queue`: the requests of a job
 //! - `dashboard`: the dashboard of a daemon; `queue_dashboard`: what is read of that of a queue
 //! - `events`: the stream of events of a daemon
-//! - `policy`: the drain and the temporary targets of a monitor
+//! - `orders`: what operators order, such as a drain or a pause
 //! - `runner`: the story of a runner, and its destruction
 //! - `response`: what a take returns
 //! - `error`: why a request failed
@@ -13,7 +13,7 @@
 mod dashboard;
 mod error;
 mod events;
-mod policy;
+mod orders;
 mod queue;
 mod queue_dashboard;
 mod response;
@@ -24,8 +24,10 @@ pub use dashboard::{dashboard, problems};
 pub(crate) use error::tests;
 pub use error::{ErrorResponse, RequestError};
 pub use events::{EventStream, JournalEvent, Part};
-pub use policy::{MonitorPolicy, Targets};
+pub use orders::{Orders, Targets};
 pub use queue::{JobRequest, QueueClient};
-pub use queue_dashboard::{QueueDashboard, QueueProfile, QueueServer, ServerProfile, WaitingJob};
+pub use queue_dashboard::{
+    AssignedJob, QueueDashboard, QueueProfile, QueueServer, ServerProfile, WaitingJob,
+};
 pub use response::{Take, Taken, Waiting};
 pub use runner::{destroy_runner, runner_story};

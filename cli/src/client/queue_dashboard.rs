@@ -5,8 +5,9 @@
 use serde::Deserialize;
 use shared::{
     clock::Timestamp,
+    operator::Intervention,
     problem::{self, Problem},
-    wire::Estimate,
+    wire::{Estimate, TakenFrom},
 };
 
 /// The dashboard of a queue.
@@ -20,6 +21,9 @@ pub struct QueueDashboard {
     /// How many jobs have their runners.
     #[serde(default)]
     pub assigned_count: usize,
+    /// Those that got them last, newest first. Earlier queues do not send them.
+    #[serde(default)]
+    pub assigned: Vec<AssignedJob>,
     /// All profiles, and their jobs that wait.
     pub profiles: Vec<QueueProfile>,
     /// All servers.
@@ -37,6 +41,9 @@ pub struct QueueDashboard {
 pub struct QueueProfile {
     /// Its name.
     pub profile_key: String,
+    /// Since when and why an operator has paused it, if one has.
+    #[serde(default)]
+    pub paused: Option<Intervention>,
     /// How many runners all servers have or could have.
     pub target: usize,
     /// How many of them the servers do not offer.
@@ -82,6 +89,33 @@ pub struct WaitingJob {
     pub why: String,
 }
 
+/// One job that has its runners.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct AssignedJob {
+    /// Its public id.
+    pub public_id: String,
+    /// Its profile.
+    pub profile_key: String,
+    /// How many runners it has.
+    pub count: usize,
+    /// The repository that it is for.
+    pub qualified_repo: String,
+    /// The workflow run that it is for.
+    pub run_id: u64,
+    /// How long it waited for them; `None` if another queue assigned them, or this one before a restart.
+    #[serde(default)]
+    pub waited_seconds: Option<u64>,
+    /// Since when it has them; `None` as above.
+    #[serde(default)]
+    pub assigned_at: Option<Timestamp>,
+    /// When a workflow job was first seen to run on one of them; `None` if none was yet.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// Its runners.
+    #[serde(default)]
+    pub runners: Vec<TakenFrom>,
+}
+
 /// One server.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct QueueServer {
@@ -92,6 +126,9 @@ pub struct QueueServer {
     /// Age of its last report; `None` if it has not reported yet.
     #[serde(default)]
     pub age_seconds: Option<u64>,
+    /// Its drain, if there is one.
+    #[serde(default)]
+    pub drain: Option<Intervention>,
     /// What it has of each profile.
     #[serde(default)]
     pub profiles: Vec<ServerProfile>,

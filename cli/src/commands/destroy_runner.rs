@@ -1,5 +1,6 @@
 //! `ci-runners destroy-runner`: destroys a runner of a monitor, after a confirmation.
 
+use serde_json::json;
 use shared::wire::{DashboardRunner, MonitorDashboard};
 
 use super::status::runner_status;
@@ -30,15 +31,14 @@ pub async fn destroy_runner(args: &DestroyRunner, daemon: &Daemon) -> Result<Exi
     }
     let (client, api_token) = (&daemon.client, daemon.api_token()?);
     client::destroy_runner(client, &daemon.url, args.id, args.force, &api_token).await?;
-    output::print(&format!(
-        "runner {}: its monitor destroys it{}",
-        args.id,
-        if args.force {
-            ""
-        } else {
-            " as soon as GitHub does not show that it runs a job"
-        }
-    ))?;
+    let when = match args.force {
+        true => "",
+        false => " as soon as GitHub does not show that it runs a job",
+    };
+    output::print(&match args.json {
+        true => json!({"id": args.id, "force": args.force, "destroyed": true}).to_string(),
+        false => format!("runner {}: its monitor destroys it{when}", args.id),
+    })?;
     Ok(Exit::Done)
 }
 

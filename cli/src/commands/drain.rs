@@ -2,37 +2,30 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-use shared::{clock::Clock, operator::Intervention, wire::MonitorDashboard};
+use shared::wire::MonitorDashboard;
 
+use super::intervention::{print_begun, print_ended};
 use crate::{
     addresses::Daemon,
     args,
-    client::{MonitorPolicy, RequestError, dashboard},
+    client::{Orders, RequestError, dashboard},
     exit::Exit,
     failure::Failure,
-    format,
-    output::{self, printable},
+    format, output,
     signal::next_signal,
 };
 
 /// How often the state of a server that drains is read.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest note that is printed, in characters.
-const NOTE_MAX: usize = 200;
 
 /// Runs `drain`.
 ///
 /// # Errors
 /// When the monitor refuses or is unreachable. An interrupted --wait leaves the server drained.
 pub async fn drain(args: &args::Drain, daemon: &Daemon) -> Result<Exit, Failure> {
-    let policy = MonitorPolicy::new(&daemon.client, &daemon.url);
-    let drain = policy.drain(&args.note, &daemon.api_token()?).await?;
-    let text = match args.json {
-        true => json!(drain).to_string(),
-        false => format!("{}: drained{}", daemon.url, note(&drain)),
-    };
-    output::print(&text)?;
+    let orders = Orders::new(&daemon.client, &daemon.url);
+    let drain = orders.drain(&args.note, &daemon.api_token()?).await?;
+    print_begun(daemon.url.as_str(), "drained", &drain, args.json)?;
     if !args.wait {
         return Ok(Exit::Done);
     }
@@ -56,19 +49,10 @@ pub async fn drain(args: &args::Drain, daemon: &Daemon) -> Result<Exit, Failure>
 /// # Errors
 /// When the monitor refuses or is unreachable.
 pub async fn undrain(args: &args::Undrain, daemon: &Daemon) -> Result<Exit, Failure> {
-    let policy = MonitorPolicy::new(&daemon.client, &daemon.url);
-    let ended = policy.undrain(&daemon.api_token()?).await?;
-    let text = match (&ended, args.json) {
-        (ended, true) => json!(ended).to_string(),
-        (None, false) => format!("{}: it was not drained", daemon.url),
-        (Some(drain), false) => {
-            let lasted = Clock::start().now().since(drain.since);
-            let lasted = format::duration(lasted);
-            let (url, note) = (&daemon.url, note(drain));
-            format!("{url}: drained no more, after {lasted}{note}")
-        }
-    };
-    output::print(&text)?;
+    let orders = Orders::new(&daemon.client, &daemon.url);
+    let ended = orders.undrain(&daemon.api_token()?).await?;
+    let texts = ["drained no more", "it was not drained"];
+    print_ended(daemon.url.as_str(), texts, ended.as_ref(), args.json)?;
     Ok(Exit::Done)
 }
 
@@ -108,12 +92,5 @@ fn progress(in_use: usize) -> String {
         0 => "no runner is busy".to_owned(),
         1 => "1 runner is busy or reserved".to_owned(),
         many => format!("{many} runners are busy or reserved"),
-    }
-}
-
-fn note(drain: &Intervention) -> String {
-    match drain.note.as_str() {
-        "" => String::new(),
-        note => format!(" ({})", printable(note, NOTE_MAX)),
     }
 }

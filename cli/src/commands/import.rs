@@ -12,6 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::json;
 use shared::clock::Clock;
 
 use crate::{args::Import, exit::Exit, failure::Failure, output::print};
@@ -37,7 +38,11 @@ pub fn import(args: &Import) -> Result<Exit, Failure> {
     })();
     match imported {
         Ok(image) => {
-            print(&image.display().to_string())?;
+            let path = image.display().to_string();
+            print(&match args.json {
+                true => json!({"profile": args.profile, "image": path}).to_string(),
+                false => path,
+            })?;
             Ok(Exit::Done)
         }
         Err(failure) => {
@@ -162,6 +167,7 @@ mod tests {
             data: data.to_owned(),
             raw,
             in_place: false,
+            json: false,
         })
     }
 

@@ -8,7 +8,8 @@
 //! - `status`: shows a dashboard; `logs`: shows what happened to a runner
 //! - `story`: how events are shown
 //! - `generated`: completions and manual pages
-//! - `drain`, `target_override`, `destroy_runner`: change what a monitor does
+//! - `drain`, `target_override`, `rebuild`, `destroy_runner`: change what a monitor does; `pause`: what a queue does
+//! - `intervention`: how such an order is printed
 //!
 //! Each takes its arguments and the daemon that it is about, and returns the exit status.
 
@@ -18,8 +19,11 @@ mod enqueue;
 mod generated;
 mod history;
 mod import;
+mod intervention;
 mod job;
 mod logs;
+mod pause;
+mod rebuild;
 mod self_test;
 mod status;
 mod story;
@@ -55,7 +59,7 @@ pub async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
     };
     let result = run_at(&cli.command, &daemon, environment).await;
     match result {
-        Err(failure) => Err(explained(failure, &daemon, profile(&cli.command)).await),
+        Err(failure) => Err(explained(failure, &daemon, &profiles(&cli.command)).await),
         done => done,
     }
 }
@@ -72,6 +76,9 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
         Command::History(args) => addresses.queue(&args.queue),
         Command::Top(args) => addresses.queue(&args.queue),
         Command::Status(args) => addresses.daemon(&args.daemon),
+        Command::Pause(args) => addresses.queue(&args.queue),
+        Command::Resume(args) => addresses.queue(&args.queue),
+        Command::Rebuild(args) => addresses.monitor(&args.monitor),
         Command::Drain(args) => addresses.monitor(&args.monitor),
         Command::Undrain(args) => addresses.monitor(&args.monitor),
         Command::Override(args) => addresses.monitor(match &args.action {
@@ -86,12 +93,18 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
     }
 }
 
-/// The profile that a command asks for, if it names one.
-fn profile(command: &Command) -> Option<&ProfileKey> {
+/// The profiles that a command asks for.
+fn profiles(command: &Command) -> Vec<&ProfileKey> {
     match command {
-        Command::Enqueue(args) => Some(&args.job.profile),
-        Command::Wait(args) => Some(&args.job.profile),
-        _ => None,
+        Command::Enqueue(args) => vec![&args.job.profile],
+        Command::Wait(args) => vec![&args.job.profile],
+        Command::Pause(args) => vec![&args.profile],
+        Command::Rebuild(args) => vec![&args.profile],
+        Command::Override(args) => match &args.action {
+            OverrideAction::Set(args) => args.targets.iter().map(|it| &it.profile_key).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
     }
 }
 
@@ -117,6 +130,9 @@ async fn run_at(
             withdraw::withdraw(args, daemon, &bearer(&args.job.ticket)?).await
         }
         Command::History(args) => history::history(args, daemon, look).await,
+        Command::Pause(args) => pause::pause(args, daemon).await,
+        Command::Resume(args) => pause::resume(args, daemon).await,
+        Command::Rebuild(args) => rebuild::rebuild(args, daemon).await,
         Command::Drain(args) => drain::drain(args, daemon).await,
         Command::Undrain(args) => drain::undrain(args, daemon).await,
         Command::Override(args) => target_override::target_override(&args.action, daemon).await,

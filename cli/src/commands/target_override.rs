@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     addresses::Daemon,
     args::OverrideAction,
-    client::{MonitorPolicy, Targets},
+    client::{Orders, Targets},
     exit::Exit,
     failure::Failure,
     output::{self, printable},
@@ -19,11 +19,11 @@ const NAME_MAX: usize = 64;
 /// # Errors
 /// When the monitor refuses or is unreachable, or a profile is named twice.
 pub async fn target_override(action: &OverrideAction, daemon: &Daemon) -> Result<Exit, Failure> {
-    let policy = MonitorPolicy::new(&daemon.client, &daemon.url);
+    let orders = Orders::new(&daemon.client, &daemon.url);
     let url = &daemon.url;
     let (targets, is_json, text) = match action {
         OverrideAction::Get(args) => {
-            let targets = policy.targets().await?;
+            let targets = orders.targets().await?;
             let text = match &targets {
                 Some(targets) => format!("{url}: temporary targets {}", listed(targets)),
                 None => format!("{url}: no temporary targets"),
@@ -41,12 +41,12 @@ pub async fn target_override(action: &OverrideAction, daemon: &Daemon) -> Result
                     )));
                 }
             }
-            let set = policy.set_targets(&targets, &daemon.api_token()?).await?;
+            let set = orders.set_targets(&targets, &daemon.api_token()?).await?;
             let text = format!("{url}: temporary targets {}", listed(&set));
             (Some(set), args.json, text)
         }
         OverrideAction::Cancel(args) => {
-            let cancelled = policy.cancel_targets(&daemon.api_token()?).await?;
+            let cancelled = orders.cancel_targets(&daemon.api_token()?).await?;
             let text = match &cancelled {
                 Some(targets) => format!("{url}: temporary targets {} cancelled", listed(targets)),
                 None => format!("{url}: there were no temporary targets"),

@@ -5,7 +5,7 @@ use shared::{settings::BaseUrl, values::UniqueId, wire::JobReport};
 use super::state::{Change, Effect, Event, short_name};
 use crate::{
     addresses::{Daemon, Kind},
-    client::{self, MonitorPolicy, QueueClient, RequestError},
+    client::{self, Orders, QueueClient, RequestError},
     commands::story_of,
     failure::Failure,
 };
@@ -48,14 +48,14 @@ async fn carry_out(change: Change, queue: &Daemon) -> Result<String, Failure> {
         }
         Change::Drain { server, note } => {
             let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
-            let policy = MonitorPolicy::new(&daemon.client, &daemon.url);
-            policy.drain(&note, &daemon.api_token()?).await?;
+            let orders = Orders::new(&daemon.client, &daemon.url);
+            orders.drain(&note, &daemon.api_token()?).await?;
             Ok(format!("{name} is drained"))
         }
         Change::Undrain { server } => {
             let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
-            let policy = MonitorPolicy::new(&daemon.client, &daemon.url);
-            Ok(match policy.undrain(&daemon.api_token()?).await? {
+            let orders = Orders::new(&daemon.client, &daemon.url);
+            Ok(match orders.undrain(&daemon.api_token()?).await? {
                 Some(_) => format!("{name} is drained no more"),
                 None => format!("{name} was not drained"),
             })

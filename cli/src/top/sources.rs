@@ -16,7 +16,7 @@ use tokio::sync::{mpsc::Sender, watch};
 use super::state::{Event, ServerReport};
 use crate::{
     addresses::Daemon,
-    client::{EventStream, MonitorPolicy, Part, QueueDashboard, RequestError, dashboard},
+    client::{EventStream, Orders, Part, QueueDashboard, RequestError, dashboard},
 };
 
 /// The pause between two polls of the queue, and between two ticks of the clock.
@@ -139,11 +139,11 @@ async fn report(client: &Client, name: &str) -> Result<ServerReport, String> {
     let url: BaseUrl = name
         .parse()
         .map_err(|error| format!("reach {name}: {error}"))?;
-    let policy = MonitorPolicy::new(client, &url);
+    let orders = Orders::new(client, &url);
     let ask = async {
         let dashboard: MonitorDashboard = dashboard(client, &url).await?.json()?;
         // An older monitor has no drain.
-        let drain = policy.drain_in_force().await.unwrap_or_default();
+        let drain = orders.drain_in_force().await.unwrap_or_default();
         Ok::<_, RequestError>(ServerReport { dashboard, drain })
     };
     ask.await.map_err(|error| error.to_string())

@@ -2,7 +2,7 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "enqueue",
     "take",
     "wait",
@@ -17,6 +17,9 @@ const COMMANDS: [&str; 17] = [
     "man",
     "drain",
     "undrain",
+    "pause",
+    "resume",
+    "rebuild",
     "override",
     "destroy-runner",
     "import",
@@ -45,7 +48,7 @@ async fn the_help_of_each_command() {
 }
 
 /// The exit statuses that each help has; that of the program has all.
-const STATUSES: [(&str, &str); 18] = [
+const STATUSES: [(&str, &str); 21] = [
     ("", "0 1 2 3 4 5 6 7 130 143"),
     ("enqueue", "0 1 2 3 4 5"),
     ("take", "0 1 2 3 4 5 6"),
@@ -61,6 +64,9 @@ const STATUSES: [(&str, &str); 18] = [
     ("man", "0 1 2"),
     ("drain", "0 1 2 3 4 5 7 130 143"),
     ("undrain", "0 1 2 3 4 5"),
+    ("pause", "0 1 2 3 4 5"),
+    ("resume", "0 1 2 3 4 5"),
+    ("rebuild", "0 1 2 3 4 5"),
     ("override", "0 1 2 3 4 5"),
     ("destroy-runner", "0 1 2 3 4 5"),
     ("import", "0 1 2"),

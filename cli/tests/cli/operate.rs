@@ -100,6 +100,118 @@ async fn a_server_is_drained_and_its_targets_are_overridden() {
 }
 
 #[actix_web::test]
+async fn a_profile_is_paused_and_resumed() {
+    let (monitor, queue) = one_server().await;
+    monitor.boot(1);
+    let url = &queue.url;
+    let paused = run(&format!("pause --queue {url} linux --note new&disk")).await;
+    paused.assert_exit(0, "linux: paused (new&disk)\n");
+    let enqueue = "--profile linux --repo servo/servo --run-id 7 --unique-id a";
+    run(&format!("enqueue --queue {url} {enqueue}")).await;
+    assert_eq!(queue.waiting_jobs().await, [public_id("a")]);
+    let status = run(&format!("status --queue {url}")).await;
+    status.assert_stdout_has("linux is paused since ");
+    status.assert_stdout_has(": new&disk\n");
+    let again = run(&format!("pause --queue {url} linux --json")).await;
+    again.assert_status(0);
+    let pause: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(pause["note"], "");
+    assert!(pause["since"].is_u64() && pause["client_address"] == "127.0.0.1");
+    let resumed = run(&format!("resume --queue {url} linux --json")).await;
+    let resumed: Value = serde_json::from_str(&resumed.stdout).unwrap();
+    assert_eq!(resumed, pause);
+    wait_until("the job has its runner", async || {
+        queue.waiting_jobs().await.is_empty()
+    })
+    .await;
+    let resumed = run(&format!("resume --queue {url} linux")).await;
+    resumed.assert_exit(0, "linux: it was not paused\n");
+    let unknown = run(&format!("pause --queue {url} linx")).await;
+    unknown.assert_exit(4, "");
+    unknown.assert_stderr_has("there is no profile linx; there is linux\n");
+}
+
+#[actix_web::test]
+async fn an_image_is_rebuilt_and_the_order_is_cancelled() {
+    let monitor = PolicyMonitor::start();
+    let url = &monitor.url;
+    let command = |line: &str| format!("rebuild --monitor {url} {line}");
+    let ordered = run(&command("linux --note new&disk")).await;
+    let subject = format!("{url}/: image of linux");
+    ordered.assert_exit(0, &format!("{subject}: rebuild ordered (new&disk)\n"));
+    let cancelled = run(&command("linux --cancel --json")).await;
+    cancelled.assert_exit(0, "{\"note\":\"new&disk\",\"since\":1000000}\n");
+    let cancelled = run(&command("linux --cancel")).await;
+    cancelled.assert_exit(0, &format!("{subject}: no rebuild was ordered\n"));
+    let unknown = run(&command("linx")).await;
+    unknown.assert_exit(4, "");
+    unknown.assert_stderr_has("there is no profile linx; there is linux\n");
+    let both = run(&command("linux --cancel --note x")).await;
+    both.assert_exit(2, "");
+}
+
+#[actix_web::test]
+async fn a_runner_is_destroyed() {
+    let monitor = PolicyMonitor::start();
+    let destroy = format!("destroy-runner --monitor {} 8", monitor.url);
+    let refused = run(&destroy).await;
+    refused.assert_exit(1, "");
+    refused.assert_stderr_has("Destroy runner 8 (not on the dashboard)? [y/N]\n");
+    let destroyed = run(&format!("{destroy} --yes --force --json")).await;
+    destroyed.assert_exit(0, "{\"destroyed\":true,\"force\":true,\"id\":8}\n");
+}
+
+/// Each command that changes something, after its address.
+const CHANGES: [(&str, &[&str]); 2] = [
+    (
+        "queue",
+        &["pause linux", "resume linux", "withdraw a --yes"],
+    ),
+    (
+        "monitor",
+        &[
+            "drain",
+            "undrain",
+            "override set linux=1",
+            "override cancel",
+            "rebuild linux",
+            "rebuild linux --cancel",
+            "destroy-runner 8 --yes",
+        ],
+    ),
+];
+
+#[actix_web::test]
+async fn a_wrong_token_changes_nothing_and_a_missing_one_is_named() {
+    let (_monitor, queue) = one_server().await;
+    let monitor = PolicyMonitor::start();
+    let enqueue = "--profile linux --repo servo/servo --run-id 7 --unique-id a";
+    run(&format!("enqueue --queue {} {enqueue}", queue.url)).await;
+    for (kind, commands) in CHANGES {
+        let url = match kind {
+            "queue" => &queue.url,
+            _ => &monitor.url,
+        };
+        for command in commands {
+            let line = format!("{command} --{kind} {url}");
+            let mut wrong = ci_runners(&line);
+            wrong.env("SERVO_CI_MONITOR_API_TOKEN", "wrong");
+            finish(wrong).await.assert_exit(3, "");
+            let mut missing = ci_runners(&line);
+            missing.env_remove("SERVO_CI_MONITOR_API_TOKEN");
+            let missing = finish(missing).await;
+            missing.assert_exit(2, "");
+            missing.assert_stderr_has("SERVO_CI_MONITOR_API_TOKEN is not set");
+        }
+    }
+    assert_eq!(queue.waiting_jobs().await, [public_id("a")]);
+    let status = run(&format!("status --queue {} --json", queue.url)).await;
+    assert!(!status.stdout.contains("paused"), "{status:?}");
+    let drain = run(&format!("undrain --monitor {} --json", monitor.url)).await;
+    drain.assert_exit(0, "null\n");
+}
+
+#[actix_web::test]
 async fn the_events_of_a_runner_are_shown_and_followed_to_its_end() {
     let monitor = PolicyMonitor::start();
     let url = &monitor.url;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use serde_json::json;
 use shared::values::ProfileKey;
 
 use self::{
@@ -48,23 +49,29 @@ pub async fn self_test(args: &SelfTest, daemon: &Daemon) -> Result<Exit, Failure
         [] => Scenario::value_variants(),
         some => some,
     };
+    let report = |scenario, passed, text: &str, took| match args.json {
+        true => report_json(scenario, passed, text, took),
+        false => report(scenario, passed, text, took),
+    };
     let mut passed_count = 0;
     for &scenario in scenarios {
         let (result, took) = timed(run_scenario(scenario, &context)).await;
         match result {
             Ok(observed) => {
                 passed_count += 1;
-                output::print(&report("ok", scenario, &observed, took))?;
+                output::print(&report(scenario, true, &observed, took))?;
             }
             Err(ScenarioError::Failed(reason)) => {
-                output::print(&report("FAILED", scenario, &reason, took))?;
+                output::print(&report(scenario, false, &reason, took))?;
             }
             Err(ScenarioError::Interrupted(signal)) => return Ok(Exit::from(signal)),
             Err(ScenarioError::Signals(error)) => return Err(Failure::Signals(error)),
         }
     }
-    let all = format::count(scenarios.len(), "scenario", "scenarios");
-    output::print(&format!("{passed_count} of {all} passed"))?;
+    if !args.json {
+        let all = format::count(scenarios.len(), "scenario", "scenarios");
+        output::print(&format!("{passed_count} of {all} passed"))?;
+    }
     Ok(if passed_count == scenarios.len() {
         Exit::Done
     } else {
@@ -72,11 +79,22 @@ pub async fn self_test(args: &SelfTest, daemon: &Daemon) -> Result<Exit, Failure
     })
 }
 
-fn report(verdict: &str, scenario: Scenario, text: &str, took: Duration) -> String {
+fn report(scenario: Scenario, passed: bool, text: &str, took: Duration) -> String {
+    let verdict = if passed { "ok" } else { "FAILED" };
+    let took = format::short_duration(took);
+    format!("{verdict:<6}  {:<13}  {text} ({took})", name(scenario))
+}
+
+fn report_json(scenario: Scenario, passed: bool, text: &str, took: Duration) -> String {
+    let seconds = took.as_millis() as f64 / 1_000.0;
+    json!({"scenario": name(scenario), "passed": passed, "result": text, "seconds": seconds})
+        .to_string()
+}
+
+fn name(scenario: Scenario) -> String {
     let value = scenario.to_possible_value();
     let value = value.expect("no scenario is hidden");
-    let took = format::short_duration(took);
-    format!("{verdict:<6}  {:<13}  {text} ({took})", value.get_name())
+    value.get_name().to_owned()
 }
 
 /// The profile with the highest target over all servers.
@@ -111,12 +129,16 @@ mod tests {
     fn a_report_is_a_line_in_columns() {
         let took = Duration::from_millis(1_500);
         assert_eq!(
-            report("ok", Scenario::One, "runner:a", took),
+            report(Scenario::One, true, "runner:a", took),
             "ok      one            runner:a (1.5 s)"
         );
         assert_eq!(
-            report("FAILED", Scenario::Unsatisfiable, "no", took),
+            report(Scenario::Unsatisfiable, false, "no", took),
             "FAILED  unsatisfiable  no (1.5 s)"
+        );
+        assert_eq!(
+            report_json(Scenario::One, true, "runner:a", took),
+            r#"{"passed":true,"result":"runner:a","scenario":"one","seconds":1.5}"#
         );
     }
 }

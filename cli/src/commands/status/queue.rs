@@ -24,7 +24,9 @@ pub fn render(dashboard: &QueueDashboard, now: Timestamp, look: Look) -> String 
     let captured_at = dashboard.captured_at_micros.unwrap_or(now);
     let problems = problems::render(&dashboard.all_problems(), captured_at, look);
     let mut parts: Vec<String> = problems.into_iter().collect();
-    parts.extend([summary(dashboard), servers(&dashboard.servers, look)]);
+    parts.push(summary(dashboard));
+    parts.extend(interventions(dashboard));
+    parts.extend([servers(&dashboard.servers, look)]);
     if !dashboard.profiles.is_empty() {
         parts.push(profiles(&dashboard.profiles, look));
     }
@@ -51,6 +53,23 @@ fn summary(dashboard: &QueueDashboard) -> String {
         summary += " The queue has just started and assigns no runners yet.";
     }
     summary
+}
+
+/// What operators have paused and drained, a line each; `None` if there is nothing.
+fn interventions(dashboard: &QueueDashboard) -> Option<String> {
+    let profiles = dashboard.profiles.iter().filter_map(|profile| {
+        let pause = profile.paused.as_ref()?;
+        Some(format!("{} is paused {pause}", profile.profile_key))
+    });
+    let servers = dashboard.servers.iter().filter_map(|server| {
+        let drain = server.drain.as_ref()?;
+        Some(format!("{} is drained {drain}", server.name))
+    });
+    let lines = profiles
+        .chain(servers)
+        .map(|line| printable(&line, WHY_MAX));
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn servers(servers: &[QueueServer], look: Look) -> String {
@@ -171,7 +190,7 @@ mod tests {
     fn the_dashboard_has_servers_profiles_and_waiting_jobs() {
         let dashboard = json!({
             "is_dispatching": true, "waiting_count": 3, "assigned_count": 4,
-            "profiles": [{"profile_key": "linux", "target": 7, "missing": 2, "idle": 0, "waiting_count": 3, "jobs": [
+            "profiles": [{"profile_key": "linux", "paused": {"since": 1_000_000, "note": "new\u{1b} disk"}, "target": 7, "missing": 2, "idle": 0, "waiting_count": 3, "jobs": [
                 {"public_id": "job-a", "count": 1, "qualified_repo": "delan/servo", "run_id": 123,
                  "waited_seconds": 61, "estimate": {"p50_seconds": 90, "p90_seconds": 200},
                  "why": "it is next, and no runner of this profile is idle: 4 are busy"},
@@ -182,11 +201,14 @@ mod tests {
                 {"name": "http://ci0/", "health": "fresh", "age_seconds": 2,
                  "profiles": [{"profile_key": "linux", "target": 5, "idle": 0},
                               {"profile_key": "macos", "target": 1, "idle": 1}]},
-                {"name": "http://ci1/", "health": "down", "age_seconds": 90, "profiles":
+                {"name": "http://ci1/", "health": "down", "age_seconds": 90, "drain": {"since": 2_000_000, "note": ""}, "profiles":
                  [{"profile_key": "linux", "target": 2, "missing": 2, "idle": 0}]}],
         });
         insta::assert_snapshot!(text(dashboard), @"
         3 jobs wait, 4 assigned.
+
+        linux is paused since 1970-01-01T00:00:01Z: new disk
+        http://ci1/ is drained since 1970-01-01T00:00:02Z
 
         SERVER       HEALTH  LAST SEEN  IDLE
         http://ci0/  OK      2 s ago    linux 0 of 5, macos 1 of 1

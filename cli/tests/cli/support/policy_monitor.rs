@@ -1,4 +1,4 @@
-//! A monitor with nothing but a drain, temporary targets, two busy runners that end while it is drained, and the
+//! A monitor with nothing but a drain, temporary targets, orders for rebuilds, two busy runners that end while it is drained, and the
 //! events of one of them.
 
 use std::{collections::BTreeMap, net::TcpListener, sync::Arc};
@@ -22,6 +22,7 @@ pub struct PolicyMonitor {
 struct State {
     drain: Value,
     targets: Value,
+    rebuild: Value,
     dashboards_while_drained: usize,
 }
 
@@ -41,6 +42,8 @@ impl PolicyMonitor {
                 .route("/events", route().to(events))
                 .route("/policy/drain", route().to(drain))
                 .route("/policy/override", route().to(target_override))
+                .route("/image/{profile}/rebuild", route().to(rebuild))
+                .route("/runner/8", route().to(destroy))
         });
         let server = server.workers(1).disable_signals();
         actix_web::rt::spawn(server.listen(listener).unwrap().run());
@@ -88,6 +91,36 @@ async fn events(request: HttpRequest) -> HttpResponse {
         .body(format!(
             ": hi\n\ndata: {other}\n\nid: {id}\ndata: {event}\n\n"
         ))
+}
+
+async fn rebuild(
+    request: HttpRequest,
+    state: Shared,
+    query: Query<BTreeMap<String, String>>,
+) -> HttpResponse {
+    if request.match_info().get("profile") != Some("linux") {
+        return HttpResponse::NotFound()
+            .json(json!({"code": "unknown_profile", "message": "no such profile"}));
+    }
+    let note = query.get("note").cloned().unwrap_or_default();
+    change(&request, |method| {
+        let mut state = state.lock();
+        match method {
+            "POST" => {
+                state.rebuild = json!({"since": 1_000_000, "note": note});
+                state.rebuild.clone()
+            }
+            _ => state.rebuild.take(),
+        }
+    })
+}
+
+/// The removal of a runner; nothing else of it is known.
+async fn destroy(request: HttpRequest) -> HttpResponse {
+    match request.method().as_str() {
+        "DELETE" => change(&request, |_| Value::Null),
+        _ => HttpResponse::NotFound().json(json!({"code": "not_found", "message": "no"})),
+    }
 }
 
 async fn drain(

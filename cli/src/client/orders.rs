@@ -1,11 +1,12 @@
-//! What operators set at a monitor: its drain, and its temporary targets.
+//! What operators order: the drain and the temporary targets of a monitor, rebuilds of its images, and the
+//! pauses of a queue.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use http_client::{Client, Method, Request, Retry};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use shared::{operator::Intervention, secret::Secret, settings::BaseUrl};
+use shared::{operator::Intervention, secret::Secret, settings::BaseUrl, values::ProfileKey};
 
 use super::{RequestError, error::expect_ok};
 
@@ -17,19 +18,19 @@ const OVERRIDE: &str = "policy/override";
 /// Temporary targets by profile. A monitor may report keys that are no valid names any more.
 pub type Targets = BTreeMap<String, u64>;
 
-/// One monitor, with the credentials for changes. Not `Send`.
-pub struct MonitorPolicy<'a> {
+/// What operators order at one queue or monitor. Each order is idempotent. Not `Send`.
+pub struct Orders<'a> {
     client: &'a Client,
     base_url: &'a BaseUrl,
 }
 
-impl<'a> MonitorPolicy<'a> {
-    /// The policy of the monitor at `base_url`.
+impl<'a> Orders<'a> {
+    /// The orders at the daemon with this URL.
     pub fn new(client: &'a Client, base_url: &'a BaseUrl) -> Self {
         Self { client, base_url }
     }
 
-    /// The drain in force, if there is one. Needs no token.
+    /// The drain of a monitor that is in force, if there is one. Needs no token.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -37,23 +38,80 @@ impl<'a> MonitorPolicy<'a> {
         self.send(Method::GET, DRAIN, None, "get the drain").await
     }
 
-    /// Begins a drain, or replaces the note of the one in force. Idempotent.
+    /// Begins a drain, or replaces the note of the one in force.
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn drain(&self, note: &str, token: &Secret) -> Result<Intervention, RequestError> {
-        let note = utf8_percent_encode(note, NON_ALPHANUMERIC);
-        let path = format!("{DRAIN}?note={note}");
+        let path = with_note(DRAIN, note);
         self.send(Method::POST, &path, Some(token), "drain the server")
             .await
     }
 
-    /// Ends the drain; returns the one that ended. Idempotent.
+    /// Ends the drain; returns the one that ended.
     ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn undrain(&self, token: &Secret) -> Result<Option<Intervention>, RequestError> {
         self.send(Method::DELETE, DRAIN, Some(token), "end the drain")
+            .await
+    }
+
+    /// Pauses a profile at a queue, or replaces the note of the pause in force.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn pause(
+        &self,
+        profile: &ProfileKey,
+        note: &str,
+        token: &Secret,
+    ) -> Result<Intervention, RequestError> {
+        let path = with_note(&format!("profile/{profile}/pause"), note);
+        self.send(Method::POST, &path, Some(token), "pause the profile")
+            .await
+    }
+
+    /// Ends the pause of a profile; returns the one that ended.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn resume(
+        &self,
+        profile: &ProfileKey,
+        token: &Secret,
+    ) -> Result<Option<Intervention>, RequestError> {
+        let path = format!("profile/{profile}/pause");
+        self.send(Method::DELETE, &path, Some(token), "resume the profile")
+            .await
+    }
+
+    /// Orders the rebuild of an image, or replaces the note of the order in force.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn rebuild(
+        &self,
+        profile: &ProfileKey,
+        note: &str,
+        token: &Secret,
+    ) -> Result<Intervention, RequestError> {
+        let path = with_note(&format!("image/{profile}/rebuild"), note);
+        self.send(Method::POST, &path, Some(token), "rebuild the image")
+            .await
+    }
+
+    /// Cancels the order for a rebuild; returns the one that it cancelled.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn cancel_rebuild(
+        &self,
+        profile: &ProfileKey,
+        token: &Secret,
+    ) -> Result<Option<Intervention>, RequestError> {
+        let path = format!("image/{profile}/rebuild");
+        self.send(Method::DELETE, &path, Some(token), "cancel the rebuild")
             .await
     }
 
@@ -66,7 +124,7 @@ impl<'a> MonitorPolicy<'a> {
             .await
     }
 
-    /// Replaces the temporary targets. Idempotent.
+    /// Replaces the temporary targets.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -85,7 +143,7 @@ impl<'a> MonitorPolicy<'a> {
             .await
     }
 
-    /// Cancels the temporary targets; returns those that it cancelled. Idempotent.
+    /// Cancels the temporary targets; returns those that it cancelled.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -110,4 +168,11 @@ impl<'a> MonitorPolicy<'a> {
         let response = self.client.send(request).await?;
         Ok(expect_ok(purpose, response)?.json()?)
     }
+}
+
+fn with_note(path: &str, note: &str) -> String {
+    format!(
+        "{path}?note={}",
+        utf8_percent_encode(note, NON_ALPHANUMERIC)
+    )
 }
