@@ -60,6 +60,18 @@ async fn carry_out(change: Change, queue: &Daemon) -> Result<String, Failure> {
                 None => format!("{name} was not drained"),
             })
         }
+        Change::Pause { profile, note } => {
+            let orders = Orders::new(&queue.client, &queue.url);
+            orders.pause(&profile, &note, &queue.api_token()?).await?;
+            Ok(format!("{profile} is paused"))
+        }
+        Change::Resume { profile } => {
+            let orders = Orders::new(&queue.client, &queue.url);
+            Ok(match orders.resume(&profile, &queue.api_token()?).await? {
+                Some(_) => format!("{profile} is resumed"),
+                None => format!("{profile} was not paused"),
+            })
+        }
         Change::DestroyRunner { server, id } => {
             let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
             let token = daemon.api_token()?;

@@ -1,7 +1,8 @@
 //! Where the events of `ci-runners top` come from: polls of the queue and of the servers, and the stream of
 //! events of the queue.
 //!
-//! Nothing is asked more than once a second, and what fails is repeated for ever.
+//! The queue is asked once a second, and sooner after an event, but at most four times a second. What fails is
+//! repeated for ever.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,16 +12,21 @@ use http_client::Client;
 use shared::{
     backoff::Backoff, clock::Clock, secret::Secret, settings::BaseUrl, wire::MonitorDashboard,
 };
-use tokio::sync::{mpsc::Sender, watch};
+use tokio::{
+    sync::{Notify, mpsc::Sender, watch},
+    time::{sleep, timeout},
+};
 
-use super::state::{Event, ServerReport};
+use super::state::Event;
 use crate::{
     addresses::Daemon,
-    client::{EventStream, Orders, Part, QueueDashboard, RequestError, dashboard},
+    client::{EventStream, Part, QueueDashboard, RequestError, dashboard},
 };
 
 /// The pause between two polls of the queue, and between two ticks of the clock.
 const QUEUE_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest pause between two polls of the queue.
+const QUEUE_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The pause between two polls of the servers.
 const SERVER_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a server may take to answer. Others do not wait for it longer.
@@ -57,9 +63,15 @@ impl Sources {
 pub fn start(daemon: &Daemon, token: Option<Secret>, sender: &Sender<Event>) -> Sources {
     let server_names = Arc::new(watch::Sender::new(Vec::new()));
     let (client, url) = (&daemon.client, &daemon.url);
+    let changed = Arc::new(Notify::new());
     let tasks = vec![
         rt::spawn(tick(sender.clone())),
-        rt::spawn(poll_queue(client.clone(), url.clone(), sender.clone())),
+        rt::spawn(poll_queue(
+            client.clone(),
+            url.clone(),
+            Arc::clone(&changed),
+            sender.clone(),
+        )),
         rt::spawn(poll_servers(
             client.clone(),
             server_names.subscribe(),
@@ -69,6 +81,7 @@ pub fn start(daemon: &Daemon, token: Option<Secret>, sender: &Sender<Event>) -> 
             client.clone(),
             url.clone(),
             token,
+            changed,
             sender.clone(),
         )),
     ];
@@ -81,11 +94,11 @@ pub fn start(daemon: &Daemon, token: Option<Secret>, sender: &Sender<Event>) -> 
 async fn tick(sender: Sender<Event>) {
     let clock = Clock::start();
     while sender.send(Event::Tick(clock.now())).await.is_ok() {
-        tokio::time::sleep(QUEUE_INTERVAL).await;
+        sleep(QUEUE_INTERVAL).await;
     }
 }
 
-async fn poll_queue(client: Client, url: BaseUrl, sender: Sender<Event>) {
+async fn poll_queue(client: Client, url: BaseUrl, changed: Arc<Notify>, sender: Sender<Event>) {
     let clock = Clock::start();
     loop {
         let result = queue_dashboard(&client, &url).await;
@@ -94,7 +107,9 @@ async fn poll_queue(client: Client, url: BaseUrl, sender: Sender<Event>) {
         if sender.send(event).await.is_err() {
             return;
         }
-        tokio::time::sleep(QUEUE_INTERVAL).await;
+        sleep(QUEUE_PAUSE_MIN).await;
+        // Whether it is over because of an event or of the time does not matter.
+        let _ = timeout(QUEUE_INTERVAL - QUEUE_PAUSE_MIN, changed.notified()).await;
     }
 }
 
@@ -113,7 +128,7 @@ async fn poll_servers(
         let polls = current.into_iter().take(SERVERS_MAX).map(|name| {
             let client = &client;
             async move {
-                let poll = tokio::time::timeout(SERVER_TIMEOUT, report(client, &name)).await;
+                let poll = timeout(SERVER_TIMEOUT, report(client, &name)).await;
                 let report = poll.unwrap_or_else(|_| Err("get an answer in time".to_owned()));
                 (name, report)
             }
@@ -129,23 +144,17 @@ async fn poll_servers(
         match is_empty {
             true if names.changed().await.is_err() => return,
             true => {}
-            false => tokio::time::sleep(SERVER_INTERVAL).await,
+            false => sleep(SERVER_INTERVAL).await,
         }
     }
 }
 
 /// What a server says without a token: neither labels nor reservations are needed here.
-async fn report(client: &Client, name: &str) -> Result<ServerReport, String> {
+async fn report(client: &Client, name: &str) -> Result<MonitorDashboard, String> {
     let url: BaseUrl = name
         .parse()
         .map_err(|error| format!("reach {name}: {error}"))?;
-    let orders = Orders::new(client, &url);
-    let ask = async {
-        let dashboard: MonitorDashboard = dashboard(client, &url).await?.json()?;
-        // An older monitor has no drain.
-        let drain = orders.drain_in_force().await.unwrap_or_default();
-        Ok::<_, RequestError>(ServerReport { dashboard, drain })
-    };
+    let ask = async { Ok::<_, RequestError>(dashboard(client, &url).await?.json()?) };
     ask.await.map_err(|error| error.to_string())
 }
 
@@ -154,6 +163,7 @@ async fn read_events(
     client: Client,
     url: BaseUrl,
     mut token: Option<Secret>,
+    changed: Arc<Notify>,
     sender: Sender<Event>,
 ) {
     let mut after = 0;
@@ -173,6 +183,7 @@ async fn read_events(
                         .get("id")
                         .and_then(serde_json::Value::as_u64)
                         .unwrap_or(after);
+                    changed.notify_one();
                     if sender.send(Event::Journal(event)).await.is_err() {
                         return;
                     }
@@ -192,6 +203,6 @@ async fn read_events(
         }
         failures += 1;
         let entropy = clock.now().as_micros();
-        tokio::time::sleep(RECONNECT.pause(failures, Duration::ZERO, entropy)).await;
+        sleep(RECONNECT.pause(failures, Duration::ZERO, entropy)).await;
     }
 }

@@ -1,5 +1,7 @@
 //! Everything that is known about one row, in lines. Pure.
 
+use shared::wire::TakenFrom;
+
 use super::{
     Mode, State, Tab,
     rows::{estimate, job_name, runner_key, short_name},
@@ -39,48 +41,50 @@ impl State {
     fn job_details(&self, key: &str) -> (String, Vec<String>) {
         let dashboard = self.queue.get();
         let profiles = dashboard.into_iter().flat_map(|it| &it.profiles);
-        let mut waiting = profiles.flat_map(|profile| profile.jobs.iter().enumerate());
-        let waiting = waiting.find(|(_, job)| job.public_id == key);
-        let known = self.jobs.get(key);
-        let name = known.and_then(|job| job.unique_id.as_ref());
-        let name = name.map_or_else(|| key.to_owned(), ToString::to_string);
+        let mut waiting = profiles.flat_map(|profile| {
+            let jobs = profile.jobs.iter().enumerate();
+            jobs.map(move |(index, job)| (profile, index, job))
+        });
+        let waiting = waiting.find(|(_, _, job)| job.public_id == key);
+        let mut assigned = dashboard.into_iter().flat_map(|it| &it.assigned);
         let mut lines = Vec::new();
-        let about = known
-            .map(|job| (job.qualified_repo.as_str(), job.run_id))
-            .or(waiting.map(|(_, job)| (job.qualified_repo.as_str(), job.run_id)));
-        if let Some((repo, run_id)) = about {
-            lines.push(job_name(repo, run_id));
-            lines.push(format!("https://github.com/{repo}/actions/runs/{run_id}"));
-        }
-        if let Some(job) = known {
-            let runners = format::count(job.count as usize, "runner", "runners");
-            lines.push(format!("{runners} of {}", job.profile_key));
-        }
-        if let Some((index, job)) = waiting {
+        let mut about = |repo: &str, run_id, count, profile: &str| {
+            let runners = format::count(count, "runner", "runners");
+            lines.extend([
+                job_name(repo, run_id),
+                format!("https://github.com/{repo}/actions/runs/{run_id}"),
+                format!("{runners} of {profile}"),
+            ]);
+        };
+        if let Some((profile, index, job)) = waiting {
+            about(
+                &job.qualified_repo,
+                job.run_id,
+                job.count,
+                &profile.profile_key,
+            );
             let position = index + 1;
             let estimate = estimate(job, self.look.is_unicode);
             lines.push(format!("waiting, position {position}, estimate {estimate}"));
             lines.push(String::new());
             lines.push(format!("why: {}", job.why));
-        } else if let Some(job) = known {
-            for (server, id) in &job.runners {
-                lines.push(format!("runner {id} of {server}"));
-            }
-            if let Some((outcome, at)) = &job.ended {
-                lines.push(format!("{outcome} at {}", at.date_and_time()));
-            }
+        } else if let Some(job) = assigned.find(|job| job.public_id == key) {
+            about(&job.qualified_repo, job.run_id, job.count, &job.profile_key);
+            lines.extend(on_runners(&job.runners));
+        } else if let Some(job) = self.ended.get(key) {
+            about(&job.qualified_repo, job.run_id, job.count, &job.profile_key);
+            lines.extend(on_runners(&job.runners));
+            let at = job.ended_at.date_and_time();
+            lines.push(format!("{} at {at}", job.outcome));
         } else {
             lines.push("Nothing more is known of it.".to_owned());
         }
-        (format!("Job {name}"), lines)
+        (format!("Job {key}"), lines)
     }
 
     fn runner_details(&self, key: &str) -> (String, Vec<String>) {
         for (server, latest) in &self.servers {
-            let runners = latest
-                .get()
-                .into_iter()
-                .flat_map(|it| &it.dashboard.runners);
+            let runners = latest.get().into_iter().flat_map(|it| &it.runners);
             let Some(found) = runners.clone().find(|it| runner_key(server, it.id) == key) else {
                 continue;
             };
@@ -101,7 +105,7 @@ impl State {
                     or_none(found.runner.ipv4_address.map(|it| it.to_string()))
                 ),
             ];
-            if let Some(job) = self.jobs.on_runner(server, found.id) {
+            if let Some(job) = self.job_on(server, found.id) {
                 lines.push(format!(
                     "job      {}",
                     job_name(&job.qualified_repo, job.run_id)
@@ -141,9 +145,8 @@ impl State {
             }
             _ => {}
         }
-        if let Some(drain) = self.drain_of(key) {
-            let since = drain.since.date_and_time();
-            lines.push(format!("drained since {since}: {}", drain.note));
+        if let Some(drain) = &server.drain {
+            lines.push(format!("drained {drain}"));
         }
         for profile in &server.profiles {
             lines.push(format!(
@@ -193,4 +196,9 @@ impl State {
         }
         (format!("Problem ({})", problem.severity), lines)
     }
+}
+
+fn on_runners(runners: &[TakenFrom]) -> impl Iterator<Item = String> {
+    let runners = runners.iter();
+    runners.map(|it| format!("runner {} of {}", it.runner, it.server))
 }

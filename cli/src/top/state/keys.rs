@@ -3,10 +3,8 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use shared::values::UniqueId;
 
-use super::{
-    Change, Effect, Mode, State, Tab,
-    rows::{job_name, short_name},
-};
+use super::{Change, Effect, Mode, Order, State, Tab, rows::short_name};
+use crate::client::QueueProfile;
 
 /// The longest filter and the longest note, in characters. A monitor accepts no longer note.
 const TYPED_MAX: usize = 200;
@@ -35,11 +33,14 @@ impl State {
                 self.mode = Mode::List;
                 None
             }
-            Mode::Note { server, note } => match key.code {
+            Mode::Note { order, note } => match key.code {
                 KeyCode::Enter => {
-                    let (server, note) = (std::mem::take(server), std::mem::take(note));
+                    let (order, note) = (order.clone(), std::mem::take(note));
                     self.mode = Mode::List;
-                    Some(Effect::Change(Change::Drain { server, note }))
+                    Some(Effect::Change(match order {
+                        Order::Drain(server) => Change::Drain { server, note },
+                        Order::Pause(profile) => Change::Pause { profile, note },
+                    }))
                 }
                 KeyCode::Esc => self.cancel(),
                 code => {
@@ -47,6 +48,10 @@ impl State {
                     None
                 }
             },
+            Mode::Profiles { .. } => {
+                self.handle_profile_key(key.code);
+                None
+            }
             Mode::Confirm { change, .. } => match key.code {
                 KeyCode::Char('y' | 'Y') => {
                     let change = change.clone();
@@ -62,7 +67,9 @@ impl State {
                     KeyCode::PageDown | KeyCode::Char(' ') => *scroll = scroll.saturating_add(10),
                     KeyCode::PageUp => *scroll = scroll.saturating_sub(10),
                     KeyCode::Home => *scroll = 0,
-                    KeyCode::Char('w' | 'd' | 'u' | 'x') => return self.handle_list_key(key.code),
+                    KeyCode::Char('w' | 'd' | 'u' | 'x' | 'p') => {
+                        return self.handle_list_key(key.code);
+                    }
                     _ => self.mode = Mode::List,
                 }
                 None
@@ -96,6 +103,7 @@ impl State {
             KeyCode::Char('d') => self.ask_to_drain(),
             KeyCode::Char('u') => self.ask_to_undrain(),
             KeyCode::Char('x') => self.ask_to_destroy(),
+            KeyCode::Char('p') => self.choose_profile(),
             _ => {}
         }
         None
@@ -134,7 +142,7 @@ impl State {
         // What moves meanwhile must not take the selection along.
         self.select(0);
         let unique_id = match self.tab {
-            Tab::Waiting | Tab::Running | Tab::Finished => self.unique_id(&key),
+            Tab::Waiting | Tab::Running | Tab::Finished => key.parse().ok(),
             Tab::Runners | Tab::Servers | Tab::Problems => None,
         };
         self.mode = Mode::Details {
@@ -145,10 +153,6 @@ impl State {
             scroll: 0,
         };
         unique_id.filter(|_| self.can_change).map(Effect::GetStory)
-    }
-
-    fn unique_id(&self, public_id: &str) -> Option<UniqueId> {
-        self.jobs.get(public_id)?.unique_id.clone()
     }
 
     /// Whether changes are possible; says why not.
@@ -172,18 +176,14 @@ impl State {
         let Some(key) = self.selected_key().filter(|_| self.may_change()) else {
             return;
         };
-        let Some(job) = self.jobs.get(&key) else {
-            return self
-                .say("The name of this job is not known: the event that tells it is too old");
+        let rows = self.rows();
+        let name = rows.iter().find(|row| row.key == key).map(job_cell);
+        // The queue accepts a public id with the API token.
+        let Ok(unique_id) = key.parse::<UniqueId>() else {
+            return self.say("The queue shows no valid id of this job");
         };
-        let Some(unique_id) = job.unique_id.clone() else {
-            return self.say("The name of this job is not known: the queue refuses the API token");
-        };
-        let name = job_name(&job.qualified_repo, job.run_id);
-        self.ask(
-            Change::Withdraw(unique_id.clone()),
-            format!("Withdraw job {unique_id} ({name})?"),
-        );
+        let question = format!("Withdraw job {key} ({})?", name.unwrap_or_default());
+        self.ask(Change::Withdraw(unique_id), question);
     }
 
     /// The server of the selected row.
@@ -209,7 +209,7 @@ impl State {
         if let Some(server) = self.selected_server("drain it") {
             self.select(0);
             self.mode = Mode::Note {
-                server,
+                order: Order::Drain(server),
                 note: String::new(),
             };
         }
@@ -220,6 +220,73 @@ impl State {
             let question = format!("End the drain of {}?", short_name(&server));
             self.ask(Change::Undrain { server }, question);
         }
+    }
+
+    /// The profiles that the queue has.
+    fn profiles(&self) -> &[QueueProfile] {
+        self.queue.get().map_or(&[], |it| &it.profiles)
+    }
+
+    /// Shows the profiles, of which that of the selected row is selected, or the first.
+    fn choose_profile(&mut self) {
+        if !self.may_change() {
+            return;
+        }
+        let rows = self.rows();
+        let row = self.selected(&rows).map(|place| &rows[place].cells);
+        let is_of_row = |profile: &&QueueProfile| {
+            row.is_some_and(|cells| cells.iter().any(|cell| *cell == profile.profile_key))
+        };
+        let profiles = self.profiles();
+        let chosen = profiles.iter().find(is_of_row).or(profiles.first());
+        match chosen.map(|profile| profile.profile_key.clone()) {
+            Some(selected) => self.mode = Mode::Profiles { selected },
+            None => self.say("The queue has no profiles"),
+        }
+    }
+
+    fn handle_profile_key(&mut self, code: KeyCode) {
+        let Mode::Profiles { selected } = &self.mode else {
+            return;
+        };
+        let profiles = self.profiles();
+        let place = profiles.iter().position(|it| it.profile_key == *selected);
+        let Some(place) = place else {
+            self.mode = Mode::List;
+            return self.say("The queue does not have this profile any more");
+        };
+        let by = match code {
+            KeyCode::Down | KeyCode::Char('j') => 1,
+            KeyCode::Up | KeyCode::Char('k') => -1,
+            KeyCode::Enter | KeyCode::Char('p') => {
+                let profile = profiles[place].clone();
+                return self.ask_about_profile(&profile);
+            }
+            _ => {
+                self.mode = Mode::List;
+                return;
+            }
+        };
+        let place = place.saturating_add_signed(by).min(profiles.len() - 1);
+        let selected = profiles[place].profile_key.clone();
+        self.mode = Mode::Profiles { selected };
+    }
+
+    /// Asks for the note of a pause, or whether the pause in force is to end.
+    fn ask_about_profile(&mut self, profile: &QueueProfile) {
+        let Ok(key) = profile.profile_key.parse() else {
+            return;
+        };
+        self.mode = match &profile.paused {
+            None => Mode::Note {
+                order: Order::Pause(key),
+                note: String::new(),
+            },
+            Some(pause) => Mode::Confirm {
+                question: format!("Resume {key}, which is paused {pause}?"),
+                change: Change::Resume { profile: key },
+            },
+        };
     }
 
     fn ask_to_destroy(&mut self) {
@@ -234,6 +301,12 @@ impl State {
             self.ask(Change::DestroyRunner { server, id }, question);
         }
     }
+}
+
+/// The cell of a row that names its job.
+fn job_cell(row: &super::Row) -> String {
+    let is_job = |cell: &&String| cell.contains(" run ");
+    row.cells.iter().find(is_job).cloned().unwrap_or_default()
 }
 
 /// Changes a text that is being typed.

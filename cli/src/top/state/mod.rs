@@ -1,6 +1,6 @@
 //! What `ci-runners top` shows, as a pure state machine: it takes events and returns effects.
 //!
-//! - `jobs`: the jobs that have runners or are over
+//! - `ended`: the jobs that are over
 //! - `keys`: what a key does in each mode
 //! - `rows`: the rows of each list
 //! - `details`: everything about one row
@@ -8,17 +8,21 @@
 //! No I/O, and no clock: the time is part of an event.
 
 mod details;
-mod jobs;
+mod ended;
 mod keys;
 mod rows;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use ratatui::crossterm::event::KeyEvent;
-use shared::{clock::Timestamp, operator::Intervention, values::UniqueId, wire::MonitorDashboard};
+use shared::{
+    clock::Timestamp,
+    values::{ProfileKey, UniqueId},
+    wire::MonitorDashboard,
+};
 
 pub use self::{
-    jobs::{JobLog, KnownJob},
+    ended::{EndedJob, EndedJobs},
     rows::{Row, Tone, clock, estimate as estimate_of, short_name, tone_of},
 };
 use crate::{
@@ -40,8 +44,8 @@ pub enum Event {
     Tick(Timestamp),
     /// The queue was asked for its dashboard.
     Dashboard(Timestamp, Result<Box<QueueDashboard>, String>),
-    /// A server was asked for its dashboard and drain. It is named by its URL as the queue has it.
-    Server(String, Timestamp, Result<Box<ServerReport>, String>),
+    /// A server was asked for its dashboard. It is named by its URL as the queue has it.
+    Server(String, Timestamp, Result<Box<MonitorDashboard>, String>),
     /// The queue has recorded an event.
     Journal(JournalEvent),
     /// Whether the stream of events is open.
@@ -80,6 +84,18 @@ pub enum Change {
         /// Its URL.
         server: String,
     },
+    /// Pause a profile.
+    Pause {
+        /// The profile.
+        profile: ProfileKey,
+        /// Why.
+        note: String,
+    },
+    /// End the pause of a profile.
+    Resume {
+        /// The profile.
+        profile: ProfileKey,
+    },
     /// Destroy a runner.
     DestroyRunner {
         /// The URL of its server.
@@ -87,15 +103,6 @@ pub enum Change {
         /// Its id there.
         id: u64,
     },
-}
-
-/// What a server itself says.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServerReport {
-    /// Its dashboard.
-    pub dashboard: MonitorDashboard,
-    /// Its drain.
-    pub drain: Option<Intervention>,
 }
 
 /// The newest value of something that is polled, and why there is no newer one.
@@ -171,6 +178,15 @@ impl Tab {
     }
 }
 
+/// What gets a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The drain of the server with this URL.
+    Drain(String),
+    /// The pause of this profile.
+    Pause(ProfileKey),
+}
+
 /// What keys act on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mode {
@@ -180,12 +196,17 @@ pub enum Mode {
     Filter,
     /// The help.
     Help,
-    /// The note of a drain that is to begin.
+    /// The note of a drain or pause that is to begin.
     Note {
-        /// The URL of the server.
-        server: String,
+        /// What is to begin.
+        order: Order,
         /// What has been typed.
         note: String,
+    },
+    /// Which profile is to be paused or resumed.
+    Profiles {
+        /// The key of the selected one.
+        selected: String,
     },
     /// A change that was asked for: `y` carries it out.
     Confirm {
@@ -200,7 +221,7 @@ pub enum Mode {
         tab: Tab,
         /// See `tab`.
         key: String,
-        /// The name of the job, if it is one and its name is known.
+        /// The name of the job, if it is one: its public id, by which the queue knows it too.
         unique_id: Option<UniqueId>,
         /// The story of the job, once it has arrived.
         story: Option<Result<Vec<String>, String>>,
@@ -223,9 +244,9 @@ pub struct State {
     /// The dashboard of the queue.
     pub queue: Latest<QueueDashboard>,
     /// What each server says, by its URL.
-    pub servers: BTreeMap<String, Latest<ServerReport>>,
-    /// What events tell of jobs.
-    pub jobs: JobLog,
+    pub servers: BTreeMap<String, Latest<MonitorDashboard>>,
+    /// The jobs that are over.
+    pub ended: EndedJobs,
     /// Whether the stream of events is open.
     pub is_live: bool,
     /// The list that is shown.
@@ -250,7 +271,7 @@ impl State {
             now,
             queue: Latest::default(),
             servers: BTreeMap::new(),
-            jobs: JobLog::default(),
+            ended: EndedJobs::default(),
             is_live: false,
             tab: Tab::Waiting,
             selected: BTreeMap::new(),
@@ -278,7 +299,7 @@ impl State {
                 let server = self.servers.entry(name).or_default();
                 server.update(at, result.map(|report| *report));
             }
-            Event::Journal(event) => self.jobs.add(&event),
+            Event::Journal(event) => self.ended.add(&event),
             Event::Live(is_live) => self.is_live = is_live,
             Event::Resized => {}
             Event::Story(of, arrived) => {

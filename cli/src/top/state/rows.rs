@@ -1,10 +1,14 @@
 //! The rows of each list, as text. Pure.
 
-use shared::{clock::Timestamp, operator::Intervention, problem::Severity, wire::DashboardRunner};
+use shared::{
+    clock::Timestamp,
+    problem::Severity,
+    wire::{DashboardRunner, TakenFrom},
+};
 
-use super::{KnownJob, State, Tab};
+use super::{State, Tab};
 use crate::{
-    client::{QueueServer, WaitingJob},
+    client::{AssignedJob, QueueServer, WaitingJob},
     commands::runner_status,
     format,
     output::printable,
@@ -75,6 +79,7 @@ const RUNNING: &[Column] = &[
     column("N"),
     column("STATE"),
     column("FOR"),
+    column("WAITED"),
     flexible("RUNNERS", 10),
 ];
 const FINISHED: &[Column] = &[
@@ -164,21 +169,23 @@ impl State {
     }
 
     fn running(&self) -> Vec<Row> {
-        let running = self.jobs.running().into_iter();
-        let rows = running.map(|(id, job)| {
+        let assigned = self.queue.get().into_iter().flat_map(|it| &it.assigned);
+        // The longest first.
+        let rows = assigned.rev().map(|job| {
             let (state, since) = match (job.started_at, job.assigned_at) {
                 (Some(started_at), _) => ("running", Some(started_at)),
                 (None, assigned_at) => ("assigned", assigned_at),
             };
             Row {
-                key: id.to_owned(),
+                key: cell(&job.public_id),
                 cells: vec![
                     job_name(&job.qualified_repo, job.run_id),
                     cell(&job.profile_key),
                     job.count.to_string(),
                     state.to_owned(),
-                    since.map_or_else(String::new, |since| self.clock_since(since)),
-                    runners_of(job),
+                    since.map_or_else(|| "-".to_owned(), |since| self.clock_since(since)),
+                    job.waited_seconds.map_or_else(|| "-".to_owned(), clock),
+                    runners_of(&job.runners),
                 ],
                 tone: Tone::Normal,
             }
@@ -186,30 +193,36 @@ impl State {
         rows.collect()
     }
 
+    /// The job that has this runner of this server.
+    pub(super) fn job_on(&self, server: &str, runner: u64) -> Option<&AssignedJob> {
+        let mut assigned = self.queue.get()?.assigned.iter();
+        let has = |it: &TakenFrom| it.server == server && it.runner == runner;
+        assigned.find(|job| job.runners.iter().any(has))
+    }
+
     fn finished(&self) -> Vec<Row> {
-        let rows = self.jobs.ended().filter_map(|(id, job)| {
-            let (outcome, ended_at) = job.ended.as_ref()?;
+        let rows = self.ended.iter().map(|job| {
             let between = |from: Option<Timestamp>, to: Timestamp| {
                 from.map_or_else(|| "-".to_owned(), |from| clock(to.since(from).as_secs()))
             };
-            let waited_until = job.assigned_at.unwrap_or(*ended_at);
-            Some(Row {
-                key: id.to_owned(),
+            let waited_until = job.assigned_at.unwrap_or(job.ended_at);
+            Row {
+                key: job.public_id.clone(),
                 cells: vec![
-                    format!("{} ago", format::duration(self.now.since(*ended_at))),
-                    outcome.clone(),
+                    format!("{} ago", clock(self.now.since(job.ended_at).as_secs())),
+                    job.outcome.clone(),
                     job_name(&job.qualified_repo, job.run_id),
                     cell(&job.profile_key),
                     between(job.enqueued_at, waited_until),
-                    between(job.started_at, *ended_at),
-                    runners_of(job),
+                    between(job.started_at, job.ended_at),
+                    runners_of(&job.runners),
                 ],
-                tone: match outcome.as_str() {
+                tone: match job.outcome.as_str() {
                     "finished" => Tone::Normal,
                     "expired" | "abandoned" => Tone::Warning,
                     _ => Tone::Dim,
                 },
-            })
+            }
         });
         rows.collect()
     }
@@ -218,7 +231,7 @@ impl State {
         let mut rows = Vec::new();
         for (server, latest) in &self.servers {
             let Some(report) = latest.get() else { continue };
-            rows.extend(report.dashboard.runners.iter().map(|runner| Row {
+            rows.extend(report.runners.iter().map(|runner| Row {
                 key: runner_key(server, runner.id),
                 cells: vec![
                     short_name(server),
@@ -229,8 +242,7 @@ impl State {
                         .map_or_else(|| "-".to_owned(), ToString::to_string),
                     runner_status(runner).to_owned(),
                     self.age(runner),
-                    self.jobs
-                        .on_runner(server, runner.id)
+                    self.job_on(server, runner.id)
                         .map_or_else(String::new, |job| {
                             job_name(&job.qualified_repo, job.run_id)
                         }),
@@ -248,7 +260,7 @@ impl State {
         let dashboard = self.queue.get();
         let servers = dashboard.into_iter().flat_map(|it| &it.servers);
         let rows = servers.map(|server| {
-            let drain = self.drain_of(&server.name);
+            let drain = server.drain.as_ref();
             let note = match (drain, server.problems.len()) {
                 (Some(drain), _) if drain.note.is_empty() => "drained".to_owned(),
                 (Some(drain), _) => format!("drained: {}", cell(&drain.note)),
@@ -293,11 +305,6 @@ impl State {
         rows.collect()
     }
 
-    /// The drain of a server, as far as the server itself has said.
-    pub(super) fn drain_of(&self, server: &str) -> Option<&Intervention> {
-        self.servers.get(server)?.get()?.drain.as_ref()
-    }
-
     fn age(&self, runner: &DashboardRunner) -> String {
         let created_at = runner.runner.created_time;
         let since_epoch = created_at.duration_since(std::time::UNIX_EPOCH);
@@ -329,9 +336,10 @@ pub(super) fn job_name(qualified_repo: &str, run_id: u64) -> String {
 }
 
 /// The runners of a job: `ci1:8000/17`.
-fn runners_of(job: &KnownJob) -> String {
-    let runners = job.runners.iter();
-    let runners = runners.map(|(server, id)| format!("{}/{id}", short_name(server)));
+fn runners_of(runners: &[TakenFrom]) -> String {
+    let runners = runners
+        .iter()
+        .map(|it| format!("{}/{}", short_name(&it.server), it.runner));
     runners.collect::<Vec<_>>().join(", ")
 }
 

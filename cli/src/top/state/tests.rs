@@ -21,6 +21,9 @@ pub fn dashboard() -> QueueDashboard {
     let since = START.as_micros() - 120_000_000;
     serde_json::from_value(json!({
         "is_dispatching": true, "waiting_count": 3, "assigned_count": 1,
+        "assigned": [{"public_id": public_id("r"), "profile_key": "linux", "count": 1, "qualified_repo": "acme/engine",
+            "run_id": 5, "waited_seconds": 100, "assigned_at": START.as_micros() - 2_100_000_000,
+            "started_at": START.as_micros() - 2_095_000_000, "runners": [{"server": FIRST_SERVER, "runner": 7}]}],
         "profiles": [
             {"profile_key": "linux", "target": 12, "missing": 3, "idle": 0, "starting": 1, "reserved": 1, "busy": 7,
              "waiting_count": 3, "jobs": [
@@ -34,7 +37,8 @@ pub fn dashboard() -> QueueDashboard {
                 {"profile_key": "linux", "target": 9, "idle": 0}, {"profile_key": "windows", "target": 4, "idle": 4}]},
             {"name": "http://ci-b.example.org:8000/", "health": "down", "age_seconds": 130, "profiles": [
                 {"profile_key": "linux", "target": 3, "idle": 0, "missing": 3, "missing_because": "it does not answer"}]},
-            {"name": DRAINED, "health": "fresh", "age_seconds": 1}],
+            {"name": DRAINED, "health": "fresh", "age_seconds": 1,
+             "drain": {"since": START.as_micros(), "note": "new disk"}}],
         "problems": [
             {"code": "server_not_answering", "severity": "error", "subject": "http://ci-b.example.org:8000/",
              "cause": "it does not answer: Connection refused", "remedy": "start its monitor", "since": since},
@@ -45,7 +49,7 @@ pub fn dashboard() -> QueueDashboard {
 }
 
 /// What a server says that has two runners.
-pub fn server_report(drain_note: Option<&str>) -> ServerReport {
+pub fn server_report() -> MonitorDashboard {
     let runner = |id: u64, status: &str| {
         json!({"id": id, "profile_key": "linux", "status": status, "runner": {"id": id,
             "created_time": {"secs_since_epoch": START.as_seconds() - 3700, "nanos_since_epoch": 0},
@@ -53,14 +57,7 @@ pub fn server_report(drain_note: Option<&str>) -> ServerReport {
     };
     let dashboard =
         json!({"profile_runner_counts": {}, "runners": [runner(7, "busy"), runner(8, "idle")]});
-    ServerReport {
-        dashboard: serde_json::from_value(dashboard).unwrap(),
-        drain: drain_note.map(|note| Intervention {
-            since: START,
-            note: note.to_owned(),
-            client_address: None,
-        }),
-    }
+    serde_json::from_value(dashboard).unwrap()
 }
 
 /// The name under which the dashboard shows a job.
@@ -85,23 +82,16 @@ pub fn state(look: Look) -> State {
     let mut state = State::new(url, look, true, START);
     state.handle(Event::Live(true));
     state.handle(Event::Dashboard(START, Ok(Box::new(dashboard()))));
-    for (name, drain) in [(FIRST_SERVER, None), (DRAINED, Some("new disk"))] {
-        let report = Ok(Box::new(server_report(drain)));
+    for name in [FIRST_SERVER, DRAINED] {
+        let report = Ok(Box::new(server_report()));
         state.handle(Event::Server(name.to_owned(), START, report));
     }
-    let nothing = json!({});
-    let on_runner = json!({"server": FIRST_SERVER, "runner": 7});
-    let ended = json!({"enqueued_at": START.as_micros() - 900_000_000});
+    let ended = json!({"enqueued_at": START.as_micros() - 900_000_000, "assigned_at": START.as_micros() - 890_000_000,
+        "started_at": START.as_micros() - 880_000_000});
     for event in [
-        event("job_enqueued", "a", 11, 361, &nothing),
-        event("job_enqueued", "r", 5, 2200, &nothing),
-        event("job_assigned", "r", 5, 2100, &on_runner),
-        event("job_started", "r", 5, 2095, &nothing),
-        event("job_enqueued", "f", 4, 900, &nothing),
-        event("job_assigned", "f", 4, 890, &nothing),
-        event("job_started", "f", 4, 880, &nothing),
+        event("job_started", "r", 5, 2095, &json!({})),
         event("job_finished", "f", 4, 60, &ended),
-        event("job_abandoned", "g", 3, 30, &nothing),
+        event("job_abandoned", "g", 3, 30, &json!({})),
     ] {
         state.handle(event);
     }
@@ -139,8 +129,8 @@ fn notice(state: &State) -> &str {
 }
 
 fn withdrawal_of(unique_id: &str) -> Option<Effect> {
-    let unique_id = unique_id.parse().unwrap();
-    Some(Effect::Change(Change::Withdraw(unique_id)))
+    let public_id = public_id(unique_id).parse().unwrap();
+    Some(Effect::Change(Change::Withdraw(public_id)))
 }
 
 #[test]
@@ -166,17 +156,35 @@ fn a_question_is_about_the_job_that_was_selected() {
 }
 
 #[test]
-fn a_job_whose_name_is_not_known_cannot_be_withdrawn() {
+fn a_profile_is_paused_with_a_note_and_resumed() {
     let mut state = state(Look::PLAIN);
-    assert_eq!(press(&mut state, "<down>wy"), None);
-    assert!(notice(&state).starts_with("The name of this job is not known"));
+    let change = |profile: &str, note: &str| {
+        let (profile, note) = (profile.parse().unwrap(), note.to_owned());
+        Some(Effect::Change(Change::Pause { profile, note }))
+    };
+    // The profile of the selected job is chosen already.
+    let effect = press(&mut state, "p<enter>a disk<enter>");
+    assert_eq!(effect, change("linux", "a disk"));
+    let effect = press(&mut state, "p<down><down><enter><enter>");
+    assert_eq!(effect, change("windows", ""));
+    assert_eq!(press(&mut state, "p<esc>"), None);
+    assert_eq!(state.mode, Mode::List);
+    let mut paused = dashboard();
+    paused.profiles[0].paused =
+        Some(serde_json::from_value(json!({"since": 1, "note": "x"})).unwrap());
+    state.handle(Event::Dashboard(START, Ok(Box::new(paused))));
+    assert_eq!(press(&mut state, "p<enter>n"), None);
+    let resume = Change::Resume {
+        profile: "linux".parse().unwrap(),
+    };
+    assert_eq!(press(&mut state, "p<enter>y"), Some(Effect::Change(resume)));
 }
 
 #[test]
 fn without_a_token_nothing_can_be_changed() {
     let mut state = state(Look::PLAIN);
     state.can_change = false;
-    for keys in ["1w", "5d", "5u", "4x"] {
+    for keys in ["1w", "5d", "5u", "4x", "1p"] {
         press(&mut state, keys);
         assert_eq!(state.mode, Mode::List, "{keys}");
         let expected = "Changes need the API token";
@@ -254,7 +262,7 @@ fn the_first_of_several_failures_tells_since_when() {
 #[test]
 fn details_ask_for_the_story_of_a_job_and_show_it() {
     let mut state = state(Look::PLAIN);
-    let unique_id: UniqueId = "a".parse().unwrap();
+    let unique_id: UniqueId = public_id("a").parse().unwrap();
     let effect = press(&mut state, "<enter>");
     assert_eq!(effect, Some(Effect::GetStory(unique_id.clone())));
     let other = "b".parse().unwrap();
@@ -262,7 +270,7 @@ fn details_ask_for_the_story_of_a_job_and_show_it() {
         state.handle(Event::Story(id, Ok(vec![line.to_owned()])));
     }
     let (title, lines) = state.details().unwrap();
-    assert_eq!(title, "Job a");
+    assert_eq!(title, format!("Job {}", public_id("a")));
     assert_eq!(lines.last().unwrap(), "enqueued");
     assert!(!lines.contains(&"of another job".to_owned()));
     press(&mut state, "<esc>");

@@ -78,9 +78,6 @@ fn nothing(state: &State) -> String {
     let text = match (state.tab, state.queue.get()) {
         (_, None) => "Nothing is known of the queue yet.",
         (Tab::Waiting, _) => "No job waits.",
-        (Tab::Running, Some(dashboard)) if dashboard.assigned_count > 0 => {
-            "The events that tell which jobs run are too old."
-        }
         (Tab::Running, _) => "No job runs.",
         (Tab::Finished, _) => "No job has ended, as far as the events reach back.",
         (Tab::Runners, _) => "No server has answered from here yet.",

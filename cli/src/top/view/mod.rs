@@ -108,7 +108,7 @@ fn footer(state: &State, theme: Theme, width: u16) -> Line<'static> {
     }
     let mut keys = vec![("Enter", "details")];
     keys.extend(match state.tab {
-        Tab::Waiting | Tab::Running => vec![("w", "withdraw")],
+        Tab::Waiting | Tab::Running => vec![("w", "withdraw"), ("p", "pause")],
         Tab::Runners => vec![("x", "destroy"), ("d", "drain"), ("u", "undrain")],
         Tab::Servers => vec![("d", "drain"), ("u", "undrain")],
         Tab::Finished | Tab::Problems => Vec::new(),

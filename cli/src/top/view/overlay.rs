@@ -11,8 +11,9 @@ use ratatui::{
 
 use super::theme::{Cell, Theme};
 use crate::{
+    output::printable,
     terminal::{width, wrapped},
-    top::state::{Mode, State, short_name},
+    top::state::{Mode, Order, State, short_name},
 };
 
 const ASCII_BORDER: border::Set<'static> = border::Set {
@@ -29,7 +30,7 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 /// How far the further lines of a long line are indented.
 const INDENT: &str = "    ";
 
-const HELP: [(&str, &str); 14] = [
+const HELP: [(&str, &str); 15] = [
     ("1 to 6, Tab", "another list"),
     ("arrows, j k, PgUp PgDn", "select a row"),
     ("Enter", "everything about the selected row"),
@@ -38,6 +39,7 @@ const HELP: [(&str, &str); 14] = [
     ("d", "drain the selected server, with a note"),
     ("u", "end the drain of the selected server"),
     ("x", "destroy the selected runner"),
+    ("p", "pause or resume a profile"),
     ("q, Ctrl-C", "quit"),
     ("", ""),
     ("NEXT, EMPTY", "when the first and the last job get runners"),
@@ -55,20 +57,57 @@ pub fn draw(state: &State, theme: Theme, frame: &mut Frame<'_>) {
             let lines = vec![question.clone(), String::new(), "y: yes   n: no".to_owned()];
             dialog(theme, frame, "Confirm", &lines);
         }
-        Mode::Note { server, note } => {
+        Mode::Note { order, note } => {
+            let (title, what, verb) = match order {
+                Order::Drain(server) => {
+                    let name = short_name(server);
+                    let what = format!("Drain {name}: running jobs go on, no others start.");
+                    ("Drain", what, "drain")
+                }
+                Order::Pause(profile) => {
+                    let what = format!("Pause {profile}: its jobs wait, running ones go on.");
+                    ("Pause", what, "pause")
+                }
+            };
             let lines = vec![
-                format!(
-                    "Drain {}: running jobs go on, no others start.",
-                    short_name(server)
-                ),
+                what,
                 format!("Why: {note}{}", theme.cursor()),
                 String::new(),
-                "Enter: drain   Esc: leave it".to_owned(),
+                format!("Enter: {verb}   Esc: leave it"),
             ];
-            dialog(theme, frame, "Drain", &lines);
+            dialog(theme, frame, title, &lines);
+        }
+        Mode::Profiles { selected } => {
+            let mut lines = profiles(state, selected, usize::from(frame.area().height));
+            lines.extend([
+                String::new(),
+                "Enter: pause or resume   Up Down: another   Esc: leave it".to_owned(),
+            ]);
+            dialog(theme, frame, "Pause or resume which profile?", &lines);
         }
         Mode::Details { scroll, .. } => details(state, theme, frame, *scroll),
     }
+}
+
+/// The profiles around the selected one that a screen of this height has room for, each with its pause.
+fn profiles(state: &State, selected: &str, height: usize) -> Vec<String> {
+    let profiles = state.queue.get().map_or(&[][..], |it| &it.profiles);
+    let place = profiles.iter().position(|it| it.profile_key == selected);
+    let room = height.saturating_sub(6).max(1);
+    let first = place.unwrap_or(0).saturating_sub(room / 2);
+    let lines = profiles.iter().skip(first).take(room).map(|profile| {
+        let mark = if profile.profile_key == selected {
+            '>'
+        } else {
+            ' '
+        };
+        let key = printable(&profile.profile_key, 64);
+        match &profile.paused {
+            Some(pause) => printable(&format!("{mark} {key}: paused {pause}"), 200),
+            None => format!("{mark} {key}"),
+        }
+    });
+    lines.collect()
 }
 
 fn help(theme: Theme, frame: &mut Frame<'_>) {

@@ -155,7 +155,10 @@ fn row(
         bar.iter()
             .map(|cell| Span::styled(theme.bar(*cell), theme.cell(*cell))),
     );
-    let (next, empty) = waits(state, profile);
+    let (next, empty) = match &profile.paused {
+        Some(_) => ("paused".to_owned(), String::new()),
+        None => waits(state, profile),
+    };
     let waiting = profile.waiting_count;
     let style = if waiting > 0 {
         theme.head()
@@ -164,7 +167,11 @@ fn row(
     };
     spans.push(Span::raw(" ".repeat(bar_width - bar.len() + 2)));
     spans.push(Span::styled(format!("{waiting:>7}"), style));
-    spans.push(Span::styled(format!("  {next:<7} {empty}"), Style::new()));
+    let style = match &profile.paused {
+        Some(_) => theme.warning(),
+        None => Style::new(),
+    };
+    spans.push(Span::styled(format!("  {next:<7} {empty}"), style));
     Line::from(spans)
 }
 

@@ -56,6 +56,8 @@ fn what_lies_over_the_list() {
         ("?", "help"),
         ("w", "confirm"),
         ("5dnew disk", "drain"),
+        ("p", "profiles"),
+        ("p<enter>new disk", "pause"),
         ("<enter>", "job"),
         ("2<enter>", "running_job"),
         ("4<enter>", "runner"),
@@ -95,7 +97,7 @@ fn a_queue_that_has_never_answered() {
 
 #[test]
 fn a_locale_without_unicode_has_ascii_only() {
-    for keys in ["", "?", "w", "5d", "<enter>", "/a"] {
+    for keys in ["", "?", "w", "5d", "p", "<enter>", "/a"] {
         let mut state = state(ASCII);
         press(&mut state, keys);
         let screen = screen(&state, 80, 24);
@@ -119,7 +121,7 @@ fn cells_have_colours_only_if_the_terminal_has() {
 
 #[test]
 fn every_size_can_be_drawn() {
-    for keys in ["", "2", "3", "4", "5", "6", "?", "w", "5d", "<enter>"] {
+    for keys in ["", "2", "3", "4", "5", "6", "?", "w", "5d", "p", "<enter>"] {
         let state = after(keys);
         for (width, height) in [(1, 1), (39, 24), (40, 12), (61, 13), (300, 100)] {
             screen(&state, width, height);
