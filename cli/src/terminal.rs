@@ -90,6 +90,21 @@ impl Look {
         let rest = beginning(text, width_max - width(ellipsis));
         format!("{}{ellipsis}", rest.trim_end())
     }
+
+    /// The end of `text` in at most `width_max` columns, with an ellipsis before it if it was cut.
+    pub fn cut_start(self, text: &str, width_max: usize) -> String {
+        if width(text) <= width_max {
+            return text.to_owned();
+        }
+        let ellipsis = match self.ellipsis() {
+            ellipsis if width(ellipsis) <= width_max => ellipsis,
+            _ => "",
+        };
+        let room = width_max - width(ellipsis);
+        let mut ends = text.char_indices().map(|(start, _)| &text[start..]);
+        let rest = ends.find(|rest| width(rest) <= room);
+        format!("{ellipsis}{}", rest.unwrap_or_default())
+    }
 }
 
 /// A colour with a meaning.
@@ -263,5 +278,21 @@ mod tests {
         assert_eq!(wrapped("abcdef g", 4), ["abcd", "ef g"]);
         assert_eq!(wrapped("", 4), [""]);
         assert_eq!(wrapped("日本", 1), ["日", "本"]);
+    }
+
+    #[test]
+    fn the_end_of_a_text_is_kept_if_it_tells_more() {
+        let unicode = look(None, &[("LC_ALL", "C.UTF-8")]);
+        for (width_max, expected) in [
+            (30, "acme/engine run 12"),
+            (18, "acme/engine run 12"),
+            (10, "…ne run 12"),
+            (1, "…"),
+            (0, ""),
+        ] {
+            assert_eq!(unicode.cut_start("acme/engine run 12", width_max), expected);
+        }
+        let ascii = look(Some(80), &[("LC_ALL", "C")]);
+        assert_eq!(ascii.cut_start("acme/engine run 12", 10), "... run 12");
     }
 }

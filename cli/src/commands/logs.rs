@@ -72,7 +72,7 @@ pub async fn logs(args: &Logs, daemon: &Daemon, look: Look) -> Result<Exit, Fail
     let last = story.events.iter().filter_map(|event| event["id"].as_u64());
     let last = last.max().unwrap_or_default();
     tokio::select! {
-        followed = follow(args, daemon, &token, last) => followed.map(|()| Exit::Done),
+        followed = follow(args, daemon, &token, last, look) => followed.map(|()| Exit::Done),
         signal = next_signal() => signal.map(Exit::from).map_err(Failure::Signals),
     }
 }
@@ -99,6 +99,7 @@ async fn follow(
     daemon: &Daemon,
     token: &Secret,
     mut last: u64,
+    look: Look,
 ) -> Result<(), Failure> {
     let clock = Clock::start();
     let mut failures = 0;
@@ -110,7 +111,7 @@ async fn follow(
                     Ok(Some(Part::Event(event))) => {
                         failures = 0;
                         last = event.get("id").and_then(Value::as_u64).unwrap_or(last);
-                        if print_if_of(args, &event)? {
+                        if print_if_of(args, &event, look)? {
                             return Ok(());
                         }
                     }
@@ -131,13 +132,13 @@ async fn follow(
 }
 
 /// Prints an event if it is of the runner. Returns whether it is the last one.
-fn print_if_of(args: &Logs, event: &JournalEvent) -> Result<bool, Failure> {
+fn print_if_of(args: &Logs, event: &JournalEvent, look: Look) -> Result<bool, Failure> {
     if event.get("runner").and_then(Value::as_u64) != Some(args.id) {
         return Ok(false);
     }
     let text = match args.json {
         true => json!(event).to_string(),
-        false => story::event_lines(event).join("\n"),
+        false => story::event_lines(event, look).join("\n"),
     };
     output::print(&text)?;
     Ok(event.get("event").and_then(Value::as_str) == Some("runner_destroyed"))

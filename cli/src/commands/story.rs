@@ -18,6 +18,8 @@ const COMMON: [&str; 8] = [
 ];
 /// The fact with the last lines that a guest wrote.
 const OUTPUT: &str = "output";
+/// The width of the longest name of an event of a runner.
+const NAME_WIDTH: usize = "runner_credential_fetched".len();
 /// How far the lines of an output are indented.
 const INDENT: &str = "    ";
 
@@ -44,11 +46,13 @@ pub fn lines(events: &[Value], is_truncated: bool, look: Look) -> Vec<String> {
     lines
 }
 
-/// One event, with the output of the guest below it.
-pub fn event_lines(event: &Map<String, Value>) -> Vec<String> {
-    let [time, name, facts] = row(event);
-    let line = format!("{time}  {name}  {facts}");
-    let mut lines = vec![printable(line.trim_end()).into_owned()];
+/// One event in columns that fit the terminal, with the output of the guest below it.
+pub fn event_lines(event: &Map<String, Value>, look: Look) -> Vec<String> {
+    let [time, name, facts] = row(event).map(|text| printable(&text).into_owned());
+    let head = format!("{time}  {name:<NAME_WIDTH$}  ");
+    let facts = look.wrapped(&facts, &" ".repeat(head.len()));
+    let line = format!("{head}{}", facts.trim_start());
+    let mut lines: Vec<String> = line.lines().map(|it| it.trim_end().to_owned()).collect();
     lines.extend(output(event));
     lines
 }
@@ -63,9 +67,10 @@ fn output(event: &Map<String, Value>) -> Vec<String> {
 
 fn row(event: &Map<String, Value>) -> [String; 3] {
     let name = event.get("event").and_then(Value::as_str);
-    let facts = event
-        .iter()
-        .filter(|(name, _)| !COMMON.contains(&name.as_str()));
+    // The runner of its own story.
+    let is_of_runner = name.is_some_and(|name| name.starts_with("runner_"));
+    let is_left_out = |name: &str| COMMON.contains(&name) || is_of_runner && name == "runner";
+    let facts = event.iter().filter(|(name, _)| !is_left_out(name));
     let facts: Vec<String> = facts
         .map(|(name, value)| format!("{name}={}", shown(name, value)))
         .collect();
@@ -100,9 +105,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_facts_of_a_followed_event_are_wrapped_in_their_column() {
+        let event =
+            json!({"at": 0, "event": "runner_created", "cause": "there are fewer than the target"});
+        let look = Look {
+            width: Some(70),
+            ..Look::PLAIN
+        };
+        insta::assert_snapshot!(event_lines(event.as_object().unwrap(), look).join("\n"), @r"
+        1970-01-01T00:00:00Z  runner_created             cause=there are fewer
+                                                         than the target
+        ");
+    }
+
+    #[test]
     fn the_output_of_a_guest_is_below_the_events() {
         let events = [
-            json!({"at": 1_798_106_405_000_000_u64, "event": "runner_created", "reason": "below_target"}),
+            json!({"at": 1_798_106_405_000_000_u64, "event": "runner_created", "runner": 7, "reason": "below_target"}),
             json!({"at": 1_798_106_411_000_000_u64, "event": "runner_ended", "exit_status": 1,
                 "output": "one\n\u{1b}[2Jtwo"}),
         ];
@@ -116,11 +135,11 @@ mod tests {
             one
             \u{1b}[2Jtwo
         ");
-        let ended = event_lines(events[1].as_object().unwrap());
-        assert_eq!(ended.len(), 3);
-        assert_eq!(
-            ended[0],
-            "2026-12-24T10:00:11Z  runner_ended  exit_status=1"
-        );
+        let event = events[1].as_object().unwrap();
+        insta::assert_snapshot!(event_lines(event, Look::PLAIN).join("\n"), @r"
+        2026-12-24T10:00:11Z  runner_ended               exit_status=1
+            one
+            \u{1b}[2Jtwo
+        ");
     }
 }

@@ -219,7 +219,7 @@ async fn the_events_of_a_runner_are_shown_and_followed_to_its_end() {
     logs.assert_exit(
         0,
         "Runner 7 of linux: busy\n\nTIME                  EVENT           FACTS\n\
-         1970-01-01T00:00:01Z  runner_created  reason=below_target runner=7\n",
+         1970-01-01T00:00:01Z  runner_created  reason=below_target\n",
     );
     let followed = run(&format!("logs --monitor {url} 7 --follow --json")).await;
     followed.assert_status(0);

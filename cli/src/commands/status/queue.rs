@@ -105,13 +105,22 @@ fn profiles(profiles: &[QueueProfile], look: Look) -> String {
         .map(|profile| {
             [
                 cell(&profile.profile_key),
+                profile.busy.to_string(),
+                profile.reserved.to_string(),
                 profile.idle.to_string(),
+                profile.starting.to_string(),
                 format::of_target(profile.target, profile.missing),
                 profile.waiting_count.to_string(),
             ]
         })
         .collect();
-    table(look, ["PROFILE", "IDLE", "TARGET", "WAITING"], &rows)
+    table(
+        look,
+        [
+            "PROFILE", "BUSY", "RESERVED", "IDLE", "STARTING", "TARGET", "WAITING",
+        ],
+        &rows,
+    )
 }
 
 fn jobs(profile: &QueueProfile, look: Look) -> String {
@@ -190,7 +199,7 @@ mod tests {
     fn the_dashboard_has_servers_profiles_and_waiting_jobs() {
         let dashboard = json!({
             "is_dispatching": true, "waiting_count": 3, "assigned_count": 4,
-            "profiles": [{"profile_key": "linux", "paused": {"since": 1_000_000, "note": "new\u{1b} disk"}, "target": 7, "missing": 2, "idle": 0, "waiting_count": 3, "jobs": [
+            "profiles": [{"profile_key": "linux", "paused": {"since": 1_000_000, "note": "new\u{1b} disk"}, "target": 7, "missing": 2, "idle": 0, "busy": 4, "reserved": 1, "waiting_count": 3, "jobs": [
                 {"public_id": "job-a", "count": 1, "qualified_repo": "delan/servo", "run_id": 123,
                  "waited_seconds": 61, "estimate": {"p50_seconds": 90, "p90_seconds": 200},
                  "why": "it is next, and no runner of this profile is idle: 4 are busy"},
@@ -214,9 +223,9 @@ mod tests {
         http://ci0/  OK      2 s ago    linux 0 of 5, macos 1 of 1
         http://ci1/  down    2 min ago  linux 0 of 2 (2 missing)
 
-        PROFILE  IDLE  TARGET         WAITING
-        linux    0     7 (2 missing)  3
-        macos    1     1              0
+        PROFILE  BUSY  RESERVED  IDLE  STARTING  TARGET         WAITING
+        linux    4     1         0     0         7 (2 missing)  3
+        macos    0     0         1     0         1              0
 
         Waiting for linux:
         #  JOB    RUNNERS  FOR RUN          WAITED  ESTIMATED WAIT  REASON

@@ -234,9 +234,8 @@ impl State {
         }
         let rows = self.rows();
         let row = self.selected(&rows).map(|place| &rows[place].cells);
-        let is_of_row = |profile: &&QueueProfile| {
-            row.is_some_and(|cells| cells.iter().any(|cell| *cell == profile.profile_key))
-        };
+        let is_of_row =
+            |profile: &&QueueProfile| row.is_some_and(|cells| cells.contains(&profile.profile_key));
         let profiles = self.profiles();
         let chosen = profiles.iter().find(is_of_row).or(profiles.first());
         match chosen.map(|profile| profile.profile_key.clone()) {

@@ -22,7 +22,7 @@ use shared::{
 };
 
 pub use self::{
-    ended::{EndedJob, EndedJobs},
+    ended::EndedJobs,
     rows::{Row, Tone, clock, estimate as estimate_of, short_name, tone_of},
 };
 use crate::{

@@ -48,12 +48,15 @@ pub struct Column {
     pub head: &'static str,
     /// How narrow it may be made if there is not enough room; `None`: never narrower than its cells.
     pub width_min: Option<usize>,
+    /// Whether a cell without enough room loses its beginning, because its end tells more.
+    pub keeps_end: bool,
 }
 
 const fn column(head: &'static str) -> Column {
     Column {
         head,
         width_min: None,
+        keeps_end: false,
     }
 }
 
@@ -61,20 +64,28 @@ const fn flexible(head: &'static str, width_min: usize) -> Column {
     Column {
         head,
         width_min: Some(width_min),
+        keeps_end: false,
     }
 }
+
+/// A job, of which the number of the run tells more than the owner of the repository.
+const JOB: Column = Column {
+    head: "JOB",
+    width_min: Some(18),
+    keeps_end: true,
+};
 
 const WAITING: &[Column] = &[
     column("#"),
     flexible("PROFILE", 5),
-    flexible("JOB", 16),
+    JOB,
     column("N"),
     column("WAITED"),
     column("ESTIMATE"),
     flexible("WHY", 10),
 ];
 const RUNNING: &[Column] = &[
-    flexible("JOB", 16),
+    JOB,
     flexible("PROFILE", 5),
     column("N"),
     column("STATE"),
@@ -85,7 +96,7 @@ const RUNNING: &[Column] = &[
 const FINISHED: &[Column] = &[
     column("ENDED"),
     column("OUTCOME"),
-    flexible("JOB", 16),
+    JOB,
     flexible("PROFILE", 5),
     column("WAITED"),
     column("RAN"),
@@ -97,7 +108,7 @@ const RUNNERS: &[Column] = &[
     flexible("PROFILE", 5),
     column("STATUS"),
     column("AGE"),
-    flexible("JOB", 10),
+    JOB,
 ];
 const SERVERS: &[Column] = &[
     flexible("SERVER", 12),

@@ -61,11 +61,19 @@ fn first_shown(selected: usize, count: usize, room: usize) -> usize {
 }
 
 fn text(state: &State, cells: &[String], widths: &[usize]) -> String {
-    let cells = cells.iter().zip(widths).map(|(cell, &to)| {
-        let cell = state.look.cut(cell, to);
-        let blanks = " ".repeat(to - width(&cell));
-        format!("{cell}{blanks}")
-    });
+    let columns = state.tab.columns().iter();
+    let cells = cells
+        .iter()
+        .zip(widths)
+        .zip(columns)
+        .map(|((cell, &to), column)| {
+            let cell = match column.keeps_end {
+                true => state.look.cut_start(cell, to),
+                false => state.look.cut(cell, to),
+            };
+            let blanks = " ".repeat(to - width(&cell));
+            format!("{cell}{blanks}")
+        });
     let cells: Vec<String> = cells.collect();
     format!(" {}", cells.join(&" ".repeat(GAP)))
 }

@@ -109,16 +109,11 @@ fn footer(state: &State, theme: Theme, width: u16) -> Line<'static> {
     let mut keys = vec![("Enter", "details")];
     keys.extend(match state.tab {
         Tab::Waiting | Tab::Running => vec![("w", "withdraw"), ("p", "pause")],
-        Tab::Runners => vec![("x", "destroy"), ("d", "drain"), ("u", "undrain")],
-        Tab::Servers => vec![("d", "drain"), ("u", "undrain")],
-        Tab::Finished | Tab::Problems => Vec::new(),
+        Tab::Runners => vec![("x", "destroy"), ("d u", "drain, undrain"), ("p", "pause")],
+        Tab::Servers => vec![("d u", "drain, undrain"), ("p", "pause")],
+        Tab::Finished | Tab::Problems => vec![("p", "pause")],
     });
-    keys.extend([
-        ("Tab", "list"),
-        ("/", "filter"),
-        ("?", "help"),
-        ("q", "quit"),
-    ]);
+    keys.extend([("/", "filter"), ("?", "help"), ("q", "quit")]);
     key_line(theme, &keys)
 }
 
