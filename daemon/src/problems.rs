@@ -104,6 +104,13 @@ impl ProblemBoard {
         }
     }
 
+    /// Removes the problem of this kind with this subject, if it exists, because another problem now is the
+    /// cause: that its subject is healthy is not known.
+    pub fn withdraw(&self, kind: &'static ProblemKind, subject: &str) {
+        let key = (kind.code, subject.to_owned());
+        self.reported.lock().remove(&key);
+    }
+
     /// All of them: those of access to GitHub, then the others by code and subject.
     pub fn list(&self) -> Vec<Problem> {
         self.report_log(&log_output::status());
@@ -335,6 +342,16 @@ mod tests {
         board.resolve(&catalogue::STATE_NOT_SAVED, "unknown");
         let subjects: Vec<_> = board.list().into_iter().map(|it| it.subject).collect();
         assert_eq!(subjects, ["b"]);
+    }
+
+    #[test]
+    fn a_problem_that_is_withdrawn_is_gone_and_its_subject_does_not_count_as_healthy() {
+        let board = board();
+        report(&board, "a", "first");
+        board.withdraw(&catalogue::STATE_NOT_SAVED, "a");
+        assert_eq!(board.list(), []);
+        report(&board, "a", "second");
+        assert_eq!(board.list()[0].last_healthy, None);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub fn body(reason: Option<&str>, problems: &[Problem]) -> String {
         length += text.map_or(0, |text| text.len());
         length <= PROBLEMS_BYTES_MAX
     };
+    // Anyone may read it.
+    let problems: Vec<Problem> = problems.iter().map(Problem::for_strangers).collect();
     let shown: Vec<&Problem> = problems.iter().take_while(fits).collect();
     let body = Body {
         ready: reason.is_none(),

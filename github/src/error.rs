@@ -142,6 +142,27 @@ impl GithubError {
         }
     }
 
+    /// Whether what fails is the access to GitHub, which [`ApiStatusCell::problems`](super::ApiStatusCell::problems)
+    /// shows once for all requests: GitHub does not answer, or only with server errors, it rejects the
+    /// credentials or a permission is missing, or a limit is reached. What does not work because of that
+    /// is no problem of its own.
+    pub fn is_of_access(&self) -> bool {
+        match self {
+            Self::Http { cause, .. } => cause.is_transient(),
+            Self::Refused { status, .. } => {
+                status.is_server_error()
+                    || [
+                        StatusCode::UNAUTHORIZED,
+                        StatusCode::FORBIDDEN,
+                        StatusCode::TOO_MANY_REQUESTS,
+                    ]
+                    .contains(status)
+            }
+            Self::Deferred { .. } | Self::RateLimited { .. } => true,
+            Self::TooLarge { .. } | Self::Unexpected { .. } => false,
+        }
+    }
+
     /// Whether the request may have taken effect nevertheless.
     pub fn is_ambiguous(&self) -> bool {
         match self {

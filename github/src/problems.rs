@@ -104,7 +104,14 @@ impl Problems {
     ) {
         let remedy = "check the network of this machine, and HTTPS_PROXY if there is a proxy";
         let cause = format!("failed to {error}");
-        self.add_failing(operation, cause, remedy, now);
+        add_failing(
+            &mut self.failing,
+            operation,
+            cause,
+            remedy,
+            self.succeeded_at,
+            now,
+        );
     }
 
     /// Any response, expected or not.
@@ -112,7 +119,14 @@ impl Problems {
         if status.is_server_error() {
             let cause = format!("GitHub responds with {status} to: {operation}");
             let remedy = "wait, and see https://www.githubstatus.com";
-            self.add_failing(operation, cause, remedy, now);
+            add_failing(
+                &mut self.failing,
+                operation,
+                cause,
+                remedy,
+                self.succeeded_at,
+                now,
+            );
         } else {
             self.failing.remove(&kind_of(operation));
         }
@@ -292,17 +306,6 @@ impl Problems {
         if let Some(found) = self.found.get_mut(kind.code) {
             found.ends_at = Some(ends_at);
         }
-    }
-
-    fn add_failing(
-        &mut self,
-        operation: &str,
-        cause: String,
-        remedy: &'static str,
-        now: Timestamp,
-    ) {
-        let failing = &mut self.failing;
-        add_failing(failing, operation, cause, remedy, self.succeeded_at, now);
     }
 
     /// The current problems. `now` is by our clock.

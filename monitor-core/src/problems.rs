@@ -28,6 +28,8 @@ const FOREIGN_MIN: Duration = Duration::from_mins(1);
 const BUILD_DELAY_MAX: Duration = Duration::from_hours(1);
 /// Failed creations in a row that are a problem.
 const FAILURES_MIN: u32 = 2;
+/// The most lines of the output of a guest that a problem repeats.
+const LINES_SHOWN_MAX: usize = 3;
 
 impl Monitor {
     /// Everything that is wrong, in a fixed order.
@@ -37,7 +39,11 @@ impl Monitor {
         runners
             .filter_map(|(id, record)| not_destroyed(*id, record))
             .chain(ended.filter_map(|(id, record)| self.kept(*id, record)))
-            .chain(self.creation_failures.iter().filter_map(not_created))
+            .chain(
+                self.creation_failures
+                    .iter()
+                    .filter_map(|it| self.not_created(it)),
+            )
             .chain(self.images.failures().filter_map(not_built))
             .chain(
                 self.policy
@@ -140,6 +146,46 @@ impl Monitor {
         Some(catalogue::IMAGE_TOO_OLD.problem(subject, cause, remedy, since))
     }
 
+    /// A profile whose runners cannot be created, or end at once.
+    fn not_created(
+        &self,
+        (profile_key, known): (&ProfileKey, &CreationFailures),
+    ) -> Option<Problem> {
+        let since = known
+            .own_since
+            .filter(|_| known.own_count >= FAILURES_MIN)?;
+        let id = known.last?;
+        let counts = self.counts();
+        let is_waiting = counts
+            .get(profile_key)
+            .is_some_and(|counts| counts.wanted > 0);
+        let retry_at = known.failures.retry_at();
+        let next = match retry_at > self.now {
+            true => format!("next attempt at {}", retry_at.date_and_time()),
+            false if is_waiting => "the next attempt waits for room".to_owned(),
+            false => "the next attempt is under way".to_owned(),
+        };
+        let cause = format!(
+            "{} of its runners in a row could not be created, or ended without having had a job; the last one was {}; {next}",
+            known.own_count,
+            known.last_failure(),
+        );
+        let remedy = format!(
+            "read with the API token at {}runner/{id} what happened to it and what its guest printed last, or run \
+             `grep runner={id}` on the log of the monitor; if GitHub rejects the runner software, put a newer \
+             version into the image",
+            self.policy.base_url
+        );
+        let problem =
+            catalogue::RUNNERS_FAIL.problem(format!("profile {profile_key}"), cause, remedy, since);
+        let lines = known.output.iter().rev().take(LINES_SHOWN_MAX).rev();
+        let lines: Vec<&str> = lines.map(String::as_str).collect();
+        Some(match lines.is_empty() {
+            true => problem,
+            false => problem.with_details(format!("last output: {}", lines.join(" | "))),
+        })
+    }
+
     /// A target that the capacity does not allow.
     fn unreachable(&self, profile_key: &ProfileKey) -> Option<Problem> {
         if !self.is_ready() || self.lacks_image(profile_key) {
@@ -199,31 +245,12 @@ impl Monitor {
     }
 }
 
-/// A profile whose runners cannot be created, or end at once.
-fn not_created((profile_key, known): (&ProfileKey, &CreationFailures)) -> Option<Problem> {
-    let failures = &known.failures;
-    let since = failures
-        .since()
-        .filter(|_| failures.count() >= FAILURES_MIN)?;
-    Some(catalogue::RUNNERS_FAIL.problem(
-        format!("profile {profile_key}"),
-        format!(
-            "{} of its runners in a row could not be created, or ended without having had a job; the \
-             last one was {}; next attempt at {}",
-            failures.count(),
-            known.cause,
-            failures.retry_at().date_and_time()
-        ),
-        "see with `GET /runner/<id>` what its guest printed last, and read the log of the monitor; if \
-         GitHub rejects the runner software, put a newer version into the image",
-        since,
-    ))
-}
-
 /// A runner that cannot be destroyed: it counts against capacity until it is gone.
 fn not_destroyed(id: RunnerId, record: &RunnerRecord) -> Option<Problem> {
     let failures = &record.destroy_failures;
-    let since = failures.since().filter(|_| record.is_stuck())?;
+    let since = failures
+        .since()
+        .filter(|_| record.is_stuck() && !record.lacks_access)?;
     Some(catalogue::RUNNER_NOT_DESTROYED.problem(
         format!("runner {}.{id}", record.profile_key),
         format!(

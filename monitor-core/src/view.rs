@@ -62,6 +62,9 @@ impl View {
         for intervention in dashboard.rebuilds.values_mut().chain(&mut dashboard.drain) {
             *intervention = intervention.public();
         }
+        for problem in &mut dashboard.problems {
+            *problem = problem.for_strangers();
+        }
         dashboard
     }
 
@@ -143,6 +146,7 @@ impl Monitor {
         let offered = self.offered_counts();
         MonitorDashboard {
             missing: self.missing_runners(&offered),
+            delayed: self.delayed_runners(&offered),
             // Added by the API: it is of the process, and not of the pool.
             instance: None,
             drain: self.drained().cloned(),

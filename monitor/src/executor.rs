@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 use daemon::problems::ProblemBoard;
 use futures_util::future::join_all;
 use github::{GithubError, WorkflowJob};
+use http_client::StatusCode;
 use shared::{
     clock::Timestamp,
     format::with_causes,
@@ -76,13 +77,7 @@ pub async fn poll(adapters: Adapters, poll: Poll) {
             }
             Err(error) => {
                 log::warn!("failed to {error}");
-                problem_board.report(
-                    &RUNNERS_NOT_LISTED,
-                    "GitHub",
-                    format!("the monitor failed to {error}, so it destroys no runners"),
-                    "check the GitHub credentials and the connection to GitHub, or wait until an \
-                     outage of GitHub is over",
-                );
+                report_not_listed(problem_board, &error);
                 let retry_after = error.retry_after();
                 core.change(|core, now| core.handle_poll_failed(poll, retry_after, now));
             }
@@ -136,6 +131,22 @@ fn listed(
     }
 }
 
+/// Shows that GitHub's list of runners cannot be used, unless that only follows from a problem of access to
+/// GitHub, which names its consequences.
+fn report_not_listed(board: &ProblemBoard, error: &GithubError) {
+    let (kind, subject) = (&RUNNERS_NOT_LISTED, "GitHub");
+    if error.is_of_access() || error.status() == Some(StatusCode::NOT_FOUND) {
+        return board.withdraw(kind, subject);
+    }
+    board.report(
+        kind,
+        subject,
+        format!("the monitor failed to {error}, so it destroys no runners"),
+        "see https://www.githubstatus.com, and check that no proxy changes GitHub's responses and that \
+         github_api_url is the address of its API",
+    );
+}
+
 /// Lists the registrations in the scope of the settings and wherever else there are runners. Only the
 /// former has to succeed.
 async fn list_registrations(
@@ -154,6 +165,10 @@ async fn list_registrations(
         let board = core.problem_board();
         match &listed {
             Ok(_) => board.resolve(&RUNNERS_NOT_LISTED, &subject),
+            // GitHub answers, but these credentials may not see or manage what was registered there.
+            Err(error) if error.is_of_access() && error.status() != Some(StatusCode::FORBIDDEN) => {
+                board.withdraw(&RUNNERS_NOT_LISTED, &subject);
+            }
             Err(error) => board.report(
                 &RUNNERS_NOT_LISTED,
                 &subject,
@@ -357,13 +372,14 @@ fn failure_of(error: &GithubError) -> Failure {
     Failure {
         cause: error.to_string(),
         retry_after: error.retry_after(),
+        is_of_access: error.is_of_access(),
     }
 }
 
 fn failure_on_host(error: &HypervisorError) -> Failure {
     Failure {
         cause: with_causes(error),
-        retry_after: None,
+        ..Failure::default()
     }
 }
 

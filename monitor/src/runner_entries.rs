@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use daemon::journal::Entry;
-use monitor_core::{RunnerEvent, RunnerStep};
+use monitor_core::{FailedStep, RunnerEvent, RunnerStep};
 
 /// The name of the first event in the story of a runner.
 pub const FIRST_EVENT: &str = "runner_created";
@@ -13,7 +13,7 @@ pub const FIRST_EVENT: &str = "runner_created";
 /// | fact | of |
 /// | --- | --- |
 /// | `reason`, `cause` | `runner_created`, `runner_destroyed`: a name in snake case, and a sentence |
-/// | `what`, `cause` | `runner_failed`: `creation` or `destruction`, and why it failed |
+/// | `what`, `cause` | `runner_failed`: `creation`, `guest` or `destruction`, and why it failed |
 /// | `exit_status`, `output` | `runner_ended`: as far as the hypervisor knows them; strangers do not see the output |
 pub fn entry_of(event: RunnerEvent) -> Entry {
     let RunnerEvent {
@@ -36,9 +36,13 @@ pub fn entry_of(event: RunnerEvent) -> Entry {
         RunnerStep::Created { reason } | RunnerStep::Destroyed { reason } => {
             entry.fact("reason", reason.code).fact("cause", reason.text)
         }
-        RunnerStep::Failed { what, cause } => entry
-            .fact("what", what.name())
-            .fact("cause", format!("failed to {cause}")),
+        RunnerStep::Failed { what, cause } => {
+            let cause = match what {
+                FailedStep::Guest => cause,
+                FailedStep::Creation | FailedStep::Destruction => format!("failed to {cause}"),
+            };
+            entry.fact("what", what.name()).fact("cause", cause)
+        }
         RunnerStep::Ended { end } => {
             if let Some(exit_status) = end.exit_status {
                 entry = entry.fact("exit_status", exit_status);
@@ -61,7 +65,7 @@ pub fn entry_of(event: RunnerEvent) -> Entry {
 
 #[cfg(test)]
 mod tests {
-    use monitor_core::{Cause, FailedStep, GuestEnd, RunnerId, RunnerJob};
+    use monitor_core::{Cause, GuestEnd, RunnerId, RunnerJob};
     use shared::{clock::Timestamp, values::RunId};
 
     use super::*;

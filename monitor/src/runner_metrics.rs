@@ -33,7 +33,7 @@ static DESTROYED: Metric = Metric::counter(
 static FAILED: Metric = Metric::counter(
     "runner_failures",
     &["profile", "what"],
-    "What failed with runners: creation, destruction",
+    "What failed with runners: creation, guest (it ended without having had a job), destruction",
 );
 static START: Metric = Metric::histogram(
     "runner_start_seconds",
@@ -90,6 +90,7 @@ pub fn observe(times: &mut StepTimes, event: &RunnerEvent) {
                 RUNNERS_CREATED.count([profile, reason]);
                 // So that the first failure is an increase.
                 RUNNER_FAILURES.start([profile, FailedStep::Creation.name()]);
+                RUNNER_FAILURES.start([profile, FailedStep::Guest.name()]);
                 IMAGE_BUILDS.start([profile, "failed"]);
                 IMAGE_BUILDS.start([profile, "built"]);
             }
@@ -186,6 +187,7 @@ mod tests {
             "runners_created_total{profile=\"measured\",reason=\"below_target\"} 1",
             "runners_destroyed_total{profile=\"measured\",reason=\"done\"} 1",
             "runner_failures_total{profile=\"measured\",what=\"creation\"} 0",
+            "runner_failures_total{profile=\"measured\",what=\"guest\"} 0",
             "runner_start_seconds_sum{profile=\"measured\"} 30.0",
             "runner_idle_seconds_sum{profile=\"measured\"} 90.0",
             "job_duration_seconds_sum{profile=\"measured\"} 300.0",

@@ -29,6 +29,10 @@ pub struct Problem {
     pub subject: String,
     /// What is wrong and why: a clause without a full stop, such as `GitHub refuses to delete it`.
     pub cause: String,
+    /// More about the cause, which only readers with the API token may see, such as the last output of a guest.
+    /// Never read from a monitor: a queue shows the problems of its servers to everybody.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
     /// What the operator can do: a clause in the imperative, without a full stop.
     pub remedy: String,
     /// Since when, in microseconds since the Unix epoch.
@@ -75,6 +79,22 @@ impl Problem {
         self.code == other.code && self.subject == other.subject
     }
 
+    /// The same problem, with what only readers with the API token may see.
+    pub fn with_details(self, details: String) -> Self {
+        Self {
+            details: Some(details),
+            ..self
+        }
+    }
+
+    /// The same problem for readers without a token.
+    pub fn for_strangers(&self) -> Self {
+        Self {
+            details: None,
+            ..self.clone()
+        }
+    }
+
     /// The same problem, with when its subject was last seen to be healthy.
     pub fn with_last_healthy(self, last_healthy: Option<Timestamp>) -> Self {
         Self {
@@ -98,6 +118,7 @@ impl ProblemKind {
             severity: self.severity,
             subject: subject.into(),
             cause: cause.into(),
+            details: None,
             remedy: remedy.into(),
             since,
             last_healthy: None,

@@ -39,6 +39,10 @@ pub struct MonitorDashboard {
     /// there are none, and from older monitors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rebuilds: BTreeMap<ProfileKey, Intervention>,
+    /// The runners within the targets that do not become idle for now, by profile, and why. Absent if there are
+    /// none, and from older monitors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delayed: BTreeMap<ProfileKey, DelayedRunners>,
     /// Every runner of this server.
     pub runners: Vec<DashboardRunner>,
     /// Reservations by `unique_id`. `None` from older monitors.
@@ -94,6 +98,16 @@ impl MissingRunners {
 /// See [`MissingRunners::beside`].
 pub fn missing_beside(missing: usize, working: usize, target: usize) -> usize {
     missing.saturating_sub(working.saturating_sub(target))
+}
+
+/// Runners of one profile that a server keeps trying to offer, and that something delays for longer than a start
+/// takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelayedRunners {
+    /// How many: some of those that start or are still to be created, so the target includes them.
+    pub count: usize,
+    /// Why: a clause such as `the hypervisor does not answer`.
+    pub reason: String,
 }
 
 /// One runner on a monitor's dashboard.

@@ -94,10 +94,11 @@ impl Monitor {
         let known = self.creation_failures.entry(profile_key).or_default();
         let retry_after = failure.retry_after.unwrap_or_default();
         known.failures.record(now, CREATION_BACKOFF, retry_after);
-        known.cause = format!(
-            "runner {id}: the monitor failed to {}",
-            failure.short_cause()
-        );
+        if !failure.is_of_access {
+            let cause = failure.short_cause();
+            let cause = format!("the monitor failed to {cause}");
+            known.record_own(id, now, cause, Vec::new());
+        }
         let what = FailedStep::Creation;
         let cause = failure.short_cause();
         self.record_step(id, RunnerStep::Failed { what, cause });
@@ -162,6 +163,7 @@ impl Monitor {
             record
                 .destroy_failures
                 .record(now, DESTRUCTION_BACKOFF, Duration::ZERO);
+            record.lacks_access = false;
             if !record.is_stuck() {
                 self.registration_schedule.request_now();
             }
@@ -185,6 +187,7 @@ impl Monitor {
             record
                 .destroy_failures
                 .record(now, DESTRUCTION_BACKOFF, at_least);
+            record.lacks_access = failure.is_of_access;
             let what = FailedStep::Destruction;
             let cause = failure.short_cause();
             self.record_step(id, RunnerStep::Failed { what, cause });
@@ -198,49 +201,46 @@ impl Monitor {
             return;
         };
         let reason = reason.unwrap_or_else(Cause::unknown);
+        self.record_failed_start(id, now);
         self.record_step(id, RunnerStep::Destroyed { reason });
-        let Some(record) = self.durable.runners.remove(&id) else {
-            return;
-        };
+        self.durable.runners.remove(&id);
         self.removed.insert(id, now);
         self.credentials.forget(id);
-        let was_reserved = self.reserved_runners().contains_key(&id);
         self.note_runner_gone(id, now);
         self.note_override_progress();
-        self.record_failed_start(id, &record, was_reserved, now);
         self.mark_dirty();
     }
 
     /// Counts a runner that ended by itself, before it had a job or was online for long, as a failed
     /// creation. Otherwise a profile whose guests end at once, or a moment after they came online, would
     /// register new runners as fast as GitHub answers.
-    fn record_failed_start(
-        &mut self,
-        id: RunnerId,
-        record: &RunnerRecord,
-        was_reserved: bool,
-        now: Timestamp,
-    ) {
+    fn record_failed_start(&mut self, id: RunnerId, now: Timestamp) {
+        let Some(record) = self.durable.runners.get(&id) else {
+            return;
+        };
         // No job knows the label of a runner that has its own and is not reserved.
-        let may_have_had_a_job = was_reserved || record.own_label.is_none();
+        let may_have_had_a_job =
+            record.own_label.is_none() || self.reserved_runners().contains_key(&id);
         let had_a_job = record.was_busy
             || (record.unregistered == Some(Unregistered::Used) && may_have_had_a_job);
         if !record.has_failed || record.is_proven || had_a_job {
             return;
         }
+        let end = record.guest_end.clone().unwrap_or_default();
+        let cause = match (&end.exit_status, &record.destroyed_for) {
+            // `exit status: 3` is how the standard library shows it.
+            (Some(status), _) => format!("its guest ended with {}", status.replacen(": ", " ", 1)),
+            (None, Some(reason)) => reason.text.clone(),
+            (None, None) => "its guest is gone".to_owned(),
+        };
         let profile_key = record.profile_key.clone();
         let known = self.creation_failures.entry(profile_key).or_default();
         known
             .failures
             .record(now, FAILED_START_BACKOFF, Duration::ZERO);
-        let end = record.guest_end.as_ref();
-        let exit_status = end.and_then(|end| end.exit_status.as_ref());
-        let cause = match (exit_status, &record.destroyed_for) {
-            (Some(exit_status), _) => format!("its guest ended with {exit_status}"),
-            (None, Some(reason)) => reason.text.clone(),
-            (None, None) => "its guest is gone".to_owned(),
-        };
-        known.cause = format!("runner {id}: {cause}");
+        known.record_own(id, now, cause.clone(), end.output);
+        let what = FailedStep::Guest;
+        self.record_step(id, RunnerStep::Failed { what, cause });
     }
 
     /// A rebuild has ended, and nothing of its guest is left: with an image that was complete at the

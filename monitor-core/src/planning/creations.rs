@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use shared::{
     clock::Timestamp,
+    format,
     values::ProfileKey,
-    wire::{MissingRunners, RunnerCounts},
+    wire::{DelayedRunners, MissingRunners, RunnerCounts},
 };
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     Monitor, Policy, ProfilePolicy, Resources, RunnerId,
     state::{
+        monitor::CreationFailures,
         observed::Presence,
         runner::{InFlight, RunnerRecord},
     },
@@ -35,6 +37,7 @@ impl Monitor {
         plan: &mut Plan,
     ) {
         let mut counts = self.counts();
+        let shares = self.shares();
         let mut in_flight = self.runners_in_flight(InFlight::Creating).count();
         let mut next_id = self.durable.next_id;
         while let Some(profile_key) = furthest_below_target(&counts) {
@@ -42,26 +45,18 @@ impl Monitor {
             let needs = profile.map(|it| it.needs).unwrap_or_default();
             let after = in_use.map(|in_use| in_use + needs);
             let fits = after.is_some_and(|after| after.fits_in(self.capacity()));
-            let failures = self.creation_failures.get(&profile_key);
-            let failures = failures.map(|it| it.failures).unwrap_or_default();
-            let is_virtual = profile.is_some_and(ProfilePolicy::is_virtual);
+            let existing = counts.get(&profile_key).map_or(0, |counts| counts.healthy);
+            let share = shares.get(&profile_key).copied().unwrap_or_default();
             let obstacle = if !may_create {
                 Obstacle::Destructions
-            } else if is_virtual && self.observed.are_machines_unlisted {
-                Obstacle::NoHypervisor
-            } else if self.lacks_image(&profile_key) {
-                Obstacle::NoImage {
-                    is_built_here: profile.is_some_and(|profile| profile.builds_image),
-                }
-            } else if failures.retry_at() > now {
-                Obstacle::BackOff {
-                    failure_count: failures.count(),
-                    retry_in: failures.retry_at().since(now),
-                }
+            } else if let Some(obstacle) = self.creation_obstacle(&profile_key, now) {
+                obstacle
             } else if in_flight >= CREATIONS_MAX {
                 Obstacle::Creations
             } else if !fits {
                 Obstacle::Capacity { needs, in_use }
+            } else if existing >= share {
+                Obstacle::Share
             } else {
                 let action = Action::Create(next_id, profile_key.clone());
                 plan.add(action, Reason::BelowTarget);
@@ -80,6 +75,32 @@ impl Monitor {
                 count: wanted.unwrap_or_default(),
                 obstacle,
             });
+        }
+    }
+
+    /// Why no runner of a profile can be created now, whatever room there is.
+    pub(super) fn creation_obstacle(
+        &self,
+        profile_key: &ProfileKey,
+        now: Timestamp,
+    ) -> Option<Obstacle> {
+        let profile = self.policy.profiles.get(profile_key);
+        let is_virtual = profile.is_some_and(ProfilePolicy::is_virtual);
+        let failures = self.creation_failures.get(profile_key);
+        let failures = failures.map(|it| it.failures).unwrap_or_default();
+        if is_virtual && self.observed.are_machines_unlisted {
+            Some(Obstacle::NoHypervisor)
+        } else if self.lacks_image(profile_key) {
+            Some(Obstacle::NoImage {
+                is_built_here: profile.is_some_and(|profile| profile.builds_image),
+            })
+        } else if failures.retry_at() > now {
+            Some(Obstacle::BackOff {
+                failure_count: failures.count(),
+                retry_in: failures.retry_at().since(now),
+            })
+        } else {
+            None
         }
     }
 }
@@ -115,6 +136,47 @@ impl Monitor {
         missing.collect()
     }
 
+    /// The runners within these targets that cannot be created for now, with the reason. Queues are offered them,
+    /// because it may end at any moment, so that jobs wait for them. The texts do not change with the time.
+    pub(crate) fn delayed_runners(
+        &self,
+        offered: &BTreeMap<ProfileKey, RunnerCounts>,
+    ) -> BTreeMap<ProfileKey, DelayedRunners> {
+        let now = self.now;
+        let has_room = |profile_key: &ProfileKey| {
+            let profile = self.policy.profiles.get(profile_key);
+            let needs = profile.map(|it| it.needs).unwrap_or_default();
+            let in_use = self.resources_in_use();
+            in_use.is_some_and(|in_use| (in_use + needs).fits_in(self.capacity()))
+                || self.has_pending_destructions(&self.runners_to_destroy(now))
+        };
+        let wanting = offered.iter().filter(|(_, counts)| counts.wanted > 0);
+        let delayed = wanting.filter_map(|(profile_key, counts)| {
+            let reason = match self.creation_obstacle(profile_key, now) {
+                Some(Obstacle::BackOff { failure_count, .. }) => {
+                    let known = self.creation_failures.get(profile_key);
+                    let cause = known.map(CreationFailures::last_failure).unwrap_or_default();
+                    let runners = format::count(
+                        usize::try_from(failure_count).unwrap_or(usize::MAX),
+                        "runner of it in a row has failed",
+                        "runners of it in a row have failed",
+                    );
+                    match cause.is_empty() {
+                        true => runners,
+                        false => format!("{runners} (the last: {cause})"),
+                    }
+                }
+                Some(obstacle) => obstacle.to_string(),
+                None if has_room(profile_key) => return None,
+                None => "there is no room for it until a runner of another profile or the build of an image ends"
+                    .to_owned(),
+            };
+            let count = counts.wanted;
+            Some((profile_key.clone(), DelayedRunners { count, reason }))
+        });
+        delayed.collect()
+    }
+
     /// Why queues do not hear of runners that there could be: a clause.
     fn why_missing(&self, profile_key: &ProfileKey) -> String {
         match self.drained() {
@@ -137,18 +199,10 @@ impl Monitor {
         targets: BTreeMap<ProfileKey, usize>,
         counts_blocking: bool,
     ) -> BTreeMap<ProfileKey, usize> {
-        let records = self.durable.runners.iter();
-        let blocking =
-            records.filter(|(id, record)| counts_blocking && self.blocks_capacity(**id, record));
-        let mut blocked_counts: BTreeMap<&ProfileKey, usize> = BTreeMap::new();
-        let mut in_use = Resources::default();
-        for (_, record) in blocking {
-            in_use = in_use + record.needs.unwrap_or_default();
-            if !record.is_stuck() {
-                // It counts as a healthy one of its profile.
-                *blocked_counts.entry(&record.profile_key).or_default() += 1;
-            }
-        }
+        let (blocked_counts, in_use) = match counts_blocking {
+            true => self.blocked(),
+            false => (BTreeMap::new(), Resources::default()),
+        };
         let targets = targets.into_iter().map(|(profile_key, target)| {
             let blocked = blocked_counts.get(&profile_key).copied();
             let target = match self.lacks_image(&profile_key) {
@@ -158,6 +212,32 @@ impl Monitor {
             (profile_key, target)
         });
         self.fitting_targets(targets.collect(), in_use)
+    }
+
+    /// The share of each profile: how many healthy runners of it there can be at once with the current targets
+    /// while every other profile has its share, too. None is created beyond it, even if the others do not use
+    /// theirs for the moment: an idle runner might keep it from them for ever.
+    pub(super) fn shares(&self) -> BTreeMap<ProfileKey, usize> {
+        let mut shares = self.reachable_targets(self.targets(), true);
+        for (profile_key, count) in self.blocked().0 {
+            *shares.entry(profile_key.clone()).or_default() += count;
+        }
+        shares
+    }
+
+    /// The runners that are kept for long although they do nothing: how many of each profile count as
+    /// healthy, and what all of them use.
+    fn blocked(&self) -> (BTreeMap<&ProfileKey, usize>, Resources) {
+        let mut counts: BTreeMap<&ProfileKey, usize> = BTreeMap::new();
+        let mut in_use = Resources::default();
+        let records = self.durable.runners.iter();
+        for (_, record) in records.filter(|(id, record)| self.blocks_capacity(**id, record)) {
+            in_use = in_use + record.needs.unwrap_or_default();
+            if !record.is_stuck() {
+                *counts.entry(&record.profile_key).or_default() += 1;
+            }
+        }
+        (counts, in_use)
     }
 
     /// How many runners of each profile fit on this host beside what is in use, up to these targets.

@@ -90,12 +90,8 @@ impl Monitor {
         plan: &mut Plan,
     ) -> bool {
         let mut in_flight = self.runners_in_flight(InFlight::Destroying).count();
-        let mut may_create = self
-            .runners_in_flight(InFlight::Destroying)
-            .all(RunnerRecord::is_stuck);
         for (id, reason) in to_destroy {
             let record = &self.durable.runners[id];
-            may_create &= record.is_stuck();
             let is_due = record.destroy_failures.retry_at() <= now
                 && !self.may_have_had_unseen_job(*id, record);
             if is_due && self.observed.knows_registration(record) && in_flight < DESTRUCTIONS_MAX {
@@ -104,7 +100,14 @@ impl Monitor {
                 in_flight += 1;
             }
         }
-        may_create
+        !self.has_pending_destructions(to_destroy)
+    }
+
+    /// Whether a runner is still to be destroyed, or is being destroyed; those that are stuck do not count.
+    pub(super) fn has_pending_destructions(&self, to_destroy: &BTreeMap<RunnerId, Reason>) -> bool {
+        let planned = to_destroy.keys().map(|id| &self.durable.runners[id]);
+        let in_flight = self.runners_in_flight(InFlight::Destroying);
+        !planned.chain(in_flight).all(RunnerRecord::is_stuck)
     }
 
     pub(super) fn runners_in_flight(

@@ -1,4 +1,5 @@
-//! Eviction: destroying idle runners so that an image rebuild fits.
+//! Eviction: destroying idle runners so that an image rebuild fits, or a runner of a profile that has less than
+//! its share while another has more.
 //!
 //! As few as the rebuild needs, those of its own profile first, because they run on the old image.
 //! Reserved and busy runners are never evicted; if the idle ones are not enough, none is, and the
@@ -36,6 +37,61 @@ impl Monitor {
                 let reason = Reason::Evicted(profile_key.clone());
                 to_destroy.extend(evicted.into_iter().map(|id| (id, reason.clone())));
                 return;
+            }
+        }
+    }
+
+    /// Adds to `to_destroy` idle runners beyond the shares of their profiles, as many as make room for the runners
+    /// that other profiles lack to theirs. Such runners were created when the shares were others, as before a
+    /// profile had an image. They are not replaced: none is created beyond its share.
+    pub(super) fn evict_for_shares(
+        &self,
+        now: Timestamp,
+        to_destroy: &mut BTreeMap<RunnerId, Reason>,
+    ) {
+        let Some(mut in_use) = self.resources_in_use() else {
+            return;
+        };
+        let (shares, counts, capacity) = (self.shares(), self.counts(), self.capacity());
+        let share = |profile_key: &ProfileKey| shares.get(profile_key).copied().unwrap_or_default();
+        let beyond = counts.iter().map(|(profile_key, counts)| {
+            let count = counts.healthy.saturating_sub(share(profile_key));
+            (profile_key, count)
+        });
+        let mut beyond: BTreeMap<&ProfileKey, usize> = beyond.collect();
+        for (profile_key, counts) in &counts {
+            let lacking = share(profile_key).saturating_sub(counts.healthy);
+            let Some(profile) = self.policy.profiles.get(profile_key) else {
+                continue;
+            };
+            if self.creation_obstacle(profile_key, now).is_some() {
+                continue;
+            }
+            for _ in 0..lacking {
+                let (mut needed, mut left) = (in_use + profile.needs, beyond.clone());
+                let mut evicted = Vec::new();
+                for (id, record) in self.eviction_candidates(profile_key, to_destroy) {
+                    if needed.fits_in(capacity) {
+                        break;
+                    }
+                    let needs = record.needs.unwrap_or_default();
+                    let count = left
+                        .get_mut(&record.profile_key)
+                        .filter(|count| **count > 0);
+                    if let Some(count) = count
+                        && needed.fits_better_without(needs, capacity)
+                    {
+                        *count -= 1;
+                        needed = needed - needs;
+                        evicted.push(id);
+                    }
+                }
+                if !needed.fits_in(capacity) {
+                    break;
+                }
+                (in_use, beyond) = (needed, left);
+                let reason = Reason::BeyondShare(profile_key.clone());
+                to_destroy.extend(evicted.into_iter().map(|id| (id, reason.clone())));
             }
         }
     }

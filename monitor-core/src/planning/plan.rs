@@ -98,6 +98,9 @@ impl Monitor {
         }
         let mut to_destroy = self.runners_to_destroy(now);
         self.evict_for_rebuild(now, &mut to_destroy);
+        if !self.has_pending_destructions(&to_destroy) {
+            self.evict_for_shares(now, &mut to_destroy);
+        }
         let may_create = self.plan_destructions(&to_destroy, now, &mut plan);
         self.plan_labels(&to_destroy, &mut plan);
         let in_use = match may_create {

@@ -33,6 +33,8 @@ pub enum Reason {
     BeyondTarget,
     /// It makes room for rebuilding the image of this profile.
     Evicted(ProfileKey),
+    /// It is beyond the share of its profile, and makes room for a runner of this one.
+    BeyondShare(ProfileKey),
     /// The settings want all runners destroyed that are not busy.
     DestroyAll,
     /// It did not come online in time.
@@ -61,6 +63,8 @@ pub enum Obstacle {
         /// What is in use; none if the needs of a guest are unknown.
         in_use: Option<Resources>,
     },
+    /// What is left is the share of other profiles.
+    Share,
     /// The hypervisor does not answer.
     NoHypervisor,
     /// Its profile has no image.
@@ -91,6 +95,7 @@ impl Reason {
             | Self::MustDestroy(_)
             | Self::BeyondTarget
             | Self::Evicted(_)
+            | Self::BeyondShare(_)
             | Self::DestroyAll
             | Self::ReserveTimeout
             | Self::Taken
@@ -120,6 +125,7 @@ impl Reason {
             Self::MustDestroy(cause) => cause.code(),
             Self::BeyondTarget => "beyond_target",
             Self::Evicted(_) => "evicted",
+            Self::BeyondShare(_) => "beyond_share",
             Self::DestroyAll => "destroy_all",
             Self::StartTimeout => "start_timeout",
             Self::Offline => "offline",
@@ -149,6 +155,12 @@ impl fmt::Display for Reason {
                     "it makes room for rebuilding the image of {profile_key}"
                 );
             }
+            Self::BeyondShare(profile_key) => {
+                return write!(
+                    formatter,
+                    "it is beyond the share of its profile, and makes room for a runner of {profile_key}"
+                );
+            }
             Self::DestroyAll => "destroy_all_non_busy_runners is set",
             Self::StartTimeout => "it did not come online within monitor_start_timeout",
             Self::Offline => "it was online, and has been offline for a minute",
@@ -164,6 +176,7 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Destructions => formatter.write_str("others have to be destroyed first"),
             Self::Creations => formatter.write_str("enough are being created"),
+            Self::Share => formatter.write_str("what is left is kept for other profiles"),
             Self::NoHypervisor => formatter.write_str("the hypervisor does not answer"),
             Self::NoImage {
                 is_built_here: true,
@@ -227,6 +240,7 @@ mod tests {
                     Reason::MustDestroy(MustDestroy::RegisteredElsewhere),
                     Reason::BeyondTarget,
                     Reason::Evicted(profile_key("windows")),
+                    Reason::BeyondShare(profile_key("windows")),
                     Reason::DestroyAll,
                     Reason::StartTimeout,
                     Reason::Offline,
@@ -256,6 +270,7 @@ mod tests {
         let obstacles = [
             Obstacle::Destructions,
             Obstacle::Creations,
+            Obstacle::Share,
             Obstacle::NoHypervisor,
             Obstacle::Capacity {
                 needs,

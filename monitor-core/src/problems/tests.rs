@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::software::Support;
 
 use crate::{
-    GuestAuth, RunnerId,
+    Failure, GuestAuth, RunnerId,
     testing::{TestPool, hugepages, profile_key},
 };
 
@@ -39,6 +39,45 @@ fn a_runner_that_cannot_be_destroyed_is_a_problem_from_the_second_failure_on() {
     assert_eq!(problems(&pool), [stuck]);
     pool.converge();
     assert_eq!(problems(&pool), []);
+}
+
+#[test]
+fn what_fails_only_because_github_cannot_be_accessed_is_no_problem_beside_that() {
+    let mut pool = TestPool::empty_with_target(1);
+    let outage = || Failure {
+        cause: "reach http://github/".to_owned(),
+        is_of_access: true,
+        ..Failure::default()
+    };
+    pool.poll();
+    for id in [0, 1, 2] {
+        assert_eq!(pool.begin().len(), 1);
+        let now = pool.now;
+        pool.monitor
+            .handle_not_registered(RunnerId(id), outage(), now);
+        pool.poll();
+        for effect in pool.begin() {
+            pool.perform(effect);
+        }
+        assert_eq!(problems(&pool), []);
+        pool.advance(Duration::from_secs(3600));
+    }
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.profile_mut("linux").target_count = 0;
+    for is_of_access in [true, true, true, false] {
+        assert_eq!(problems(&pool), []);
+        assert_eq!(pool.begin().len(), 1);
+        let now = pool.now;
+        let failure = Failure {
+            is_of_access,
+            ..Failure::default()
+        };
+        pool.monitor
+            .handle_destruction_failed(RunnerId(0), failure, now);
+        pool.advance(Duration::from_secs(3600));
+        pool.poll();
+    }
+    assert_eq!(problems(&pool).len(), 1, "something else");
 }
 
 #[test]

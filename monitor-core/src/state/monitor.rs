@@ -29,9 +29,35 @@ use crate::{Policy, Poll, Resources, RunnerId};
 /// Failed creations of a profile, in a row.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CreationFailures {
+    /// All of them, for the pace of creations.
     pub failures: Failures,
-    /// Which runner was the last one, and why it failed: a clause.
+    /// How many of them did not only follow from a problem of access to GitHub.
+    pub own_count: u32,
+    /// When the first of those was.
+    pub own_since: Option<Timestamp>,
+    /// The runner that was the last of those.
+    pub last: Option<RunnerId>,
+    /// Why it failed: a clause.
     pub cause: String,
+    /// The last lines of the output of its guest, which only readers with the API token may see.
+    pub output: Vec<String>,
+}
+
+impl CreationFailures {
+    /// Records a failure that is not one of access to GitHub.
+    pub fn record_own(&mut self, id: RunnerId, now: Timestamp, cause: String, output: Vec<String>) {
+        self.own_count = self.own_count.saturating_add(1);
+        self.own_since.get_or_insert(now);
+        self.last = Some(id);
+        self.cause = cause;
+        self.output = output;
+    }
+
+    /// The last failure that is not one of access to GitHub: a clause; empty if there is none.
+    pub fn last_failure(&self) -> String {
+        let failure = |id| format!("runner {id}: {}", self.cause);
+        self.last.map(failure).unwrap_or_default()
+    }
 }
 
 /// A step of a runner that has not been taken yet.

@@ -122,6 +122,9 @@ pub struct RunnerRecord {
     /// Failed attempts to destroy it.
     #[serde(skip)]
     pub destroy_failures: Failures,
+    /// Whether the last of them was one of access to GitHub.
+    #[serde(skip)]
+    pub lacks_access: bool,
     /// Since when it has been missing in GitHub's lists, or invisible there.
     #[serde(skip)]
     pub unlisted_since: Option<Timestamp>,
@@ -348,6 +351,7 @@ impl RunnerRecord {
             creation_ended_at: Timestamp::default(),
             found_busy_at: None,
             destroy_failures: Failures::default(),
+            lacks_access: false,
             registrar: None,
             was_busy: false,
             job_was_seen: false,

@@ -58,14 +58,17 @@ pub enum RunnerStep {
     Ended { end: GuestEnd },
     /// Nothing is left of it.
     Destroyed { reason: Cause },
-    /// Something that was attempted with it failed. Destructions are attempted again.
+    /// Something failed with it. `cause` follows "failed to", but that of a guest is a clause of its own.
+    /// Destructions are attempted again.
     Failed { what: FailedStep, cause: String },
 }
 
-/// What was attempted with a runner, and failed.
+/// What failed with a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedStep {
     Creation,
+    /// Its guest ended, or never came online, without having had a job.
+    Guest,
     Destruction,
 }
 
@@ -74,6 +77,7 @@ impl FailedStep {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Creation => "creation",
+            Self::Guest => "guest",
             Self::Destruction => "destruction",
         }
     }
@@ -134,13 +138,15 @@ pub struct Failure {
     pub cause: String,
     /// The pause that the other side asked for.
     pub retry_after: Option<std::time::Duration>,
+    /// Whether access to GitHub failed, which is a problem of its own: then this is none beside it.
+    pub is_of_access: bool,
 }
 
 impl From<&str> for Failure {
     fn from(cause: &str) -> Self {
         Self {
             cause: cause.to_owned(),
-            retry_after: None,
+            ..Self::default()
         }
     }
 }

@@ -231,7 +231,7 @@ async fn guests_that_end_at_once_are_a_problem_with_their_exit_status() {
             has_problem(
                 dashboard,
                 "runners_fail",
-                ": its guest ended with exit status: 3",
+                ": its guest ended with exit status 3",
             )
         })
         .await;
@@ -240,7 +240,37 @@ async fn guests_that_end_at_once_are_a_problem_with_their_exit_status() {
         .iter()
         .find(|it| it.code == "runners_fail")
         .unwrap();
-    assert!(problem.cause.contains("next attempt at 2"), "{problem}");
+    assert!(
+        problem.cause.contains("the last one was runner "),
+        "{problem}"
+    );
+    assert!(
+        problem.remedy.contains("http://127.0.0.1:1/runner/"),
+        "{problem}"
+    );
+    for (path, has_output) in [("dashboard.json", false), ("readyz", false), ("", false)] {
+        let public = monitor.get(path).await.text().unwrap().to_owned();
+        assert!(
+            public.contains("ended with exit status 3"),
+            "{path}: {public}"
+        );
+        assert_eq!(
+            public.contains("no such disk"),
+            has_output,
+            "{path}: {public}"
+        );
+    }
+    let complete = monitor.call(Method::GET, "dashboard.json").await;
+    assert!(
+        complete
+            .text()
+            .unwrap()
+            .contains("last output: no such disk")
+    );
+    let metrics = monitor.get("metrics").await.text().unwrap().to_owned();
+    let counted = "ci_runners_monitor_runner_failures_total{profile=\"linux\",what=\"guest\"} ";
+    let line = metrics.lines().find(|line| line.starts_with(counted));
+    assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{line:?}");
     let story = monitor.call(Method::GET, "runner/0").await;
     let story: serde_json::Value = story.json().unwrap();
     let events = story["events"].as_array().unwrap();

@@ -152,7 +152,8 @@ catalogue! {
         "GitHub" => "operating.md#github";
     RUNNERS_FAIL = "runners_fail", Error, Monitor,
         "Two or more runners of a profile in a row could not be created, or ended without having had a job. The cause says \
-         how the last one failed, and when the next attempt is. The monitor creates further ones after growing pauses.",
+         which was the last one, how it failed, and when the next attempt is; with the API token, `details` has the last lines of \
+         its guest's output. The monitor creates further ones after growing pauses.",
         "See with `GET /runner/<id>` what the guest printed last, and read the log of the monitor. If GitHub rejects the runner software, put \
          a newer version into the image.",
         "Profiles and guests" => "profiles.md", "Troubleshooting" => "operating.md#troubleshooting";

@@ -186,3 +186,76 @@ fn while_a_rebuild_is_in_flight_no_runner_is_evicted_for_another() {
     assert_eq!(pool.world.guests.len(), 2);
     pool.assert_no_steps();
 }
+
+/// A pool for four runners with the targets `crash` 1 and `linux` 10, in which all runners start.
+fn shared_pool() -> TestPool {
+    let mut policy = policy(&[("crash", 1), ("linux", 10)]);
+    policy.capacity = hugepages(4);
+    let mut pool = TestPool::new(policy);
+    pool.turn();
+    pool
+}
+
+#[test]
+fn the_share_of_a_profile_in_its_back_off_is_kept_for_it() {
+    let mut pool = shared_pool();
+    let crash = pool.world.guests.iter().find(|name| name.contains("crash"));
+    let crash = crash.unwrap().clone();
+    pool.world.guests.remove(&crash);
+    pool.turn();
+    pool.turn();
+    assert_eq!(
+        pool.shortfalls(),
+        [
+            "1 more of crash: the last creation failed; next attempt in 1 s",
+            "7 more of linux: what is left is kept for other profiles",
+        ]
+    );
+    pool.assert_no_steps();
+    pool.advance(Duration::from_secs(10));
+    assert_eq!(
+        pool.steps(),
+        ["create runner 4 (crash): there are fewer than the target"]
+    );
+}
+
+#[test]
+fn an_idle_runner_beyond_its_share_makes_room_for_a_profile_that_has_less() {
+    let mut pool = shared_pool();
+    pool.converge();
+    // As after a restart with another target: three of four are no longer the share of `linux`.
+    let crash = pool.profile_mut("crash");
+    crash.target_count = 0;
+    pool.converge();
+    assert_eq!(pool.counts("linux").idle, 4);
+    pool.profile_mut("crash").target_count = 1;
+    pool.take("job", "linux", 1).unwrap();
+    let reason = "it is beyond the share of its profile, and makes room for a runner of crash";
+    let steps = pool.steps();
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert!(steps[0].ends_with(reason), "{steps:?}");
+    pool.converge();
+    assert_eq!(pool.counts("crash").idle, 1);
+    let linux = pool.counts("linux");
+    assert_eq!((linux.idle, linux.reserved), (2, 1));
+}
+
+#[test]
+fn a_busy_runner_beyond_its_share_is_waited_for_and_the_report_names_the_reason() {
+    let mut pool = shared_pool();
+    pool.profile_mut("crash").target_count = 0;
+    pool.converge();
+    let linux: Vec<u64> = pool.monitor.statuses().keys().map(|id| id.0).collect();
+    for id in linux {
+        pool.world.start_job(id);
+    }
+    pool.poll();
+    pool.profile_mut("crash").target_count = 1;
+    pool.assert_no_steps();
+    let delayed = pool.monitor.view().unwrap().dashboard.delayed;
+    let crash = &delayed["crash"];
+    let expected =
+        "there is no room for it until a runner of another profile or the build of an image ends";
+    assert_eq!((crash.count, &*crash.reason), (1, expected));
+    assert_eq!(delayed.len(), 1);
+}
