@@ -80,9 +80,12 @@ fn iterate(core: &SharedCore) -> Iteration {
     core.iterate(|core, now| {
         let polls = core.start_polls(now);
         let plan = core.plan(now);
-        // Creations are logged by their event.
-        let logged = plan.steps.iter();
-        for step in logged.filter(|step| !matches!(step.action, Action::Create(..))) {
+        // Creations and destructions are logged by their events.
+        let logged = plan
+            .steps
+            .iter()
+            .filter(|step| !matches!(step.action, Action::Create(..) | Action::Destroy(..)));
+        for step in logged {
             log::info!("{step}");
         }
         let effects = core.begin(plan, now, entropy);

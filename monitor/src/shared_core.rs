@@ -16,7 +16,11 @@ use daemon::{journal::Journal, problems::ProblemBoard};
 use parking_lot::Mutex;
 use shared::{
     clock::{Clock, Timestamp},
-    problem::{self, Problem},
+    problem::{
+        self, Problem,
+        catalogue::{self, ProblemKind},
+    },
+    wire::{DelayedRunners, MonitorDashboard},
 };
 use tokio::sync::{Notify, watch};
 
@@ -151,7 +155,9 @@ impl SharedCore {
                 counts.idle = 0;
             }
         }
-        view.dashboard.problems.extend(self.problem_board.list());
+        let mut reported = self.problem_board.list();
+        name_consequences(&mut reported, &mut view.dashboard);
+        view.dashboard.problems.extend(reported);
         problem::sort(&mut view.dashboard.problems);
         self.published.send_modify(|last| {
             let next = match last.as_deref() {
@@ -263,6 +269,43 @@ impl SharedCore {
     }
 }
 
+/// The problems that mean that GitHub cannot be used at all.
+static WITHOUT_GITHUB: [&ProblemKind; 4] = [
+    &catalogue::GITHUB_UNREACHABLE,
+    &catalogue::GITHUB_CREDENTIALS_REJECTED,
+    &catalogue::GITHUB_NOT_FOUND,
+    &catalogue::GITHUB_RATE_LIMIT_REACHED,
+];
+
+/// Says in a problem of access to GitHub what does not work because of it, and in the report to queues which
+/// runners it delays: those that start cannot come online, and no others can be registered.
+fn name_consequences(reported: &mut [Problem], dashboard: &mut MonitorDashboard) {
+    let is_without_github =
+        |problem: &&mut Problem| WITHOUT_GITHUB.iter().any(|kind| kind.code == problem.code);
+    let mut reason = None;
+    for problem in reported.iter_mut().filter(is_without_github) {
+        reason.get_or_insert_with(|| {
+            format!(
+                "it cannot use GitHub: {}: {}",
+                problem.subject, problem.cause
+            )
+        });
+        problem.cause +=
+            "; idle runners are still assigned, and none are created or destroyed meanwhile";
+    }
+    let Some(reason) = reason else {
+        return;
+    };
+    for (profile_key, counts) in &dashboard.profile_runner_counts {
+        let count = counts.started_or_crashed + counts.wanted;
+        if count > 0 {
+            let reason = reason.clone();
+            let delayed = DelayedRunners { count, reason };
+            dashboard.delayed.insert(profile_key.clone(), delayed);
+        }
+    }
+}
+
 #[cfg(test)]
 pub mod tests {
     use std::{
@@ -319,6 +362,28 @@ pub mod tests {
         fn state_path(&self) -> PathBuf {
             self.data.path().join("monitor.state")
         }
+    }
+
+    #[test]
+    fn a_problem_of_access_to_github_names_its_consequences_and_delays_what_starts() {
+        let monitor = TestPool::with_idle(&[("linux", 2)]).monitor;
+        let mut dashboard = monitor.view().unwrap().dashboard;
+        for counts in dashboard.profile_runner_counts.values_mut() {
+            (counts.started_or_crashed, counts.wanted) = (3, 1);
+        }
+        let problem =
+            |kind: &ProblemKind| kind.problem("GitHub", "it is down", "wait", Timestamp::default());
+        let mut other = [problem(&catalogue::GITHUB_PERMISSION_MISSING)];
+        name_consequences(&mut other, &mut dashboard);
+        assert_eq!(other[0].cause, "it is down");
+        assert!(dashboard.delayed.is_empty());
+        let mut reported = [problem(&catalogue::GITHUB_UNREACHABLE)];
+        name_consequences(&mut reported, &mut dashboard);
+        let expected = "it is down; idle runners are still assigned, and none are created or destroyed meanwhile";
+        assert_eq!(reported[0].cause, expected);
+        let delayed = &dashboard.delayed["linux"];
+        let expected = "it cannot use GitHub: GitHub: it is down";
+        assert_eq!((delayed.count, &*delayed.reason), (4, expected));
     }
 
     #[tokio::test]

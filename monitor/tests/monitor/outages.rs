@@ -314,3 +314,20 @@ async fn without_libvirt_profiles_of_processes_work_and_those_of_machines_are_a_
         .await;
     monitor.stop().await;
 }
+
+#[actix_web::test]
+async fn credentials_that_are_rejected_are_one_problem_which_names_its_consequences() {
+    let (host, monitor) = with_idle(1).await;
+    let fault = host.break_github("", "/", Fault::status(401).with_message("Bad credentials"));
+    let rejected = |dashboard: &MonitorDashboard| {
+        has_problem(dashboard, "github_credentials_rejected", "none are created")
+    };
+    let shown = monitor.until(rejected).await;
+    let codes: Vec<_> = shown.problems.iter().map(|it| &*it.code).collect();
+    assert_eq!(codes, ["github_credentials_rejected"]);
+    host.emulator().faults().clear(fault);
+    monitor
+        .until(|dashboard| dashboard.problems.is_empty())
+        .await;
+    monitor.stop().await;
+}
