@@ -106,6 +106,7 @@ fn view() -> View {
                     reason: "an operator has drained it (new memory)".into(),
                 },
             )]),
+            delayed: BTreeMap::new(),
             rebuilds: BTreeMap::new(),
             instance: Some("00ff".to_owned()),
             profile_runner_counts: [(linux(), counts)].into(),

@@ -132,10 +132,7 @@ async fn every_fault_of_github_is_shown_until_it_ends() {
         // What is there goes on.
         assert_eq!(alone.daemon.ready().await.0, 200, "{problem}");
         mend_github(&alone.github).await;
-        // Other requests may succeed while a permission is missing, so it is shown for a while.
-        if code != "github_permission_missing" {
-            alone.daemon.wait_for_end_of_problem(code).await;
-        }
+        alone.daemon.wait_for_end_of_problem(code).await;
     }
 }
 
