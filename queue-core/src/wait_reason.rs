@@ -195,6 +195,17 @@ fn in_use(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
             causes.push(are(count, what));
         }
     }
+    let delayed = fresh.iter().filter_map(|&server| {
+        let profile = state.fleet.report(server)?.profile(key)?;
+        let delayed = profile.delayed.as_ref().filter(|it| it.count > 0)?;
+        let name = state.fleet.name(server);
+        Some(format!(
+            "{} delayed at {name} because {}",
+            of_them(delayed.count),
+            delayed.reason
+        ))
+    });
+    causes.extend(delayed.take(SERVERS_NAMED_MAX));
     let refused = fresh.iter().filter_map(|&server| {
         let quarantined = state.fleet.quarantined(server, key)?;
         let refused = are(quarantined.count, "idle");
@@ -320,6 +331,11 @@ pub(crate) fn why_uncertain(state: &State, now: Timestamp) -> String {
 /// A number of runners and what they are: `1 is busy`, `2 are busy`.
 fn are(count: usize, what: &str) -> String {
     format!("{} {what}", format::count(count, "is", "are"))
+}
+
+/// A number of runners among those that were named: `1 of them is`, `2 of them are`.
+fn of_them(count: usize) -> String {
+    format::count(count, "of them is", "of them are")
 }
 
 /// Names a job by the workflow run that it belongs to.

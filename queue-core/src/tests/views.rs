@@ -1,7 +1,7 @@
 //! What people see: why a job waits, for how long, and the snapshot for dashboards.
 
 use serde_json::json;
-use shared::wire::{Estimate, JobStatus};
+use shared::wire::{DelayedRunners, Estimate, JobStatus};
 
 use super::harness::{TestQueue, by_ticket, linux, one_server, request};
 use crate::{JobReference, ProfileReport, TicketContent, WaitReason};
@@ -386,4 +386,34 @@ fn the_view_shows_at_most_200_jobs_of_a_profile() {
     };
     assert_eq!((profile.waiting_count, profile.jobs.len()), (300, 200));
     assert_eq!(profile.jobs[199].public_id.to_string(), "f271ac87ce15cc8f");
+}
+
+#[test]
+fn what_delays_runners_that_start_or_are_still_to_be_created_is_part_of_the_reason() {
+    let mut queue = TestQueue::with(&["a"]);
+    let report = |queue: &mut TestQueue, count: usize| {
+        let change = move |linux: &mut ProfileReport| {
+            (linux.target, linux.existing, linux.starting) = (3, 2, 2);
+            linux.delayed = Some(DelayedRunners {
+                count,
+                reason: "it cannot use GitHub".to_owned(),
+            });
+        };
+        queue.report("a", linux(3, &[]).with_linux(change));
+    };
+    report(&mut queue, 0);
+    queue.enqueue("job", "linux", 1);
+    let none =
+        "it is next; no runner of this profile is idle: 2 are starting, 1 is still to be created";
+    let because = "delayed at a because it cannot use GitHub";
+    for (count, delayed) in [
+        (0, String::new()),
+        (1, format!(", 1 of them is {because}")),
+        (3, format!(", 3 of them are {because}")),
+    ] {
+        report(&mut queue, count);
+        let view = queue.core.view(queue.now);
+        assert_eq!(view.profiles[0].jobs[0].why, none.to_owned() + &delayed);
+        assert_eq!(view.profiles[0].target, 3);
+    }
 }

@@ -16,7 +16,10 @@ use shared::{
     registration::RegistrationStatus,
     text::printable,
     values::{ProfileKey, UniqueId},
-    wire::{MissingRunners, ReservationReport, ReservationState, RunnerStatus, missing_beside},
+    wire::{
+        DelayedRunners, MissingRunners, ReservationReport, ReservationState, RunnerStatus,
+        missing_beside,
+    },
 };
 
 /// A runner's id on its server.
@@ -88,6 +91,9 @@ pub struct ProfileReport {
     pub missing: usize,
     /// Why: a clause from the server; empty if none are missing.
     pub missing_because: String,
+    /// Which of those that start or are still to be created something delays, and what: a clause from the
+    /// server.
+    pub delayed: Option<DelayedRunners>,
 }
 
 impl ProfileReport {
@@ -219,6 +225,7 @@ impl Report {
                 busy: count("busy").unwrap_or(0),
                 missing: 0,
                 missing_because: String::new(),
+                delayed: None,
             };
             idle_counts.insert(key.clone(), count("idle").unwrap_or(0));
             self.profiles.insert(key, profile);
@@ -226,23 +233,35 @@ impl Report {
         idle_counts
     }
 
-    /// Reads which runners the server could have and does not keep.
+    /// Reads which runners the server could have and does not keep, and which of those that it keeps are delayed.
     fn read_missing(&mut self, dashboard: &Object) {
         let missing = self.part(dashboard, "missing", Value::as_object);
-        for (key, entry) in self.limited(missing, PROFILES_MAX) {
+        self.read_reasons(missing, |profile, MissingRunners { count, reason }| {
+            profile.missing = count;
+            profile.missing_because = reason;
+        });
+        let delayed = self.part(dashboard, "delayed", Value::as_object);
+        self.read_reasons(delayed, |profile, MissingRunners { count, reason }| {
+            profile.delayed = Some(DelayedRunners { count, reason });
+        });
+    }
+
+    /// Reads numbers of runners with a reason, by profile.
+    fn read_reasons<'a>(
+        &mut self,
+        entries: Vec<(&'a String, &'a Value)>,
+        set: impl Fn(&mut ProfileReport, MissingRunners),
+    ) {
+        for (key, entry) in self.limited(entries, PROFILES_MAX) {
             let profile = key.parse().ok();
             let profile = profile.and_then(|key: ProfileKey| self.profiles.get_mut(&key));
             let entry = MissingRunners::deserialize(entry);
             let entry = entry.ok().filter(|it| it.count as u64 <= COUNT_MAX);
             match (profile, entry) {
-                (Some(profile), Some(entry)) => {
-                    profile.missing = entry.count;
-                    let reason = entry
-                        .reason
-                        .chars()
-                        .take(TEXT_LENGTH_MAX)
-                        .collect::<String>();
-                    profile.missing_because = printable(&reason).into_owned();
+                (Some(profile), Some(MissingRunners { count, reason })) => {
+                    let reason: String = reason.chars().take(TEXT_LENGTH_MAX).collect();
+                    let reason = printable(&reason).into_owned();
+                    set(profile, MissingRunners { count, reason });
                 }
                 _ => self.unreadable_count += 1,
             }
@@ -758,6 +777,30 @@ mod tests {
                 (PROFILES_MAX, beyond)
             );
         }
+    }
+
+    #[test]
+    fn what_is_missing_and_what_is_delayed_is_read_with_its_reason() {
+        let entry = |count: u64| json!({"count": count, "reason": "it is\ndown"});
+        let report = parse(&json!({
+            "profile_runner_counts": {"linux": counts(3, 0), "windows": counts(3, 0)},
+            "missing": {"linux": entry(2), "windows": entry(u64::MAX), "unknown": entry(1)},
+            "delayed": {"linux": entry(1), "windows": "all"},
+            "runners": [],
+        }));
+        let profile = |key: &str| report.profile(&key.parse().unwrap()).unwrap();
+        let linux = profile("linux");
+        assert_eq!(
+            (linux.missing, &*linux.missing_because),
+            (2, r"it is\ndown")
+        );
+        let delayed = linux.delayed.as_ref().unwrap();
+        assert_eq!((delayed.count, &*delayed.reason), (1, r"it is\ndown"));
+        assert_eq!(
+            (profile("windows").missing, &profile("windows").delayed),
+            (0, &None)
+        );
+        assert_eq!(report.unreadable_count, 3);
     }
 
     #[test]
