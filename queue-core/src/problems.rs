@@ -99,7 +99,7 @@ fn wrong_url(state: &State, server: ServerId) -> Option<Problem> {
             "check that this URL leads to a monitor, and whether a proxy in front of it adds or removes \
              a part of the path",
         ),
-        ServerFailure::NoResponse | ServerFailure::NotReady(_) | ServerFailure::Status(_) => {
+        ServerFailure::NoResponse(_) | ServerFailure::NotReady(_) | ServerFailure::Status(_) => {
             return None;
         }
     };
@@ -120,37 +120,32 @@ fn not_answering(state: &State, server: ServerId, now: Timestamp) -> Option<Prob
     if !is_silent && !is_failing {
         return None;
     }
-    let what = match (&failure, confirmed_at) {
-        (Some((ServerFailure::NotReady(reason), _)), _) => {
-            format!("its monitor is not ready: {reason}")
-        }
-        (Some((ServerFailure::Status(status), _)), Some(_)) => {
-            format!("its monitor no longer answers polls (it answers {status})")
-        }
-        (_, Some(_)) => "its monitor no longer answers polls".to_owned(),
-        (Some((ServerFailure::Status(status), _)), None) => {
-            format!(
-                "its monitor has not answered a poll since the queue started (it answers {status})"
-            )
-        }
-        (_, None) => "its monitor has not answered a poll since the queue started".to_owned(),
+    let failure = failure.as_ref().map(|(failure, since)| (failure, *since));
+    let problem = if let Some((ServerFailure::NotReady(reason), since)) = failure {
+        catalogue::SERVER_NOT_READY.problem(
+            state.fleet.name(server),
+            format!("none of its runners are assigned, because its monitor is not ready: {reason}"),
+            "see the page of this monitor",
+            since,
+        )
+    } else {
+        let what = match confirmed_at {
+            Some(_) => "its monitor no longer answers polls",
+            None => "its monitor has not answered a poll since the queue started",
+        };
+        let why = match failure {
+            Some((ServerFailure::Status(status), _)) => format!(" (it answers {status})"),
+            Some((ServerFailure::NoResponse(why), _)) if !why.is_empty() => format!(" ({why})"),
+            _ => String::new(),
+        };
+        catalogue::SERVER_NOT_ANSWERING.problem(
+            state.fleet.name(server),
+            format!("{what}{why}, so none of its runners are assigned"),
+            "check that the monitor runs there and that this URL leads to it; if the server is gone for good, \
+             remove it from `servers` in `[queue]`",
+            failure.map_or(seen_at, |(_, since)| since),
+        )
     };
-    let (kind, remedy) = match failure {
-        Some((ServerFailure::NotReady(_), _)) => {
-            (&catalogue::SERVER_NOT_READY, "see the page of this monitor")
-        }
-        _ => (
-            &catalogue::SERVER_NOT_ANSWERING,
-            "check that the monitor runs there and that this URL leads to it; if the server is gone for \
-             good, remove it from `servers` in `[queue]`",
-        ),
-    };
-    let problem = kind.problem(
-        state.fleet.name(server),
-        format!("{what}, so none of its runners are assigned"),
-        remedy,
-        seen_at,
-    );
     Some(problem.with_last_healthy(confirmed_at))
 }
 

@@ -307,7 +307,7 @@ pub(crate) fn why_not_fresh(state: &State, now: Timestamp, server: ServerId) -> 
         ) => {
             format!("{name} does not answer like a monitor ({seen})")
         }
-        (_, Some(ServerFailure::NoResponse) | None) => {
+        (_, Some(ServerFailure::NoResponse(_)) | None) => {
             format!("{name} does not answer ({seen})")
         }
     }

@@ -43,7 +43,7 @@ async fn execute(client: &MonitorClient, event_loop: &EventLoop, command: Comman
             }
             let outcome = client.take(&forward, timeout).await;
             let outcome = outcome.unwrap_or_else(|Unreachable| {
-                let failure = ServerFailure::NoResponse;
+                let failure = ServerFailure::NoResponse(String::new());
                 event_loop.handle(Input::Unreachable { server, failure });
                 ForwardOutcome::Refused("it was not reached".to_owned())
             });

@@ -172,7 +172,7 @@ impl PollError {
             | Self::Http(HttpError::Malformed { .. } | HttpError::TooLarge { .. }) => {
                 Some(ServerFailure::NoDashboard)
             }
-            Self::Http(_) => Some(ServerFailure::NoResponse),
+            Self::Http(error) => Some(ServerFailure::NoResponse(format!("failed to {error}"))),
         }
     }
 }

@@ -124,10 +124,14 @@ fn a_url_that_leads_to_no_monitor_is_a_problem_at_once() {
 }
 
 #[test]
-fn the_problem_of_a_server_that_does_not_answer_states_the_status_that_it_answers_with() {
+fn the_problem_of_a_server_that_does_not_answer_states_what_failed() {
     for (failure, status) in [
         (ServerFailure::Status(502), " (it answers 502)"),
-        (ServerFailure::NoResponse, ""),
+        (ServerFailure::NoResponse(String::new()), ""),
+        (
+            ServerFailure::NoResponse("failed to reach http://a/".to_owned()),
+            " (failed to reach http://a/)",
+        ),
     ] {
         let mut queue = one_server(1, &[1]);
         let server = queue.stop_answering("a");
@@ -184,7 +188,10 @@ fn servers_with_one_suffix_are_a_problem_of_the_second_one_but_two_urls_of_one_a
 #[test]
 fn a_server_that_cannot_be_reached_is_a_problem_five_seconds_after_the_first_failure() {
     for (failure, code) in [
-        (ServerFailure::NoResponse, "server_not_answering"),
+        (
+            ServerFailure::NoResponse("failed to reach it".to_owned()),
+            "server_not_answering",
+        ),
         (ServerFailure::Status(502), "server_not_answering"),
         (
             ServerFailure::NotReady("GitHub is down".to_owned()),
@@ -192,7 +199,10 @@ fn a_server_that_cannot_be_reached_is_a_problem_five_seconds_after_the_first_fai
         ),
     ] {
         let mut queue = one_server(1, &[1]);
+        let seen_at = queue.now;
         let server = queue.stop_answering("a");
+        queue.advance(2);
+        let failed_at = queue.now;
         let input = failure.clone();
         queue.handle(Input::Unreachable {
             server,
@@ -203,7 +213,8 @@ fn a_server_that_cannot_be_reached_is_a_problem_five_seconds_after_the_first_fai
         queue.advance(1);
         let problem = queue.core.problems(queue.now).remove(0);
         assert_eq!(problem.code, code, "{failure:?}");
-        assert_eq!(problem.last_healthy, Some(problem.since));
+        assert_eq!(problem.last_healthy, Some(seen_at));
+        assert_eq!(problem.since, failed_at);
         let is_named = problem
             .cause
             .contains("its monitor is not ready: GitHub is down");

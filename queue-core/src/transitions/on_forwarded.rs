@@ -250,7 +250,7 @@ fn failed(
         state.timers.set(until, timer);
     }
     if is_ambiguous {
-        let failure = ServerFailure::NoResponse;
+        let failure = ServerFailure::NoResponse("a take got no usable answer".to_owned());
         state.fleet.record_failure(server, failure, now);
         // Jobs that need this server no longer block those behind them.
         state.mark_profiles_of(server);

@@ -401,7 +401,7 @@ impl QueueNode {
             }
             ExchangeResult::Unreachable | ExchangeResult::Ambiguous => {
                 self.etags[server] = None;
-                let failure = ServerFailure::NoResponse;
+                let failure = ServerFailure::NoResponse(String::new());
                 (Input::Unreachable { server, failure }, POLL_RETRY_PAUSE)
             }
         };
@@ -437,7 +437,7 @@ impl QueueNode {
             ExchangeResult::Reply(Reply::Refused) => ForwardOutcome::Refused(String::new()),
             ExchangeResult::Reply(Reply::TokenRefused) => ForwardOutcome::TokenRefused,
             ExchangeResult::Unreachable => {
-                let failure = ServerFailure::NoResponse;
+                let failure = ServerFailure::NoResponse(String::new());
                 self.handle(environment, Input::Unreachable { server, failure });
                 ForwardOutcome::Refused(String::new())
             }

@@ -83,8 +83,8 @@ struct TokenRefusal {
 /// Why a request to a server failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerFailure {
-    /// There was no connection, or no complete response in time.
-    NoResponse,
+    /// There was no connection, or no complete response in time. What failed: a clause, or empty.
+    NoResponse(String),
     /// Its monitor answered a poll that it is not ready, for this reason.
     NotReady(String),
     /// It answered a poll with this status.

@@ -222,7 +222,7 @@ impl TestQueue {
     #[track_caller]
     pub fn become_unreachable(&mut self, server: &str) {
         let server = self.stop_answering(server);
-        let failure = ServerFailure::NoResponse;
+        let failure = ServerFailure::NoResponse(String::new());
         self.handle(Input::Unreachable { server, failure });
     }
 

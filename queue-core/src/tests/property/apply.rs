@@ -36,7 +36,7 @@ impl Model {
             Step::Answer { server, arrives } => self.report(server % SERVERS, arrives),
             Step::Unreachable { server } => self.handle(Input::Unreachable {
                 server: server % SERVERS,
-                failure: ServerFailure::NoResponse,
+                failure: ServerFailure::NoResponse(String::new()),
             }),
             Step::Boot { server, profile } => self.servers[server % SERVERS].boot(profile % 2),
             Step::LoseIdle { server, profile } => {
