@@ -132,6 +132,10 @@ impl RateLimit {
 fn log_change(client: &MonitorClient, was_reached: bool, response: &Result<Polled, PollError>) {
     let url = &client.base_url;
     match response {
+        // That it lasts is a problem, which is logged as such; a monitor that starts is not ready for seconds.
+        Err(PollError::NotReady(_, reason)) if was_reached => {
+            log::info!("monitor {url} is not ready: {reason}");
+        }
         Err(error) if was_reached => log::warn!(
             "failed to poll monitor {url}: {error}; its runners are not assigned until it answers, polling every {} s",
             POLL_PAUSE.as_secs()
