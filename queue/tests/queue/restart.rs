@@ -173,7 +173,7 @@ fn a_damaged_time_of_the_last_run_is_ignored_with_a_warning() {
     std::fs::write(&last_run, "ci-runners last run 1\n179").unwrap();
     let daemon = daemon.restart();
     daemon.wait_until_fresh(1);
-    let warning = "last-run: it is damaged; the time since the last run counts against tickets";
+    let warning = "last-run: it is damaged: it has no checksum; the time since the last run counts against tickets";
     assert!(!log::lines_with(warning).is_empty());
 }
 
