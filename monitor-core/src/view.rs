@@ -7,10 +7,13 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::{
     clock::Timestamp,
     values::{ProfileKey, UniqueId},
-    wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner},
+    wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner, RunnerStatus},
 };
 
-use crate::{ActionLog, ImageView, Monitor, RunnerId, SoftwareView, state::observed::Presence};
+use crate::{
+    ActionLog, ImageView, Monitor, RunnerId, SoftwareView,
+    state::{observed::Presence, runner::RunnerRecord},
+};
 
 /// Everything that is shown to people and programs, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +121,7 @@ impl Monitor {
 
     fn dashboard(&self) -> MonitorDashboard {
         let statuses = self.statuses();
+        let reserved = self.reserved_runners();
         let runners = self
             .durable
             .runners
@@ -128,6 +132,10 @@ impl Monitor {
                 runner: self.runner_view(*id, record.created_at),
                 profile_key: Some(record.profile_key.clone()),
                 status: statuses.get(id).copied(),
+                status_since: statuses.get(id).and_then(|status| match status {
+                    RunnerStatus::Reserved => self.reserved_since(reserved.get(id)?),
+                    status => status_since(record, *status),
+                }),
             });
         let reservations = self
             .durable
@@ -158,6 +166,12 @@ impl Monitor {
         }
     }
 
+    /// Since when runners are reserved for a job.
+    fn reserved_since(&self, unique_id: &UniqueId) -> Option<Timestamp> {
+        let reservation = self.durable.reservations.get(unique_id)?;
+        Some(reservation.since)
+    }
+
     /// URL of a runner's screenshot; none if it has no screen.
     fn screenshot_url(&self, id: RunnerId, profile_key: &ProfileKey) -> Option<String> {
         let profile = self.policy.profiles.get(profile_key)?;
@@ -185,6 +199,16 @@ impl Monitor {
             guest_name: guest.map(|guest| guest.name.clone()),
             ipv4_address: guest.and_then(|guest| guest.ipv4_address),
         }
+    }
+}
+
+/// Since when a runner that is not reserved has its status, as far as that is known.
+fn status_since(record: &RunnerRecord, status: RunnerStatus) -> Option<Timestamp> {
+    match status {
+        RunnerStatus::Starting => Some(record.created_at),
+        RunnerStatus::Idle => record.online_since,
+        RunnerStatus::Busy => record.busy_since,
+        RunnerStatus::Reserved | RunnerStatus::Invalid | RunnerStatus::Done => None,
     }
 }
 

@@ -10,6 +10,7 @@ use shared::{
 };
 
 use crate::{
+    estimate::NoEstimate,
     event::JobEvent,
     input::CallId,
     state::{
@@ -93,8 +94,8 @@ pub enum Answer {
 pub struct WaitingAnswer {
     /// How many jobs are before it in its profile queue.
     pub ahead: usize,
-    /// How long it will still wait, if that can be estimated.
-    pub estimate: Option<Estimate>,
+    /// How long it will still wait, or why that cannot be estimated.
+    pub prospect: Result<Estimate, NoEstimate>,
     /// When the client should poll again.
     pub retry_after_seconds: u64,
 }

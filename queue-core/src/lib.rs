@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `queue` | the machine: one input, its transition, due timers, one scheduling pass |
 //! | `input`, `effect` | everything that can happen, and everything that can be wanted |
+//! | `estimate` | how long jobs must still wait |
 //! | `event` | what happens to jobs, for their history |
 //! | `measurement` | what these steps add to the metrics |
 //! | `state` | what the queue knows, in parts with private fields |
@@ -22,6 +23,7 @@
 
 mod config;
 mod effect;
+mod estimate;
 mod event;
 mod input;
 mod measurement;
@@ -39,6 +41,7 @@ mod wait_reason;
 
 pub use config::Config;
 pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
+pub use estimate::{NoEstimate, PastRun};
 pub use event::{
     Assignment, EnqueuedBy, ForwardFailure, JobEvent, JobStep, PassOverReason, ServerRunners,
     WithdrawnBy,
@@ -48,7 +51,8 @@ pub use measurement::Measurement;
 pub use queue::Queue;
 pub use state::{
     fleet::{
-        Fleet, Guest, Health, NotReport, ProfileReport, Report, RunnerId, ServerFailure, ServerId,
+        Fleet, Guest, Health, NotReport, ProfileReport, Report, RunnerId, SeenRunner,
+        ServerFailure, ServerId,
     },
     job::{GrantEnd, Job, JobRequest, Retirement, TicketContent},
     profile_queues::QueuePosition,

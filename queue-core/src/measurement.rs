@@ -22,7 +22,8 @@ pub enum Measurement {
     WaitUntilStart(Duration),
     /// The time from the start of a workflow job to the end of all runners of its job.
     JobDuration(Duration),
-    /// A wait until the assignment, divided by the median that was estimated at the enqueue.
+    /// A wait until the assignment, divided by the median that was estimated at the enqueue. Of jobs that were
+    /// assigned at once, as estimated, there is none.
     EstimateRatio(f64),
     /// A take at a server.
     Take {
@@ -44,10 +45,13 @@ impl JobEvent {
                     server: part.server,
                     outcome: "granted",
                 }));
-                measurements.extend(estimated.map(|estimated| {
+                measurements.extend(estimated.and_then(|estimated| {
                     // Below a second both are as good as nothing.
                     let estimated = (estimated.p50_seconds as f64).max(1.0);
-                    Measurement::EstimateRatio(waited.as_secs_f64().max(1.0) / estimated)
+                    let waited = waited.as_secs_f64().max(1.0);
+                    // That a job which is assigned at once need not wait is known and says nothing.
+                    let has_waited = waited.max(estimated) > 1.0;
+                    has_waited.then_some(Measurement::EstimateRatio(waited / estimated))
                 }));
                 measurements
             }

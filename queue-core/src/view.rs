@@ -10,6 +10,8 @@ use shared::{
 };
 
 use crate::{
+    effect::WaitingAnswer,
+    estimate::{Prospect, prospects},
     problems::problems,
     state::{
         State,
@@ -79,6 +81,9 @@ pub struct JobView {
     pub waited_seconds: u64,
     /// How long it will still wait; null if that cannot be estimated.
     pub estimate: Option<Estimate>,
+    /// Why it cannot, as a clause; left out if it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_estimate_because: Option<String>,
     /// Why it waits, in one sentence.
     pub why: String,
     /// How long its client has sent no request; 0 while a poll of it is held.
@@ -173,11 +178,16 @@ pub(crate) fn view(state: &State, now: Timestamp) -> View {
     }
 }
 
-/// Status of one job.
-pub(crate) fn status(state: &State, now: Timestamp, job: &Job) -> JobStatus {
+/// Status of one job, with what its client is answered if it waits.
+pub(crate) fn status(
+    state: &State,
+    now: Timestamp,
+    job: &Job,
+    waiting: Option<WaitingAnswer>,
+) -> JobStatus {
     let spec = &job.request().spec;
-    let waiting = job.is_queued().then(|| state.waiting_answer(now, job));
     let ahead = waiting.as_ref().map(|waiting| waiting.ahead as u64);
+    let (estimate, no_estimate_because) = waiting.map_or((None, None), |it| shown(it.prospect));
     JobStatus {
         unique_id: spec.unique_id.clone(),
         profile_key: spec.profile_key.clone(),
@@ -186,8 +196,17 @@ pub(crate) fn status(state: &State, now: Timestamp, job: &Job) -> JobStatus {
         waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
         position: ahead.map(|ahead| ahead + 1),
         ahead,
-        estimate: waiting.and_then(|waiting| waiting.estimate),
+        estimate,
+        no_estimate_because,
         why: explanation(state, now, job),
+    }
+}
+
+/// An estimate, and the reason why there is none.
+fn shown(prospect: Prospect) -> (Option<Estimate>, Option<String>) {
+    match prospect {
+        Ok(estimate) => (Some(estimate), None),
+        Err(reason) => (None, Some(reason.to_string())),
     }
 }
 
@@ -211,6 +230,12 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
         .filter_map(|position| state.jobs.get(&position.unique_id));
     let servers = state.fleet.servers_with(&profile_key, now);
     let missing = servers.map(|(server, _)| state.fleet.missing(server, &profile_key, now));
+    let jobs = {
+        let prospect_of = prospects(state, now, &profile_key);
+        let jobs = jobs.enumerate();
+        jobs.map(|(index, job)| job_view(state, now, job, prospect_of(job), index == 0))
+            .collect()
+    };
     let in_use =
         |number: fn(&ProfileReport) -> usize| state.fleet.sum_of_fresh(&profile_key, now, number);
     ProfileView {
@@ -222,30 +247,35 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
         missing: missing.fold(0, usize::saturating_add),
         idle: state.fleet.available_count(&profile_key, now),
         waiting_count: queue.map_or(0, ProfileQueue::len),
-        jobs: jobs
-            .enumerate()
-            .map(|(index, job)| job_view(state, now, job, index == 0))
-            .collect(),
+        jobs,
         profile_key,
     }
 }
 
 /// What is shown of a waiting job. That of the first one names what it waits for, which is the same for those
 /// behind it.
-fn job_view(state: &State, now: Timestamp, job: &Job, is_first: bool) -> JobView {
+fn job_view(
+    state: &State,
+    now: Timestamp,
+    job: &Job,
+    prospect: Prospect,
+    is_first: bool,
+) -> JobView {
     let spec = &job.request().spec;
     let why = if is_first {
         explanation(state, now, job)
     } else {
         wait_reason(state, now, job).to_string()
     };
+    let (estimate, no_estimate_because) = shown(prospect);
     JobView {
         public_id: spec.unique_id.public_id(),
         count: spec.count.get(),
         qualified_repo: spec.qualified_repo.to_string(),
         run_id: spec.run_id.0,
         waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
-        estimate: state.waiting_answer(now, job).estimate,
+        estimate,
+        no_estimate_because,
         why,
         client_silent_seconds: if state.held_calls.has_any(&spec.unique_id) {
             0
@@ -265,7 +295,8 @@ pub(crate) fn job_views<'a>(
     let queued = jobs.filter(|job| job.is_queued());
     let view = |job: &Job| {
         let ahead = state.profile_queues.ahead_of(&job.ticket);
-        let view = job_view(state, now, job, ahead == 0);
+        let prospect = prospects(state, now, &job.request().spec.profile_key)(job);
+        let view = job_view(state, now, job, prospect, ahead == 0);
         let profile_key = job.request().spec.profile_key.clone();
         (ahead as u64 + 1, profile_key, view)
     };

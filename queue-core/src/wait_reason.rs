@@ -44,7 +44,7 @@ pub enum WaitReason {
 
 impl WaitReason {
     /// The reason as a clause that holds for any job of the profile: of one that is next, without saying so.
-    fn clause(&self) -> String {
+    pub(crate) fn clause(&self) -> String {
         match self {
             Self::Paused(pause) => format!("its profile is paused by an operator {pause}"),
             Self::StartupGrace => {
@@ -105,17 +105,32 @@ fn wait_reason_if_next(state: &State, now: Timestamp, job: &Job) -> WaitReason {
         return WaitReason::StartupGrace;
     }
     let needed = spec.count.get();
-    match state.fleet.reach(&spec.profile_key, now) {
-        0 if state.fleet.is_refused(&spec.profile_key, now) => return WaitReason::TokenRefused,
-        0 => return WaitReason::NoServer,
-        reach if reach < needed => return WaitReason::TooFewReachable { reach },
-        _ => {}
+    if let Some(reason) = obstacle(state, now, &spec.profile_key, needed) {
+        return reason;
     }
     if needed == 1 {
         return WaitReason::NoneIdle;
     }
     let idle = state.fleet.available_count(&spec.profile_key, now);
     WaitReason::Gathering { idle, needed }
+}
+
+/// Why no job that needs so many runners of a profile can get them as things are, however long it waits.
+pub(crate) fn obstacle(
+    state: &State,
+    now: Timestamp,
+    profile_key: &ProfileKey,
+    needed: usize,
+) -> Option<WaitReason> {
+    if let Some(pause) = state.pauses.get(profile_key) {
+        return Some(WaitReason::Paused(pause.clone()));
+    }
+    match state.fleet.reach(profile_key, now) {
+        0 if state.fleet.is_refused(profile_key, now) => Some(WaitReason::TokenRefused),
+        0 => Some(WaitReason::NoServer),
+        reach if reach < needed => Some(WaitReason::TooFewReachable { reach }),
+        _ => None,
+    }
 }
 
 /// Why a job waits, in a sentence that names the cause: the servers whose runners are missing and why,

@@ -107,11 +107,12 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     };
     let problem_board = ProblemBoard::new(clock);
     let (pauses_file, pauses) = PausesFile::load(&folder, problem_board.clone());
-    let queue = Queue::new(config, &names, queue_instance, clock.now()).with_pauses(pauses);
+    let mut queue = Queue::new(config, &names, queue_instance, clock.now()).with_pauses(pauses);
     let (senders, receivers): (Vec<_>, Vec<_>) =
         names.iter().map(|_| mpsc::unbounded_channel()).unzip();
     let journal = Journal::open(JournalConfig::of(settings, "queue"), clock);
     let recorder = Recorder::new(journal.clone(), names.clone());
+    queue.restore(recorder.take_past_runs());
     let event_loop = EventLoop::new(queue, clock, senders, recorder);
 
     let client = Client::with_proxies(settings.proxies.but_not_for_loopback());

@@ -50,7 +50,7 @@ static DURATION: Metric = Metric::histogram(
 static ESTIMATE_RATIO: Metric = Metric::histogram(
     "job_wait_estimate_ratio",
     &["profile"],
-    "How long jobs waited until they were assigned, divided by the median that was estimated at their enqueue",
+    "How long jobs waited until they were assigned, divided by the median that was estimated at their enqueue; without jobs that were assigned at once, as estimated",
 );
 static TAKES: Metric = Metric::counter(
     "takes",
@@ -198,6 +198,28 @@ mod tests {
                 "job_wait_estimate_ratio_sum{profile=\"whole\"} 4.0",
                 "takes_total{server=\"http://whole/\",outcome=\"ambiguous\"} 1",
                 "takes_total{server=\"http://whole/\",outcome=\"granted\"} 1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_job_that_is_assigned_at_once_says_nothing_of_estimates() {
+        let assigned = |p50_seconds| JobStep::Assigned {
+            runners: Vec::new(),
+            estimated: Some(Estimate {
+                p50_seconds,
+                p90_seconds: 100,
+            }),
+        };
+        let text = happened(
+            "at-once",
+            vec![(0, assigned(0)), (60, assigned(0)), (0, assigned(50))],
+        );
+        assert_has(
+            &text,
+            &[
+                "job_wait_estimate_ratio_count{profile=\"at-once\"} 2",
+                "job_wait_estimate_ratio_sum{profile=\"at-once\"} 60.02",
             ],
         );
     }

@@ -12,6 +12,7 @@ pub mod grant_proofs;
 mod job_metrics;
 mod last_run;
 pub mod monitor_client;
+mod past_runs;
 mod pauses;
 pub mod poll;
 pub mod recorder;

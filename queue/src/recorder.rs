@@ -8,12 +8,12 @@ use std::{collections::VecDeque, sync::Arc};
 use daemon::journal::{Entry, Journal, Subject};
 use parking_lot::Mutex;
 use queue_core::{
-    Assignment, GrantEnd, JobEvent, JobStep, Report, Retirement, ServerId, ServerRunners,
+    Assignment, GrantEnd, JobEvent, JobStep, PastRun, Report, Retirement, ServerId, ServerRunners,
 };
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 
-use crate::{job_metrics, unfinished::Unfinished};
+use crate::{job_metrics, past_runs, unfinished::Unfinished};
 
 /// The name of the event with which the story of a job begins.
 pub const FIRST_EVENT: &str = "job_enqueued";
@@ -37,19 +37,29 @@ struct Shared {
     /// Held while events are recorded, so that they stay in order.
     recording: Mutex<()>,
     unfinished: Unfinished,
+    past_runs: Mutex<Vec<PastRun>>,
 }
 
 impl Recorder {
     /// Records in `journal`.
     pub fn new(journal: Journal, servers: Vec<String>) -> Self {
-        let unfinished = Unfinished::find(&journal.recent());
+        let recent = journal.recent();
+        let unfinished = Unfinished::find(&recent);
+        let past_runs = past_runs::finished(&recent).chain(unfinished.running());
+        let past_runs = Mutex::new(past_runs.collect());
         Self(Arc::new(Shared {
             journal,
             servers,
             pending: Mutex::default(),
             recording: Mutex::default(),
             unfinished,
+            past_runs,
         }))
+    }
+
+    /// Removes what earlier processes recorded of how long jobs take, for `Queue::restore`.
+    pub fn take_past_runs(&self) -> Vec<PastRun> {
+        std::mem::take(&mut self.0.past_runs.lock())
     }
 
     /// Adds an event. Called under the core's lock.

@@ -3,11 +3,11 @@
 //! Their clients have no reason to ask again, so that the core never knows them. Their monitors report what
 //! becomes of them, by which their stories are continued. Not responsible for jobs that the core knows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use daemon::journal::Entry;
 use parking_lot::Mutex;
-use queue_core::{Report, ServerId};
+use queue_core::{PastRun, Report, ServerId};
 use shared::{
     clock::Timestamp,
     values::UniqueId,
@@ -15,6 +15,9 @@ use shared::{
 };
 
 use crate::recorder::{EXPIRED, FINAL_EVENTS, FINISHED, FIRST_EVENT};
+
+/// A job that was assigned within this time did not wait for a runner.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// The unfinished jobs, by name.
 #[derive(Debug, Default)]
@@ -44,6 +47,20 @@ impl Unfinished {
         }
         jobs.retain(|_, job: &mut Job| job.assigned.is_some());
         Self(Mutex::new(jobs))
+    }
+
+    /// The unfinished jobs as the core learns of them.
+    pub fn running(&self) -> Vec<PastRun> {
+        let jobs = self.0.lock();
+        let running = jobs.iter().filter_map(|(unique_id, job)| {
+            Some(PastRun::Running {
+                unique_id: unique_id.clone(),
+                qualified_repo: job.first.qualified_repo.clone()?,
+                assigned_at: job.assigned.as_ref()?.at,
+                has_waited: job.assigned.as_ref()?.at.since(job.enqueued_at) > AT_ONCE,
+            })
+        });
+        running.collect()
     }
 
     /// The core knows the job, and continues its story.

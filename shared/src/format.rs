@@ -2,6 +2,8 @@
 
 use std::{error::Error, time::Duration};
 
+use crate::wire::Estimate;
+
 /// A duration rounded to its largest unit: `20 s`, `2 min`, `3 h`, `2 days`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -23,6 +25,37 @@ pub fn elapsed(duration: Duration) -> String {
         60..3600 => format!("{minutes} min {:02} s", seconds % 60),
         3600..86_400 => format!("{hours} h {:02} min", minutes % 60),
         _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// The same rounded up, for what is said to be over within it.
+fn upper_limit(seconds: u64) -> String {
+    let unit = match seconds {
+        0..60 => 1,
+        60..3600 => 60,
+        3600..171_000 => 3600,
+        _ => 86_400,
+    };
+    duration(Duration::from_secs(
+        seconds.div_ceil(unit).saturating_mul(unit),
+    ))
+}
+
+/// How long a job will still wait, as a range: `about 4 min; 9 of 10 within 9 min`. Without an estimate
+/// `unknown`, with the reason if there is one: `unknown, because no server answers`.
+pub fn estimate(estimate: Option<Estimate>, no_estimate_because: Option<&str>) -> String {
+    match (estimate, no_estimate_because) {
+        (Some(Estimate { p90_seconds: 0, .. }), _) => "any moment now".to_owned(),
+        (Some(it), _) => {
+            let p90 = upper_limit(it.p90_seconds);
+            let likely = match it.p50_seconds {
+                0 => "any moment now".to_owned(),
+                p50 => format!("about {}", duration(Duration::from_secs(p50))),
+            };
+            format!("{likely}; 9 of 10 within {p90}")
+        }
+        (None, Some(because)) => format!("unknown, because {because}"),
+        (None, None) => "unknown".to_owned(),
     }
 }
 
@@ -83,6 +116,43 @@ mod tests {
             (187_200, "2 d 4 h"),
         ] {
             assert_eq!(elapsed(Duration::from_secs(seconds)), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn an_estimate_is_a_range_or_the_reason_why_there_is_none() {
+        let range = |p50_seconds, p90_seconds| {
+            Some(Estimate {
+                p50_seconds,
+                p90_seconds,
+            })
+        };
+        for (wait, because, text) in [
+            (range(0, 0), None, "any moment now"),
+            (range(0, 20), None, "any moment now; 9 of 10 within 20 s"),
+            (range(250, 540), None, "about 4 min; 9 of 10 within 9 min"),
+            // What is promised for nine of ten is not rounded down.
+            (range(61, 61), None, "about 1 min; 9 of 10 within 2 min"),
+            (range(60, 3541), None, "about 1 min; 9 of 10 within 1 h"),
+            (range(3700, 7201), None, "about 1 h; 9 of 10 within 3 h"),
+            (
+                range(3700, 172_801),
+                None,
+                "about 1 h; 9 of 10 within 3 days",
+            ),
+            (
+                range(0, u64::MAX),
+                None,
+                &format!("any moment now; 9 of 10 within {}", duration(Duration::MAX)),
+            ),
+            (
+                None,
+                Some("no server answers"),
+                "unknown, because no server answers",
+            ),
+            (None, None, "unknown"),
+        ] {
+            assert_eq!(estimate(wait, because), text);
         }
     }
 

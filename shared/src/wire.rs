@@ -126,6 +126,10 @@ pub struct DashboardRunner {
     /// Its status. `None` from older monitors; then it follows from the registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<RunnerStatus>,
+    /// Since when it has this status, in microseconds since the epoch by the server's clock. `None` if that
+    /// is unknown, and from older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_since: Option<Timestamp>,
 }
 
 /// A runner in takes and dashboards, without its JIT configuration.
@@ -262,6 +266,9 @@ pub struct WaitingBody {
     pub ahead: u64,
     /// The estimated wait; null if there is no estimate.
     pub estimate: Option<Estimate>,
+    /// Why there is no estimate, as a clause. Absent if there is one, and from older queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_estimate_because: Option<String>,
 }
 
 /// The estimated time that a job will still wait.
@@ -291,6 +298,10 @@ pub struct JobStatus {
     pub ahead: Option<u64>,
     /// The estimated wait; null if there is no estimate.
     pub estimate: Option<Estimate>,
+    /// Why a job that waits has no estimate, as a clause. Absent if it has one, once it has runners, and
+    /// from older queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_estimate_because: Option<String>,
     /// Why it waits, in one sentence.
     pub why: String,
 }

@@ -362,11 +362,14 @@ wait_on() {
         "$response" 2> /dev/null) || place=
     IFS='|' read -r position expected <<< "$place"
     place="position ${position:-unknown}"
-    if [[ -n $expected ]]; then
-        place+=", about $(duration "$expected") to go"
-        if ((expected > left)); then
-            hosted too-long "$place, which is more than the $(duration "$left") left of max-wait"
-        fi
+    case $message in
+        *'estimated wait: '*) place+=", estimated wait: ${message##*estimated wait: }" ;;
+        # Older queues do not write it out.
+        *) [[ -z $expected ]] || place+=", estimated wait: about $(duration "$expected")" ;;
+    esac
+    place=${place%; ask again}
+    if [[ -n $expected ]] && ((expected > left)); then
+        hosted too-long "$place; max-wait ends in $(duration "$left")"
     fi
     log "$place; waited $(duration "$SECONDS")"
     pause "${retry_after:-1}"

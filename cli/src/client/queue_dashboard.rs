@@ -84,6 +84,9 @@ pub struct WaitingJob {
     /// How long it will still wait.
     #[serde(default)]
     pub estimate: Option<Estimate>,
+    /// Why that is unknown, as a clause; absent from earlier queues.
+    #[serde(default)]
+    pub no_estimate_because: Option<String>,
     /// Why it waits, in one sentence.
     #[serde(default)]
     pub why: String,

@@ -35,12 +35,14 @@ pub struct Taken {
 }
 
 /// The state of a job that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// The position in the queue of its profile; 1 is next. `None` if the response has none.
     pub position: Option<u64>,
     /// How much longer the job is expected to wait, if the queue can tell.
     pub estimate: Option<Estimate>,
+    /// Why it cannot, as a clause, if it says so.
+    pub no_estimate_because: Option<String>,
     /// How long to wait before the next take.
     pub retry_after: Duration,
 }
@@ -87,14 +89,16 @@ impl Waiting {
         let body = response.json::<WaitingBody>().ok();
         Self {
             position: body.as_ref().map(|body| body.position),
-            estimate: body.and_then(|body| body.estimate),
+            estimate: body.as_ref().and_then(|body| body.estimate),
+            no_estimate_because: body.and_then(|body| body.no_estimate_because),
             retry_after: response.retry_after().unwrap_or(RETRY_AFTER_DEFAULT),
         }
     }
 
-    /// The position as text: `position 3, about 2 min`.
+    /// The position as text: `position 3, estimated wait: about 2 min; 9 of 10 within 6 min`.
     pub fn position_text(&self) -> String {
-        format::position(self.position, self.estimate)
+        let because = self.no_estimate_because.as_deref();
+        format::position(self.position, self.estimate, because)
     }
 }
 

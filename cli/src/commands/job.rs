@@ -91,15 +91,12 @@ fn fields(report: &JobReport) -> Vec<(&'static str, String)> {
 
 fn state(status: &JobStatus) -> String {
     let state = &status.state;
-    match (status.position, status.estimate) {
-        (None, _) => state.clone(),
-        (Some(position), None) => format!("{state}, position {position}"),
-        (Some(position), Some(estimate)) => {
-            let [likely, late] = [estimate.p50_seconds, estimate.p90_seconds]
-                .map(|seconds| format::duration(Duration::from_secs(seconds)));
-            format!("{state}, position {position}; about {likely}, 9 of 10 within {late}")
-        }
+    if status.position.is_none() {
+        return state.clone();
     }
+    let because = status.no_estimate_because.as_deref();
+    let position = format::position(status.position, status.estimate, because);
+    format!("{state}, {position}")
 }
 
 /// The story of a job in lines, without colours.

@@ -79,7 +79,10 @@ async fn a_take_of_a_waiting_job_prints_its_position() {
     let enqueued = run(&enqueue_at(&queue.url, "--unique-id second")).await;
     let taken = run(&take_at(&queue.url, "second", &enqueued.stdout)).await;
     taken.assert_exit(6, "");
-    assert_eq!(taken.stderr, "waiting: position 2; retry in 1 s\n");
+    assert_eq!(
+        taken.stderr,
+        "waiting: position 2, estimated wait: unknown, because no job has finished yet; retry in 1 s\n"
+    );
 }
 
 #[actix_web::test]

@@ -84,7 +84,7 @@ impl Monitor {
             return;
         };
         record.workflow_run = event.workflow_run.clone().or(record.workflow_run.take());
-        self.note_job_seen(id);
+        self.note_job_seen(id, now);
         let Some(record) = self.durable.runners.get_mut(&id) else {
             return;
         };
@@ -182,7 +182,7 @@ impl Monitor {
         record.was_queried_after_end = record.guest_end.is_some();
         match answer {
             Ok(JobProgress::Completed) => {
-                self.note_job_seen(id);
+                self.note_job_seen(id, now);
                 self.note_job_completed(id);
                 self.note_used_reservations(now);
             }
@@ -191,7 +191,7 @@ impl Monitor {
                     .job_queries
                     .record(now, QUERY_BACKOFF, Duration::ZERO);
                 if progress == JobProgress::Running {
-                    self.note_job_seen(id);
+                    self.note_job_seen(id, now);
                 }
                 self.note_used_reservations(now);
             }
@@ -203,12 +203,13 @@ impl Monitor {
         self.mark_dirty();
     }
 
-    /// GitHub shows that a job runs, or ran, on a runner.
-    pub(super) fn note_job_seen(&mut self, id: RunnerId) {
+    /// GitHub shows at `now` that a job runs, or ran, on a runner.
+    pub(super) fn note_job_seen(&mut self, id: RunnerId, now: Timestamp) {
         let Some(record) = self.durable.runners.get_mut(&id) else {
             return;
         };
         record.was_busy = true;
+        record.busy_since.get_or_insert(now);
         if !std::mem::replace(&mut record.job_was_seen, true) {
             self.record_step(id, RunnerStep::Busy);
         }

@@ -430,7 +430,7 @@ impl Monitor {
             }
         }
         for id in busy {
-            self.note_job_seen(id);
+            self.note_job_seen(id, asked_at);
         }
         if has_changed {
             self.mark_dirty();

@@ -91,6 +91,9 @@ pub struct RunnerRecord {
     /// deletion is no such sign, because GitHub refuses it for runners that do nothing, too.
     #[serde(default, skip_serializing_if = "is_false")]
     pub job_was_seen: bool,
+    /// When GitHub first showed its job; none before, and in files of older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_since: Option<Timestamp>,
     /// Whether GitHub has reported that its job has completed: by a webhook or the jobs of the run.
     #[serde(default, skip_serializing_if = "is_false")]
     pub job_completed: bool,
@@ -355,6 +358,7 @@ impl RunnerRecord {
             registrar: None,
             was_busy: false,
             job_was_seen: false,
+            busy_since: None,
             job_completed: false,
             workflow_run: None,
             is_proven: false,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::clock::Timestamp;
+use shared::{clock::Timestamp, wire::RunnerStatus};
 
 use crate::{
     GuestAuth, HostCapacity,
@@ -76,4 +76,36 @@ fn only_virtual_machines_have_a_screenshot() {
     let urls: Vec<_> = runners.into_iter().map(|it| it.screenshot_url).collect();
     let url = "http://host/runner/1/screenshot.png".to_owned();
     assert_eq!(urls, [None, Some(url)]);
+}
+
+/// The queue estimates from it when a runner will be free.
+#[test]
+fn the_dashboard_shows_since_when_each_runner_has_its_status() {
+    let mut pool = TestPool::with_idle_linux(3);
+    pool.advance(Duration::from_secs(600));
+    pool.poll();
+    let reserved_at = pool.now;
+    pool.take("job", "linux", 1).unwrap();
+    pool.world.start_job(2);
+    pool.advance(Duration::from_secs(60));
+    pool.poll();
+    let busy_from = pool.now;
+    pool.restart();
+    pool.advance(Duration::from_secs(600));
+    pool.poll();
+    let since = |pool: &TestPool| -> Vec<_> {
+        let runners = pool.monitor.view().unwrap().dashboard.runners;
+        let since = runners.into_iter();
+        since
+            .map(|it| (it.status.unwrap(), it.status_since))
+            .collect()
+    };
+    assert_eq!(
+        since(&pool),
+        [
+            (RunnerStatus::Reserved, Some(reserved_at)),
+            (RunnerStatus::Idle, Some(pool.now)),
+            (RunnerStatus::Busy, Some(busy_from)),
+        ]
+    );
 }

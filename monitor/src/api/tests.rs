@@ -62,6 +62,7 @@ fn runner(id: u64, status: RunnerStatus) -> DashboardRunner {
         },
         profile_key: Some(linux()),
         status: Some(status),
+        status_since: Some(ago(600)),
     }
 }
 

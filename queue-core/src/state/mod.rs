@@ -4,7 +4,6 @@
 //! (`transitions`) or for which job gets runners (`scheduling`).
 
 pub mod dirty;
-pub mod estimate;
 pub mod fencing;
 pub mod fleet;
 pub mod held_calls;
@@ -26,7 +25,7 @@ use self::{
     fencing::Fencing,
     fleet::{Fleet, ServerId},
     held_calls::HeldCalls,
-    job::{Job, Retirement, TicketContent},
+    job::{Retirement, TicketContent},
     jobs::Jobs,
     pauses::Pauses,
     pending_releases::PendingReleases,
@@ -36,6 +35,7 @@ use self::{
 use crate::{
     config::Config,
     effect::{Answer, Effect, Refusal, WaitingAnswer},
+    estimate::{self, Forecasts},
     event::{Assignment, JobEvent, JobStep},
     input::CallId,
 };
@@ -59,6 +59,7 @@ pub struct State {
     pub timers: Timers,
     pub fencing: Fencing,
     pub dirty: Dirty,
+    pub estimates: Forecasts,
     pub effects: VecDeque<Effect>,
     /// No client counts as silent before this time.
     pub silence_counts_from: Timestamp,
@@ -80,6 +81,7 @@ impl State {
             timers,
             fencing: Fencing::new(instance, now),
             dirty: Dirty::default(),
+            estimates: Forecasts::default(),
             effects: VecDeque::new(),
             silence_counts_from: Timestamp::default(),
             dispatching_from,
@@ -148,21 +150,30 @@ impl State {
         }
     }
 
-    /// Where a job stands, for its client.
-    pub fn waiting_answer(&self, now: Timestamp, job: &Job) -> WaitingAnswer {
-        let spec = &job.request().spec;
+    /// When the startup grace period ends.
+    pub fn dispatching_from(&self) -> Timestamp {
+        self.dispatching_from
+    }
+
+    /// Where a job stands, for its client; `None` if it has its runners, or is not known.
+    pub fn waiting_answer(
+        &mut self,
+        now: Timestamp,
+        unique_id: &UniqueId,
+    ) -> Option<WaitingAnswer> {
+        let job = self.jobs.get(unique_id).filter(|job| job.is_queued())?;
+        let profile_key = job.request().spec.profile_key.clone();
+        if !estimate::is_next(self, now, job) {
+            estimate::refresh(self, now, &profile_key);
+        }
+        let job = self.jobs.get(unique_id)?;
         let ahead = self.profile_queues.ahead_of(&job.ticket);
-        let runners = ahead + spec.count.get();
-        let key = &spec.profile_key;
-        // When the profile will be resumed is not known.
-        let is_estimable = self.pauses.get(key).is_none();
-        let estimate = || self.profile_queues.estimate(now, key, runners);
-        WaitingAnswer {
+        Some(WaitingAnswer {
             ahead,
-            estimate: is_estimable.then(estimate).flatten(),
+            prospect: estimate::prospect_of(self, now, job),
             retry_after_seconds: (1 + ahead as u64 / JOBS_AHEAD_PER_SECOND)
                 .min(RETRY_AFTER_SECONDS_MAX),
-        }
+        })
     }
 
     /// Records what has happened to a job.

@@ -102,6 +102,11 @@ impl ProfileQueue {
         self.all.rank(position)
     }
 
+    /// Whether the job with this position is in the queue, with so many before it.
+    pub fn has_rank(&self, position: &QueuePosition, rank: usize) -> bool {
+        self.all.rank(position) == rank && self.all.contains(position)
+    }
+
     /// How many jobs there are.
     pub fn len(&self) -> usize {
         self.all.length
@@ -113,6 +118,7 @@ impl ProfileQueue {
     }
 
     /// Whether any job waits, rather than being forwarded.
+    #[cfg(test)]
     pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -173,6 +179,11 @@ impl RankedSet {
         if block.is_empty() {
             self.blocks.remove(index);
         }
+    }
+
+    fn contains(&self, position: &QueuePosition) -> bool {
+        let block = self.blocks.get(self.block_of(position));
+        block.is_some_and(|block| block.binary_search(position).is_ok())
     }
 
     fn rank(&self, position: &QueuePosition) -> usize {

@@ -1,17 +1,16 @@
-//! The queues of all profiles, and how fast each of them moves.
+//! The queues of all profiles.
 
 use std::collections::BTreeMap;
 
-use shared::{clock::Timestamp, values::ProfileKey, wire::Estimate};
+use shared::values::ProfileKey;
 
+use super::job::TicketContent;
 pub use super::profile_queue::{ProfileQueue, QueuePosition};
-use super::{estimate::WaitEstimator, job::TicketContent};
 
-/// Every profile queue that is not empty, and the wait estimator of every profile.
+/// Every profile queue that is not empty.
 #[derive(Debug, Default)]
 pub struct ProfileQueues {
     queues: BTreeMap<ProfileKey, ProfileQueue>,
-    estimators: BTreeMap<ProfileKey, WaitEstimator>,
 }
 
 impl ProfileQueues {
@@ -48,19 +47,6 @@ impl ProfileQueues {
         }
     }
 
-    /// Removes a job whose runners were granted, and records that for the wait estimates.
-    pub fn remove_granted(&mut self, ticket: &TicketContent, now: Timestamp) {
-        self.remove(ticket);
-        let spec = &ticket.request.spec;
-        let is_contended = self
-            .get(&spec.profile_key)
-            .is_some_and(ProfileQueue::has_waiting);
-        self.estimators
-            .entry(spec.profile_key.clone())
-            .or_default()
-            .record_grant(now, spec.count.get(), is_contended);
-    }
-
     /// Keeps a job at its position, but no longer as one that can be next.
     pub fn set_forwarding(&mut self, ticket: &TicketContent) {
         let spec = &ticket.request.spec;
@@ -81,15 +67,5 @@ impl ProfileQueues {
     pub fn ahead_of(&self, ticket: &TicketContent) -> usize {
         self.get(&ticket.request.spec.profile_key)
             .map_or(0, |queue| queue.ahead_of(&ticket.position()))
-    }
-
-    /// Estimates the wait for `runners` more runners of a profile.
-    pub fn estimate(
-        &self,
-        now: Timestamp,
-        profile_key: &ProfileKey,
-        runners: usize,
-    ) -> Option<Estimate> {
-        self.estimators.get(profile_key)?.estimate(now, runners)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::{clock::Timestamp, values::Count};
+use shared::{clock::Timestamp, values::Count, wire::Estimate};
 
 use super::harness::{
     MadeBy, TestQueue, by_ticket, linux, no_profiles, one_job_delivered, one_job_forwarded,
@@ -43,7 +43,7 @@ fn enqueued() -> JobStep {
 
 fn assigned(runner: RunnerId) -> JobStep {
     let runners = runners(0, &[runner]);
-    // The histories here have too few jobs for an estimate.
+    // No job has finished before, so that there was no estimate.
     let estimated = None;
     JobStep::Assigned { runners, estimated }
 }
@@ -75,7 +75,15 @@ fn delivered() -> (TestQueue, Forward, Timestamp) {
 #[test]
 fn every_step_from_the_enqueue_to_the_end_is_recorded() {
     let (mut queue, ticket, forward) = one_job_delivered();
-    let steps = [enqueued(), forwarded(0), assigned(1), JobStep::Delivered];
+    // Its runner was idle.
+    let at_once = JobStep::Assigned {
+        runners: runners(0, &[1]),
+        estimated: Some(Estimate {
+            p50_seconds: 0,
+            p90_seconds: 0,
+        }),
+    };
+    let steps = [enqueued(), forwarded(0), at_once, JobStep::Delivered];
     queue.expect_steps("job", &steps);
     let assigned_at = queue.now;
     queue.take_runners(&ticket);

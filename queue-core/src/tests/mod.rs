@@ -1,6 +1,6 @@
 //! Tests of the whole queue: scenarios, and a random model of queue, servers and clients.
 
-mod harness;
+pub mod harness;
 
 mod adopted_reservations;
 mod client_presence;

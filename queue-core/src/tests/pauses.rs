@@ -3,7 +3,7 @@
 use shared::{operator::Intervention, values::ProfileKey};
 
 use super::harness::{MadeBy, TestQueue, linux, one_job_forwarded, one_server};
-use crate::{Answer, Input, PauseOrder, Refusal, WaitReason};
+use crate::{Answer, Input, NoEstimate, PastRun, PauseOrder, Refusal, WaitReason};
 
 impl TestQueue {
     fn try_pause(&mut self, profile_key: &str, note: &str) -> Result<Intervention, Refusal> {
@@ -121,20 +121,21 @@ fn a_job_of_a_paused_profile_waits_for_its_operator_for_an_unknown_time() {
 
 #[test]
 fn the_wait_is_not_estimated_during_a_pause() {
-    let mut queue = one_server(9, &[]);
-    let tickets = [0, 1, 2, 3, 4].map(|job| queue.enqueue(&format!("job-{job}"), "linux", 1));
-    for runner in 1..=4 {
-        queue.report("a", linux(9, &[runner]));
-        let job = format!("job-{}", runner - 1);
-        let forward = queue.expect_forward(&job, "a");
-        queue.grant(&forward, &[runner]);
-        assert_eq!(queue.take_runners(&tickets[runner as usize - 1]), [runner]);
-        queue.report("a", linux(9, &[]).holds(&job, &[runner], &forward));
-        queue.advance(5);
-    }
-    assert!(queue.assert_waiting(&tickets[4]).estimate.is_some());
+    let mut queue = TestQueue::with(&["a"]);
+    queue.core.restore([PastRun::Finished {
+        profile_key: "linux".parse().unwrap(),
+        qualified_repo: "servo/servo".parse().unwrap(),
+        took: std::time::Duration::from_secs(100),
+    }]);
+    queue.report("a", linux(9, &[]));
+    let ticket = queue.enqueue("job", "linux", 1);
+    assert!(queue.assert_waiting(&ticket).prospect.is_ok());
     queue.pause("linux", "");
-    assert_eq!(queue.assert_waiting(&tickets[4]).estimate, None);
+    let prospect = queue.assert_waiting(&ticket).prospect;
+    assert!(
+        matches!(prospect, Err(NoEstimate::Obstacle(WaitReason::Paused(_)))),
+        "{prospect:?}"
+    );
 }
 
 #[test]

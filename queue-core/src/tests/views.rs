@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::wire::{DelayedRunners, Estimate, JobStatus};
 
 use super::harness::{TestQueue, by_ticket, linux, one_server, request};
-use crate::{JobReference, ProfileReport, TicketContent, WaitReason};
+use crate::{JobReference, ProfileReport, WaitReason};
 
 fn why(queue: &TestQueue, job: &str) -> WaitReason {
     let jobs = &mut queue.core.jobs();
@@ -13,6 +13,9 @@ fn why(queue: &TestQueue, job: &str) -> WaitReason {
         .unwrap();
     queue.core.wait_reason(queue.now, job)
 }
+
+/// Why there is no estimate in a queue that has just been started.
+const NO_HISTORY: &str = "no job has finished yet";
 
 #[test]
 fn the_wait_reason_follows_the_state_of_the_job() {
@@ -236,6 +239,7 @@ fn a_job_can_be_inspected_in_every_state() {
         position: Some(2),
         ahead: Some(1),
         estimate: None,
+        no_estimate_because: Some(NO_HISTORY.to_owned()),
         why: "1 job is before it, of which servo/servo run 7 is next; no runner of this profile is idle".to_owned(),
     };
     assert_eq!(queue.inspect(by_ticket(&ticket)), Ok(waiting.clone()));
@@ -251,6 +255,11 @@ fn a_job_can_be_inspected_in_every_state() {
         state: "forwarding".to_owned(),
         position: Some(1),
         ahead: Some(0),
+        estimate: Some(Estimate {
+            p50_seconds: 0,
+            p90_seconds: 0,
+        }),
+        no_estimate_because: None,
         why: "a server was asked for its runners".to_owned(),
         ..waiting
     };
@@ -260,6 +269,7 @@ fn a_job_can_be_inspected_in_every_state() {
         state: "reserved".to_owned(),
         position: None,
         ahead: None,
+        estimate: None,
         why: "it has its runners".to_owned(),
         ..forwarding
     };
@@ -270,47 +280,6 @@ fn a_job_can_be_inspected_in_every_state() {
         ..reserved
     };
     assert_eq!(queue.inspect(operator), Ok(delivered));
-}
-
-#[test]
-fn the_wait_is_estimated_from_the_gaps_between_grants() {
-    let mut queue = one_server(9, &[]);
-    let tickets: Vec<TicketContent> = (0..8)
-        .map(|job| queue.enqueue(&format!("job-{job}"), "linux", 1))
-        .collect();
-    let calls: Vec<_> = tickets
-        .iter()
-        .map(|ticket| queue.take_held(ticket, 600))
-        .collect();
-    for (runner, call) in (1..=4).zip(&calls) {
-        assert_eq!(
-            queue
-                .inspect(by_ticket(&tickets[7]))
-                .unwrap()
-                .estimate
-                .is_some(),
-            runner > 2
-        );
-        queue.report("a", linux(9, &[runner]));
-        let job = format!("job-{}", runner - 1);
-        let forward = queue.expect_forward(&job, "a");
-        queue.grant(&forward, &[runner]);
-        assert_eq!(queue.expect_runners(*call), [runner]);
-        queue.report("a", linux(9, &[]).holds(&job, &[runner], &forward));
-        queue.advance(60);
-    }
-    // One grant a minute, the last one a minute ago.
-    for (job, seconds) in [(4, 0), (5, 60), (7, 180)] {
-        let estimate = Estimate {
-            p50_seconds: seconds,
-            p90_seconds: seconds,
-        };
-        assert_eq!(
-            queue.assert_waiting(&tickets[job]).estimate,
-            Some(estimate),
-            "job-{job}"
-        );
-    }
 }
 
 #[test]
@@ -336,10 +305,10 @@ fn the_view_shows_queues_and_servers_and_no_ticket() {
         "profiles": [
             {"profile_key": "linux", "target": 3, "missing": 0, "idle": 0, "starting": 0, "reserved": 0, "busy": 0, "waiting_count": 2, "jobs": [
                 {"public_id": "a7937b64b8caa58f", "count": 2, "qualified_repo": "servo/servo", "run_id": u64::MAX,
-                    "waited_seconds": 3, "client_silent_seconds": 3, "estimate": null,
+                    "waited_seconds": 3, "client_silent_seconds": 3, "estimate": null, "no_estimate_because": NO_HISTORY,
                     "why": "it is next; 0 of the 2 runners it needs are idle"},
                 {"public_id": "16367aacb67a4a01", "count": 1, "qualified_repo": "servo/servo", "run_id": 7,
-                    "waited_seconds": 0, "client_silent_seconds": 0, "estimate": null, "why": "1 job is before it"},
+                    "waited_seconds": 0, "client_silent_seconds": 0, "estimate": null, "no_estimate_because": NO_HISTORY, "why": "1 job is before it"},
             ]},
             {"profile_key": "windows", "target": 1, "missing": 0, "idle": 0, "starting": 0, "reserved": 0, "busy": 0, "waiting_count": 0, "jobs": []},
         ],

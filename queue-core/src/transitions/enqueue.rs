@@ -42,8 +42,8 @@ pub fn enqueue(
     };
     let unique_id = ticket.request.spec.unique_id.clone();
     insert(state, now, ticket.clone(), JobStep::Enqueued { by });
-    let job = state.jobs.get(&unique_id);
-    let estimated = job.and_then(|job| state.waiting_answer(now, job).estimate);
+    let waiting = state.waiting_answer(now, &unique_id);
+    let estimated = waiting.and_then(|waiting| waiting.prospect.ok());
     if let Some(job) = state.jobs.get_mut(&unique_id) {
         job.estimated = estimated;
     }

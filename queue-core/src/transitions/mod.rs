@@ -27,6 +27,9 @@ use crate::{
 
 /// Applies an input.
 pub fn apply(state: &mut State, now: Timestamp, input: Input) {
+    if is_about_servers(&input) {
+        state.estimates.outdate();
+    }
     match input {
         Input::Enqueue {
             call,
@@ -74,6 +77,27 @@ pub fn apply(state: &mut State, now: Timestamp, input: Input) {
     }
 }
 
+/// Whether an input can change what runners there are.
+fn is_about_servers(input: &Input) -> bool {
+    match input {
+        Input::Reported { .. }
+        | Input::Unreachable { .. }
+        | Input::TokenRefused { .. }
+        | Input::Forwarded { .. }
+        | Input::Released { .. } => true,
+        Input::Enqueue { .. }
+        | Input::Take { .. }
+        | Input::Disconnected { .. }
+        | Input::Undelivered { .. }
+        | Input::Withdraw { .. }
+        | Input::Inspect { .. }
+        | Input::Pause { .. }
+        | Input::Resume { .. }
+        | Input::Unchanged { .. }
+        | Input::Tick => false,
+    }
+}
+
 /// Applies a timer that is due.
 pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
     match timer {
@@ -98,9 +122,12 @@ pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
 }
 
 fn inspect(state: &mut State, now: Timestamp, call: CallId, by: &JobReference) {
-    let answer = match state.jobs.find(by) {
-        Some(job) => Answer::Status(view::status(state, now, job)),
-        None => Answer::Refused(Refusal::UnknownJob),
+    let Some(unique_id) = state.jobs.find(by).map(|job| job.unique_id().clone()) else {
+        return state.refuse(call, Refusal::UnknownJob);
     };
-    state.answer(call, answer);
+    let waiting = state.waiting_answer(now, &unique_id);
+    if let Some(job) = state.jobs.get(&unique_id) {
+        let status = view::status(state, now, job, waiting);
+        state.answer(call, Answer::Status(status));
+    }
 }

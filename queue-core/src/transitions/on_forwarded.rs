@@ -165,6 +165,9 @@ fn granted(
     };
     let ids = runners.iter().map(|runner| runner.id);
     let profile_key = &ticket.request.spec.profile_key;
+    let repo = &ticket.request.spec.qualified_repo;
+    let log = &mut state.estimates.log;
+    log.grant(now, server, profile_key, repo, ids.clone());
     state.fleet.record_grant(server, profile_key, ids, now);
     if let Some(part) = parts.iter_mut().find(|part| part.server == server) {
         part.grant = Some(Grant {
@@ -182,7 +185,7 @@ fn granted(
         let estimated = job.estimated;
         let runners = job.assign(now, grants);
         state.jobs.record_grant(server, unique_id.clone());
-        state.profile_queues.remove_granted(&ticket, now);
+        state.profile_queues.remove(&ticket);
         let step = JobStep::Assigned { runners, estimated };
         state.record(now, &ticket, step);
         // What the first server granted may be gone by the time the last one answers.

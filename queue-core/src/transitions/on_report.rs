@@ -3,19 +3,24 @@
 use shared::clock::Timestamp;
 
 use super::review_grants::review_grants;
-use crate::state::{
-    State,
-    fleet::{Health, Report, ServerFailure, ServerId},
-    timers::Timer,
+use crate::{
+    estimate::Forecasts,
+    state::{
+        State,
+        fleet::{Health, Report, ServerFailure, ServerId},
+        timers::Timer,
+    },
 };
 
 /// A monitor answered with its dashboard.
 pub fn reported(state: &mut State, now: Timestamp, server: ServerId, report: Report) {
     let was_fresh = is_fresh(state, now, server);
     let profiles_before = state.fleet.profiles(server);
+    let confirmed_at = state.fleet.confirmed_at(server);
     if !state.fleet.record_report(server, report, now) {
         return;
     }
+    observe_runners(state, now, server, confirmed_at);
     for key in profiles_before {
         state.dirty.mark_profile(key);
     }
@@ -64,6 +69,21 @@ fn confirmed(state: &mut State, now: Timestamp, server: ServerId, was_fresh: boo
     review_grants(state, now, server);
     if !was_fresh && is_fresh(state, now, server) {
         state.pending_releases.retry_now(now, server);
+    }
+}
+
+/// Learns from a report how long jobs take, unless another URL of the same server tells.
+fn observe_runners(
+    state: &mut State,
+    now: Timestamp,
+    server: ServerId,
+    confirmed_at: Option<Timestamp>,
+) {
+    let report = state.fleet.report(server);
+    let is_duplicate = state.fleet.duplicate_of(server, now).is_some();
+    if let Some(report) = report.filter(|_| !is_duplicate) {
+        let Forecasts { log, history, .. } = &mut state.estimates;
+        log.observe(now, server, report, confirmed_at, history);
     }
 }
 

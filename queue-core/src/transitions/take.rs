@@ -116,8 +116,7 @@ fn end_hold(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueI
 }
 
 fn answer_waiting(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueId) {
-    if let Some(job) = state.jobs.get(unique_id) {
-        let waiting = state.waiting_answer(now, job);
+    if let Some(waiting) = state.waiting_answer(now, unique_id) {
         state.answer(call, Answer::Waiting(waiting));
     }
 }

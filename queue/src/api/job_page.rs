@@ -23,10 +23,7 @@ use shared::{
 
 use super::{
     AppState,
-    dashboard::{
-        estimated_wait,
-        jobs::{Context, range, runners, short_name},
-    },
+    dashboard::jobs::{Context, range, runners, short_name},
     history::runners_of,
     search::JobIndex,
     story,
@@ -168,7 +165,7 @@ impl JobPage<'_> {
                 // What is said of a job that has its runners is its state.
                 @if status.position.is_some() || !known.is_open() { p { (status.why) "." } }
                 @if status.position.is_some() {
-                    p { "Estimated wait: " (estimated_wait(status.estimate)) }
+                    p { "Estimated wait: " (format::estimate(status.estimate, status.no_estimate_because.as_deref())) }
                     div class="narrow" { (range(status.estimate, scale)) }
                 }
                 p class="dim" {

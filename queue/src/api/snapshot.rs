@@ -117,13 +117,17 @@ pub(super) mod example {
     /// One profile with waiting jobs, and one that is paused.
     fn profiles() -> Vec<ProfileView> {
         let profile_key = |key: &str| key.parse().unwrap();
-        let job = |unique_id: &str, count, estimate, why: &str| JobView {
+        let job = |unique_id: &str, count, estimate: Option<Estimate>, why: &str| JobView {
             public_id: unique_id.parse::<UniqueId>().unwrap().public_id(),
             count,
             qualified_repo: "servo/servo".to_owned(),
             run_id: 42,
             waited_seconds: 150,
             estimate,
+            no_estimate_because: match estimate {
+                Some(_) => None,
+                None => Some("no job has finished yet".to_owned()),
+            },
             why: why.to_owned(),
             client_silent_seconds: 17,
         };

@@ -116,6 +116,7 @@ pub fn status(story: &Story) -> Option<JobStatus> {
         position: None,
         ahead: None,
         estimate: None,
+        no_estimate_because: None,
         why: sentence(entry),
     })
 }
@@ -136,6 +137,7 @@ fn status_before_restart(story: &Story) -> Option<JobStatus> {
         position: None,
         ahead: None,
         estimate: None,
+        no_estimate_because: None,
         why: format!(
             "the queue was restarted, no client has asked for this job since, and no server reports how it \
              ended; the last event is {} at {}",

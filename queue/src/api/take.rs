@@ -5,7 +5,7 @@ use daemon::{
     error::{ApiError, Code},
     web::PreferredWait,
 };
-use shared::wire::WaitingBody;
+use shared::{format, wire::WaitingBody};
 
 use queue_core::{Answer, Refusal, WaitingAnswer};
 
@@ -58,18 +58,23 @@ fn waiting_response(waiting: &WaitingAnswer, accepts_json: bool) -> Result<HttpR
             .insert_header((RETRY_AFTER, waiting.retry_after_seconds))
             .finish());
     }
-    let message = match waiting.ahead {
-        0 => "this job is next; ask again".to_owned(),
-        1 => "1 job is ahead of this one; ask again".to_owned(),
-        ahead => format!("{ahead} jobs are ahead of this one; ask again"),
+    let estimate = waiting.prospect.as_ref().ok().copied();
+    let no_estimate_because = waiting.prospect.as_ref().err().map(ToString::to_string);
+    let place = match waiting.ahead {
+        0 => "this job is next".to_owned(),
+        1 => "1 job is ahead of this one".to_owned(),
+        ahead => format!("{ahead} jobs are ahead of this one"),
     };
+    let wait = format::estimate(estimate, no_estimate_because.as_deref());
+    let message = format!("{place}; estimated wait: {wait}; ask again");
     let ahead = waiting.ahead as u64;
     let error = ApiError::new(Code::Waiting, message.clone()).with(WaitingBody {
         code: Code::Waiting.as_str().to_owned(),
         message,
         position: ahead + 1,
         ahead,
-        estimate: waiting.estimate,
+        estimate,
+        no_estimate_because,
     });
     Err(error.retry_after(waiting.retry_after_seconds))
 }

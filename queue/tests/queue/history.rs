@@ -524,3 +524,14 @@ fn streams_end_when_the_queue_stops() {
     fixture.daemon.wait_for_end();
     assert_eq!(stream.rest(), "\r\n0\r\n\r\n", "the response is complete");
 }
+
+#[test]
+fn after_a_restart_it_is_known_from_the_journal_how_long_jobs_take() {
+    let (fixture, _) = one_finished_job();
+    let fixture = fixture.restart();
+    fixture.daemon.wait_until_fresh(1);
+    fixture.daemon.enqueue("next");
+    let status = fixture.daemon.job("next");
+    assert_eq!(status["state"], "waiting");
+    assert!(status["estimate"]["p50_seconds"].is_u64(), "{status}");
+}

@@ -84,8 +84,10 @@ fn the_response_to_a_waiting_job_has_its_position_and_retry_after() {
     let response = daemon.take("second", &ticket);
     assert_eq!(response.header("retry-after"), Some("1"));
     let expected = json!({
-        "code": "waiting", "message": "1 job is ahead of this one; ask again",
+        "code": "waiting", "message": "1 job is ahead of this one; estimated wait: unknown, because no job has \
+            finished yet; ask again",
         "position": 2, "ahead": 1, "estimate": null,
+        "no_estimate_because": "no job has finished yet",
     });
     assert_eq!(response.expect_json(503), expected);
 }

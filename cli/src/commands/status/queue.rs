@@ -135,10 +135,7 @@ fn jobs(profile: &QueueProfile, look: Look) -> String {
                 job.count.to_string(),
                 format!("{} {}", cell(&job.qualified_repo), job.run_id),
                 seconds(job.waited_seconds),
-                job.estimate.map_or_else(
-                    || "unknown".to_owned(),
-                    |estimate| seconds(estimate.p50_seconds),
-                ),
+                format::estimate(job.estimate, job.no_estimate_because.as_deref()),
                 printable(&job.why, WHY_MAX),
             ]
         })
@@ -204,7 +201,8 @@ mod tests {
                  "waited_seconds": 61, "estimate": {"p50_seconds": 90, "p90_seconds": 200},
                  "why": "it is next, and no runner of this profile is idle: 4 are busy"},
                 {"unique_id": "b", "count": 2, "qualified_repo": "a/b", "run_id": 4,
-                 "waited_seconds": 5, "estimate": null, "why": "one job is before it\u{1b}[2J"}]},
+                 "waited_seconds": 5, "estimate": null, "no_estimate_because": "no job has finished yet",
+                 "why": "one job is before it\u{1b}[2J"}]},
                 {"profile_key": "macos", "target": 1, "idle": 1, "waiting_count": 0, "jobs": []}],
             "servers": [
                 {"name": "http://ci0/", "health": "fresh", "age_seconds": 2,
@@ -228,9 +226,9 @@ mod tests {
         macos    0     0         1     0         1              0
 
         Waiting for linux:
-        #  JOB    RUNNERS  FOR RUN          WAITED  ESTIMATED WAIT  REASON
-        1  job-a  1        delan/servo 123  1 min   2 min           it is next, and no runner of this profile is idle: 4 are busy
-        2  b      2        a/b 4            5 s     unknown         one job is before it[2J
+        #  JOB    RUNNERS  FOR RUN          WAITED  ESTIMATED WAIT                            REASON
+        1  job-a  1        delan/servo 123  1 min   about 2 min; 9 of 10 within 4 min         it is next, and no runner of this profile is idle: 4 are busy
+        2  b      2        a/b 4            5 s     unknown, because no job has finished yet  one job is before it[2J
         and 1 more
         ");
     }

@@ -175,6 +175,7 @@ mod tests {
         Waiting {
             position: Some(1),
             estimate: None,
+            no_estimate_because: None,
             retry_after: Duration::from_secs(retry_after),
         }
     }

@@ -151,7 +151,8 @@ impl<P: Progress> QueuedJob<P> {
             if let Ok(status) = self.queue.status(&self.job.spec.unique_id, ticket).await
                 && status.position.is_some()
             {
-                let position = format::position(status.position, status.estimate);
+                let because = status.no_estimate_because.as_deref();
+                let position = format::position(status.position, status.estimate, because);
                 self.progress.update(&position);
             }
             tokio::time::sleep(self.status_interval).await;

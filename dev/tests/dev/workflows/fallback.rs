@@ -195,21 +195,25 @@ async fn a_cancellation_during_a_held_take_is_logged() {
 #[actix_web::test]
 async fn a_job_does_not_wait_if_the_estimate_exceeds_max_wait() {
     let estimate = |seconds: u64| json!({"position": 3, "estimate": {"p50_seconds": seconds, "p90_seconds": 9000}});
+    let message =
+        "2 jobs are ahead of this one; estimated wait: about 3 s; 9 of 10 within 3 h; ask again";
+    let mut written_out = estimate(3);
+    written_out["message"] = json!(message);
     let responses = vec![
         ticket(),
         error(503, "waiting", json!({"estimate": {"p50_seconds": 2}})),
-        error(503, "waiting", estimate(3)),
+        error(503, "waiting", written_out),
         error(503, "waiting", estimate(100)),
     ];
     let (done, requests) = select_with_script(responses).await;
     assert_hosted(
         &done,
         "too-long",
-        "position 3, about 1 min 40 s to go, which is more than the",
+        "position 3, estimated wait: about 1 min 40 s; max-wait ends in",
     );
     for part in [
-        "position unknown, about 2 s to go; waited",
-        "position 3, about 3 s to go; waited",
+        "position unknown, estimated wait: about 2 s; waited",
+        "position 3, estimated wait: about 3 s; 9 of 10 within 3 h; waited",
     ] {
         assert!(done.log.contains(part), "{part:?} is not in {}", done.log);
     }

@@ -128,7 +128,7 @@ async fn the_actions_work_in_every_locale() {
         set(&mut job, name, locale);
         let done = select(job, &queue().url).await;
         assert_self_hosted(&done);
-        done.assert_log_has("position 3, about 1 s to go");
+        done.assert_log_has("position 3, estimated wait: about 1 s");
 
         let mut job = job_at(&github);
         set(&mut job, "LOCPATH", locales());
@@ -226,7 +226,7 @@ async fn carriage_returns_of_jq_are_in_no_output() {
     prefer(&mut job, jq.path());
     let done = select(job, &queue().url).await;
     assert_self_hosted(&done);
-    done.assert_log_has("position 3, about 1 s to go");
+    done.assert_log_has("position 3, estimated wait: about 1 s");
     let outputs = format!("{:?}", done.outputs);
     assert!(!outputs.contains('\r'), "{outputs}");
 

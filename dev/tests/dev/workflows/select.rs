@@ -126,7 +126,9 @@ async fn a_waiting_job_logs_its_position_and_gets_the_next_runner() {
     let deployment = Deployment::start(1).await;
     deployment.occupy_one().await;
     let mut waiting = select(&deployment, json!({}));
-    waiting.expect_log("position 1; waited").await;
+    waiting
+        .expect_log("position 1, estimated wait: unknown, because no job has finished yet; waited")
+        .await;
     deployment.finish();
     assert_self_hosted(&waiting.finish().await, 1);
 }

@@ -21,7 +21,7 @@ use shared::{
 
 use self::{identity::Identities, reached::Reached, server::Server};
 pub use self::{
-    report::{Guest, NotReport, ProfileReport, Report, RunnerId},
+    report::{Guest, NotReport, ProfileReport, Report, RunnerId, SeenRunner},
     server::{Health, Quarantined, Refusing, ServerFailure},
 };
 use crate::event::ServerRunners;
@@ -347,6 +347,16 @@ impl Fleet {
     pub fn available_count(&self, key: &ProfileKey, now: Timestamp) -> usize {
         let servers = self.fresh_in(&self.available, key, now);
         saturating_sum(servers.map(|(_, count)| count))
+    }
+
+    /// How many runners of a profile a server can be asked for.
+    pub fn available_at(&self, server: ServerId, key: &ProfileKey) -> usize {
+        self.servers[server].available(key)
+    }
+
+    /// How many runners of a profile a server is being asked for.
+    pub fn requested_at(&self, server: ServerId, key: &ProfileKey) -> usize {
+        self.servers[server].requested(key)
     }
 
     /// How many runners of a profile a server can be asked for, as people are shown it.

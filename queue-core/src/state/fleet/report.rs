@@ -53,6 +53,8 @@ pub struct Report {
     pub profiles: BTreeMap<ProfileKey, ProfileReport>,
     /// Every runner that exists, whatever its status.
     pub runners: BTreeSet<RunnerId>,
+    /// What each of them does, for estimates only; without those whose profile is unknown.
+    pub statuses: BTreeMap<RunnerId, SeenRunner>,
     /// The reservations, by job; `None` from an older monitor, which does not report them.
     pub reservations: Option<BTreeMap<UniqueId, ReservationReport>>,
     /// The reservations that a queue with the key of this one made, and the server whose take made each:
@@ -94,6 +96,17 @@ pub struct ProfileReport {
     /// Which of those that start or are still to be created something delays, and what: a clause from the
     /// server.
     pub delayed: Option<DelayedRunners>,
+}
+
+/// What a server reported of one runner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRunner {
+    pub profile_key: ProfileKey,
+    pub status: RunnerStatus,
+    /// Since when it has this status, by the server's clock; `None` from an older monitor.
+    pub since: Option<Timestamp>,
+    /// When its creation began, by the server's clock.
+    pub created_at: Option<Timestamp>,
 }
 
 impl ProfileReport {
@@ -291,14 +304,24 @@ impl Report {
                 seen_twice.insert(shown.id);
                 self.unreadable_count += 1;
             }
-            if shown.is_idle {
-                let key = match &shown.profile_key {
-                    Some(key) => Some(key.clone()),
-                    None => profile_by_name(&shown, self.profiles.keys()).cloned(),
-                };
-                if let Some(profile) = key.and_then(|key| self.profiles.get_mut(&key)) {
+            let key = match &shown.profile_key {
+                Some(key) => Some(key.clone()),
+                None => profile_by_name(&shown, self.profiles.keys()).cloned(),
+            };
+            if let Some(profile_key) = key
+                && let Some(profile) = self.profiles.get_mut(&profile_key)
+                && let Some(status) = shown.status
+            {
+                if status == RunnerStatus::Idle {
                     profile.idle.insert(shown.id);
                 }
+                let seen = SeenRunner {
+                    profile_key,
+                    status,
+                    since: shown.since,
+                    created_at: shown.created_at,
+                };
+                self.statuses.insert(shown.id, seen);
             }
             self.guests.extend(shown.guest);
         }
@@ -448,7 +471,10 @@ fn object<'a>(parent: Option<&'a Object>, name: &str) -> Result<Option<&'a Objec
 struct Shown {
     id: RunnerId,
     profile_key: Option<ProfileKey>,
-    is_idle: bool,
+    /// `None` if it cannot be read.
+    status: Option<RunnerStatus>,
+    since: Option<Timestamp>,
+    created_at: Option<Timestamp>,
     /// The name of its registration.
     name: Option<String>,
     guest: Option<Guest>,
@@ -472,10 +498,14 @@ impl Shown {
             runner.is_some_and(|it| matches!(it.get("guest_name"), Some(Value::String(_))));
         let name: Option<String> = registration.and_then(|it| field(it, "name").ok().flatten());
         let name = name.filter(|it: &String| is_short(it));
-        let is_idle = match (&status, &profile_key) {
-            (Ok(Some(status)), Ok(_)) => *status == RunnerStatus::Idle,
-            (Ok(None), Ok(_)) => has_guest && registration.is_some_and(is_free),
-            _ => false,
+        let status = match (&status, &profile_key) {
+            (Ok(Some(status)), Ok(_)) => Some(*status),
+            (Ok(None), Ok(_)) => Some(match registration {
+                Some(registration) if has_guest => status_by(registration),
+                Some(_) => RunnerStatus::Invalid,
+                None => RunnerStatus::Starting,
+            }),
+            _ => None,
         };
         let guest = || {
             Some(Guest {
@@ -489,7 +519,9 @@ impl Shown {
         Some(Self {
             id,
             profile_key: profile_key.ok().flatten(),
-            is_idle,
+            status,
+            since: field(entry, "status_since").ok().flatten(),
+            created_at: runner.and_then(created_at),
             guest: has_guest.then(guest).flatten(),
             name,
             is_partly_unreadable,
@@ -497,21 +529,41 @@ impl Shown {
     }
 }
 
+/// When the creation of a runner began.
+fn created_at(runner: &Object) -> Option<Timestamp> {
+    let created_time = object(Some(runner), "created_time").ok()??;
+    let seconds = field(created_time, "secs_since_epoch").ok()??;
+    Some(Timestamp::from_seconds(seconds))
+}
+
+/// The status of a runner of an older monitor, which follows from its registration.
+fn status_by(registration: &Object) -> RunnerStatus {
+    match field(registration, "busy") {
+        Ok(Some(true)) => RunnerStatus::Busy,
+        _ if is_free(registration) => RunnerStatus::Idle,
+        _ if matches!(is_reserved(registration), Ok(true)) => RunnerStatus::Reserved,
+        _ => RunnerStatus::Starting,
+    }
+}
+
 /// Whether a registration, of an older monitor, is online, not busy and not reserved.
 fn is_free(registration: &Object) -> bool {
-    #[derive(Deserialize)]
-    struct Label {
-        name: String,
-    }
-    let is_reserved = field::<Vec<Label>>(registration, "labels").map(|labels| {
-        let mut labels = labels.into_iter().flatten();
-        labels.any(|label| label.name.starts_with("reserved-for:"))
-    });
     matches!(
         field(registration, "status"),
         Ok(Some(RegistrationStatus::Online))
     ) && matches!(field(registration, "busy"), Ok(Some(false)))
-        && matches!(is_reserved, Ok(false))
+        && matches!(is_reserved(registration), Ok(false))
+}
+
+/// Whether a registration has the label of a reservation.
+fn is_reserved(registration: &Object) -> Result<bool, Unreadable> {
+    #[derive(Deserialize)]
+    struct Label {
+        name: String,
+    }
+    let labels = field::<Vec<Label>>(registration, "labels")?;
+    let mut labels = labels.into_iter().flatten();
+    Ok(labels.any(|label| label.name.starts_with("reserved-for:")))
 }
 
 /// The profile in a runner's name, `<prefix>-<profile_key>.<id>@<suffix>`. Each server has its own

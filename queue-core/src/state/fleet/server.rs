@@ -438,16 +438,19 @@ impl Server {
             !self.granted.contains_key(runner)
                 && !quarantined.is_some_and(|quarantined| quarantined.contains(runner))
         };
-        let open = self.open_forwards.values();
-        let requested = open
-            .filter(|(requested, _)| requested == key)
-            .map(|(_, count)| count.get());
         profile
             .idle
             .iter()
             .filter(is_available)
             .count()
-            .saturating_sub(requested.sum())
+            .saturating_sub(self.requested(key))
+    }
+
+    /// How many runners of a profile it is being asked for.
+    pub(super) fn requested(&self, key: &ProfileKey) -> usize {
+        let open = self.open_forwards.values();
+        let requested = open.filter(|(requested, _)| requested == key);
+        requested.map(|(_, count)| count.get()).sum()
     }
 
     /// Records an answer to a poll sent at `asked_at`.

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::{
     clock::Timestamp,
     problem::catalogue::ProblemKind,
-    wire::{ReservationReport, ReservationState},
+    wire::{ReservationReport, ReservationState, RunnerStatus},
 };
 
-use crate::{Forward, Guest, ProfileReport, Report, RunnerId, ServerId, TicketContent};
+use crate::{Forward, Guest, ProfileReport, Report, RunnerId, SeenRunner, ServerId, TicketContent};
 
 /// A report in the making.
 #[derive(Clone)]
@@ -94,10 +94,42 @@ impl ReportBuilder {
             idle: idle.iter().copied().collect(),
             ..ProfileReport::default()
         };
-        self.report.runners.extend(idle);
         self.report
             .profiles
             .insert(profile_key.parse().unwrap(), profile);
+        self.with_statuses(profile_key, idle, RunnerStatus::Idle)
+    }
+
+    /// Adds runners of a profile with this status.
+    pub fn with_statuses(
+        mut self,
+        profile_key: &str,
+        runners: &[RunnerId],
+        status: RunnerStatus,
+    ) -> Self {
+        let seen = SeenRunner {
+            profile_key: profile_key.parse().unwrap(),
+            status,
+            since: None,
+            created_at: None,
+        };
+        self.report.runners.extend(runners);
+        let statuses = runners.iter().map(|id| (*id, seen.clone()));
+        self.report.statuses.extend(statuses);
+        self
+    }
+
+    /// States since when a runner has its status, by the clock of the server.
+    pub fn since(mut self, runner: RunnerId, since: Timestamp) -> Self {
+        let seen = self.report.statuses.get_mut(&runner);
+        seen.expect("the runner has a status").since = Some(since);
+        self
+    }
+
+    /// States when the creation of a runner began, by the clock of the server.
+    pub fn created(mut self, runner: RunnerId, created_at: Timestamp) -> Self {
+        let seen = self.report.statuses.get_mut(&runner);
+        seen.expect("the runner has a status").created_at = Some(created_at);
         self
     }
 
@@ -211,6 +243,15 @@ impl ReportBuilder {
             enqueued_at: by.enqueued_at,
             proof: None,
         };
+        let status = match state {
+            ReservationState::Held => Some(RunnerStatus::Reserved),
+            ReservationState::Used => Some(RunnerStatus::Busy),
+            ReservationState::Finished => None,
+        };
+        let profile_key = self.report.profiles.keys().next().cloned();
+        if let Some((key, status)) = profile_key.zip(status) {
+            self = self.with_statuses(key.as_str(), runners, status);
+        }
         self.report.runners.extend(runners);
         self.report
             .reservations

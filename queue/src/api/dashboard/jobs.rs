@@ -140,7 +140,7 @@ fn waiting_row(
             td data-label="Runners" { (job.count) }
             td data-label="Waited" { (context.counted(job.waited_seconds)) }
             td class="estimate" data-label="Estimated wait" {
-                div { (estimated_wait(job.estimate)) (range(job.estimate, scale)) }
+                div { (estimated_wait(job)) (range(job.estimate, scale)) }
             }
             td data-label="Why it waits" {
                 div {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use shared::{
     format,
     text::{printable_json, printable_lines},
-    wire::{Estimate, PastJob},
+    wire::PastJob,
 };
 
 use queue_core::{JobView, ProfileView, ServerView, View};
@@ -187,7 +187,7 @@ fn job_line(job: &JobView) -> String {
         job.qualified_repo,
         job.run_id,
         duration(job.waited_seconds),
-        estimated_wait(job.estimate),
+        estimated_wait(job),
         job.why,
     )
 }
@@ -207,17 +207,8 @@ fn last_seen(server: &ServerView) -> String {
     )
 }
 
-pub(super) fn estimated_wait(estimate: Option<Estimate>) -> String {
-    estimate.map_or_else(
-        || "unknown".to_owned(),
-        |estimate| {
-            let (p50, p90) = (
-                duration(estimate.p50_seconds),
-                duration(estimate.p90_seconds),
-            );
-            format!("{p50}, 90 % within {p90}")
-        },
-    )
+pub(super) fn estimated_wait(job: &JobView) -> String {
+    format::estimate(job.estimate, job.no_estimate_because.as_deref())
 }
 
 pub(super) fn duration(seconds: u64) -> String {

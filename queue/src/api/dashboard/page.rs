@@ -166,7 +166,7 @@ fn squares(profile: &ProfileView) -> Markup {
                             span class="tip" {
                                 (index + 1) ". " (job.qualified_repo) " run " (job.run_id)
                                 ", waited " (duration(job.waited_seconds))
-                                ", estimated wait " (estimated_wait(job.estimate))
+                                ", estimated wait " (estimated_wait(job))
                             }
                         }
                     }
