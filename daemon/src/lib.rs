@@ -18,6 +18,7 @@ pub mod page;
 pub mod private_file;
 pub mod problems;
 pub mod readiness;
+pub mod reload;
 pub mod repeated;
 pub mod serve;
 pub mod snapshot;

@@ -1,6 +1,7 @@
 //! What the settings want of the pool.
 //!
-//! Made once from the settings and never changed; all other modules read it.
+//! Made from the settings; all other modules read it. [`Monitor::apply_policy`] changes what may change while the
+//! monitor runs.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +10,7 @@ use shared::{
     values::ProfileKey,
 };
 
-use crate::{Resources, RunnerId};
+use crate::{Monitor, Resources, RunnerId};
 
 /// Largest id that is accepted from a name: the largest integer that every JSON parser keeps
 /// exactly. Without the limit, one forged name with a huge id would use up all ids.
@@ -126,9 +127,28 @@ impl Policy {
     }
 }
 
+impl Monitor {
+    /// Applies what may change while the monitor runs: the targets of profiles that it has already, the capacity,
+    /// timeouts, and whether runners are made or destroyed. Everything else of `policy` is ignored.
+    pub fn apply_policy(&mut self, policy: &Policy) {
+        for (profile_key, profile) in &mut self.policy.profiles {
+            if let Some(new) = policy.profiles.get(profile_key) {
+                profile.target_count = new.target_count;
+            }
+        }
+        self.policy.capacity = policy.capacity;
+        self.policy.start_timeout = policy.start_timeout;
+        self.policy.reserve_timeout = policy.reserve_timeout;
+        self.policy.image_max_age = policy.image_max_age;
+        self.policy.cache_timeout = policy.cache_timeout;
+        self.policy.makes_runners = policy.makes_runners;
+        self.policy.destroys_all = policy.destroys_all;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::testing::policy;
+    use crate::testing::{TestPool, policy};
 
     use super::*;
 
@@ -142,6 +162,24 @@ mod tests {
             policy.parse_guest_name(&name),
             Some((profile_key, RunnerId(7)))
         );
+    }
+
+    #[test]
+    fn another_target_is_reached_and_other_profiles_are_not_added() {
+        let mut pool = TestPool::with_idle_linux(1);
+        let mut new = pool.monitor.policy.clone();
+        let linux: ProfileKey = "linux".parse().unwrap();
+        new.profiles.get_mut(&linux).unwrap().target_count = 2;
+        let added = new.profiles[&linux].clone();
+        new.profiles.insert("windows".parse().unwrap(), added);
+        pool.monitor.apply_policy(&new);
+        pool.converge();
+        assert_eq!(pool.counts("linux").idle, 2);
+        assert_eq!(pool.monitor.policy.profiles.len(), 1);
+        new.profiles.get_mut(&linux).unwrap().target_count = 0;
+        pool.monitor.apply_policy(&new);
+        pool.converge();
+        assert_eq!(pool.counts("linux").idle, 0);
     }
 
     #[test]

@@ -13,10 +13,12 @@ use std::{
     time::Duration,
 };
 
+use actix_web::web::ServiceConfig;
 use daemon::{
     artifact_claims::ArtifactClaims,
     journal::{Journal, JournalConfig},
     problems::{ProblemBoard, log_changes},
+    reload::{self, Reloader},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
     startup::{Start, until_signalled, watch_addresses},
 };
@@ -42,6 +44,7 @@ use crate::{
     mirrors::{self, MainRepo},
     profiles::{Images, ProfileError, profiles_path, read_images},
     programs,
+    reload::reloader,
     shared_core::SharedCore,
     store::{Store, StoreError},
 };
@@ -81,6 +84,7 @@ pub struct App {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     state: AppState,
+    reloader: Reloader,
     drain: Drain,
     adapters: Adapters,
     events: Events,
@@ -134,6 +138,8 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
     let core = Arc::new(SharedCore::new(core, clock, store, journal));
     report_unusable_profiles(core.problem_board(), &unusable, &settings);
 
+    let unusable = unusable.into_keys().collect();
+    let reloader = reloader(&settings, &images, unusable, &core, clock);
     let (drain, draining) = drain();
     let repo_prefix = &settings.github.allowed_qualified_repo_prefix;
     let (artifact_verifier, verifier_worker) = ArtifactVerifier::new(repo_prefix);
@@ -163,6 +169,7 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
     };
     Ok(App {
         listeners,
+        reloader,
         addresses,
         state,
         drain,
@@ -218,6 +225,11 @@ fn github(settings: &Settings, credentials: Credentials) -> Github {
     Github::new(client, GithubConfig::of(&settings.github, credentials))
 }
 
+fn background(name: &'static str, work: impl Future<Output = ()> + 'static) -> Background {
+    let task = actix_web::rt::spawn(work);
+    Background { name, task }
+}
+
 impl App {
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -236,6 +248,7 @@ impl App {
             addresses,
             listeners,
             state,
+            reloader,
             drain,
             adapters,
             events,
@@ -260,39 +273,25 @@ impl App {
         let programs = programs::watch(programs, board.clone());
         let mirrors = async move { mirrors::run(&settings, board).await };
         let addresses = watch_addresses(addresses, core.problem_board().clone());
+        let reload = reloader.clone().run();
         let background = vec![
-            Background {
-                name: "the search for addresses",
-                task: actix_web::rt::spawn(addresses),
-            },
-            Background {
-                name: "the log of problems",
-                task: actix_web::rt::spawn(log_changes(journal.clone(), move || {
-                    logged_core.problems()
-                })),
-            },
-            Background {
-                name: "the problems of the journal",
-                task: actix_web::rt::spawn(journal_problems),
-            },
-            Background {
-                name: "the control loop",
-                task: actix_web::rt::spawn(control_loop::run(adapters, events)),
-            },
-            Background {
-                name: "the search for programs",
-                task: actix_web::rt::spawn(programs),
-            },
-            Background {
-                name: "the updates of mirrors",
-                task: actix_web::rt::spawn(mirrors),
-            },
-            Background {
-                name: "the artifact verifier",
-                task: actix_web::rt::spawn(verifier_worker),
-            },
+            background("the reload of the settings", reload),
+            background("the search for addresses", addresses),
+            background(
+                "the log of problems",
+                log_changes(journal.clone(), move || logged_core.problems()),
+            ),
+            background("the problems of the journal", journal_problems),
+            background("the control loop", control_loop::run(adapters, events)),
+            background("the search for programs", programs),
+            background("the updates of mirrors", mirrors),
+            background("the artifact verifier", verifier_worker),
         ];
         let routes = routes(state);
+        let routes = move |config: &mut ServiceConfig| {
+            routes(config);
+            reload::configure(config, reloader.clone());
+        };
         let served = serve(listeners, serve_settings, routes, drain, background, stop).await;
         core.close().await;
         journal.flush(JOURNAL_FLUSH_TIMEOUT);

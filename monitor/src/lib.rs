@@ -18,6 +18,7 @@ mod mirrors;
 mod profiles;
 mod programs;
 mod readiness;
+mod reload;
 mod runner_entries;
 mod runner_metrics;
 mod shared_core;

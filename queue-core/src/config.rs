@@ -4,6 +4,16 @@ use std::time::Duration;
 
 use shared::clock::Timestamp;
 
+/// The settings that may change while the queue runs; as in [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub abandon_after: Duration,
+    pub forward_timeout: Duration,
+    pub jobs_max: usize,
+    pub jobs_per_repo_max: Option<usize>,
+    pub held_max: usize,
+}
+
 /// Settings that the state machine depends on.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -10,6 +10,7 @@ use shared::{
 };
 
 use crate::{
+    config::Limits,
     event::{EnqueuedBy, WithdrawnBy},
     state::{
         fleet::{Report, ServerFailure, ServerId},
@@ -56,6 +57,8 @@ pub enum Input {
         call: CallId,
         profile_key: ProfileKey,
     },
+    /// The settings have changed. What was decided by the former ones stays as it is.
+    SetLimits(Limits),
     /// A monitor answered a poll with its dashboard.
     Reported { server: ServerId, report: Report },
     /// A monitor answered a poll with "not modified".

@@ -39,7 +39,7 @@ mod transitions;
 mod view;
 mod wait_reason;
 
-pub use config::Config;
+pub use config::{Config, Limits};
 pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
 pub use estimate::{NoEstimate, PastRun};
 pub use event::{

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
+use actix_web::web::ServiceConfig;
 use daemon::{
     artifact_claims::ArtifactClaims,
     auth::ApiToken,
     journal::{Journal, JournalConfig, StreamPlaces},
     problems::{ProblemBoard, log_changes},
+    reload::{self, Reloader},
     serve::{Background, Drain, ServeError, ServeSettings, drain, serve},
     startup::watch_addresses,
 };
@@ -24,11 +26,11 @@ use http_client::Client;
 use shared::{
     clock::{Clock, Timestamp},
     problem::{self, catalogue},
-    settings::{BaseUrl, Settings, SettingsError},
+    settings::{BaseUrl, QueueSettings, Settings, SettingsError},
 };
 use tokio::sync::mpsc;
 
-use queue_core::{Config, Queue};
+use queue_core::{Config, Limits, Queue};
 
 use crate::{
     api::{AppState, routes},
@@ -40,6 +42,7 @@ use crate::{
     pauses::PausesFile,
     poll::poll_forever,
     recorder::Recorder,
+    reload::{limits, reloader},
     ticket::{KeyError, TicketKey},
 };
 
@@ -75,6 +78,7 @@ pub struct App {
     serve_settings: ServeSettings,
     addresses: Vec<SocketAddr>,
     state: AppState,
+    reloader: Reloader,
     drain: Drain,
     background: Vec<Background>,
 }
@@ -89,10 +93,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let clock = Clock::start();
     // Before the key is created, which would make a first start look like a later one.
     let artifact_claims = load_artifact_claims(settings, &folder, clock);
-    let ticket_key = match &queue_settings.ticket_key {
-        Some(secret) => TicketKey::from_secret(secret),
-        None => TicketKey::load_or_create(&folder)?,
-    };
+    let ticket_key = ticket_key(queue_settings, &folder)?;
     let addresses = addresses_of(&listeners)?;
 
     let mut base_urls = queue_settings.servers.clone();
@@ -132,6 +133,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         &event_loop,
         &mut background,
     );
+    let reloader = reloader(settings, &problem_board, &journal, clock, &event_loop);
     let (drain, draining) = drain();
     let (artifact_verifier, github_status) =
         start_artifact_verifier(settings, &problem_board, &mut background)?.unzip();
@@ -152,6 +154,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     };
     Ok(App {
         listeners,
+        reloader,
         serve_settings: ServeSettings::of(&settings.network),
         addresses,
         state,
@@ -202,6 +205,13 @@ fn load_artifact_claims(settings: &Settings, folder: &Path, clock: Clock) -> Art
     ArtifactClaims::load(folder, has_run_before, clock, max_age)
 }
 
+fn ticket_key(settings: &QueueSettings, folder: &Path) -> Result<TicketKey, KeyError> {
+    match &settings.ticket_key {
+        Some(secret) => Ok(TicketKey::from_secret(secret)),
+        None => TicketKey::load_or_create(folder),
+    }
+}
+
 fn names_of(base_urls: &[BaseUrl]) -> Vec<String> {
     let names = base_urls.iter().map(|url| url.as_str().to_owned());
     names.collect()
@@ -222,12 +232,22 @@ impl App {
             log::info!("listening on http://{address}/");
         }
         let journal = self.state.journal.clone();
+        let (routes, reloader) = (routes(self.state), self.reloader);
+        let mut background = self.background;
+        background.push(Background {
+            name: "the reload of the settings",
+            task: actix_web::rt::spawn(reloader.clone().run()),
+        });
+        let routes = move |config: &mut ServiceConfig| {
+            routes(config);
+            reload::configure(config, reloader.clone());
+        };
         let served = serve(
             self.listeners,
             self.serve_settings,
-            routes(self.state),
+            routes,
             self.drain,
-            self.background,
+            background,
             stop,
         )
         .await;
@@ -247,18 +267,25 @@ async fn log_problems(journal: Journal, event_loop: EventLoop, problem_board: Pr
     .await;
 }
 
-fn config(settings: &shared::settings::QueueSettings) -> Config {
+fn config(settings: &QueueSettings) -> Config {
+    let Limits {
+        abandon_after,
+        forward_timeout,
+        jobs_max,
+        jobs_per_repo_max,
+        held_max,
+    } = limits(settings);
     Config {
         startup_grace: settings.settle,
-        abandon_after: settings.abandon_after,
-        forward_timeout: settings.forward_timeout,
+        abandon_after,
+        forward_timeout,
         stale_after: settings.stale_after,
         ticket_lifetime: settings.ticket_lifetime,
         believable_from: BELIEVABLE_FROM,
         down_for: Duration::ZERO,
-        jobs_max: settings.jobs_max,
-        jobs_per_repo_max: settings.jobs_per_repo_max,
-        held_max: settings.held_requests_max,
+        jobs_max,
+        jobs_per_repo_max,
+        held_max,
     }
 }
 

@@ -16,6 +16,7 @@ mod past_runs;
 mod pauses;
 pub mod poll;
 pub mod recorder;
+mod reload;
 pub mod ticket;
 mod unfinished;
 

@@ -48,6 +48,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// No server can ever meet the request, however long it waits.
     Unsatisfiable,
+    /// The settings file is invalid, so nothing was changed.
+    InvalidSettings,
     /// The limit of jobs or held requests is reached.
     TooManyJobs,
     /// An error of the daemon, which its log explains.
@@ -85,6 +87,7 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Unsatisfiable => "unsatisfiable",
+            Self::InvalidSettings => "invalid_settings",
             Self::TooManyJobs => "too_many_jobs",
             Self::Internal => "internal",
             Self::NotReady => "not_ready",
@@ -114,7 +117,7 @@ impl Code {
             | Self::StaleAttempt => 409,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::Unsatisfiable => 422,
+            Self::Unsatisfiable | Self::InvalidSettings => 422,
             Self::TooManyJobs => 429,
             Self::Internal => 500,
             Self::NotReady | Self::Waiting | Self::NoCapacity => 503,

@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub use self::{
     address::{DaemonArg, FleetArgs, MonitorArg, MonitorName, QueueArg},
     operate::{
-        Drain, Logs, Override, OverrideAction, OverrideSet, Pause, Rebuild, Resume, Target,
+        Drain, Logs, Override, OverrideAction, OverrideSet, Pause, Rebuild, Reload, Resume, Target,
         Undrain, Withdraw,
     },
 };
@@ -106,6 +106,9 @@ pub enum Command {
     /// Rebuild the image of a profile of a server
     #[command(long_about = REBUILD_ABOUT, after_long_help = help_end(REBUILD_EXAMPLES, ASKING))]
     Rebuild(Rebuild),
+    /// Let a daemon read its settings again
+    #[command(long_about = RELOAD_ABOUT, after_long_help = help_end(RELOAD_EXAMPLES, ASKING))]
+    Reload(Reload),
     /// Show, set or cancel the temporary targets of a server
     #[command(long_about = OVERRIDE_ABOUT, after_long_help = help_end(OVERRIDE_EXAMPLES, ASKING))]
     Override(Override),

@@ -5,7 +5,7 @@ use std::{convert::Infallible, str::FromStr, time::Duration};
 use clap::{Args, Subcommand};
 use shared::{secret::Secret, units::parse_duration, values::ProfileKey};
 
-use super::{MonitorArg, NamedJob, QueueArg};
+use super::{DaemonArg, MonitorArg, NamedJob, QueueArg};
 
 /// The highest target that a monitor accepts.
 const TARGET_MAX: u16 = 9999;
@@ -139,6 +139,18 @@ pub struct Rebuild {
 
     /// Print the order as JSON, as the monitor sends it: {"since", "note", "client_address"}; with --cancel the
     /// one that it cancelled, or null
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners reload`
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// The daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+
+    /// Print JSON, as the daemon sends it: {"applied", "needs_restart"}
     #[arg(long)]
     pub json: bool,
 }

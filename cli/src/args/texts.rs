@@ -347,6 +347,20 @@ The same with curl:
   curl --fail-with-body -sSX POST --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
     'http://127.0.0.1:8000/image/linux/rebuild?note=new%20compiler'";
 
+pub(super) const RELOAD_ABOUT: &str = "\
+Lets a queue or a monitor read its settings again, as SIGHUP does. Prints which settings have changed and are in \
+force now, and which need a restart. With a mistake in the settings nothing changes.";
+
+pub(super) const RELOAD_EXAMPLES: &str = "\
+Examples:
+  export SERVO_CI_MONITOR_API_TOKEN=...
+  ci-runners reload --monitor http://127.0.0.1:8000
+  ci-runners reload --queue http://127.0.0.1:8002 --json
+
+The same with curl:
+  curl --fail-with-body -sSX POST --oauth2-bearer \"$SERVO_CI_MONITOR_API_TOKEN\" \\
+    http://127.0.0.1:8000/reload";
+
 pub(super) const OVERRIDE_ABOUT: &str = "\
 Shows, sets or cancels the temporary targets of a server: how many runners of each profile its monitor \
 keeps, before what its settings say; the other profiles make room. They end once the last of their \

@@ -24,7 +24,7 @@ pub use dashboard::{dashboard, problems};
 pub(crate) use error::tests;
 pub use error::{ErrorResponse, RequestError};
 pub use events::{EventStream, JournalEvent, Part};
-pub use orders::{Orders, Targets};
+pub use orders::{Orders, Reloaded, Targets};
 pub use queue::{JobRequest, QueueClient};
 pub use queue_dashboard::{
     AssignedJob, QueueDashboard, QueueProfile, QueueServer, ServerProfile, WaitingJob,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use http_client::{Client, Method, Request, Retry};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shared::{operator::Intervention, secret::Secret, settings::BaseUrl, values::ProfileKey};
 
 use super::{RequestError, error::expect_ok};
@@ -17,6 +17,15 @@ const OVERRIDE: &str = "policy/override";
 
 /// Temporary targets by profile. A monitor may report keys that are no valid names any more.
 pub type Targets = BTreeMap<String, u64>;
+
+/// What a reload of the settings has done: names of settings, such as `profiles.linux.target_count`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Those that have changed and are in force now.
+    pub applied: Vec<String>,
+    /// Those that differ from what the daemon was started with, and need a restart.
+    pub needs_restart: Vec<String>,
+}
 
 /// What operators order at one queue or monitor. Each order is idempotent. Not `Send`.
 pub struct Orders<'a> {
@@ -150,6 +159,15 @@ impl<'a> Orders<'a> {
     pub async fn cancel_targets(&self, token: &Secret) -> Result<Option<Targets>, RequestError> {
         let purpose = "cancel the temporary targets";
         self.send(Method::DELETE, OVERRIDE, Some(token), purpose)
+            .await
+    }
+
+    /// Lets the daemon read its settings again.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; among them a mistake in the settings.
+    pub async fn reload(&self, token: &Secret) -> Result<Reloaded, RequestError> {
+        self.send(Method::POST, "reload", Some(token), "reload the settings")
             .await
     }
 

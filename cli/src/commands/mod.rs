@@ -8,7 +8,8 @@
 //! - `status`: shows a dashboard; `logs`: shows what happened to a runner
 //! - `story`: how events are shown
 //! - `generated`: completions and manual pages
-//! - `drain`, `target_override`, `rebuild`, `destroy_runner`: change what a monitor does; `pause`: what a queue does
+//! - `drain`, `target_override`, `rebuild`, `destroy_runner`: change what a monitor does; `pause`: what a queue does;
+//!   `reload`: lets either read its settings again
 //! - `intervention`: how such an order is printed
 //!
 //! Each takes its arguments and the daemon that it is about, and returns the exit status.
@@ -24,6 +25,7 @@ mod job;
 mod logs;
 mod pause;
 mod rebuild;
+mod reload;
 mod self_test;
 mod status;
 mod story;
@@ -79,6 +81,7 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
         Command::Pause(args) => addresses.queue(&args.queue),
         Command::Resume(args) => addresses.queue(&args.queue),
         Command::Rebuild(args) => addresses.monitor(&args.monitor),
+        Command::Reload(args) => addresses.daemon(&args.daemon),
         Command::Drain(args) => addresses.monitor(&args.monitor),
         Command::Undrain(args) => addresses.monitor(&args.monitor),
         Command::Override(args) => addresses.monitor(match &args.action {
@@ -133,6 +136,7 @@ async fn run_at(
         Command::Pause(args) => pause::pause(args, daemon).await,
         Command::Resume(args) => pause::resume(args, daemon).await,
         Command::Rebuild(args) => rebuild::rebuild(args, daemon).await,
+        Command::Reload(args) => reload::reload(args, daemon).await,
         Command::Drain(args) => drain::drain(args, daemon).await,
         Command::Undrain(args) => drain::undrain(args, daemon).await,
         Command::Override(args) => target_override::target_override(&args.action, daemon).await,

@@ -2,7 +2,7 @@
 
 use super::support::*;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "enqueue",
     "take",
     "wait",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 20] = [
     "pause",
     "resume",
     "rebuild",
+    "reload",
     "override",
     "destroy-runner",
     "import",
@@ -48,7 +49,7 @@ async fn the_help_of_each_command() {
 }
 
 /// The exit statuses that each help has; that of the program has all.
-const STATUSES: [(&str, &str); 21] = [
+const STATUSES: [(&str, &str); 22] = [
     ("", "0 1 2 3 4 5 6 7 130 143"),
     ("enqueue", "0 1 2 3 4 5"),
     ("take", "0 1 2 3 4 5 6"),
@@ -67,6 +68,7 @@ const STATUSES: [(&str, &str); 21] = [
     ("pause", "0 1 2 3 4 5"),
     ("resume", "0 1 2 3 4 5"),
     ("rebuild", "0 1 2 3 4 5"),
+    ("reload", "0 1 2 3 4 5"),
     ("override", "0 1 2 3 4 5"),
     ("destroy-runner", "0 1 2 3 4 5"),
     ("import", "0 1 2"),

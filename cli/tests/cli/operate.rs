@@ -132,6 +132,26 @@ async fn a_profile_is_paused_and_resumed() {
 }
 
 #[actix_web::test]
+async fn settings_are_reloaded() {
+    let (_monitor, queue) = one_server().await;
+    let url = &queue.url;
+    let reloaded = run(&format!("reload --queue {url}")).await;
+    let text = "no setting has changed; none needs a restart";
+    reloaded.assert_exit(0, &format!("{url}/: {text}\n"));
+    queue.edit_settings("settle = 0", "settle = 1\njobs_max = 7");
+    let reloaded = run(&format!("reload --queue {url}")).await;
+    let text = "in force now: queue.jobs_max; after a restart: queue.settle";
+    reloaded.assert_exit(0, &format!("{url}/: {text}\n"));
+    let reloaded = run(&format!("reload --queue {url} --json")).await;
+    reloaded.assert_exit(0, "{\"applied\":[],\"needs_restart\":[\"queue.settle\"]}\n");
+    queue.edit_settings("jobs_max = 7", "jobs_max = 'seven'");
+    let reloaded = run(&format!("reload --queue {url}")).await;
+    reloaded.assert_exit(4, "");
+    reloaded.assert_stderr_has("nothing was changed: ");
+    reloaded.assert_stderr_has("jobs_max");
+}
+
+#[actix_web::test]
 async fn an_image_is_rebuilt_and_the_order_is_cancelled() {
     let monitor = PolicyMonitor::start();
     let url = &monitor.url;
@@ -165,7 +185,7 @@ async fn a_runner_is_destroyed() {
 const CHANGES: [(&str, &[&str]); 2] = [
     (
         "queue",
-        &["pause linux", "resume linux", "withdraw a --yes"],
+        &["pause linux", "resume linux", "withdraw a --yes", "reload"],
     ),
     (
         "monitor",

@@ -7,7 +7,7 @@ use emulator::{
     model::{JobPhase, ListMode},
 };
 use http_client::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::wire::RunnerStatus;
 
 use crate::support::{
@@ -267,6 +267,43 @@ async fn the_rebuild_of_an_image_that_is_not_built_here_is_refused() {
     expect_refusal(&refused, 404, "unknown_profile", "an unknown profile");
     let cancelled = monitor.call(Method::DELETE, path).await;
     assert_eq!(cancelled.text().unwrap(), "null");
+    monitor.stop().await;
+}
+
+#[actix_web::test]
+async fn a_target_is_in_force_after_a_reload_and_a_mistake_changes_nothing() {
+    let (host, monitor) = with_idle(1).await;
+    let unauthorised = monitor.call_with(Method::POST, "reload", &[]).await;
+    expect_refusal(&unauthorised, 401, "unauthorised", "without a token");
+    let file = host.path("monitor.toml");
+    let valid = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{valid}\ntarget_count = 3")).unwrap();
+    let refused = monitor.call(Method::POST, "reload").await;
+    expect_refusal(&refused, 422, "invalid_settings", "a repeated key");
+    let until_problem = async |is_there| {
+        in_time("the problem begins or ends", async {
+            while is_there
+                != monitor
+                    .get("readyz")
+                    .await
+                    .text()
+                    .unwrap()
+                    .contains("settings_not_reloaded")
+            {}
+        })
+        .await;
+    };
+    until_problem(true).await;
+
+    host.settings(2, "queue_member = true");
+    let reloaded: Value = monitor.call(Method::POST, "reload").await.json().unwrap();
+    let expected = json!({
+        "applied": ["profiles.linux.target_count"],
+        "needs_restart": ["queue_member"],
+    });
+    assert_eq!(reloaded, expected);
+    monitor.until_idle(2).await;
+    until_problem(false).await;
     monitor.stop().await;
 }
 

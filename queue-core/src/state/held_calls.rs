@@ -27,6 +27,11 @@ impl HeldCalls {
         }
     }
 
+    /// Changes the limit. Takes that are held beyond it stay held.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// Whether one more take of this job may be held.
     pub fn has_room(&self, unique_id: &UniqueId) -> bool {
         let of_job = self.by_job.get(unique_id).map_or(0, Vec::len);

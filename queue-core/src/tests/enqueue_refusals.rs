@@ -4,9 +4,9 @@ use shared::values::{Count, RunId};
 use std::time::Duration;
 
 use super::harness::{
-    MadeBy, TestQueue, config, linux, no_profiles, not_ready, one_job_waiting, request,
+    MadeBy, TestQueue, config, linux, no_profiles, not_ready, one_job_waiting, one_server, request,
 };
-use crate::{Config, JobRequest, ProfileReport, Refusal, TicketContent};
+use crate::{Config, Input, JobRequest, Limits, ProfileReport, Refusal, TicketContent};
 
 fn of_repo(job: &str, qualified_repo: &str) -> JobRequest {
     let mut request = request(job, "linux", 1);
@@ -291,4 +291,27 @@ fn a_server_that_has_not_answered_for_an_hour_no_longer_makes_requests_uncertain
         queue.try_enqueue(job),
         Err(Refusal::Unsatisfiable { target: 1, .. })
     ));
+}
+
+#[test]
+fn other_limits_hold_from_the_moment_at_which_they_are_set() {
+    let mut queue = one_server(1, &[]);
+    let ticket = queue.enqueue("first", "linux", 1);
+    let former = queue.core.state.config.clone();
+    let limits = |jobs_max| Limits {
+        abandon_after: Duration::from_secs(60),
+        forward_timeout: former.forward_timeout,
+        jobs_max,
+        jobs_per_repo_max: None,
+        held_max: 0,
+    };
+    queue.handle(Input::SetLimits(limits(1)));
+    let refused = queue.try_enqueue(request("second", "linux", 1));
+    assert_eq!(refused, Err(Refusal::TooManyJobs { jobs_max: 1 }));
+    let call = queue.take_held(&ticket, 10);
+    queue.expect_waiting(call);
+    queue.advance(40);
+    queue.assert_waiting(&ticket);
+    queue.handle(Input::SetLimits(limits(2)));
+    queue.enqueue("second", "linux", 1);
 }

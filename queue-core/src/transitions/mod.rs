@@ -19,6 +19,7 @@ mod withdraw;
 use shared::clock::Timestamp;
 
 use crate::{
+    config::{Config, Limits},
     effect::{Answer, Refusal},
     input::{CallId, Input, JobReference},
     state::{State, timers::Timer},
@@ -46,6 +47,7 @@ pub fn apply(state: &mut State, now: Timestamp, input: Input) {
         Input::Inspect { call, by } => inspect(state, now, call, &by),
         Input::Pause { call, order } => pause::pause(state, now, call, order),
         Input::Resume { call, profile_key } => pause::resume(state, call, profile_key),
+        Input::SetLimits(limits) => set_limits(state, limits),
         Input::Reported { server, report } => on_report::reported(state, now, server, report),
         Input::Unchanged { server, asked_at } => {
             on_report::unchanged(state, now, server, asked_at);
@@ -93,6 +95,7 @@ fn is_about_servers(input: &Input) -> bool {
         | Input::Inspect { .. }
         | Input::Pause { .. }
         | Input::Resume { .. }
+        | Input::SetLimits(_)
         | Input::Unchanged { .. }
         | Input::Tick => false,
     }
@@ -119,6 +122,25 @@ pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
         Timer::Stale(server) => on_report::check_stale(state, now, server),
         Timer::TokenRetry(server) => on_token::mark_server(state, server),
     }
+}
+
+fn set_limits(state: &mut State, limits: Limits) {
+    let Limits {
+        abandon_after,
+        forward_timeout,
+        jobs_max,
+        jobs_per_repo_max,
+        held_max,
+    } = limits;
+    state.config = Config {
+        abandon_after,
+        forward_timeout,
+        jobs_max,
+        jobs_per_repo_max,
+        held_max,
+        ..state.config.clone()
+    };
+    state.held_calls.set_max(held_max);
 }
 
 fn inspect(state: &mut State, now: Timestamp, call: CallId, by: &JobReference) {

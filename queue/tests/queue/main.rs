@@ -27,6 +27,8 @@ mod refused_tokens;
 #[cfg(test)]
 mod rejected_requests;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod secrets;

@@ -111,6 +111,46 @@ fn start_with(standard_error: impl Into<Stdio>) -> Process {
     process
 }
 
+/// Reads the log until a line contains `part`.
+fn until_logged(log: &mut BufReader<ChildStderr>, part: &str) {
+    for line in log.lines() {
+        if line.unwrap().contains(part) {
+            return;
+        }
+    }
+    panic!("the log ended before a line with {part:?}");
+}
+
+#[test]
+fn sighup_reloads_the_settings_and_a_mistake_is_a_problem() {
+    let (process, mut log) = start();
+    let file = process.folder.path().join("monitor.toml");
+    let valid = fs::read_to_string(&file).unwrap();
+    // Before that it listens, and may not handle signals yet.
+    assert_eq!(process.get("/healthz").status, 200);
+    let hang_up = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut kill = Command::new("kill");
+        kill.arg("-HUP").arg(process.child.id().to_string());
+        assert!(kill.status().unwrap().success());
+    };
+    hang_up(&format!("{valid}jobs_max = 7\n"));
+    until_logged(
+        &mut log,
+        "in force now: queue.jobs_max; after a restart: none",
+    );
+    hang_up(&format!("{valid}jobs_max = 'seven'\n"));
+    until_logged(&mut log, "settings_not_reloaded");
+    assert_eq!(process.get("/healthz").status, 200);
+    let stories = fs::read_dir(process.folder.path().join("data/queue/journal")).unwrap();
+    let journal = stories.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let journal = journal.collect::<String>();
+    assert!(
+        journal.contains("\"action\":\"reload\",\"authorised_by\":\"signal\""),
+        "{journal}"
+    );
+}
+
 /// A queue that `script` starts: its arguments are the program and the port.
 fn start_in_shell(folder: TempDir, address: SocketAddr, script: &str) -> Process {
     let queue = command(&folder);

@@ -107,6 +107,11 @@ catalogue! {
          monitor gives out no runner meanwhile. A queue goes on.",
         "Free some space in the data folder, or make it writable. The daemon tries again by itself.",
         "Start and stop" => "operating.md#start-and-stop";
+    SETTINGS_NOT_RELOADED = "settings_not_reloaded", Warning, Both,
+        "The settings were to be read again, and have a mistake. The daemon goes on with those that it has; its next start \
+         would fail.",
+        "Correct the mistake in the cause until `monitor --check` and `queue --check` report nothing, and reload the settings again.",
+        "Change settings" => "operating.md#change-settings";
     JOURNAL_NOT_WRITTEN = "journal_not_written", Warning, Both,
         "Events cannot be written to the journal, such as on a full disk, or faster than they are written. The \
          daemon works all the same; its history lacks these events.",

@@ -93,6 +93,17 @@ impl Environment {
         names.filter_map(|name| Some((name.as_str(), self.get(name)?)))
     }
 
+    /// The variables that are set and are no settings, such as secrets and folders: name and value. The token
+    /// for GitHub is left out, because it is read again where it is used.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.0.keys().filter(|name| {
+            let is_setting =
+                name.starts_with(PREFIX) && !source::NOT_SETTINGS.contains(&name.as_str());
+            !is_setting && *name != GITHUB_TOKEN && is_read(name)
+        });
+        names.filter_map(|name| Some((name.as_str(), self.get(name)?)))
+    }
+
     /// These variables, and those of the file at `path` that are not among them. The file need not
     /// exist.
     pub(super) fn or_from_file(mut self, path: &Path) -> Result<Self, SettingsError> {

@@ -3,6 +3,7 @@
 //!
 //! - `environment`: the variables of the process and of `.env`; `env_file`: the format of `.env`
 //! - `source`: the settings file, and the variables that override it
+//! - `fingerprint`: which settings differ between two readings
 //! - `table`, `kind`: from a key to a value, or to a sentence that explains what is wrong with it
 //! - `network`, `github`, `pool`, `host`, `mirrors`, `profile`, `queue`, `secrets`: the settings
 //! - `journal`: the settings of the journal and of the log
@@ -16,6 +17,7 @@ mod base_url;
 mod env_file;
 mod environment;
 mod error;
+mod fingerprint;
 mod github;
 mod github_scope;
 mod host;
@@ -33,7 +35,7 @@ mod source;
 mod table;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -54,7 +56,7 @@ pub use self::{
     queue::QueueSettings,
     secrets::Secrets,
 };
-use self::{source::Source, table::Table};
+use self::{fingerprint::Fingerprint, source::Source, table::Table};
 use crate::values::ProfileKey;
 
 /// All settings of both daemons on one host.
@@ -97,6 +99,9 @@ pub struct Settings {
     pub unusable_profiles: BTreeMap<String, String>,
     /// The table `[queue]`, if there is one.
     pub queue: Option<QueueSettings>,
+    /// The variables that it was read with.
+    environment: Environment,
+    fingerprint: Fingerprint,
 }
 
 impl Settings {
@@ -128,6 +133,20 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Reads the same files again, with the variables of the first reading.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn reread(&self) -> Result<Self, SettingsError> {
+        Self::load(&self.file, &self.environment)
+    }
+
+    /// The names of the settings, and of the variables that are none, whose values differ from those in `other`:
+    /// such as `profiles.linux.target_count`. The token for GitHub is never among them.
+    pub fn differences(&self, other: &Self) -> BTreeSet<String> {
+        self.fingerprint.differences(&other.fingerprint)
+    }
+
     /// Reads everything; the errors of single profiles are returned beside the others.
     fn read(
         file: &Path,
@@ -135,6 +154,7 @@ impl Settings {
     ) -> Result<(Self, Vec<(String, SettingsError)>), SettingsError> {
         let env_file = file.with_file_name(".env");
         let is_token_of_process = environment.get(environment::GITHUB_TOKEN).is_some();
+        let given = environment;
         let environment = environment.clone().or_from_file(&env_file)?;
         let source = Source::read(file, &environment)?;
         let mut top = Table::root(&source);
@@ -182,6 +202,8 @@ impl Settings {
             profiles: profiles.usable,
             unusable_profiles: BTreeMap::new(),
             queue,
+            environment: given.clone(),
+            fingerprint: Fingerprint::of(&source, &environment),
         };
         Ok((settings, profiles.errors))
     }

@@ -29,7 +29,7 @@ use super::{
 };
 
 /// Variables with the prefix that are not settings.
-const NOT_SETTINGS: [&str; 6] = [
+pub(super) const NOT_SETTINGS: [&str; 6] = [
     API_TOKEN,
     API_TOKEN_OLD,
     QUEUE_TOKEN,

@@ -100,9 +100,7 @@ fn refusal(text: &str, variables: &[(&str, &str)]) -> String {
 
 /// All that is in the settings, but for the name of the file.
 fn shown(settings: &Settings) -> String {
-    let settings = Settings {
-        file: PathBuf::new(),
-        ..settings.clone()
-    };
+    let mut settings = settings.clone();
+    settings.file = PathBuf::new();
     format!("{settings:#?}")
 }

@@ -55,6 +55,14 @@ impl TestQueue {
         fs::remove_file(self.folder.path().join("queue/ticket-key")).unwrap();
     }
 
+    /// Replaces a part of the settings file.
+    pub fn edit_settings(&self, former: &str, new: &str) {
+        let file = self.folder.path().join("monitor.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(former), "{text}");
+        fs::write(file, text.replace(former, new)).unwrap();
+    }
+
     /// The public ids of the waiting jobs.
     pub async fn waiting_jobs(&self) -> Vec<String> {
         waiting_jobs(&queue_dashboard(&self.url).await)

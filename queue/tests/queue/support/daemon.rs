@@ -285,6 +285,14 @@ impl Daemon {
         wait_until(code, || self.problems(code).is_empty().then_some(()));
     }
 
+    /// Replaces a part of the settings file.
+    pub fn edit_settings(&self, former: &str, new: &str) {
+        let file = self.folder.path().join("monitor.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(former), "{text}");
+        std::fs::write(file, text.replace(former, new)).unwrap();
+    }
+
     /// The file of that name in the queue's data folder.
     pub fn data_file(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join("data").join("queue").join(name)

@@ -1,0 +1,86 @@
+//! The settings of the queue that may change while it runs.
+
+use daemon::{
+    journal::Journal,
+    problems::ProblemBoard,
+    reload::{Reloadable, Reloader},
+};
+use shared::{
+    clock::Clock,
+    settings::{QueueSettings, Settings},
+};
+
+use queue_core::{Input, Limits};
+
+use crate::event_loop::EventLoop;
+
+const RELOADABLE: Reloadable = Reloadable {
+    applied: &[
+        "queue.abandon_after",
+        "queue.forward_timeout",
+        "queue.jobs_max",
+        "queue.jobs_per_repo_max",
+        "queue.held_requests_max",
+    ],
+    is_used: |key| key.starts_with("queue.") || !is_of_monitor(key),
+};
+
+/// What only monitors use: the beginnings of the names of settings and variables.
+const OF_MONITOR: [&str; 23] = [
+    "profiles.",
+    "mirrors.",
+    "monitor_",
+    "libvirt_",
+    "available_",
+    "main_repo_path",
+    "dont_",
+    "destroy_",
+    "base_image_",
+    "reservation_labels",
+    "queue_member",
+    "github_api_suffix",
+    "runner_group_id",
+    "work_folder",
+    "api_cache_timeout",
+    "port",
+    "guest_base_url",
+    "IMAGE_DEPS_DIR",
+    "LIB_MONITOR_DIR",
+    "LIBVIRT_DEFAULT_URI",
+    "GITHUB_WEBHOOK_SECRET",
+    "SERVO_CI_MONITOR_QUEUE_TOKEN",
+    "external_base_url",
+];
+
+fn is_of_monitor(key: &str) -> bool {
+    OF_MONITOR.iter().any(|start| key.starts_with(start))
+}
+
+/// Reads the settings again for this queue.
+pub fn reloader(
+    settings: &Settings,
+    problem_board: &ProblemBoard,
+    journal: &Journal,
+    clock: Clock,
+    event_loop: &EventLoop,
+) -> Reloader {
+    let event_loop = event_loop.clone();
+    let apply = move |settings: &Settings| {
+        if let Some(queue) = &settings.queue {
+            event_loop.handle(Input::SetLimits(limits(queue)));
+        }
+    };
+    let (board, journal) = (problem_board.clone(), journal.clone());
+    Reloader::new(settings, RELOADABLE, board, journal, clock, apply)
+}
+
+/// The settings that [`Input::SetLimits`] changes.
+pub fn limits(settings: &QueueSettings) -> Limits {
+    Limits {
+        abandon_after: settings.abandon_after,
+        forward_timeout: settings.forward_timeout,
+        jobs_max: settings.jobs_max,
+        jobs_per_repo_max: settings.jobs_per_repo_max,
+        held_max: settings.held_requests_max,
+    }
+}
