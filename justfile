@@ -12,6 +12,10 @@ demo *arguments:
 test *word:
     cargo test --workspace --locked {{ word }}
 
+# Test the pages in a headless Chromium (installs Chromium and npm packages)
+browser *files:
+    browser/run {{ files }}
+
 # Run the tests with real virtual machines: libvirt, QEMU, tiny guests (installs what is missing)
 guests *word:
     monitor/tests/guests/run {{ word }}
@@ -42,7 +46,7 @@ lint:
 ci:
     .ci/run
 
-# Run one of the checks that take longer: advisories, simulation, workday, planted-bugs, mutants, fuzzing, walk, or all
+# Run one of the checks that take longer: advisories, simulation, workday, planted-bugs, mutants, endurance, fuzzing, walk, or all
 nightly check *arguments:
     .ci/nightly {{ check }} {{ arguments }}
 

@@ -237,8 +237,8 @@ pub fn render(problems: &[Problem], now: Timestamp) -> Markup {
 fn render_one(problem: &Problem, now: Timestamp) -> Markup {
     html! {
         li class=(problem.severity) data-key={ (problem.code) " " (problem.subject) } {
-            strong { (problem.subject) ": " (problem.cause) "." }
-            p { "Remedy: " (problem.remedy) "." }
+            strong { (problem.subject) ": " (with_code(&problem.cause)) "." }
+            p { "Remedy: " (with_code(&problem.remedy)) "." }
             small {
                 (severity(problem)) " " (problem.code) " for " (page::since(problem.since, now))
                 @if let Some(last_healthy) = problem.last_healthy {
@@ -246,6 +246,15 @@ fn render_one(problem: &Problem, now: Timestamp) -> Markup {
                 }
                 "."
             }
+        }
+    }
+}
+
+/// A text whose parts between backticks are code.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `reservations`, `target_override`, `drain`, `rebuild_order`, `guest_auth` | requests of clients, people and guests |
 //! | `problems` | what is wrong, for the operator |
 //! | `measurement` | what the steps of runners add to the metrics |
+//! | `host_use` | what guests use of the host, for the dashboard |
 //! | `view` | the snapshot that pages and metrics are rendered from |
 //!
 //! Dependencies point one way: `values` ← `policy` ← `state` ← everything else, `planning` ← `execution`.
@@ -22,6 +23,7 @@
 mod drain;
 mod execution;
 mod guest_auth;
+mod host_use;
 mod measurement;
 mod observation;
 mod planning;

@@ -7,11 +7,13 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::{
     clock::Timestamp,
     values::{ProfileKey, UniqueId},
-    wire::{DashboardRunner, MonitorDashboard, ReservationReport, Runner, RunnerStatus},
+    wire::{
+        DashboardRunner, JobOnRunner, MonitorDashboard, ReservationReport, Runner, RunnerStatus,
+    },
 };
 
 use crate::{
-    ActionLog, ImageView, Monitor, RunnerId, SoftwareView,
+    ActionLog, ImageView, Monitor, RunnerId, RunnerJob, SoftwareView,
     state::{observed::Presence, runner::RunnerRecord},
 };
 
@@ -26,6 +28,8 @@ pub struct View {
     pub created_at: BTreeMap<u64, Timestamp>,
     /// Temporary targets, if an override is set.
     pub target_override: Option<BTreeMap<ProfileKey, usize>>,
+    /// When the override was set.
+    pub target_override_since: Option<Timestamp>,
     /// The images that exist, and those that are still to be built here.
     pub images: BTreeMap<ProfileKey, ImageView>,
     /// The runner software of the profiles of which a runner has connected.
@@ -99,6 +103,7 @@ impl Monitor {
                 .map(|(id, record)| (id.0, record.created_at))
                 .collect(),
             target_override: self.target_override().cloned(),
+            target_override_since: self.durable.target_override.as_ref().map(|it| it.since),
             images: self.image_views(),
             software: self.software.views(),
             capacity_warnings: self.capacity_warnings(),
@@ -136,6 +141,7 @@ impl Monitor {
                     RunnerStatus::Reserved => self.reserved_since(reserved.get(id)?),
                     status => status_since(record, *status),
                 }),
+                job: self.job_among(&reserved, *id).map(job_on_runner),
             });
         let reservations = self
             .durable
@@ -160,6 +166,7 @@ impl Monitor {
             drain: self.drained().cloned(),
             rebuilds: self.rebuild_orders().clone(),
             profile_runner_counts: offered,
+            host: Some(self.host_use()),
             runners: runners.collect(),
             reservations: Some(reservations.collect()),
             problems: self.problems(),
@@ -209,6 +216,14 @@ fn status_since(record: &RunnerRecord, status: RunnerStatus) -> Option<Timestamp
         RunnerStatus::Idle => record.online_since,
         RunnerStatus::Busy => record.busy_since,
         RunnerStatus::Reserved | RunnerStatus::Invalid | RunnerStatus::Done => None,
+    }
+}
+
+fn job_on_runner(job: RunnerJob) -> JobOnRunner {
+    JobOnRunner {
+        public_id: job.unique_id.map(|unique_id| unique_id.public_id()),
+        qualified_repo: job.qualified_repo,
+        run_id: job.run_id,
     }
 }
 

@@ -114,6 +114,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     let journal = Journal::open(JournalConfig::of(settings, "queue"), clock);
     let recorder = Recorder::new(journal.clone(), names.clone());
     queue.restore(recorder.take_past_runs());
+    let waits = recorder.waits();
     let event_loop = EventLoop::new(queue, clock, senders, recorder);
 
     let client = Client::with_proxies(settings.proxies.but_not_for_loopback());
@@ -148,6 +149,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         problem_board,
         pauses_file,
         journal,
+        waits,
         stream_places: StreamPlaces::default(),
         github_web_url: settings.github.web_url().into(),
         draining,

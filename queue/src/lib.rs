@@ -19,6 +19,7 @@ pub mod recorder;
 mod reload;
 pub mod ticket;
 mod unfinished;
+mod waits;
 
 use daemon::metrics::Metric;
 

@@ -13,10 +13,14 @@ use queue_core::{
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 
-use crate::{job_metrics, past_runs, unfinished::Unfinished};
+use crate::{job_metrics, past_runs, unfinished::Unfinished, waits::Waits};
 
 /// The name of the event with which the story of a job begins.
 pub const FIRST_EVENT: &str = "job_enqueued";
+/// The name of the event with which a job is restored from its ticket.
+pub const RESTORED: &str = "job_restored";
+/// The name of the event with which a job has all its runners.
+pub const ASSIGNED: &str = "job_assigned";
 /// The names of the events with which a job is over; without `job_`, they are its outcomes.
 pub const FINAL_EVENTS: [&str; 4] = [FINISHED, EXPIRED, "job_withdrawn", "job_abandoned"];
 /// The name of the event with which the runners of a job have done it.
@@ -38,6 +42,7 @@ struct Shared {
     recording: Mutex<()>,
     unfinished: Unfinished,
     past_runs: Mutex<Vec<PastRun>>,
+    waits: Waits,
 }
 
 impl Recorder {
@@ -47,6 +52,7 @@ impl Recorder {
         let unfinished = Unfinished::find(&recent);
         let past_runs = past_runs::finished(&recent).chain(unfinished.running());
         let past_runs = Mutex::new(past_runs.collect());
+        let waits = Waits::find(&recent);
         Self(Arc::new(Shared {
             journal,
             servers,
@@ -54,12 +60,18 @@ impl Recorder {
             recording: Mutex::default(),
             unfinished,
             past_runs,
+            waits,
         }))
     }
 
     /// Removes what earlier processes recorded of how long jobs take, for `Queue::restore`.
     pub fn take_past_runs(&self) -> Vec<PastRun> {
         std::mem::take(&mut self.0.past_runs.lock())
+    }
+
+    /// How long jobs waited lately.
+    pub fn waits(&self) -> Waits {
+        self.0.waits.clone()
     }
 
     /// Adds an event. Called under the core's lock.
@@ -78,6 +90,7 @@ impl Recorder {
             self.0.unfinished.remove(&event.job.unique_id);
             if !self.0.is_known_end(&event) {
                 job_metrics::observe(&event, &self.0.servers);
+                self.0.waits.observe(&event);
                 self.0.journal.record(self.0.entry(event));
             }
         }
@@ -137,7 +150,7 @@ impl Shared {
                 .fact("count", job.count.get())
                 .fact("by", by.name())
                 .time("enqueued_at", enqueued_at),
-            JobStep::Restored => about("job_restored")
+            JobStep::Restored => about(RESTORED)
                 .fact("count", job.count.get())
                 .time("enqueued_at", enqueued_at),
             JobStep::PassedOver { reason } => {
@@ -157,7 +170,7 @@ impl Shared {
                     false => entry.fact("answer", answer),
                 }
             }
-            JobStep::Assigned { runners, .. } => self.with_runners(about("job_assigned"), &runners),
+            JobStep::Assigned { runners, .. } => self.with_runners(about(ASSIGNED), &runners),
             JobStep::Delivered => about("job_delivered"),
             JobStep::NotDelivered => about("job_not_delivered"),
             JobStep::Started => about("job_started"),

@@ -14,7 +14,7 @@ use shared::{
     wire::{ReservationReport, ReservationState},
 };
 
-use crate::recorder::{EXPIRED, FINAL_EVENTS, FINISHED, FIRST_EVENT};
+use crate::recorder::{ASSIGNED, EXPIRED, FINAL_EVENTS, FINISHED, FIRST_EVENT, RESTORED};
 
 /// A job that was assigned within this time did not wait for a runner.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -100,7 +100,7 @@ fn continue_story(jobs: &mut BTreeMap<UniqueId, Job>, unique_id: &UniqueId, entr
     let name = &*entry.event;
     if FINAL_EVENTS.contains(&name) {
         jobs.remove(unique_id);
-    } else if name == FIRST_EVENT || name == "job_restored" {
+    } else if name == FIRST_EVENT || name == RESTORED {
         let job = Job {
             enqueued_at: entry.get_time("enqueued_at").unwrap_or(entry.at),
             assigned: None,
@@ -111,7 +111,7 @@ fn continue_story(jobs: &mut BTreeMap<UniqueId, Job>, unique_id: &UniqueId, entr
         jobs.insert(unique_id.clone(), job);
     } else if let Some(job) = jobs.get_mut(unique_id) {
         match name {
-            "job_assigned" => job.assigned = Some(Arc::clone(entry)),
+            ASSIGNED => job.assigned = Some(Arc::clone(entry)),
             "job_started" => job.started_at = Some(entry.at),
             "job_returned" => job.assigned = None,
             _ => {}

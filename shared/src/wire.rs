@@ -16,7 +16,7 @@ use crate::{
     operator::Intervention,
     problem::Problem,
     registration::Registration,
-    values::{ProfileKey, QualifiedRepo, RunId, UniqueId},
+    values::{ProfileKey, PublicId, QualifiedRepo, RunId, UniqueId},
 };
 
 /// The response of a monitor to `GET /dashboard.json`: its report to the queue.
@@ -43,6 +43,9 @@ pub struct MonitorDashboard {
     /// none, and from older monitors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub delayed: BTreeMap<ProfileKey, DelayedRunners>,
+    /// What the host has for guests, and what they use of it. Absent from older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostUse>,
     /// Every runner of this server.
     pub runners: Vec<DashboardRunner>,
     /// Reservations by `unique_id`. `None` from older monitors.
@@ -76,6 +79,39 @@ pub struct RunnerCounts {
     /// null without an image.
     #[serde(default)]
     pub image_age: Option<Duration>,
+}
+
+/// What a host has for guests, and what they use of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUse {
+    /// What all guests together may use: what the settings allow and the host has.
+    pub capacity: Amounts,
+    /// What is left of it.
+    pub free: Amounts,
+    /// What the guests of each profile use. Profiles without guests are left out.
+    pub profiles: BTreeMap<ProfileKey, ProfileUse>,
+}
+
+/// What the guests of one profile use of their host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileUse {
+    /// By runners that run a job.
+    pub busy: Amounts,
+    /// By runners that are reserved for a job.
+    pub reserved: Amounts,
+    /// By all other runners: idle and starting ones, and those that are not gone yet.
+    pub other: Amounts,
+    /// By the guest that builds the image of the profile.
+    pub build: Amounts,
+}
+
+/// An amount of what the guests of a host share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    /// Hugepages of 1 GiB.
+    pub hugepages_1g: u64,
+    /// Memory other than hugepages, in bytes.
+    pub memory_bytes: u64,
 }
 
 /// Runners of one profile that a server could have and does not offer.
@@ -130,6 +166,22 @@ pub struct DashboardRunner {
     /// is unknown, and from older monitors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_since: Option<Timestamp>,
+    /// The job that it runs or is reserved for. Absent if there is none, or its run is not known, and from
+    /// older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobOnRunner>,
+}
+
+/// The job of a runner, as every reader of a dashboard may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOnRunner {
+    /// Its public id. Absent for a job that has the runner without a reservation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_id: Option<PublicId>,
+    /// Its repository.
+    pub qualified_repo: QualifiedRepo,
+    /// Its workflow run.
+    pub run_id: RunId,
 }
 
 /// A runner in takes and dashboards, without its JIT configuration.

@@ -23,61 +23,88 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// The parts that are not empty, in the order in which they are shown: number and name.
-    fn parts(&self) -> impl Iterator<Item = (usize, &'static str)> + Clone {
-        // Those that are still to be created leave the bar empty.
+    /// The parts in the order in which they are shown. Runners that are still to be created leave the bar empty.
+    fn parts(&self) -> Vec<Part> {
         let parts = [
-            (self.busy, "busy"),
-            (self.reserved, "reserved"),
-            (self.idle, "idle"),
-            (self.starting, "starting"),
-            (self.absent, "to create"),
-            (self.missing, "missing"),
+            (self.busy, "busy", "busy"),
+            (self.reserved, "reserved", "reserved"),
+            (self.idle, "idle", "idle"),
+            (self.starting, "starting", "starting"),
+            (self.absent, "to create", ""),
+            (self.missing, "missing", "missing"),
         ];
-        parts.into_iter().filter(|(count, _)| *count > 0)
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let parts = parts.map(|(count, name, class)| Part {
+            amount: count as u64,
+            text: format!("{count} {name}"),
+            class,
+        });
+        parts.collect()
     }
 
     /// How many runners these are in total.
     pub fn total(&self) -> usize {
-        self.parts()
-            .fold(0, |total, (count, _)| total.saturating_add(count))
+        let counts = [
+            self.busy,
+            self.reserved,
+            self.idle,
+            self.starting,
+            self.absent,
+            self.missing,
+        ];
+        counts.into_iter().fold(0, usize::saturating_add)
     }
+}
 
-    /// `7 busy, 1 starting of 8 runners`.
-    fn label(&self) -> String {
-        let parts: Vec<String> = self
-            .parts()
-            .map(|(count, name)| format!("{count} {name}"))
-            .collect();
-        format!("{} of {} runners", parts.join(", "), self.total())
-    }
+/// A part of a bar.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its length.
+    pub amount: u64,
+    /// What it is: `7 busy`.
+    pub text: String,
+    /// How it is drawn: one of the names of the style, such as `busy`. Empty for a part that is left empty.
+    pub class: &'static str,
 }
 
 /// A bar with a part for each state, and the numbers below it. Nothing if there are no runners.
 pub fn bar(capacity: &Capacity) -> Markup {
-    let total = capacity.total();
-    let percent = |count: usize| count as f64 * 100.0 / total as f64;
-    let starts = capacity.parts().scan(0, |sum, (count, name)| {
+    bar_of_parts(
+        "",
+        &capacity.parts(),
+        &format!("{} runners", capacity.total()),
+    )
+}
+
+/// A bar with these parts, and their texts below it; those without a length are left out. `name` is what it
+/// shows, and `total` what the parts are together. Nothing if all are without a length.
+pub fn bar_of_parts(name: &str, parts: &[Part], total: &str) -> Markup {
+    let parts = parts.iter().filter(|part| part.amount > 0);
+    let length: f64 = parts.clone().map(|part| part.amount as f64).sum();
+    let percent = |amount: u64| amount as f64 * 100.0 / length;
+    let texts: Vec<&str> = parts.clone().map(|part| part.text.as_str()).collect();
+    let label = format!("{name}{} of {total}", texts.join(", "));
+    let placed = parts.clone().scan(0_u64, |sum, part| {
         let start = *sum;
-        *sum += count;
-        Some((start, count, name))
+        *sum = sum.saturating_add(part.amount);
+        Some((start, part))
     });
     html! {
-        @if total > 0 {
-            svg class="bar" role="img" aria-label=(capacity.label()) {
-                @for (start, count, name) in starts {
-                    @let (x, width) = (percent(start), percent(count));
+        @if length > 0.0 {
+            svg class="bar" role="img" aria-label=(label) {
+                @for (start, part) in placed {
+                    @let (x, width) = (percent(start), percent(part.amount));
                     @let (x, width) = (format!("{x:.2}%"), format!("{width:.2}%"));
-                    @match name {
-                        "to create" => {},
-                        "starting" | "missing" => rect x=(x) width=(width) height="100%" fill={ "url(#" (name) ")" } {},
-                        _ => rect class=(name) x=(x) width=(width) height="100%" {},
+                    @match part.class {
+                        "" => {},
+                        "starting" | "missing" => rect x=(x) width=(width) height="100%" fill={ "url(#" (part.class) ")" } {},
+                        class => rect class=(class) x=(x) width=(width) height="100%" {},
                     }
                     @if start > 0 { rect class="gap" x=(x) width="2" height="100%" {} }
                 }
             }
             ul class="key" {
-                @for (count, name) in capacity.parts() { li class=(name) { (count) " " (name) } }
+                @for part in parts { li class=(part.class) { (part.text) } }
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub use assets::configure;
-pub use capacity::{Capacity, bar};
+pub use capacity::{Capacity, Part, bar, bar_of_parts};
 
 /// Content security policy of all pages: their style and script are files of the same server, which they
 /// may also ask for data and send forms to. Nothing in the text of a page is a script or a style.
@@ -38,6 +38,9 @@ pub struct Frame<'a> {
     pub name: &'a str,
     /// What stands before the name in the title of the tab; may be empty.
     pub title: &'a str,
+    /// The name of the host that it is about, which is also in the title; if it is empty, the script shows the
+    /// one in the address.
+    pub host: &'a str,
     /// What the page shows, in a line.
     pub summary: Markup,
     /// Forms in the head.
@@ -55,10 +58,12 @@ pub struct Frame<'a> {
 impl Frame<'_> {
     /// The whole page.
     pub fn render(&self) -> Markup {
-        let title = match self.title {
-            "" => self.name.to_owned(),
-            title => format!("{title} · {}", self.name),
-        };
+        let title = [self.title, self.host, self.name];
+        let title = title
+            .map(str::trim)
+            .into_iter()
+            .filter(|part| !part.is_empty());
+        let title = title.collect::<Vec<_>>().join(" · ");
         let root = self.root;
         html! {
             (DOCTYPE)
@@ -74,7 +79,10 @@ impl Frame<'_> {
                 body data-events={ (root) "events" } data-now=(self.now.as_micros() / 1000) {
                     a class="skip" href="#main" { "Skip to the content" }
                     header {
-                        h1 { (self.name) small data-host {} }
+                        h1 {
+                            (self.name)
+                            @if self.host.is_empty() { small data-host {} } @else { small { (self.host) } }
+                        }
                         p id="connection" { "state of " (at(self.now)) }
                         p class="summary" { (self.summary) }
                         (self.tools)

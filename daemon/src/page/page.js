@@ -60,7 +60,9 @@ function morphChildren(from, to) {
   let next = from.firstChild;
   for (const child of wanted) {
     const key = keyOf(child);
-    let match = key ? keyed.get(key) : next;
+    // A row that moves to another table keeps its focus as well.
+    const elsewhere = () => child.id && from.isConnected && document.getElementById(child.id);
+    let match = key ? keyed.get(key) || elsewhere() : next;
     if (match && !isSame(match, child)) match = null;
     if (!match) {
       from.insertBefore(document.importNode(child, true), next);
@@ -158,17 +160,30 @@ function isOtherVersion(other) {
   return version(other) !== version(document);
 }
 
+// Both ends of the selected text: a node and an offset each.
+function selection() {
+  const { anchorNode, anchorOffset, focusNode, focusOffset } = getSelection();
+  return [anchorNode, anchorOffset, focusNode, focusOffset];
+}
+
+function restoreSelection(ends) {
+  const isSelected = selection().every((part, index) => part === ends[index]);
+  if (!isSelected && ends[0]?.isConnected && ends[2]?.isConnected) getSelection().setBaseAndExtent(...ends);
+}
+
 function show(html) {
   const other = new DOMParser().parseFromString(html, "text/html");
   if (!other.body.dataset.now) return; // an error page of a proxy
   if (isOtherVersion(other)) return location.reload();
   adopt(other);
   const focused = document.activeElement;
+  const selected = selection();
   other.body.className = document.body.className;
   document.title = other.title;
   morph(document.body, other.body);
-  // A row that has moved has lost the focus.
+  // A row that has moved has lost the focus, and the selection in it.
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  restoreSelection(selected);
   document.dispatchEvent(new Event("page-updated"));
 }
 

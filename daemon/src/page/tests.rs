@@ -84,6 +84,7 @@ fn a_page_in_a_folder_finds_its_files_by_relative_paths() {
         root: "../",
         name: "Job",
         title: "",
+        host: "",
         summary: html! {},
         tools: html! {},
         problems: &[],

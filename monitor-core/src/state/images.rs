@@ -79,6 +79,11 @@ impl Images {
         self.in_flight.values().map(|it| it.needs).sum()
     }
 
+    /// The builds that are under way, and what each uses of the server.
+    pub fn builds(&self) -> impl Iterator<Item = (&ProfileKey, Resources)> {
+        self.in_flight.iter().map(|(key, build)| (key, build.needs))
+    }
+
     /// The profiles whose images are being built.
     pub fn in_flight(&self) -> impl Iterator<Item = &ProfileKey> {
         self.in_flight.keys()

@@ -178,7 +178,15 @@ impl Monitor {
 
     /// The job that a runner has, or is reserved for.
     fn job_of(&self, id: RunnerId) -> Option<RunnerJob> {
-        let reserved = self.reserved_runners();
+        self.job_among(&self.reserved_runners(), id)
+    }
+
+    /// The same, with the jobs that runners are reserved for.
+    pub(crate) fn job_among(
+        &self,
+        reserved: &BTreeMap<RunnerId, &UniqueId>,
+        id: RunnerId,
+    ) -> Option<RunnerJob> {
         let reservation = reserved
             .get(&id)
             .and_then(|unique_id| self.durable.reservations.get(*unique_id));
@@ -337,6 +345,12 @@ impl Monitor {
         self.resources_of(|_, _| true)
     }
 
+    /// Whether a runner uses the server: until its guest is gone, and already while that is being created.
+    pub(crate) fn occupies_host(&self, id: RunnerId, record: &RunnerRecord) -> bool {
+        let is_gone = self.observed.guest(id, record) == Presence::Absent;
+        record.in_flight == Some(InFlight::Creating) || !is_gone
+    }
+
     /// The same for all image builds and the runners that `counts` selects.
     pub(crate) fn resources_of(
         &self,
@@ -345,10 +359,7 @@ impl Monitor {
         let records = self.durable.runners.iter();
         let of_runners: Option<Resources> = records
             .filter(|(id, record)| counts(**id, record))
-            .filter(|(id, record)| {
-                let is_gone = self.observed.guest(**id, record) == Presence::Absent;
-                record.in_flight == Some(InFlight::Creating) || !is_gone
-            })
+            .filter(|(id, record)| self.occupies_host(**id, record))
             .map(|(_, record)| record.needs)
             .sum();
         Some(of_runners? + self.images.resources_in_use())

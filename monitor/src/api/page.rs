@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    page::{self, Capacity, Frame},
+    page::{self, Capacity, Frame, Part},
     problems,
 };
 use github::ApiStatus;
@@ -10,12 +10,17 @@ use maud::{Markup, html};
 use shared::{
     clock::Timestamp,
     format,
+    operator::Intervention,
     software::Support,
-    wire::{DashboardRunner, RunnerStatus},
+    units::Memory,
+    wire::{Amounts, DashboardRunner, HostUse, JobOnRunner, ProfileUse, RunnerStatus},
 };
 
-use super::{AppState, snapshot::Snapshot};
-use monitor_core::View;
+use super::{
+    AppState,
+    snapshot::{Links, Snapshot},
+};
+use monitor_core::{Resources, View};
 
 /// `GET /`
 pub async fn whole(state: Data<AppState>) -> HttpResponse {
@@ -35,6 +40,7 @@ pub fn render_page(snapshot: &Snapshot) -> Markup {
         root: "",
         name: "CI runners",
         title: "",
+        host: &snapshot.links.host_name,
         summary: summary(snapshot),
         tools: html! {},
         problems: &snapshot.problems,
@@ -57,6 +63,7 @@ fn summary(snapshot: &Snapshot) -> Markup {
             @let busy = runners.iter().filter(|shown| shown.status == Some(RunnerStatus::Busy));
             (format::count(runners.len(), "runner", "runners")) ", " (busy.count()) " busy"
         } @else { "not ready" }
+        @if let Some(queue_url) = &snapshot.links.queue_url { " · " a href=(queue_url) { "queue" } }
     }
 }
 
@@ -72,7 +79,7 @@ pub fn render_content(snapshot: &Snapshot) -> Markup {
     let now = snapshot.now;
     html! {
         @match &snapshot.published {
-            Some(published) => (render_view(&published.view, now)),
+            Some(published) => (render_view(&published.view, &snapshot.links, now)),
             None => p class="note" { @if let Some(reason) = &snapshot.unready { "Not ready: " (reason) "." } },
         }
         // Also before the first poll has succeeded: a rejected token may be the reason.
@@ -80,27 +87,126 @@ pub fn render_content(snapshot: &Snapshot) -> Markup {
     }
 }
 
-fn render_view(view: &View, now: Timestamp) -> Markup {
+fn render_view(view: &View, links: &Links, now: Timestamp) -> Markup {
     html! {
-        @if let Some(drain) = &view.dashboard.drain {
-            p.note.bad {
-                "Drained for " (page::since(drain.since, now)) ": it keeps no runners"
-                @if !drain.note.is_empty() { " (" (drain.note) ")" }
-                ". " code { "ci-runners undrain" } " ends this."
-            }
-        }
+        (render_orders(view, now))
         (render_counts(view))
         @for warning in &view.capacity_warnings { p.note.bad { (warning) } }
-        @if let Some(counts) = &view.target_override {
-            p.note {
-                "Temporary targets: "
-                @for (profile_key, count) in counts { (count) " of " (profile_key) ". " }
-            }
-        }
-        (render_runners(view, now))
+        @if let Some(host) = &view.dashboard.host { (render_host(host)) }
+        (render_runners(view, links, now))
         (render_images(view, now))
         (render_software(view, now))
         (render_action_log(view, now))
+    }
+}
+
+/// What operators have ordered: a drain, temporary targets, rebuilds of images.
+fn render_orders(view: &View, now: Timestamp) -> Markup {
+    let since = |order: &Intervention| {
+        html! {
+            " for " (page::since(order.since, now))
+            @if !order.note.is_empty() { " (" (order.note) ")" }
+        }
+    };
+    html! {
+        @if let Some(drain) = &view.dashboard.drain {
+            p.note.bad {
+                "Drained by an operator" (since(drain)) ": it keeps no runners. "
+                code { "ci-runners undrain" } " ends this."
+            }
+        }
+        @if let Some(counts) = &view.target_override {
+            p.note {
+                "Temporary targets of an operator"
+                @if let Some(since) = view.target_override_since { " for " (page::since(since, now)) }
+                ": "
+                @for (index, (profile_key, count)) in counts.iter().enumerate() {
+                    @if index > 0 { ", " }
+                    (count) " of " (profile_key)
+                }
+                "."
+            }
+        }
+        @for (profile_key, order) in &view.dashboard.rebuilds {
+            p.note { "Rebuild of the image of " (profile_key) ", ordered by an operator" (since(order)) "." }
+        }
+    }
+}
+
+/// What guests use of the host: a bar for each resource, and what each profile uses.
+fn render_host(host: &HostUse) -> Markup {
+    let uses = || host.profiles.values();
+    let memory = |amounts: &Amounts| amounts.memory_bytes;
+    let hugepages = |amounts: &Amounts| amounts.hugepages_1g;
+    let bar = |name: &str, amount: &dyn Fn(&Amounts) -> u64, text: &dyn Fn(u64) -> String| {
+        let sum = |part: fn(&ProfileUse) -> &Amounts| {
+            uses().fold(0_u64, |sum, it| sum.saturating_add(amount(part(it))))
+        };
+        let parts = [
+            (sum(|it| &it.busy), "busy", "busy"),
+            (sum(|it| &it.reserved), "reserved", "reserved"),
+            (sum(|it| &it.other), "idle and starting", "idle"),
+            (sum(|it| &it.build), "builds of images", "starting"),
+            (amount(&host.free), "free", ""),
+        ];
+        let parts = parts.map(|(amount, name, class)| Part {
+            amount,
+            text: format!("{} {name}", text(amount)),
+            class,
+        });
+        let total = text(amount(&host.capacity));
+        html! {
+            h3 { (name) small { " " (total) } }
+            (page::bar_of_parts(&format!("{name}: "), &parts, &total))
+        }
+    };
+    html! {
+        section id="host" {
+            h2 { "Host" small { " what guests use of it" } }
+            (bar("Memory", &memory, &|bytes| Memory::from_bytes(bytes).to_string()))
+            @if host.capacity.hugepages_1g > 0 {
+                (bar("Hugepages of 1 GiB", &hugepages, &|count| count.to_string()))
+            }
+            @if !host.profiles.is_empty() { (render_use(host)) }
+        }
+    }
+}
+
+fn render_use(host: &HostUse) -> Markup {
+    let titles = [
+        "Profile",
+        "Busy",
+        "Reserved",
+        "Other runners",
+        "Build of its image",
+    ];
+    let rows = html! {
+        @for (profile_key, of_profile) in &host.profiles {
+            tr data-key={ "use " (profile_key) } {
+                td { (profile_key) }
+                td data-label=(titles[1]) { (amounts(&of_profile.busy)) }
+                td data-label=(titles[2]) { (amounts(&of_profile.reserved)) }
+                td data-label=(titles[3]) { (amounts(&of_profile.other)) }
+                td data-label=(titles[4]) { (amounts(&of_profile.build)) }
+            }
+        }
+    };
+    page::table(
+        &html! { span class="unseen" { "Use of the host by profile" } },
+        &titles,
+        &rows,
+    )
+}
+
+/// `4 hugepages of 1G and 2G of memory`; a dash for nothing.
+fn amounts(amounts: &Amounts) -> String {
+    let resources = Resources {
+        hugepages_1g: amounts.hugepages_1g,
+        memory: Memory::from_bytes(amounts.memory_bytes),
+    };
+    match resources == Resources::default() {
+        true => "–".to_owned(),
+        false => resources.to_string(),
     }
 }
 
@@ -165,25 +271,28 @@ fn table(id: &str, caption: &str, titles: &[&str], rows: &Markup) -> Markup {
 }
 
 fn render_images(view: &View, now: Timestamp) -> Markup {
-    let titles = ["Profile", "Age", "Rebuilding for", "Last failure"];
+    let titles = ["Profile", "Age", "Build", "Last failure"];
     let rows = html! {
         @for (profile_key, image) in &view.images {
             tr data-key={ "image " (profile_key) } {
                 td { (profile_key) }
                 td data-label="Age" { (age(image.built_at, now)) @if image.built_at.is_none() { "none" } }
-                td data-label="Rebuilding for" {
-                    @if image.rebuilt_since.is_some() || image.failure.is_some() {
-                        a href={ "profile/" (profile_key) "/screenshot.png" } {
-                            (age(image.rebuilt_since, now))
-                            @if image.rebuilt_since.is_none() { "last screenshot" }
+                td data-label="Build" {
+                    @if let Some(since) = image.rebuilt_since {
+                        span {
+                            "runs for " (page::since(since, now)) ": "
+                            a href={ "profile/" (profile_key) "/screenshot.png" } { "screen" }
                         }
                     }
                 }
                 td.bad data-label="Last failure" {
                     @if let Some(failure) = &image.failure {
                         span {
-                            "failed to " (failure) " (" (image.failure_count) " in a row), "
+                            "failed to " (failure) " (" (image.failure_count) " in a row): "
                             a href={ "profile/" (profile_key) "/console.log" } { "console" }
+                            @if image.rebuilt_since.is_none() {
+                                ", " a href={ "profile/" (profile_key) "/screenshot.png" } { "last screenshot" }
+                            }
                         }
                     }
                 }
@@ -216,8 +325,8 @@ fn render_software(view: &View, now: Timestamp) -> Markup {
     }
 }
 
-fn render_runners(view: &View, now: Timestamp) -> Markup {
-    let titles = ["Id", "Profile", "Status", "Age", "Reserved for", "Guest"];
+fn render_runners(view: &View, links: &Links, now: Timestamp) -> Markup {
+    let titles = ["Id", "Profile", "Status", "Age", "Job", "Guest"];
     let rows = html! {
         @for shown in &view.dashboard.runners {
             tr data-key={ "runner " (shown.id) } {
@@ -225,7 +334,7 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
                 td data-label="Profile" { @if let Some(profile_key) = &shown.profile_key { (profile_key) } }
                 td class=(status_class(shown)) data-label="Status" { (shown.status.map_or("unknown", RunnerStatus::name)) }
                 td data-label="Age" { (age(view.created_at.get(&shown.id).copied(), now)) }
-                td data-label="Reserved for" { @if let Some(unique_id) = view.reserved_for.get(&shown.id) { (unique_id.public_id()) } }
+                td data-label="Job" { @if let Some(job) = &shown.job { (render_job(job, links)) } }
                 td data-label="Guest" {
                     span {
                         @if let Some(name) = &shown.runner.guest_name {
@@ -243,6 +352,29 @@ fn render_runners(view: &View, now: Timestamp) -> Markup {
         @if view.dashboard.runners.is_empty() {
             section id="runners" { h2 { "Runners" } p class="dim" { "There are no runners." } }
         } @else { (table("runners", "Runners", &titles, &rows)) }
+    }
+}
+
+/// A job by repository and workflow run, with a link to the run, and its id, with a link to its page.
+fn render_job(job: &JobOnRunner, links: &Links) -> Markup {
+    let JobOnRunner {
+        public_id,
+        qualified_repo,
+        run_id,
+    } = job;
+    html! {
+        div {
+            a href={ (links.github_web_url) (qualified_repo) "/actions/runs/" (run_id) } { b { (qualified_repo) } " run " (run_id) }
+            @if let Some(public_id) = public_id {
+                " "
+                small {
+                    @match &links.queue_url {
+                        Some(queue_url) => a class="dim" href={ (queue_url) "job/" (public_id) } { (public_id) },
+                        None => (public_id),
+                    }
+                }
+            }
+        }
     }
 }
 

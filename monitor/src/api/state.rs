@@ -17,7 +17,7 @@ use shared::settings::Settings;
 use tokio::sync::Semaphore;
 
 use super::{
-    snapshot::{Rendered, Snapshot},
+    snapshot::{Links, Rendered, Snapshot},
     webhook, webhook_body,
 };
 use crate::{
@@ -42,6 +42,7 @@ pub struct AppState {
     pub core: Arc<SharedCore>,
     /// The copy of the core that pages and metrics are rendered from.
     pub snapshots: Arc<SnapshotCache<Snapshot>>,
+    pub links: Arc<Links>,
     pub api_token: ApiToken,
     pub artifact_verifier: ArtifactVerifier,
     /// Which artifacts may be claimed by whom.
@@ -82,6 +83,7 @@ impl AppState {
         Self {
             core,
             snapshots: Arc::default(),
+            links: Arc::new(Links::of(settings)),
             api_token: ApiToken::of(&settings.secrets)
                 .with_queue_tokens(settings.secrets.queue_tokens.clone()),
             artifact_verifier,
@@ -113,6 +115,7 @@ impl AppState {
             problems: self.core.problems(),
             unready: readiness::unready(&self.core),
             github: self.github.read(),
+            links: Arc::clone(&self.links),
             refused: repeated::totals(),
             page: Rendered::default(),
             live_part: Rendered::default(),

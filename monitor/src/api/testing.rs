@@ -63,6 +63,7 @@ impl Fixture {
         let state = AppState {
             core: Arc::new(core),
             snapshots: Arc::default(),
+            links: Arc::default(),
             api_token: ApiToken::new(Secret::new("token")),
             artifact_verifier: ArtifactVerifier::new("").0,
             artifact_claims: ArtifactClaims::load(

@@ -17,14 +17,14 @@ use shared::{
     software::Support,
     values::{ProfileKey, UniqueId},
     wire::{
-        DashboardRunner, MissingRunners, MonitorDashboard, ReservationReport, ReservationState,
-        Runner, RunnerCounts, RunnerStatus,
+        Amounts, DashboardRunner, HostUse, JobOnRunner, MissingRunners, MonitorDashboard,
+        ProfileUse, ReservationReport, ReservationState, Runner, RunnerCounts, RunnerStatus,
     },
 };
 
 use super::{
     metrics, page,
-    snapshot::{Rendered, Snapshot},
+    snapshot::{Links, Rendered, Snapshot},
 };
 use crate::{runner_metrics::EVENT_METRICS, shared_core::PublishedView};
 
@@ -63,6 +63,30 @@ fn runner(id: u64, status: RunnerStatus) -> DashboardRunner {
         profile_key: Some(linux()),
         status: Some(status),
         status_since: Some(ago(600)),
+        job: (status == RunnerStatus::Reserved).then(|| JobOnRunner {
+            public_id: Some("job".parse::<UniqueId>().unwrap().public_id()),
+            qualified_repo: "servo/servo".parse().unwrap(),
+            run_id: "42".parse().unwrap(),
+        }),
+    }
+}
+
+/// Two runners, of which one is reserved, and the build of an image.
+fn host() -> HostUse {
+    let amounts = |hugepages_1g, gib: u64| Amounts {
+        hugepages_1g,
+        memory_bytes: gib << 30,
+    };
+    let of_linux = ProfileUse {
+        busy: amounts(0, 0),
+        reserved: amounts(4, 2),
+        other: amounts(4, 2),
+        build: amounts(4, 3),
+    };
+    HostUse {
+        capacity: amounts(16, 8),
+        free: amounts(4, 1),
+        profiles: BTreeMap::from([(linux(), of_linux)]),
     }
 }
 
@@ -108,7 +132,15 @@ fn view() -> View {
                 },
             )]),
             delayed: BTreeMap::new(),
-            rebuilds: BTreeMap::new(),
+            rebuilds: BTreeMap::from([(
+                linux(),
+                Intervention {
+                    since: ago(300),
+                    note: "new packages".into(),
+                    client_address: Some([192, 0, 2, 1].into()),
+                },
+            )]),
+            host: Some(host()),
             instance: Some("00ff".to_owned()),
             profile_runner_counts: [(linux(), counts)].into(),
             runners: vec![
@@ -121,6 +153,7 @@ fn view() -> View {
         reserved_for: [(1, unique_id)].into(),
         created_at: [(0, ago(1000)), (1, ago(10))].into(),
         target_override: Some([(linux(), 3)].into()),
+        target_override_since: Some(ago(120)),
         images: [(
             linux(),
             ImageView {
@@ -180,6 +213,11 @@ fn snapshot(view: Option<View>) -> Snapshot {
         }),
         problems: problems(),
         github: api_status(),
+        links: Arc::new(Links {
+            host_name: "ci-a".to_owned(),
+            queue_url: Some("https://ci.example/".to_owned()),
+            github_web_url: "https://github.com/".to_owned(),
+        }),
         refused: Totals::from([("wrong_token", 7)]),
         page: Rendered::default(),
         live_part: Rendered::default(),

@@ -28,7 +28,7 @@ use super::{
     search::JobIndex,
     story,
 };
-use crate::recorder::FIRST_EVENT;
+use crate::recorder::{ASSIGNED, FIRST_EVENT, RESTORED};
 
 /// The public id in the path of a request of a browser for a page; programs do not ask for one.
 pub fn wanted(request: &HttpRequest) -> Option<PublicId> {
@@ -120,6 +120,7 @@ impl JobPage<'_> {
                 Some(known) => format!("{} · job {}", known.status.state, self.public_id),
                 None => format!("job {}", self.public_id),
             },
+            host: "",
             summary: html! { a href="../" { "All jobs" } },
             tools: html! {},
             problems: &[],
@@ -218,14 +219,14 @@ fn describe(entry: &Entry) -> Markup {
     html! {
         @match &*entry.event {
             FIRST_EVENT => { "enqueued, authorised by " (match text("by") { "artifact" => "an artifact of its run", _ => "the API token" }) },
-            "job_restored" => "restored by its ticket after a restart of the queue",
+            RESTORED => "restored by its ticket after a restart of the queue",
             "job_passed_over" => { "a later job was chosen: " (reason()) },
             "job_forwarded" => { (server) " was asked for " (format::count(count, "runner", "runners")) },
             "job_refused" => {
                 (server) " granted none: " (reason())
                 @if !text("answer").is_empty() { " (" (text("answer")) ")" }
             },
-            "job_assigned" => { "assigned " (runners(&taken)) },
+            ASSIGNED => { "assigned " (runners(&taken)) },
             "job_delivered" => "its client was sent its runners",
             "job_not_delivered" => "the response with its runners could not be sent",
             "job_started" => "a workflow job runs on its runners",

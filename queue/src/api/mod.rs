@@ -32,7 +32,7 @@ use queue_core::{Answer, Refusal};
 
 pub use metrics::STATE_METRICS;
 
-use crate::{event_loop::EventLoop, pauses::PausesFile, ticket::TicketKey};
+use crate::{event_loop::EventLoop, pauses::PausesFile, ticket::TicketKey, waits::Waits};
 use search::JobIndex;
 use snapshot::Snapshots;
 
@@ -59,6 +59,8 @@ pub struct AppState {
     pub pauses_file: PausesFile,
     /// What has happened.
     pub journal: Journal,
+    /// How long jobs waited lately.
+    pub waits: Waits,
     /// The streams of events that there may be.
     pub stream_places: StreamPlaces,
     /// The base URL of GitHub's pages.

@@ -1,16 +1,20 @@
 //! Copies of the queue's state from which pages and metrics are rendered, a few times a second at
 //! most, without the core's lock.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use actix_web::web::Bytes;
 use daemon::snapshot::SnapshotCache;
 use serde::Serialize;
-use shared::{clock::Timestamp, problem};
+use shared::{clock::Timestamp, problem, values::ProfileKey};
 
 use queue_core::View;
 
 use super::AppState;
+use crate::waits::ProfileWaits;
 
 /// The last snapshot, shared by all requests and threads.
 pub type Snapshots = SnapshotCache<Snapshot>;
@@ -19,6 +23,8 @@ pub type Snapshots = SnapshotCache<Snapshot>;
 pub struct Snapshot {
     pub captured_at: Timestamp,
     pub view: View,
+    /// How long jobs waited lately.
+    pub waits: BTreeMap<ProfileKey, ProfileWaits>,
     pub page: OnceLock<Bytes>,
     pub text: OnceLock<Bytes>,
     pub json: OnceLock<Bytes>,
@@ -33,6 +39,7 @@ struct Json<'a> {
     captured_at_micros: u64,
     #[serde(flatten)]
     view: &'a View,
+    waits: &'a BTreeMap<ProfileKey, ProfileWaits>,
 }
 
 impl Snapshot {
@@ -43,7 +50,10 @@ impl Snapshot {
                 state.event_loop.read(|queue, now| (queue.view(now), now));
             view.problems.extend(state.problem_board.list());
             problem::sort(&mut view.problems);
-            Self::of(view, captured_at)
+            Self {
+                waits: state.waits.summaries(captured_at),
+                ..Self::of(view, captured_at)
+            }
         })
     }
 
@@ -52,6 +62,7 @@ impl Snapshot {
         Self {
             captured_at,
             view,
+            waits: BTreeMap::new(),
             page: OnceLock::new(),
             text: OnceLock::new(),
             json: OnceLock::new(),
@@ -65,6 +76,7 @@ impl Snapshot {
         let json = Json {
             captured_at_micros: self.captured_at.as_micros(),
             view: &self.view,
+            waits: &self.waits,
         };
         serde_json::to_string(&json).expect("a view has only text keys and plain values")
     }
@@ -82,6 +94,7 @@ pub(super) mod example {
     };
 
     use super::*;
+    use crate::waits::{HourOfWaits, WaitSummary};
 
     /// Two profiles, of which one has waiting jobs, and a server in each state of health.
     pub fn view() -> View {
@@ -238,8 +251,25 @@ pub(super) mod example {
         }
     }
 
-    /// A snapshot of `view`.
+    /// A snapshot of `view`, in which jobs waited in the hour before.
     pub fn snapshot() -> Snapshot {
-        Snapshot::of(view(), Timestamp::from_micros(1_700_000_000_123_456))
+        let (summary, from) = (summary(), Timestamp::from_seconds(1_699_995_600));
+        let hours = vec![HourOfWaits { from, summary }];
+        let linux = ProfileWaits {
+            total: summary,
+            hours,
+        };
+        Snapshot {
+            waits: BTreeMap::from([("linux".parse().unwrap(), linux)]),
+            ..Snapshot::of(view(), Timestamp::from_micros(1_700_000_000_123_456))
+        }
+    }
+
+    fn summary() -> WaitSummary {
+        WaitSummary {
+            jobs: 12,
+            p50_seconds: 45,
+            p90_seconds: 130,
+        }
     }
 }

@@ -79,7 +79,7 @@ fn host() -> Kind<String> {
 }
 
 /// A URL that must end with `/`; existing files always had to contain it.
-fn reachable_url() -> Kind<BaseUrl> {
+pub(super) fn reachable_url() -> Kind<BaseUrl> {
     kind::understood(
         "an http or https URL that ends with \"/\", such as \"http://192.168.100.1:8000/\"",
         |text| text.strip_suffix('/')?.parse().ok(),

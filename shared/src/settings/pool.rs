@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{error::SettingsError, kind, table::Table};
+use super::{BaseUrl, error::SettingsError, kind, network::reachable_url, table::Table};
 use crate::units::{DAY, HOUR, SECOND};
 
 /// The shortest interval or timeout: a shorter one would be a busy loop.
@@ -31,6 +31,8 @@ pub struct PoolSettings {
     pub dont_create_runners: bool,
     /// Whether this server belongs to a queue, so that only the queue takes runners.
     pub queue_member: bool,
+    /// Where people find the page of the queue, for links.
+    pub queue_url: Option<BaseUrl>,
     /// When a runner gets the label that a job puts into `runs-on`.
     pub reservation_labels: ReservationLabels,
 }
@@ -70,6 +72,7 @@ pub(super) fn read_pool(top: &mut Table<'_>) -> Result<PoolSettings, SettingsErr
         dont_create_runners: top.or("dont_create_runners", false, &flag)?
             || destroy_all_non_busy_runners,
         queue_member: top.or("queue_member", false, &flag)?,
+        queue_url: top.optional("queue_url", &reachable_url())?,
         reservation_labels: top.or(
             "reservation_labels",
             ReservationLabels::FromBirth,

@@ -13,10 +13,11 @@ use shared::{
 use super::{duration, estimated_wait};
 
 /// How many waiting jobs of a profile are shown as rows, and how many more behind a summary.
-const ROWS_MAX: usize = 20;
-const FOLDED_ROWS_MAX: usize = 30;
-/// How many jobs with runners are shown, and how many that are over.
-const ASSIGNED_ROWS_MAX: usize = 15;
+const ROWS_MAX: usize = 10;
+const FOLDED_ROWS_MAX: usize = 40;
+/// How many jobs with runners are shown, and how many that are over; the others behind a summary.
+const ASSIGNED_ROWS_MAX: usize = 10;
+const FINISHED_ROWS_MAX: usize = 6;
 /// From when on a client counts as silent, in seconds. Clients poll every few seconds, or hold a poll.
 const SILENT_SECONDS: u64 = 15;
 
@@ -209,24 +210,35 @@ pub fn finished(jobs: &[PastJob], context: Context<'_>) -> Markup {
     let titles = [
         "Job", "Profile", "Runner", "Waited", "Ran for", "Outcome", "At",
     ];
-    let rows = html! {
-        @for job in jobs {
-            @let public_id = job.unique_id.public_id();
-            tr data-key={ "over " (public_id) " " (job.ended_at.as_micros()) } data-job=(public_id) {
-                td { (context.job(job.qualified_repo.as_str(), job.run_id.0, public_id)) }
-                td data-label="Profile" { (job.profile_key) }
-                td data-label="Runner" { (runners(&job.runners)) }
-                td class="nowrap" data-label="Waited" { (format::elapsed(job.waited())) }
-                td class="nowrap" data-label="Ran for" { @if let Some(at) = job.started_at { (format::elapsed(job.ended_at.since(at))) } }
-                td class=(outcome_class(&job.outcome)) data-label="Outcome" { (job.outcome) }
-                td class="nowrap" data-label="At" { (page::at(job.ended_at)) }
-            }
-        }
+    let rows = |jobs: &[PastJob]| {
+        html! { @for job in jobs { (finished_row(job, context)) } }
     };
+    let (shown, folded) = jobs.split_at(jobs.len().min(FINISHED_ROWS_MAX));
     html! {
         section id="finished" {
             @if jobs.is_empty() { h2 { "Recently finished" } p class="dim" { "No job has finished yet." } }
-            @else { (table(&html! { "Recently finished" }, &titles, &rows)) }
+            @else { (table(&html! { "Recently finished" }, &titles, &rows(shown))) }
+            @if !folded.is_empty() {
+                details id="more-finished" {
+                    summary { (folded.len()) " more" }
+                    (table(&html! { span class="unseen" { "further finished jobs" } }, &titles, &rows(folded)))
+                }
+            }
+        }
+    }
+}
+
+fn finished_row(job: &PastJob, context: Context<'_>) -> Markup {
+    let public_id = job.unique_id.public_id();
+    html! {
+        tr data-key={ "over " (public_id) " " (job.ended_at.as_micros()) } data-job=(public_id) {
+            td { (context.job(job.qualified_repo.as_str(), job.run_id.0, public_id)) }
+            td data-label="Profile" { (job.profile_key) }
+            td data-label="Runner" { (runners(&job.runners)) }
+            td class="nowrap" data-label="Waited" { (format::elapsed(job.waited())) }
+            td class="nowrap" data-label="Ran for" { @if let Some(at) = job.started_at { (format::elapsed(job.ended_at.since(at))) } }
+            td class=(outcome_class(&job.outcome)) data-label="Outcome" { (job.outcome) }
+            td class="nowrap" data-label="At" { (page::at(job.ended_at)) }
         }
     }
 }

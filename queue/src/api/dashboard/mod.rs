@@ -2,6 +2,7 @@
 
 pub(super) mod jobs;
 mod page;
+mod waits;
 
 use std::{fmt::Write, time::Duration};
 
@@ -69,6 +70,7 @@ pub async fn html(
 fn page<'a>(snapshot: &'a Snapshot, web_url: &'a str, finished: &'a [PastJob]) -> Page<'a> {
     Page {
         view: &snapshot.view,
+        waits: &snapshot.waits,
         now: snapshot.captured_at,
         finished,
         web_url,

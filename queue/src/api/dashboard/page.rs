@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use daemon::page::{self, Capacity, Frame, bar, table};
 use maud::{Markup, html};
 use queue_core::{AssignedView, JobView, ProfileView, ServerView, View};
-use shared::{clock::Timestamp, format, wire::PastJob};
+use shared::{clock::Timestamp, format, values::ProfileKey, wire::PastJob};
 
 use super::{
     GRACE_PERIOD, duration, estimated_wait, health,
     jobs::{self, Context, short_name},
-    last_seen, summary,
+    last_seen, summary, waits,
 };
-use crate::api::search::{Found, SearchText};
+use crate::{
+    api::search::{Found, SearchText},
+    waits::ProfileWaits,
+};
 
 /// How many waiting jobs of a profile are shown as squares.
 const SQUARES_MAX: usize = 100;
@@ -21,6 +24,8 @@ const SQUARES_MAX: usize = 100;
 /// What the page shows.
 pub struct Page<'a> {
     pub view: &'a View,
+    /// How long jobs waited lately.
+    pub waits: &'a BTreeMap<ProfileKey, ProfileWaits>,
     pub now: Timestamp,
     /// The jobs that are over, newest first.
     pub finished: &'a [PastJob],
@@ -39,6 +44,7 @@ impl Page<'_> {
             root: "",
             name: "CI queue",
             title: &format!("{} waiting", view.waiting_count),
+            host: "",
             summary: html! { (summary(view)) },
             tools: filter_form(self.search.map_or("", |(text, _)| text.as_str())),
             problems: &problems,
@@ -78,6 +84,7 @@ impl Page<'_> {
             }
             (jobs::assigned(&assigned, count, context))
             (jobs::finished(self.finished, context))
+            (waits::section(self.waits, self.now))
             (servers(view))
         }
     }
