@@ -121,10 +121,7 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
     report_clock(clock.now(), &problem_board);
     let mut background =
         start_background(last_run, &event_loop, &journal, &problem_board, &addresses);
-    background.push(Background {
-        name: "the file of paused profiles",
-        task: actix_web::rt::spawn(pauses_file.clone().retry(event_loop.clone())),
-    });
+    background.push(keep_pauses(&pauses_file, &event_loop));
     start_monitor_clients(
         base_urls,
         &Arc::new(GrantProofs::new(ticket_key.grant_key(), names)),
@@ -163,6 +160,14 @@ pub fn build(settings: &Settings, listeners: Vec<TcpListener>) -> Result<App, Ap
         drain,
         background,
     })
+}
+
+/// Starts the task that saves pauses which could not be saved at once.
+fn keep_pauses(pauses_file: &PausesFile, event_loop: &EventLoop) -> Background {
+    Background {
+        name: "the file of paused profiles",
+        task: actix_web::rt::spawn(pauses_file.clone().retry(event_loop.clone())),
+    }
 }
 
 /// Starts the tasks that every queue has, but for those of its servers.

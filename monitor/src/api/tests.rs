@@ -99,6 +99,15 @@ fn problems() -> Vec<Problem> {
     )]
 }
 
+/// What an operator has ordered so many seconds ago.
+fn order(seconds: u64, note: &str) -> Intervention {
+    Intervention {
+        since: ago(seconds),
+        note: note.to_owned(),
+        client_address: Some([192, 0, 2, 1].into()),
+    }
+}
+
 /// A view with everything that a page can show.
 fn view() -> View {
     let counts = RunnerCounts {
@@ -119,11 +128,7 @@ fn view() -> View {
     };
     View {
         dashboard: MonitorDashboard {
-            drain: Some(Intervention {
-                since: ago(600),
-                note: "new memory".into(),
-                client_address: Some([192, 0, 2, 1].into()),
-            }),
+            drain: Some(order(600, "new memory")),
             missing: BTreeMap::from([(
                 linux(),
                 MissingRunners {
@@ -132,14 +137,7 @@ fn view() -> View {
                 },
             )]),
             delayed: BTreeMap::new(),
-            rebuilds: BTreeMap::from([(
-                linux(),
-                Intervention {
-                    since: ago(300),
-                    note: "new packages".into(),
-                    client_address: Some([192, 0, 2, 1].into()),
-                },
-            )]),
+            rebuilds: [(linux(), order(300, "new packages"))].into(),
             host: Some(host()),
             instance: Some("00ff".to_owned()),
             profile_runner_counts: [(linux(), counts)].into(),
