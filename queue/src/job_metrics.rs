@@ -55,7 +55,7 @@ static ESTIMATE_RATIO: Metric = Metric::histogram(
 static TAKES: Metric = Metric::counter(
     "takes",
     &["server", "outcome"],
-    "Takes at servers by outcome: granted, refused, refused_this_job, token_refused, ambiguous",
+    "Takes at servers by outcome: granted (where a job got all its runners), refused, refused_this_job, token_refused, ambiguous",
 );
 
 static JOBS_ENQUEUED: LazyLock<Counters> = LazyLock::new(|| Counters::new(&ENQUEUED));
