@@ -25,7 +25,8 @@ async fn a_waiting_job_gets_the_next_runner() {
     let (monitor, queue) = one_server().await;
     let mut waiting = start(wait_at(&queue, ""));
     waiting.expect_stderr("enqueued as a").await;
-    waiting.expect_stderr("position 1").await;
+    let why = ": it is next; no runner of this profile is idle";
+    waiting.expect_stderr(why).await;
     monitor.boot(1);
     let finished = waiting.finish().await;
     finished.assert_exit(0, "runner:1\n");

@@ -14,6 +14,12 @@ const TICK: Duration = Duration::from_millis(200);
 pub trait Progress {
     /// Replaces the state that is shown.
     fn update(&self, text: &str);
+    /// Replaces the state that is shown by the position of the job, and why it waits. A reason that changes
+    /// while the position does not is no news.
+    fn update_position(&self, position: &str, why: &str) {
+        let _ = why;
+        self.update(position);
+    }
     /// Prints a line that stays.
     fn print(&self, text: &str);
 }
@@ -21,6 +27,10 @@ pub trait Progress {
 impl<P: Progress> Progress for &P {
     fn update(&self, text: &str) {
         (**self).update(text);
+    }
+
+    fn update_position(&self, position: &str, why: &str) {
+        (**self).update_position(position, why);
     }
 
     fn print(&self, text: &str) {
@@ -58,6 +68,19 @@ impl Progress for StderrProgress {
                 if *last.borrow() != text {
                     output::note(text);
                     *last.borrow_mut() = text.to_owned();
+                }
+            }
+        }
+    }
+
+    fn update_position(&self, position: &str, why: &str) {
+        let text = format!("{position}: {why}");
+        match self {
+            Self::Bar(bar) => bar.set_message(text),
+            Self::Lines(last) => {
+                if *last.borrow() != position {
+                    output::note(&text);
+                    *last.borrow_mut() = position.to_owned();
                 }
             }
         }

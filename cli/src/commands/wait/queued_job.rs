@@ -14,12 +14,16 @@ use super::{
 use crate::{
     client::{JobRequest, QueueClient, RequestError, Take, Taken},
     format,
+    output::printable,
 };
 
 /// How long the withdrawal of a job may take, with all its retries.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause between two attempts to withdraw.
 const WITHDRAW_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest reason that is shown, in characters.
+const WHY_MAX: usize = 300;
 
 /// A job that waits for its runners.
 pub struct QueuedJob<P> {
@@ -153,7 +157,8 @@ impl<P: Progress> QueuedJob<P> {
             {
                 let because = status.no_estimate_because.as_deref();
                 let position = format::position(status.position, status.estimate, because);
-                self.progress.update(&position);
+                let why = printable(&status.why, WHY_MAX);
+                self.progress.update_position(&position, &why);
             }
             tokio::time::sleep(self.status_interval).await;
         }
