@@ -14,6 +14,7 @@ pub mod error;
 pub mod journal;
 pub mod log_output;
 pub mod metrics;
+pub mod openapi;
 pub mod page;
 pub mod private_file;
 pub mod problems;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use shared::{clock::Clock, format, problem::catalogue::SETTINGS_NOT_RELOADED, settings::Settings};
 use tokio::signal::unix::{SignalKind, signal};
+use utoipa::ToSchema;
 
 use crate::{
     auth::Authorised,
@@ -50,7 +51,7 @@ struct Shared {
 }
 
 /// What a reload has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reloaded {
     /// The settings that have changed since they were last read, and are in force now.
     pub applied: BTreeSet<String>,

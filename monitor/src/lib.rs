@@ -29,6 +29,11 @@ pub use app::{App, AppError, build, run};
 use daemon::metrics::Metric;
 pub use profiles::{ProfileError, check, check_profiles};
 
+/// The description of its HTTP API in OpenAPI 3.1.
+pub fn openapi() -> serde_json::Value {
+    api::description()
+}
+
 /// The metrics of the monitor beside those of both daemons.
 pub fn metrics() -> Vec<&'static Metric> {
     let events = runner_metrics::EVENT_METRICS;

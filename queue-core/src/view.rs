@@ -29,6 +29,7 @@ const ASSIGNED_SHOWN_MAX: usize = 200;
 
 /// Everything that the dashboard shows. A plain copy: rendering it needs no access to the queue.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct View {
     /// Whether runners are assigned: false during the startup grace period.
     pub is_dispatching: bool,
@@ -46,6 +47,7 @@ pub struct View {
 
 /// One profile and its queue.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProfileView {
     pub profile_key: ProfileKey,
     /// Since when and why no job of it is assigned, without the address of the operator. Absent unless one has
@@ -72,6 +74,7 @@ pub struct ProfileView {
 
 /// One waiting job.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobView {
     pub public_id: PublicId,
     /// How many runners it needs.
@@ -92,6 +95,7 @@ pub struct JobView {
 
 /// One job that has its runners.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AssignedView {
     pub public_id: PublicId,
     pub profile_key: ProfileKey,
@@ -110,10 +114,12 @@ pub struct AssignedView {
 
 /// One server.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerView {
     /// Its base URL.
     pub name: String,
     /// `fresh`, `stale`, `down`, or `unauthorised` if it refuses the API token.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub health: &'static str,
     /// Age of its last report; null if it has not reported yet.
     pub age_seconds: Option<u64>,
@@ -149,6 +155,7 @@ impl View {
 
 /// What a server reported of one profile.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerProfileView {
     pub profile_key: ProfileKey,
     /// How many runners the server has or could have.

@@ -23,6 +23,11 @@ mod waits;
 
 use daemon::metrics::Metric;
 
+/// The description of its HTTP API in OpenAPI 3.1.
+pub fn openapi() -> serde_json::Value {
+    api::description()
+}
+
 /// The metrics of the queue beside those of both daemons.
 pub fn metrics() -> Vec<&'static Metric> {
     let events = job_metrics::EVENT_METRICS;

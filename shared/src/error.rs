@@ -63,6 +63,121 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes.
+    pub const ALL: [Self; 27] = [
+        Self::BadRequest,
+        Self::Unauthorised,
+        Self::WrongToken,
+        Self::WrongTicket,
+        Self::WrongSignature,
+        Self::NotAuthorised,
+        Self::NotYours,
+        Self::CrossSite,
+        Self::WrongHost,
+        Self::QueueMember,
+        Self::NotFound,
+        Self::UnknownJob,
+        Self::UnknownProfile,
+        Self::MethodNotAllowed,
+        Self::AlreadyEnqueued,
+        Self::AlreadyReserved,
+        Self::AlreadyClaimed,
+        Self::StaleAttempt,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Unsatisfiable,
+        Self::InvalidSettings,
+        Self::TooManyJobs,
+        Self::Internal,
+        Self::NotReady,
+        Self::Waiting,
+        Self::NoCapacity,
+    ];
+
+    /// What it means, in one sentence.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::BadRequest => "A parameter is missing or has an invalid form.",
+            Self::Unauthorised => "The request needs a token or ticket and has none.",
+            Self::WrongToken => "The token is not one that this daemon accepts.",
+            Self::WrongTicket => {
+                "The ticket was not signed by this queue, or belongs to another job."
+            }
+            Self::WrongSignature => "The webhook is not signed with the secret of this monitor.",
+            Self::NotAuthorised => "The artifact does not prove the request.",
+            Self::NotYours => {
+                "A guest requested something that does not, or no longer, belong to it."
+            }
+            Self::CrossSite => "A page of another site has made a browser send the request.",
+            Self::WrongHost => "The daemon does not answer under the name in `Host`.",
+            Self::QueueMember => "This server belongs to a queue.",
+            Self::NotFound => "There is no such path or thing.",
+            Self::UnknownJob => "The queue has no such job, or it is over.",
+            Self::UnknownProfile => "No server has this profile.",
+            Self::MethodNotAllowed => "The path exists, but not with this method.",
+            Self::AlreadyEnqueued => "Another job with this `unique_id` has other parameters.",
+            Self::AlreadyReserved => "A reservation with this `unique_id` has other parameters.",
+            Self::AlreadyClaimed => {
+                "The artifact contains no secret, and was answered once already."
+            }
+            Self::StaleAttempt => "A later take or release has overtaken this one.",
+            Self::TooLarge => "The body of the request is too large.",
+            Self::UnsupportedMediaType => "The content type of the body is not understood.",
+            Self::Unsatisfiable => "No server can ever meet the request.",
+            Self::InvalidSettings => "The settings have a mistake, so nothing was changed.",
+            Self::TooManyJobs => "A limit of jobs is reached.",
+            Self::Internal => "An error of the daemon.",
+            Self::NotReady => "The daemon cannot answer yet.",
+            Self::Waiting => "The job still waits for its runners.",
+            Self::NoCapacity => "Too few runners of that profile are idle.",
+        }
+    }
+
+    /// What a client or an operator can do, in one sentence of Markdown.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Correct the parameter that the message names.",
+            Self::Unauthorised => "Send it as `Authorization: Bearer …`.",
+            Self::WrongToken => "Compare it with `SERVO_CI_MONITOR_API_TOKEN` of the daemon.",
+            Self::WrongTicket => {
+                "Enqueue the job again; after a move of the queue give it its former key."
+            }
+            Self::WrongSignature => "Set the same secret at GitHub and in `GITHUB_WEBHOOK_SECRET`.",
+            Self::NotAuthorised => {
+                "Correct what the message names; see [artifact authentication](http-api.md#artifact-authentication)."
+            }
+            Self::NotYours => {
+                "Nothing needs to be done if the guest is being destroyed; otherwise see the log of the monitor."
+            }
+            Self::CrossSite => "Send it from a page of the daemon, or with another program.",
+            Self::WrongHost => "Use another name, or add this one to `allowed_hosts`.",
+            Self::QueueMember => "Enqueue the job at the queue.",
+            Self::NotFound => "Compare the path with this page; the message says what is missing.",
+            Self::UnknownJob => {
+                "Enqueue it again if it still needs runners; the message says how it ended."
+            }
+            Self::UnknownProfile => "Use one that the dashboard shows.",
+            Self::MethodNotAllowed => "Use one of the methods in `Allow`.",
+            Self::AlreadyEnqueued => "Choose another `unique_id`, preferably a UUID.",
+            Self::AlreadyReserved => "Choose another `unique_id`, preferably a UUID.",
+            Self::AlreadyClaimed => {
+                "Put the hash of a secret into the artifact, or use the API token."
+            }
+            Self::StaleAttempt => "Nothing: it arrived too late.",
+            Self::TooLarge => "Send less.",
+            Self::UnsupportedMediaType => "Send JSON or a form.",
+            Self::Unsatisfiable => {
+                "Ask for fewer runners or another profile; the message says what the servers could have."
+            }
+            Self::InvalidSettings => "Correct what the message names, and reload again.",
+            Self::TooManyJobs => "Repeat the request after `Retry-After`.",
+            Self::Internal => "See its log, and report it.",
+            Self::NotReady => "Repeat the request after `Retry-After`.",
+            Self::Waiting => "Repeat the request after `Retry-After`, or let it be held.",
+            Self::NoCapacity => "Repeat the request after `Retry-After`.",
+        }
+    }
+
     /// The code in the body of the response, such as `bad_request`.
     pub const fn as_str(self) -> &'static str {
         match self {

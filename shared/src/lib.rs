@@ -11,6 +11,8 @@ pub mod clock;
 pub mod error;
 pub mod format;
 pub mod job_spec;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod operator;
 pub mod problem;
 pub mod registration;

@@ -37,6 +37,7 @@ impl FromStr for Note {
 
 /// Something that an operator has ordered and that lasts until it is ended: since when, why, and who.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Intervention {
     /// When it began, in microseconds since the Unix epoch.
     pub since: Timestamp,
@@ -45,6 +46,7 @@ pub struct Intervention {
     /// Where the last request for it came from. Left out for readers without a token, and unknown of one
     /// that an earlier release has recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub client_address: Option<IpAddr>,
 }
 

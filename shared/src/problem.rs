@@ -18,9 +18,11 @@ use catalogue::ProblemKind;
 /// contains no secret: dashboards are public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// The kind of problem in snake case, such as `runner_not_destroyed`: a metric's label, on which
     /// alerts may depend.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub code: Cow<'static, str>,
     /// How bad it is. Older monitors do not send it.
     #[serde(default)]
@@ -48,6 +50,7 @@ pub struct Problem {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Severity {
     /// Something does not work now.
     Error,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The registration of a runner at GitHub. Other fields that GitHub sends are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Registration {
     /// The id of the registration, not that of the runner on its server.
     pub id: u64,
@@ -32,6 +33,7 @@ impl Registration {
 /// Whether a runner is connected to GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RegistrationStatus {
     /// Connected.
     Online,
@@ -43,6 +45,7 @@ pub enum RegistrationStatus {
 
 /// A label that a job can put into `runs-on`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Label {
     /// The text of the label.
     pub name: String,

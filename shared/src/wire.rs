@@ -21,6 +21,7 @@ use crate::{
 
 /// The response of a monitor to `GET /dashboard.json`: its report to the queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MonitorDashboard {
     /// A random value that is new at each start of the monitor, in hexadecimal: two URLs with the same
     /// one are one server. `None` from older monitors.
@@ -58,6 +59,7 @@ pub struct MonitorDashboard {
 
 /// Numbers of runners of one profile on one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunnerCounts {
     /// The number to keep.
     pub target: usize,
@@ -78,11 +80,13 @@ pub struct RunnerCounts {
     /// Age of the current image of the profile at the time of the response, as `{"secs", "nanos"}`;
     /// null without an image.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub image_age: Option<Duration>,
 }
 
 /// What a host has for guests, and what they use of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostUse {
     /// What all guests together may use: what the settings allow and the host has.
     pub capacity: Amounts,
@@ -94,6 +98,7 @@ pub struct HostUse {
 
 /// What the guests of one profile use of their host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProfileUse {
     /// By runners that run a job.
     pub busy: Amounts,
@@ -107,6 +112,7 @@ pub struct ProfileUse {
 
 /// An amount of what the guests of a host share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Amounts {
     /// Hugepages of 1 GiB.
     pub hugepages_1g: u64,
@@ -116,6 +122,7 @@ pub struct Amounts {
 
 /// Runners of one profile that a server could have and does not offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingRunners {
     /// How many; the target of the profile is lower by this number.
     pub count: usize,
@@ -139,6 +146,7 @@ pub fn missing_beside(missing: usize, working: usize, target: usize) -> usize {
 /// Runners of one profile that a server keeps trying to offer, and that something delays for longer than a start
 /// takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DelayedRunners {
     /// How many: some of those that start or are still to be created, so the target includes them.
     pub count: usize,
@@ -149,6 +157,7 @@ pub struct DelayedRunners {
 /// One runner on a monitor's dashboard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "some types explain their fields")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DashboardRunner {
     /// The id of the runner on its server; ids only grow.
     pub id: u64,
@@ -174,6 +183,7 @@ pub struct DashboardRunner {
 
 /// The job of a runner, as every reader of a dashboard may see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobOnRunner {
     /// Its public id. Absent for a job that has the runner without a reservation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,22 +196,26 @@ pub struct JobOnRunner {
 
 /// A runner in takes and dashboards, without its JIT configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Runner {
     /// The id of the runner on its server.
     pub id: u64,
     /// When its creation began, as `{"secs_since_epoch", "nanos_since_epoch"}`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub created_time: SystemTime,
     /// Its registration at GitHub; null before it is registered.
     pub registration: Option<Registration>,
     /// The name of its guest at the hypervisor; null without a guest.
     pub guest_name: Option<String>,
     /// The address of its guest; null until it is known.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub ipv4_address: Option<Ipv4Addr>,
 }
 
 /// The status of a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RunnerStatus {
     /// It has no guest, only leftovers to be cleaned up.
     Invalid,
@@ -233,6 +247,7 @@ impl RunnerStatus {
 
 /// A reservation as a monitor reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReservationReport {
     /// Ids of the reserved runners.
     pub runners: Vec<u64>,
@@ -256,6 +271,7 @@ pub struct ReservationReport {
 /// The state of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ReservationState {
     /// The job has not started on any of its runners.
     Held,
@@ -269,10 +285,12 @@ pub enum ReservationState {
 
 /// One runner in the response to a take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TakenRunner {
     /// The id of the runner on its server.
     pub id: u64,
     /// The runner, in the form in which the monitor sent it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub runner: serde_json::Value,
     /// What the workflow puts into `runs-on`. `None` from older monitors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -307,6 +325,7 @@ impl TakeAnswer {
 
 /// The body of the response to a take that has to wait, for clients that accept JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitingBody {
     /// Always `waiting`.
     pub code: String,
@@ -325,6 +344,7 @@ pub struct WaitingBody {
 
 /// The estimated time that a job will still wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Estimate {
     /// The median, in seconds.
     pub p50_seconds: u64,
@@ -335,6 +355,7 @@ pub struct Estimate {
 /// The response of the queue to `GET /job/<unique_id>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "some types explain their fields")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobStatus {
     pub unique_id: UniqueId,
     pub profile_key: ProfileKey,
@@ -360,6 +381,7 @@ pub struct JobStatus {
 
 /// The response of the queue to `GET /job/<unique_id>`, for jobs that are over as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobReport {
     /// Where it stands. If it is over, `state` is `finished`, `expired`, `withdrawn` or `abandoned`, and `why`
     /// says what became of it.
@@ -368,6 +390,7 @@ pub struct JobReport {
     /// What has happened to it, oldest first: objects with `id`, `at`, `event` and further facts. Empty from
     /// an older queue.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub events: Vec<serde_json::Value>,
     /// Whether events before these are missing.
     #[serde(default)]
@@ -376,6 +399,7 @@ pub struct JobReport {
 
 /// The response of the queue to `GET /history.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct History {
     /// Jobs that are over, the last ended first.
     pub jobs: Vec<PastJob>,
@@ -387,6 +411,7 @@ pub struct History {
 /// A job that is over. Times are in microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "some types explain their fields")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PastJob {
     pub unique_id: UniqueId,
     pub qualified_repo: QualifiedRepo,
@@ -415,6 +440,7 @@ impl PastJob {
 
 /// A runner of a past job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TakenFrom {
     /// The URL of its server.
     pub server: String,

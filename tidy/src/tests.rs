@@ -17,7 +17,7 @@ const LINES_MAX: usize = 800;
 const CORES: [&str; 2] = ["queue-core", "monitor-core"];
 
 /// What a core may depend on: the shared types, and crates for data.
-const CORE_DEPENDENCIES: [&str; 4] = ["shared", "serde", "serde_json", "thiserror"];
+const CORE_DEPENDENCIES: [&str; 5] = ["shared", "serde", "serde_json", "thiserror", "utoipa"];
 
 /// Crates that perform I/O or provide time or randomness. No core depends on one of them, not even
 /// indirectly.
@@ -336,5 +336,47 @@ fn every_kind_of_problem_is_used() {
         let name = kind.code.to_uppercase();
         let mut texts = texts.iter();
         assert!(texts.any(|text| text.contains(&name)), "{name} is not used");
+    }
+}
+
+/// The method and path of each route in these source files.
+fn routes(files: &[&str]) -> BTreeSet<(String, String)> {
+    let mut routes = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(workspace().join(file)).unwrap();
+        for rest in text.split("route(\"").skip(1) {
+            let (path, rest) = rest.split_once('"').unwrap();
+            // Up to the next route, or the end of the function.
+            let chain = rest.split("route(").next().unwrap_or_default();
+            for (call, method) in [
+                (".get(", "get"),
+                (".get_with_effect(", "get"),
+                (".post(", "post"),
+                (".delete(", "delete"),
+            ] {
+                if chain.contains(call) && !path.is_empty() {
+                    routes.insert((path.replace(":.*", ""), method.to_owned()));
+                }
+            }
+        }
+    }
+    routes
+}
+
+#[test]
+fn every_route_of_the_daemons_is_described() {
+    let common = ["daemon/src/reload.rs", "daemon/src/page/assets.rs"];
+    for (own, description) in [
+        ("queue/src/api/mod.rs", queue::openapi()),
+        ("monitor/src/api/mod.rs", monitor::openapi()),
+    ] {
+        let paths = description["paths"].as_object().unwrap();
+        let described = paths.iter().flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(move |method| (path.clone(), method.clone()))
+        });
+        let described: BTreeSet<_> = described.collect();
+        let [first, second] = common;
+        assert_eq!(described, routes(&[own, first, second]), "{own}");
     }
 }

@@ -1,6 +1,6 @@
 //! Health checks: whether the monitor is alive, and whether it is ready.
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use daemon::error::{ApiError, Code};
 
 use super::AppState;
@@ -16,7 +16,9 @@ pub async fn alive(state: Data<AppState>) -> Result<HttpResponse, ApiError> {
         );
         return Err(ApiError::new(Code::Internal, message));
     }
-    Ok(HttpResponse::Ok().body("alive\n"))
+    Ok(HttpResponse::Ok()
+        .insert_header(ContentType::plaintext())
+        .body("alive\n"))
 }
 
 /// `GET /readyz`: 200 once the first poll of the host and of GitHub has succeeded, and while the state can be

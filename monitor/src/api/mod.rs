@@ -13,6 +13,7 @@ mod health;
 mod image;
 mod image_deps;
 mod metrics;
+mod openapi;
 mod page;
 mod reservation;
 mod runner;
@@ -31,6 +32,7 @@ mod webhook_body;
 pub mod webhook_delivery;
 
 pub use metrics::STATE_METRICS;
+pub use openapi::description;
 
 use actix_web::web::{Data, ServiceConfig};
 use daemon::web::route;
@@ -50,6 +52,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/dashboard.html").get(page::live_part))
             .service(route("/dashboard.json").get(dashboard::json))
             .service(route("/metrics").get(metrics::metrics))
+            .service(route("/openapi.json").get(openapi::show))
             .service(route("/events").get(events::stream))
             .service(route("/healthz").get(health::alive))
             .service(route("/readyz").get(health::ready))

@@ -1,6 +1,6 @@
 //! Health checks: whether the process works, and whether it is of use.
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use daemon::readiness;
 
 use queue_core::{Health, View};
@@ -14,7 +14,9 @@ use super::{
 /// there is no response at all.
 pub async fn alive(state: Data<AppState>) -> HttpResponse {
     state.event_loop.read(|_, _| ());
-    HttpResponse::Ok().body("alive\n")
+    HttpResponse::Ok()
+        .insert_header(ContentType::plaintext())
+        .body("alive\n")
 }
 
 /// `GET /readyz`: 200 once the startup grace period is over and at least one server has a fresh

@@ -8,6 +8,7 @@ mod history;
 mod job;
 mod job_page;
 mod metrics;
+mod openapi;
 mod pause;
 mod search;
 mod snapshot;
@@ -31,6 +32,7 @@ use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 use queue_core::{Answer, Refusal};
 
 pub use metrics::STATE_METRICS;
+pub use openapi::description;
 
 use crate::{event_loop::EventLoop, pauses::PausesFile, ticket::TicketKey, waits::Waits};
 use search::JobIndex;
@@ -102,6 +104,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/history.json").get(history::history))
             .service(route("/events").get(history::events))
             .service(route("/metrics").get(metrics::metrics))
+            .service(route("/openapi.json").get(openapi::show))
             .service(route("/healthz").get(health::alive))
             .service(route("/readyz").get(health::ready));
     }

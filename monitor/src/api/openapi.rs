@@ -1,0 +1,413 @@
+//! The description of the monitor's API, which it serves as `/openapi.json`.
+
+#![expect(
+    clippy::too_many_lines,
+    reason = "the functions are lists of operations"
+)]
+
+use std::sync::LazyLock;
+
+use actix_web::{HttpResponse, http::header::ContentType, web::Bytes};
+use daemon::{
+    error::Code,
+    openapi::{Access, Operation, document},
+    reload::Reloaded,
+};
+use serde_json::{Value, json};
+use shared::{
+    operator::Intervention,
+    values::{QualifiedRepo, RunId, UniqueId},
+    wire::{MonitorDashboard, TakenRunner},
+};
+
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
+
+/// `GET /openapi.json`
+pub async fn show() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(ContentType::json())
+        .body(TEXT.clone())
+}
+
+/// The description in OpenAPI 3.1.
+pub fn description() -> Value {
+    let operations = [
+        of_takes(),
+        of_operators(),
+        of_runners(),
+        for_monitoring(),
+        for_guests(),
+    ];
+    document("monitor", operations.concat())
+}
+
+/// The parameters of a take.
+fn take(path: &str, summary: &str, access: Access) -> Operation {
+    let text = |pattern: &str| json!({"type": "string", "pattern": pattern});
+    Operation::new("POST", path, summary, access)
+        .query::<UniqueId>(
+            "unique_id",
+            true,
+            "The name of the job.",
+            json!("5f0c7a52-job"),
+        )
+        .query::<QualifiedRepo>(
+            "qualified_repo",
+            true,
+            "The repository.",
+            json!("servo/servo"),
+        )
+        .query::<RunId>("run_id", true, "The workflow run.", json!(42))
+        .flag(
+            "labels_from_response",
+            "Whether the client reads the labels of its runners from the response.",
+        )
+        .parameter(
+            "query",
+            "attempt",
+            false,
+            "The fencing token of a queue.",
+            text("^[0-9a-f]{16}-[0-9]{1,18}$"),
+            json!("00000000000000ff-7"),
+        )
+        .parameter(
+            "query",
+            "enqueued_at",
+            false,
+            "When the queue enqueued the job, in microseconds.",
+            json!({"type": "integer", "minimum": 0, "maximum": i64::MAX}),
+            json!(1_798_106_405_000_000_u64),
+        )
+        .parameter(
+            "query",
+            "proof",
+            false,
+            "What the queue recognises its reservation by.",
+            text("^[0-9a-fA-F]{1,128}$"),
+            json!("ff"),
+        )
+        .errors(&[
+            Code::UnknownProfile,
+            Code::AlreadyReserved,
+            Code::StaleAttempt,
+            Code::NoCapacity,
+            Code::NotReady,
+        ])
+}
+
+fn of_takes() -> Vec<Operation> {
+    let runner = json!({"id": 7, "label": "runner:9c1f", "runner": {"id": 7}});
+    let several = |mut operation: Operation| {
+        let one = operation.schema_of::<TakenRunner>();
+        let schema = json!({"type": "array", "items": one});
+        operation.json_with(
+            "The runners.",
+            schema,
+            json!([{"id": 7, "runner": {"id": 7}}]),
+        )
+    };
+    let mut select = take(
+        "/select-runner",
+        "Take runners that an artifact proves",
+        Access::Artifact,
+    );
+    let one = select.schema_of::<TakenRunner>();
+    let either = json!({"oneOf": [one, {"type": "array", "items": one}]});
+    vec![
+        take(
+            "/profile/{profile_key}/take",
+            "Take a runner",
+            Access::Queue,
+        )
+        .json::<TakenRunner>("The runner.", &runner),
+        several(take(
+            "/profile/{profile_key}/take/{count}",
+            "Take several runners",
+            Access::Queue,
+        )),
+        select
+            .json_with("The runner, or an array.", either, runner)
+            .errors(&[Code::QueueMember, Code::AlreadyClaimed]),
+        Operation::new(
+            "DELETE",
+            "/reservation/{unique_id}",
+            "Release the runners of a job",
+            Access::Queue,
+        )
+        .parameter(
+            "query",
+            "attempt",
+            false,
+            "The fencing token of a queue.",
+            json!({"type": "string", "pattern": "^[0-9a-f]{16}-[0-9]{1,18}$"}),
+            json!("00000000000000ff-7"),
+        )
+        .flag("destroy", "Whether the runners are destroyed.")
+        .empty(204, "They are released, or there were none.")
+        .errors(&[Code::NotReady]),
+    ]
+}
+
+fn of_operators() -> Vec<Operation> {
+    let order = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "client_address": "192.0.2.1"});
+    let targets =
+        json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}});
+    let targets_or_null = json!({"oneOf": [{"type": "null"}, targets]});
+    let example = json!({"linux": 3});
+    let new = Operation::new;
+    let (drain, target, rebuild) = (
+        "/policy/drain",
+        "/policy/override",
+        "/image/{profile_key}/rebuild",
+    );
+    vec![
+        new("GET", drain, "Show the drain", Access::Optional)
+            .json_or_null::<Intervention>("The drain in force; the address with a token only.", &order),
+        new("POST", drain, "Drain the server", Access::ApiToken)
+            .note()
+            .json::<Intervention>("The drain in force.", &order)
+            .errors(&[Code::NotReady]),
+        new("DELETE", drain, "End the drain", Access::ApiToken)
+            .json_or_null::<Intervention>("The drain that it ended.", &order)
+            .errors(&[Code::NotReady]),
+        new("GET", target, "Show the temporary targets", Access::Open)
+            .json_with("The targets by profile.", targets_or_null.clone(), example.clone()),
+        new("POST", target, "Set temporary targets", Access::ApiToken)
+            .description("One parameter for each profile, such as `linux=3`.")
+            .parameter("query", "linux", false, "How many runners of this profile to keep; likewise of others.", json!({"type": "integer", "minimum": 0, "maximum": 9999}), json!(3))
+            .json_with("The targets by profile.", targets, example.clone())
+            .errors(&[
+                Code::BadRequest,
+                Code::UnknownProfile,
+                Code::Unsatisfiable,
+                Code::NotReady,
+            ]),
+        new("DELETE", target, "Cancel the temporary targets", Access::ApiToken)
+            .json_with("Those that it cancelled.", targets_or_null, example)
+            .errors(&[Code::NotReady]),
+        new("POST", rebuild, "Order the rebuild of an image", Access::ApiToken)
+            .note()
+            .json::<Intervention>("The order in force.", &order)
+            .errors(&[Code::UnknownProfile, Code::NotFound, Code::NotReady]),
+        new("DELETE", rebuild, "Cancel the rebuild", Access::ApiToken)
+            .json_or_null::<Intervention>("The order that it cancelled.", &order)
+            .errors(&[Code::NotReady]),
+        new("POST", "/reload", "Read the settings again", Access::ApiToken)
+            .json::<Reloaded>(
+                "The names of the settings that have changed and are in force, and of those that need a restart.",
+                &json!({"applied": ["profiles.linux.target_count"], "needs_restart": []}),
+            )
+            .errors(&[Code::InvalidSettings]),
+    ]
+}
+
+fn of_runners() -> Vec<Operation> {
+    let story = json!({"type": "object", "required": ["id", "events", "is_truncated"], "properties": {
+        "id": {"type": "integer"}, "profile_key": {"type": ["string", "null"]}, "status": {"type": ["string", "null"]},
+        "runner": {"type": ["object", "null"]}, "events": {"type": "array", "items": {"type": "object"}},
+        "is_truncated": {"type": "boolean"}}});
+    let example = json!({"id": 7, "profile_key": "linux", "status": "idle", "runner": {}, "events": [],
+        "is_truncated": false});
+    let picture = |path: &str, summary: &str| {
+        Operation::new("GET", path, summary, Access::Open)
+            .text("image/png", "The picture.", "")
+            .errors(&[Code::NotFound])
+    };
+    vec![
+        Operation::new(
+            "GET",
+            "/runner/{id}",
+            "Show a runner and its story",
+            Access::ApiToken,
+        )
+        .json_with("The runner, also if it is gone.", story, example)
+        .errors(&[Code::NotFound, Code::NotReady]),
+        Operation::new(
+            "DELETE",
+            "/runner/{id}",
+            "Destroy a runner",
+            Access::ApiToken,
+        )
+        .flag(
+            "force",
+            "Whether it is destroyed even while GitHub shows that it runs a job.",
+        )
+        .empty(204, "It is decided; the runner is gone soon.")
+        .errors(&[Code::NotFound, Code::NotReady]),
+        picture(
+            "/runner/{id}/screenshot.png",
+            "The screen of a runner, some seconds old",
+        ),
+        picture("/runner/{id}/screenshot/now", "The screen of a runner now"),
+        picture(
+            "/profile/{profile_key}/screenshot.png",
+            "The screen of the build of an image",
+        ),
+        Operation::new(
+            "GET",
+            "/profile/{profile_key}/console.log",
+            "The end of the console of the last failed build",
+            Access::Open,
+        )
+        .text("text/plain", "The output.", "")
+        .errors(&[Code::NotFound]),
+    ]
+}
+
+fn for_monitoring() -> Vec<Operation> {
+    let ready = json!({"ready": true, "reason": null, "problems": [], "more_problems": 0});
+    let dashboard =
+        json!({"profile_runner_counts": {}, "runners": [], "reservations": {}, "problems": []});
+    let header = |operation: Operation, name: &str, text: &str, example: &str| {
+        operation.parameter(
+            "header",
+            name,
+            false,
+            text,
+            json!({"type": "string"}),
+            json!(example),
+        )
+    };
+    let json_page = Operation::new(
+        "GET",
+        "/dashboard.json",
+        "The state of the server",
+        Access::Optional,
+    )
+    .description("With a token complete; without one `labels` and `reservations` are empty.");
+    let json_page = header(
+        json_page,
+        "If-None-Match",
+        "The ETag that the client has.",
+        "W/\"0\"",
+    );
+    let json_page = header(
+        json_page,
+        "Prefer",
+        "Hold the answer until something changes.",
+        "wait=1",
+    );
+    let events = Operation::new(
+        "GET",
+        "/events",
+        "What happens, as server-sent events",
+        Access::Optional,
+    );
+    let page = |path: &str, text: &str| {
+        Operation::new("GET", path, text, Access::Open)
+            .text("text/html", "The page.", "<!DOCTYPE html>")
+            .errors(&[Code::NotReady])
+    };
+    vec![
+        page("/", "The page of the monitor"),
+        page("/dashboard.html", "The part of the page that changes"),
+        json_page
+            .json::<MonitorDashboard>("The state.", &dashboard)
+            .empty(304, "Nothing has changed.")
+            .errors(&[Code::NotReady]),
+        header(events, "Last-Event-ID", "Go on after this event.", "0")
+            .text("text/event-stream", "The events.", ": hello\n\n")
+            .errors(&[Code::NotReady]),
+        Operation::new("GET", "/metrics", "Metrics for Prometheus", Access::Open).text(
+            "application/openmetrics-text",
+            "The metrics.",
+            "# EOF\n",
+        ),
+        Operation::new(
+            "GET",
+            "/healthz",
+            "Whether the control loop runs",
+            Access::Open,
+        )
+        .text("text/plain", "It does.", "alive\n"),
+        Operation::new(
+            "GET",
+            "/readyz",
+            "Whether the monitor gives out runners",
+            Access::Open,
+        )
+        .json_with("It does.", json!({"type": "object"}), ready)
+        .errors(&[Code::NotReady]),
+        Operation::new("GET", "/openapi.json", "This description", Access::Open).json_with(
+            "The description.",
+            json!({"type": "object"}),
+            json!({"openapi": "3.1.0"}),
+        ),
+        Operation::new(
+            "GET",
+            "/assets/page.css",
+            "The style of the pages",
+            Access::Open,
+        )
+        .text("text/css", "The style.", "body {}"),
+        Operation::new(
+            "GET",
+            "/assets/page.js",
+            "The script of the pages",
+            Access::Open,
+        )
+        .text("text/javascript", "The script.", "{}"),
+        Operation::new(
+            "POST",
+            "/webhook",
+            "Receive an event of GitHub",
+            Access::Open,
+        )
+        .parameter(
+            "header",
+            "X-Hub-Signature-256",
+            true,
+            "The signature of the body.",
+            json!({"type": "string"}),
+            json!("sha256=00"),
+        )
+        .empty(204, "It is received.")
+        .errors(&[
+            Code::BadRequest,
+            Code::Unauthorised,
+            Code::WrongSignature,
+            Code::NotFound,
+            Code::TooLarge,
+            Code::UnsupportedMediaType,
+            Code::NotReady,
+        ]),
+    ]
+}
+
+fn for_guests() -> Vec<Operation> {
+    let guest = |path: &str, summary: &str| {
+        Operation::new("GET", path, summary, Access::Guest).errors(&[
+            Code::NotYours,
+            Code::NotFound,
+            Code::NotReady,
+            Code::Unauthorised,
+            Code::CrossSite,
+        ])
+    };
+    vec![
+        guest(
+            "/github-jitconfig",
+            "The JIT configuration of the guest, once",
+        )
+        .json_with(
+            "The configuration.",
+            json!({"type": "string"}),
+            json!("eyJ0"),
+        ),
+        guest("/boot", "The boot script of the guest").text(
+            "text/plain",
+            "The script.",
+            "#!/bin/sh",
+        ),
+        guest("/image-deps/{path:.*}", "A file for guests").text(
+            "application/octet-stream",
+            "The file.",
+            "",
+        ),
+        guest(
+            "/cache/{name}/{path:.*}",
+            "A file of a git repository for guests",
+        )
+        .text("application/octet-stream", "The file.", ""),
+    ]
+}

@@ -1,0 +1,317 @@
+//! The description of the queue's API, which it serves as `/openapi.json`.
+
+#![expect(
+    clippy::too_many_lines,
+    reason = "the functions are lists of operations"
+)]
+
+use std::sync::LazyLock;
+
+use actix_web::{HttpResponse, http::header::ContentType, web::Bytes};
+use daemon::{
+    error::Code,
+    openapi::{Access, Operation, document},
+    reload::Reloaded,
+};
+use queue_core::View;
+use serde_json::{Value, json};
+use shared::{
+    operator::Intervention,
+    values::{ProfileKey, QualifiedRepo, RunId, UniqueId},
+    wire::{History, JobReport, TakenRunner, WaitingBody},
+};
+
+/// A time: a date, a date and a time in UTC, or microseconds since the Unix epoch.
+const MOMENT: &str = "^([1-9][0-9]{0,15}|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?)$";
+
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
+
+/// `GET /openapi.json`
+pub async fn show() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(ContentType::json())
+        .body(TEXT.clone())
+}
+
+/// The description in OpenAPI 3.1.
+pub fn description() -> Value {
+    let operations = [of_jobs(), of_profiles(), of_readers(), for_monitoring()];
+    document("queue", operations.concat())
+}
+
+fn runner() -> Value {
+    json!({"id": 7, "label": "runner:9c1f", "server": "http://ci1:8000/", "runner": {"id": 7}})
+}
+
+/// The parameters of an enqueue.
+fn enqueue(path: &str, summary: &str, access: Access) -> Operation {
+    Operation::new("POST", path, summary, access)
+        .query::<UniqueId>(
+            "unique_id",
+            true,
+            "The name of the job.",
+            json!("5f0c7a52-job"),
+        )
+        .query::<QualifiedRepo>(
+            "qualified_repo",
+            true,
+            "The repository.",
+            json!("servo/servo"),
+        )
+        .query::<RunId>("run_id", true, "The workflow run.", json!(42))
+        .flag(
+            "labels_from_response",
+            "Whether the client reads the labels of its runners from the take.",
+        )
+        .text(
+            "text/plain",
+            "The ticket. Repeating the request gives an equally valid one.",
+            "eyJ0…",
+        )
+        .errors(&[
+            Code::AlreadyEnqueued,
+            Code::Unsatisfiable,
+            Code::TooManyJobs,
+            Code::NotReady,
+        ])
+}
+
+fn of_jobs() -> Vec<Operation> {
+    let job = json!({"unique_id": "5f0c7a52-job", "profile_key": "linux", "count": 1, "state": "waiting",
+        "waited_seconds": 150, "position": 2, "ahead": 1, "estimate": {"p50_seconds": 90, "p90_seconds": 360},
+        "why": "1 job is before it", "events": [], "is_truncated": false});
+    let waiting = json!({"code": "waiting", "message": "1 job is ahead of this one; ask again", "position": 2,
+        "ahead": 1, "estimate": null});
+    let mut take = Operation::new(
+        "POST",
+        "/take/{unique_id}",
+        "Take the runners of a job",
+        Access::Ticket,
+    )
+    .description("While the job waits the answer is 503 `waiting` with its position.")
+    .parameter(
+        "query",
+        "token",
+        false,
+        "The ticket, instead of the header Authorization.",
+        json!({"type": "string"}),
+        json!("eyJ0"),
+    )
+    .parameter(
+        "header",
+        "Prefer",
+        false,
+        "Hold the answer for this time, at most 50 s.",
+        json!({"type": "string"}),
+        json!("wait=5"),
+    );
+    let one = take.schema_of::<TakenRunner>();
+    take.schema_of::<WaitingBody>();
+    let schema = json!({"oneOf": [one, {"type": "array", "items": one}]});
+    let text = "The runner, or an array if the job was enqueued with a count.";
+    vec![
+        enqueue("/profile/{profile_key}/enqueue", "Enqueue a job for one runner", Access::ApiToken),
+        enqueue(
+            "/profile/{profile_key}/enqueue/{count}",
+            "Enqueue a job for several runners",
+            Access::ApiToken,
+        ),
+        enqueue("/enqueue", "Enqueue a job that an artifact proves", Access::Artifact)
+            .errors(&[Code::AlreadyClaimed]),
+        take.json_with(text, schema, runner())
+            .waiting("#/components/schemas/WaitingBody", waiting)
+            .errors(&[Code::UnknownJob, Code::NotReady]),
+        Operation::new("GET", "/job/{unique_id}", "Show a job and its story", Access::Ticket)
+            .description("Without credentials and with `Accept: text/html`, the page of the job with this public id.")
+            .json::<JobReport>("The job, also if it is over.", &job)
+            .also("text/html")
+            .errors(&[Code::UnknownJob, Code::NotReady]),
+        Operation::new("DELETE", "/job/{unique_id}", "Withdraw a job", Access::Ticket)
+            .empty(204, "It is withdrawn.")
+            .errors(&[Code::UnknownJob]),
+    ]
+}
+
+fn of_profiles() -> Vec<Operation> {
+    let path = "/profile/{profile_key}/pause";
+    let pause = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "client_address": "192.0.2.1"});
+    vec![
+        Operation::new("GET", path, "Show the pause of a profile", Access::Optional)
+            .json_or_null::<Intervention>("The pause in force; the address with the API token only.", &pause),
+        Operation::new("POST", path, "Pause a profile", Access::ApiToken)
+            .note()
+            .json::<Intervention>("The pause in force.", &pause)
+            .errors(&[Code::UnknownProfile, Code::NotReady]),
+        Operation::new("DELETE", path, "Resume a profile", Access::ApiToken)
+            .json_or_null::<Intervention>("The pause that it ended.", &pause)
+            .errors(&[Code::NotReady]),
+        Operation::new("POST", "/reload", "Read the settings again", Access::ApiToken)
+            .json::<Reloaded>(
+                "The names of the settings that have changed and are in force, and of those that need a restart.",
+                &json!({"applied": ["queue.jobs_max"], "needs_restart": []}),
+            )
+            .errors(&[Code::InvalidSettings]),
+    ]
+}
+
+fn of_readers() -> Vec<Operation> {
+    let moment = json!({"type": "string", "pattern": MOMENT});
+    let history = json!({"jobs": [], "next": null});
+    let mut dashboard = Operation::new(
+        "GET",
+        "/dashboard.json",
+        "The state of all jobs and servers",
+        Access::Open,
+    );
+    let view = dashboard.schema_of::<View>();
+    let schema = json!({"allOf": [view, {"type": "object", "required": ["captured_at_micros"],
+        "properties": {"captured_at_micros": {"type": "integer"}}}]});
+    let example = json!({"captured_at_micros": 1_798_106_405_000_000_u64, "is_dispatching": true, "waiting_count": 0,
+        "assigned_count": 0, "assigned": [], "profiles": [], "servers": [], "problems": []});
+    vec![
+        Operation::new("GET", "/", "The page of the queue", Access::Open)
+            .parameter(
+                "query",
+                "q",
+                false,
+                "A filter.",
+                json!({"type": "string"}),
+                json!("servo"),
+            )
+            .text("text/html", "The page.", "<!DOCTYPE html>")
+            .errors(&[Code::NotReady]),
+        Operation::new("GET", "/dashboard.txt", "The state as text", Access::Open).text(
+            "text/plain",
+            "The state.",
+            "0 jobs wait, 0 assigned",
+        ),
+        dashboard.json_with("The state.", schema, example),
+        Operation::new(
+            "GET",
+            "/history.json",
+            "The jobs that are over, the last ended first",
+            Access::Ticket,
+        )
+        .query::<QualifiedRepo>(
+            "repo",
+            false,
+            "Only jobs of this repository.",
+            json!("servo/servo"),
+        )
+        .query::<RunId>(
+            "run_id",
+            false,
+            "Only jobs of this workflow run.",
+            json!(42),
+        )
+        .query::<ProfileKey>(
+            "profile",
+            false,
+            "Only jobs of this profile.",
+            json!("linux"),
+        )
+        .parameter(
+            "query",
+            "outcome",
+            false,
+            "Only jobs that ended like this.",
+            json!({"type": "string", "enum": ["finished", "expired", "withdrawn", "abandoned"]}),
+            json!("finished"),
+        )
+        .parameter(
+            "query",
+            "since",
+            false,
+            "Only jobs that ended then or later.",
+            moment.clone(),
+            json!("2026-12-24"),
+        )
+        .parameter(
+            "query",
+            "until",
+            false,
+            "Only jobs that ended then or before.",
+            moment,
+            json!("2026-12-24T10:00:05Z"),
+        )
+        .parameter(
+            "query",
+            "before",
+            false,
+            "`next` of the last response.",
+            json!({"type": "integer", "minimum": 0, "maximum": i64::MAX}),
+            json!(1_798_106_405_000_000_u64),
+        )
+        .parameter(
+            "query",
+            "limit",
+            false,
+            "How many.",
+            json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+            json!(10),
+        )
+        .json::<History>("The jobs.", &history)
+        .errors(&[Code::UnknownJob, Code::NotReady]),
+    ]
+}
+
+fn for_monitoring() -> Vec<Operation> {
+    let ready = json!({"ready": true, "reason": null, "problems": [], "more_problems": 0});
+    vec![
+        Operation::new(
+            "GET",
+            "/events",
+            "What happens, as server-sent events",
+            Access::Optional,
+        )
+        .parameter(
+            "header",
+            "Last-Event-ID",
+            false,
+            "Go on after this event.",
+            json!({"type": "string"}),
+            json!("0"),
+        )
+        .text("text/event-stream", "The events.", ": hello\n\n")
+        .errors(&[Code::NotReady]),
+        Operation::new("GET", "/metrics", "Metrics for Prometheus", Access::Open).text(
+            "application/openmetrics-text",
+            "The metrics.",
+            "# EOF\n",
+        ),
+        Operation::new(
+            "GET",
+            "/healthz",
+            "Whether the process is alive",
+            Access::Open,
+        )
+        .text("text/plain", "It is.", "alive\n"),
+        Operation::new(
+            "GET",
+            "/readyz",
+            "Whether the queue gives out runners",
+            Access::Open,
+        )
+        .json_with("It does.", json!({"type": "object"}), ready)
+        .errors(&[Code::NotReady]),
+        Operation::new("GET", "/openapi.json", "This description", Access::Open).json_with(
+            "The description.",
+            json!({"type": "object"}),
+            json!({"openapi": "3.1.0"}),
+        ),
+        Operation::new(
+            "GET",
+            "/assets/page.css",
+            "The style of the pages",
+            Access::Open,
+        )
+        .text("text/css", "The style.", "body {}"),
+        Operation::new(
+            "GET",
+            "/assets/page.js",
+            "The script of the pages",
+            Access::Open,
+        )
+        .text("text/javascript", "The script.", "{}"),
+    ]
+}
