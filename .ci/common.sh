@@ -36,6 +36,7 @@ install_missing_packages() {
     # The tests compile a locale whose ranges follow the collation of a language.
     [[ -e /usr/share/i18n/locales/en_US ]] || missing+=(locales)
     command -v python3 > /dev/null || missing+=(python3)
+    python3 -c "import ensurepip" 2> /dev/null || missing+=(python3-venv)
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
     if ((${#missing[@]} > 0)); then
         printf '== install %s\n' "${missing[*]}"

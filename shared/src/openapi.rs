@@ -51,14 +51,11 @@ schema!(
     QualifiedRepo,
     text(r"^(?!\.{1,2}/)[A-Za-z0-9._-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$")
 );
-// Numbers of 64 bits; this is below their end, which no floating-point number meets exactly.
-const MAX: f64 = 9_223_372_036_854_775_807.0;
-
-schema!(RunId, number(0.0).maximum(Some(MAX)));
+schema!(RunId, number(0.0).maximum(Some(usize::MAX)));
 schema!(Count, number(1.0).maximum(Some(64.0)));
 schema!(
     Timestamp,
     number(0.0)
-        .maximum(Some(MAX))
+        .maximum(Some(usize::MAX))
         .description(Some("microseconds since the Unix epoch"))
 );

@@ -75,7 +75,7 @@ fn take(path: &str, summary: &str, access: Access) -> Operation {
             "enqueued_at",
             false,
             "When the queue enqueued the job, in microseconds.",
-            json!({"type": "integer", "minimum": 0, "maximum": i64::MAX}),
+            json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
             json!(1_798_106_405_000_000_u64),
         )
         .parameter(

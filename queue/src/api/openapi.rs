@@ -21,8 +21,8 @@ use shared::{
     wire::{History, JobReport, TakenRunner, WaitingBody},
 };
 
-/// A time: a date, a date and a time in UTC, or microseconds since the Unix epoch.
-const MOMENT: &str = "^([1-9][0-9]{0,15}|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?)$";
+/// A time: a date, or a date and a time in UTC. The alternative is a number of microseconds since the Unix epoch.
+const MOMENT: &str = "^(20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?)$";
 
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
 
@@ -155,7 +155,8 @@ fn of_profiles() -> Vec<Operation> {
 }
 
 fn of_readers() -> Vec<Operation> {
-    let moment = json!({"type": "string", "pattern": MOMENT});
+    let moment = json!({"anyOf": [{"type": "integer", "minimum": 0, "maximum": u64::MAX},
+        {"type": "string", "pattern": MOMENT}]});
     let history = json!({"jobs": [], "next": null});
     let mut dashboard = Operation::new(
         "GET",
@@ -239,7 +240,7 @@ fn of_readers() -> Vec<Operation> {
             "before",
             false,
             "`next` of the last response.",
-            json!({"type": "integer", "minimum": 0, "maximum": i64::MAX}),
+            json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
             json!(1_798_106_405_000_000_u64),
         )
         .parameter(
