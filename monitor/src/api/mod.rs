@@ -59,7 +59,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
             .service(route("/runner/{id}/screenshot.png").get(screenshot::of_runner))
             .service(route("/runner/{id}/screenshot/now").get(screenshot::of_runner_now))
             .service(route("/profile/{profile_key}/screenshot.png").get(screenshot::of_profile))
-            .service(route("/profile/{profile_key}/console.log").get(screenshot::last_console));
+            .service(route("/profile/{profile_key}/console.log").get(screenshot::console));
         // For jobs, the queue and operators.
         config
             .service(route("/profile/{profile_key}/take").post(take::one))

@@ -246,7 +246,7 @@ fn of_runners() -> Vec<Operation> {
         Operation::new(
             "GET",
             "/profile/{profile_key}/console.log",
-            "The end of the console of the last failed build",
+            "The end of the console of the build that is under way, or else of the last failed one",
             Access::Open,
         )
         .text("text/plain", "The output.", "")

@@ -281,16 +281,18 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
                     @if let Some(since) = image.rebuilt_since {
                         span {
                             "runs for " (page::since(since, now)) ": "
-                            a href={ "profile/" (profile_key) "/screenshot.png" } { "screen" }
+                            a href={ "profile/" (profile_key) "/screenshot.png" } { "screen" } ", "
+                            a href={ "profile/" (profile_key) "/console.log" } { "log" }
                         }
                     }
                 }
                 td.bad data-label="Last failure" {
                     @if let Some(failure) = &image.failure {
                         span {
-                            "failed to " (failure) " (" (image.failure_count) " in a row): "
-                            a href={ "profile/" (profile_key) "/console.log" } { "console" }
+                            "failed to " (failure) " (" (image.failure_count) " in a row)"
                             @if image.rebuilt_since.is_none() {
+                                ": "
+                                a href={ "profile/" (profile_key) "/console.log" } { "console" }
                                 ", " a href={ "profile/" (profile_key) "/screenshot.png" } { "last screenshot" }
                             }
                         }

@@ -1,4 +1,4 @@
-//! Screenshots of virtual machines, and the console of the last failed build. Public, like the dashboard.
+//! Screenshots of virtual machines, and the consoles of builds. Public, like the dashboard.
 //!
 //! Responsible for the choice of the guest. The hypervisor limits how often a screenshot is taken.
 
@@ -69,17 +69,17 @@ pub async fn of_profile(
     last.map(response).ok_or_else(no_screen)
 }
 
-/// `GET /profile/{profile_key}/console.log`: the end of the console of the last failed build of the
-/// profile's image.
-pub async fn last_console(
+/// `GET /profile/{profile_key}/console.log`: the end of the console of the build of the profile's image that is
+/// under way, or else of the last failed one.
+pub async fn console(
     state: Data<AppState>,
     Path(profile_key): Path<ProfileKey>,
 ) -> Result<HttpResponse, ApiError> {
-    let console = state.hypervisor.last_console(&profile_key).await;
+    let console = state.hypervisor.console(&profile_key).await;
     let console = console.ok_or_else(|| {
         ApiError::new(
             Code::NotFound,
-            "no build of that profile's image has failed",
+            "no build of that profile's image is under way or has failed",
         )
     })?;
     // A guest has written this, with any bytes; they may be shown by a terminal.

@@ -217,9 +217,9 @@ impl Hypervisor {
         self.libvirt.as_ref()?.last_screenshot(profile_key).await
     }
 
-    /// The end of the console of the last failed build of a profile's image.
-    pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
-        self.libvirt.as_ref()?.last_console(profile_key).await
+    /// The end of the console of the build of a profile's image that is under way, or else of the last failed one.
+    pub async fn console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        self.libvirt.as_ref()?.console(profile_key).await
     }
 
     fn is_ours(&self, name: &str) -> bool {

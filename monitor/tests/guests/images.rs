@@ -140,6 +140,9 @@ async fn a_build_that_exceeds_its_timeout_fails_and_the_last_good_image_stays() 
     };
     let monitor = Daemon::start(&host, profile);
     let failed = host.path("data/images/tiny/.failed/console.log");
+    let printed = monitor.until_console("tiny", "guest: hangs").await;
+    assert!(printed.contains("guest: knows [secret]"), "{printed}");
+    assert!(!failed.exists(), "the build still runs");
     until("the build has failed", || failed.exists()).await;
     until("the guest is removed", || host.builders().is_empty()).await;
     let console = fs::read_to_string(&failed).unwrap();

@@ -154,6 +154,19 @@ fn of_profiles() -> Vec<Operation> {
     ]
 }
 
+/// How long jobs waited lately, by profile.
+fn waits_schema() -> Value {
+    let count = json!({"type": "integer", "minimum": 0});
+    let summary = json!({"jobs": count, "p50_seconds": count, "p90_seconds": count});
+    let required = ["jobs", "p50_seconds", "p90_seconds"];
+    let hour = json!({"allOf": [{"type": "object", "required": required, "properties": summary},
+        {"type": "object", "required": ["from"], "properties": {"from": count}}]});
+    let of_profile = json!({"allOf": [{"type": "object", "required": required, "properties": summary},
+        {"type": "object", "required": ["hours"], "properties": {"hours": {"type": "array", "items": hour}}}]});
+    json!({"type": "object", "description": "How long jobs waited that got their runners in the last 24 hours, by profile.",
+        "additionalProperties": of_profile})
+}
+
 fn of_readers() -> Vec<Operation> {
     let moment = json!({"anyOf": [{"type": "integer", "minimum": 0, "maximum": u64::MAX},
         {"type": "string", "pattern": MOMENT}]});
@@ -165,10 +178,12 @@ fn of_readers() -> Vec<Operation> {
         Access::Open,
     );
     let view = dashboard.schema_of::<View>();
-    let schema = json!({"allOf": [view, {"type": "object", "required": ["captured_at_micros"],
-        "properties": {"captured_at_micros": {"type": "integer"}}}]});
+    let schema = json!({"allOf": [view, {"type": "object", "required": ["captured_at_micros", "waits"],
+        "properties": {"captured_at_micros": {"type": "integer"}, "waits": waits_schema()}}]});
     let example = json!({"captured_at_micros": 1_798_106_405_000_000_u64, "is_dispatching": true, "waiting_count": 0,
-        "assigned_count": 0, "assigned": [], "profiles": [], "servers": [], "problems": []});
+        "assigned_count": 0, "assigned": [], "profiles": [], "servers": [], "problems": [],
+        "waits": {"linux": {"jobs": 1, "p50_seconds": 45, "p90_seconds": 45, "hours": [
+            {"from": 1_798_102_800_000_000_u64, "jobs": 1, "p50_seconds": 45, "p90_seconds": 45}]}}});
     vec![
         Operation::new("GET", "/", "The page of the queue", Access::Open)
             .parameter(

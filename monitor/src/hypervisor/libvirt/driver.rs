@@ -252,8 +252,8 @@ impl Driver {
         self.rebuilder.last_screenshot(profile_key).await
     }
 
-    /// The end of the console of the last failed build of a profile's image.
-    pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
-        self.rebuilder.last_console(profile_key).await
+    /// The end of the console of the build of a profile's image that is under way, or else of the last failed one.
+    pub async fn console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        self.rebuilder.console(profile_key).await
     }
 }

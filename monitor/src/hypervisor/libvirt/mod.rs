@@ -27,10 +27,11 @@
 //!
 //! Both drivers have the same files for the same roles: `driver` (the calls), `provision` (what a
 //! guest is made from), `watch` (notices its end), `reaper` (removes what is left), `folder` (its
-//! files). Only this one has images: `rebuild` builds them, `images` stores them. Dependencies point
-//! from the former to the latter.
+//! files). Only this one has images: `rebuild` builds them, `images` stores them, `console` reads what the
+//! guests of builds print. Dependencies point from the former to the latter.
 
 mod addresses;
+mod console;
 mod definition;
 mod driver;
 mod event_lines;

@@ -12,17 +12,20 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
-    fs::{self, File},
-    io::{self, ErrorKind, Read, Seek, SeekFrom},
+    fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use shared::{clock::Clock, secret::Secret, settings::ConfigIso, values::ProfileKey};
+use parking_lot::Mutex;
+use shared::{clock::Clock, settings::ConfigIso, values::ProfileKey};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    console::Console,
     folder::{Folder, unless_missing},
     images,
     provision::Provisioner,
@@ -40,8 +43,6 @@ use crate::hypervisor::{
     program,
 };
 
-/// How much of the console of a failed build is kept, in bytes.
-const CONSOLE_SIZE_MAX: u64 = 1 << 20;
 /// Timeout of the copy of a base disk.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Timeout of the creation of a CD-ROM with a few files.
@@ -59,6 +60,8 @@ pub struct Rebuilder {
     reaper: Reaper,
     screenshots: Screenshots,
     locks: GuestLocks,
+    /// The consoles of the builds that are under way.
+    consoles: Arc<Mutex<BTreeMap<ProfileKey, Console>>>,
 }
 
 impl Rebuilder {
@@ -75,6 +78,7 @@ impl Rebuilder {
             reaper,
             screenshots,
             locks,
+            consoles: Arc::default(),
         }
     }
 
@@ -85,8 +89,8 @@ impl Rebuilder {
             .locks
             .lock(name)
             .ok_or_else(|| HypervisorError::Occupied { name: name.clone() })?;
-        let mut console = None;
-        let built = self.build(spec, &mut console).await;
+        let built = self.build(spec).await;
+        let console = self.consoles.lock().remove(&spec.profile_key);
         let promoted = match built {
             Ok(()) => {
                 let (folder, images) = (self.reaper.folder(name), self.provisioner.images());
@@ -112,12 +116,8 @@ impl Rebuilder {
         promoted
     }
 
-    /// Runs the guest until it powers off. `console` is the opened console as soon as there is one.
-    async fn build(
-        &self,
-        spec: &BuildSpec,
-        console: &mut Option<File>,
-    ) -> Result<(), HypervisorError> {
+    /// Runs the guest until it powers off. Its console is in `consoles` as soon as there is one.
+    async fn build(&self, spec: &BuildSpec) -> Result<(), HypervisorError> {
         let name = &spec.guest_name;
         let folder = self.reaper.folder(name);
         let created = {
@@ -134,8 +134,13 @@ impl Rebuilder {
         self.provisioner
             .provision_build(&folder, spec, &cdroms)
             .await?;
-        let console_path = folder.console_path();
-        *console = blocking(move || File::open(console_path)).await.ok();
+        let (path, secret) = (folder.console_path(), spec.secret.clone());
+        let console = blocking(move || Ok(Console::open(path, secret))).await;
+        let console = console
+            .map_err(|source| HypervisorError::io("open the console of guest", name, source))?;
+        self.consoles
+            .lock()
+            .insert(spec.profile_key.clone(), console);
         let shutdown = ShutdownWatch::start(self.virsh.clone(), name);
         let started = self.virsh.create(&folder.definition_path()).await;
         started.map_err(|source| HypervisorError::program("start guest", name, source))?;
@@ -212,11 +217,10 @@ impl Rebuilder {
     }
 
     /// Keeps the screen and the console of a failed build, from which people find the cause.
-    async fn keep_evidence(&self, spec: &BuildSpec, console: Option<File>) {
+    async fn keep_evidence(&self, spec: &BuildSpec, console: Option<Console>) {
         let screenshot = self.screenshots.of(&spec.guest_name, Freshness::Now).await;
         let png = screenshot.ok().flatten();
         let log = self.reaper.log_of(&spec.guest_name).await;
-        let console_path = self.reaper.folder(&spec.guest_name).console_path();
         let failed = self.failed_folder(&spec.profile_key);
         let secret = spec.secret.clone();
         let kept = blocking(move || {
@@ -231,7 +235,11 @@ impl Rebuilder {
                 let log = log.replace(secret.expose(), "[secret]");
                 fs::write(failed.join("qemu.log"), log)?;
             }
-            unless_missing(keep_console(&console_path, console, &failed, &secret))
+            let Some(console) = console else {
+                return Ok(());
+            };
+            let kept = console.read_end();
+            unless_missing(kept.and_then(|end| fs::write(failed.join("console.log"), end)))
         });
         if let Err(error) = kept.await {
             log::warn!(
@@ -248,8 +256,13 @@ impl Rebuilder {
         blocking(move || fs::read(path)).await.ok()
     }
 
-    /// The end of the console of the last failed build.
-    pub async fn last_console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+    /// The end of the console of the build that is under way, or else of the last failed one.
+    pub async fn console(&self, profile_key: &ProfileKey) -> Option<Vec<u8>> {
+        let running = self.consoles.lock().get(profile_key).cloned();
+        if let Some(console) = running {
+            let text = blocking(move || console.read_whole_lines()).await;
+            return text.ok().map(String::into_bytes);
+        }
         let path = self.failed_folder(profile_key).join("console.log");
         // `keep_evidence` wrote this file, so its size is bounded.
         blocking(move || fs::read(path)).await.ok()
@@ -259,30 +272,6 @@ impl Rebuilder {
         let profile = self.provisioner.images().join(profile_key.as_str());
         profile.join(".failed")
     }
-}
-
-/// Keeps the end of a console, without the guest's secret, which a script may have printed there.
-///
-/// While the guest runs its console belongs to QEMU's user, and only root can open it; so the file that
-/// was `opened` before the start is used. (The file at `path` may be another one by now: virtlogd
-/// rotates a console that has become long.)
-fn keep_console(
-    path: &Path,
-    opened: Option<File>,
-    folder: &Path,
-    secret: &Secret,
-) -> io::Result<()> {
-    let mut console = match (File::open(path), opened) {
-        (Err(error), Some(opened)) if error.kind() == ErrorKind::PermissionDenied => opened,
-        (found, _) => found?,
-    };
-    let length = console.metadata()?.len();
-    console.seek(SeekFrom::Start(length.saturating_sub(CONSOLE_SIZE_MAX)))?;
-    let mut end = Vec::new();
-    console.take(CONSOLE_SIZE_MAX).read_to_end(&mut end)?;
-    let end = String::from_utf8_lossy(&end);
-    let end = end.replace(secret.expose(), "[secret]");
-    fs::write(folder.join("console.log"), end)
 }
 
 /// Creates the disk on which a build starts.

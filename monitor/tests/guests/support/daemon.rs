@@ -118,6 +118,22 @@ impl Daemon {
         in_time("the dashboard is as expected", reached).await
     }
 
+    /// Waits until the console of a build, of the one that is under way or the last failed one, has this text.
+    pub async fn until_console(&self, profile_key: &str, text: &str) -> String {
+        let path = format!("profile/{profile_key}/console.log");
+        let printed = async {
+            loop {
+                let answer = self.call(Method::GET, &path).await;
+                let console = answer.text().unwrap_or_default();
+                if answer.status == 200 && console.contains(text) {
+                    return console.to_owned();
+                }
+                tokio::time::sleep(super::PAUSE).await;
+            }
+        };
+        in_time("the console has the text", printed).await
+    }
+
     /// Waits until the address of a runner's guest is known.
     pub async fn until_address(&self, id: u64) -> Ipv4Addr {
         let address = |dashboard: &MonitorDashboard| {
