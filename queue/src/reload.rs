@@ -26,7 +26,7 @@ const RELOADABLE: Reloadable = Reloadable {
 };
 
 /// What only monitors use: the beginnings of the names of settings and variables.
-const OF_MONITOR: [&str; 23] = [
+const OF_MONITOR: [&str; 24] = [
     "profiles.",
     "mirrors.",
     "monitor_",
@@ -38,6 +38,7 @@ const OF_MONITOR: [&str; 23] = [
     "base_image_",
     "reservation_labels",
     "queue_member",
+    "queue_url",
     "github_api_suffix",
     "runner_group_id",
     "work_folder",

@@ -240,7 +240,7 @@ async fn a_server_can_be_drained_and_says_so() {
     let because = "an operator has drained it (new memory)";
     assert_eq!((missing.count, &*missing.reason), (1, because));
     let page = monitor.get("").await.text().unwrap().to_owned();
-    assert!(page.contains("it keeps no runners (new memory)"), "{page}");
+    assert!(page.contains("(new memory): it keeps no runners"), "{page}");
     let take = format!("profile/linux/take?unique_id=other&{JOB}");
     let headers = [
         ("authorization", &*bearer(API_TOKEN)),

@@ -89,6 +89,7 @@ fn the_example_contains_the_defaults_as_comments() {
         "guest_base_url",
         "connections_per_address_max",
         "main_repo_path",
+        "queue_url",
         "ticket_key",
         "jobs_per_repo_max",
         // These belong to tables that are commented out.
