@@ -17,6 +17,7 @@ use crate::{
         fleet::ServerId,
         job::{JobRequest, TicketContent},
     },
+    worth_waiting::NotWorthIt,
 };
 
 /// Something that is to be done.
@@ -119,6 +120,10 @@ pub enum Refusal {
         /// Which servers' reports are missing and why: clauses, separated by commas.
         because: String,
     },
+    /// By the limits that its client stated, the job is not worth waiting for. It was not enqueued.
+    WaitTooLong(NotWorthIt),
+    /// The same, of a job that waited: it is withdrawn.
+    NoLongerWorthIt(NotWorthIt),
     /// The limit on jobs is reached.
     TooManyJobs { jobs_max: usize },
     /// The limit on jobs of one repository is reached.

@@ -81,6 +81,8 @@ impl EnqueuedBy {
 pub enum WithdrawnBy {
     Ticket,
     ApiToken,
+    /// The limits that its client stated: it was no longer worth waiting for.
+    WaitLimits,
 }
 
 impl WithdrawnBy {
@@ -89,6 +91,7 @@ impl WithdrawnBy {
         match self {
             Self::Ticket => "ticket",
             Self::ApiToken => "api_token",
+            Self::WaitLimits => "wait_limits",
         }
     }
 }

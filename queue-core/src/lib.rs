@@ -16,6 +16,7 @@
 //! | `problems` | what is wrong, for the operator |
 //! | `testing` | checks for tests, which no daemon contains |
 //! | `wait_reason` | why a job waits |
+//! | `worth_waiting` | whether a hosted runner is the better choice |
 //! | `view` | snapshots for dashboards and metrics |
 //!
 //! Dependencies point one way: `transitions` → `state` ← `scheduling`. Neither of the two calls the
@@ -38,6 +39,7 @@ mod tests;
 mod transitions;
 mod view;
 mod wait_reason;
+mod worth_waiting;
 
 pub use config::{Config, Limits};
 pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
@@ -59,3 +61,4 @@ pub use state::{
 };
 pub use view::{AssignedView, JobView, ProfileView, ServerProfileView, ServerView, View};
 pub use wait_reason::WaitReason;
+pub use worth_waiting::NotWorthIt;

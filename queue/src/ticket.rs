@@ -23,6 +23,7 @@ use shared::{
     job_spec::JobSpec,
     secret::Secret,
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    wait_limits::WaitLimits,
 };
 
 use queue_core::{JobRequest, TicketContent};
@@ -48,6 +49,9 @@ struct Payload {
     /// Absent in tickets of earlier versions, and if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     labels_from_response: bool,
+    /// Absent in tickets of earlier versions, and without limits.
+    #[serde(flatten)]
+    limits: WaitLimits,
     qualified_repo: QualifiedRepo,
     run_id: RunId,
     enqueued_at_micros: u64,
@@ -130,6 +134,7 @@ impl TicketKey {
             count: spec.count,
             is_array: content.request.is_array,
             labels_from_response: content.request.labels_from_response,
+            limits: content.request.limits,
             qualified_repo: spec.qualified_repo.clone(),
             run_id: spec.run_id,
             enqueued_at_micros: content.enqueued_at.as_micros(),
@@ -166,6 +171,7 @@ impl TicketKey {
                 },
                 is_array: payload.is_array,
                 labels_from_response: payload.labels_from_response,
+                limits: payload.limits,
             },
             enqueued_at: Timestamp::from_micros(payload.enqueued_at_micros),
             nonce: payload.jti.parse().map_err(|_| WrongTicket)?,
@@ -293,6 +299,7 @@ mod tests {
                 },
                 is_array: true,
                 labels_from_response: false,
+                limits: WaitLimits::default(),
             },
             enqueued_at: Timestamp::from_micros(1_700_000_000_123_456),
             nonce: u64::MAX,
@@ -313,9 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_states_whether_its_client_reads_labels_from_the_response() {
+    fn a_ticket_states_how_its_client_finds_runners_and_up_to_when_it_waits() {
         let mut content = content();
         content.request.labels_from_response = true;
+        content.request.limits = WaitLimits {
+            max_wait: "900".parse().ok(),
+            hosted_duration: "604800".parse().ok(),
+            slowdown: "4.5".parse().ok(),
+        };
         let ticket = key("k").sign(&content, LIFETIME);
         assert_eq!(key("k").verify(&ticket), Ok(content));
     }

@@ -50,6 +50,10 @@ pub enum Code {
     Unsatisfiable,
     /// The settings file is invalid, so nothing was changed.
     InvalidSettings,
+    /// By the limits that the client stated, hosted runners are the better choice than to wait.
+    WaitTooLong,
+    /// The same, of a job that has waited for some time: it was removed.
+    NoLongerWorthIt,
     /// The limit of jobs or held requests is reached.
     TooManyJobs,
     /// An error of the daemon, which its log explains.
@@ -64,7 +68,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::Unauthorised,
         Self::WrongToken,
@@ -86,6 +90,8 @@ impl Code {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::Unsatisfiable,
+        Self::WaitTooLong,
+        Self::NoLongerWorthIt,
         Self::InvalidSettings,
         Self::TooManyJobs,
         Self::Internal,
@@ -124,6 +130,12 @@ impl Code {
             Self::TooLarge => "The body of the request is too large.",
             Self::UnsupportedMediaType => "The content type of the body is not understood.",
             Self::Unsatisfiable => "No server can ever meet the request.",
+            Self::WaitTooLong => {
+                "By the limits that the client stated, hosted runners are the better choice than to wait."
+            }
+            Self::NoLongerWorthIt => {
+                "By the limits that the client stated, hosted runners are the better choice now."
+            }
             Self::InvalidSettings => "The settings have a mistake, so nothing was changed.",
             Self::TooManyJobs => "A limit of jobs is reached.",
             Self::Internal => "An error of the daemon.",
@@ -169,6 +181,9 @@ impl Code {
             Self::Unsatisfiable => {
                 "Ask for fewer runners or another profile; the message says what the servers could have."
             }
+            Self::WaitTooLong | Self::NoLongerWorthIt => {
+                "Use hosted runners, or enqueue the job with wider limits; the message has the arithmetic."
+            }
             Self::InvalidSettings => "Correct what the message names, and reload again.",
             Self::TooManyJobs => "Repeat the request after `Retry-After`.",
             Self::Internal => "See its log, and report it.",
@@ -203,6 +218,8 @@ impl Code {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Unsatisfiable => "unsatisfiable",
             Self::InvalidSettings => "invalid_settings",
+            Self::WaitTooLong => "wait_too_long",
+            Self::NoLongerWorthIt => "no_longer_worth_it",
             Self::TooManyJobs => "too_many_jobs",
             Self::Internal => "internal",
             Self::NotReady => "not_ready",
@@ -230,9 +247,10 @@ impl Code {
             | Self::AlreadyReserved
             | Self::AlreadyClaimed
             | Self::StaleAttempt => 409,
+            Self::NoLongerWorthIt => 410,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
-            Self::Unsatisfiable | Self::InvalidSettings => 422,
+            Self::Unsatisfiable | Self::WaitTooLong | Self::InvalidSettings => 422,
             Self::TooManyJobs => 429,
             Self::Internal => 500,
             Self::NotReady | Self::Waiting | Self::NoCapacity => 503,

@@ -24,4 +24,5 @@ pub mod software;
 pub mod text;
 pub mod units;
 pub mod values;
+pub mod wait_limits;
 pub mod wire;

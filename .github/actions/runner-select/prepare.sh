@@ -81,6 +81,18 @@ seconds_of unreachable-after "$UNREACHABLE_AFTER"
 output unreachable-seconds "$seconds"
 seconds_of max-wait "$MAX_WAIT"
 output max-wait-seconds "$seconds"
+wait_limits=
+if [[ -n $HOSTED_DURATION ]]; then
+    [[ -n $SLOWDOWN ]] || fail 'hosted-duration needs the input slowdown'
+    seconds_of hosted-duration "$HOSTED_DURATION"
+    wait_limits="&hosted_duration=$seconds"
+fi
+if [[ -n $SLOWDOWN ]]; then
+    need slowdown "$SLOWDOWN" '[1-9][0-9]?(\.[0-9]{1,2})?|100' 'a number above 1 and up to 100, for example 4.5'
+    [[ ! $SLOWDOWN =~ ^1(\.0+)?$ ]] || fail "slowdown must be a number above 1 and up to 100, not '$SLOWDOWN'"
+    wait_limits+="&slowdown=$SLOWDOWN"
+fi
+output wait-limits "$wait_limits"
 output queue-url "${QUEUE_URL%/}"
 
 disabled_because='' fallback_reason=disabled

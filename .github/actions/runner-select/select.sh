@@ -5,7 +5,7 @@
 #     │  ▲                │  │
 #     │  └─(job unknown ──┘  └──(refused, unreachable, too long)──▶ withdraw ──▶ hosted
 #     │     after an outage)
-#     └──(refused, unsatisfiable, unreachable)──▶ hosted
+#     └──(refused, unsatisfiable, unreachable, too long)──▶ hosted
 #
 # A queue that restarts restores the job from its ticket, so a call without a response, with a server error,
 # or with the page of a proxy is repeated. The ticket, and the secret that an enqueue requires, are masked in
@@ -244,11 +244,14 @@ enqueue() {
     # label has to be added to them.
     local prove=()
     [[ ! -s $secret ]] || prove=(--config "$secret")
-    call 30 POST "enqueue?unique_id=$UNIQUE_ID&qualified_repo=$GITHUB_REPOSITORY&run_id=$GITHUB_RUN_ID&labels_from_response=true" \
+    # The end of max-wait is noticed here. Before that the queue decides, by its estimates, whether to wait.
+    local limits="&max_wait=$((MAX_WAIT_SECONDS - SECONDS + 10))$WAIT_LIMITS"
+    call 30 POST "enqueue?unique_id=$UNIQUE_ID&qualified_repo=$GITHUB_REPOSITORY&run_id=$GITHUB_RUN_ID&labels_from_response=true$limits" \
         ${prove[@]+"${prove[@]}"}
     # shellcheck disable=SC2016 # no expansion is intended
     case $status/$code/$message in
         200/*) accept_ticket ;;
+        422/wait_too_long/*) hosted too-long "$message" ;;
         422/?*/*) hosted unsatisfiable "no server has these runners: $message" ;;
         429/*) full ;;
         # The texts of servo/ci-runners, whose errors all have the status 500.
@@ -305,6 +308,10 @@ take() {
             ;;
         503/) if $is_older && [[ -n $retry_after && ! -s $response ]]; then wait_on; else unavailable; fi ;;
         000/* | 408/* | 5*) unavailable ;;
+        410/no_longer_worth_it)
+            has_ticket=false
+            hosted too-long "$message"
+            ;;
         404/unknown_job | 403/wrong_ticket) job_unknown ;;
         400/ | 401/ | 422/)
             if [[ -z $ticket_query ]]; then
@@ -364,13 +371,15 @@ wait_on() {
     place="position ${position:-unknown}"
     case $message in
         *'estimated wait: '*) place+=", estimated wait: ${message##*estimated wait: }" ;;
-        # Older queues do not write it out.
-        *) [[ -z $expected ]] || place+=", estimated wait: about $(duration "$expected")" ;;
+        *)
+            # Older queues do not write it out, and know no max_wait.
+            [[ -z $expected ]] || place+=", estimated wait: about $(duration "$expected")"
+            if [[ -n $expected ]] && ((expected > left)); then
+                hosted too-long "$place; max-wait ends in $(duration "$left")"
+            fi
+            ;;
     esac
     place=${place%; ask again}
-    if [[ -n $expected ]] && ((expected > left)); then
-        hosted too-long "$place; max-wait ends in $(duration "$left")"
-    fi
     log "$place; waited $(duration "$SECONDS")"
     pause "${retry_after:-1}"
 }

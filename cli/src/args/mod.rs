@@ -16,6 +16,7 @@ use shared::{
     secret::Secret,
     units::parse_duration,
     values::{Count, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    wait_limits::{LimitSeconds, Slowdown},
 };
 use uuid::Uuid;
 
@@ -149,11 +150,29 @@ pub struct JobArgs {
     /// The name of the job, unique among all jobs [default: a random UUID]
     #[arg(long, value_name = "ID")]
     pub unique_id: Option<UniqueId>,
+
+    /// How many times as long the job takes on a hosted runner, for example 4.5: with it the queue refuses the
+    /// job once it would probably be done earlier there
+    #[arg(long, value_name = "N")]
+    pub slowdown: Option<Slowdown>,
+
+    /// How long the job takes on a hosted runner [default: by how long earlier jobs took here]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "slowdown")]
+    pub hosted_duration: Option<Duration>,
 }
 
 impl JobArgs {
     /// The job, with a random name if the command line has none.
     pub fn job(&self) -> JobRequest {
+        let mut job = self.without_limits();
+        job.limits.slowdown = self.slowdown;
+        job.limits.hosted_duration = self
+            .hosted_duration
+            .map(|it| LimitSeconds::nearest(it.as_secs()));
+        job
+    }
+
+    fn without_limits(&self) -> JobRequest {
         JobRequest::new(
             self.unique_id.clone().unwrap_or_else(random_unique_id),
             self.profile.clone(),
@@ -176,6 +195,10 @@ pub struct Enqueue {
     /// The job.
     #[command(flatten)]
     pub job: JobArgs,
+
+    /// How long the job may wait: the queue refuses it once it would probably have to wait for longer
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub max_wait: Option<Duration>,
 
     /// Print {"unique_id", "ticket"} instead of the ticket alone
     #[arg(long)]

@@ -11,6 +11,7 @@ use shared::{
     secret::Secret,
     settings::BaseUrl,
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    wait_limits::WaitLimits,
     wire::JobStatus,
 };
 
@@ -35,6 +36,8 @@ pub struct JobRequest {
     /// Whether the client reads the labels of its runners from the response to a take. Otherwise the
     /// label `reserved-for:<unique_id>` is added to each of them, which costs a call to GitHub.
     pub labels_from_response: bool,
+    /// Up to when hosted runners are not the better choice.
+    pub limits: WaitLimits,
 }
 
 impl JobRequest {
@@ -57,6 +60,7 @@ impl JobRequest {
             spec,
             is_array: count.is_some(),
             labels_from_response: true,
+            limits: WaitLimits::default(),
         }
     }
 }
@@ -98,8 +102,12 @@ impl QueueClient {
             ""
         };
         let url = self.base_url.join(&format!(
-            "profile/{}/enqueue{count}?unique_id={}&qualified_repo={}&run_id={}{labels}",
-            spec.profile_key, spec.unique_id, spec.qualified_repo, spec.run_id,
+            "profile/{}/enqueue{count}?unique_id={}&qualified_repo={}&run_id={}{labels}{}",
+            spec.profile_key,
+            spec.unique_id,
+            spec.qualified_repo,
+            spec.run_id,
+            job.limits.to_query(),
         ));
         let mut request = Request::new(Method::POST, &url);
         request.body_max = TICKET_LENGTH_MAX;

@@ -1,7 +1,7 @@
 //! `ci-runners enqueue`: enqueues a job and prints its ticket.
 
 use serde_json::json;
-use shared::secret::Secret;
+use shared::{secret::Secret, wait_limits::LimitSeconds};
 
 use crate::{
     addresses::Daemon,
@@ -17,7 +17,9 @@ use crate::{
 /// # Errors
 /// When the queue refuses the job or is unreachable, or the ticket cannot be printed.
 pub async fn enqueue(args: &Enqueue, daemon: &Daemon) -> Result<Exit, Failure> {
-    let job = args.job.job();
+    let mut job = args.job.job();
+    let max_wait = args.max_wait.map(|it| it.as_secs());
+    job.limits.max_wait = max_wait.map(LimitSeconds::nearest);
     let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
     let ticket = queue.enqueue(&job, &daemon.api_token()?).await?;
     output::print(&text(&job, &ticket, args.json))?;

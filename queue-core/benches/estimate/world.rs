@@ -14,6 +14,7 @@ use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
     values::{Count, QualifiedRepo, RunId, UniqueId},
+    wait_limits::WaitLimits,
     wire::{Estimate, ReservationReport, ReservationState, RunnerStatus, TakenRunner},
 };
 
@@ -181,6 +182,7 @@ impl World {
             spec,
             is_array: false,
             labels_from_response: true,
+            limits: WaitLimits::default(),
         };
         self.last_call += 1;
         let answer = self.handle(Input::Enqueue {

@@ -153,7 +153,8 @@ fn redistribute(observations: &[Observation]) -> Vec<Weighted> {
         } else if behind > 0.0 {
             weight += weight / behind;
         } else {
-            // The median of the tail.
+            // What is left begins here; the median of the tail.
+            weighted.push((log, 0.0));
             weighted.push((log + std::f64::consts::LN_2 / TAIL_EXPONENT, weight));
         }
     }
@@ -237,6 +238,13 @@ mod tests {
         let begun = [ended(60.0), going_on(1.0)];
         assert_near(of(&begun).exceeded_with(0.5, 0.0), short);
         assert!(Distribution::of(&[going_on(300.0)]).is_none());
+    }
+
+    #[test]
+    fn what_has_lasted_longer_than_what_has_ended_lasts_half_as_often_for_two_fifths_longer() {
+        let known = [ended(2.0), ended(2.0), going_on(20.0), going_on(20.0)];
+        let median = of(&known).exceeded_with(0.5, 20.0);
+        assert!((25.0..33.0).contains(&median), "{median}");
     }
 
     #[test]

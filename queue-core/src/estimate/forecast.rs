@@ -45,8 +45,12 @@ impl Forecasts {
     }
 }
 
-/// The waits of the jobs of a profile, as they were at one moment.
+/// The forecast of a profile before a job was added that may be removed again.
 #[derive(Debug)]
+pub struct Before(Option<Forecast>);
+
+/// The waits of the jobs of a profile, as they were at one moment.
+#[derive(Clone, Debug)]
 struct Forecast {
     computed_at: Timestamp,
     version: u64,
@@ -73,7 +77,7 @@ enum Outcome {
 }
 
 /// What follows from the slots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Course {
     Replayed(Replay, Box<Durations>),
     /// It is not known how long jobs take: only jobs that get idle runners have an estimate.
@@ -102,6 +106,21 @@ pub fn refresh(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
     };
     let forecasts = &mut state.estimates.by_profile;
     forecasts.insert(profile_key.clone(), forecast);
+}
+
+/// The forecast of a profile without the job that is about to be added.
+pub fn before_job(state: &mut State, now: Timestamp, profile_key: &ProfileKey) -> Before {
+    refresh(state, now, profile_key);
+    Before(state.estimates.by_profile.get(profile_key).cloned())
+}
+
+/// The last job of the profile was removed again: those that are added next are not behind it.
+pub fn without_job(state: &mut State, profile_key: &ProfileKey, Before(before): Before) {
+    let forecasts = &mut state.estimates.by_profile;
+    match before {
+        Some(before) => forecasts.insert(profile_key.clone(), before),
+        None => forecasts.remove(profile_key),
+    };
 }
 
 /// The prospects of waiting jobs of one profile. Uses the last forecast, or one for this purpose alone if

@@ -152,6 +152,23 @@ impl History {
         ])
     }
 
+    /// Whether it is known how long jobs of a profile take, rather than guessed from a few of them.
+    pub fn is_sufficient(&self, profile_key: &ProfileKey) -> bool {
+        self.of_profiles.count(profile_key) >= SUFFICIENT
+    }
+
+    /// For how long half of the jobs of a repository have had a runner of a profile at most, in seconds;
+    /// `None` if few are known.
+    pub fn usual(&self, profile_key: &ProfileKey, qualified_repo: &QualifiedRepo) -> Option<f64> {
+        let kind = (profile_key.clone(), qualified_repo.clone());
+        if self.of_repos.count(&kind) < SUFFICIENT {
+            return None;
+        }
+        let of_repo = self.of_repos.observations(&kind, [].into_iter());
+        let distribution = Distribution::blend(&[(&of_repo, 0.0)])?;
+        Some(distribution.exceeded_with(0.5, 0.0))
+    }
+
     /// How long it takes from the end of a runner until its successor is idle.
     pub fn replacement(&self, profile_key: &ProfileKey) -> Distribution {
         let of_profile = self.replacements.observations(profile_key, [].into_iter());

@@ -27,14 +27,14 @@ mod replay;
 mod runner_log;
 mod slots;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
 use shared::wire::Estimate;
 
 pub use self::{
-    forecast::{Forecasts, is_next, prospect_of, prospects, refresh},
+    forecast::{Forecasts, before_job, is_next, prospect_of, prospects, refresh, without_job},
     history::{History, PastRun},
     runner_log::RunnerLog,
 };

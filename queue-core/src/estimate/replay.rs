@@ -24,7 +24,7 @@ pub struct Wait {
 }
 
 /// The durations that a replay assumes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Durations {
     /// Of jobs, by the number of their repository; 0 stands for any.
     jobs: Vec<Duration>,
@@ -33,14 +33,14 @@ pub struct Durations {
 }
 
 /// A duration: its distribution, and the quantiles of one that begins.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Duration {
     distribution: Distribution,
     quantiles: [f64; FUTURES],
 }
 
 /// A replay after some jobs have been assigned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Replay {
     futures: Vec<Future>,
 }

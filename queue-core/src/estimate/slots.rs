@@ -35,7 +35,7 @@ pub struct ServerSlots {
 }
 
 /// The numbers of repositories in one replay. 0 stands for any.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Repos(BTreeMap<QualifiedRepo, usize>);
 
 impl Repos {

@@ -14,13 +14,13 @@ use crate::{
 };
 
 /// A server whose runners are all busy, with jobs that nothing is known of, since `since`.
-fn busy(runners: &[RunnerId], since: Timestamp) -> ReportBuilder {
+pub fn busy(runners: &[RunnerId], since: Timestamp) -> ReportBuilder {
     let report = linux(runners.len(), &[]).with_statuses("linux", runners, RunnerStatus::Busy);
     runners.iter().fold(report, |it, id| it.since(*id, since))
 }
 
 /// Jobs of the repository of all tests took so many seconds before the queue was started.
-fn restore(queue: &mut TestQueue, durations: &[u64]) {
+pub fn restore(queue: &mut TestQueue, durations: &[u64]) {
     queue
         .core
         .restore(durations.iter().map(|took| PastRun::Finished {
@@ -31,7 +31,7 @@ fn restore(queue: &mut TestQueue, durations: &[u64]) {
 }
 
 /// A queue that knows that jobs take 100 s, and whose server `a` has so many busy runners, since now.
-fn busy_server(runners: usize) -> TestQueue {
+pub fn busy_server(runners: usize) -> TestQueue {
     let mut queue = TestQueue::with(&["a"]);
     restore(&mut queue, &[100; 50]);
     let runners: Vec<RunnerId> = (1..=runners as u64).collect();

@@ -27,6 +27,7 @@ use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
     values::{Count, FencingToken, UniqueId},
+    wait_limits::WaitLimits,
     wire::{Estimate, TakenRunner},
 };
 
@@ -42,6 +43,8 @@ pub struct JobRequest {
     /// Whether the client reads the label of its runners from the response. If not, they need the
     /// label `reserved-for:<unique_id>`, which costs their monitor a request to GitHub.
     pub labels_from_response: bool,
+    /// Up to when its client waits. Of two requests for one job the first counts.
+    pub limits: WaitLimits,
 }
 
 impl JobRequest {

@@ -93,14 +93,8 @@ impl Jobs {
             .insert(spec.unique_id.clone(), Job::new(ticket, now));
     }
 
-    /// Removes a job, and remembers why until its tickets expire.
-    pub fn retire(
-        &mut self,
-        unique_id: &UniqueId,
-        retirement: Retirement,
-        ticket_lifetime: std::time::Duration,
-        now: Timestamp,
-    ) -> Option<Job> {
+    /// Removes a job as if it had never been enqueued.
+    pub fn remove(&mut self, unique_id: &UniqueId) -> Option<Job> {
         let job = self.by_id.remove(unique_id)?;
         let repo = &job.request().spec.qualified_repo;
         if let Some(count) = self.per_repo.get_mut(repo) {
@@ -109,6 +103,18 @@ impl Jobs {
                 self.per_repo.remove(repo);
             }
         }
+        Some(job)
+    }
+
+    /// Removes a job, and remembers why until its tickets expire.
+    pub fn retire(
+        &mut self,
+        unique_id: &UniqueId,
+        retirement: Retirement,
+        ticket_lifetime: std::time::Duration,
+        now: Timestamp,
+    ) -> Option<Job> {
+        let job = self.remove(unique_id)?;
         for position in job.positions() {
             // A ticket of a queue whose clock was wrong can be valid for longer than it seems.
             let expires_at = position.enqueued_at.max(now) + ticket_lifetime;

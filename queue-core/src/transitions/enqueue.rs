@@ -1,10 +1,13 @@
 //! A client enqueues a job.
 
-use shared::{clock::Timestamp, job_spec::JobSpec, wire::ReservationState};
+use shared::{
+    clock::Timestamp, job_spec::JobSpec, wait_limits::WaitLimits, wire::ReservationState,
+};
 
 use super::presence;
 use crate::{
     effect::{Answer, Refusal},
+    estimate,
     event::{EnqueuedBy, JobStep},
     input::CallId,
     state::{
@@ -12,6 +15,7 @@ use crate::{
         job::{JobRequest, TicketContent},
     },
     wait_reason::{why_fewer, why_uncertain},
+    worth_waiting::not_worth_it,
 };
 
 pub fn enqueue(
@@ -41,24 +45,45 @@ pub fn enqueue(
         nonce,
     };
     let unique_id = ticket.request.spec.unique_id.clone();
-    insert(state, now, ticket.clone(), JobStep::Enqueued { by });
+    let profile_key = ticket.request.spec.profile_key.clone();
+    let has_limits = ticket.request.limits != WaitLimits::default();
+    let before = has_limits.then(|| estimate::before_job(state, now, &profile_key));
+    // Its wait follows from its position.
+    state.profile_queues.insert(&ticket);
+    state.jobs.insert(ticket.clone(), now);
     let waiting = state.waiting_answer(now, &unique_id);
-    let estimated = waiting.and_then(|waiting| waiting.prospect.ok());
-    if let Some(job) = state.jobs.get_mut(&unique_id) {
-        job.estimated = estimated;
+    let prospect = waiting.map(|waiting| waiting.prospect);
+    let not_worth_it = prospect
+        .as_ref()
+        .and_then(|prospect| not_worth_it(state, now, &ticket, prospect));
+    if let Some(reason) = not_worth_it {
+        state.profile_queues.remove(&ticket);
+        state.jobs.remove(&unique_id);
+        if let Some(before) = before {
+            estimate::without_job(state, &profile_key, before);
+        }
+        return state.refuse(call, Refusal::WaitTooLong(reason));
     }
+    if let Some(job) = state.jobs.get_mut(&unique_id) {
+        job.estimated = prospect.and_then(Result::ok);
+    }
+    begin(state, now, &ticket, JobStep::Enqueued { by });
     state.answer(call, Answer::Enqueued(ticket));
 }
 
 /// Adds a job to the table and to its queue. `step` is why.
 pub fn insert(state: &mut State, now: Timestamp, ticket: TicketContent, step: JobStep) {
-    state.record(now, &ticket, step);
-    let spec = &ticket.request.spec;
-    let unique_id = spec.unique_id.clone();
-    state.dirty.mark_profile(spec.profile_key.clone());
     state.profile_queues.insert(&ticket);
-    state.jobs.insert(ticket, now);
-    presence::set_silence_timer(state, now, &unique_id);
+    state.jobs.insert(ticket.clone(), now);
+    begin(state, now, &ticket, step);
+}
+
+/// Lets a job that was inserted take part.
+fn begin(state: &mut State, now: Timestamp, ticket: &TicketContent, step: JobStep) {
+    state.record(now, ticket, step);
+    let spec = &ticket.request.spec;
+    state.dirty.mark_profile(spec.profile_key.clone());
+    presence::set_silence_timer(state, now, &spec.unique_id);
 }
 
 /// Whether a new job may be enqueued.

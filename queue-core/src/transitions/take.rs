@@ -2,21 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shared::{clock::Timestamp, values::UniqueId, wire::TakenRunner};
+use shared::{clock::Timestamp, values::UniqueId, wait_limits::WaitLimits, wire::TakenRunner};
 
 use super::{
     presence::set_silence_timer,
     restore::{add_ticket, restore_from_ticket},
+    withdraw::give_up,
 };
 use crate::{
     effect::{Answer, Refusal},
-    event::JobStep,
+    event::{JobStep, WithdrawnBy},
     input::CallId,
     state::{
         State,
-        job::{Grant, TicketContent},
+        job::{Grant, Job, Retirement, TicketContent},
         timers::Timer,
     },
+    worth_waiting::not_worth_it,
 };
 
 pub fn take(
@@ -44,6 +46,7 @@ pub fn take(
         return deliver(state, now, unique_id);
     }
     match hold {
+        _ if give_up_if_not_worth_it(state, now, call, unique_id) => {}
         Some(hold) if !hold.is_zero() && state.held_calls.has_room(unique_id) => {
             state.held_calls.hold(unique_id.clone(), call);
             let timer = Timer::Hold(call, unique_id.clone());
@@ -98,7 +101,9 @@ pub fn answer_undelivered(state: &mut State, now: Timestamp, unique_id: &UniqueI
 
 /// A take was held for as long as its client allowed.
 pub fn hold_ended(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueId) {
-    if end_hold(state, now, call, unique_id) {
+    if end_hold(state, now, call, unique_id)
+        && !give_up_if_not_worth_it(state, now, call, unique_id)
+    {
         answer_waiting(state, now, call, unique_id);
     }
 }
@@ -112,6 +117,34 @@ fn end_hold(state: &mut State, now: Timestamp, call: CallId, unique_id: &UniqueI
         job.last_seen_at = now;
     }
     set_silence_timer(state, now, unique_id);
+    true
+}
+
+/// Withdraws a job that is no longer worth waiting for, and answers its takes so; `false` if it is.
+fn give_up_if_not_worth_it(
+    state: &mut State,
+    now: Timestamp,
+    call: CallId,
+    unique_id: &UniqueId,
+) -> bool {
+    let has_limits = |job: &&Job| job.is_waiting() && job.request().limits != WaitLimits::default();
+    let Some(ticket) = state
+        .jobs
+        .get(unique_id)
+        .filter(has_limits)
+        .map(|job| job.ticket.clone())
+    else {
+        return false;
+    };
+    let waiting = state.waiting_answer(now, unique_id);
+    let reason = waiting.and_then(|waiting| not_worth_it(state, now, &ticket, &waiting.prospect));
+    let Some(reason) = reason else { return false };
+    let calls = state.held_calls.remove_all(unique_id);
+    let withdrawn = Retirement::Withdrawn(WithdrawnBy::WaitLimits);
+    give_up(state, now, unique_id, withdrawn);
+    for call in calls.into_iter().chain([call]) {
+        state.refuse(call, Refusal::NoLongerWorthIt(reason));
+    }
     true
 }
 

@@ -27,7 +27,7 @@ pub async fn one(
     Path(profile_key): Path<ProfileKey>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    let request = request(parameters, profile_key, None);
+    let request = request(parameters, profile_key, None)?;
     enqueue(&state, request, EnqueuedBy::ApiToken)
 }
 
@@ -39,7 +39,7 @@ pub async fn several(
     Path(count): Path<Count>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
-    let request = request(parameters, profile_key, Some(count));
+    let request = request(parameters, profile_key, Some(count))?;
     enqueue(&state, request, EnqueuedBy::ApiToken)
 }
 
@@ -57,6 +57,7 @@ pub async fn with_artifact(
         ));
     };
     let labels_from_response = parameters.labels_from_response;
+    let limits = parameters.limits()?;
     let identity = UnverifiedIdentity {
         unique_id: parameters.unique_id,
         qualified_repo: parameters.qualified_repo,
@@ -74,6 +75,7 @@ pub async fn with_artifact(
         spec: job,
         is_array,
         labels_from_response,
+        limits,
     };
     let response = enqueue(&state, request, EnqueuedBy::Artifact)?;
     // If this fails, the client does not get the ticket, and the job is abandoned after a while.
@@ -81,8 +83,13 @@ pub async fn with_artifact(
     Ok(response)
 }
 
-fn request(parameters: JobParameters, profile_key: ProfileKey, count: Option<Count>) -> JobRequest {
-    JobRequest {
+fn request(
+    parameters: JobParameters,
+    profile_key: ProfileKey,
+    count: Option<Count>,
+) -> Result<JobRequest, ApiError> {
+    let limits = parameters.limits()?;
+    Ok(JobRequest {
         spec: JobSpec {
             unique_id: parameters.unique_id,
             profile_key,
@@ -92,7 +99,8 @@ fn request(parameters: JobParameters, profile_key: ProfileKey, count: Option<Cou
         },
         is_array: count.is_some(),
         labels_from_response: parameters.labels_from_response,
-    }
+        limits,
+    })
 }
 
 fn enqueue(

@@ -12,7 +12,10 @@ use daemon::{
     web::{accepts_json, from_text, labels_from_response, query, segment},
 };
 use serde::Deserialize;
-use shared::values::{QualifiedRepo, RunId, UniqueId};
+use shared::{
+    values::{QualifiedRepo, RunId, UniqueId},
+    wait_limits::{LimitSeconds, Slowdown, WaitLimits},
+};
 
 use queue_core::{JobReference, TicketContent};
 
@@ -63,6 +66,30 @@ pub struct JobParameters {
     /// Whether the client reads the label of its runners from the response.
     #[serde(default, deserialize_with = "labels_from_response")]
     pub labels_from_response: bool,
+    #[serde(default)]
+    max_wait: Option<LimitSeconds>,
+    #[serde(default)]
+    hosted_duration: Option<LimitSeconds>,
+    #[serde(default)]
+    slowdown: Option<Slowdown>,
+}
+
+impl JobParameters {
+    /// Up to when the client waits.
+    pub fn limits(&self) -> Result<WaitLimits, ApiError> {
+        if self.hosted_duration.is_some() && self.slowdown.is_none() {
+            return Err(ApiError::new(
+                Code::BadRequest,
+                "hosted_duration needs the parameter slowdown: how many times as long a job takes on a hosted \
+                 runner",
+            ));
+        }
+        Ok(WaitLimits {
+            max_wait: self.max_wait,
+            hosted_duration: self.hosted_duration,
+            slowdown: self.slowdown,
+        })
+    }
 }
 
 /// Whether the client accepts JSON by name, so that even a response that `curl --retry` repeats may

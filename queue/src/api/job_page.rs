@@ -233,7 +233,7 @@ fn describe(entry: &Entry) -> Markup {
             "job_returned" => "its runners are gone; it waits again at its position",
             "job_finished" => "finished",
             "job_expired" => "its runners went unused and expired",
-            "job_withdrawn" => { "withdrawn with " (match text("by") { "ticket" => "its ticket", _ => "the API token" }) },
+            "job_withdrawn" => { "withdrawn with " (match text("by") { "ticket" => "its ticket", "wait_limits" => "the limits of its client: hosted runners were the better choice", _ => "the API token" }) },
             "job_abandoned" => {
                 "abandoned: its client was silent"
                 @if let Some(since) = entry.get_time("silent_since") { " since " (page::at(since)) }

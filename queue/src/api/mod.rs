@@ -137,6 +137,14 @@ fn refused(refusal: Refusal) -> ApiError {
             format!("the servers that answer do not have enough runners of this profile, and others may: {because}; try again"),
         )
         .retry_after(NOT_READY_RETRY_SECONDS),
+        Refusal::WaitTooLong(reason) => ApiError::new(
+            Code::WaitTooLong,
+            format!("hosted runners are the better choice, so the job is not enqueued: {reason}"),
+        ),
+        Refusal::NoLongerWorthIt(reason) => ApiError::new(
+            Code::NoLongerWorthIt,
+            format!("hosted runners are the better choice now, so the job is withdrawn: {reason}"),
+        ),
         Refusal::TooManyJobs { jobs_max } => too_many(format!(
             "the queue already has {jobs_max} jobs, the maximum that [queue] jobs_max allows; try again later"
         )),

@@ -63,6 +63,30 @@ fn enqueue(path: &str, summary: &str, access: Access) -> Operation {
             "labels_from_response",
             "Whether the client reads the labels of its runners from the take.",
         )
+        .parameter(
+            "query",
+            "max_wait",
+            false,
+            "How many seconds the job may wait.",
+            seconds(),
+            json!(900),
+        )
+        .parameter(
+            "query",
+            "slowdown",
+            false,
+            "How many times as long the job takes on a hosted runner: above 1, up to 100.",
+            json!({"type": "string", "pattern": r"^([2-9]|[1-9][0-9])(\.[0-9]{1,2})?$"}),
+            json!("4.5"),
+        )
+        .parameter(
+            "query",
+            "hosted_duration",
+            false,
+            "How many seconds the job takes on a hosted runner; needs slowdown.",
+            seconds(),
+            json!(600),
+        )
         .text(
             "text/plain",
             "The ticket. Repeating the request gives an equally valid one.",
@@ -71,17 +95,23 @@ fn enqueue(path: &str, summary: &str, access: Access) -> Operation {
         .errors(&[
             Code::AlreadyEnqueued,
             Code::Unsatisfiable,
+            Code::WaitTooLong,
             Code::TooManyJobs,
             Code::NotReady,
         ])
+}
+
+/// A limit in seconds, in a query.
+fn seconds() -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": 604_800})
 }
 
 fn of_jobs() -> Vec<Operation> {
     let job = json!({"unique_id": "5f0c7a52-job", "profile_key": "linux", "count": 1, "state": "waiting",
         "waited_seconds": 150, "position": 2, "ahead": 1, "estimate": {"p50_seconds": 90, "p90_seconds": 360},
         "why": "1 job is before it", "events": [], "is_truncated": false});
-    let waiting = json!({"code": "waiting", "message": "1 job is ahead of this one; ask again", "position": 2,
-        "ahead": 1, "estimate": null});
+    let waiting = json!({"code": "waiting", "message": "1 job is ahead of this one; estimated wait: about 4 min; 9 of 10 within 9 min; ask again", "position": 2,
+        "ahead": 1, "estimate": {"p50_seconds": 250, "p90_seconds": 540}});
     let mut take = Operation::new(
         "POST",
         "/take/{unique_id}",
@@ -120,7 +150,7 @@ fn of_jobs() -> Vec<Operation> {
             .errors(&[Code::AlreadyClaimed]),
         take.json_with(text, schema, runner())
             .waiting("#/components/schemas/WaitingBody", waiting)
-            .errors(&[Code::UnknownJob, Code::NotReady]),
+            .errors(&[Code::UnknownJob, Code::NoLongerWorthIt, Code::NotReady]),
         Operation::new("GET", "/job/{unique_id}", "Show a job and its story", Access::Ticket)
             .description("Without credentials and with `Accept: text/html`, the page of the job with this public id.")
             .json::<JobReport>("The job, also if it is over.", &job)

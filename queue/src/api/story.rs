@@ -165,6 +165,11 @@ fn sentence(entry: &Arc<Entry>) -> String {
     match (outcome_of(&entry.event), by) {
         ("expired", _) => format!("its runners{on} went unused until {at}"),
         ("withdrawn", Some("ticket")) => format!("it was withdrawn with its ticket at {at}"),
+        ("withdrawn", Some("wait_limits")) => {
+            format!(
+                "it was withdrawn at {at}, because hosted runners were the better choice by the limits of its client"
+            )
+        }
         ("withdrawn", _) => format!("it was withdrawn with the API token at {at}"),
         ("abandoned", _) => match entry.get_time("silent_since") {
             Some(silent_since) => format!(

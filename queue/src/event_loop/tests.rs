@@ -69,6 +69,7 @@ fn enqueue(event_loop: &EventLoop) -> TicketContent {
         },
         is_array: false,
         labels_from_response: true,
+        limits: shared::wait_limits::WaitLimits::default(),
     };
     let nonce = 1;
     let answer = event_loop.call(|call| Input::Enqueue {

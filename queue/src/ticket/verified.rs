@@ -89,6 +89,7 @@ mod tests {
                 },
                 is_array: false,
                 labels_from_response: true,
+                limits: shared::wait_limits::WaitLimits::default(),
             },
             enqueued_at: Timestamp::from_seconds(1),
             nonce,

@@ -38,3 +38,5 @@ mod server_list;
 mod take;
 #[cfg(test)]
 mod tickets;
+#[cfg(test)]
+mod worth_waiting;

@@ -114,6 +114,7 @@ fn ticket_of(key: &str, enqueued_at: Timestamp) -> String {
             },
             is_array: false,
             labels_from_response: false,
+            limits: shared::wait_limits::WaitLimits::default(),
         },
         enqueued_at,
         nonce: 1,

@@ -9,6 +9,7 @@ use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
     values::{Count, RunId},
+    wait_limits::WaitLimits,
     wire::TakenRunner,
 };
 
@@ -110,6 +111,7 @@ impl Client {
             },
             is_array: true,
             labels_from_response: !is_older,
+            limits: WaitLimits::default(),
         };
         let client = Self {
             index,

@@ -228,6 +228,28 @@ async fn a_job_does_not_wait_if_the_estimate_exceeds_max_wait() {
 }
 
 #[actix_web::test]
+async fn the_queue_decides_by_the_limits_of_the_workflow() {
+    let too_long = error(422, "wait_too_long", json!({}));
+    let (done, requests) = select_with_script(vec![too_long]).await;
+    assert_hosted(&done, "too-long", "message of wait_too_long");
+    assert_eq!(requests, ["POST enqueue"]);
+
+    let no_longer = error(410, "no_longer_worth_it", json!({}));
+    let (github, queue) = (github(), ScriptedQueue::start(vec![ticket(), no_longer]));
+    let more = json!({"slowdown": "4.5", "hosted-duration": "10 minutes"});
+    let done = select(job_at(&github), &queue.url, more).finish().await;
+    assert_hosted(&done, "too-long", "message of no_longer_worth_it");
+    // The queue has withdrawn it.
+    assert_eq!(queue.requests(), ["POST enqueue", "POST take wait=2"]);
+    let enqueue = &queue.targets()[0];
+    assert!(enqueue.contains("&max_wait="), "{enqueue}");
+    assert!(
+        enqueue.contains("&hosted_duration=600&slowdown=4.5"),
+        "{enqueue}"
+    );
+}
+
+#[actix_web::test]
 async fn a_full_queue_is_retried_and_not_asked_to_hold_the_take() {
     let responses = vec![
         error(429, "too_many_jobs", json!({})),
@@ -363,6 +385,13 @@ async fn an_invalid_input_fails_the_job_with_an_error_that_names_it() {
             "max-wait must be 1 second to 5 hours, not '0'",
         ),
         ("unreachable-after", "1 day", "unreachable-after must be"),
+        ("slowdown", "1.0", "slowdown must be a number above 1 and"),
+        ("slowdown", "fast", "slowdown must be a number above 1 and"),
+        (
+            "hosted-duration",
+            "10m",
+            "hosted-duration needs the input slowdown",
+        ),
         (
             "self-hosted-image-name",
             "a\n::error::%",

@@ -20,6 +20,7 @@ use shared::{
     job_spec::JobSpec,
     operator::Intervention,
     values::{Count, ProfileKey, RunId},
+    wait_limits::WaitLimits,
     wire::TakenRunner,
 };
 
@@ -78,6 +79,7 @@ pub fn request(job: &str, profile_key: &str, count: u64) -> JobRequest {
         },
         is_array: count > 1,
         labels_from_response: true,
+        limits: WaitLimits::default(),
     }
 }
 
