@@ -123,8 +123,16 @@ impl Daemon {
     }
 }
 
-/// A text as pages contain it.
+/// A text as pages contain it: what is between backticks is code there.
 fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
-    text.replace('>', "&gt;").replace('"', "&quot;")
+    let text = text.replace('>', "&gt;").replace('"', "&quot;");
+    let parts = text
+        .split('`')
+        .enumerate()
+        .map(|(index, part)| match index % 2 {
+            1 => format!("<code>{part}</code>"),
+            _ => part.to_owned(),
+        });
+    parts.collect()
 }
