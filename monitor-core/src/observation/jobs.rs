@@ -72,9 +72,12 @@ impl Monitor {
             self.registration_schedule.request_soon();
         }
         let records = self.durable.runners.iter();
+        // A runner whose registration is not known yet has no guest that could have a job: one of the same name
+        // is another server's, whose suffix is the same.
         let mut named = records.filter(|(id, record)| {
-            let ids = record.registration_id.zip(event.registration_id);
-            self.is_named(**id, record, &event.runner_name) && ids.is_none_or(|(own, it)| own == it)
+            self.is_named(**id, record, &event.runner_name)
+                && (event.registration_id.is_none()
+                    || event.registration_id == record.registration_id)
         });
         let Some(id) = named.next().map(|(id, _)| *id) else {
             return;

@@ -135,6 +135,17 @@ fn webhooks_about_other_runners_or_registrations_change_nothing() {
 }
 
 #[test]
+fn a_webhook_about_a_registration_is_not_about_a_runner_that_is_not_registered_yet() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
+    assert_eq!(pool.begin().len(), 1, "its registration is in flight");
+    // Another server with the same suffix has a runner of the same name.
+    pool.monitor.handle_webhook(&event(0, false), pool.now);
+    assert_eq!(pool.statuses(), [RunnerStatus::Starting]);
+    assert_eq!(pool.story(0), ["created"]);
+}
+
+#[test]
 fn a_job_that_a_webhook_reports_counts_before_any_list_shows_it() {
     let mut pool = TestPool::with_idle_linux(1);
     pool.monitor.handle_webhook(&event(0, false), pool.now);
