@@ -1,6 +1,8 @@
 //! The moment at which the steps of a plan begin: from then on an effect is in flight for each of
 //! their runners, and nothing else is planned for them.
 
+use std::time::Duration;
+
 use shared::{
     clock::Timestamp,
     secret::Secret,
@@ -20,6 +22,10 @@ use crate::{
     },
 };
 
+/// For how long after its next attempt would have been due it counts that a runner could not be destroyed, although
+/// it need not be destroyed any more.
+const FAILURES_KEPT: Duration = Duration::from_secs(600);
+
 impl Monitor {
     /// Begins the steps of a plan and returns their effects. The state must not have changed since the
     /// plan was made.
@@ -29,6 +35,7 @@ impl Monitor {
         now: Timestamp,
         mut entropy: impl FnMut() -> Entropy,
     ) -> Vec<Effect> {
+        self.forget_failures_to_destroy_kept_runners(now);
         self.action_log.shortfalls = plan.shortfalls.iter().map(ToString::to_string).collect();
         let begin = |step: Step| {
             self.action_log.record(now, step.to_string());
@@ -46,6 +53,18 @@ impl Monitor {
             }
         };
         plan.steps.into_iter().filter_map(begin).collect()
+    }
+
+    /// What could not be destroyed and is wanted again, for example because its target was raised, is not
+    /// wrong any more. For some minutes another runner makes room in its place.
+    fn forget_failures_to_destroy_kept_runners(&mut self, now: Timestamp) {
+        let to_destroy = self.runners_to_destroy(now);
+        for (id, record) in &mut self.durable.runners {
+            let is_kept = record.in_flight.is_none() && !to_destroy.contains_key(id);
+            if is_kept && record.destroy_failures.retry_at() + FAILURES_KEPT <= now {
+                record.destroy_failures.reset();
+            }
+        }
     }
 
     fn begin_creation(

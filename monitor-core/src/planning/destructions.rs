@@ -21,7 +21,7 @@ const DESTRUCTIONS_MAX: usize = 16;
 
 impl Monitor {
     /// The runners that are to be destroyed, and why; including those for which a back-off lasts.
-    pub(super) fn runners_to_destroy(&self, now: Timestamp) -> BTreeMap<RunnerId, Reason> {
+    pub(crate) fn runners_to_destroy(&self, now: Timestamp) -> BTreeMap<RunnerId, Reason> {
         let mut counts = self.counts();
         let reserved = self.reserved_runners();
         // Newest first: of idle runners beyond the target the newest are destroyed.

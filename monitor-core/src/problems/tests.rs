@@ -42,6 +42,25 @@ fn a_runner_that_cannot_be_destroyed_is_a_problem_from_the_second_failure_on() {
 }
 
 #[test]
+fn a_runner_that_could_not_be_destroyed_and_is_wanted_again_is_no_problem() {
+    let mut pool = TestPool::with_idle_linux(1);
+    pool.profile_mut("linux").target_count = 0;
+    for _ in 0..2 {
+        assert_eq!(pool.begin().len(), 1);
+        let now = pool.now;
+        let refused = Failure::from("delete registration 1: refused");
+        pool.monitor
+            .handle_destruction_failed(RunnerId(0), refused, now);
+        pool.advance(Duration::from_secs(3600));
+        pool.poll();
+    }
+    assert_eq!(problems(&pool).len(), 1);
+    pool.profile_mut("linux").target_count = 1;
+    assert_eq!(pool.begin().len(), 0);
+    assert_eq!(problems(&pool), []);
+}
+
+#[test]
 fn what_fails_only_because_github_cannot_be_accessed_is_no_problem_beside_that() {
     let mut pool = TestPool::empty_with_target(1);
     let outage = || Failure {
