@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use shared::format::{count, duration, of_target};
+pub use shared::format::{count, duration, of_target, upper_limit};
 use shared::wire::Estimate;
 
 use crate::output::printable;

@@ -28,8 +28,8 @@ pub fn elapsed(duration: Duration) -> String {
     }
 }
 
-/// The same rounded up, for what is said to be over within it.
-fn upper_limit(seconds: u64) -> String {
+/// A duration like that of [`duration`], rounded up: what is said to be over within it is.
+pub fn upper_limit(seconds: u64) -> String {
     let unit = match seconds {
         0..60 => 1,
         60..3600 => 60,

@@ -394,9 +394,9 @@ pub fn estimate(job: &WaitingJob, is_unicode: bool) -> String {
     let Some(estimate) = job.estimate else {
         return "-".to_owned();
     };
-    let short = |seconds| format::duration(std::time::Duration::from_secs(seconds));
+    let likely = format::duration(std::time::Duration::from_secs(estimate.p50_seconds));
+    let late = format::upper_limit(estimate.p90_seconds);
     let at_most = if is_unicode { "≤" } else { "<=" };
-    let (likely, late) = (short(estimate.p50_seconds), short(estimate.p90_seconds));
     match likely == late {
         true => format!("~{likely}"),
         false => format!("~{likely} ({at_most} {late})"),
