@@ -1,6 +1,6 @@
 //! What each runner of a server does, and since when: from the server's reports and from what it granted.
 //!
-//! Responsible for learning durations from the changes. It sees all jobs, whoever assigned their runners.
+//! Responsible for learning durations from the changes. It sees all jobs, also those whose runners other queues assigned.
 
 use std::{
     collections::{BTreeMap, VecDeque},
