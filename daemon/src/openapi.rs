@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use shared::values::{Count, ProfileKey, UniqueId};
+use shared::values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId};
 use utoipa::{ToSchema, openapi::RefOr};
 
-use crate::error::Code;
+use crate::{error::Code, reload::Reloaded};
 
 const JSON: &str = "application/json";
 
@@ -139,6 +139,19 @@ impl Operation {
         operation.parameter("query", name, is_required, text, schema, example)
     }
 
+    /// The parameters that name a job and the workflow run that it belongs to.
+    pub fn job(self) -> Self {
+        let repo = json!("servo/servo");
+        self.query::<UniqueId>(
+            "unique_id",
+            true,
+            "The name of the job.",
+            json!("5f0c7a52-job"),
+        )
+        .query::<QualifiedRepo>("qualified_repo", true, "The repository.", repo)
+        .query::<RunId>("run_id", true, "The workflow run.", json!(42))
+    }
+
     /// A parameter of the query that is true or false.
     pub fn flag(self, name: &str, text: &str) -> Self {
         let schema = json!({"type": "boolean", "default": false});
@@ -187,12 +200,12 @@ impl Operation {
     }
 
     /// Answers with 200 and JSON of this schema.
-    pub fn json_with(mut self, text: &str, schema: Value, example: Value) -> Self {
+    pub fn json_with(self, text: &str, schema: Value, example: Value) -> Self {
         self.answer(200, text, Some((JSON, schema, example)))
     }
 
     /// Answers with 200 and a text of this media type.
-    pub fn text(mut self, media_type: &str, text: &str, example: &str) -> Self {
+    pub fn text(self, media_type: &str, text: &str, example: &str) -> Self {
         let schema = json!({"type": "string"});
         self.answer(200, text, Some((media_type, schema, example.into())))
     }
@@ -205,7 +218,7 @@ impl Operation {
     }
 
     /// Answers with this status and no body.
-    pub fn empty(mut self, status: u16, text: &str) -> Self {
+    pub fn empty(self, status: u16, text: &str) -> Self {
         self.answer(status, text, None)
     }
 
@@ -235,14 +248,13 @@ impl Operation {
         json!({"$ref": format!("#/components/schemas/{}", T::name())})
     }
 
-    #[must_use]
-    fn answer(&mut self, status: u16, text: &str, content: Option<(&str, Value, Value)>) -> Self {
+    fn answer(mut self, status: u16, text: &str, content: Option<(&str, Value, Value)>) -> Self {
         let mut response = json!({"description": text});
         if let Some((media_type, schema, example)) = content {
             response["content"][media_type] = json!({"schema": schema, "example": example});
         }
         self.responses.insert(status.to_string(), response);
-        self.clone()
+        self
     }
 
     /// The operation as OpenAPI has it.
@@ -280,6 +292,34 @@ impl Operation {
         json.insert("responses".into(), Value::Object(self.responses));
         Value::Object(json)
     }
+}
+
+/// What both daemons have for operators and monitoring. `alive` and `ready` say what `/healthz` and `/readyz` tell.
+pub fn of_both(alive: &str, ready: &str) -> Vec<Operation> {
+    let get = |path: &str, summary: &str| Operation::new("GET", path, summary, Access::Open);
+    let any = json!({"type": "object"});
+    let is_ready = json!({"ready": true, "reason": null, "problems": [], "more_problems": 0});
+    let event_id = json!({"type": "string"});
+    vec![
+        Operation::new("POST", "/reload", "Read the settings again", Access::ApiToken)
+            .json::<Reloaded>(
+                "The names of the settings that have changed and are in force, and of those that need a restart.",
+                &json!({"applied": [], "needs_restart": ["log_filter"]}),
+            )
+            .errors(&[Code::InvalidSettings]),
+        Operation::new("GET", "/events", "What happens, as server-sent events", Access::Optional)
+            .parameter("header", "Last-Event-ID", false, "Go on after this event.", event_id, json!("0"))
+            .text("text/event-stream", "The events.", ": hello\n\n")
+            .errors(&[Code::NotReady]),
+        get("/metrics", "Metrics for Prometheus").text("application/openmetrics-text", "The metrics.", "# EOF\n"),
+        get("/healthz", alive).text("text/plain", "Yes.", "alive\n"),
+        get("/readyz", ready)
+            .json_with("Yes.", any.clone(), is_ready)
+            .errors(&[Code::NotReady]),
+        get("/openapi.json", "This description").json_with("The description.", any, json!({"openapi": "3.1.0"})),
+        get("/assets/page.css", "The style of the pages").text("text/css", "The style.", "body {}"),
+        get("/assets/page.js", "The script of the pages").text("text/javascript", "The script.", "{}"),
+    ]
 }
 
 /// The description of the API of `daemon`.

@@ -1,22 +1,15 @@
 //! The description of the monitor's API, which it serves as `/openapi.json`.
 
-#![expect(
-    clippy::too_many_lines,
-    reason = "the functions are lists of operations"
-)]
-
 use std::sync::LazyLock;
 
 use actix_web::{HttpResponse, http::header::ContentType, web::Bytes};
 use daemon::{
     error::Code,
-    openapi::{Access, Operation, document},
-    reload::Reloaded,
+    openapi::{Access, Operation, document, of_both},
 };
 use serde_json::{Value, json};
 use shared::{
     operator::Intervention,
-    values::{QualifiedRepo, RunId, UniqueId},
     wire::{MonitorDashboard, TakenRunner},
 };
 
@@ -31,11 +24,16 @@ pub async fn show() -> HttpResponse {
 
 /// The description in OpenAPI 3.1.
 pub fn description() -> Value {
+    let (alive, ready) = (
+        "Whether the control loop runs",
+        "Whether the monitor gives out runners",
+    );
     let operations = [
         of_takes(),
         of_operators(),
         of_runners(),
-        for_monitoring(),
+        of_state(),
+        of_both(alive, ready),
         for_guests(),
     ];
     document("monitor", operations.concat())
@@ -45,19 +43,7 @@ pub fn description() -> Value {
 fn take(path: &str, summary: &str, access: Access) -> Operation {
     let text = |pattern: &str| json!({"type": "string", "pattern": pattern});
     Operation::new("POST", path, summary, access)
-        .query::<UniqueId>(
-            "unique_id",
-            true,
-            "The name of the job.",
-            json!("5f0c7a52-job"),
-        )
-        .query::<QualifiedRepo>(
-            "qualified_repo",
-            true,
-            "The repository.",
-            json!("servo/servo"),
-        )
-        .query::<RunId>("run_id", true, "The workflow run.", json!(42))
+        .job()
         .flag(
             "labels_from_response",
             "Whether the client reads the labels of its runners from the response.",
@@ -161,8 +147,10 @@ fn of_operators() -> Vec<Operation> {
         "/image/{profile_key}/rebuild",
     );
     vec![
-        new("GET", drain, "Show the drain", Access::Optional)
-            .json_or_null::<Intervention>("The drain in force; the address with a token only.", &order),
+        new("GET", drain, "Show the drain", Access::Optional).json_or_null::<Intervention>(
+            "The drain in force; the address with a token only.",
+            &order,
+        ),
         new("POST", drain, "Drain the server", Access::ApiToken)
             .note()
             .json::<Intervention>("The drain in force.", &order)
@@ -170,11 +158,21 @@ fn of_operators() -> Vec<Operation> {
         new("DELETE", drain, "End the drain", Access::ApiToken)
             .json_or_null::<Intervention>("The drain that it ended.", &order)
             .errors(&[Code::NotReady]),
-        new("GET", target, "Show the temporary targets", Access::Open)
-            .json_with("The targets by profile.", targets_or_null.clone(), example.clone()),
+        new("GET", target, "Show the temporary targets", Access::Open).json_with(
+            "The targets by profile.",
+            targets_or_null.clone(),
+            example.clone(),
+        ),
         new("POST", target, "Set temporary targets", Access::ApiToken)
             .description("One parameter for each profile, such as `linux=3`.")
-            .parameter("query", "linux", false, "How many runners of this profile to keep; likewise of others.", json!({"type": "integer", "minimum": 0, "maximum": 9999}), json!(3))
+            .parameter(
+                "query",
+                "linux",
+                false,
+                "How many runners of this profile to keep; likewise of others.",
+                json!({"type": "integer", "minimum": 0, "maximum": 9999}),
+                json!(3),
+            )
             .json_with("The targets by profile.", targets, example.clone())
             .errors(&[
                 Code::BadRequest,
@@ -182,22 +180,26 @@ fn of_operators() -> Vec<Operation> {
                 Code::Unsatisfiable,
                 Code::NotReady,
             ]),
-        new("DELETE", target, "Cancel the temporary targets", Access::ApiToken)
-            .json_with("Those that it cancelled.", targets_or_null, example)
-            .errors(&[Code::NotReady]),
-        new("POST", rebuild, "Order the rebuild of an image", Access::ApiToken)
-            .note()
-            .json::<Intervention>("The order in force.", &order)
-            .errors(&[Code::UnknownProfile, Code::NotFound, Code::NotReady]),
+        new(
+            "DELETE",
+            target,
+            "Cancel the temporary targets",
+            Access::ApiToken,
+        )
+        .json_with("Those that it cancelled.", targets_or_null, example)
+        .errors(&[Code::NotReady]),
+        new(
+            "POST",
+            rebuild,
+            "Order the rebuild of an image",
+            Access::ApiToken,
+        )
+        .note()
+        .json::<Intervention>("The order in force.", &order)
+        .errors(&[Code::UnknownProfile, Code::NotFound, Code::NotReady]),
         new("DELETE", rebuild, "Cancel the rebuild", Access::ApiToken)
             .json_or_null::<Intervention>("The order that it cancelled.", &order)
             .errors(&[Code::NotReady]),
-        new("POST", "/reload", "Read the settings again", Access::ApiToken)
-            .json::<Reloaded>(
-                "The names of the settings that have changed and are in force, and of those that need a restart.",
-                &json!({"applied": ["profiles.linux.target_count"], "needs_restart": []}),
-            )
-            .errors(&[Code::InvalidSettings]),
     ]
 }
 
@@ -254,8 +256,7 @@ fn of_runners() -> Vec<Operation> {
     ]
 }
 
-fn for_monitoring() -> Vec<Operation> {
-    let ready = json!({"ready": true, "reason": null, "problems": [], "more_problems": 0});
+fn of_state() -> Vec<Operation> {
     let dashboard =
         json!({"profile_runner_counts": {}, "runners": [], "reservations": {}, "problems": []});
     let header = |operation: Operation, name: &str, text: &str, example: &str| {
@@ -287,12 +288,6 @@ fn for_monitoring() -> Vec<Operation> {
         "Hold the answer until something changes.",
         "wait=1",
     );
-    let events = Operation::new(
-        "GET",
-        "/events",
-        "What happens, as server-sent events",
-        Access::Optional,
-    );
     let page = |path: &str, text: &str| {
         Operation::new("GET", path, text, Access::Open)
             .text("text/html", "The page.", "<!DOCTYPE html>")
@@ -305,48 +300,6 @@ fn for_monitoring() -> Vec<Operation> {
             .json::<MonitorDashboard>("The state.", &dashboard)
             .empty(304, "Nothing has changed.")
             .errors(&[Code::NotReady]),
-        header(events, "Last-Event-ID", "Go on after this event.", "0")
-            .text("text/event-stream", "The events.", ": hello\n\n")
-            .errors(&[Code::NotReady]),
-        Operation::new("GET", "/metrics", "Metrics for Prometheus", Access::Open).text(
-            "application/openmetrics-text",
-            "The metrics.",
-            "# EOF\n",
-        ),
-        Operation::new(
-            "GET",
-            "/healthz",
-            "Whether the control loop runs",
-            Access::Open,
-        )
-        .text("text/plain", "It does.", "alive\n"),
-        Operation::new(
-            "GET",
-            "/readyz",
-            "Whether the monitor gives out runners",
-            Access::Open,
-        )
-        .json_with("It does.", json!({"type": "object"}), ready)
-        .errors(&[Code::NotReady]),
-        Operation::new("GET", "/openapi.json", "This description", Access::Open).json_with(
-            "The description.",
-            json!({"type": "object"}),
-            json!({"openapi": "3.1.0"}),
-        ),
-        Operation::new(
-            "GET",
-            "/assets/page.css",
-            "The style of the pages",
-            Access::Open,
-        )
-        .text("text/css", "The style.", "body {}"),
-        Operation::new(
-            "GET",
-            "/assets/page.js",
-            "The script of the pages",
-            Access::Open,
-        )
-        .text("text/javascript", "The script.", "{}"),
         Operation::new(
             "POST",
             "/webhook",

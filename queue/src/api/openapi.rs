@@ -10,14 +10,13 @@ use std::sync::LazyLock;
 use actix_web::{HttpResponse, http::header::ContentType, web::Bytes};
 use daemon::{
     error::Code,
-    openapi::{Access, Operation, document},
-    reload::Reloaded,
+    openapi::{Access, Operation, document, of_both},
 };
 use queue_core::View;
 use serde_json::{Value, json};
 use shared::{
     operator::Intervention,
-    values::{ProfileKey, QualifiedRepo, RunId, UniqueId},
+    values::{ProfileKey, QualifiedRepo, RunId},
     wire::{History, JobReport, TakenRunner, WaitingBody},
 };
 
@@ -35,7 +34,16 @@ pub async fn show() -> HttpResponse {
 
 /// The description in OpenAPI 3.1.
 pub fn description() -> Value {
-    let operations = [of_jobs(), of_profiles(), of_readers(), for_monitoring()];
+    let (alive, ready) = (
+        "Whether the process is alive",
+        "Whether the queue gives out runners",
+    );
+    let operations = [
+        of_jobs(),
+        of_profiles(),
+        of_readers(),
+        of_both(alive, ready),
+    ];
     document("queue", operations.concat())
 }
 
@@ -46,19 +54,7 @@ fn runner() -> Value {
 /// The parameters of an enqueue.
 fn enqueue(path: &str, summary: &str, access: Access) -> Operation {
     Operation::new("POST", path, summary, access)
-        .query::<UniqueId>(
-            "unique_id",
-            true,
-            "The name of the job.",
-            json!("5f0c7a52-job"),
-        )
-        .query::<QualifiedRepo>(
-            "qualified_repo",
-            true,
-            "The repository.",
-            json!("servo/servo"),
-        )
-        .query::<RunId>("run_id", true, "The workflow run.", json!(42))
+        .job()
         .flag(
             "labels_from_response",
             "Whether the client reads the labels of its runners from the take.",
@@ -167,7 +163,10 @@ fn of_profiles() -> Vec<Operation> {
     let pause = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "client_address": "192.0.2.1"});
     vec![
         Operation::new("GET", path, "Show the pause of a profile", Access::Optional)
-            .json_or_null::<Intervention>("The pause in force; the address with the API token only.", &pause),
+            .json_or_null::<Intervention>(
+                "The pause in force; the address with the API token only.",
+                &pause,
+            ),
         Operation::new("POST", path, "Pause a profile", Access::ApiToken)
             .note()
             .json::<Intervention>("The pause in force.", &pause)
@@ -175,12 +174,6 @@ fn of_profiles() -> Vec<Operation> {
         Operation::new("DELETE", path, "Resume a profile", Access::ApiToken)
             .json_or_null::<Intervention>("The pause that it ended.", &pause)
             .errors(&[Code::NotReady]),
-        Operation::new("POST", "/reload", "Read the settings again", Access::ApiToken)
-            .json::<Reloaded>(
-                "The names of the settings that have changed and are in force, and of those that need a restart.",
-                &json!({"applied": ["queue.jobs_max"], "needs_restart": []}),
-            )
-            .errors(&[Code::InvalidSettings]),
     ]
 }
 
@@ -298,66 +291,5 @@ fn of_readers() -> Vec<Operation> {
         )
         .json::<History>("The jobs.", &history)
         .errors(&[Code::UnknownJob, Code::NotReady]),
-    ]
-}
-
-fn for_monitoring() -> Vec<Operation> {
-    let ready = json!({"ready": true, "reason": null, "problems": [], "more_problems": 0});
-    vec![
-        Operation::new(
-            "GET",
-            "/events",
-            "What happens, as server-sent events",
-            Access::Optional,
-        )
-        .parameter(
-            "header",
-            "Last-Event-ID",
-            false,
-            "Go on after this event.",
-            json!({"type": "string"}),
-            json!("0"),
-        )
-        .text("text/event-stream", "The events.", ": hello\n\n")
-        .errors(&[Code::NotReady]),
-        Operation::new("GET", "/metrics", "Metrics for Prometheus", Access::Open).text(
-            "application/openmetrics-text",
-            "The metrics.",
-            "# EOF\n",
-        ),
-        Operation::new(
-            "GET",
-            "/healthz",
-            "Whether the process is alive",
-            Access::Open,
-        )
-        .text("text/plain", "It is.", "alive\n"),
-        Operation::new(
-            "GET",
-            "/readyz",
-            "Whether the queue gives out runners",
-            Access::Open,
-        )
-        .json_with("It does.", json!({"type": "object"}), ready)
-        .errors(&[Code::NotReady]),
-        Operation::new("GET", "/openapi.json", "This description", Access::Open).json_with(
-            "The description.",
-            json!({"type": "object"}),
-            json!({"openapi": "3.1.0"}),
-        ),
-        Operation::new(
-            "GET",
-            "/assets/page.css",
-            "The style of the pages",
-            Access::Open,
-        )
-        .text("text/css", "The style.", "body {}"),
-        Operation::new(
-            "GET",
-            "/assets/page.js",
-            "The script of the pages",
-            Access::Open,
-        )
-        .text("text/javascript", "The script.", "{}"),
     ]
 }
