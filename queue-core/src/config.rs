@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use shared::clock::Timestamp;
 
-/// The settings that may change while the queue runs; as in [`Config`].
+/// The settings that may change while the queue runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// A job is abandoned when its client has sent no request for this long.
     pub abandon_after: Duration,
+    /// How long a monitor has to answer a forward.
     pub forward_timeout: Duration,
+    /// Maximum number of jobs.
     pub jobs_max: usize,
+    /// Maximum number of jobs of one repository; `None` means no separate limit.
     pub jobs_per_repo_max: Option<usize>,
+    /// Maximum number of held takes.
     pub held_max: usize,
 }
 
@@ -20,10 +25,6 @@ pub struct Config {
     /// No runner is assigned for this long after the start, so that waiting clients can present
     /// their tickets first.
     pub startup_grace: Duration,
-    /// A job is abandoned when its client has sent no request for this long.
-    pub abandon_after: Duration,
-    /// How long a monitor has to answer a forward.
-    pub forward_timeout: Duration,
     /// A server's report is used for this long.
     pub stale_after: Duration,
     /// How long a ticket is valid.
@@ -32,10 +33,6 @@ pub struct Config {
     pub believable_from: Timestamp,
     /// How long the queue had not run when it was started, by its clock; zero if unknown.
     pub down_for: Duration,
-    /// Maximum number of jobs.
-    pub jobs_max: usize,
-    /// Maximum number of jobs of one repository; `None` means no separate limit.
-    pub jobs_per_repo_max: Option<usize>,
-    /// Maximum number of held takes.
-    pub held_max: usize,
+    /// What may change while the queue runs.
+    pub limits: Limits,
 }

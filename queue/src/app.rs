@@ -30,7 +30,7 @@ use shared::{
 };
 use tokio::sync::mpsc;
 
-use queue_core::{Config, Limits, Queue};
+use queue_core::{Config, Queue};
 
 use crate::{
     api::{AppState, routes},
@@ -275,24 +275,13 @@ async fn log_problems(journal: Journal, event_loop: EventLoop, problem_board: Pr
 }
 
 fn config(settings: &QueueSettings) -> Config {
-    let Limits {
-        abandon_after,
-        forward_timeout,
-        jobs_max,
-        jobs_per_repo_max,
-        held_max,
-    } = limits(settings);
     Config {
         startup_grace: settings.settle,
-        abandon_after,
-        forward_timeout,
         stale_after: settings.stale_after,
         ticket_lifetime: settings.ticket_lifetime,
         believable_from: BELIEVABLE_FROM,
         down_for: Duration::ZERO,
-        jobs_max,
-        jobs_per_repo_max,
-        held_max,
+        limits: limits(settings),
     }
 }
 

@@ -341,7 +341,7 @@ impl Invariants {
             (Request::Take(..), Refusal::UnknownJob) if client.is_waiting => {
                 let contact = self.contacts.get(&(client.index, client.queue));
                 let silence = contact.map_or(Duration::ZERO, |contact| contact.longest_silence);
-                if silence < config.abandon_after {
+                if silence < config.limits.abandon_after {
                     let description =
                         format!("{unique_id} was unknown after a silence of only {silence:?}");
                     self.violate(now, 4, description);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use queue_core::{
-    Answer, Config, Effect, EnqueuedBy, ForwardOutcome, Input, JobReference, JobRequest, PastRun,
-    ProfileReport, Queue, Report, RunnerId, SeenRunner, TicketContent,
+    Answer, Config, Effect, EnqueuedBy, ForwardOutcome, Input, JobReference, JobRequest, Limits,
+    PastRun, ProfileReport, Queue, Report, RunnerId, SeenRunner, TicketContent,
 };
 use shared::{
     clock::Timestamp,
@@ -107,15 +107,17 @@ fn new_queue(instance: u64, now: f64) -> Queue {
     let long = Duration::from_secs(1_000_000_000);
     let config = Config {
         startup_grace: Duration::ZERO,
-        abandon_after: long,
-        forward_timeout: Duration::from_secs(10),
         stale_after: long,
         ticket_lifetime: long,
         believable_from: Timestamp::default(),
         down_for: Duration::ZERO,
-        jobs_max: 100_000,
-        jobs_per_repo_max: None,
-        held_max: 100,
+        limits: Limits {
+            abandon_after: long,
+            forward_timeout: Duration::from_secs(10),
+            jobs_max: 100_000,
+            jobs_per_repo_max: None,
+            held_max: 100,
+        },
     };
     Queue::new(config, &["http://server/".to_owned()], instance, time(now))
 }

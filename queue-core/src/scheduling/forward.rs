@@ -27,7 +27,7 @@ pub fn begin_forward(
         return;
     };
     let token = state.fencing.next();
-    let deadline_at = now + state.config.forward_timeout;
+    let deadline_at = now + state.config.limits.forward_timeout;
     let parts = servers.iter().map(|&(server, count)| ForwardPart {
         server,
         count,

@@ -77,7 +77,7 @@ impl State {
             pauses: Pauses::default(),
             fleet: Fleet::new(servers, config.stale_after, now),
             pending_releases: PendingReleases::default(),
-            held_calls: HeldCalls::new(config.held_max),
+            held_calls: HeldCalls::new(config.limits.held_max),
             timers,
             fencing: Fencing::new(instance, now),
             dirty: Dirty::default(),

@@ -141,7 +141,10 @@ fn a_server_that_is_down_does_not_prevent_enqueueing() {
 fn jobs_are_limited() {
     let mut queue = TestQueue::with_config(
         Config {
-            jobs_max: 2,
+            limits: Limits {
+                jobs_max: 2,
+                ..config().limits
+            },
             ..config()
         },
         &["a"],
@@ -165,7 +168,10 @@ fn jobs_are_limited() {
 #[test]
 fn jobs_of_one_repository_are_limited() {
     let config = Config {
-        jobs_per_repo_max: Some(1),
+        limits: Limits {
+            jobs_per_repo_max: Some(1),
+            ..config().limits
+        },
         ..config()
     };
     let mut queue = TestQueue::with_config(config, &["a"]);
@@ -184,8 +190,11 @@ fn jobs_of_one_repository_are_limited() {
 #[test]
 fn limits_do_not_apply_to_restored_jobs() {
     let config = Config {
-        jobs_max: 1,
-        jobs_per_repo_max: Some(1),
+        limits: Limits {
+            jobs_max: 1,
+            jobs_per_repo_max: Some(1),
+            ..config().limits
+        },
         ..config()
     };
     let mut queue = TestQueue::with_config(config, &["a"]);
@@ -209,7 +218,10 @@ fn limits_do_not_apply_to_restored_jobs() {
 fn takes_beyond_the_limit_of_held_takes_are_answered_at_once() {
     let mut queue = TestQueue::with_config(
         Config {
-            held_max: 2,
+            limits: Limits {
+                held_max: 2,
+                ..config().limits
+            },
             ..config()
         },
         &["a"],
@@ -297,13 +309,11 @@ fn a_server_that_has_not_answered_for_an_hour_no_longer_makes_requests_uncertain
 fn other_limits_hold_from_the_moment_at_which_they_are_set() {
     let mut queue = one_server(1, &[]);
     let ticket = queue.enqueue("first", "linux", 1);
-    let former = queue.core.state.config.clone();
     let limits = |jobs_max| Limits {
         abandon_after: Duration::from_secs(60),
-        forward_timeout: former.forward_timeout,
         jobs_max,
-        jobs_per_repo_max: None,
         held_max: 0,
+        ..config().limits
     };
     queue.handle(Input::SetLimits(limits(1)));
     let refused = queue.try_enqueue(request("second", "linux", 1));

@@ -96,11 +96,11 @@ fn check_request(state: &State, now: Timestamp, spec: &JobSpec) -> Result<(), Re
     if runs_already {
         return Err(Refusal::AlreadyEnqueued);
     }
-    let jobs_max = state.config.jobs_max;
+    let jobs_max = state.config.limits.jobs_max;
     if state.jobs.len() >= jobs_max {
         return Err(Refusal::TooManyJobs { jobs_max });
     }
-    if let Some(jobs_max) = state.config.jobs_per_repo_max
+    if let Some(jobs_max) = state.config.limits.jobs_per_repo_max
         && state.jobs.count_of_repo(&spec.qualified_repo) >= jobs_max
     {
         return Err(Refusal::TooManyJobsOfRepository { jobs_max });

@@ -19,7 +19,7 @@ mod withdraw;
 use shared::clock::Timestamp;
 
 use crate::{
-    config::{Config, Limits},
+    config::Limits,
     effect::{Answer, Refusal},
     input::{CallId, Input, JobReference},
     state::{State, timers::Timer},
@@ -125,22 +125,8 @@ pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
 }
 
 fn set_limits(state: &mut State, limits: Limits) {
-    let Limits {
-        abandon_after,
-        forward_timeout,
-        jobs_max,
-        jobs_per_repo_max,
-        held_max,
-    } = limits;
-    state.config = Config {
-        abandon_after,
-        forward_timeout,
-        jobs_max,
-        jobs_per_repo_max,
-        held_max,
-        ..state.config.clone()
-    };
-    state.held_calls.set_max(held_max);
+    state.config.limits = limits;
+    state.held_calls.set_max(limits.held_max);
 }
 
 fn inspect(state: &mut State, now: Timestamp, call: CallId, by: &JobReference) {

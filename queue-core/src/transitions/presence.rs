@@ -13,7 +13,7 @@ const OWN_PAUSE: Duration = Duration::from_secs(5);
 /// If this process did not run for a while, clients could not reach it: their silence starts anew.
 pub fn observe_own_pause(state: &mut State, last_handled_at: Timestamp, now: Timestamp) {
     if now.since(last_handled_at) > OWN_PAUSE {
-        state.silence_counts_from = now + state.config.abandon_after;
+        state.silence_counts_from = now + state.config.limits.abandon_after;
     }
 }
 
@@ -25,7 +25,7 @@ pub fn set_silence_timer(state: &mut State, now: Timestamp, unique_id: &UniqueId
     };
     if !job.has_silence_timer {
         job.has_silence_timer = true;
-        let at = now + state.config.abandon_after;
+        let at = now + state.config.limits.abandon_after;
         state.timers.set(at, Timer::Silence(unique_id.clone()));
     }
 }
@@ -40,7 +40,7 @@ pub fn check_silence(state: &mut State, now: Timestamp, unique_id: &UniqueId) {
     if state.held_calls.has_any(unique_id) || job.is_delivered() {
         return;
     }
-    let silent_at = job.last_seen_at + state.config.abandon_after;
+    let silent_at = job.last_seen_at + state.config.limits.abandon_after;
     let abandoned_at = silent_at.max(state.silence_counts_from);
     if now < abandoned_at {
         job.has_silence_timer = true;

@@ -12,22 +12,24 @@ use shared::{
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use queue_core::{Config, EnqueuedBy, ForwardOutcome, JobRequest, ProfileReport, Report};
+use queue_core::{Config, EnqueuedBy, ForwardOutcome, JobRequest, Limits, ProfileReport, Report};
 
 /// A queue with one server that has one idle runner, and the commands for that server.
 fn event_loop(folder: &TempDir) -> (EventLoop, mpsc::UnboundedReceiver<Command>) {
     let clock = Clock::start();
     let config = Config {
         startup_grace: Duration::ZERO,
-        abandon_after: Duration::from_secs(30),
-        forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
         ticket_lifetime: Duration::from_secs(3600),
         believable_from: Timestamp::default(),
         down_for: Duration::ZERO,
-        jobs_max: 10,
-        jobs_per_repo_max: None,
-        held_max: 10,
+        limits: Limits {
+            abandon_after: Duration::from_secs(30),
+            forward_timeout: Duration::from_secs(10),
+            jobs_max: 10,
+            jobs_per_repo_max: None,
+            held_max: 10,
+        },
     };
     let queue = Queue::new(config, &["http://a/".to_owned()], 1, clock.now());
     let (sender, receiver) = mpsc::unbounded_channel();

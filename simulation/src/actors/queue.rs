@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use monitor_core::Take;
 use queue_core::{
-    Answer, CallId, Config, Effect, EnqueuedBy, Forward, ForwardOutcome, Input, PauseOrder, Queue,
-    Refusal, Release, Report, ServerFailure, testing::Stories,
+    Answer, CallId, Config, Effect, EnqueuedBy, Forward, ForwardOutcome, Input, Limits, PauseOrder,
+    Queue, Refusal, Release, Report, ServerFailure, testing::Stories,
 };
 use shared::{
     clock::Timestamp,
@@ -101,15 +101,17 @@ impl QueueClock {
 pub fn config() -> Config {
     Config {
         startup_grace: Duration::from_secs(5),
-        abandon_after: Duration::from_secs(30),
-        forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
         ticket_lifetime: Duration::from_secs(24 * 3600),
         believable_from: BELIEVABLE_FROM,
         down_for: Duration::ZERO,
-        jobs_max: 100_000,
-        jobs_per_repo_max: None,
-        held_max: 10_000,
+        limits: Limits {
+            abandon_after: Duration::from_secs(30),
+            forward_timeout: Duration::from_secs(10),
+            jobs_max: 100_000,
+            jobs_per_repo_max: None,
+            held_max: 10_000,
+        },
     }
 }
 

@@ -31,7 +31,7 @@ pub use self::{
 };
 use crate::{
     CallId, Config, Effect, Forward, ForwardOutcome, Input, JobEvent, JobReference, JobRequest,
-    Queue, Release, RunnerId, ServerFailure, ServerId, TicketContent, testing::Stories,
+    Limits, Queue, Release, RunnerId, ServerFailure, ServerId, TicketContent, testing::Stories,
 };
 
 /// A queue under test.
@@ -55,15 +55,17 @@ pub struct TestQueue {
 pub fn config() -> Config {
     Config {
         startup_grace: Duration::from_secs(5),
-        abandon_after: Duration::from_secs(30),
-        forward_timeout: Duration::from_secs(10),
         stale_after: Duration::from_secs(15),
         ticket_lifetime: Duration::from_secs(24 * 3600),
         believable_from: Timestamp::default(),
         down_for: Duration::ZERO,
-        jobs_max: 1000,
-        jobs_per_repo_max: None,
-        held_max: 100,
+        limits: Limits {
+            abandon_after: Duration::from_secs(30),
+            forward_timeout: Duration::from_secs(10),
+            jobs_max: 1000,
+            jobs_per_repo_max: None,
+            held_max: 100,
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     model_server::{Instance, ModelServer, PROFILES},
 };
 use crate::{
-    Answer, CallId, Config, Effect, Forward, Input, JobRequest, Queue, RunnerId, ServerId,
+    Answer, CallId, Config, Effect, Forward, Input, JobRequest, Limits, Queue, RunnerId, ServerId,
     TicketContent, testing::Stories,
 };
 
@@ -49,8 +49,11 @@ pub struct Model {
 /// Low limits, so that they are reached.
 pub fn tight_config() -> Config {
     Config {
-        jobs_max: CLIENTS - 1,
-        held_max: 3,
+        limits: Limits {
+            jobs_max: CLIENTS - 1,
+            held_max: 3,
+            ..config().limits
+        },
         ..config()
     }
 }
