@@ -53,6 +53,10 @@ pub struct Policy {
 pub struct ProfilePolicy {
     /// How many runners there should be.
     pub target_count: usize,
+    /// The fewest that are kept while jobs wait for runners of other profiles; at most `target_count`.
+    pub min_count: usize,
+    /// The most that are kept while jobs wait for them; at least `target_count`.
+    pub max_count: usize,
     /// What each runner uses of the server.
     pub needs: Resources,
     /// Labels of idle runners under [`LabelPolicy::OnTake`].
@@ -86,6 +90,18 @@ pub enum GuestAuth {
 }
 
 impl ProfilePolicy {
+    /// Whether its target follows what jobs wait for.
+    pub fn is_elastic(&self) -> bool {
+        self.min_count < self.target_count || self.max_count > self.target_count
+    }
+
+    /// Lets it keep this many runners, whatever jobs wait for.
+    pub fn set_fixed_target(&mut self, target_count: usize) {
+        self.target_count = target_count;
+        self.min_count = target_count;
+        self.max_count = target_count;
+    }
+
     /// Whether its guests are virtual machines.
     pub fn is_virtual(&self) -> bool {
         // Only processes have no address to authenticate by.
@@ -134,6 +150,8 @@ impl Monitor {
         for (profile_key, profile) in &mut self.policy.profiles {
             if let Some(new) = policy.profiles.get(profile_key) {
                 profile.target_count = new.target_count;
+                profile.min_count = new.min_count;
+                profile.max_count = new.max_count;
             }
         }
         self.policy.capacity = policy.capacity;

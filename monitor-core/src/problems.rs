@@ -191,8 +191,10 @@ impl Monitor {
         if !self.is_ready() || self.lacks_image(profile_key) {
             return None;
         }
-        let target = self.targets().get(profile_key).copied()?;
-        let reachable = self.reachable_targets(self.targets(), false);
+        // Targets that follow demand are within the capacity.
+        let targets = self.base_targets();
+        let target = targets.get(profile_key).copied()?;
+        let reachable = self.reachable_targets(targets, false);
         let reachable = reachable.get(profile_key).copied().unwrap_or_default();
         if reachable >= target {
             return None;

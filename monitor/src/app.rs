@@ -123,7 +123,7 @@ pub async fn build(mut settings: Settings, listeners: Vec<TcpListener>) -> Resul
     for profile_key in unusable.keys() {
         // Its guests that are busy stay; the others are destroyed.
         if let Some(profile) = settings.profiles.get_mut(profile_key) {
-            profile.target_count = 0;
+            (profile.target_count, profile.min_count, profile.max_count) = (0, 0, 0);
         }
     }
     let core = Monitor::new(

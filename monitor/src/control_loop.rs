@@ -79,6 +79,7 @@ pub async fn run(adapters: Adapters, mut events: Events) {
 fn iterate(core: &SharedCore) -> Iteration {
     core.iterate(|core, now| {
         let polls = core.start_polls(now);
+        core.review_targets(now);
         let plan = core.plan(now);
         // Creations and destructions are logged by their events.
         let logged = plan

@@ -68,6 +68,8 @@ fn idle_labels(profile: &ProfileSettings) -> Vec<String> {
 fn profile_policy(profile: &ProfileSettings, image: Option<&ImageSettings>) -> ProfilePolicy {
     ProfilePolicy {
         target_count: profile.target_count,
+        min_count: profile.min_count,
+        max_count: profile.max_count,
         needs: Resources {
             hugepages_1g: profile.requires_1g_hugepages,
             memory: profile.requires_normal_memory,

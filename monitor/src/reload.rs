@@ -10,6 +10,8 @@ use crate::{core_policy::policy_of, profiles::Images, shared_core::SharedCore};
 const RELOADABLE: Reloadable = Reloadable {
     applied: &[
         "profiles.*.target_count",
+        "profiles.*.min_count",
+        "profiles.*.max_count",
         "available_1g_hugepages",
         "available_normal_memory",
         "monitor_start_timeout",
@@ -36,7 +38,7 @@ pub fn reloader(
         let mut policy = policy_of(settings, &images);
         for profile_key in &unusable {
             if let Some(profile) = policy.profiles.get_mut(profile_key) {
-                profile.target_count = 0;
+                profile.set_fixed_target(0);
             }
         }
         changed_core.change(|core, _| core.apply_policy(&policy));

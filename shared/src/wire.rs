@@ -77,11 +77,49 @@ pub struct RunnerCounts {
     pub excess_healthy: usize,
     /// Ones to be created.
     pub wanted: usize,
+    /// How many there could be at once if jobs waited for them, at the expense of other profiles. Absent if
+    /// the target does not follow demand, and from older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<usize>,
+    /// Why the target is another one than that of the settings. Absent if it is the same, and from older
+    /// monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_reason: Option<TargetReason>,
     /// Age of the current image of the profile at the time of the response, as `{"secs", "nanos"}`;
     /// null without an image.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub image_age: Option<Duration>,
+}
+
+/// Why a target is another one than that of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum TargetReason {
+    /// Jobs wait for more of them.
+    Demand,
+    /// Jobs waited for more of them a short time ago.
+    Kept,
+    /// It makes room for runners of other profiles, which jobs wait for.
+    Yielded,
+    /// A schedule asks for it.
+    Schedule,
+    /// An operator has set temporary targets.
+    Override,
+}
+
+impl TargetReason {
+    /// A clause that says why.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Demand => "jobs wait for more of them",
+            Self::Kept => "jobs waited for more of them a short time ago",
+            Self::Yielded => "it makes room for runners of other profiles, which jobs wait for",
+            Self::Schedule => "its schedule asks for it",
+            Self::Override => "an operator has set temporary targets",
+        }
+    }
 }
 
 /// What a host has for guests, and what they use of it.

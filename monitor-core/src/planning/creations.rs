@@ -116,6 +116,8 @@ impl Monitor {
             let reachable = reachable.get(profile_key).copied().unwrap_or_default();
             counts.target = counts.target.min(reachable);
             counts.wanted = counts.target.saturating_sub(counts.healthy);
+            counts.max = self.most_on_demand(profile_key);
+            counts.target_reason = self.target_reason(profile_key);
         }
         counts
     }
@@ -127,8 +129,11 @@ impl Monitor {
         offered: &BTreeMap<ProfileKey, RunnerCounts>,
     ) -> BTreeMap<ProfileKey, MissingRunners> {
         let possible = self.fitting_targets(self.policy.targets(), Resources::default());
+        // Runners that make room for others, which jobs wait for, are not missing.
+        let base = self.reachable_targets(self.base_targets(), true);
         let missing = possible.into_iter().filter_map(|(profile_key, possible)| {
             let target = offered.get(&profile_key).map_or(0, |counts| counts.target);
+            let target = target.max(base.get(&profile_key).copied().unwrap_or_default());
             let count = possible.checked_sub(target).filter(|count| *count > 0)?;
             let reason = self.why_missing(&profile_key);
             Some((profile_key, MissingRunners { count, reason }))
@@ -227,7 +232,7 @@ impl Monitor {
 
     /// The runners that are kept for long although they do nothing: how many of each profile count as
     /// healthy, and what all of them use.
-    fn blocked(&self) -> (BTreeMap<&ProfileKey, usize>, Resources) {
+    pub(super) fn blocked(&self) -> (BTreeMap<&ProfileKey, usize>, Resources) {
         let mut counts: BTreeMap<&ProfileKey, usize> = BTreeMap::new();
         let mut in_use = Resources::default();
         let records = self.durable.runners.iter();

@@ -6,6 +6,7 @@
 //! Read `plan` first: it lists the actions and the order in which the other modules decide.
 
 pub mod creations;
+pub mod demand;
 pub mod destructions;
 pub mod eviction;
 pub mod labels;

@@ -4,10 +4,11 @@
 //! transitions, decisions or texts for people. Depends on `policy` and `values` only.
 //!
 //! `durable_state` survives a restart: runners, reservations, a target override. `observed`, `host`,
-//! `images` and `software` are found again by polling. `monitor` is all of it together.
+//! `images` and `software` are found again by polling, `demand` is stated again by queues. `monitor` is all of it together.
 
 pub mod action_log;
 pub mod credentials;
+pub mod demand;
 pub mod durable_state;
 pub mod fencing;
 pub mod host;

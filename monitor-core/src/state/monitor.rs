@@ -15,6 +15,7 @@ use shared::{
 use super::{
     action_log::ActionLog,
     credentials::Credentials,
+    demand::Demand,
     durable_state::{DurableState, SnapshotError},
     host::HostCapacity,
     images::Images,
@@ -71,7 +72,7 @@ struct PendingEvent {
 /// State machine of one server's runner pool. Performs no I/O.
 ///
 /// One turn of the control loop: send the polls of [`start_polls`](Self::start_polls) and pass
-/// their results to `handle_*`; [`plan`](Self::plan); perform the effects of
+/// their results to `handle_*`; [`review_targets`](Self::review_targets); [`plan`](Self::plan); perform the effects of
 /// [`begin`](Self::begin) and pass their outcomes to `handle_*`. The next turn is due at
 /// [`next_poll_at`](Self::next_poll_at) or after the next change.
 pub struct Monitor {
@@ -99,6 +100,8 @@ pub struct Monitor {
     pub(crate) images: Images,
     pub(crate) software: Software,
     pub(crate) action_log: ActionLog,
+    /// What jobs wait for, and which targets follow from it.
+    pub(crate) demand: Demand,
     /// Steps of runners since the last call of [`take_events`](Self::take_events).
     pending_events: Vec<PendingEvent>,
 }
@@ -136,6 +139,7 @@ impl Monitor {
             images: Images::default(),
             software: Software::default(),
             action_log: ActionLog::default(),
+            demand: Demand::default(),
             pending_events: Vec::new(),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::{
     values::ProfileKey,
-    wire::{RunnerCounts, RunnerStatus},
+    wire::{RunnerCounts, RunnerStatus, TargetReason},
 };
 
 use super::monitor::Monitor;
@@ -13,6 +13,31 @@ use crate::Resources;
 impl Monitor {
     /// How many runners of each profile there should be now.
     pub(crate) fn targets(&self) -> BTreeMap<ProfileKey, usize> {
+        let mut targets = self.base_targets();
+        if self.follows_demand() {
+            let adjusted = self.demand.adjusted().iter();
+            targets.extend(adjusted.map(|(key, it)| (key.clone(), it.target)));
+        }
+        targets
+    }
+
+    /// Whether targets may follow what jobs wait for.
+    pub(crate) fn follows_demand(&self) -> bool {
+        self.policy.makes_runners && self.drained().is_none() && self.target_override().is_none()
+    }
+
+    /// Why the target of a profile is another one than that of the settings.
+    pub(crate) fn target_reason(&self, profile_key: &ProfileKey) -> Option<TargetReason> {
+        if self.target_override().is_some() {
+            return Some(TargetReason::Override);
+        }
+        let adjusted = self.demand.adjusted().get(profile_key);
+        let adjusted = adjusted.filter(|_| self.follows_demand())?;
+        Some(adjusted.reason)
+    }
+
+    /// How many runners of each profile there should be, whatever jobs wait for.
+    pub(crate) fn base_targets(&self) -> BTreeMap<ProfileKey, usize> {
         let profiles = self.policy.profiles.iter();
         if self.drained().is_some() || !self.policy.makes_runners {
             return profiles.map(|(key, _)| (key.clone(), 0)).collect();

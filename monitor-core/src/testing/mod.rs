@@ -36,6 +36,8 @@ pub const TURN: Duration = Duration::from_secs(1);
 pub fn policy(targets: &[(&str, usize)]) -> Policy {
     let profile = |target_count| ProfilePolicy {
         target_count,
+        min_count: target_count,
+        max_count: target_count,
         needs: hugepages(1),
         idle_labels: ["self-hosted", "X64", "profile-label"]
             .map(String::from)
@@ -258,6 +260,7 @@ impl TestPool {
     }
 
     pub fn begin(&mut self) -> Vec<Effect> {
+        self.monitor.review_targets(self.now);
         let plan = self.plan();
         let mut count = self.monitor.revision();
         self.monitor.begin(plan, self.now, || {

@@ -3,12 +3,12 @@
 //! Responsible for the limits of these settings. What an image is built from is defined in the folder
 //! of the profile (`image`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
     error::SettingsError,
     github::{GithubSettings, runner_group_id, work_folder},
-    kind,
+    kind::{self, Kind},
     pool::ReservationLabels,
     table::Table,
 };
@@ -37,6 +37,10 @@ pub struct ProfileSettings {
     pub github_runner_label: String,
     /// The number of runners to keep.
     pub target_count: usize,
+    /// The fewest runners to keep while jobs wait for other profiles; at most `target_count`, its default.
+    pub min_count: usize,
+    /// The most runners to keep while jobs wait for them; at least `target_count`, its default.
+    pub max_count: usize,
     /// Hugepages of 1 GiB of each guest.
     pub requires_1g_hugepages: u64,
     /// Normal memory of each guest.
@@ -137,10 +141,22 @@ fn read_profile(
              runners would be taken by jobs that did not wait in the queue",
         ));
     }
+    let github_runner_label =
+        table.required("github_runner_label", &kind::line(LABEL_LENGTH_MAX))?;
+    let target_count = table.required("target_count", &kind::number(0..=TARGET_COUNT_MAX))?;
     let profile = ProfileSettings {
-        github_runner_label: table
-            .required("github_runner_label", &kind::line(LABEL_LENGTH_MAX))?,
-        target_count: table.required("target_count", &kind::number(0..=TARGET_COUNT_MAX))?,
+        github_runner_label,
+        target_count,
+        min_count: table.or(
+            "min_count",
+            target_count,
+            &count_from(0..=target_count, "up to target_count"),
+        )?,
+        max_count: table.or(
+            "max_count",
+            target_count,
+            &count_from(target_count..=TARGET_COUNT_MAX, "from target_count"),
+        )?,
         requires_1g_hugepages: table.or(
             "requires_1g_hugepages",
             0,
@@ -163,6 +179,13 @@ fn read_profile(
     };
     table.finish()?;
     Ok(profile)
+}
+
+/// A number of runners in `range`, which follows from another setting.
+fn count_from(range: RangeInclusive<usize>, relation: &str) -> Kind<usize> {
+    let mut count = kind::number(range);
+    count.allowed = format!("{} ({relation})", count.allowed);
+    count
 }
 
 /// Reads `[profiles.<profile_key>.guest]`; the default is libvirt.

@@ -99,6 +99,8 @@ impl MonitorNode {
         let profiles = targets.iter().enumerate().map(|(profile, &target_count)| {
             let policy = ProfilePolicy {
                 target_count,
+                min_count: target_count,
+                max_count: target_count,
                 needs: one_page(),
                 idle_labels: vec!["profile".to_owned()],
                 guest_auth: match scenario.network.guests_have_leases {
