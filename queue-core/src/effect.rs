@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     estimate::NoEstimate,
-    event::JobEvent,
+    event::{JobEvent, Replacement},
     input::CallId,
     state::{
         fleet::ServerId,
@@ -31,6 +31,8 @@ pub enum Effect {
     Release(Release),
     /// Record what has happened to a job. Comes before the answers that tell clients of it.
     Record(JobEvent),
+    /// Record how long the replacement of a runner took, so that it is known after a restart.
+    RecordReplacement(Replacement),
 }
 
 /// A take at a monitor on behalf of a job.

@@ -1,8 +1,16 @@
-//! What happens to jobs, step by step: the history of a job is the list of its events.
+//! What happens to jobs, step by step: the history of a job is the list of its events. And how long the
+//! replacement of each runner took, from which estimates follow.
 //!
 //! Each step is recorded where the change is made. An event contains no ticket and no label.
 
-use shared::{clock::Timestamp, job_spec::JobSpec, values::Count, wire::Estimate};
+use std::time::Duration;
+
+use shared::{
+    clock::Timestamp,
+    job_spec::JobSpec,
+    values::{Count, ProfileKey},
+    wire::Estimate,
+};
 
 use crate::state::{
     fleet::{RunnerId, ServerId},
@@ -17,6 +25,18 @@ pub struct JobEvent {
     /// When the job was enqueued, by the ticket that determines its position.
     pub enqueued_at: Timestamp,
     pub step: JobStep,
+}
+
+/// A runner was replaced: its successor is idle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    pub at: Timestamp,
+    pub server: ServerId,
+    pub profile_key: ProfileKey,
+    /// The successor.
+    pub runner: RunnerId,
+    /// The time from the end of the runner until its successor was idle.
+    pub took: Duration,
 }
 
 /// What has happened to a job.

@@ -45,8 +45,8 @@ pub use config::{Config, Limits};
 pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
 pub use estimate::{NoEstimate, PastRun};
 pub use event::{
-    Assignment, EnqueuedBy, ForwardFailure, JobEvent, JobStep, PassOverReason, ServerRunners,
-    WithdrawnBy,
+    Assignment, EnqueuedBy, ForwardFailure, JobEvent, JobStep, PassOverReason, Replacement,
+    ServerRunners, WithdrawnBy,
 };
 pub use input::{CallId, ForwardOutcome, Input, JobReference, PauseOrder};
 pub use measurement::Measurement;

@@ -210,17 +210,9 @@ fn in_use(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
             causes.push(are(count, what));
         }
     }
-    let delayed = fresh.iter().filter_map(|&server| {
-        let profile = state.fleet.report(server)?.profile(key)?;
-        let delayed = profile.delayed.as_ref().filter(|it| it.count > 0)?;
-        let name = state.fleet.name(server);
-        Some(format!(
-            "{} delayed at {name} because {}",
-            of_them(delayed.count),
-            delayed.reason
-        ))
-    });
-    causes.extend(delayed.take(SERVERS_NAMED_MAX));
+    let delays = delays(state, now, key);
+    let delays = delays.map(|(count, because)| format!("{} {because}", of_them(count)));
+    causes.extend(delays.take(SERVERS_NAMED_MAX));
     let refused = fresh.iter().filter_map(|&server| {
         let quarantined = state.fleet.quarantined(server, key)?;
         let refused = are(quarantined.count, "idle");
@@ -236,6 +228,30 @@ fn in_use(state: &State, now: Timestamp, key: &ProfileKey) -> Vec<String> {
     });
     causes.extend(refused.take(SERVERS_NAMED_MAX));
     causes
+}
+
+/// How many runners of a profile each server that answers says to be delayed, and where and why:
+/// `delayed at NAME because …`.
+fn delays(
+    state: &State,
+    now: Timestamp,
+    key: &ProfileKey,
+) -> impl Iterator<Item = (usize, String)> {
+    let servers = state.fleet.servers_with(key, now);
+    let fresh =
+        servers.filter(move |&(server, _)| state.fleet.health(server, now) == Health::Fresh);
+    fresh.filter_map(|(server, profile)| {
+        let delayed = profile.delayed.as_ref().filter(|it| it.count > 0)?;
+        let name = state.fleet.name(server);
+        let because = format!("delayed at {name} because {}", delayed.reason);
+        Some((delayed.count, because))
+    })
+}
+
+/// What delays runners of a profile at the first server where something does, as a clause.
+pub(crate) fn first_delay(state: &State, now: Timestamp, key: &ProfileKey) -> Option<String> {
+    let (_, because) = delays(state, now, key).next()?;
+    Some(format!("its runners are {because}"))
 }
 
 /// Which job of these servers has had runners of a profile for the longest time; empty if that is unknown.

@@ -16,7 +16,7 @@ use queue_core::{
     Answer, CallId, Effect, Forward, Input, Queue, Release, Report, ServerId, TicketContent,
 };
 
-use crate::recorder::Recorder;
+use crate::recorder::{Event, Recorder};
 
 /// The longest sleep between two ticks. The core recognises by the gap between two inputs that the
 /// whole process was stopped for a while, and a longer sleep would look like that.
@@ -210,7 +210,11 @@ impl EventLoop {
                     effects.commands.push((server, Command::Release(release)));
                 }
                 Effect::Record(event) => {
-                    self.0.recorder.add(event);
+                    self.0.recorder.add(Event::Job(event));
+                    effects.has_events = true;
+                }
+                Effect::RecordReplacement(replacement) => {
+                    self.0.recorder.add(Event::Replaced(replacement));
                     effects.has_events = true;
                 }
             }

@@ -8,7 +8,8 @@ use std::{collections::VecDeque, sync::Arc};
 use daemon::journal::{Entry, Journal, Subject};
 use parking_lot::Mutex;
 use queue_core::{
-    Assignment, GrantEnd, JobEvent, JobStep, PastRun, Report, Retirement, ServerId, ServerRunners,
+    Assignment, GrantEnd, JobEvent, JobStep, PastRun, Replacement, Report, Retirement, ServerId,
+    ServerRunners,
 };
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
@@ -27,6 +28,18 @@ pub const FINAL_EVENTS: [&str; 4] = [FINISHED, EXPIRED, "job_withdrawn", "job_ab
 pub const FINISHED: &str = "job_finished";
 /// The name of the event with which the runners of a job were unused for too long.
 pub const EXPIRED: &str = "job_expired";
+/// The name of the event with which the successor of a runner is idle.
+pub const REPLACED: &str = "runner_replaced";
+/// Its fact with the time since the end of the runner, in milliseconds.
+pub const TOOK_MILLIS: &str = "took_milliseconds";
+
+/// An event of the core.
+pub enum Event {
+    /// A step of a job.
+    Job(JobEvent),
+    /// A runner was replaced.
+    Replaced(Replacement),
+}
 
 /// Records the events of the core. Cheap to clone.
 #[derive(Clone)]
@@ -37,7 +50,7 @@ struct Shared {
     /// The URLs of the servers, by `ServerId`.
     servers: Vec<String>,
     /// Events that are not recorded yet, in the order of the core.
-    pending: Mutex<VecDeque<JobEvent>>,
+    pending: Mutex<VecDeque<Event>>,
     /// Held while events are recorded, so that they stay in order.
     recording: Mutex<()>,
     unfinished: Unfinished,
@@ -50,7 +63,7 @@ impl Recorder {
     pub fn new(journal: Journal, servers: Vec<String>) -> Self {
         let recent = journal.recent();
         let unfinished = Unfinished::find(&recent);
-        let past_runs = past_runs::finished(&recent).chain(unfinished.running());
+        let past_runs = past_runs::ended(&recent).chain(unfinished.running());
         let past_runs = Mutex::new(past_runs.collect());
         let waits = Waits::find(&recent);
         Self(Arc::new(Shared {
@@ -75,7 +88,7 @@ impl Recorder {
     }
 
     /// Adds an event. Called under the core's lock.
-    pub fn add(&self, event: JobEvent) {
+    pub fn add(&self, event: Event) {
         self.0.pending.lock().push_back(event);
     }
 
@@ -86,6 +99,13 @@ impl Recorder {
         loop {
             let Some(event) = self.0.pending.lock().pop_front() else {
                 return;
+            };
+            let event = match event {
+                Event::Job(event) => event,
+                Event::Replaced(replacement) => {
+                    self.0.journal.record(self.0.replacement(replacement));
+                    continue;
+                }
             };
             self.0.unfinished.remove(&event.job.unique_id);
             if !self.0.is_known_end(&event) {
@@ -125,6 +145,17 @@ impl Shared {
         last.is_some_and(|last| {
             last.event == FINISHED && last.get_time("enqueued_at") == Some(event.enqueued_at)
         })
+    }
+
+    fn replacement(&self, replacement: Replacement) -> Entry {
+        let took = u64::try_from(replacement.took.as_millis()).unwrap_or(u64::MAX);
+        let entry = Entry {
+            server: self.servers.get(replacement.server).cloned(),
+            profile_key: Some(replacement.profile_key),
+            runner: Some(replacement.runner),
+            ..Entry::new(replacement.at, REPLACED)
+        };
+        entry.fact(TOOK_MILLIS, took)
     }
 
     fn entry(&self, event: JobEvent) -> Entry {

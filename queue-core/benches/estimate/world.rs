@@ -27,8 +27,8 @@ use crate::{
 const POLL: f64 = 20.0;
 /// How many finished reservations and runs are remembered.
 const REMEMBERED_MAX: usize = 200;
-/// How many finished jobs the journal has.
-const JOURNAL_MAX: usize = 1000;
+/// How many finished jobs and replacements the journal has.
+const JOURNAL_MAX: usize = 2000;
 
 /// What happens to a slot, or in general.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -241,6 +241,12 @@ impl World {
         self.settle();
     }
 
+    fn limit_journal(&mut self) {
+        if self.journal.len() > JOURNAL_MAX {
+            self.journal.pop_front();
+        }
+    }
+
     fn take(&mut self, job: usize) {
         self.last_call += 1;
         let (call, ticket) = (self.last_call, self.jobs[job].ticket.clone());
@@ -275,9 +281,7 @@ impl World {
                         qualified_repo: spec.qualified_repo.clone(),
                         took: time(self.now).since(time(self.assigned[&spec.unique_id])),
                     });
-                    if self.journal.len() > JOURNAL_MAX {
-                        self.journal.pop_front();
-                    }
+                    self.limit_journal();
                     self.finished.push_back((ticket, ended.runner));
                 }
                 // Its guest is destroyed before the next one is created.
@@ -315,6 +319,13 @@ impl World {
                 Effect::Answer { answer, .. } => last_answer = Some(answer),
                 Effect::Forward(forward) => forwards.push(forward),
                 Effect::Record(_) => {}
+                Effect::RecordReplacement(replacement) => {
+                    self.journal.push_back(PastRun::Replaced {
+                        profile_key: replacement.profile_key,
+                        took: replacement.took,
+                    });
+                    self.limit_journal();
+                }
                 Effect::Release(release) => panic!("nothing is released: {release:?}"),
             }
         }

@@ -15,7 +15,7 @@ use crate::{
         job::Job,
         profile_queues::{ProfileQueue, QueuePosition},
     },
-    wait_reason::obstacle,
+    wait_reason::{first_delay, obstacle},
 };
 
 /// How many jobs of a profile are replayed; the waits of those behind them are extrapolated.
@@ -45,16 +45,14 @@ impl Forecasts {
     }
 }
 
-/// The forecast of a profile before a job was added that may be removed again.
-#[derive(Debug)]
-pub struct Before(Option<Forecast>);
-
 /// The waits of the jobs of a profile, as they were at one moment.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Forecast {
     computed_at: Timestamp,
     version: u64,
     repos: Repos,
+    /// Whether there is a slot whose runner can be expected.
+    has_slots: bool,
     course: Course,
     /// The jobs that were looked at, in order.
     jobs: Vec<(QueuePosition, Outcome)>,
@@ -68,7 +66,7 @@ struct Forecast {
 }
 
 /// What the replay of a job showed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Outcome {
     Assigned(Wait),
     NoHistory,
@@ -77,7 +75,7 @@ enum Outcome {
 }
 
 /// What follows from the slots.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Course {
     Replayed(Replay, Box<Durations>),
     /// It is not known how long jobs take: only jobs that get idle runners have an estimate.
@@ -108,19 +106,10 @@ pub fn refresh(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
     forecasts.insert(profile_key.clone(), forecast);
 }
 
-/// The forecast of a profile without the job that is about to be added.
-pub fn before_job(state: &mut State, now: Timestamp, profile_key: &ProfileKey) -> Before {
-    refresh(state, now, profile_key);
-    Before(state.estimates.by_profile.get(profile_key).cloned())
-}
-
-/// The last job of the profile was removed again: those that are added next are not behind it.
-pub fn without_job(state: &mut State, profile_key: &ProfileKey, Before(before): Before) {
-    let forecasts = &mut state.estimates.by_profile;
-    match before {
-        Some(before) => forecasts.insert(profile_key.clone(), before),
-        None => forecasts.remove(profile_key),
-    };
+/// Forgets the forecast of a profile: one of its jobs was removed again, so that those that are added next
+/// are not behind it.
+pub fn forget(state: &mut State, profile_key: &ProfileKey) {
+    state.estimates.by_profile.remove(profile_key);
 }
 
 /// The prospects of waiting jobs of one profile. Uses the last forecast, or one for this purpose alone if
@@ -185,7 +174,11 @@ fn prospect(state: &State, now: Timestamp, job: &Job, forecast: Option<&Forecast
     let Some((forecast, queue)) = forecast.zip(queue) else {
         return Err(NoEstimate::NoHistory);
     };
-    let wait = forecast.wait_of(queue, &job.ticket().position())?;
+    let wait = forecast.wait_of(queue, &job.ticket().position());
+    let wait = wait.map_err(|reason| match first_delay(state, now, &spec.profile_key) {
+        Some(clause) if !forecast.has_slots => NoEstimate::Delayed(clause),
+        _ => reason,
+    })?;
     let passed = now.since(forecast.computed_at).as_secs_f64();
     let p50_seconds = (wait.p50 - passed).max(0.0).round() as u64;
     let p90_seconds = (wait.p90 - passed).max(0.0).ceil() as u64;
@@ -233,6 +226,7 @@ impl Forecast {
             computed_at: now,
             version: state.estimates.version,
             repos,
+            has_slots: all().next().is_some(),
             course,
             jobs: Vec::new(),
             last_wait: Wait {

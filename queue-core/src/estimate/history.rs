@@ -30,13 +30,18 @@ const SUFFICIENT: usize = 8;
 /// How long a replacement takes as long as none was observed, in seconds.
 const REPLACEMENT: f64 = 45.0;
 
-/// What is known of a job from before the queue was restarted.
+/// What is known of a job or a runner from before the queue was restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PastRun {
     /// It had its runners for this long.
     Finished {
         profile_key: ProfileKey,
         qualified_repo: QualifiedRepo,
+        took: Duration,
+    },
+    /// So long after a runner had ended, its successor was idle.
+    Replaced {
+        profile_key: ProfileKey,
         took: Duration,
     },
     /// It had its runners when the queue was stopped.
@@ -76,6 +81,7 @@ impl History {
                 qualified_repo,
                 took,
             } => self.learn(&profile_key, Some(&qualified_repo), took),
+            PastRun::Replaced { profile_key, took } => self.learn_replacement(&profile_key, took),
             PastRun::Running {
                 unique_id,
                 qualified_repo,
@@ -169,6 +175,11 @@ impl History {
         Some(distribution.exceeded_with(0.5, 0.0))
     }
 
+    /// Whether it is known how long replacements take, rather than assumed.
+    pub fn knows_replacements(&self, profile_key: &ProfileKey) -> bool {
+        self.replacements.count(profile_key) >= SUFFICIENT
+    }
+
     /// How long it takes from the end of a runner until its successor is idle.
     pub fn replacement(&self, profile_key: &ProfileKey) -> Distribution {
         let of_profile = self.replacements.observations(profile_key, [].into_iter());
@@ -176,10 +187,9 @@ impl History {
             seconds: REPLACEMENT,
             has_ended: true,
         }];
-        let assumed = if of_profile.len() < SUFFICIENT {
-            &assumed[..]
-        } else {
-            &[]
+        let assumed = match self.knows_replacements(profile_key) {
+            true => &[],
+            false => &assumed[..],
         };
         Distribution::blend(&[(&of_profile, 0.0), (assumed, ALL_COUNT_AS)])
             .expect("there is an observation or what is assumed")

@@ -34,7 +34,7 @@ use std::fmt;
 use shared::wire::Estimate;
 
 pub use self::{
-    forecast::{Forecasts, before_job, is_next, prospect_of, prospects, refresh, without_job},
+    forecast::{Forecasts, forget, is_next, prospect_of, prospects, refresh},
     history::{History, PastRun},
     runner_log::RunnerLog,
 };
@@ -45,6 +45,8 @@ use crate::wait_reason::WaitReason;
 pub enum NoEstimate {
     /// Something keeps every runner from it, so that no runner will come as things are.
     Obstacle(WaitReason),
+    /// It waits for runners that something delays, for a time that is unknown: what, as a clause.
+    Delayed(String),
     /// It waits for a runner that has a job, and no job has ended yet that would show how long they take.
     NoHistory,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for NoEstimate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Obstacle(reason) => formatter.write_str(&reason.clause()),
+            Self::Delayed(clause) => formatter.write_str(clause),
             Self::NoHistory => formatter.write_str("no job has finished yet"),
         }
     }

@@ -3,7 +3,7 @@
 //! Responsible for learning durations from the changes. It sees all jobs, also those whose runners other queues assigned.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -14,7 +14,10 @@ use shared::{
 };
 
 use super::history::{History, RunningJob};
-use crate::state::fleet::{Report, RunnerId, SeenRunner, ServerId};
+use crate::{
+    event::Replacement,
+    state::fleet::{Report, RunnerId, SeenRunner, ServerId},
+};
 
 /// The longest time between two reports after which it is still known when something changed.
 const EXACT_WITHIN: Duration = Duration::from_secs(30);
@@ -33,6 +36,8 @@ struct ServerLog {
     runners: BTreeMap<RunnerId, Tracked>,
     vacancies: BTreeMap<ProfileKey, VecDeque<Vacancy>>,
     has_reported: bool,
+    /// The profiles whose replacements were known well enough before the first report.
+    known_replacements: BTreeSet<ProfileKey>,
 }
 
 /// One runner.
@@ -100,7 +105,7 @@ impl RunnerLog {
     }
 
     /// Records a report of a server, and learns from what has changed since the one before, which was still
-    /// true at `confirmed_at`.
+    /// true at `confirmed_at`. Returns the replacements that have ended, if it is known exactly when they began.
     pub fn observe(
         &mut self,
         now: Timestamp,
@@ -108,7 +113,7 @@ impl RunnerLog {
         report: &Report,
         confirmed_at: Option<Timestamp>,
         history: &mut History,
-    ) {
+    ) -> Vec<Replacement> {
         let log = self.servers.entry(server).or_default();
         let is_exact = confirmed_at.is_some_and(|at| now.since(at) <= EXACT_WITHIN);
         let ended: Vec<RunnerId> = log
@@ -124,13 +129,24 @@ impl RunnerLog {
         for id in ended {
             log.end(now, id, is_exact, history);
         }
-        let jobs = match log.has_reported {
-            true => BTreeMap::new(),
-            false => jobs_of(report, history),
-        };
+        let mut jobs = BTreeMap::new();
+        if !log.has_reported {
+            jobs = jobs_of(report, history);
+            let known = report.profiles.keys();
+            let known = known.filter(|key| history.knows_replacements(key));
+            log.known_replacements = known.cloned().collect();
+        }
+        let mut replacements = Vec::new();
         for (&id, seen) in &report.statuses {
             if let Some(phase) = Phase::of(seen.status) {
-                log.see(now, id, seen, phase, report.asked_at, history);
+                let took = log.see(now, id, seen, phase, report.asked_at, history);
+                replacements.extend(took.map(|took| Replacement {
+                    at: now,
+                    server,
+                    profile_key: seen.profile_key.clone(),
+                    runner: id,
+                    took,
+                }));
                 if let Some(job) = jobs.get(&id) {
                     log.adopt_job(id, seen, job, history);
                 }
@@ -141,6 +157,7 @@ impl RunnerLog {
         }
         log.vacancies.retain(|key, _| report.profile(key).is_some());
         log.has_reported = true;
+        replacements
     }
 
     /// The runners of a server and a profile that have jobs.
@@ -227,7 +244,8 @@ impl ServerLog {
         }
     }
 
-    /// A runner is reported to be in this phase.
+    /// A runner is reported to be in this phase. Returns how long the replacement of the one before it took, if
+    /// it is idle for the first time and that is known exactly.
     fn see(
         &mut self,
         now: Timestamp,
@@ -236,7 +254,7 @@ impl ServerLog {
         phase: Phase,
         asked_at: Timestamp,
         history: &mut History,
-    ) {
+    ) -> Option<Duration> {
         let Some(tracked) = self.runners.get_mut(&id) else {
             // The server knows since when; its clock may be wrong, but not by so much that it were later.
             let since = seen.since.map_or(now, |since| since.min(now));
@@ -248,10 +266,7 @@ impl ServerLog {
                 was_idle: is_idle,
             };
             self.runners.insert(id, tracked);
-            if is_idle {
-                self.fill_vacancy(now, seen, history);
-            }
-            return;
+            return is_idle.then(|| self.fill_vacancy(now, seen, history))?;
         };
         match (&mut tracked.phase, phase) {
             (
@@ -272,10 +287,11 @@ impl ServerLog {
                 tracked.phase = after;
                 tracked.since = now;
                 if becomes_idle {
-                    self.fill_vacancy(now, seen, history);
+                    return self.fill_vacancy(now, seen, history);
                 }
             }
         }
+        None
     }
 
     /// Notes what is known of the job of a runner from before the queue was restarted. If the job had waited, it
@@ -294,6 +310,7 @@ impl ServerLog {
             tracked.since = tracked.since.min(job.assigned_at);
             if let Some(created_at) = seen.created_at.filter(|at| *at < job.assigned_at)
                 && job.has_waited
+                && !self.known_replacements.contains(&tracked.profile_key)
             {
                 let took = job.assigned_at.since(created_at);
                 history.learn_replacement(&tracked.profile_key, took);
@@ -301,23 +318,31 @@ impl ServerLog {
         }
     }
 
-    /// A new runner is idle: learns how long its slot was vacant, or how long it took to start.
-    fn fill_vacancy(&mut self, now: Timestamp, seen: &SeenRunner, history: &mut History) {
+    /// A new runner is idle: learns how long its slot was vacant, which is returned, or how long it took to start.
+    fn fill_vacancy(
+        &mut self,
+        now: Timestamp,
+        seen: &SeenRunner,
+        history: &mut History,
+    ) -> Option<Duration> {
         let vacancies = self.vacancies.get_mut(&seen.profile_key);
         match vacancies.and_then(VecDeque::pop_front) {
-            Some(vacancy) if vacancy.is_exact => {
-                history.learn_replacement(&seen.profile_key, now.since(vacancy.since));
+            Some(vacancy) => {
+                let took = vacancy.is_exact.then(|| now.since(vacancy.since))?;
+                history.learn_replacement(&seen.profile_key, took);
+                Some(took)
             }
-            Some(_) => {}
-            None if self.has_reported => {}
-            // In the first report: by the clock of the server alone.
+            None if self.has_reported => None,
+            // In the first report: by the clock of the server alone, and without the time before its creation.
             None => {
                 if let (Some(created_at), Some(idle_since)) = (seen.created_at, seen.since)
                     && created_at < idle_since
+                    && !self.known_replacements.contains(&seen.profile_key)
                 {
                     let took = idle_since.since(created_at);
                     history.learn_replacement(&seen.profile_key, took);
                 }
+                None
             }
         }
     }

@@ -94,7 +94,9 @@ pub fn slots(
             repo: repos.number(it.qualified_repo),
         });
         let held: Vec<Slot> = held.collect();
-        let vacant = log.vacant_since(server, profile_key);
+        // When a runner that something delays will be idle does not follow from how long others took.
+        let delayed = profile.delayed.as_ref().map_or(0, |it| it.count);
+        let vacant = log.vacant_since(server, profile_key).skip(delayed);
         let present = idle + requested + held.len();
         let slots: Vec<Slot> = std::iter::repeat_n(Slot::Idle { after: 0.0 }, idle)
             .chain(quarantined)

@@ -87,6 +87,12 @@ fn the_wait_is_what_is_left_of_the_jobs_that_run_and_the_replacement_of_their_ru
             (run + 1, 20),
         );
     }
+    // For a restart, each replacement is recorded.
+    let taken = queue.replacements.drain(..);
+    let replaced: Vec<_> = taken
+        .map(|it| (it.server, it.runner, it.took.as_secs()))
+        .collect();
+    assert_eq!(replaced, Vec::from_iter((2..=21).map(|next| (0, next, 20))));
     // The last runner takes a job, too.
     let running = queue.enqueue("running", "linux", 1);
     let forward = queue.expect_forward("running", "a");
@@ -332,6 +338,25 @@ fn jobs_of_a_repository_take_as_long_as_its_last_ones() {
 }
 
 #[test]
+fn how_long_replacements_took_before_a_restart_counts_more_than_the_first_report() {
+    let mut queue = TestQueue::with(&["a"]);
+    restore(&mut queue, &[100; 50]);
+    queue.core.restore((0..20).map(|_| PastRun::Replaced {
+        profile_key: "linux".parse().unwrap(),
+        took: Duration::from_secs(500),
+    }));
+    // Without the time until it was created, it took 10 s.
+    let created_at = queue.now - Duration::from_secs(1000);
+    let idle_since = created_at + Duration::from_secs(10);
+    let report = linux(2, &[1]).with_statuses("linux", &[2], RunnerStatus::Busy);
+    let report = report.since(2, queue.now);
+    queue.report("a", report.created(1, created_at).since(1, idle_since));
+    queue.report("a", busy(&[2], queue.now));
+    let ticket = queue.enqueue("job", "linux", 1);
+    assert_about(p50(&mut queue, &ticket), 600);
+}
+
+#[test]
 fn how_long_a_replacement_takes_is_known_from_the_first_report_of_a_server() {
     let mut queue = TestQueue::with(&["a"]);
     restore(&mut queue, &[100; 50]);
@@ -397,4 +422,29 @@ fn a_reservation_that_was_not_used_teaches_nothing() {
     let next = queue.enqueue("next", "linux", 1);
     let waiting = queue.assert_waiting(&next);
     assert_eq!(waiting.prospect, Err(NoEstimate::NoHistory));
+}
+
+#[test]
+fn runners_that_something_delays_give_no_estimate_but_a_reason() {
+    let mut queue = busy_server(1);
+    let ticket = queue.enqueue("waiting", "linux", 1);
+    assert_about(p50(&mut queue, &ticket), 145);
+    let gone = |delayed| {
+        linux(1, &[]).with_linux(|linux| {
+            linux.delayed = Some(shared::wire::DelayedRunners {
+                count: delayed,
+                reason: "it cannot use GitHub".to_owned(),
+            });
+        })
+    };
+    queue.advance(1);
+    queue.report("a", gone(1));
+    let prospect = queue.assert_waiting(&ticket).prospect;
+    let reason = prospect.unwrap_err().to_string();
+    let expected = "its runners are delayed at a because it cannot use GitHub";
+    assert_eq!(reason, expected);
+    // As soon as nothing delays it, it is expected again.
+    queue.advance(1);
+    queue.report("a", gone(0));
+    queue.assert_waiting(&ticket).prospect.unwrap();
 }

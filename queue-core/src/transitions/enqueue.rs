@@ -1,8 +1,6 @@
 //! A client enqueues a job.
 
-use shared::{
-    clock::Timestamp, job_spec::JobSpec, wait_limits::WaitLimits, wire::ReservationState,
-};
+use shared::{clock::Timestamp, job_spec::JobSpec, wire::ReservationState};
 
 use super::presence;
 use crate::{
@@ -46,8 +44,6 @@ pub fn enqueue(
     };
     let unique_id = ticket.request.spec.unique_id.clone();
     let profile_key = ticket.request.spec.profile_key.clone();
-    let has_limits = ticket.request.limits != WaitLimits::default();
-    let before = has_limits.then(|| estimate::before_job(state, now, &profile_key));
     // Its wait follows from its position.
     state.profile_queues.insert(&ticket);
     state.jobs.insert(ticket.clone(), now);
@@ -59,9 +55,7 @@ pub fn enqueue(
     if let Some(reason) = not_worth_it {
         state.profile_queues.remove(&ticket);
         state.jobs.remove(&unique_id);
-        if let Some(before) = before {
-            estimate::without_job(state, &profile_key, before);
-        }
+        estimate::forget(state, &profile_key);
         return state.refuse(call, Refusal::WaitTooLong(reason));
     }
     if let Some(job) = state.jobs.get_mut(&unique_id) {

@@ -4,6 +4,7 @@ use shared::clock::Timestamp;
 
 use super::review_grants::review_grants;
 use crate::{
+    effect::Effect,
     estimate::Forecasts,
     state::{
         State,
@@ -83,7 +84,9 @@ fn observe_runners(
     let is_duplicate = state.fleet.duplicate_of(server, now).is_some();
     if let Some(report) = report.filter(|_| !is_duplicate) {
         let Forecasts { log, history, .. } = &mut state.estimates;
-        log.observe(now, server, report, confirmed_at, history);
+        let replacements = log.observe(now, server, report, confirmed_at, history);
+        let effects = replacements.into_iter().map(Effect::RecordReplacement);
+        state.effects.extend(effects);
     }
 }
 

@@ -471,7 +471,7 @@ impl QueueNode {
             Effect::Forward(forward) => self.forward(environment, forward),
             Effect::Release(release) => self.release(environment, release),
             // Checked before any effect is performed.
-            Effect::Record(_) => {}
+            Effect::Record(_) | Effect::RecordReplacement(_) => {}
         }
     }
 

@@ -31,7 +31,8 @@ pub use self::{
 };
 use crate::{
     CallId, Config, Effect, Forward, ForwardOutcome, Input, JobEvent, JobReference, JobRequest,
-    Limits, Queue, Release, RunnerId, ServerFailure, ServerId, TicketContent, testing::Stories,
+    Limits, Queue, Release, Replacement, RunnerId, ServerFailure, ServerId, TicketContent,
+    testing::Stories,
 };
 
 /// A queue under test.
@@ -45,6 +46,8 @@ pub struct TestQueue {
     effects: VecDeque<Effect>,
     /// Every event since the last call of `take_events`.
     pub events: Vec<JobEvent>,
+    /// Every replacement of a runner.
+    pub replacements: Vec<Replacement>,
     stories: Stories,
     last_call: CallId,
     /// The servers that answer a poll every second with "not modified".
@@ -126,6 +129,7 @@ impl TestQueue {
             instance: 1,
             effects: VecDeque::new(),
             events: Vec::new(),
+            replacements: Vec::new(),
             stories: Stories::default(),
             last_call: 0,
             answering: BTreeSet::new(),
@@ -347,6 +351,7 @@ impl TestQueue {
         self.stories.observe(&effect).unwrap();
         match effect {
             Effect::Record(event) => self.events.push(event),
+            Effect::RecordReplacement(replacement) => self.replacements.push(replacement),
             effect => self.effects.push_back(effect),
         }
     }

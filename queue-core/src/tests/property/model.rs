@@ -177,7 +177,7 @@ impl Model {
                     self.send(Message::Take(forward));
                 }
                 Effect::Release(release) => self.send(Message::Release(release)),
-                Effect::Record(_) => {}
+                Effect::Record(_) | Effect::RecordReplacement(_) => {}
             }
         }
         self.stories.compare(&self.queue).unwrap();
