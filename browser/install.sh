@@ -24,7 +24,7 @@ if ! cmp -s browser/package-lock.json browser/node_modules/.installed; then
     (cd browser && npm ci --loglevel error --no-audit --no-fund --ignore-scripts)
     cp browser/package-lock.json browser/node_modules/.installed
 fi
-cargo build --quiet --locked -p queue -p monitor -p dev --bins
+cargo build --quiet --locked --workspace --bin queue --bin monitor --bin ci-runners-dev
 CI_RUNNERS_BIN=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
 CI_RUNNERS_CHROMIUM=$(find_chromium)
 export CI_RUNNERS_BIN CI_RUNNERS_CHROMIUM

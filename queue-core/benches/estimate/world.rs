@@ -241,12 +241,6 @@ impl World {
         self.settle();
     }
 
-    fn limit_journal(&mut self) {
-        if self.journal.len() > JOURNAL_MAX {
-            self.journal.pop_front();
-        }
-    }
-
     fn take(&mut self, job: usize) {
         self.last_call += 1;
         let (call, ticket) = (self.last_call, self.jobs[job].ticket.clone());
@@ -276,12 +270,12 @@ impl World {
                 if let Some(ticket) = ended.job.take() {
                     let spec = &ticket.request.spec;
                     // As the journal tells it, also of jobs from before a restart.
-                    self.journal.push_back(PastRun::Finished {
+                    let finished = PastRun::Finished {
                         profile_key: spec.profile_key.clone(),
                         qualified_repo: spec.qualified_repo.clone(),
                         took: time(self.now).since(time(self.assigned[&spec.unique_id])),
-                    });
-                    self.limit_journal();
+                    };
+                    record(&mut self.journal, finished);
                     self.finished.push_back((ticket, ended.runner));
                 }
                 // Its guest is destroyed before the next one is created.
@@ -320,11 +314,11 @@ impl World {
                 Effect::Forward(forward) => forwards.push(forward),
                 Effect::Record(_) => {}
                 Effect::RecordReplacement(replacement) => {
-                    self.journal.push_back(PastRun::Replaced {
+                    let replaced = PastRun::Replaced {
                         profile_key: replacement.profile_key,
                         took: replacement.took,
-                    });
-                    self.limit_journal();
+                    };
+                    record(&mut self.journal, replaced);
                 }
                 Effect::Release(release) => panic!("nothing is released: {release:?}"),
             }
@@ -462,4 +456,12 @@ fn reservation(
         proof: None,
     };
     (ticket.request.spec.unique_id.clone(), report)
+}
+
+/// Adds to the journal, which has a limited length.
+fn record(journal: &mut VecDeque<PastRun>, past: PastRun) {
+    journal.push_back(past);
+    if journal.len() > JOURNAL_MAX {
+        journal.pop_front();
+    }
 }
