@@ -13,6 +13,24 @@ step() {
     printf '== %d s: %s\n' $((SECONDS - start)) "$*"
 }
 
+# Starts a command beside the steps that follow, until `step finish_background`. Its output is kept until then.
+start_in_background() {
+    BACKGROUND_LOG=$(mktemp)
+    "$@" &> "$BACKGROUND_LOG" &
+    BACKGROUND_PID=$!
+    trap 'kill "$BACKGROUND_PID" 2> /dev/null || true' EXIT
+}
+
+# Waits for the command in the background, prints its output, and fails if it has failed.
+finish_background() {
+    local status=0
+    wait "$BACKGROUND_PID" || status=$?
+    trap - EXIT
+    cat "$BACKGROUND_LOG"
+    rm "$BACKGROUND_LOG"
+    return "$status"
+}
+
 # Prints the duration of every step that has ended.
 print_step_times() {
     printf '== duration of each step\n'
