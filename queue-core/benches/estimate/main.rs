@@ -25,21 +25,26 @@ const BURSTS: u64 = 200;
 const JOBS: usize = 2000;
 const LEARNT_FROM: usize = 200;
 
+/// From this number on a part of the answers has a figure of its own.
+const CELL_MIN: usize = 200;
+/// How many times as long jobs take on a hosted runner, for the decisions whether to wait.
+const SLOWDOWNS: [f64; 2] = [2.0, 5.0];
+
+/// When an estimator was asked, and for which job.
+#[derive(Clone, Copy)]
+struct Question {
+    job: usize,
+    at: f64,
+    /// In which third of the queue the job was: 0, 1 or 2.
+    third: usize,
+}
+
 /// One answer of an estimator, and what then happened.
 struct Answer {
     p50: Option<f64>,
     p90: Option<f64>,
     actual: f64,
-}
-
-impl Answer {
-    fn of(estimate: Option<Estimate>, actual: f64) -> Self {
-        Self {
-            p50: estimate.map(|it| it.p50_seconds as f64),
-            p90: estimate.map(|it| it.p90_seconds as f64),
-            actual,
-        }
-    }
+    third: usize,
 }
 
 fn share(count: usize, of: usize) -> String {
@@ -81,12 +86,45 @@ fn covered(answers: &[Answer]) -> String {
     share(known.iter().filter(is_covered).count(), known.len())
 }
 
-/// The answers of all estimators at the same moments.
+/// The shares of each third of the queue for which there are enough answers.
+fn covered_by_third(answers: &[Answer]) -> String {
+    let of_third = |third| -> Vec<&Answer> {
+        let of_third = answers.iter().filter(|it| it.third == third);
+        of_third.filter(|it| it.p90.is_some()).collect()
+    };
+    let thirds = [0, 1, 2].map(|third| match of_third(third) {
+        answers if answers.len() < CELL_MIN => "–".to_owned(),
+        answers => {
+            let is_covered = |it: &&&Answer| it.p90.is_some_and(|p90| it.actual <= p90 + 1.0);
+            share(answers.iter().filter(is_covered).count(), answers.len())
+        }
+    });
+    thirds.join(", ")
+}
+
+/// The mean time of a job, its wait and its run, if it waits unless the remaining median says that a hosted runner
+/// is faster. Without an estimate it waits.
+fn mean_time(answers: &[Answer], run: f64, slowdown: f64) -> f64 {
+    let hosted = run * slowdown;
+    let limit = hosted * (1.0 - 1.0 / slowdown);
+    let times = answers.iter().map(|answer| match answer.p50 {
+        Some(p50) if p50 > limit => hosted,
+        _ => answer.actual + run,
+    });
+    times.sum::<f64>() / answers.len().max(1) as f64
+}
+
+/// The answers of all estimators to the same questions: the median and the 90th percentile.
 #[derive(Default)]
 struct Answers {
-    before: Vec<(usize, f64, Option<Estimate>)>,
-    now: Vec<(usize, f64, Option<Estimate>)>,
-    oracle: Vec<(usize, f64, (f64, f64))>,
+    questions: Vec<Question>,
+    before: Vec<Option<(f64, f64)>>,
+    now: Vec<Option<(f64, f64)>>,
+    oracle: Vec<Option<(f64, f64)>>,
+}
+
+fn seconds(estimate: Option<Estimate>) -> Option<(f64, f64)> {
+    estimate.map(|it| (it.p50_seconds as f64, it.p90_seconds as f64))
 }
 
 impl Answers {
@@ -94,31 +132,30 @@ impl Answers {
         let ahead = world.waiting.iter().take_while(|other| **other != job);
         let ahead = ahead.count();
         let at = world.now;
+        let third = ahead * 3 / world.waiting.len();
+        self.questions.push(Question { job, at, third });
         let before = world.before.estimate(time(at), ahead + 1);
-        self.before.push((job, at, before));
-        self.now.push((job, at, world.estimate(job)));
+        self.before.push(seconds(before));
+        self.now.push(seconds(world.estimate(job)));
         let oracle = oracle::estimate(world, profile, job, random);
-        self.oracle.push((job, at, oracle));
+        self.oracle.push(Some(oracle));
     }
 
     /// What became of the jobs: the answers before, now, and of the oracle.
     fn judge(self, world: &World) -> [Vec<Answer>; 3] {
-        let actual = |job: usize, at: f64| Some(world.jobs[job].assigned_at? - at);
-        let of = |answers: Vec<(usize, f64, Option<Estimate>)>| {
-            let judged = answers.into_iter();
-            judged
-                .filter_map(|(job, at, estimate)| Some(Answer::of(estimate, actual(job, at)?)))
-                .collect()
-        };
-        let oracle = self.oracle.into_iter().filter_map(|(job, at, (p50, p90))| {
-            Some(Answer {
-                p50: Some(p50),
-                p90: Some(p90),
-                actual: actual(job, at)?,
-            })
-        });
-        let oracle = oracle.collect();
-        [of(self.before), of(self.now), oracle]
+        [self.before, self.now, self.oracle].map(|answers| {
+            let questions = self.questions.iter().zip(answers);
+            let judged = questions.filter_map(|(question, answer)| {
+                let assigned_at = world.jobs[question.job].assigned_at?;
+                Some(Answer {
+                    p50: answer.map(|(p50, _)| p50),
+                    p90: answer.map(|(_, p90)| p90),
+                    actual: assigned_at - question.at,
+                    third: question.third,
+                })
+            });
+            judged.collect()
+        })
     }
 }
 
@@ -206,34 +243,68 @@ fn trace(profile: &Profile, load: f64, restarts: bool, seed: u64) -> [Vec<Answer
     answers.judge(&world)
 }
 
+const LOADS: [f64; 4] = [0.1, 0.5, 0.7, 0.9];
+
 fn traces() {
-    println!("\nTraces: pushes of 5 to 20 jobs; asked when a job was pushed and had to wait\n");
-    println!(
-        "| profile | load | queue | answers | median error of p50: before, now, oracle | ratio | null: before, now | waits within p90: before, now, oracle |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for profile in [
+    let profiles = [
         Profile::with_repos("linux", 12, 278.0, 0.6, 0.05),
         Profile::with_repos("windows", 6, 614.0, 0.6, 0.05),
-    ] {
-        for load in [0.1, 0.5, 0.7, 0.9] {
+    ];
+    println!("\nTraces: pushes of 5 to 20 jobs; asked when a job was pushed and had to wait\n");
+    println!(
+        "| profile | load | queue | answers | median error of p50: before, now, oracle | ratio | null: before, now | waits within p90: before, now, oracle | now, by third of the queue |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    let mut decisions = Vec::new();
+    for profile in &profiles {
+        for load in LOADS {
             for restarts in [false, true] {
-                let [before, now, oracle] = trace(&profile, load, restarts, 7);
-                let errors = [&before, &now, &oracle].map(|answers| median_error(answers));
-                let [first, second, third] = errors.map(|error| format!("{error:.0} s"));
-                let [null_before, null_now] = [&before, &now].map(|it| null_share(it));
-                let [one, two, three] = [&before, &now, &oracle].map(|it| covered(it));
-                println!(
-                    "| {} | {:.0} % | {} | {} | {first}, {second}, {third} | {:.2} | {null_before}, {null_now} | {one}, {two}, {three} |",
-                    profile.key,
-                    load * 100.0,
-                    if restarts { "restarted" } else { "runs" },
-                    now.len(),
-                    errors[1] / errors[2],
-                );
+                let answers = trace(profile, load, restarts, 7);
+                print_errors(profile, load, restarts, &answers);
+                if !restarts {
+                    decisions.push(decisions_row(profile, load, &answers));
+                }
             }
         }
     }
+    println!("\nWait or hosted: mean time of these jobs, wait and run, by who decides\n");
+    println!(
+        "| profile | load | hosted takes | all wait, before, now, oracle | now longer than oracle by |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    decisions.iter().flatten().for_each(|row| println!("{row}"));
+}
+
+fn print_errors(profile: &Profile, load: f64, restarts: bool, answers: &[Vec<Answer>; 3]) {
+    let [before, now, oracle] = answers;
+    let errors = [before, now, oracle].map(|answers| median_error(answers));
+    let [first, second, third] = errors.map(|error| format!("{error:.0} s"));
+    let [null_before, null_now] = [before, now].map(|it| null_share(it));
+    let [one, two, three] = [before, now, oracle].map(|it| covered(it));
+    println!(
+        "| {} | {:.0} % | {} | {} | {first}, {second}, {third} | {:.2} | {null_before}, {null_now} | {one}, {two}, {three} | {} |",
+        profile.key,
+        load * 100.0,
+        if restarts { "restarted" } else { "runs" },
+        now.len(),
+        errors[1] / errors[2],
+        covered_by_third(now),
+    );
+}
+
+fn decisions_row(profile: &Profile, load: f64, answers: &[Vec<Answer>; 3]) -> [String; 2] {
+    let run = profile.mean_run();
+    SLOWDOWNS.map(|slowdown| {
+        let all_wait: f64 = answers[1].iter().map(|it| it.actual + run).sum();
+        let all_wait = all_wait / answers[1].len().max(1) as f64;
+        let [before, now, oracle] = [0, 1, 2].map(|it| mean_time(&answers[it], run, slowdown));
+        format!(
+            "| {} | {:.0} % | {slowdown} times as long | {all_wait:.0} s, {before:.0} s, {now:.0} s, {oracle:.0} s | {:.1} % |",
+            profile.key,
+            load * 100.0,
+            100.0 * (now / oracle - 1.0),
+        )
+    })
 }
 
 fn main() {

@@ -114,9 +114,14 @@ impl Profile {
         }
     }
 
+    /// The mean time for which a job has its runner.
+    pub fn mean_run(&self) -> f64 {
+        let jobs: f64 = self.repos.iter().map(|repo| repo.mean).sum();
+        jobs / self.repos.len() as f64
+    }
+
     /// The mean time from the assignment of a runner until its successor is idle.
     pub fn cycle(&self) -> f64 {
-        let jobs: f64 = self.repos.iter().map(|repo| repo.mean).sum();
-        jobs / self.repos.len() as f64 + self.replacement.mean
+        self.mean_run() + self.replacement.mean
     }
 }

@@ -94,6 +94,10 @@ pub fn refresh(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
     let last = state.estimates.by_profile.remove(profile_key);
     let last = last.filter(|forecast| forecast.is_usable(state, queue, now));
     let forecast = match last {
+        // Jobs of a repository whose durations are not part of it.
+        Some(forecast) if forecast.lacks_repo(state, queue) => {
+            Forecast::make(state, queue, now, profile_key)
+        }
         // Jobs that were enqueued since continue the replay.
         Some(mut forecast) if forecast.is_consistent(queue) => {
             forecast.extend(state, queue, now, profile_key);
@@ -254,6 +258,12 @@ impl Forecast {
             job.is_none_or(|(position, _)| queue.has_rank(position, rank))
         };
         rank_is(self.jobs.first(), 0) && rank_is(self.jobs.last(), self.jobs.len().max(1) - 1)
+    }
+
+    /// Whether a job that was not looked at yet is of a repository that it does not tell apart, and could.
+    fn lacks_repo(&self, state: &State, queue: &ProfileQueue) -> bool {
+        let mut added = reviewed(state, queue).skip(self.jobs.len());
+        added.any(|job| self.repos.lacks(&job.request().spec.qualified_repo))
     }
 
     /// Replays the jobs of the queue that have not been looked at.

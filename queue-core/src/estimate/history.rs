@@ -13,7 +13,7 @@ use shared::{
 use super::distribution::{Distribution, Observation};
 
 /// How many durations of one kind are kept; older ones are forgotten.
-const OBSERVATIONS_MAX: usize = 200;
+const OBSERVATIONS_MAX: usize = 500;
 /// How many kinds are kept: repositories with their profiles, and profiles. The one that was not heard of
 /// for the longest time is forgotten.
 const KINDS_MAX: usize = 500;

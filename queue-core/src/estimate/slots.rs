@@ -53,6 +53,11 @@ impl Repos {
         number
     }
 
+    /// Whether a repository has no number, and would get one.
+    pub fn lacks(&self, repo: &QualifiedRepo) -> bool {
+        self.0.len() < REPOS_MAX && !self.0.contains_key(repo)
+    }
+
     /// The repository with each number.
     pub fn list(&self) -> Vec<Option<QualifiedRepo>> {
         let mut list = vec![None; self.0.len() + 1];

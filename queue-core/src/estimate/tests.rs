@@ -338,6 +338,24 @@ fn jobs_of_a_repository_take_as_long_as_its_last_ones() {
 }
 
 #[test]
+fn a_job_of_another_repository_takes_as_long_as_those_before_it_also_a_moment_later() {
+    let mut queue = busy_server(1);
+    queue.core.restore((0..20).map(|_| PastRun::Finished {
+        profile_key: "linux".parse().unwrap(),
+        qualified_repo: "servo/long".parse().unwrap(),
+        took: Duration::from_secs(2000),
+    }));
+    // The first estimate is made before the queue knows that jobs of the other one wait.
+    let first = queue.enqueue("first", "linux", 1);
+    queue.assert_waiting(&first);
+    let mut of_other = request("long", "linux", 1);
+    of_other.spec.qualified_repo = "servo/long".parse().unwrap();
+    queue.try_enqueue(of_other).unwrap();
+    let behind_it = queue.enqueue("behind", "linux", 1);
+    assert!(p50(&mut queue, &behind_it) > 2000);
+}
+
+#[test]
 fn how_long_replacements_took_before_a_restart_counts_more_than_the_first_report() {
     let mut queue = TestQueue::with(&["a"]);
     restore(&mut queue, &[100; 50]);
