@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `client` | how a request is sent: URL, headers, token, limits |
 //! | `credentials`, `app_key` | personal access tokens and GitHub Apps |
-//! | `runner_list`, `runners`, `jobs`, `software`, `artifacts` | the requests |
+//! | `runner_list`, `runners`, `jobs`, `software`, `artifacts`, `workflow_runs` | the requests |
 //! | `redirects` | redirects, such as those of renamed repositories |
 //! | `limits`, `priority` | rate limits, and which requests are deferred when little is left |
 //! | `api_status`, `problems` | rate limit, token expiry, permissions and problems, for dashboards and metrics |
@@ -36,6 +36,7 @@ mod runners;
 mod software;
 #[cfg(test)]
 mod tests;
+mod workflow_runs;
 
 pub use api_status::{ApiStatus, ApiStatusCell, Call};
 pub use app_key::{AppKey, AppKeyError};

@@ -1,11 +1,11 @@
 //! Limits and periods of a queue.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use shared::clock::Timestamp;
+use shared::{clock::Timestamp, policy::Policy};
 
 /// The settings that may change while the queue runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A job is abandoned when its client has sent no request for this long.
     pub abandon_after: Duration,
@@ -17,6 +17,8 @@ pub struct Limits {
     pub jobs_per_repo_max: Option<usize>,
     /// Maximum number of held takes.
     pub held_max: usize,
+    /// Which jobs go first; `None` for the order in which they were enqueued.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// Settings that the state machine depends on.

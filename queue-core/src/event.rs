@@ -8,7 +8,7 @@ use std::time::Duration;
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
-    values::{Count, ProfileKey},
+    values::{Count, LaneName, ProfileKey},
     wire::Estimate,
 };
 
@@ -24,6 +24,10 @@ pub struct JobEvent {
     pub job: JobSpec,
     /// When the job was enqueued, by the ticket that determines its position.
     pub enqueued_at: Timestamp,
+    /// When it counts as enqueued, by the same ticket.
+    pub queued_at: Timestamp,
+    /// The lane that a policy has put it into.
+    pub lane: Option<LaneName>,
     pub step: JobStep,
 }
 
@@ -123,6 +127,8 @@ pub enum PassOverReason {
     TooFewReachable,
     /// The servers with idle runners may not be asked for this job at the moment.
     ServersExcluded,
+    /// Its repository has as many runners as the policy allows, or an earlier job of it needs more than are left.
+    RepositoryLimit,
 }
 
 impl PassOverReason {
@@ -131,6 +137,7 @@ impl PassOverReason {
         match self {
             Self::TooFewReachable => "too_few_reachable",
             Self::ServersExcluded => "servers_excluded",
+            Self::RepositoryLimit => "repository_limit",
         }
     }
 }

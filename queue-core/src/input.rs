@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use shared::{
     clock::Timestamp,
     operator::Note,
+    policy::RunFacts,
     values::{FencingToken, ProfileKey, UniqueId},
     wire::TakenRunner,
 };
@@ -31,6 +32,8 @@ pub enum Input {
         /// Random value for the ticket.
         nonce: u64,
         by: EnqueuedBy,
+        /// What is known of its run, for the rules of a policy.
+        facts: RunFacts,
     },
     /// A client with a valid ticket asks for its runners. Answered with `Runners`, `Waiting` or
     /// `Refused`.

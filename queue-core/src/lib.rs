@@ -43,7 +43,7 @@ mod worth_waiting;
 
 pub use config::{Config, Limits};
 pub use effect::{Answer, Effect, Forward, Refusal, Release, WaitingAnswer};
-pub use estimate::{NoEstimate, PastRun};
+pub use estimate::{NoEstimate, PastRun, PastShare};
 pub use event::{
     Assignment, EnqueuedBy, ForwardFailure, JobEvent, JobStep, PassOverReason, Replacement,
     ServerRunners, WithdrawnBy,

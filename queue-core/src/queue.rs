@@ -21,6 +21,7 @@ use crate::{
         State,
         fleet::{Fleet, ServerId},
         job::Job,
+        repo_use::repo_use,
     },
     transitions, view,
     view::{JobView, View},
@@ -58,10 +59,25 @@ impl Queue {
         self
     }
 
-    /// Learns what is known from before the queue was restarted, oldest first. It makes estimates better and
-    /// has no other effect. To be called before the first input.
+    /// Learns what is known from before the queue was restarted, oldest first. It makes estimates better, and with a
+    /// policy it counts for the shares of repositories; it has no other effect. To be called before the first
+    /// input.
     pub fn restore(&mut self, past: impl IntoIterator<Item = PastRun>) {
         for run in past {
+            if let PastRun::Finished {
+                qualified_repo,
+                took,
+                share: Some(share),
+                ..
+            } = &run
+            {
+                let policy = self.state.config.limits.policy.as_deref();
+                let runners = u32::try_from(share.count.get()).unwrap_or(u32::MAX);
+                let runner_time = took.saturating_mul(runners);
+                let (ended_at, lane) = (share.ended_at, &share.lane);
+                let accounts = &mut self.state.accounts;
+                accounts.restore(policy, ended_at, lane, qualified_repo, runner_time);
+            }
             self.state.estimates.history.restore(run);
         }
     }
@@ -119,6 +135,34 @@ impl Queue {
     /// Whether `server` may be asked for runners for this job now.
     pub fn can_forward(&self, now: Timestamp, server: ServerId, unique_id: &UniqueId) -> bool {
         self.state.can_forward(now, server, unique_id)
+    }
+
+    /// Whether a rule of the policy looks at the run of a job, for which GitHub has to be asked.
+    pub fn needs_run_facts(&self) -> bool {
+        let policy = self.state.config.limits.policy.as_ref();
+        policy.is_some_and(|policy| policy.needs_run())
+    }
+
+    /// Whether the limit of its repository keeps a waiting job from runners, or an earlier one of the repository that
+    /// it must not pass. Its cost grows with the number of jobs.
+    pub fn is_held_back(&self, now: Timestamp, unique_id: &UniqueId) -> bool {
+        let Some(job) = self.state.jobs.get(unique_id) else {
+            return false;
+        };
+        let spec = &job.request().spec;
+        let Some(repo_use) = repo_use(&self.state, now, &spec.profile_key) else {
+            return false;
+        };
+        let reach = self.state.fleet.reach(&spec.profile_key, now);
+        let mut others = self.state.jobs.iter().filter(|other| {
+            let theirs = &other.request().spec;
+            other.is_waiting()
+                && theirs.profile_key == spec.profile_key
+                && theirs.qualified_repo == spec.qualified_repo
+                && theirs.count.get() <= reach
+                && other.ticket.position() <= job.ticket.position()
+        });
+        others.any(|other| !repo_use.allows(&spec.qualified_repo, other.request().spec.count))
     }
 
     /// The profiles that operators have paused.

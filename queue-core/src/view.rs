@@ -5,7 +5,7 @@ use shared::{
     clock::Timestamp,
     operator::Intervention,
     problem::{self, Problem},
-    values::{ProfileKey, PublicId, UniqueId},
+    values::{LaneName, ProfileKey, PublicId, UniqueId},
     wire::{Estimate, JobStatus, TakenFrom},
 };
 
@@ -81,6 +81,10 @@ pub struct JobView {
     pub count: usize,
     pub qualified_repo: String,
     pub run_id: u64,
+    /// The lane that a policy has put it into; left out if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub lane: Option<LaneName>,
     pub waited_seconds: u64,
     /// How long it will still wait; null if that cannot be estimated.
     pub estimate: Option<Estimate>,
@@ -200,6 +204,7 @@ pub(crate) fn status(
         profile_key: spec.profile_key.clone(),
         count: spec.count.get(),
         state: job.state_name().to_owned(),
+        lane: job.ticket.lane.clone(),
         waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
         position: ahead.map(|ahead| ahead + 1),
         ahead,
@@ -280,6 +285,7 @@ fn job_view(
         count: spec.count.get(),
         qualified_repo: spec.qualified_repo.to_string(),
         run_id: spec.run_id.0,
+        lane: job.ticket.lane.clone(),
         waited_seconds: now.since(job.ticket.enqueued_at).as_secs(),
         estimate,
         no_estimate_because,

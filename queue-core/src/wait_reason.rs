@@ -2,14 +2,21 @@
 //!
 //! Not responsible for what is wrong with servers as such: that is in `problems`.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use shared::{clock::Timestamp, format, operator::Intervention, values::ProfileKey};
+use shared::{
+    clock::Timestamp,
+    format,
+    job_spec::JobSpec,
+    operator::Intervention,
+    values::{LaneName, ProfileKey},
+};
 
 use crate::state::{
     State,
     fleet::{Health, ProfileReport, ServerFailure, ServerId},
     job::{Job, JobState},
+    repo_use::repo_use,
 };
 
 /// How many jobs before a job are looked at to find the one that is next.
@@ -36,6 +43,12 @@ pub enum WaitReason {
     Gathering { idle: usize, needed: usize },
     /// It needs more runners than the servers that answer could ever have.
     TooFewReachable { reach: usize },
+    /// Its repository uses `used` runners of the profile, and may use `max`.
+    RepositoryLimit {
+        used: usize,
+        max: usize,
+        needed: usize,
+    },
     /// A server was asked for its runners.
     BeingForwarded,
     /// It does not wait: it has its runners.
@@ -63,6 +76,13 @@ impl WaitReason {
             Self::TooFewReachable { reach } => {
                 let runners = format::count(*reach, "runner", "runners");
                 format!("the servers that answer can have at most {runners} of this profile")
+            }
+            Self::RepositoryLimit { used, max, needed } => {
+                let needed = match needed {
+                    1 => String::new(),
+                    needed => format!(", and it needs {needed}"),
+                };
+                format!("its repository already uses {used} of {max} runners of this profile{needed}")
             }
             Self::BeingForwarded => "a server was asked for its runners".to_owned(),
             Self::HasRunners => "it has its runners".to_owned(),
@@ -108,11 +128,26 @@ fn wait_reason_if_next(state: &State, now: Timestamp, job: &Job) -> WaitReason {
     if let Some(reason) = obstacle(state, now, &spec.profile_key, needed) {
         return reason;
     }
+    if let Some(reason) = repository_limit(state, now, spec) {
+        return reason;
+    }
     if needed == 1 {
         return WaitReason::NoneIdle;
     }
     let idle = state.fleet.available_count(&spec.profile_key, now);
     WaitReason::Gathering { idle, needed }
+}
+
+/// Whether the repository of a job has as many runners as it may have.
+fn repository_limit(state: &State, now: Timestamp, spec: &JobSpec) -> Option<WaitReason> {
+    let repo_use = repo_use(state, now, &spec.profile_key)?;
+    let (repo, count) = (&spec.qualified_repo, spec.count);
+    let is_reached = !repo_use.allows(repo, count);
+    is_reached.then(|| WaitReason::RepositoryLimit {
+        used: repo_use.of(repo),
+        max: repo_use.max,
+        needed: count.get(),
+    })
 }
 
 /// Why no job that needs so many runners of a profile can get them as things are, however long it waits.
@@ -146,21 +181,54 @@ pub(crate) fn explanation(state: &State, now: Timestamp, job: &Job) -> String {
         .flat_map(|queue| queue.iter())
         .take(ahead.min(JOBS_REVIEWED_MAX))
         .filter_map(|position| state.jobs.get(&position.unique_id));
-    // Jobs that no server can have enough runners for do not block others.
+    // Jobs that no server can have enough runners for do not block others, nor do those that only their
+    // repository keeps waiting.
     let next = before
         .map(|job| (job, wait_reason_if_next(state, now, job)))
-        .find(|(_, reason)| !matches!(reason, WaitReason::TooFewReachable { .. }));
+        .find(|(_, reason)| {
+            !matches!(
+                reason,
+                WaitReason::TooFewReachable { .. } | WaitReason::RepositoryLimit { .. }
+            )
+        });
     match next {
         Some((next, next_reason)) => {
             let (run, clause) = (run_of(next), next_reason.clause());
             let causes = causes(state, now, next, &next_reason);
-            format!("{reason}, of which {run} is next; {clause}{causes}")
+            let behind = behind(state, job, ahead).unwrap_or_else(|| reason.to_string());
+            format!("{behind}, of which {run} is next; {clause}{causes}")
         }
         None if ahead <= JOBS_REVIEWED_MAX => {
             let reason = wait_reason_if_next(state, now, job);
             reason.to_string() + &causes(state, now, job, &reason)
         }
         None => reason.to_string(),
+    }
+}
+
+/// How many jobs of which lanes are before a job; `None` if they are all of its own lane, or too many.
+fn behind(state: &State, job: &Job, ahead: usize) -> Option<String> {
+    let queue = state.profile_queues.get(&job.request().spec.profile_key)?;
+    let mut lanes = BTreeMap::<&LaneName, usize>::new();
+    if ahead > JOBS_REVIEWED_MAX {
+        return None;
+    }
+    for position in queue.iter().take(ahead) {
+        let lane = state.jobs.get(&position.unique_id)?.ticket.lane.as_ref()?;
+        *lanes.entry(lane).or_default() += 1;
+    }
+    let own = job.ticket.lane.as_ref()?;
+    match &lanes.into_iter().collect::<Vec<_>>()[..] {
+        [(lane, _)] if *lane == own => None,
+        [(lane, 1)] => Some(format!("1 job of lane {lane} is before it")),
+        [(lane, count)] => Some(format!("{count} jobs of lane {lane} are before it")),
+        lanes => {
+            let lanes = lanes
+                .iter()
+                .map(|(lane, count)| format!("{count} of lane {lane}"));
+            let lanes: Vec<String> = lanes.collect();
+            Some(format!("{ahead} jobs are before it ({})", lanes.join(", ")))
+        }
     }
 }
 
@@ -174,6 +242,7 @@ fn causes(state: &State, now: Timestamp, job: &Job, reason: &WaitReason) -> Stri
         }
         WaitReason::Paused(_)
         | WaitReason::StartupGrace
+        | WaitReason::RepositoryLimit { .. }
         | WaitReason::Behind(_)
         | WaitReason::BeingForwarded
         | WaitReason::HasRunners => return String::new(),

@@ -129,6 +129,8 @@ mod tests {
         };
         for (seconds, step) in steps {
             let event = JobEvent {
+                queued_at: Timestamp::default(),
+                lane: None,
                 at: enqueued_at + Duration::from_secs(seconds),
                 job: job.clone(),
                 enqueued_at,

@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use daemon::journal::Entry;
-use queue_core::PastRun;
+use queue_core::{PastRun, PastShare};
+use shared::values::Count;
 
 use crate::recorder::{FINISHED, REPLACED, TOOK_MILLIS};
 
@@ -18,6 +19,7 @@ pub fn ended(events: &[Arc<Entry>]) -> impl Iterator<Item = PastRun> {
                 profile_key,
                 qualified_repo: entry.qualified_repo.clone()?,
                 took: entry.at.since(entry.get_time("assigned_at")?),
+                share: share(entry),
             }),
             REPLACED => Some(PastRun::Replaced {
                 profile_key,
@@ -25,6 +27,15 @@ pub fn ended(events: &[Arc<Entry>]) -> impl Iterator<Item = PastRun> {
             }),
             _ => None,
         }
+    })
+}
+
+/// What a job counts as for the share of its repository, if it was enqueued with a policy.
+fn share(entry: &Entry) -> Option<PastShare> {
+    Some(PastShare {
+        lane: entry.get("lane")?.as_str()?.parse().ok()?,
+        ended_at: entry.at,
+        count: Count::new(entry.get("count")?.as_u64()?).ok()?,
     })
 }
 
@@ -60,6 +71,7 @@ mod tests {
                 profile_key: profile_key.clone(),
                 qualified_repo: "servo/servo".parse().unwrap(),
                 took: Duration::from_secs(300),
+                share: None,
             },
             PastRun::Replaced {
                 profile_key,
@@ -67,5 +79,20 @@ mod tests {
             },
         ];
         assert_eq!(past, expected);
+
+        let in_lane = entry("job_finished")
+            .time("assigned_at", assigned_at)
+            .fact("count", 2)
+            .fact("lane", "release");
+        let past: Vec<PastRun> = ended(&[Arc::new(in_lane)]).collect();
+        let PastRun::Finished { took, share, .. } = &past[0] else {
+            panic!("{past:?} tells of a finished job");
+        };
+        let expected = PastShare {
+            lane: "release".parse().unwrap(),
+            ended_at: Timestamp::from_seconds(1300),
+            count: Count::new(2).unwrap(),
+        };
+        assert_eq!((took.as_secs(), share.as_ref()), (300, Some(&expected)));
     }
 }

@@ -163,8 +163,21 @@ impl Shared {
             at,
             job,
             enqueued_at,
+            queued_at,
+            lane,
             step,
         } = event;
+        let with_place = |entry: Entry| {
+            let entry = entry.time("enqueued_at", enqueued_at);
+            let entry = match &lane {
+                Some(lane) => entry.fact("lane", lane.as_str()),
+                None => entry,
+            };
+            match queued_at == enqueued_at {
+                true => entry,
+                false => entry.time("queued_at", queued_at),
+            }
+        };
         let about = |name| Entry {
             unique_id: Some(job.unique_id.clone()),
             qualified_repo: Some(job.qualified_repo.clone()),
@@ -177,13 +190,11 @@ impl Shared {
             ..about(name)
         };
         match step {
-            JobStep::Enqueued { by } => about(FIRST_EVENT)
-                .fact("count", job.count.get())
-                .fact("by", by.name())
-                .time("enqueued_at", enqueued_at),
-            JobStep::Restored => about(RESTORED)
-                .fact("count", job.count.get())
-                .time("enqueued_at", enqueued_at),
+            JobStep::Enqueued { by } => {
+                let entry = about(FIRST_EVENT).fact("count", job.count.get());
+                with_place(entry.fact("by", by.name()))
+            }
+            JobStep::Restored => with_place(about(RESTORED).fact("count", job.count.get())),
             JobStep::PassedOver { reason } => {
                 about("job_passed_over").fact("reason", reason.name())
             }
@@ -210,19 +221,8 @@ impl Shared {
                 retirement,
                 assignment,
             } => {
-                let [finished, expired, withdrawn, abandoned] = FINAL_EVENTS;
-                let entry = match retirement {
-                    Retirement::Ended(GrantEnd::Finished) => about(finished),
-                    Retirement::Ended(GrantEnd::Expired) => about(expired),
-                    Retirement::Withdrawn(by) => about(withdrawn).fact("by", by.name()),
-                    Retirement::Abandoned { silent_since } => {
-                        about(abandoned).time("silent_since", silent_since)
-                    }
-                };
-                let entry = entry
-                    .fact("count", job.count.get())
-                    .time("enqueued_at", enqueued_at);
-                self.with_assignment(entry, &assignment)
+                let entry = ended(&retirement, about).fact("count", job.count.get());
+                self.with_assignment(with_place(entry), &assignment)
             }
         }
     }
@@ -255,6 +255,19 @@ impl Shared {
             }
             (_, []) => entry,
             _ => entry.fact("runners", all),
+        }
+    }
+}
+
+/// The event with which a job is over.
+fn ended(retirement: &Retirement, about: impl Fn(&'static str) -> Entry) -> Entry {
+    let [finished, expired, withdrawn, abandoned] = FINAL_EVENTS;
+    match retirement {
+        Retirement::Ended(GrantEnd::Finished) => about(finished),
+        Retirement::Ended(GrantEnd::Expired) => about(expired),
+        Retirement::Withdrawn(by) => about(withdrawn).fact("by", by.name()),
+        Retirement::Abandoned { silent_since } => {
+            about(abandoned).time("silent_since", *silent_since)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The settings of the queue that may change while it runs.
 
+use std::sync::Arc;
+
 use daemon::{
     journal::Journal,
     problems::ProblemBoard,
@@ -21,6 +23,11 @@ const RELOADABLE: Reloadable = Reloadable {
         "queue.jobs_max",
         "queue.jobs_per_repo_max",
         "queue.held_requests_max",
+        "queue.policy.ageing",
+        "queue.policy.runners_per_repo_max",
+        "queue.policy.rules",
+        "queue.policy.fair_share.*",
+        "queue.policy.lanes.*.*",
     ],
     is_used: |key| key.starts_with("queue.") || !is_of_monitor(key),
 };
@@ -83,5 +90,6 @@ pub fn limits(settings: &QueueSettings) -> Limits {
         jobs_max: settings.jobs_max,
         jobs_per_repo_max: settings.jobs_per_repo_max,
         held_max: settings.held_requests_max,
+        policy: settings.policy.clone().map(Arc::new),
     }
 }

@@ -22,7 +22,7 @@ use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
     secret::Secret,
-    values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
+    values::{Count, LaneName, ProfileKey, QualifiedRepo, RunId, UniqueId},
     wait_limits::WaitLimits,
 };
 
@@ -55,6 +55,12 @@ struct Payload {
     qualified_repo: QualifiedRepo,
     run_id: RunId,
     enqueued_at_micros: u64,
+    /// Absent in tickets of earlier versions, and if it is the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queued_at_micros: Option<u64>,
+    /// Absent in tickets of earlier versions, and without a policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lane: Option<LaneName>,
     /// In seconds, for people who decode a ticket.
     exp: u64,
     /// Text, because many JSON parsers round numbers of this size.
@@ -138,6 +144,9 @@ impl TicketKey {
             qualified_repo: spec.qualified_repo.clone(),
             run_id: spec.run_id,
             enqueued_at_micros: content.enqueued_at.as_micros(),
+            queued_at_micros: (content.queued_at != content.enqueued_at)
+                .then(|| content.queued_at.as_micros()),
+            lane: content.lane.clone(),
             exp: (content.enqueued_at + lifetime).as_seconds(),
             jti: content.nonce.to_string(),
         };
@@ -174,6 +183,12 @@ impl TicketKey {
                 limits: payload.limits,
             },
             enqueued_at: Timestamp::from_micros(payload.enqueued_at_micros),
+            queued_at: Timestamp::from_micros(
+                payload
+                    .queued_at_micros
+                    .unwrap_or(payload.enqueued_at_micros),
+            ),
+            lane: payload.lane,
             nonce: payload.jti.parse().map_err(|_| WrongTicket)?,
         })
     }
@@ -302,6 +317,8 @@ mod tests {
                 limits: WaitLimits::default(),
             },
             enqueued_at: Timestamp::from_micros(1_700_000_000_123_456),
+            queued_at: Timestamp::from_micros(1_700_000_300_123_456),
+            lane: Some("release".parse().unwrap()),
             nonce: u64::MAX,
         }
     }
@@ -391,7 +408,12 @@ mod tests {
             sImlzX2FycmF5Ijp0cnVlLCJxdWFsaWZpZWRfcmVwbyI6ImRlbGFuL3NlcnZvIiwicnVuX2lkIjoxODQ0Njc0NDA3MzcwOTU\
             1MTYxNSwiZW5xdWV1ZWRfYXRfbWljcm9zIjoxNzAwMDAwMDAwMTIzNDU2LCJleHAiOjE3MDAwMDAwNjAsImp0aSI6IjE4NDQ\
             2NzQ0MDczNzA5NTUxNjE1In0.gGu3AEhTBZS5rhOCLLdIQZWKLIzIPg0uj4pofmHQ5iw";
-        assert_eq!(key("k").verify(ticket), Ok(content()));
+        let expected = TicketContent {
+            queued_at: content().enqueued_at,
+            lane: None,
+            ..content()
+        };
+        assert_eq!(key("k").verify(ticket), Ok(expected));
     }
 
     #[test]

@@ -165,6 +165,9 @@ impl Job {
             .event(now, name)
             .fact("count", count)
             .time("enqueued_at", self.enqueued_at);
+        if let Some(lane) = self.first.get("lane") {
+            entry = entry.fact("lane", lane.clone());
+        }
         if let Some(assigned) = &self.assigned {
             entry = entry.time("assigned_at", assigned.at);
             entry.server.clone_from(&assigned.server);

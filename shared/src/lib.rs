@@ -14,6 +14,7 @@ pub mod job_spec;
 #[cfg(feature = "openapi")]
 mod openapi;
 pub mod operator;
+pub mod policy;
 pub mod problem;
 pub mod registration;
 pub mod runner_name;

@@ -29,6 +29,8 @@ pub struct InvalidValue {
 
 /// Longest `unique_id` and `profile_key`, in bytes.
 const NAME_LENGTH_MAX: usize = 64;
+/// Longest name of a lane, in bytes.
+const LANE_LENGTH_MAX: usize = 32;
 /// Longest owner or repository name, in bytes.
 const REPO_PART_LENGTH_MAX: usize = 100;
 
@@ -172,6 +174,40 @@ text_value!(ProfileKey);
 impl Borrow<str> for ProfileKey {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+/// The name of a lane of the scheduling policy: 1 to 32 of `[A-Za-z0-9._-]`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneName(Arc<str>);
+
+impl LaneName {
+    /// The lane of jobs that no rule puts into another one.
+    pub const DEFAULT: &'static str = "default";
+}
+
+impl FromStr for LaneName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let is_valid = is_name(text, LANE_LENGTH_MAX);
+        is_valid.then(|| Self(text.into())).ok_or(InvalidValue {
+            field: "lane",
+            allowed: "1 to 32 characters of A-Z a-z 0-9 . _ -",
+        })
+    }
+}
+text_value!(LaneName);
+
+impl Borrow<str> for LaneName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for LaneName {
+    fn default() -> Self {
+        Self(Self::DEFAULT.into())
     }
 }
 

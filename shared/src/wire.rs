@@ -16,7 +16,7 @@ use crate::{
     operator::Intervention,
     problem::Problem,
     registration::Registration,
-    values::{ProfileKey, PublicId, QualifiedRepo, RunId, UniqueId},
+    values::{LaneName, ProfileKey, PublicId, QualifiedRepo, RunId, UniqueId},
 };
 
 /// The response of a monitor to `GET /dashboard.json`: its report to the queue.
@@ -401,6 +401,10 @@ pub struct JobStatus {
     pub count: usize,
     /// `waiting`, `forwarding`, `reserved` or `delivered`.
     pub state: String,
+    /// The lane that the policy of the queue has put it into. Absent without a policy, and from older queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub lane: Option<LaneName>,
     /// The time since it was enqueued.
     pub waited_seconds: u64,
     /// Its position in the queue, 1 is next; null once it has runners.

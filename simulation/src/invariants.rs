@@ -11,10 +11,13 @@ use std::{
 };
 
 use emulator::model::{Offer, RunnerId as RegistrationId};
-use queue_core::{Config, Forward, JobRequest, Queue, QueuePosition, Refusal, TicketContent};
-use shared::{clock::Timestamp, values::UniqueId, wire::TakenRunner};
+use queue_core::{Config, Forward, Job, JobRequest, Queue, QueuePosition, Refusal, TicketContent};
+use shared::{clock::Timestamp, policy::Policy, values::UniqueId, wire::TakenRunner};
 
-use crate::messages::Request;
+use crate::{
+    messages::Request,
+    order::{exceeds_limit, starved},
+};
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug)]
@@ -251,6 +254,57 @@ impl Invariants {
         }
     }
 
+    /// Invariant 3 with a policy: no job waits for longer than the bound while one that was enqueued later is
+    /// forwarded, and no repository has more runners than it may have.
+    pub fn check_policy(
+        &mut self,
+        now: Timestamp,
+        index: usize,
+        queue: &Queue,
+        policy: Option<&Policy>,
+        forward: &Forward,
+    ) {
+        let unique_id = &forward.request.spec.unique_id;
+        let is_adopted = !queue.fleet().reservations(unique_id).is_empty();
+        let Some(policy) = policy.filter(|_| !is_adopted) else {
+            return;
+        };
+        if let Some(used) = exceeds_limit(policy, queue, forward) {
+            let description = format!(
+                "{unique_id} was forwarded although its repository uses {used} of {:?}",
+                policy.runners_per_repo_max
+            );
+            self.violate(now, 3, description);
+        }
+        let Some(job) = queue.jobs().find(|job| job.request() == &forward.request) else {
+            return;
+        };
+        let waiting = queue.jobs().filter(|other| {
+            let spec = &other.request().spec;
+            spec.profile_key == forward.request.spec.profile_key
+                && self.can_be_next(now, queue, other)
+                && !queue.is_held_back(now, &spec.unique_id)
+                // After a restart a late enqueue may count until the client polls.
+                && self.position_by_ticket(index, other.ticket()) == other.ticket().position()
+        });
+        let starved = starved(policy, job.ticket(), waiting.map(Job::ticket));
+        if let Some(starved) = starved {
+            let starved = &starved.request.spec.unique_id;
+            let description = format!("{unique_id} was forwarded before {starved}, which starves");
+            self.violate(now, 3, description);
+        }
+    }
+
+    /// Whether a job waits, and servers have runners that it may get.
+    fn can_be_next(&self, now: Timestamp, queue: &Queue, job: &Job) -> bool {
+        let spec = &job.request().spec;
+        let fleet = queue.fleet();
+        let is_askable = |server| queue.can_forward(now, server, &spec.unique_id);
+        job.is_waiting()
+            && spec.count.get() <= fleet.reach(&spec.profile_key, now)
+            && fleet.ids().all(is_askable)
+    }
+
     /// Invariant 4: while servers do not answer, a job is accepted by what they reported within the last
     /// minute. `shown` is what the clock of the queue shows.
     pub fn check_not_ready(
@@ -301,6 +355,11 @@ impl Invariants {
         let position = self.position_by_ticket(index, job.ticket());
         let passed_over = queue.jobs().find(|other| {
             let request = other.request();
+            // A repository that has as many runners as it may have keeps back its own jobs only.
+            let is_of_repo = request.spec.qualified_repo == forwarded.spec.qualified_repo;
+            if !is_of_repo && queue.is_held_back(now, &request.spec.unique_id) {
+                return false;
+            }
             request.spec.profile_key == forwarded.spec.profile_key
                 && other.is_waiting()
                 && self.position_by_ticket(index, other.ticket()) < position
@@ -322,7 +381,12 @@ impl Invariants {
         let unique_id = &ticket.request.spec.unique_id;
         let presented = self.presented.get(&(queue, unique_id.clone()));
         match self.tickets.get(unique_id).map(TicketContent::position) {
-            Some(held) if presented.is_some_and(|them| them.contains(&held)) => own.min(held),
+            Some(held)
+                if held.enqueued_at < own.enqueued_at
+                    && presented.is_some_and(|them| them.contains(&held)) =>
+            {
+                held
+            }
             _ => own,
         }
     }

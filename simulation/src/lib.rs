@@ -25,6 +25,7 @@ mod invariants;
 mod liveness;
 mod messages;
 mod network;
+mod order;
 mod rng;
 mod scenario;
 mod statistics;

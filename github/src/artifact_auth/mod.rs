@@ -2,8 +2,8 @@
 //! a job of that run can do. So workflows need no token for the queue.
 //!
 //! Responsible for every check between the claims of an unauthenticated client and the right to a
-//! runner. It costs GitHub two requests; fewer if an early check fails, and none for a repository
-//! that is not allowed.
+//! runner. It costs GitHub two requests; fewer if an early check fails, none for a repository
+//! that is not allowed, and one more if a scheduling policy looks at the run.
 //!
 //! ```text
 //! claims ── repository ── list ── age, size ── download ── one small text file ── same values ── RunIdentity
@@ -35,6 +35,7 @@ pub use verify::{SKEW_MAX, check_artifact, verify};
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
+    policy::RunFacts,
     sha256::Sha256,
     values::{QualifiedRepo, RunId, UniqueId},
 };
@@ -69,6 +70,8 @@ pub struct RunIdentity {
     /// object.
     pub is_array: bool,
     pub artifact: VerifiedArtifact,
+    /// What GitHub knows of the run; empty unless it was asked for, or if GitHub did not answer.
+    pub facts: RunFacts,
 }
 
 /// The artifact that verifies an identity. All that it contains is public, so the request for its job's

@@ -11,7 +11,7 @@ use http_client::{
     Client,
     testing::{Received, Server, dead_url},
 };
-use shared::{clock::Timestamp, secret::Secret};
+use shared::{clock::Timestamp, policy::RunFacts, secret::Secret};
 
 const MAX_AGE: Duration = Duration::from_secs(300);
 const TEXT: &str = "unique_id=job-1\nqualified_repo=servo/servo\nrun_id=5\n\
@@ -68,6 +68,14 @@ fn server(artifacts: Vec<Value>, content: fn(u64) -> Vec<u8>) -> Server {
 }
 
 async fn check(url: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, VerifyError> {
+    check_with_facts(url, identity, false).await
+}
+
+async fn check_with_facts(
+    url: &str,
+    identity: &UnverifiedIdentity,
+    needs_facts: bool,
+) -> Result<RunIdentity, VerifyError> {
     let settings = GithubConfig {
         api_url: url.into(),
         scope_path: "/orgs/servo".into(),
@@ -79,13 +87,31 @@ async fn check(url: &str, identity: &UnverifiedIdentity) -> Result<RunIdentity, 
         artifact_max_age: MAX_AGE,
     };
     let github = Github::new(Client::new(), settings);
-    verify(&github, &verifier_settings, identity).await
+    verify(&github, &verifier_settings, identity, needs_facts).await
 }
 
 async fn expect_rejection(server: &Server) -> Rejection {
     match check(&server.url, &identity()).await {
         Err(VerifyError::Rejected(rejection)) => rejection,
         other => panic!("expected a rejection, not {other:?}"),
+    }
+}
+
+#[actix_web::test]
+async fn github_tells_of_the_run_what_a_policy_needs() {
+    for (knows_run, expected) in [(true, Some("main")), (false, None)] {
+        let server = Server::start(move |request| {
+            if request.line == "GET /repos/servo/servo/actions/runs/5" && knows_run {
+                let repository = json!({"id": 1});
+                return HttpResponse::Ok().json(json!({"event": "push", "head_branch": "main",
+                    "repository": repository, "head_repository": repository}));
+            }
+            answer(request, &[artifact(7)], |_| zip(TEXT))
+        });
+        let verified = check_with_facts(&server.url, &identity(), true).await;
+        let branch = verified.unwrap().facts.branch;
+        // Without an answer the job is enqueued all the same.
+        assert_eq!(branch.as_ref().map(|branch| branch.as_str()), expected);
     }
 }
 
@@ -108,6 +134,7 @@ async fn a_matching_artifact_yields_the_identity() {
             listed_at: Timestamp::from_seconds(1_767_225_600),
             secret_sha256: None,
         },
+        facts: RunFacts::default(),
     };
     assert_eq!(verified, expected);
     assert_eq!(

@@ -26,6 +26,7 @@ struct Request {
     identity: UnverifiedIdentity,
     client: Option<IpAddr>,
     secret: Option<Secret>,
+    needs_facts: bool,
     respond: oneshot::Sender<Outcome>,
 }
 
@@ -35,6 +36,7 @@ type Outcome = Result<RunIdentity, VerifyError>;
 struct Claim {
     identity: UnverifiedIdentity,
     secret: Option<Secret>,
+    needs_facts: bool,
     respond: oneshot::Sender<Outcome>,
 }
 
@@ -71,7 +73,7 @@ impl ArtifactVerifier {
     /// foreign repository is rejected at once, and takes no place of one that is allowed.
     ///
     /// Whether `secret` is that of the artifact decides only whether the claim counts as right. The caller
-    /// compares it.
+    /// compares it. `needs_facts` asks GitHub for what it knows of the run, which costs one more request.
     ///
     /// # Errors
     /// When a check fails, when GitHub is unavailable, or when too many others wait.
@@ -80,6 +82,7 @@ impl ArtifactVerifier {
         identity: UnverifiedIdentity,
         client: Option<IpAddr>,
         secret: Option<Secret>,
+        needs_facts: bool,
     ) -> Result<RunIdentity, VerifyError> {
         let prefix = &*self.allowed_qualified_repo_prefix;
         if !identity.qualified_repo.has_prefix(prefix) {
@@ -90,6 +93,7 @@ impl ArtifactVerifier {
             identity: identity.clone(),
             client,
             secret,
+            needs_facts,
             respond,
         };
         self.requests
@@ -134,7 +138,8 @@ impl VerifierWorker {
                 let (github, settings) = (github.clone(), settings.clone());
                 let report = report.clone();
                 actix_web::rt::spawn(async move {
-                    let outcome = verify(&github, &settings, &claim.identity).await;
+                    let outcome =
+                        verify(&github, &settings, &claim.identity, claim.needs_facts).await;
                     // A worker that has ended needs no report.
                     let _ = report.send(Checked {
                         check,
@@ -163,6 +168,7 @@ fn receive(request: Request, admission: &mut Admission<Claim>, missing: &Missing
         identity,
         client,
         secret,
+        needs_facts,
         respond,
     } = request;
     if let Some(answer) = missing.recall(&identity, now) {
@@ -174,6 +180,7 @@ fn receive(request: Request, admission: &mut Admission<Claim>, missing: &Missing
     let claim = Claim {
         identity,
         secret,
+        needs_facts,
         respond,
     };
     if let Some(refused) = admission.enter(source, claim, now) {
@@ -245,7 +252,7 @@ mod tests {
                 run_id: RunId(7),
             };
             let rejection = VerifyError::Rejected(Rejection::ForeignRepo);
-            let outcome = verifier.verify(identity, None, None).await;
+            let outcome = verifier.verify(identity, None, None, false).await;
             assert_eq!(outcome, Err(rejection), "{repo}");
         }
         assert_eq!(verifier.requests.capacity(), REQUESTS_MAX);
@@ -262,6 +269,7 @@ mod tests {
                     run_id: RunId(7),
                 },
                 secret: secret.map(Secret::new),
+                needs_facts: false,
                 respond: oneshot::channel().0,
             };
             claim.has_secret_of(&VerifiedArtifact {

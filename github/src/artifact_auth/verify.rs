@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{Artifact, Github, GithubError};
 use http_client::StatusCode;
-use shared::clock::Timestamp;
+use shared::{clock::Timestamp, policy::RunFacts};
 
 /// How far the clocks of GitHub's machines may differ.
 pub const SKEW_MAX: Duration = Duration::from_secs(60);
 
-/// Verifies `identity` against the artifact that its run has uploaded.
+/// Verifies `identity` against the artifact that its run has uploaded. `needs_facts` asks GitHub for what it
+/// knows of the run.
 ///
 /// # Errors
 /// When a check fails, or GitHub is unavailable.
@@ -24,6 +25,7 @@ pub async fn verify(
     github: &Github,
     settings: &VerifierSettings,
     identity: &UnverifiedIdentity,
+    needs_facts: bool,
 ) -> Result<RunIdentity, VerifyError> {
     let (repo, run_id) = (&identity.qualified_repo, identity.run_id);
     if !repo.has_prefix(&settings.allowed_qualified_repo_prefix) {
@@ -57,7 +59,26 @@ pub async fn verify(
             listed_at: listed.listed_at,
             secret_sha256,
         },
+        facts: match needs_facts {
+            true => facts(github, identity).await,
+            false => RunFacts::default(),
+        },
     })
+}
+
+/// What GitHub knows of the run. Without an answer the job has no place of its own, but its runners.
+async fn facts(github: &Github, identity: &UnverifiedIdentity) -> RunFacts {
+    let (repo, run_id) = (&identity.qualified_repo, identity.run_id);
+    github
+        .run_facts(repo, run_id)
+        .await
+        .unwrap_or_else(|error| {
+            log::warn!(
+                "{error}: job {} of {repo} is enqueued as if nothing were known of its run",
+                identity.unique_id
+            );
+            RunFacts::default()
+        })
 }
 
 /// Verifies `identity` against a downloaded artifact.

@@ -36,9 +36,10 @@ pub async fn select_runner(
         job,
         is_array,
         artifact,
+        facts: _,
     } = state
         .artifact_verifier
-        .verify(identity, client.0, bearer.clone().into_token())
+        .verify(identity, client.0, bearer.clone().into_token(), false)
         .await?;
     let claim = state.artifact_claims.begin(&artifact, &bearer)?;
     let take = Take {

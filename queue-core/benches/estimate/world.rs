@@ -13,6 +13,7 @@ use queue_core::{
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
+    policy::RunFacts,
     values::{Count, QualifiedRepo, RunId, UniqueId},
     wait_limits::WaitLimits,
     wire::{Estimate, ReservationReport, ReservationState, RunnerStatus, TakenRunner},
@@ -117,6 +118,7 @@ fn new_queue(instance: u64, now: f64) -> Queue {
             jobs_max: 100_000,
             jobs_per_repo_max: None,
             held_max: 100,
+            policy: None,
         },
     };
     Queue::new(config, &["http://server/".to_owned()], instance, time(now))
@@ -192,6 +194,7 @@ impl World {
             request,
             nonce: 1,
             by: EnqueuedBy::ApiToken,
+            facts: RunFacts::default(),
         });
         let Some(Answer::Enqueued(ticket)) = answer else {
             panic!("the job is accepted, not {answer:?}");
@@ -274,6 +277,7 @@ impl World {
                         profile_key: spec.profile_key.clone(),
                         qualified_repo: spec.qualified_repo.clone(),
                         took: time(self.now).since(time(self.assigned[&spec.unique_id])),
+                        share: None,
                     };
                     record(&mut self.journal, finished);
                     self.finished.push_back((ticket, ended.runner));
@@ -339,6 +343,8 @@ impl World {
             slot.job = Some(TicketContent {
                 request: forward.request.clone(),
                 enqueued_at: forward.enqueued_at,
+                queued_at: forward.enqueued_at,
+                lane: None,
                 nonce: 1,
             });
             let runner = slot.runner;

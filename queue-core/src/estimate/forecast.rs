@@ -14,6 +14,7 @@ use crate::{
         State,
         job::Job,
         profile_queues::{ProfileQueue, QueuePosition},
+        repo_use::{RepoUse, may_have, repo_use},
     },
     wait_reason::{first_delay, obstacle},
 };
@@ -53,6 +54,8 @@ struct Forecast {
     repos: Repos,
     /// Whether there is a slot whose runner can be expected.
     has_slots: bool,
+    /// What repositories use, if there is a limit.
+    repo_use: Option<RepoUse>,
     course: Course,
     /// The jobs that were looked at, in order.
     jobs: Vec<(QueuePosition, Outcome)>,
@@ -152,7 +155,8 @@ pub fn is_next(state: &State, now: Timestamp, job: &Job) -> bool {
             .get(&spec.profile_key)
             .and_then(|queue| {
                 let reach = state.fleet.reach(&spec.profile_key, now);
-                queue.next_waiting(None, reach)
+                let repo_use = repo_use(state, now, &spec.profile_key);
+                queue.next_waiting(None, reach, may_have(repo_use.as_ref()))
             })
             .is_some_and(|(next, _)| next == job.ticket().position())
 }
@@ -212,11 +216,13 @@ impl Forecast {
             .iter()
             .map(|repo| history.jobs(profile_key, repo.as_ref(), &going_on));
         let not_before = state.dispatching_from().since(now).as_secs_f64();
+        let repo_use = repo_use(state, now, profile_key);
         let (course, pace) = match jobs.collect::<Option<Vec<_>>>() {
             Some(jobs) => {
                 let replacement = history.replacement(profile_key);
                 let durations = Durations::new(jobs, replacement);
-                let replay = Replay::begin(&servers, &durations, not_before);
+                let repo_max = repo_use.as_ref().map(|repo_use| repo_use.max);
+                let replay = Replay::begin(&servers, &durations, not_before, repo_max);
                 let pace = durations.cycle() / replay.slot_count().max(1) as f64;
                 (Course::Replayed(replay, Box::new(durations)), pace)
             }
@@ -231,6 +237,7 @@ impl Forecast {
             version: state.estimates.version,
             repos,
             has_slots: all().next().is_some(),
+            repo_use,
             course,
             jobs: Vec::new(),
             last_wait: Wait {
@@ -301,8 +308,16 @@ impl Forecast {
                 let seed = job.ticket().enqueued_at.as_micros();
                 replay.assign(durations, count, repo, seed)
             }
+            Course::Unknown { .. }
+                if !may_have(self.repo_use.as_ref())(&spec.qualified_repo, spec.count) =>
+            {
+                return Outcome::NoHistory;
+            }
             Course::Unknown { idle, not_before } if count <= *idle => {
                 *idle -= count;
+                if let Some(repo_use) = &mut self.repo_use {
+                    repo_use.add(&spec.qualified_repo, spec.count);
+                }
                 Wait {
                     p50: *not_before,
                     p90: *not_before,

@@ -7,7 +7,7 @@ use std::{
 
 use shared::{
     clock::Timestamp,
-    values::{ProfileKey, QualifiedRepo, UniqueId},
+    values::{Count, LaneName, ProfileKey, QualifiedRepo, UniqueId},
 };
 
 use super::distribution::{Distribution, Observation};
@@ -38,6 +38,8 @@ pub enum PastRun {
         profile_key: ProfileKey,
         qualified_repo: QualifiedRepo,
         took: Duration,
+        /// What counts for the share of its repository; `None` if it was enqueued without a policy.
+        share: Option<PastShare>,
     },
     /// So long after a runner had ended, its successor was idle.
     Replaced {
@@ -52,6 +54,15 @@ pub enum PastRun {
         /// Whether it had waited, so that its runner was assigned as soon as it was idle.
         has_waited: bool,
     },
+}
+
+/// What a finished job counts as for the share of its repository in a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastShare {
+    pub lane: LaneName,
+    pub ended_at: Timestamp,
+    /// How many runners it had.
+    pub count: Count,
 }
 
 /// A job that had its runners before the queue was restarted.
@@ -80,6 +91,7 @@ impl History {
                 profile_key,
                 qualified_repo,
                 took,
+                share: _,
             } => self.learn(&profile_key, Some(&qualified_repo), took),
             PastRun::Replaced { profile_key, took } => self.learn_replacement(&profile_key, took),
             PastRun::Running {

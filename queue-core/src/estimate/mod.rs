@@ -35,7 +35,7 @@ use shared::wire::Estimate;
 
 pub use self::{
     forecast::{Forecasts, forget, is_next, prospect_of, prospects, refresh},
-    history::{History, PastRun},
+    history::{History, PastRun, PastShare},
     runner_log::RunnerLog,
 };
 use crate::wait_reason::WaitReason;

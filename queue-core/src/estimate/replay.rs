@@ -5,10 +5,15 @@
 //! random: for each runner and job the futures get quantiles at equal distances, in an order that depends
 //! on the number of the runner or job only (Latin hypercube sampling). So the same state gives the same
 //! estimate, and one that has changed a little gives a similar one.
+//!
+//! With a limit of runners for each repository, a job that its repository keeps waiting takes a runner once an
+//! earlier one of the repository has ended, and keeps no other job waiting.
+
+use std::collections::BTreeMap;
 
 use super::{
     distribution::Distribution,
-    slots::{ServerSlots, Slot},
+    slots::{ANY_REPO, ServerSlots, Slot},
 };
 
 /// How many futures there are. With 99, the 50th is the median and the 90th is the 90th percentile.
@@ -43,6 +48,8 @@ struct Duration {
 #[derive(Clone, Debug)]
 pub struct Replay {
     futures: Vec<Future>,
+    /// The most runners that a repository has at once, if there is a limit.
+    repo_max: Option<usize>,
 }
 
 /// One possible future.
@@ -52,6 +59,45 @@ struct Future {
     idle_at: Vec<f64>,
     /// When the last job was assigned: no later job is before it.
     last_assigned_at: f64,
+    /// When each runner of a repository will have ended, in order, if there is a limit.
+    held: BTreeMap<usize, Vec<f64>>,
+}
+
+impl Future {
+    /// When the repository may have `count` more runners.
+    fn allowed_at(&self, repo: usize, count: usize, repo_max: usize) -> f64 {
+        let ends = self.held.get(&repo).map_or(&[][..], Vec::as_slice);
+        let others_max = repo_max.saturating_sub(count);
+        match ends.len().checked_sub(others_max + 1) {
+            Some(last) => ends[last],
+            None => 0.0,
+        }
+    }
+
+    fn hold(&mut self, repo: usize, until: f64) {
+        let ends = self.held.entry(repo).or_default();
+        let behind = ends.partition_point(|other| *other <= until);
+        ends.insert(behind, until);
+    }
+
+    /// Takes `count` runners for the next job, and returns when it has them.
+    fn take(&mut self, count: usize, repo: usize, repo_max: Option<usize>) -> f64 {
+        // The first runners are idle by then, and wait until there are enough.
+        let next_at = self.last_assigned_at.max(self.idle_at[count - 1]);
+        let limit = repo_max.filter(|_| repo != ANY_REPO);
+        let allowed_at = limit.map_or(0.0, |max| self.allowed_at(repo, count, max));
+        if allowed_at <= next_at {
+            self.idle_at.drain(..count);
+            self.last_assigned_at = next_at;
+            return next_at;
+        }
+        // Those behind it take the runners that are idle before.
+        let idle = self
+            .idle_at
+            .partition_point(|idle_at| *idle_at <= allowed_at);
+        self.idle_at.drain(idle - count..idle);
+        allowed_at
+    }
 }
 
 impl Duration {
@@ -101,7 +147,13 @@ impl Durations {
 
 impl Replay {
     /// Begins with these slots. Nothing is assigned before `not_before` seconds have passed.
-    pub fn begin(servers: &[ServerSlots], durations: &Durations, not_before: f64) -> Self {
+    /// A repository has at most `repo_max` runners at once, except for one job that needs more.
+    pub fn begin(
+        servers: &[ServerSlots],
+        durations: &Durations,
+        not_before: f64,
+        repo_max: Option<usize>,
+    ) -> Self {
         let mut futures = vec![
             Future {
                 last_assigned_at: not_before,
@@ -126,6 +178,9 @@ impl Replay {
                         Slot::Held { elapsed, repo } => {
                             let end = durations.of_job(repo).rest(job.rank(index), elapsed);
                             ends[index].push((end, end + replaced(0.0)));
+                            if repo_max.is_some() && repo != ANY_REPO {
+                                future.hold(repo, end);
+                            }
                         }
                     }
                 }
@@ -139,7 +194,7 @@ impl Replay {
         for future in &mut futures {
             future.idle_at.sort_by(f64::total_cmp);
         }
-        Self { futures }
+        Self { futures, repo_max }
     }
 
     /// How many slots there are.
@@ -153,10 +208,7 @@ impl Replay {
         let count = count.min(self.slot_count());
         let mut waits = [0.0; FUTURES];
         for (wait, future) in waits.iter_mut().zip(&mut self.futures) {
-            // The first runners are idle by then, and wait until there are enough.
-            *wait = future.last_assigned_at.max(future.idle_at[count - 1]);
-            future.last_assigned_at = *wait;
-            future.idle_at.drain(..count);
+            *wait = future.take(count, repo, self.repo_max);
         }
         for runner in 0..count as u64 {
             let seed = mix(seed).wrapping_add(2 * runner);
@@ -165,7 +217,11 @@ impl Replay {
             for (index, future) in self.futures.iter_mut().enumerate() {
                 let took = took.quantiles[job.rank(index)];
                 let replaced = durations.replacement.quantiles[replacement.rank(index)];
-                let idle_at = future.last_assigned_at + took + replaced;
+                let ends_at = waits[index] + took;
+                let idle_at = ends_at + replaced;
+                if self.repo_max.is_some() && repo != ANY_REPO {
+                    future.hold(repo, ends_at);
+                }
                 let behind = future.idle_at.partition_point(|other| *other <= idle_at);
                 future.idle_at.insert(behind, idle_at);
             }
@@ -268,7 +324,7 @@ mod tests {
     /// The medians of the waits of jobs with these counts and repositories, in seconds.
     fn medians(servers: &[ServerSlots], jobs: &[(usize, usize)]) -> Vec<u64> {
         let durations = durations();
-        let mut replay = Replay::begin(servers, &durations, 0.0);
+        let mut replay = Replay::begin(servers, &durations, 0.0, None);
         let jobs = jobs.iter().enumerate();
         jobs.map(|(seed, (count, repo))| {
             let wait = replay.assign(&durations, *count, *repo, seed as u64);
@@ -309,6 +365,22 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_with_all_it_may_have_waits_for_its_own_runners() {
+        let held = Slot::Held {
+            elapsed: 0.0,
+            repo: 1,
+        };
+        let servers = [server(&[held, IDLE, IDLE, IDLE])];
+        let durations = durations();
+        let mut replay = Replay::begin(&servers, &durations, 0.0, Some(2));
+        let jobs = [(1, 1), (1, 1), (1, 2), (1, 0), (1, 0), (2, 1)];
+        let waits =
+            jobs.map(|(count, repo)| replay.assign(&durations, count, repo, 1).p50.round() as u64);
+        // The second job of repository 1 waits for the end of one of its two runners; those behind it do not.
+        assert_eq!(waits, [0, 1000, 0, 110, 220, 2000]);
+    }
+
+    #[test]
     fn the_first_runners_beyond_the_target_are_not_replaced() {
         let longer = Slot::Held {
             elapsed: 0.0,
@@ -323,7 +395,7 @@ mod tests {
     #[test]
     fn nothing_is_assigned_before_the_startup_grace_period_ends() {
         let durations = durations();
-        let mut replay = Replay::begin(&[server(&[IDLE])], &durations, 5.0);
+        let mut replay = Replay::begin(&[server(&[IDLE])], &durations, 5.0, None);
         let wait = replay.assign(&durations, 1, 0, 0);
         assert_eq!(wait, Wait { p50: 5.0, p90: 5.0 });
     }
@@ -336,7 +408,7 @@ mod tests {
         });
         let jobs = vec![Distribution::of(&spread).unwrap()];
         let durations = Durations::new(jobs, always(10.0));
-        let mut replay = Replay::begin(&[server(&[BEGUN; 4])], &durations, 0.0);
+        let mut replay = Replay::begin(&[server(&[BEGUN; 4])], &durations, 0.0, None);
         let mut last = Wait::default();
         for job in 0..100 {
             let wait = replay.assign(&durations, 1 + job % 3, 0, job as u64);

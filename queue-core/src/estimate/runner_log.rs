@@ -74,6 +74,7 @@ struct Vacancy {
 /// A runner that has a job.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldRunner<'a> {
+    pub id: RunnerId,
     pub since: Timestamp,
     /// The repository of its job, if it is known.
     pub qualified_repo: Option<&'a QualifiedRepo>,
@@ -170,11 +171,12 @@ impl RunnerLog {
             .servers
             .get(&server)
             .into_iter()
-            .flat_map(|it| it.runners.values());
+            .flat_map(|it| &it.runners);
         runners
-            .filter(move |tracked| tracked.profile_key == *profile_key)
-            .filter_map(|tracked| match &tracked.phase {
+            .filter(move |(_, tracked)| tracked.profile_key == *profile_key)
+            .filter_map(|(&id, tracked)| match &tracked.phase {
                 Phase::Held { qualified_repo, .. } => Some(HeldRunner {
+                    id,
                     since: tracked.since,
                     qualified_repo: qualified_repo.as_ref(),
                 }),

@@ -12,6 +12,8 @@ use crate::state::fleet::Fleet;
 
 /// How many slots of a profile are replayed at most; those of the first servers.
 const SLOTS_MAX: usize = 1000;
+/// The number of any repository.
+pub const ANY_REPO: usize = 0;
 /// How many repositories are told apart in one replay.
 const REPOS_MAX: usize = 16;
 
@@ -41,13 +43,13 @@ pub struct Repos(BTreeMap<QualifiedRepo, usize>);
 impl Repos {
     /// The number of a repository; 0 if it is unknown, or there are too many.
     pub fn number(&mut self, repo: Option<&QualifiedRepo>) -> usize {
-        let Some(repo) = repo else { return 0 };
+        let Some(repo) = repo else { return ANY_REPO };
         if let Some(number) = self.0.get(repo) {
             return *number;
         }
         let number = self.0.len() + 1;
         if number > REPOS_MAX {
-            return 0;
+            return ANY_REPO;
         }
         self.0.insert(repo.clone(), number);
         number

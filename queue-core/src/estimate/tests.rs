@@ -27,6 +27,7 @@ pub fn restore(queue: &mut TestQueue, durations: &[u64]) {
             profile_key: "linux".parse().unwrap(),
             qualified_repo: "servo/servo".parse().unwrap(),
             took: Duration::from_secs(*took),
+            share: None,
         }));
 }
 
@@ -277,6 +278,7 @@ fn after_a_restart_it_is_known_of_which_repository_the_running_jobs_are() {
         profile_key: "linux".parse().unwrap(),
         qualified_repo: "servo/short".parse().unwrap(),
         took: Duration::from_secs(60),
+        share: None,
     }));
     let assigned_at = queue.now - Duration::from_secs(20);
     queue.core.restore([PastRun::Running {
@@ -329,6 +331,7 @@ fn jobs_of_a_repository_take_as_long_as_its_last_ones() {
         profile_key: "linux".parse().unwrap(),
         qualified_repo: "servo/long".parse().unwrap(),
         took: Duration::from_secs(2000),
+        share: None,
     }));
     let mut of_other = request("long", "linux", 1);
     of_other.spec.qualified_repo = "servo/long".parse().unwrap();
@@ -344,6 +347,7 @@ fn a_job_of_another_repository_takes_as_long_as_those_before_it_also_a_moment_la
         profile_key: "linux".parse().unwrap(),
         qualified_repo: "servo/long".parse().unwrap(),
         took: Duration::from_secs(2000),
+        share: None,
     }));
     // The first estimate is made before the queue knows that jobs of the other one wait.
     let first = queue.enqueue("first", "linux", 1);

@@ -9,6 +9,9 @@
 //! than the servers that answer could ever have, or if too few of the idle runners are on servers
 //! that may be asked for it at the moment.
 //!
+//! A job is also skipped, with all others of its repository behind it, while that already has as many runners of
+//! the profile as the policy allows.
+//!
 //! No job is chosen of a profile that an operator has paused.
 
 mod adopt;
@@ -16,11 +19,20 @@ pub mod assign;
 mod forward;
 
 use self::{adopt::adopt_reservations, assign::assign_servers, forward::begin_forward};
-use shared::{clock::Timestamp, values::ProfileKey};
+use std::collections::BTreeSet;
+
+use shared::{
+    clock::Timestamp,
+    values::{Count, ProfileKey, QualifiedRepo},
+};
 
 use crate::{
     event::{JobStep, PassOverReason},
-    state::{State, profile_queues::QueuePosition},
+    state::{
+        State,
+        profile_queues::QueuePosition,
+        repo_use::{RepoUse, may_have, repo_use},
+    },
 };
 
 /// Maximum number of jobs of a profile that are skipped in one pass because their servers may not
@@ -50,6 +62,7 @@ fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
         // The profile is marked again when it is resumed.
         return;
     }
+    let mut repo_use = repo_use(state, now, profile_key);
     let mut after: Option<QueuePosition> = None;
     let mut skipped = 0;
     loop {
@@ -61,7 +74,9 @@ fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
             return;
         };
         let reach = state.fleet.reach(profile_key, now);
-        let Some((position, count)) = queue.next_waiting(after.as_ref(), reach) else {
+        let Some((position, count)) =
+            queue.next_waiting(after.as_ref(), reach, may_have(repo_use.as_ref()))
+        else {
             return;
         };
         let unique_id = position.unique_id.clone();
@@ -78,7 +93,11 @@ fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
             .collect();
         match assign_servers(count, &allowed) {
             Some(servers) => {
-                record_passed_over(state, now, profile_key, &position, reach);
+                record_passed_over(state, now, &position, reach, repo_use.as_ref());
+                let job = state.jobs.get(&unique_id);
+                if let Some((job, repo_use)) = job.zip(repo_use.as_mut()) {
+                    repo_use.add(&job.request().spec.qualified_repo, count);
+                }
                 begin_forward(state, now, &unique_id, servers);
             }
             None if skipped < SKIPPED_MAX => {
@@ -94,22 +113,38 @@ fn dispatch(state: &mut State, now: Timestamp, profile_key: &ProfileKey) {
 fn record_passed_over(
     state: &mut State,
     now: Timestamp,
-    profile_key: &ProfileKey,
     chosen: &QueuePosition,
     reach: usize,
+    repo_use: Option<&RepoUse>,
 ) {
-    let Some(queue) = state.profile_queues.get(profile_key) else {
+    let job = state.jobs.get(&chosen.unique_id);
+    let queue = job.and_then(|job| state.profile_queues.get(&job.request().spec.profile_key));
+    let Some(queue) = queue else {
         return;
     };
     let passed_over: Vec<_> = queue.waiting_before(chosen, PASSED_OVER_MAX).collect();
+    let is_limited = |position: &QueuePosition, count: Count| {
+        let job = state.jobs.get(&position.unique_id)?;
+        let repo = &job.request().spec.qualified_repo;
+        let is_limited = count.get() <= reach && !repo_use?.allows(repo, count);
+        is_limited.then(|| repo.clone())
+    };
+    // Jobs of such a repository do not pass its first one.
+    let limited: BTreeSet<QualifiedRepo> = passed_over
+        .iter()
+        .filter_map(|(position, count)| is_limited(position, *count))
+        .collect();
     for (position, count) in passed_over {
-        let reason = if count.get() > reach {
-            PassOverReason::TooFewReachable
-        } else {
-            PassOverReason::ServersExcluded
-        };
         let Some(job) = state.jobs.get_mut(&position.unique_id) else {
             continue;
+        };
+        let repo = &job.request().spec.qualified_repo;
+        let reason = if count.get() > reach {
+            PassOverReason::TooFewReachable
+        } else if limited.contains(repo) {
+            PassOverReason::RepositoryLimit
+        } else {
+            PassOverReason::ServersExcluded
         };
         if job.passed_over.replace(reason) != Some(reason) {
             let ticket = job.ticket.clone();

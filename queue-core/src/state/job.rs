@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
-    values::{Count, FencingToken, UniqueId},
+    values::{Count, FencingToken, LaneName, UniqueId},
     wait_limits::WaitLimits,
     wire::{Estimate, TakenRunner},
 };
@@ -60,8 +60,12 @@ impl JobRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TicketContent {
     pub request: JobRequest,
-    /// When the job was enqueued; determines its position.
+    /// When the job was enqueued.
     pub enqueued_at: Timestamp,
+    /// When it counts as enqueued: determines its position. The same time unless there is a policy.
+    pub queued_at: Timestamp,
+    /// The lane that a policy has put it into.
+    pub lane: Option<LaneName>,
     /// Random value that makes tickets unpredictable.
     pub nonce: u64,
 }
@@ -69,6 +73,7 @@ pub struct TicketContent {
 impl TicketContent {
     pub fn position(&self) -> QueuePosition {
         QueuePosition {
+            queued_at: self.queued_at,
             enqueued_at: self.enqueued_at,
             unique_id: self.request.spec.unique_id.clone(),
         }

@@ -169,6 +169,17 @@ impl Jobs {
             .filter(move |job| !job.is_queued() && job.grants().any(|it| it.server == server))
     }
 
+    /// The runners of `server` that jobs hold, each with its job.
+    pub fn runners_in_use(&self, server: ServerId) -> impl Iterator<Item = (&Job, RunnerId)> {
+        let granted = self.granted_by.get(&server).into_iter().flatten();
+        let jobs = granted.filter_map(|unique_id| self.by_id.get(unique_id));
+        jobs.flat_map(move |job| {
+            let grants = job.grants();
+            let grants = grants.filter(move |grant| grant.server == server && grant.end.is_none());
+            grants.flat_map(move |grant| grant.runners.iter().map(move |runner| (job, runner.id)))
+        })
+    }
+
     /// Whether one of these labels, in lower case, is that of a runner which any server granted to another
     /// job than this one.
     pub fn have_others_label(&self, unique_id: &UniqueId, labels: &BTreeSet<String>) -> bool {

@@ -3,6 +3,7 @@
 //! Responsible for keeping each part consistent. Not responsible for what follows from an input
 //! (`transitions`) or for which job gets runners (`scheduling`).
 
+pub mod accounts;
 pub mod dirty;
 pub mod fencing;
 pub mod fleet;
@@ -13,6 +14,7 @@ pub mod pauses;
 pub mod pending_releases;
 mod profile_queue;
 pub mod profile_queues;
+pub mod repo_use;
 mod retired;
 pub mod timers;
 
@@ -21,6 +23,7 @@ use std::{collections::VecDeque, time::Duration};
 use shared::{clock::Timestamp, values::UniqueId};
 
 use self::{
+    accounts::Accounts,
     dirty::Dirty,
     fencing::Fencing,
     fleet::{Fleet, ServerId},
@@ -60,6 +63,7 @@ pub struct State {
     pub fencing: Fencing,
     pub dirty: Dirty,
     pub estimates: Forecasts,
+    pub accounts: Accounts,
     pub effects: VecDeque<Effect>,
     /// No client counts as silent before this time.
     pub silence_counts_from: Timestamp,
@@ -73,7 +77,7 @@ impl State {
         timers.set(dispatching_from, Timer::StartupGrace);
         Self {
             jobs: Jobs::default(),
-            profile_queues: ProfileQueues::default(),
+            profile_queues: ProfileQueues::grouped(&config.limits),
             pauses: Pauses::default(),
             fleet: Fleet::new(servers, config.stale_after, now),
             pending_releases: PendingReleases::default(),
@@ -82,6 +86,7 @@ impl State {
             fencing: Fencing::new(instance, now),
             dirty: Dirty::default(),
             estimates: Forecasts::default(),
+            accounts: Accounts::default(),
             effects: VecDeque::new(),
             silence_counts_from: Timestamp::default(),
             dispatching_from,
@@ -141,6 +146,10 @@ impl State {
         };
         self.profile_queues.remove(&job.ticket);
         let assignment = job.assignment.take().map(|assignment| *assignment);
+        let assigned_at = assignment.as_ref().and_then(|it| it.assigned_at);
+        let took = assigned_at.map_or(Duration::ZERO, |at| now.since(at));
+        let policy = self.config.limits.policy.as_deref();
+        self.accounts.settle(policy, now, &job.ticket, took);
         self.record_retirement(now, &job.ticket, retirement, assignment.unwrap_or_default());
         // It may have blocked the jobs behind it.
         self.dirty
@@ -182,6 +191,8 @@ impl State {
             at: now,
             job: ticket.request.spec.clone(),
             enqueued_at: ticket.enqueued_at,
+            queued_at: ticket.queued_at,
+            lane: ticket.lane.clone(),
             step,
         }));
     }

@@ -91,6 +91,7 @@ mod tests {
 
     fn position(second: u64) -> QueuePosition {
         QueuePosition {
+            queued_at: Timestamp::from_seconds(second),
             enqueued_at: Timestamp::from_seconds(second),
             unique_id: "job".parse().unwrap(),
         }

@@ -203,6 +203,8 @@ fn limits_do_not_apply_to_restored_jobs() {
     let come_back = |job| TicketContent {
         request: request(job, "linux", 1),
         enqueued_at,
+        queued_at: enqueued_at,
+        lane: None,
         nonce: 0,
     };
     queue.assert_waiting(&come_back("first"));

@@ -124,6 +124,7 @@ fn an_enqueue_is_recorded_with_what_authorised_it_and_only_once() {
             request: request("job", "linux", 1),
             nonce: 1,
             by: EnqueuedBy::Artifact,
+            facts: shared::policy::RunFacts::default(),
         });
         assert!(queue.answer_to(call).is_some());
     }

@@ -24,6 +24,8 @@ fn jobs_of_the_same_microsecond_are_assigned_by_name() {
         let ticket = TicketContent {
             request: request(job, "linux", 1),
             enqueued_at,
+            queued_at: enqueued_at,
+            lane: None,
             nonce: 0,
         };
         queue.assert_waiting(&ticket);

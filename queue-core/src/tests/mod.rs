@@ -11,6 +11,7 @@ mod granted_runners;
 mod history;
 mod job_order;
 mod pauses;
+mod policy;
 mod problems;
 mod property;
 mod refused_jobs;

@@ -126,6 +126,7 @@ fn the_wait_is_not_estimated_during_a_pause() {
         profile_key: "linux".parse().unwrap(),
         qualified_repo: "servo/servo".parse().unwrap(),
         took: std::time::Duration::from_secs(100),
+        share: None,
     }]);
     queue.report("a", linux(9, &[]));
     let ticket = queue.enqueue("job", "linux", 1);

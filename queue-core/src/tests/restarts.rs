@@ -431,6 +431,8 @@ fn earlier_ticket(enqueued_at: Timestamp) -> TicketContent {
     TicketContent {
         request: request("job", "linux", 1),
         enqueued_at,
+        queued_at: enqueued_at,
+        lane: None,
         nonce: 0,
     }
 }

@@ -235,6 +235,7 @@ fn a_job_can_be_inspected_in_every_state() {
         profile_key: "linux".parse().unwrap(),
         count: 2,
         state: "waiting".to_owned(),
+        lane: None,
         waited_seconds: 7,
         position: Some(2),
         ahead: Some(1),

@@ -1,6 +1,8 @@
 //! A client enqueues a job.
 
-use shared::{clock::Timestamp, job_spec::JobSpec, wire::ReservationState};
+use shared::{
+    clock::Timestamp, job_spec::JobSpec, policy::RunFacts, values::LaneName, wire::ReservationState,
+};
 
 use super::presence;
 use crate::{
@@ -16,13 +18,20 @@ use crate::{
     worth_waiting::not_worth_it,
 };
 
+/// What a client wants to be enqueued.
+pub struct Enqueue {
+    pub request: JobRequest,
+    /// Random value for the ticket.
+    pub nonce: u64,
+    pub by: EnqueuedBy,
+}
+
 pub fn enqueue(
     state: &mut State,
     now: Timestamp,
     call: CallId,
-    request: JobRequest,
-    nonce: u64,
-    by: EnqueuedBy,
+    Enqueue { request, nonce, by }: Enqueue,
+    facts: &RunFacts,
 ) {
     if let Some(job) = state.jobs.get_mut(&request.spec.unique_id) {
         // A repeated enqueue gets the same ticket: the first answer may have been lost.
@@ -37,9 +46,13 @@ pub fn enqueue(
     if let Err(refusal) = check_request(state, now, &request.spec) {
         return state.refuse(call, refusal);
     }
+    let enqueued_at = state.jobs.next_enqueued_at(now);
+    let (queued_at, lane) = place(state, &request.spec, facts, enqueued_at);
     let ticket = TicketContent {
         request,
-        enqueued_at: state.jobs.next_enqueued_at(now),
+        enqueued_at,
+        queued_at,
+        lane,
         nonce,
     };
     let unique_id = ticket.request.spec.unique_id.clone();
@@ -65,6 +78,22 @@ pub fn enqueue(
     state.answer(call, Answer::Enqueued(ticket));
 }
 
+/// When a new job counts as enqueued, and its lane if there is a policy.
+fn place(
+    state: &State,
+    spec: &JobSpec,
+    facts: &RunFacts,
+    enqueued_at: Timestamp,
+) -> (Timestamp, Option<LaneName>) {
+    let Some(policy) = &state.config.limits.policy else {
+        return (enqueued_at, None);
+    };
+    let repo = &spec.qualified_repo;
+    let lane = policy.lane_of(repo, facts);
+    let queued_at = state.accounts.queued_at(policy, &lane, repo, enqueued_at);
+    (queued_at, Some(lane))
+}
+
 /// Adds a job to the table and to its queue. `step` is why.
 pub fn insert(state: &mut State, now: Timestamp, ticket: TicketContent, step: JobStep) {
     state.profile_queues.insert(&ticket);
@@ -74,6 +103,8 @@ pub fn insert(state: &mut State, now: Timestamp, ticket: TicketContent, step: Jo
 
 /// Lets a job that was inserted take part.
 fn begin(state: &mut State, now: Timestamp, ticket: &TicketContent, step: JobStep) {
+    let policy = state.config.limits.policy.as_deref();
+    state.accounts.charge(policy, now, ticket);
     state.record(now, ticket, step);
     let spec = &ticket.request.spec;
     state.dirty.mark_profile(spec.profile_key.clone());

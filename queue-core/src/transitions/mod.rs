@@ -22,7 +22,7 @@ use crate::{
     config::Limits,
     effect::{Answer, Refusal},
     input::{CallId, Input, JobReference},
-    state::{State, timers::Timer},
+    state::{State, profile_queues::ProfileQueues, timers::Timer},
     view,
 };
 
@@ -37,7 +37,11 @@ pub fn apply(state: &mut State, now: Timestamp, input: Input) {
             request,
             nonce,
             by,
-        } => enqueue::enqueue(state, now, call, request, nonce, by),
+            facts,
+        } => {
+            let enqueue = enqueue::Enqueue { request, nonce, by };
+            enqueue::enqueue(state, now, call, enqueue, &facts);
+        }
         Input::Take { call, ticket, hold } => take::take(state, now, call, &ticket, hold),
         Input::Disconnected { call, unique_id } => {
             take::client_disconnected(state, now, call, &unique_id);
@@ -125,8 +129,24 @@ pub fn apply_timer(state: &mut State, now: Timestamp, timer: Timer) {
 }
 
 fn set_limits(state: &mut State, limits: Limits) {
-    state.config.limits = limits;
     state.held_calls.set_max(limits.held_max);
+    if state.profile_queues.needs_regrouping(&limits) {
+        state.profile_queues = ProfileQueues::grouped(&limits);
+        for job in state.jobs.iter().filter(|job| job.is_queued()) {
+            state.profile_queues.insert(job.ticket());
+            if !job.is_waiting() {
+                state.profile_queues.set_forwarding(job.ticket());
+            }
+        }
+    }
+    if limits.policy != state.config.limits.policy {
+        state.estimates.outdate();
+        // More jobs may be allowed to have runners.
+        for (profile_key, _) in state.profile_queues.iter() {
+            state.dirty.mark_profile(profile_key.clone());
+        }
+    }
+    state.config.limits = limits;
 }
 
 fn inspect(state: &mut State, now: Timestamp, call: CallId, by: &JobReference) {

@@ -13,6 +13,7 @@ use daemon::{
 use github::artifact_auth::{RunIdentity, UnverifiedIdentity};
 use shared::{
     job_spec::JobSpec,
+    policy::RunFacts,
     values::{Count, ProfileKey},
 };
 
@@ -27,8 +28,9 @@ pub async fn one(
     Path(profile_key): Path<ProfileKey>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
+    let facts = parameters.facts();
     let request = request(parameters, profile_key, None)?;
-    enqueue(&state, request, EnqueuedBy::ApiToken)
+    enqueue(&state, request, EnqueuedBy::ApiToken, facts)
 }
 
 /// `POST /profile/<profile_key>/enqueue/<count>`
@@ -39,8 +41,9 @@ pub async fn several(
     Path(count): Path<Count>,
     Query(parameters): Query<JobParameters>,
 ) -> Result<HttpResponse, ApiError> {
+    let facts = parameters.facts();
     let request = request(parameters, profile_key, Some(count))?;
-    enqueue(&state, request, EnqueuedBy::ApiToken)
+    enqueue(&state, request, EnqueuedBy::ApiToken, facts)
 }
 
 /// `POST /enqueue`
@@ -63,12 +66,15 @@ pub async fn with_artifact(
         qualified_repo: parameters.qualified_repo,
         run_id: parameters.run_id,
     };
+    let needs_facts = state.event_loop.read(|queue, _| queue.needs_run_facts());
     let RunIdentity {
         job,
         is_array,
         artifact,
+        // Not those that the client claims.
+        facts,
     } = verifier
-        .verify(identity, client.0, bearer.clone().into_token())
+        .verify(identity, client.0, bearer.clone().into_token(), needs_facts)
         .await?;
     let claim = state.artifact_claims.begin(&artifact, &bearer)?;
     let request = JobRequest {
@@ -77,7 +83,7 @@ pub async fn with_artifact(
         labels_from_response,
         limits,
     };
-    let response = enqueue(&state, request, EnqueuedBy::Artifact)?;
+    let response = enqueue(&state, request, EnqueuedBy::Artifact, facts)?;
     // If this fails, the client does not get the ticket, and the job is abandoned after a while.
     claim.complete().await?;
     Ok(response)
@@ -107,6 +113,7 @@ fn enqueue(
     state: &AppState,
     request: JobRequest,
     by: EnqueuedBy,
+    facts: RunFacts,
 ) -> Result<HttpResponse, ApiError> {
     let nonce = rand::random();
     let answer = state.event_loop.call(|call| Input::Enqueue {
@@ -114,6 +121,7 @@ fn enqueue(
         request,
         nonce,
         by,
+        facts,
     });
     match answer {
         Some(Answer::Enqueued(content)) => Ok(HttpResponse::Ok()

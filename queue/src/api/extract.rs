@@ -13,6 +13,7 @@ use daemon::{
 };
 use serde::Deserialize;
 use shared::{
+    policy::{Fact, RunFacts},
     values::{QualifiedRepo, RunId, UniqueId},
     wait_limits::{LimitSeconds, Slowdown, WaitLimits},
 };
@@ -72,9 +73,33 @@ pub struct JobParameters {
     hosted_duration: Option<LimitSeconds>,
     #[serde(default)]
     slowdown: Option<Slowdown>,
+    #[serde(default, deserialize_with = "optional_fact")]
+    branch: Option<Fact>,
+    #[serde(default, deserialize_with = "optional_fact")]
+    event: Option<Fact>,
+    #[serde(default, deserialize_with = "optional_fact")]
+    workflow: Option<Fact>,
+}
+
+/// A fact of a run. An empty one is not known: a workflow has no branch if a tag was pushed.
+fn optional_fact<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Fact>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let fact = (!text.is_empty()).then(|| text.parse()).transpose();
+    fact.map_err(serde::de::Error::custom)
 }
 
 impl JobParameters {
+    /// What the client says of its run. Only with the API token it is believed.
+    pub fn facts(&self) -> RunFacts {
+        RunFacts {
+            branch: self.branch.clone(),
+            event: self.event.clone(),
+            workflow: self.workflow.as_ref().map(Fact::file_name),
+        }
+    }
+
     /// Up to when the client waits.
     pub fn limits(&self) -> Result<WaitLimits, ApiError> {
         if self.hosted_duration.is_some() && self.slowdown.is_none() {

@@ -171,6 +171,7 @@ impl JobPage<'_> {
                 }
                 p class="dim" {
                     (format::count(status.count, "runner", "runners")) " of profile " (status.profile_key)
+                    @if let Some(lane) = &status.lane { ", lane " (lane) }
                     @if known.is_open() {
                         ", enqueued "
                         (page::since(self.now - std::time::Duration::from_secs(status.waited_seconds), self.now)) " ago"

@@ -83,6 +83,30 @@ fn enqueue(path: &str, summary: &str, access: Access) -> Operation {
             seconds(),
             json!(600),
         )
+        .parameter(
+            "query",
+            "branch",
+            false,
+            &of_run("The branch"),
+            fact(),
+            json!("main"),
+        )
+        .parameter(
+            "query",
+            "event",
+            false,
+            &of_run("The event"),
+            fact(),
+            json!("push"),
+        )
+        .parameter(
+            "query",
+            "workflow",
+            false,
+            &of_run("The file of the workflow"),
+            fact(),
+            json!("ci.yml"),
+        )
         .text(
             "text/plain",
             "The ticket. Repeating the request gives an equally valid one.",
@@ -95,6 +119,16 @@ fn enqueue(path: &str, summary: &str, access: Access) -> Operation {
             Code::TooManyJobs,
             Code::NotReady,
         ])
+}
+
+/// A fact of a run, for the rules of a policy.
+fn of_run(what: &str) -> String {
+    format!("{what} of the run, for the rules of a policy; ignored without the API token.")
+}
+
+/// The form of a fact; an empty one is not known.
+fn fact() -> Value {
+    json!({"type": "string", "maxLength": 255, "pattern": "^[ -~]*$"})
 }
 
 /// A limit in seconds, in a query.

@@ -134,6 +134,7 @@ pub(super) mod example {
             public_id: unique_id.parse::<UniqueId>().unwrap().public_id(),
             count,
             qualified_repo: "servo/servo".to_owned(),
+            lane: None,
             run_id: 42,
             waited_seconds: 150,
             estimate,

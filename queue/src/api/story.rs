@@ -8,7 +8,7 @@ use daemon::{
 };
 use queue_core::{JobReference, TicketContent};
 use serde_json::Value;
-use shared::{clock::Timestamp, wire::JobStatus};
+use shared::{clock::Timestamp, values::LaneName, wire::JobStatus};
 
 use super::history::{outcome_of, past_job};
 use crate::recorder::{FINAL_EVENTS, FIRST_EVENT};
@@ -112,6 +112,7 @@ pub fn status(story: &Story) -> Option<JobStatus> {
         profile_key: job.profile_key,
         count: usize::try_from(job.count).unwrap_or(usize::MAX),
         state: job.outcome,
+        lane: lane(entry),
         waited_seconds,
         position: None,
         ahead: None,
@@ -119,6 +120,11 @@ pub fn status(story: &Story) -> Option<JobStatus> {
         no_estimate_because: None,
         why: sentence(entry),
     })
+}
+
+/// The lane of a job, by one of its events.
+fn lane(entry: &Entry) -> Option<LaneName> {
+    entry.get("lane")?.as_str()?.parse().ok()
 }
 
 /// The status of a job without an end: the queue was restarted since, and no client has asked for it.
@@ -133,6 +139,7 @@ fn status_before_restart(story: &Story) -> Option<JobStatus> {
         profile_key: first.profile_key.clone()?,
         count: usize::try_from(count.unwrap_or(1)).unwrap_or(usize::MAX),
         state: "unknown".to_owned(),
+        lane: lane(first),
         waited_seconds: last.at.since(enqueued_at).as_secs(),
         position: None,
         ahead: None,

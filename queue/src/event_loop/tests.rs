@@ -29,6 +29,7 @@ fn event_loop(folder: &TempDir) -> (EventLoop, mpsc::UnboundedReceiver<Command>)
             jobs_max: 10,
             jobs_per_repo_max: None,
             held_max: 10,
+            policy: None,
         },
     };
     let queue = Queue::new(config, &["http://a/".to_owned()], 1, clock.now());
@@ -79,6 +80,7 @@ fn enqueue(event_loop: &EventLoop) -> TicketContent {
         request,
         nonce,
         by: EnqueuedBy::ApiToken,
+        facts: shared::policy::RunFacts::default(),
     });
     match answer {
         Some(Answer::Enqueued(content)) => content,

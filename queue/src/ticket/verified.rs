@@ -92,6 +92,8 @@ mod tests {
                 limits: shared::wait_limits::WaitLimits::default(),
             },
             enqueued_at: Timestamp::from_seconds(1),
+            queued_at: Timestamp::from_seconds(1),
+            lane: None,
             nonce,
         }
     }

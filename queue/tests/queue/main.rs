@@ -20,6 +20,7 @@ mod job;
 mod older_monitors;
 #[cfg(test)]
 mod pauses;
+mod policy;
 #[cfg(test)]
 mod process;
 #[cfg(test)]

@@ -117,6 +117,8 @@ fn ticket_of(key: &str, enqueued_at: Timestamp) -> String {
             limits: shared::wait_limits::WaitLimits::default(),
         },
         enqueued_at,
+        queued_at: enqueued_at,
+        lane: None,
         nonce: 1,
     };
     let key = TicketKey::from_secret(&Secret::new(key));

@@ -63,6 +63,19 @@ where
     })
 }
 
+/// A whole number in `range`, which may be negative.
+pub(super) fn whole(range: RangeInclusive<i8>) -> Kind<i8> {
+    let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+    Kind::new(allowed, move |value| {
+        let number = match value {
+            // A variable is text.
+            Value::String(_, text) => text.parse().ok()?,
+            _ => i8::try_from(value.to_i128()?).ok()?,
+        };
+        range.contains(&number).then_some(number)
+    })
+}
+
 /// A duration in `range`: whole seconds, or text with units.
 pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
     let allowed = format!(

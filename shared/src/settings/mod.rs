@@ -5,7 +5,7 @@
 //! - `source`: the settings file, and the variables that override it
 //! - `fingerprint`: which settings differ between two readings
 //! - `table`, `kind`: from a key to a value, or to a sentence that explains what is wrong with it
-//! - `network`, `github`, `pool`, `host`, `mirrors`, `profile`, `queue`, `secrets`: the settings
+//! - `network`, `github`, `pool`, `host`, `mirrors`, `profile`, `queue`, `policy`, `secrets`: the settings
 //! - `journal`: the settings of the journal and of the log
 //! - `image`: the settings in the folder of a profile, which only the monitor reads
 //! - `proxies`: the proxies of outgoing requests
@@ -26,6 +26,7 @@ mod journal;
 mod kind;
 mod mirrors;
 mod network;
+mod policy;
 mod pool;
 mod profile;
 mod proxies;

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use super::{base_url::BaseUrl, error::SettingsError, kind, table::Table};
+use super::{base_url::BaseUrl, error::SettingsError, kind, policy, table::Table};
 use crate::{
+    policy::Policy,
     secret::Secret,
     units::{DAY, HOUR, MINUTE, SECOND},
 };
@@ -41,6 +42,8 @@ pub struct QueueSettings {
     pub stale_after: Duration,
     /// How long a ticket is valid.
     pub ticket_lifetime: Duration,
+    /// Which jobs go first; `None` for the order in which they were enqueued.
+    pub policy: Option<Policy>,
 }
 
 /// Reads `[queue]`, if there is one.
@@ -74,6 +77,7 @@ pub(super) fn read_queue(top: &mut Table<'_>) -> Result<Option<QueueSettings>, S
         )?,
         stale_after: table.or("stale_after", SECOND * 15, &kind::duration(SECOND..=HOUR))?,
         ticket_lifetime: table.or("ticket_lifetime", DAY, &kind::duration(MINUTE..=DAY * 30))?,
+        policy: policy::read_policy(&mut table)?,
     };
     table.finish()?;
     Ok(Some(queue))

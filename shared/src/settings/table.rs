@@ -108,6 +108,37 @@ impl<'s> Table<'s> {
         tables.collect()
     }
 
+    /// The tables in the list at `key`, at most `count_max`; none if there is no list. Each is named by its
+    /// number, counted from 1.
+    pub(super) fn list_of_tables(
+        &mut self,
+        key: &'static str,
+        count_max: usize,
+    ) -> Result<Vec<Self>, SettingsError> {
+        let allowed = format!("a list of at most {count_max} tables");
+        let entries = match self.take(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(_, entries)) if entries.len() <= count_max => entries,
+            Some(Value::Array(_, entries)) => {
+                return Err(self.wrong(key, kind::shape_of_list(entries.len()), allowed));
+            }
+            Some(other) => return Err(self.wrong(key, kind::shape(&other).to_owned(), allowed)),
+        };
+        let tables = entries.into_iter().enumerate().map(|(index, entry)| {
+            let mut path = self.key(key);
+            path.push((index + 1).to_string());
+            match entry {
+                Value::Dict(_, entries) => Ok(Self::new(self.source, path, entries)),
+                other => Err(SettingsError::Wrong {
+                    place: self.source.place(Some(other.tag()), path),
+                    found: kind::shape(&other).to_owned(),
+                    allowed: "a table".to_owned(),
+                }),
+            }
+        });
+        tables.collect()
+    }
+
     /// Ends the reading of this table.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use shared::settings::{Environment, GuestDriver, Settings, SettingsError};
 
 use super::{SHORTEST, folder_with, load, shown};
 
-const EXAMPLE: &str = include_str!("../../../monitor.toml.example");
+pub(super) const EXAMPLE: &str = include_str!("../../../monitor.toml.example");
 const ENV_EXAMPLE: &str = include_str!("../../../.env.example");
 
 #[test]
@@ -56,7 +56,7 @@ fn the_example_shows_every_setting_in_its_table() {
     // What stands elsewhere: tables, and what only older files have.
     for (head, start, elsewhere) in [
         ("", "", &["profiles", "queue", "github_app", "mirrors"][..]),
-        ("queue", queue, &[]),
+        ("queue", queue, &["policy"]),
         ("profiles.linux", profile, &["guest", "image_type"]),
         ("profiles.linux.guest", &guest, &[]),
     ] {
@@ -99,6 +99,18 @@ fn the_example_contains_the_defaults_as_comments() {
         "id",
         "installation_id",
         "key_file",
+        "ageing",
+        "runners_per_repo_max",
+        "half_life",
+        "entry_penalty",
+        "delay_max",
+        "rank",
+        "weight",
+        "lane",
+        "repository",
+        "branch",
+        "event",
+        "workflow",
     ];
     let (settings, profile) = EXAMPLE.split_once("\n#[profiles.servo-windows10]").unwrap();
     let mut count = 0;

@@ -5,6 +5,7 @@ mod deployed;
 mod example;
 mod files;
 mod image;
+mod policy;
 mod refusals;
 mod rules;
 mod variables;

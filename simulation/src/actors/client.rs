@@ -21,6 +21,7 @@ use crate::{
     invariants::ClientFacts,
     messages::{ExchangeResult, Node, Reply, Request},
     network::Sender,
+    scenario::repo_of,
 };
 
 /// How long a client waits for a reply that is not held.
@@ -106,7 +107,7 @@ impl Client {
                 unique_id: format!("job-{index}").parse().expect("this is a unique_id"),
                 profile_key: profile_key(profile),
                 count: Count::new(count).expect("this is a count"),
-                qualified_repo: "org/repo".parse().expect("this is a repository"),
+                qualified_repo: repo_of(scenario.seed, index, scenario.policy.is_some()),
                 run_id: RunId(index as u64),
             },
             is_array: true,

@@ -22,6 +22,7 @@ use crate::{
     events::{Event, Incarnation, QueueEvent},
     messages::{Etag, ExchangeId, ExchangeResult, Node, Reply, Request},
     network::Sender,
+    order::{IssuedTickets, counts_too_little},
 };
 
 /// How long a monitor is asked to hold its reply to a poll.
@@ -63,6 +64,8 @@ pub struct QueueNode {
     /// The requests to servers that have no result yet: the server, and when it was sent.
     requests: BTreeMap<ExchangeId, (usize, Timestamp)>,
     wakes_at: Timestamp,
+    /// What this process has answered to enqueues.
+    issued: IssuedTickets,
     /// What the events of this process tell.
     stories: Stories,
 }
@@ -111,6 +114,7 @@ pub fn config() -> Config {
             jobs_max: 100_000,
             jobs_per_repo_max: None,
             held_max: 10_000,
+            policy: None,
         },
     }
 }
@@ -137,6 +141,7 @@ impl QueueNode {
             etags: Vec::new(),
             requests: BTreeMap::new(),
             wakes_at: Timestamp::default(),
+            issued: IssuedTickets::default(),
             stories: Stories::default(),
         }
     }
@@ -148,10 +153,11 @@ impl QueueNode {
         let clock = self.draw_clock(environment);
         let now = clock.show(environment.context.now);
         let down_for = self.last_run.map_or(Duration::ZERO, |last| now.since(last));
-        let config = Config {
+        let mut config = Config {
             down_for,
             ..config()
         };
+        config.limits.policy = environment.context.scenario.policy.clone();
         // A queue that is started again is another one to the monitors.
         let instance = 1 + (self.index as u64) + 1000 * (self.incarnation + 1);
         let core = Queue::new(config, &names, instance, now).with_pauses(self.paused.clone());
@@ -226,6 +232,7 @@ impl QueueNode {
                 request,
                 nonce,
                 by: EnqueuedBy::ApiToken,
+                facts: shared::policy::RunFacts::default(),
             },
             Request::Take(ticket, hold) => {
                 let invariants = &mut environment.context.invariants;
@@ -291,12 +298,39 @@ impl QueueNode {
                 invariants.check_forward(now, self.index, core, &config(), forward);
                 let is_paused = self.paused.contains_key(&forward.request.spec.profile_key);
                 invariants.check_pause(now, core, is_paused, forward);
+                let policy = environment.context.scenario.policy.as_deref();
+                invariants.check_policy(now, self.index, core, policy, forward);
             }
         }
+        self.check_places(environment, now, &effects);
         for effect in effects {
             self.perform(environment, effect);
         }
         self.schedule_timer(environment);
+    }
+
+    /// Checks the places of jobs that were enqueued.
+    fn check_places(&mut self, environment: &mut Environment, now: Timestamp, effects: &[Effect]) {
+        let context = &mut environment.context;
+        let policy = context.scenario.policy.clone();
+        for effect in effects {
+            let (Effect::Answer { answer, .. }, Some(core)) = (effect, &self.core) else {
+                continue;
+            };
+            let Answer::Enqueued(ticket) = answer else {
+                continue;
+            };
+            let is_new = ticket.enqueued_at == now;
+            let mistake = self.issued.check(policy.as_deref(), ticket).err();
+            let clocks_are_right = !context.scenario.network.clocks_are_wrong;
+            let mistake = mistake.or_else(|| {
+                let policy = policy.as_deref().filter(|_| is_new && clocks_are_right)?;
+                counts_too_little(policy, core, now, ticket)
+            });
+            if let Some(mistake) = mistake {
+                context.invariants.violate(context.now, 3, mistake);
+            }
+        }
     }
 
     pub fn handle_event(

@@ -2,13 +2,17 @@
 //! [`Workday`].
 
 mod pace;
+mod policy;
 mod workday;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use shared::policy::Policy;
 
 use crate::rng::Rng;
 
 pub use pace::Pace;
+pub use policy::repo_of;
 pub use workday::{Outage, Workday};
 
 /// The time limit for recovery: every deadline in the cores is at most two minutes, and several
@@ -36,6 +40,8 @@ pub struct Scenario {
     pub network: NetworkHabits,
     pub workday: Option<Workday>,
     pub habits: Habits,
+    /// The scheduling policy of all queues.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// How GitHub, guests and clients of a run behave, other than by faults.
@@ -149,6 +155,7 @@ impl Scenario {
             pace: Pace::FAST,
             network: NetworkHabits::from_seed(seed),
             workday: None,
+            policy: policy::policy(seed).map(Arc::new),
         }
     }
 
@@ -164,6 +171,7 @@ impl Scenario {
             pace: workday.pace(),
             network: NetworkHabits::default(),
             workday: Some(workday),
+            policy: None,
             habits: Habits {
                 has_webhooks: workday.has_webhooks,
                 ..Habits::default()

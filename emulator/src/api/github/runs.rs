@@ -1,4 +1,4 @@
-//! Workflow runs: their jobs, and their cancellation.
+//! Workflow runs: what they are, their jobs, and their cancellation.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -21,6 +21,7 @@ use crate::{
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
+        .route("/actions/runs/{run_id}", web::get().to(show))
         .route("/actions/runs/{run_id}/jobs", web::get().to(jobs))
         .route("/actions/runs/{run_id}/cancel", web::post().to(cancel));
 }
@@ -28,6 +29,21 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 #[derive(Deserialize)]
 pub(super) struct RunPath {
     pub(super) run_id: RunId,
+}
+
+/// A run, which is the same for all: a push to `main`.
+async fn show(repo: Repo, path: Path<RunPath>) -> HttpResponse {
+    let repository = json!({ "id": 1, "full_name": repo.0.as_str() });
+    HttpResponse::Ok().json(json!({
+        "id": path.run_id,
+        "name": "CI",
+        "event": "push",
+        "head_branch": "main",
+        "head_sha": "0".repeat(40),
+        "path": ".github/workflows/ci.yml",
+        "repository": repository,
+        "head_repository": repository,
+    }))
 }
 
 async fn jobs(

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 
 use shared::{clock::Timestamp, values::UniqueId};
 
-use crate::{Queue, RunnerId, ServerId, scheduling::assign::assign_servers, state::State};
+use crate::{
+    Queue, RunnerId, ServerId,
+    scheduling::assign::assign_servers,
+    state::{
+        State,
+        repo_use::{may_have, repo_use},
+    },
+};
 
 /// Panics if an invariant does not hold after an input at `now`.
 pub fn check(queue: &Queue, now: Timestamp) {
@@ -113,7 +120,9 @@ fn no_job_waits_for_runners_that_are_idle(state: &State, now: Timestamp) {
     for (key, queue) in queues.filter(|(key, _)| state.pauses.get(key).is_none()) {
         let available = state.fleet.available(key, now);
         let idle: usize = available.iter().map(|(_, idle)| idle).sum();
-        let first = queue.next_waiting(None, state.fleet.reach(key, now));
+        let repo_use = repo_use(state, now, key);
+        let reach = state.fleet.reach(key, now);
+        let first = queue.next_waiting(None, reach, may_have(repo_use.as_ref()));
         let Some((position, count)) = first.filter(|(_, count)| count.get() <= idle) else {
             continue;
         };

@@ -68,6 +68,7 @@ pub fn config() -> Config {
             jobs_max: 1000,
             jobs_per_repo_max: None,
             held_max: 100,
+            policy: None,
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::wire::JobStatus;
+use shared::{policy::RunFacts, wire::JobStatus};
 
 use super::{TestQueue, by_ticket, request};
 use crate::{
@@ -27,11 +27,22 @@ impl TestQueue {
     /// Enqueues a job.
     #[track_caller]
     pub fn try_enqueue(&mut self, request: JobRequest) -> Result<TicketContent, Refusal> {
+        self.try_enqueue_with(request, RunFacts::default())
+    }
+
+    /// Enqueues a job of whose run this is known.
+    #[track_caller]
+    pub fn try_enqueue_with(
+        &mut self,
+        request: JobRequest,
+        facts: RunFacts,
+    ) -> Result<TicketContent, Refusal> {
         let call = self.call(|call| Input::Enqueue {
             call,
             request,
             nonce: call,
             by: EnqueuedBy::ApiToken,
+            facts,
         });
         match self.answer_to(call) {
             Some(Answer::Enqueued(ticket)) => Ok(ticket),

@@ -138,6 +138,7 @@ impl Model {
             request: request_of(client),
             nonce: call,
             by: EnqueuedBy::ApiToken,
+            facts: shared::policy::RunFacts::default(),
         });
         if let Answer::Enqueued(ticket) = answer {
             let tickets = &mut self.tickets[client];

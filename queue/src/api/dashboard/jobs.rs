@@ -136,7 +136,10 @@ fn waiting_row(
     html! {
         tr id={ "job=" (job.public_id) } data-job=(job.public_id) {
             td class="place number" { (position) }
-            td { (context.job(&job.qualified_repo, job.run_id, job.public_id)) }
+            td {
+                (context.job(&job.qualified_repo, job.run_id, job.public_id))
+                @if let Some(lane) = &job.lane { small class="dim" { "lane " (lane) } }
+            }
             @if let Some(profile) = profile { td data-label="Profile" { (profile) } }
             td data-label="Runners" { (job.count) }
             td data-label="Waited" { (context.counted(job.waited_seconds)) }
