@@ -183,6 +183,24 @@ impl Operation {
         let schema = json!({"type": "string", "maxLength": 200});
         let text = "Why; every reader of a dashboard sees it.";
         self.parameter("query", "note", false, text, schema, json!("new disk"))
+            .author()
+    }
+
+    /// The header with the name of the operator who sends it.
+    pub fn author(self) -> Self {
+        let schema = json!({"type": "string"});
+        let text = "The name of the operator, at most 100 characters in UTF-8 with percent-encoding; every reader \
+                    of a dashboard sees it.";
+        let mut operation = self;
+        operation.codes.push(Code::BadRequest);
+        operation.parameter(
+            "header",
+            "CI-Runners-Author",
+            false,
+            text,
+            schema,
+            json!("alice@laptop"),
+        )
     }
 
     /// Answers with 200 and a `T` as JSON.
@@ -302,6 +320,7 @@ pub fn of_both(alive: &str, ready: &str) -> Vec<Operation> {
     let event_id = json!({"type": "string"});
     vec![
         Operation::new("POST", "/reload", "Read the settings again", Access::ApiToken)
+            .author()
             .json::<Reloaded>(
                 "The names of the settings that have changed and are in force, and of those that need a restart.",
                 &json!({"applied": [], "needs_restart": ["log_filter"]}),

@@ -20,7 +20,7 @@ use crate::{
     error::{ApiError, Code},
     journal::{Entry, Journal},
     problems::ProblemBoard,
-    web::{ClientAddress, route},
+    web::{Operator, route},
 };
 
 /// The subject of the problem.
@@ -64,7 +64,7 @@ enum By {
     /// SIGHUP.
     Signal,
     /// A request with the API token.
-    Operator(ClientAddress),
+    Operator(Operator),
 }
 
 impl Reloader {
@@ -126,7 +126,7 @@ impl Reloader {
         );
         let entry = match by {
             By::Signal => Entry::audit(shared.clock.now(), "reload", "signal", "this host"),
-            By::Operator(client) => Entry::audit(shared.clock.now(), "reload", "api_token", client),
+            By::Operator(operator) => operator.audit(shared.clock.now(), "reload", "api_token"),
         };
         let entry = entry.fact("applied", list(&reloaded.applied));
         let needs_restart = list(&reloaded.needs_restart);
@@ -173,10 +173,10 @@ pub fn configure(config: &mut ServiceConfig, reloader: Reloader) {
 /// `POST /reload`
 async fn reload(
     _: Authorised,
-    client: ClientAddress,
+    operator: Operator,
     reloader: Data<Reloader>,
 ) -> Result<HttpResponse, ApiError> {
-    let reloaded = reloader.in_background(By::Operator(client)).await;
+    let reloaded = reloader.in_background(By::Operator(operator)).await;
     let reloaded = reloaded.map_err(|error| {
         log::error!("failed to reload the settings: {error}");
         ApiError::new(

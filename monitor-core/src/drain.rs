@@ -3,11 +3,9 @@
 //! Responsible for beginning and ending it. While it lasts, all targets are zero, no image is built and no
 //! runner is assigned; runners that are reserved or busy stay until their jobs have ended.
 
-use std::net::IpAddr;
-
 use shared::{
     clock::Timestamp,
-    operator::{Intervention, Note},
+    operator::{Intervention, Order},
 };
 
 use crate::Monitor;
@@ -18,10 +16,10 @@ impl Monitor {
         self.durable.drain.as_ref()
     }
 
-    /// Drains the server, or replaces note and address of the drain in force, which keeps its time. Returns
-    /// the revision that has to be on disk before that may be confirmed.
-    pub fn drain(&mut self, note: Note, client_address: Option<IpAddr>, now: Timestamp) -> u64 {
-        let drain = Intervention::order(self.drained(), note, client_address, now);
+    /// Drains the server, or replaces note, author and address of the drain in force, which keeps its time.
+    /// Returns the revision that has to be on disk before that may be confirmed.
+    pub fn drain(&mut self, order: Order, now: Timestamp) -> u64 {
+        let drain = Intervention::order(self.drained(), order, now);
         self.durable.drain = Some(drain);
         self.mark_dirty();
         self.revision()

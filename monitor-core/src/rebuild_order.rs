@@ -4,11 +4,11 @@
 //! Responsible for giving, cancelling and fulfilling an order: by an image whose build began after it. When an
 //! image is built is decided in `planning::rebuilds`.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use shared::{
     clock::Timestamp,
-    operator::{Intervention, Note},
+    operator::{Intervention, Order},
     values::ProfileKey,
 };
 
@@ -36,8 +36,7 @@ impl Monitor {
     pub fn order_rebuild(
         &mut self,
         profile_key: &ProfileKey,
-        note: Note,
-        client_address: Option<IpAddr>,
+        order: Order,
         now: Timestamp,
     ) -> Result<u64, RebuildRefusal> {
         let profile = self.policy.profiles.get(profile_key);
@@ -49,7 +48,7 @@ impl Monitor {
         let given = self.durable.rebuilds.get(profile_key);
         // What was changed before the second of two orders may be missing in a build that the first one began.
         let given = given.filter(|order| build_since.is_none_or(|began| began < order.since));
-        let order = Intervention::order(given, note, client_address, now);
+        let order = Intervention::order(given, order, now);
         self.durable.rebuilds.insert(profile_key.clone(), order);
         self.images.end_backoff(profile_key);
         self.mark_dirty();

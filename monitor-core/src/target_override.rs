@@ -5,7 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use shared::{clock::Timestamp, values::ProfileKey, wire::RunnerStatus};
+use shared::{
+    clock::Timestamp,
+    operator::{Intervention, Order},
+    values::ProfileKey,
+    wire::{self, RunnerStatus},
+};
 
 use crate::{Monitor, Resources, state::target_override::TargetOverride};
 
@@ -28,9 +33,18 @@ pub enum OverrideRefusal {
 }
 
 impl Monitor {
-    /// The temporary targets, if an override is set.
-    pub fn target_override(&self) -> Option<&BTreeMap<ProfileKey, usize>> {
-        self.durable.target_override.as_ref().map(|it| &it.counts)
+    /// The temporary targets and their order, if an override is set.
+    pub fn target_override(&self) -> Option<wire::TargetOverride> {
+        let set = self.durable.target_override.as_ref()?;
+        Some(wire::TargetOverride {
+            targets: set.counts.clone(),
+            order: set.order.clone(),
+        })
+    }
+
+    /// Whether the settings have a profile of this name.
+    pub fn has_profile(&self, name: &str) -> bool {
+        self.policy.profiles.keys().any(|key| key.as_str() == name)
     }
 
     /// Sets temporary targets, replacing those of an earlier override. Returns the revision that has to
@@ -41,6 +55,7 @@ impl Monitor {
     pub fn set_override(
         &mut self,
         counts: BTreeMap<ProfileKey, usize>,
+        order: Order,
         now: Timestamp,
     ) -> Result<u64, OverrideRefusal> {
         if let Some(unknown) = counts
@@ -58,7 +73,7 @@ impl Monitor {
             return Err(OverrideRefusal::BeyondCapacity { needs, capacity });
         }
         self.durable.target_override = Some(TargetOverride {
-            since: now,
+            order: Intervention::order(None, order, now),
             counts,
             arrived: BTreeMap::new(),
         });
@@ -91,7 +106,7 @@ impl Monitor {
                 Some(RunnerStatus::Idle) => true,
                 // A runner that already had a job when the override was set does not count.
                 Some(RunnerStatus::Reserved | RunnerStatus::Busy) => {
-                    record.created_at >= target_override.since
+                    record.created_at >= target_override.order.since
                 }
                 _ => false,
             };

@@ -26,10 +26,6 @@ pub struct View {
     pub reserved_for: BTreeMap<u64, UniqueId>,
     /// When the creation of each runner began.
     pub created_at: BTreeMap<u64, Timestamp>,
-    /// Temporary targets, if an override is set.
-    pub target_override: Option<BTreeMap<ProfileKey, usize>>,
-    /// When the override was set.
-    pub target_override_since: Option<Timestamp>,
     /// The images that exist, and those that are still to be built here.
     pub images: BTreeMap<ProfileKey, ImageView>,
     /// The runner software of the profiles of which a runner has connected.
@@ -66,7 +62,9 @@ impl View {
         if let Some(reservations) = &mut dashboard.reservations {
             reservations.clear();
         }
-        for intervention in dashboard.rebuilds.values_mut().chain(&mut dashboard.drain) {
+        let of_override = dashboard.target_override.as_mut().map(|it| &mut it.order);
+        let interventions = dashboard.rebuilds.values_mut();
+        for intervention in interventions.chain(&mut dashboard.drain).chain(of_override) {
             *intervention = intervention.public();
         }
         for problem in &mut dashboard.problems {
@@ -102,8 +100,6 @@ impl Monitor {
             created_at: created_at
                 .map(|(id, record)| (id.0, record.created_at))
                 .collect(),
-            target_override: self.target_override().cloned(),
-            target_override_since: self.durable.target_override.as_ref().map(|it| it.since),
             images: self.image_views(),
             software: self.software.views(),
             capacity_warnings: self.capacity_warnings(),
@@ -165,6 +161,7 @@ impl Monitor {
             instance: None,
             drain: self.drained().cloned(),
             rebuilds: self.rebuild_orders().clone(),
+            target_override: self.target_override(),
             profile_runner_counts: offered,
             host: Some(self.host_use()),
             runners: runners.collect(),

@@ -1,10 +1,10 @@
 //! Everything that can happen to the queue.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use shared::{
     clock::Timestamp,
-    operator::Note,
+    operator::Order,
     policy::RunFacts,
     values::{FencingToken, ProfileKey, UniqueId},
     wire::TakenRunner,
@@ -104,9 +104,7 @@ pub enum Input {
 #[derive(Clone, Debug)]
 pub struct PauseOrder {
     pub profile_key: ProfileKey,
-    pub note: Note,
-    /// Where the request came from.
-    pub client_address: Option<IpAddr>,
+    pub order: Order,
 }
 
 /// How a request names a job.

@@ -6,7 +6,7 @@ use shared::{
     operator::Intervention,
     problem::{self, Problem},
     values::{LaneName, ProfileKey, PublicId, UniqueId},
-    wire::{Estimate, JobStatus, TakenFrom},
+    wire::{Estimate, JobStatus, TakenFrom, TargetOverride},
 };
 
 use crate::{
@@ -131,6 +131,9 @@ pub struct ServerView {
     /// The drain that its monitor reports, without the address of the operator. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<Intervention>,
+    /// The temporary targets that its monitor reports, without the address of the operator. Absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_override: Option<TargetOverride>,
     /// What its monitor says is wrong: a few of its problems, errors first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -391,6 +394,7 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
             })
             .collect(),
         drain: current.and_then(|report| Some(report.drain.as_ref()?.public())),
+        target_override: current.and_then(|report| Some(report.target_override.as_ref()?.public())),
         problems: current.map_or_else(Vec::new, |report| report.problems.clone()),
         more_problems: current.map_or(0, |report| report.more_problems),
     }

@@ -59,7 +59,7 @@ impl WaitReason {
     /// The reason as a clause that holds for any job of the profile: of one that is next, without saying so.
     pub(crate) fn clause(&self) -> String {
         match self {
-            Self::Paused(pause) => format!("its profile is paused by an operator {pause}"),
+            Self::Paused(pause) => format!("its profile is paused {pause}"),
             Self::StartupGrace => {
                 "the queue has just started and assigns no runners until waiting clients have returned".to_owned()
             }

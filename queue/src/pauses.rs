@@ -6,7 +6,7 @@
 //! ```text
 //! ci-runners paused profiles 1
 //! sha256=<of the following line>
-//! {"linux": {"since": <microseconds since the epoch>, "note": "…", "client_address": "…"}}
+//! {"linux": {"since": <microseconds since the epoch>, "note": "…", "author": "…", "client_address": "…"}}
 //! ```
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
@@ -145,6 +145,7 @@ mod tests {
         let pause = Intervention {
             since: Timestamp::from_micros(1_790_000_000_123_456),
             note: "new \"disks\"\\n".to_owned(),
+            author: "alice@laptop".to_owned(),
             client_address: Some([192, 0, 2, 1].into()),
         };
         [("linux".parse().unwrap(), pause)].into()
@@ -159,6 +160,17 @@ mod tests {
             file.replace(&to_body(&written)).unwrap();
             assert_eq!(read(&file).unwrap(), written);
         }
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_release_has_no_author() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CheckedFile::new(folder.path().join(FILE), HEADER, LENGTH_MAX);
+        file.replace("{\"linux\": {\"since\": 7, \"note\": \"new disks\"}}\n")
+            .unwrap();
+        let read = read(&file).unwrap();
+        let pause = read.values().next().unwrap();
+        assert_eq!((&*pause.note, &*pause.author), ("new disks", ""));
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct MonitorDashboard {
     /// there are none, and from older monitors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rebuilds: BTreeMap<ProfileKey, Intervention>,
+    /// The temporary targets that an operator has set. Absent if there are none, and from older monitors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_override: Option<TargetOverride>,
     /// The runners within the targets that do not become idle for now, by profile, and why. Absent if there are
     /// none, and from older monitors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -55,6 +58,34 @@ pub struct MonitorDashboard {
     /// What is wrong on this server. Absent from older monitors.
     #[serde(default)]
     pub problems: Vec<Problem>,
+}
+
+/// Temporary targets of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TargetOverride {
+    /// How many runners of each profile it keeps.
+    pub targets: BTreeMap<ProfileKey, usize>,
+    /// Since when, why and by whom.
+    #[serde(flatten)]
+    pub order: Intervention,
+}
+
+impl TargetOverride {
+    /// What readers without a token see: no address.
+    pub fn public(&self) -> Self {
+        Self {
+            targets: self.targets.clone(),
+            order: self.order.public(),
+        }
+    }
+
+    /// The targets for people: `3 of linux, 0 of windows`.
+    pub fn text(&self) -> String {
+        let targets = self.targets.iter();
+        let targets = targets.map(|(profile_key, count)| format!("{count} of {profile_key}"));
+        targets.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Numbers of runners of one profile on one server.

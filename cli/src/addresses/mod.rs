@@ -1,6 +1,7 @@
 //! Which queue or monitor a command is about, and the credentials for it.
 //!
 //! - `config`: the configuration file with its fleets
+//! - `author`: the name under which changes are made
 //! - `token`: reads an API token from a file
 //! - `diagnosis`: says what is wrong if a request failed because it went to the wrong place
 //!
@@ -8,6 +9,7 @@
 //! option `--fleet`, the variable `CI_RUNNERS_QUEUE` or `CI_RUNNERS_MONITOR`, the variable
 //! `CI_RUNNERS_FLEET`, the default fleet of the configuration file.
 
+mod author;
 mod config;
 mod diagnosis;
 mod token;
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use http_client::Client;
 use shared::{
+    operator::Author,
     secret::Secret,
     settings::{BaseUrl, Environment, Proxies},
 };
@@ -23,15 +26,19 @@ use shared::{
 use self::config::{Config, Fleet};
 use crate::{
     args::{API_TOKEN_VARIABLE, DaemonArg, FleetArgs, MonitorArg, MonitorName, QueueArg},
+    client::{Orders, QueueClient},
     failure::Failure,
 };
 
 /// The variables that are read beside those of the daemons and of proxies.
-pub const VARIABLES: [&str; 6] = [
+pub const VARIABLES: [&str; 9] = [
     QUEUE_VARIABLE,
     MONITOR_VARIABLE,
     FLEET_VARIABLE,
     CONFIG_VARIABLE,
+    author::AUTHOR_VARIABLE,
+    author::ACCOUNT_VARIABLES[0],
+    author::ACCOUNT_VARIABLES[1],
     "XDG_CONFIG_HOME",
     "HOME",
 ];
@@ -68,6 +75,8 @@ pub struct Daemon {
     pub url: BaseUrl,
     /// The client for requests.
     pub client: Client,
+    /// The name under which changes are made; may be empty.
+    pub author: Author,
     environment_token: Option<Secret>,
     token_file: Option<PathBuf>,
 }
@@ -85,6 +94,16 @@ impl Daemon {
         }
     }
 
+    /// What operators order there.
+    pub fn orders(&self) -> Orders<'_> {
+        Orders::new(&self.client, &self.url, &self.author)
+    }
+
+    /// The requests of jobs, if it is a queue.
+    pub fn jobs(&self) -> QueueClient {
+        QueueClient::new(self.client.clone(), self.url.clone()).by(self.author.clone())
+    }
+
     /// Another daemon of the same fleet, with the same credentials.
     pub fn sibling(&self, kind: Kind, url: BaseUrl) -> Self {
         let mut sibling = self.clone();
@@ -96,13 +115,23 @@ impl Daemon {
 /// Finds daemons by the options, the environment and the configuration file.
 pub struct Addresses<'a> {
     args: &'a FleetArgs,
+    /// The option `--author`.
+    author: Option<&'a Author>,
     environment: &'a Environment,
 }
 
 impl<'a> Addresses<'a> {
-    /// The addresses for these options.
-    pub fn new(args: &'a FleetArgs, environment: &'a Environment) -> Self {
-        Self { args, environment }
+    /// The addresses for these options. Changes are made under the name `author`, or a default.
+    pub fn new(
+        args: &'a FleetArgs,
+        author: Option<&'a Author>,
+        environment: &'a Environment,
+    ) -> Self {
+        Self {
+            args,
+            author,
+            environment,
+        }
     }
 
     /// The queue.
@@ -185,6 +214,7 @@ impl<'a> Addresses<'a> {
             kind,
             url,
             client: client(self.environment)?,
+            author: author::author(self.author, self.environment, &author::host_name())?,
             environment_token,
             token_file,
         })

@@ -40,7 +40,7 @@ impl Home {
         let home = self.0.path().to_str().unwrap();
         let variables = variables.iter().copied();
         let environment = variables.chain([("XDG_CONFIG_HOME", home)]).collect();
-        let daemon = Addresses::new(&args, &environment).daemon(&arg);
+        let daemon = Addresses::new(&args, None, &environment).daemon(&arg);
         daemon
             .map(|daemon| {
                 let token = daemon.api_token();
@@ -214,7 +214,7 @@ fn the_only_monitor_of_a_fleet_needs_no_name() {
         };
         let path = home.0.path().to_str().unwrap();
         let environment = [("XDG_CONFIG_HOME", path)].into_iter().collect();
-        let found = Addresses::new(&args, &environment).monitor(&MonitorArg::default());
+        let found = Addresses::new(&args, None, &environment).monitor(&MonitorArg::default());
         found
             .map(|daemon| daemon.url.to_string())
             .map_err(|failure| failure.to_string())

@@ -23,8 +23,8 @@ use uuid::Uuid;
 pub use self::{
     address::{DaemonArg, FleetArgs, MonitorArg, MonitorName, QueueArg},
     operate::{
-        Drain, Logs, Override, OverrideAction, OverrideSet, Pause, Rebuild, Reload, Resume, Target,
-        Undrain, Withdraw,
+        AuthorArg, Drain, Logs, Override, OverrideAction, OverrideSet, Pause, Rebuild, Reload,
+        Resume, Target, Undrain, Withdraw,
     },
 };
 use self::{operate::secret, texts::*};
@@ -336,6 +336,10 @@ pub struct Top {
     /// The queue.
     #[command(flatten)]
     pub queue: QueueArg,
+
+    /// The name under which changes are made.
+    #[command(flatten)]
+    pub by: AuthorArg,
 }
 
 /// A job that the queue knows, and what authorises the request about it.
@@ -455,6 +459,10 @@ pub struct DestroyRunner {
     /// Destroy it even while GitHub shows that it runs a job
     #[arg(long)]
     pub force: bool,
+
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
 
     /// Do not ask for confirmation
     #[arg(long)]

@@ -3,12 +3,21 @@
 use std::{convert::Infallible, str::FromStr, time::Duration};
 
 use clap::{Args, Subcommand};
-use shared::{secret::Secret, units::parse_duration, values::ProfileKey};
+use shared::{operator::Author, secret::Secret, units::parse_duration, values::ProfileKey};
 
 use super::{DaemonArg, MonitorArg, NamedJob, QueueArg};
 
 /// The highest target that a monitor accepts.
 const TARGET_MAX: u16 = 9999;
+
+/// Who makes a change.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AuthorArg {
+    /// Your name, at most 100 characters, which every reader of a dashboard sees beside the note; '' for none
+    /// [default: your account and this host] [env: CI_RUNNERS_AUTHOR]
+    #[arg(long, value_name = "NAME")]
+    pub author: Option<Author>,
+}
 
 /// `ci-runners withdraw`
 #[derive(Debug, Args)]
@@ -16,6 +25,10 @@ pub struct Withdraw {
     /// The job.
     #[command(flatten)]
     pub job: NamedJob,
+
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
 
     /// Do not ask for confirmation
     #[arg(long)]
@@ -57,6 +70,10 @@ pub struct Drain {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
 
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
+
     /// Return when no runner of the server is busy or reserved
     #[arg(long)]
     pub wait: bool,
@@ -65,7 +82,7 @@ pub struct Drain {
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
     pub max_wait: Duration,
 
-    /// Print the drain as JSON, as the monitor sends it: {"since", "note", "client_address"}
+    /// Print the drain as JSON, as the monitor sends it: {"since", "note", "author", "client_address"}
     #[arg(long)]
     pub json: bool,
 }
@@ -77,7 +94,11 @@ pub struct Undrain {
     #[command(flatten)]
     pub monitor: MonitorArg,
 
-    /// Print the drain that ended as JSON, as the monitor sends it: {"since", "note", "client_address"}, or null
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
+
+    /// Print the drain that ended as JSON, as the monitor sends it: {"since", "note", "author", "client_address"}, or null
     #[arg(long)]
     pub json: bool,
 }
@@ -97,7 +118,11 @@ pub struct Pause {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
 
-    /// Print the pause as JSON, as the queue sends it: {"since", "note", "client_address"}
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
+
+    /// Print the pause as JSON, as the queue sends it: {"since", "note", "author", "client_address"}
     #[arg(long)]
     pub json: bool,
 }
@@ -113,7 +138,11 @@ pub struct Resume {
     #[arg(value_name = "PROFILE")]
     pub profile: ProfileKey,
 
-    /// Print the pause that ended as JSON, as the queue sends it: {"since", "note", "client_address"}, or null
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
+
+    /// Print the pause that ended as JSON, as the queue sends it: {"since", "note", "author", "client_address"}, or null
     #[arg(long)]
     pub json: bool,
 }
@@ -133,11 +162,15 @@ pub struct Rebuild {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
 
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
+
     /// Cancel the order for a rebuild; a build that runs goes on
     #[arg(long, conflicts_with = "note")]
     pub cancel: bool,
 
-    /// Print the order as JSON, as the monitor sends it: {"since", "note", "client_address"}; with --cancel the
+    /// Print the order as JSON, as the monitor sends it: {"since", "note", "author", "client_address"}; with --cancel the
     /// one that it cancelled, or null
     #[arg(long)]
     pub json: bool,
@@ -149,6 +182,10 @@ pub struct Reload {
     /// The daemon.
     #[command(flatten)]
     pub daemon: DaemonArg,
+
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
 
     /// Print JSON, as the daemon sends it: {"applied", "needs_restart"}
     #[arg(long)]
@@ -171,10 +208,10 @@ pub enum OverrideAction {
     /// Set temporary targets, in place of any others
     Set(OverrideSet),
     /// Cancel the temporary targets
-    Cancel(OverrideGet),
+    Cancel(OverrideCancel),
 }
 
-/// `ci-runners override get` and `cancel`
+/// `ci-runners override get`
 #[derive(Debug, Args)]
 pub struct OverrideGet {
     /// The monitor.
@@ -182,6 +219,22 @@ pub struct OverrideGet {
     pub monitor: MonitorArg,
 
     /// Print JSON, as the monitor sends it: the targets by profile, or null
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ci-runners override cancel`
+#[derive(Debug, Args)]
+pub struct OverrideCancel {
+    /// The monitor.
+    #[command(flatten)]
+    pub monitor: MonitorArg,
+
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
+
+    /// Print JSON, as the monitor sends it: the targets that it cancelled by profile, or null
     #[arg(long)]
     pub json: bool,
 }
@@ -196,6 +249,14 @@ pub struct OverrideSet {
     /// A profile and how many runners of it to keep, such as linux=3
     #[arg(value_name = "PROFILE=COUNT", required = true)]
     pub targets: Vec<Target>,
+
+    /// Why, at most 200 characters; shown on the pages of the queue and the monitor
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub note: String,
+
+    /// The name under which it is done.
+    #[command(flatten)]
+    pub by: AuthorArg,
 
     /// Print JSON, as the monitor sends it: the targets by profile
     #[arg(long)]

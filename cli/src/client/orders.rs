@@ -1,14 +1,19 @@
-//! What operators order: the drain and the temporary targets of a monitor, rebuilds of its images, and the
-//! pauses of a queue.
+//! What operators order: the drain and the temporary targets of a monitor, rebuilds of its images, the end of a
+//! runner, and the pauses of a queue.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http_client::{Client, Method, Request, Retry};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use http_client::{Client, Method, Request, Response, Retry};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use shared::{operator::Intervention, secret::Secret, settings::BaseUrl, values::ProfileKey};
+use shared::{
+    operator::{AUTHOR_HEADER, Author, Intervention},
+    secret::Secret,
+    settings::BaseUrl,
+    values::ProfileKey,
+};
 
-use super::{RequestError, error::expect_ok};
+use super::{ErrorResponse, RequestError, error::expect_ok};
 
 /// A change is answered once it is on disk.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,12 +36,17 @@ pub struct Reloaded {
 pub struct Orders<'a> {
     client: &'a Client,
     base_url: &'a BaseUrl,
+    author: &'a Author,
 }
 
 impl<'a> Orders<'a> {
-    /// The orders at the daemon with this URL.
-    pub fn new(client: &'a Client, base_url: &'a BaseUrl) -> Self {
-        Self { client, base_url }
+    /// The orders at the daemon with this URL, under this name.
+    pub fn new(client: &'a Client, base_url: &'a BaseUrl, author: &'a Author) -> Self {
+        Self {
+            client,
+            base_url,
+            author,
+        }
     }
 
     /// The drain of a monitor that is in force, if there is one. Needs no token.
@@ -140,13 +150,21 @@ impl<'a> Orders<'a> {
     pub async fn set_targets(
         &self,
         targets: &Targets,
+        note: &str,
         token: &Secret,
     ) -> Result<Targets, RequestError> {
         // Keys are made of characters that need no escapes.
-        let query: Vec<String> = targets
+        let mut query: Vec<String> = targets
             .iter()
             .map(|(key, count)| format!("{key}={count}"))
             .collect();
+        // Earlier monitors do not know it.
+        if !note.is_empty() {
+            query.push(format!(
+                "note={}",
+                utf8_percent_encode(note, NON_ALPHANUMERIC)
+            ));
+        }
         let path = format!("{OVERRIDE}?{}", query.join("&"));
         self.send(Method::POST, &path, Some(token), "set temporary targets")
             .await
@@ -160,6 +178,29 @@ impl<'a> Orders<'a> {
         let purpose = "cancel the temporary targets";
         self.send(Method::DELETE, OVERRIDE, Some(token), purpose)
             .await
+    }
+
+    /// Asks a monitor to destroy a runner; by force even while GitHub shows that it runs a job. Succeeds once the
+    /// monitor has decided it, which is before the runner is gone.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn destroy_runner(
+        &self,
+        id: u64,
+        is_forced: bool,
+        token: &Secret,
+    ) -> Result<(), RequestError> {
+        let force = if is_forced { "?force=true" } else { "" };
+        let path = format!("runner/{id}{force}");
+        let purpose = "destroy the runner";
+        let response = self.ask(Method::DELETE, &path, Some(token)).await?;
+        match response.status.is_success() {
+            true => Ok(()),
+            false => Err(RequestError::Refused(ErrorResponse::parse(
+                purpose, &response,
+            ))),
+        }
     }
 
     /// Lets the daemon read its settings again.
@@ -178,13 +219,35 @@ impl<'a> Orders<'a> {
         bearer: Option<&Secret>,
         purpose: &'static str,
     ) -> Result<T, RequestError> {
+        let response = self.ask(method, path, bearer).await?;
+        Ok(expect_ok(purpose, response)?.json()?)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: Option<&Secret>,
+    ) -> Result<Response, RequestError> {
         let url = self.base_url.join(path);
         let mut request = Request::new(method, &url).header("accept", "application/json");
         request.bearer = bearer;
         request.timeout = TIMEOUT;
         request.retry = Retry::Once;
-        let response = self.client.send(request).await?;
-        Ok(expect_ok(purpose, response)?.json()?)
+        Ok(self.client.send(with_author(request, self.author)).await?)
+    }
+}
+
+/// The request with the name of its author, if there is one.
+pub(super) fn with_author<'a>(request: Request<'a>, author: &Author) -> Request<'a> {
+    // Other characters than those of ASCII are always escaped.
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+    match author.as_str() {
+        "" => request,
+        author => {
+            let author = utf8_percent_encode(author, ESCAPED).to_string();
+            request.header(AUTHOR_HEADER, author)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCode};
 use shared::{
     job_spec::JobSpec,
+    operator::Author,
     secret::Secret,
     settings::BaseUrl,
     values::{Count, ProfileKey, QualifiedRepo, RunId, UniqueId},
@@ -15,7 +16,9 @@ use shared::{
     wire::JobStatus,
 };
 
-use super::{ErrorResponse, RequestError, Take, Taken, Waiting, error::expect_ok};
+use super::{
+    ErrorResponse, RequestError, Take, Taken, Waiting, error::expect_ok, orders::with_author,
+};
 
 /// How much longer than its hold time a take may last.
 const HOLD_GRACE: Duration = Duration::from_secs(10);
@@ -70,12 +73,23 @@ impl JobRequest {
 pub struct QueueClient {
     client: Client,
     base_url: BaseUrl,
+    author: Author,
 }
 
 impl QueueClient {
     /// A client of the queue at `base_url`.
     pub fn new(client: Client, base_url: BaseUrl) -> Self {
-        Self { client, base_url }
+        Self {
+            client,
+            base_url,
+            author: Author::default(),
+        }
+    }
+
+    /// With the name of the operator who makes changes.
+    pub fn by(mut self, author: Author) -> Self {
+        self.author = author;
+        self
     }
 
     /// Enqueues `job` and returns its ticket. Idempotent.
@@ -215,6 +229,7 @@ impl QueueClient {
         let url = self.base_url.join(&format!("job/{unique_id}"));
         let mut request = Request::new(Method::DELETE, &url);
         request.timeout = Duration::from_secs(3);
+        let request = with_author(request, &self.author);
         let response = self.send(request, bearer).await?;
         // Any other success is the page of something in front of the queue.
         if response.status == StatusCode::NO_CONTENT {

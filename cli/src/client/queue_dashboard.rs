@@ -7,7 +7,7 @@ use shared::{
     clock::Timestamp,
     operator::Intervention,
     problem::{self, Problem},
-    wire::{Estimate, TakenFrom},
+    wire::{Estimate, TakenFrom, TargetOverride},
 };
 
 /// The dashboard of a queue.
@@ -132,6 +132,9 @@ pub struct QueueServer {
     /// Its drain, if there is one.
     #[serde(default)]
     pub drain: Option<Intervention>,
+    /// Its temporary targets, if there are any.
+    #[serde(default)]
+    pub target_override: Option<TargetOverride>,
     /// What it has of each profile.
     #[serde(default)]
     pub profiles: Vec<ServerProfile>,

@@ -7,7 +7,7 @@ use super::status::runner_status;
 use crate::{
     addresses::Daemon,
     args::DestroyRunner,
-    client::{self, RequestError, dashboard},
+    client::{RequestError, dashboard},
     confirmation,
     exit::Exit,
     failure::Failure,
@@ -29,8 +29,8 @@ pub async fn destroy_runner(args: &DestroyRunner, daemon: &Daemon) -> Result<Exi
         let purpose = format!("destroy runner {}", args.id);
         confirmation::ask(&question(args, shown), &purpose)?;
     }
-    let (client, api_token) = (&daemon.client, daemon.api_token()?);
-    client::destroy_runner(client, &daemon.url, args.id, args.force, &api_token).await?;
+    let (orders, token) = (daemon.orders(), daemon.api_token()?);
+    orders.destroy_runner(args.id, args.force, &token).await?;
     let when = match args.force {
         true => "",
         false => " as soon as GitHub does not show that it runs a job",

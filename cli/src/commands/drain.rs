@@ -8,7 +8,7 @@ use super::intervention::{print_begun, print_ended};
 use crate::{
     addresses::Daemon,
     args,
-    client::{Orders, RequestError, dashboard},
+    client::{RequestError, dashboard},
     exit::Exit,
     failure::Failure,
     format, output,
@@ -23,7 +23,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the monitor refuses or is unreachable. An interrupted --wait leaves the server drained.
 pub async fn drain(args: &args::Drain, daemon: &Daemon) -> Result<Exit, Failure> {
-    let orders = Orders::new(&daemon.client, &daemon.url);
+    let orders = daemon.orders();
     let drain = orders.drain(&args.note, &daemon.api_token()?).await?;
     print_begun(daemon.url.as_str(), "drained", &drain, args.json)?;
     if !args.wait {
@@ -49,7 +49,7 @@ pub async fn drain(args: &args::Drain, daemon: &Daemon) -> Result<Exit, Failure>
 /// # Errors
 /// When the monitor refuses or is unreachable.
 pub async fn undrain(args: &args::Undrain, daemon: &Daemon) -> Result<Exit, Failure> {
-    let orders = Orders::new(&daemon.client, &daemon.url);
+    let orders = daemon.orders();
     let ended = orders.undrain(&daemon.api_token()?).await?;
     let texts = ["drained no more", "it was not drained"];
     print_ended(daemon.url.as_str(), texts, ended.as_ref(), args.json)?;

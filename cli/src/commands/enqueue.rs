@@ -4,12 +4,7 @@ use serde_json::json;
 use shared::{secret::Secret, wait_limits::LimitSeconds};
 
 use crate::{
-    addresses::Daemon,
-    args::Enqueue,
-    client::{JobRequest, QueueClient},
-    exit::Exit,
-    failure::Failure,
-    output,
+    addresses::Daemon, args::Enqueue, client::JobRequest, exit::Exit, failure::Failure, output,
 };
 
 /// Runs the command.
@@ -20,7 +15,7 @@ pub async fn enqueue(args: &Enqueue, daemon: &Daemon) -> Result<Exit, Failure> {
     let mut job = args.job.job();
     let max_wait = args.max_wait.map(|it| it.as_secs());
     job.limits.max_wait = max_wait.map(LimitSeconds::nearest);
-    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
+    let queue = daemon.jobs();
     let ticket = queue.enqueue(&job, &daemon.api_token()?).await?;
     output::print(&text(&job, &ticket, args.json))?;
     Ok(Exit::Done)

@@ -9,7 +9,7 @@ use shared::{
 use crate::{
     addresses::Daemon,
     args,
-    client::{QueueClient, RequestError},
+    client::RequestError,
     exit::Exit,
     failure::Failure,
     format, output,
@@ -22,7 +22,7 @@ use crate::{
 /// # Errors
 /// When the queue refuses the request or is unreachable.
 pub async fn history(args: &args::History, daemon: &Daemon, look: Look) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
+    let queue = daemon.jobs();
     let response = queue.history(&query(args), &daemon.api_token()?).await?;
     if args.json {
         let json = response.json::<Value>().map_err(RequestError::from)?;

@@ -9,10 +9,10 @@ use crate::{
     output::{self, printable},
 };
 
-/// The longest note that is printed, in characters.
-const NOTE_MAX: usize = 200;
+/// The longest note, and the longest name of an author, that are printed, in characters.
+const TEXT_MAX: usize = 200;
 
-/// Prints what is in force now: `<subject>: <state> (<note>)`, or JSON.
+/// Prints what is in force now: `<subject>: <state> by <author> (<note>)`, or JSON.
 ///
 /// # Errors
 /// When it cannot be printed.
@@ -24,12 +24,12 @@ pub fn print_begun(
 ) -> Result<(), Failure> {
     let text = match is_json {
         true => json!(order).to_string(),
-        false => format!("{subject}: {state}{}", note(order)),
+        false => format!("{subject}: {state}{}", by_and_why(order)),
     };
     Ok(output::print(&text)?)
 }
 
-/// Prints what has ended: `<subject>: <ended>, after 2 min (<note>)`, or `<subject>: <nothing>`, or JSON.
+/// Prints what has ended: `<subject>: <ended>, after 2 min, by <author> (<note>)`, or `<subject>: <nothing>`, or JSON.
 ///
 /// # Errors
 /// When it cannot be printed.
@@ -45,15 +45,19 @@ pub fn print_ended(
         (Some(order), false) => {
             let lasted = Clock::start().now().since(order.since);
             let lasted = format::duration(lasted);
-            format!("{subject}: {ended}, after {lasted}{}", note(order))
+            let comma = if order.author.is_empty() { "" } else { "," };
+            let by_and_why = by_and_why(order);
+            format!("{subject}: {ended}, after {lasted}{comma}{by_and_why}")
         }
     };
     Ok(output::print(&text)?)
 }
 
-fn note(order: &Intervention) -> String {
-    match order.note.as_str() {
+/// ` by <author> (<note>)`, without what is empty.
+pub fn by_and_why(order: &Intervention) -> String {
+    let part = |text: &str, before: &str, after: &str| match text {
         "" => String::new(),
-        note => format!(" ({})", printable(note, NOTE_MAX)),
-    }
+        text => format!("{before}{}{after}", printable(text, TEXT_MAX)),
+    };
+    part(&order.author, " by ", "") + &part(&order.note, " (", ")")
 }

@@ -12,7 +12,7 @@ use super::story;
 use crate::{
     addresses::Daemon,
     args,
-    client::{QueueClient, RequestError},
+    client::RequestError,
     exit::Exit,
     failure::Failure,
     format,
@@ -34,7 +34,7 @@ pub async fn job(
     bearer: &Secret,
     look: Look,
 ) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
+    let queue = daemon.jobs();
     let response = queue.job(&args.job.unique_id, bearer).await?;
     let text = if args.json {
         let json = response.json::<Value>().map_err(RequestError::from)?;

@@ -36,7 +36,7 @@ mod withdraw;
 
 pub use self::{job::story_of, status::runner_status};
 
-use shared::{secret::Secret, settings::Environment, values::ProfileKey};
+use shared::{operator::Author, secret::Secret, settings::Environment, values::ProfileKey};
 
 use crate::{
     addresses::{Addresses, Daemon, explained},
@@ -52,7 +52,7 @@ use crate::{
 /// # Errors
 /// When it fails; `Failure::exit` has the exit status.
 pub async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
-    let addresses = Addresses::new(&cli.fleet, environment);
+    let addresses = Addresses::new(&cli.fleet, author(&cli.command), environment);
     let daemon = match &cli.command {
         Command::Import(args) => return import::import(args),
         Command::Completions(args) => return generated::completions(args),
@@ -85,7 +85,8 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
         Command::Drain(args) => addresses.monitor(&args.monitor),
         Command::Undrain(args) => addresses.monitor(&args.monitor),
         Command::Override(args) => addresses.monitor(match &args.action {
-            OverrideAction::Get(args) | OverrideAction::Cancel(args) => &args.monitor,
+            OverrideAction::Get(args) => &args.monitor,
+            OverrideAction::Cancel(args) => &args.monitor,
             OverrideAction::Set(args) => &args.monitor,
         }),
         Command::Logs(args) => addresses.monitor(&args.monitor),
@@ -94,6 +95,28 @@ fn daemon(command: &Command, addresses: &Addresses<'_>) -> Result<Daemon, Failur
             unreachable!("it needs no daemon")
         }
     }
+}
+
+/// The name under which a command changes something, if an option gives one.
+fn author(command: &Command) -> Option<&Author> {
+    let by = match command {
+        Command::Withdraw(args) => &args.by,
+        Command::Drain(args) => &args.by,
+        Command::Undrain(args) => &args.by,
+        Command::Pause(args) => &args.by,
+        Command::Resume(args) => &args.by,
+        Command::Rebuild(args) => &args.by,
+        Command::Reload(args) => &args.by,
+        Command::DestroyRunner(args) => &args.by,
+        Command::Top(args) => &args.by,
+        Command::Override(args) => match &args.action {
+            OverrideAction::Set(args) => &args.by,
+            OverrideAction::Cancel(args) => &args.by,
+            OverrideAction::Get(_) => return None,
+        },
+        _ => return None,
+    };
+    by.author.as_ref()
 }
 
 /// The profiles that a command asks for.

@@ -1,14 +1,14 @@
 //! `ci-runners rebuild`: orders the rebuild of an image, and cancels the order.
 
 use super::intervention::{print_begun, print_ended};
-use crate::{addresses::Daemon, args::Rebuild, client::Orders, exit::Exit, failure::Failure};
+use crate::{addresses::Daemon, args::Rebuild, exit::Exit, failure::Failure};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the monitor refuses or is unreachable.
 pub async fn rebuild(args: &Rebuild, daemon: &Daemon) -> Result<Exit, Failure> {
-    let orders = Orders::new(&daemon.client, &daemon.url);
+    let orders = daemon.orders();
     let (profile, token) = (&args.profile, daemon.api_token()?);
     let subject = format!("{}: image of {profile}", daemon.url);
     if args.cancel {

@@ -5,7 +5,6 @@ use serde_json::json;
 use crate::{
     addresses::Daemon,
     args::Reload,
-    client::Orders,
     exit::Exit,
     failure::Failure,
     output::{self, printable},
@@ -19,7 +18,7 @@ const NAME_MAX: usize = 200;
 /// # Errors
 /// When the settings have a mistake, or the daemon refuses the request or is unreachable.
 pub async fn reload(args: &Reload, daemon: &Daemon) -> Result<Exit, Failure> {
-    let orders = Orders::new(&daemon.client, &daemon.url);
+    let orders = daemon.orders();
     let reloaded = orders.reload(&daemon.api_token()?).await?;
     let text = match args.json {
         true => json!(reloaded).to_string(),

@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
-use crate::{
-    addresses::Daemon,
-    args,
-    client::{QueueClient, Take},
-    exit::Exit,
-    failure::Failure,
-    format, output,
-};
+use crate::{addresses::Daemon, args, client::Take, exit::Exit, failure::Failure, format, output};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the queue refuses the take or is unreachable, or the runners cannot be printed.
 pub async fn take(args: &args::Take, daemon: &Daemon) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
+    let queue = daemon.jobs();
     let taken = queue
         .take(&args.unique_id, &args.ticket, Duration::ZERO)
         .await?;

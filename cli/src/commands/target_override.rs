@@ -1,11 +1,13 @@
 //! `ci-runners override`: shows, sets and cancels the temporary targets of a monitor.
 
 use serde_json::json;
+use shared::wire::MonitorDashboard;
 
+use super::intervention::by_and_why;
 use crate::{
     addresses::Daemon,
     args::OverrideAction,
-    client::{Orders, Targets},
+    client::{Targets, dashboard},
     exit::Exit,
     failure::Failure,
     output::{self, printable},
@@ -19,13 +21,16 @@ const NAME_MAX: usize = 64;
 /// # Errors
 /// When the monitor refuses or is unreachable, or a profile is named twice.
 pub async fn target_override(action: &OverrideAction, daemon: &Daemon) -> Result<Exit, Failure> {
-    let orders = Orders::new(&daemon.client, &daemon.url);
+    let orders = daemon.orders();
     let url = &daemon.url;
     let (targets, is_json, text) = match action {
         OverrideAction::Get(args) => {
             let targets = orders.targets().await?;
             let text = match &targets {
-                Some(targets) => format!("{url}: temporary targets {}", listed(targets)),
+                Some(targets) => {
+                    let order = order(daemon).await.unwrap_or_default();
+                    format!("{url}: temporary targets {}{order}", listed(targets))
+                }
                 None => format!("{url}: no temporary targets"),
             };
             (targets, args.json, text)
@@ -41,7 +46,9 @@ pub async fn target_override(action: &OverrideAction, daemon: &Daemon) -> Result
                     )));
                 }
             }
-            let set = orders.set_targets(&targets, &daemon.api_token()?).await?;
+            let set = orders
+                .set_targets(&targets, &args.note, &daemon.api_token()?)
+                .await?;
             let text = format!("{url}: temporary targets {}", listed(&set));
             (Some(set), args.json, text)
         }
@@ -59,6 +66,16 @@ pub async fn target_override(action: &OverrideAction, daemon: &Daemon) -> Result
         false => text,
     })?;
     Ok(Exit::Done)
+}
+
+/// Since when, by whom and why they are in force, as the dashboard has it: `, since <time> by <author> (<note>)`.
+/// That of an earlier monitor has not.
+async fn order(daemon: &Daemon) -> Option<String> {
+    let response = dashboard(&daemon.client, &daemon.url).await.ok()?;
+    let dashboard: MonitorDashboard = response.json().ok()?;
+    let order = dashboard.target_override?.order;
+    let (since, by_and_why) = (order.since.date_and_time(), by_and_why(&order));
+    Some(format!(", since {since}{by_and_why}"))
 }
 
 fn listed(targets: &Targets) -> String {

@@ -3,10 +3,7 @@
 use serde_json::json;
 use shared::secret::Secret;
 
-use crate::{
-    addresses::Daemon, args, client::QueueClient, confirmation, exit::Exit, failure::Failure,
-    format, output,
-};
+use crate::{addresses::Daemon, args, confirmation, exit::Exit, failure::Failure, format, output};
 
 /// Runs the command, authorised by the ticket of the job or by the API token.
 ///
@@ -17,7 +14,7 @@ pub async fn withdraw(
     daemon: &Daemon,
     bearer: &Secret,
 ) -> Result<Exit, Failure> {
-    let queue = QueueClient::new(daemon.client.clone(), daemon.url.clone());
+    let queue = daemon.jobs();
     let unique_id = &args.job.unique_id;
     if !args.yes {
         let job = queue.status(unique_id, bearer).await?;

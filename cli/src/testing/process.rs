@@ -51,6 +51,7 @@ pub fn command(executable: impl AsRef<OsStr>, arguments: &str) -> Command {
     command
         .args(arguments.split_whitespace())
         .env("SERVO_CI_MONITOR_API_TOKEN", API_TOKEN)
+        .env("CI_RUNNERS_AUTHOR", "alice@laptop")
         .env_remove("CI_RUNNERS_TICKET")
         .env_remove("CI_RUNNERS_QUEUE")
         .env_remove("CI_RUNNERS_MONITOR")

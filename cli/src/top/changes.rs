@@ -5,7 +5,7 @@ use shared::{settings::BaseUrl, values::UniqueId, wire::JobReport};
 use super::state::{Change, Effect, Event, short_name};
 use crate::{
     addresses::{Daemon, Kind},
-    client::{self, Orders, QueueClient, RequestError},
+    client::RequestError,
     commands::story_of,
     failure::Failure,
 };
@@ -29,7 +29,7 @@ pub async fn perform(effect: Effect, queue: Daemon) -> Option<Event> {
 }
 
 async fn get_story(unique_id: &UniqueId, queue: &Daemon) -> Result<Vec<String>, Failure> {
-    let client = QueueClient::new(queue.client.clone(), queue.url.clone());
+    let client = queue.jobs();
     let response = client.job(unique_id, &queue.api_token()?).await?;
     let report: JobReport = response.json().map_err(RequestError::from)?;
     Ok(story_of(&report))
@@ -38,7 +38,7 @@ async fn get_story(unique_id: &UniqueId, queue: &Daemon) -> Result<Vec<String>, 
 async fn carry_out(change: Change, queue: &Daemon) -> Result<String, Failure> {
     match change {
         Change::Withdraw(unique_id) => {
-            let client = QueueClient::new(queue.client.clone(), queue.url.clone());
+            let client = queue.jobs();
             Ok(
                 match client.withdraw(&unique_id, &queue.api_token()?).await? {
                     true => format!("Job {unique_id} was withdrawn"),
@@ -48,34 +48,53 @@ async fn carry_out(change: Change, queue: &Daemon) -> Result<String, Failure> {
         }
         Change::Drain { server, note } => {
             let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
-            let orders = Orders::new(&daemon.client, &daemon.url);
+            let orders = daemon.orders();
             orders.drain(&note, &daemon.api_token()?).await?;
             Ok(format!("{name} is drained"))
         }
         Change::Undrain { server } => {
             let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
-            let orders = Orders::new(&daemon.client, &daemon.url);
+            let orders = daemon.orders();
             Ok(match orders.undrain(&daemon.api_token()?).await? {
                 Some(_) => format!("{name} is drained no more"),
                 None => format!("{name} was not drained"),
             })
         }
         Change::Pause { profile, note } => {
-            let orders = Orders::new(&queue.client, &queue.url);
+            let orders = queue.orders();
             orders.pause(&profile, &note, &queue.api_token()?).await?;
             Ok(format!("{profile} is paused"))
         }
         Change::Resume { profile } => {
-            let orders = Orders::new(&queue.client, &queue.url);
+            let orders = queue.orders();
             Ok(match orders.resume(&profile, &queue.api_token()?).await? {
                 Some(_) => format!("{profile} is resumed"),
                 None => format!("{profile} was not paused"),
             })
         }
+        Change::Rebuild {
+            server,
+            profile,
+            note,
+        } => {
+            let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
+            let token = daemon.api_token()?;
+            daemon.orders().rebuild(&profile, &note, &token).await?;
+            Ok(format!("{name} rebuilds the image of {profile}"))
+        }
+        Change::CancelRebuild { server, profile } => {
+            let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
+            let token = daemon.api_token()?;
+            let cancelled = daemon.orders().cancel_rebuild(&profile, &token).await?;
+            Ok(match cancelled {
+                Some(_) => format!("The rebuild of the image of {profile} on {name} is cancelled"),
+                None => format!("No rebuild of the image of {profile} was ordered on {name}"),
+            })
+        }
         Change::DestroyRunner { server, id } => {
             let (daemon, name) = (monitor(queue, &server)?, short_name(&server));
             let token = daemon.api_token()?;
-            client::destroy_runner(&daemon.client, &daemon.url, id, false, &token).await?;
+            daemon.orders().destroy_runner(id, false, &token).await?;
             Ok(format!("{name} destroys runner {id}"))
         }
     }

@@ -72,24 +72,38 @@ async fn a_server_is_drained_and_its_targets_are_overridden() {
     let monitor = PolicyMonitor::start();
     let url = &monitor.url;
     let drained = run(&format!("drain --monitor {url} --note new&disk --wait")).await;
-    drained.assert_exit(0, &format!("{url}/: drained (new&disk)\n"));
+    drained.assert_exit(0, &format!("{url}/: drained by alice@laptop (new&disk)\n"));
     assert_eq!(
         drained.stderr,
         "2 runners are busy or reserved\nno runner is busy\n"
     );
+    let status = run(&format!("status --monitor {url}")).await;
+    status.assert_stdout_has(
+        "The server is drained by alice@laptop since 1970-01-01T00:00:01Z: new&disk\n",
+    );
     let undrained = run(&format!("undrain --monitor {url} --json")).await;
     undrained.assert_status(0);
     let ended: Value = serde_json::from_str(&undrained.stdout).unwrap();
-    assert_eq!(ended["note"], "new&disk");
+    assert_eq!(
+        (&ended["note"], &ended["author"]),
+        (&"new&disk".into(), &"alice@laptop".into())
+    );
     let undrained = run(&format!("undrain --monitor {url}")).await;
     undrained.assert_exit(0, &format!("{url}/: it was not drained\n"));
 
     let command = |line: &str| format!("override {line} --monitor {url}");
-    let set = run(&command("set linux=3 windows=0")).await;
+    let set = run(&command("set linux=3 windows=0 --note a&fair --author bob")).await;
     let targets = format!("{url}/: temporary targets linux=3 windows=0");
     set.assert_exit(0, &format!("{targets}\n"));
     let get = run(&command("get --json")).await;
     get.assert_exit(0, "{\"linux\":3,\"windows\":0}\n");
+    let get = run(&command("get")).await;
+    let since = ", since 1970-01-01T00:00:01Z by bob (a&fair)";
+    get.assert_exit(0, &format!("{targets}{since}\n"));
+    let status = run(&format!("status --monitor {url}")).await;
+    status.assert_stdout_has(
+        "Temporary targets of 3 of linux, 0 of windows by bob since 1970-01-01T00:00:01Z: a&fair\n",
+    );
     let twice = run(&command("set linux=3 linux=4")).await;
     twice.assert_exit(2, "");
     twice.assert_stderr_has("linux is named twice");
@@ -105,12 +119,12 @@ async fn a_profile_is_paused_and_resumed() {
     monitor.boot(1);
     let url = &queue.url;
     let paused = run(&format!("pause --queue {url} linux --note new&disk")).await;
-    paused.assert_exit(0, "linux: paused (new&disk)\n");
+    paused.assert_exit(0, "linux: paused by alice@laptop (new&disk)\n");
     let enqueue = "--profile linux --repo servo/servo --run-id 7 --unique-id a";
     run(&format!("enqueue --queue {url} {enqueue}")).await;
     assert_eq!(queue.waiting_jobs().await, [public_id("a")]);
     let status = run(&format!("status --queue {url}")).await;
-    status.assert_stdout_has("linux is paused since ");
+    status.assert_stdout_has("linux is paused by alice@laptop since ");
     status.assert_stdout_has(": new&disk\n");
     let again = run(&format!("pause --queue {url} linux --json")).await;
     again.assert_status(0);
@@ -158,9 +172,15 @@ async fn an_image_is_rebuilt_and_the_order_is_cancelled() {
     let command = |line: &str| format!("rebuild --monitor {url} {line}");
     let ordered = run(&command("linux --note new&disk")).await;
     let subject = format!("{url}/: image of linux");
-    ordered.assert_exit(0, &format!("{subject}: rebuild ordered (new&disk)\n"));
+    ordered.assert_exit(
+        0,
+        &format!("{subject}: rebuild ordered by alice@laptop (new&disk)\n"),
+    );
     let cancelled = run(&command("linux --cancel --json")).await;
-    cancelled.assert_exit(0, "{\"note\":\"new&disk\",\"since\":1000000}\n");
+    cancelled.assert_exit(
+        0,
+        "{\"author\":\"alice@laptop\",\"note\":\"new&disk\",\"since\":1000000}\n",
+    );
     let cancelled = run(&command("linux --cancel")).await;
     cancelled.assert_exit(0, &format!("{subject}: no rebuild was ordered\n"));
     let unknown = run(&command("linx")).await;

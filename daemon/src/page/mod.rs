@@ -14,7 +14,7 @@ use actix_web::{
     http::header::{CONTENT_SECURITY_POLICY, ContentType},
 };
 use maud::{DOCTYPE, Markup, html};
-use shared::{clock::Timestamp, format, problem::Problem};
+use shared::{clock::Timestamp, format, operator::Intervention, problem::Problem};
 
 use crate::{
     error::{ApiError, Code},
@@ -145,6 +145,14 @@ pub fn at(time: Timestamp) -> Markup {
 pub fn since(time: Timestamp, now: Timestamp) -> Markup {
     html! {
         span class="nowrap" data-since=(time.as_micros() / 1000) { (format::elapsed(now.since(time))) }
+    }
+}
+
+/// By whom something was ordered, when and why: `by alice@laptop at 10:00:05 (new memory)`.
+pub fn order(order: &Intervention) -> Markup {
+    html! {
+        "by " (order.author_or_operator()) " at " (at(order.since))
+        @if !order.note.is_empty() { " (" (order.note) ")" }
     }
 }
 

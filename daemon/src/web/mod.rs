@@ -6,6 +6,7 @@
 mod browser;
 mod client_address;
 mod extract;
+mod operator;
 mod outgoing;
 pub(crate) mod pace;
 mod route;
@@ -39,6 +40,7 @@ pub use extract::{
     NoteParameters, Path, PathParameter, PreferredWait, Query, from_optional_text, from_text,
     labels_from_response, query, segment,
 };
+pub use operator::Operator;
 pub use route::{Route, route};
 
 /// The longest time for which a request is held, in seconds. Proxies such as nginx and HAProxy give up

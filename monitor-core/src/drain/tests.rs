@@ -6,7 +6,7 @@ use shared::wire::RunnerStatus;
 
 use crate::{
     TakeRefusal,
-    testing::{TestPool, hugepages, profile_key},
+    testing::{TestPool, hugepages, order, profile_key},
 };
 
 /// How many runners of the profile `linux` are missing, and why.
@@ -17,8 +17,7 @@ fn missing(pool: &TestPool) -> Option<(usize, String)> {
 }
 
 fn drain(pool: &mut TestPool, note: &str) {
-    let address = Some([192, 0, 2, 1].into());
-    pool.monitor.drain(note.parse().unwrap(), address, pool.now);
+    pool.monitor.drain(order(note), pool.now);
 }
 
 #[test]
@@ -28,6 +27,7 @@ fn a_drained_server_assigns_no_runner_and_keeps_only_those_with_a_job() {
     pool.world.start_job(0);
     pool.poll();
     assert_eq!(missing(&pool), None);
+    let at = pool.now.date_and_time();
     drain(&mut pool, "new memory");
     assert_eq!(pool.take("other", "linux", 1), Err(TakeRefusal::Drained));
     // What it has promised it keeps.
@@ -35,7 +35,7 @@ fn a_drained_server_assigns_no_runner_and_keeps_only_those_with_a_job() {
     pool.converge();
     assert_eq!(pool.statuses(), [RunnerStatus::Busy]);
     assert_eq!(pool.counts("linux").target, 0);
-    let because = "an operator has drained it (new memory)".to_owned();
+    let because = format!("alice@laptop drained it at {at} (new memory)");
     assert_eq!(missing(&pool), Some((3, because)));
 
     pool.monitor.end_drain();
@@ -66,8 +66,11 @@ fn missing_runners_have_a_reason() {
     pool.profile_mut("linux").target_count = 5;
     assert_eq!(missing(&pool), None);
     let windows = [(profile_key("windows"), 2)].into();
-    pool.monitor.set_override(windows, pool.now).unwrap();
-    let because = "an operator has set temporary targets".to_owned();
+    pool.monitor
+        .set_override(windows, order("a fair"), pool.now)
+        .unwrap();
+    let at = pool.now.date_and_time();
+    let because = format!("alice@laptop set temporary targets at {at} (a fair)");
     assert_eq!(missing(&pool), Some((1, because)));
     pool.monitor.cancel_override();
     pool.monitor.policy.makes_runners = false;
@@ -76,7 +79,7 @@ fn missing_runners_have_a_reason() {
 }
 
 #[test]
-fn the_dashboard_shows_a_drain_and_only_with_a_token_its_author() {
+fn the_dashboard_shows_a_drain_and_only_with_a_token_its_address() {
     let mut pool = TestPool::with_idle_linux(1);
     drain(&mut pool, "new memory");
     let view = pool.monitor.view().unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shared::{
     clock::Timestamp,
     format,
+    operator::Intervention,
     values::ProfileKey,
     wire::{DelayedRunners, MissingRunners, RunnerCounts},
 };
@@ -185,14 +186,13 @@ impl Monitor {
     /// Why queues do not hear of runners that there could be: a clause.
     fn why_missing(&self, profile_key: &ProfileKey) -> String {
         match self.drained() {
-            Some(drain) if drain.note.is_empty() => "an operator has drained it".to_owned(),
-            Some(drain) => format!("an operator has drained it ({})", drain.note),
+            Some(drain) => ordered(drain, "drained it"),
             None if !self.policy.makes_runners => "its settings let it make none".to_owned(),
             None if self.lacks_image(profile_key) => "the profile has no image yet".to_owned(),
-            None if self.target_override().is_some() => {
-                "an operator has set temporary targets".to_owned()
-            }
-            None => "runners that cannot be destroyed occupy its capacity".to_owned(),
+            None => match self.target_override() {
+                Some(set) => ordered(&set.order, "set temporary targets"),
+                None => "runners that cannot be destroyed occupy its capacity".to_owned(),
+            },
         }
     }
 
@@ -333,4 +333,13 @@ fn furthest_below_target(counts: &BTreeMap<ProfileKey, RunnerCounts>) -> Option<
         (one.healthy * other.target).cmp(&(other.healthy * one.target))
     });
     first.map(|(profile_key, _)| profile_key.clone())
+}
+
+/// `alice@laptop drained it at 2026-12-24T10:00:05Z (new memory)`
+fn ordered(order: &Intervention, what: &str) -> String {
+    let (author, at) = (order.author_or_operator(), order.since.date_and_time());
+    match order.note.as_str() {
+        "" => format!("{author} {what} at {at}"),
+        note => format!("{author} {what} at {at} ({note})"),
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{clock::Timestamp, values::ProfileKey};
 
 use super::RebuildRefusal;
-use crate::testing::{NO_STEPS, TestPool, hugepages, policy, profile_key};
+use crate::testing::{self, NO_STEPS, TestPool, hugepages, policy, profile_key};
 
 const REBUILD: &str = "rebuild the image of linux: an operator has ordered it";
 
@@ -27,10 +27,8 @@ fn pool() -> TestPool {
 }
 
 fn order(pool: &mut TestPool, note: &str) {
-    let address = Some([192, 0, 2, 1].into());
-    let ordered = pool
-        .monitor
-        .order_rebuild(&linux(), note.parse().unwrap(), address, pool.now);
+    let order = testing::order(note);
+    let ordered = pool.monitor.order_rebuild(&linux(), order, pool.now);
     ordered.unwrap();
 }
 
@@ -117,10 +115,10 @@ fn an_order_for_an_image_that_is_not_built_here_is_refused() {
         ("windows", RebuildRefusal::NotBuiltHere),
         ("macos", RebuildRefusal::UnknownProfile),
     ] {
-        let note = Default::default();
+        let order = testing::order("");
         let ordered = pool
             .monitor
-            .order_rebuild(&profile_key(key), note, None, pool.now);
+            .order_rebuild(&profile_key(key), order, pool.now);
         assert_eq!(ordered, Err(refusal), "{key}");
     }
     assert!(pool.monitor.rebuild_orders().is_empty());

@@ -361,6 +361,9 @@ mod tests {
         let target_override = state.target_override.unwrap();
         let arrived: Vec<_> = target_override.arrived.values().flatten().collect();
         assert_eq!(arrived, [&RunnerId(0)]);
+        let order = target_override.order;
+        assert_eq!((&*order.note, &*order.author), ("", ""));
+        assert_eq!(order.client_address, None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, values::ProfileKey};
+use shared::{operator::Intervention, values::ProfileKey};
 
 use super::runner::RunnerRecord;
 use crate::RunnerId;
@@ -11,8 +11,9 @@ use crate::RunnerId;
 /// Temporary targets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TargetOverride {
-    /// When it was set.
-    pub since: Timestamp,
+    /// Since when, why and by whom it was ordered. Files of earlier releases have only the time.
+    #[serde(flatten)]
+    pub order: Intervention,
     /// How many runners of each profile are wanted.
     pub counts: BTreeMap<ProfileKey, usize>,
     /// The runners of each profile that have come online for it, including those that are gone.

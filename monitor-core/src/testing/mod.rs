@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
+    operator::Order,
     registration::{Deletion, Label, RegistrationStatus},
     runner_name::RunnerNames,
     secret::Secret,
@@ -74,6 +75,15 @@ pub fn hugepages(count: u64) -> Resources {
     Resources {
         hugepages_1g: count,
         memory: Memory::default(),
+    }
+}
+
+/// What an operator orders, with this note.
+pub fn order(note: &str) -> Order {
+    Order {
+        note: note.parse().unwrap(),
+        author: "alice@laptop".parse().unwrap(),
+        client_address: Some([192, 0, 2, 1].into()),
     }
 }
 

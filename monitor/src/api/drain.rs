@@ -4,12 +4,12 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::{Authorised, NotWrongToken},
     error::ApiError,
-    web::{ClientAddress, NoteParameters, Query},
+    web::{NoteParameters, Operator, Query},
 };
 
 use super::AppState;
 
-/// `GET /policy/drain`: the drain in force with `since` and `note`, or `null`. With a token also
+/// `GET /policy/drain`: the drain in force with `since`, `note` and `author`, or `null`. With a token also
 /// `client_address`.
 pub async fn show(token: NotWrongToken, state: Data<AppState>) -> HttpResponse {
     let drain = state.core.read(|core| core.drained().cloned());
@@ -22,16 +22,17 @@ pub async fn show(token: NotWrongToken, state: Data<AppState>) -> HttpResponse {
 /// `POST /policy/drain[?note=…]`: the drain that is in force now.
 pub async fn begin(
     _: Authorised,
-    ClientAddress(address): ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
     Query(NoteParameters { note }): Query<NoteParameters>,
 ) -> Result<HttpResponse, ApiError> {
     let audited_note = note.as_str().to_owned();
+    let order = operator.clone().order(note);
     let (revision, drain) = state.core.change(|core, now| {
-        let revision = core.drain(note, address, now);
+        let revision = core.drain(order, now);
         (revision, core.drained().cloned())
     });
-    state.audit("drain", "api_token", ClientAddress(address), |entry| {
+    state.audit("drain", "api_token", &operator, |entry| {
         entry.fact("note", audited_note)
     });
     state.saved_change(revision).await?;
@@ -41,12 +42,12 @@ pub async fn begin(
 /// `DELETE /policy/drain`: the drain that this ended, or `null`.
 pub async fn end(
     _: Authorised,
-    address: ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let (ended, revision) = state.core.change(|core, _| core.end_drain());
     if ended.is_some() {
-        state.audit("end_drain", "api_token", address, |entry| entry);
+        state.audit("end_drain", "api_token", &operator, |entry| entry);
     }
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(ended))

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::{ClientAddress, NoteParameters, Path, Query},
+    web::{NoteParameters, Operator, Path, Query},
 };
 use monitor_core::RebuildRefusal;
 use shared::values::ProfileKey;
@@ -14,26 +14,22 @@ use super::AppState;
 /// `POST /image/<profile_key>/rebuild[?note=…]`: the order that is in force now.
 pub async fn order(
     _: Authorised,
-    ClientAddress(address): ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
     Path(profile_key): Path<ProfileKey>,
     Query(NoteParameters { note }): Query<NoteParameters>,
 ) -> Result<HttpResponse, ApiError> {
     let audited_note = note.as_str().to_owned();
+    let order = operator.clone().order(note);
     let ordered = state.core.change(|core, now| {
-        let revision = core.order_rebuild(&profile_key, note, address, now)?;
+        let revision = core.order_rebuild(&profile_key, order, now)?;
         Ok((revision, core.rebuild_orders().get(&profile_key).cloned()))
     });
     let (revision, order) = ordered.map_err(|refusal| refused(refusal, &profile_key))?;
-    state.audit(
-        "rebuild",
-        "api_token",
-        ClientAddress(address),
-        |mut entry| {
-            entry.profile_key = Some(profile_key);
-            entry.fact("note", audited_note)
-        },
-    );
+    state.audit("rebuild", "api_token", &operator, |mut entry| {
+        entry.profile_key = Some(profile_key);
+        entry.fact("note", audited_note)
+    });
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(order))
 }
@@ -41,7 +37,7 @@ pub async fn order(
 /// `DELETE /image/<profile_key>/rebuild`: the order that this cancelled, or `null`.
 pub async fn cancel(
     _: Authorised,
-    address: ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
     Path(profile_key): Path<ProfileKey>,
 ) -> Result<HttpResponse, ApiError> {
@@ -49,7 +45,7 @@ pub async fn cancel(
         .core
         .change(|core, _| core.cancel_rebuild(&profile_key));
     if cancelled.is_some() {
-        state.audit("cancel_rebuild", "api_token", address, |mut entry| {
+        state.audit("cancel_rebuild", "api_token", &operator, |mut entry| {
             entry.profile_key = Some(profile_key);
             entry
         });

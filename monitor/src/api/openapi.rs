@@ -135,7 +135,7 @@ fn of_takes() -> Vec<Operation> {
 }
 
 fn of_operators() -> Vec<Operation> {
-    let order = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "client_address": "192.0.2.1"});
+    let order = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "author": "alice@laptop", "client_address": "192.0.2.1"});
     let targets =
         json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}});
     let targets_or_null = json!({"oneOf": [{"type": "null"}, targets]});
@@ -156,6 +156,7 @@ fn of_operators() -> Vec<Operation> {
             .json::<Intervention>("The drain in force.", &order)
             .errors(&[Code::NotReady]),
         new("DELETE", drain, "End the drain", Access::ApiToken)
+            .author()
             .json_or_null::<Intervention>("The drain that it ended.", &order)
             .errors(&[Code::NotReady]),
         new("GET", target, "Show the temporary targets", Access::Open).json_with(
@@ -164,7 +165,10 @@ fn of_operators() -> Vec<Operation> {
             example.clone(),
         ),
         new("POST", target, "Set temporary targets", Access::ApiToken)
-            .description("One parameter for each profile, such as `linux=3`.")
+            .description(
+                "One parameter for each profile, such as `linux=3`. The dashboard shows `target_override` with the \
+                 note, the author and the time. On a server with a profile `note`, that parameter is its count.",
+            )
             .parameter(
                 "query",
                 "linux",
@@ -173,6 +177,7 @@ fn of_operators() -> Vec<Operation> {
                 json!({"type": "integer", "minimum": 0, "maximum": 9999}),
                 json!(3),
             )
+            .note()
             .json_with("The targets by profile.", targets, example.clone())
             .errors(&[
                 Code::BadRequest,
@@ -186,6 +191,7 @@ fn of_operators() -> Vec<Operation> {
             "Cancel the temporary targets",
             Access::ApiToken,
         )
+        .author()
         .json_with("Those that it cancelled.", targets_or_null, example)
         .errors(&[Code::NotReady]),
         new(
@@ -198,6 +204,7 @@ fn of_operators() -> Vec<Operation> {
         .json::<Intervention>("The order in force.", &order)
         .errors(&[Code::UnknownProfile, Code::NotFound, Code::NotReady]),
         new("DELETE", rebuild, "Cancel the rebuild", Access::ApiToken)
+            .author()
             .json_or_null::<Intervention>("The order that it cancelled.", &order)
             .errors(&[Code::NotReady]),
     ]
@@ -230,6 +237,7 @@ fn of_runners() -> Vec<Operation> {
             "Destroy a runner",
             Access::ApiToken,
         )
+        .author()
         .flag(
             "force",
             "Whether it is destroyed even while GitHub shows that it runs a job.",

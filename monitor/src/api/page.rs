@@ -10,7 +10,6 @@ use maud::{Markup, html};
 use shared::{
     clock::Timestamp,
     format,
-    operator::Intervention,
     software::Support,
     units::Memory,
     wire::{Amounts, DashboardRunner, HostUse, JobOnRunner, ProfileUse, RunnerStatus},
@@ -89,7 +88,7 @@ pub fn render_content(snapshot: &Snapshot) -> Markup {
 
 fn render_view(view: &View, links: &Links, now: Timestamp) -> Markup {
     html! {
-        (render_orders(view, now))
+        (render_orders(view))
         (render_counts(view))
         @for warning in &view.capacity_warnings { p.note.bad { (warning) } }
         @if let Some(host) = &view.dashboard.host { (render_host(host)) }
@@ -101,34 +100,19 @@ fn render_view(view: &View, links: &Links, now: Timestamp) -> Markup {
 }
 
 /// What operators have ordered: a drain, temporary targets, rebuilds of images.
-fn render_orders(view: &View, now: Timestamp) -> Markup {
-    let since = |order: &Intervention| {
-        html! {
-            " for " (page::since(order.since, now))
-            @if !order.note.is_empty() { " (" (order.note) ")" }
-        }
-    };
+fn render_orders(view: &View) -> Markup {
     html! {
         @if let Some(drain) = &view.dashboard.drain {
             p.note.bad {
-                "Drained by an operator" (since(drain)) ": it keeps no runners. "
+                "Drained " (page::order(drain)) ". It keeps no runners. "
                 code { "ci-runners undrain" } " ends this."
             }
         }
-        @if let Some(counts) = &view.target_override {
-            p.note {
-                "Temporary targets of an operator"
-                @if let Some(since) = view.target_override_since { " for " (page::since(since, now)) }
-                ": "
-                @for (index, (profile_key, count)) in counts.iter().enumerate() {
-                    @if index > 0 { ", " }
-                    (count) " of " (profile_key)
-                }
-                "."
-            }
+        @if let Some(set) = &view.dashboard.target_override {
+            p.note { "Temporary targets of " (set.text()) ", set " (page::order(&set.order)) "." }
         }
         @for (profile_key, order) in &view.dashboard.rebuilds {
-            p.note { "Rebuild of the image of " (profile_key) ", ordered by an operator" (since(order)) "." }
+            p.note { "Rebuild of the image of " (profile_key) ", ordered " (page::order(order)) "." }
         }
     }
 }

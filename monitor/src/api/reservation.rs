@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::AuthorisedQueue,
     error::ApiError,
-    web::{ClientAddress, Path, Query, from_optional_text},
+    web::{ClientAddress, Operator, Path, Query, from_optional_text},
 };
 use serde::{Deserialize, Deserializer, de::Error};
 use shared::values::{FencingToken, UniqueId};
@@ -44,7 +44,8 @@ pub async fn release(
         .change(|core, now| core.release(&unique_id, attempt, destroy, now));
     // Those of queues follow from what happens to their jobs, and are repeated.
     if attempt.is_none() {
-        state.audit("release", caller.authorised_by(), address, |mut entry| {
+        let operator = Operator::from(address);
+        state.audit("release", caller.authorised_by(), &operator, |mut entry| {
             entry.unique_id = Some(unique_id);
             entry.fact("destroy", destroy)
         });

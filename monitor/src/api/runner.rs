@@ -10,7 +10,7 @@ use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
     journal::{Entry, Subject},
-    web::{ClientAddress, Query},
+    web::{Operator, Query},
 };
 use monitor_core::{RemovalRefusal, RunnerId};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
@@ -102,7 +102,7 @@ pub async fn show(
 /// `DELETE /runner/<id>[?force=true]`
 pub async fn remove(
     _: Authorised,
-    address: ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
     RunnerInPath(id): RunnerInPath,
     Query(parameters): Query<RemovalParameters>,
@@ -112,7 +112,7 @@ pub async fn remove(
         .core
         .change(|core, now| core.remove_runner(id, force, now));
     let revision = removal.map_err(|RemovalRefusal::UnknownRunner| no_runner())?;
-    state.audit("remove_runner", "api_token", address, |mut entry| {
+    state.audit("remove_runner", "api_token", &operator, |mut entry| {
         entry.runner = Some(id.0);
         entry.fact("force", force)
     });

@@ -10,7 +10,7 @@ use daemon::{
     repeated,
     serve::Draining,
     snapshot::SnapshotCache,
-    web::ClientAddress,
+    web::Operator,
 };
 use github::{ApiStatusCell, artifact_auth::ArtifactVerifier};
 use shared::settings::Settings;
@@ -130,11 +130,10 @@ impl AppState {
         &self,
         action: &'static str,
         authorised_by: &'static str,
-        ClientAddress(address): ClientAddress,
+        operator: &Operator,
         facts: impl FnOnce(Entry) -> Entry,
     ) {
-        let address = address.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
-        let entry = Entry::audit(self.core.now(), action, authorised_by, address);
+        let entry = operator.audit(self.core.now(), action, authorised_by);
         self.core.journal().record(facts(entry));
     }
 

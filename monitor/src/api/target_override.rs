@@ -6,35 +6,49 @@ use actix_web::{HttpResponse, web::Data};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
-    web::{ClientAddress, Query},
+    web::{Operator, Query},
 };
-use shared::values::{InvalidValue, ProfileKey};
+use shared::{
+    operator::Note,
+    values::{InvalidValue, ProfileKey},
+};
 
 use super::AppState;
 use monitor_core::OverrideRefusal;
 
 /// Maximum number of profiles in one override.
 const PROFILES_MAX: usize = 200;
+/// The parameter with the note, on servers that have no profile of this name.
+const NOTE: &str = "note";
 
-/// `GET /policy/override`: the current temporary targets, or `null`.
+/// `GET /policy/override`: the current temporary targets, or `null`. The dashboard also has their order.
 pub async fn show(state: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().json(state.core.read(|core| core.target_override().cloned()))
+    let set = state.core.read(monitor_core::Monitor::target_override);
+    HttpResponse::Ok().json(set.map(|set| set.targets))
 }
 
-/// `POST /policy/override?<profile_key>=<count>…`: the new temporary targets.
+/// `POST /policy/override?<profile_key>=<count>…[&note=…]`: the new temporary targets.
 pub async fn set(
     _: Authorised,
-    address: ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
-    Query(parameters): Query<Vec<(String, String)>>,
+    Query(mut parameters): Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, ApiError> {
+    let is_profile = state.core.read(|core| core.has_profile(NOTE));
+    let note = match is_profile {
+        true => Note::default(),
+        false => note_of(&mut parameters)?,
+    };
     let counts = parse(&parameters)?;
+    let audited_note = note.as_str().to_owned();
+    let order = operator.clone().order(note);
     let set = state
         .core
-        .change(|core, now| core.set_override(counts.clone(), now));
+        .change(|core, now| core.set_override(counts.clone(), order, now));
     let revision = set.map_err(refused)?;
-    state.audit("override", "api_token", address, |entry| {
-        entry.fact("targets", text_of(&counts))
+    state.audit("override", "api_token", &operator, |entry| {
+        let entry = entry.fact("targets", text_of(&counts));
+        entry.fact("note", audited_note)
     });
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(counts))
@@ -43,17 +57,28 @@ pub async fn set(
 /// `DELETE /policy/override`: the temporary targets that this cancelled, or `null`.
 pub async fn cancel(
     _: Authorised,
-    address: ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
 ) -> Result<HttpResponse, ApiError> {
     let (cancelled, revision) = state.core.change(|core, _| core.cancel_override());
     if let Some(counts) = &cancelled {
-        state.audit("cancel_override", "api_token", address, |entry| {
+        state.audit("cancel_override", "api_token", &operator, |entry| {
             entry.fact("targets", text_of(counts))
         });
     }
     state.saved_change(revision).await?;
     Ok(HttpResponse::Ok().json(cancelled))
+}
+
+/// Takes the note out of the parameters.
+fn note_of(parameters: &mut Vec<(String, String)>) -> Result<Note, ApiError> {
+    let notes = parameters.extract_if(.., |(key, _)| key == NOTE);
+    let notes: Vec<String> = notes.map(|(_, note)| note).collect();
+    match &notes[..] {
+        [] => Ok(Note::default()),
+        [note] => Ok(note.parse()?),
+        _ => Err(ApiError::new(Code::BadRequest, "the note is repeated")),
+    }
 }
 
 /// Targets for the journal, such as `linux=3 windows=0`.
@@ -122,6 +147,16 @@ mod tests {
     fn the_count_of_each_profile_is_read() {
         let counts = parse(&pairs(&[("linux", "3"), ("windows", "0")])).unwrap();
         assert_eq!(counts.into_values().collect::<Vec<_>>(), [3, 0]);
+    }
+
+    #[test]
+    fn a_note_is_no_profile() {
+        let mut parameters = pairs(&[("linux", "3"), ("note", "a fair")]);
+        assert_eq!(note_of(&mut parameters).unwrap().as_str(), "a fair");
+        assert_eq!(parameters, pairs(&[("linux", "3")]));
+        assert_eq!(note_of(&mut parameters).unwrap().as_str(), "");
+        let mut twice = pairs(&[("note", "a"), ("note", "b")]);
+        assert_eq!(note_of(&mut twice).unwrap_err().code(), Code::BadRequest);
     }
 
     #[test]

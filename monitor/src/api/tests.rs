@@ -19,6 +19,7 @@ use shared::{
     wire::{
         Amounts, DashboardRunner, HostUse, JobOnRunner, MissingRunners, MonitorDashboard,
         ProfileUse, ReservationReport, ReservationState, Runner, RunnerCounts, RunnerStatus,
+        TargetOverride,
     },
 };
 
@@ -104,6 +105,7 @@ fn order(seconds: u64, note: &str) -> Intervention {
     Intervention {
         since: ago(seconds),
         note: note.to_owned(),
+        author: "alice@laptop".to_owned(),
         client_address: Some([192, 0, 2, 1].into()),
     }
 }
@@ -133,11 +135,15 @@ fn view() -> View {
                 linux(),
                 MissingRunners {
                     count: 2,
-                    reason: "an operator has drained it (new memory)".into(),
+                    reason: "alice@laptop drained it at 2027-01-15T07:50:00Z (new memory)".into(),
                 },
             )]),
             delayed: BTreeMap::new(),
             rebuilds: [(linux(), order(300, "new packages"))].into(),
+            target_override: Some(TargetOverride {
+                targets: [(linux(), 3)].into(),
+                order: order(120, "a <fair>"),
+            }),
             host: Some(host()),
             instance: Some("00ff".to_owned()),
             profile_runner_counts: [(linux(), counts)].into(),
@@ -150,8 +156,6 @@ fn view() -> View {
         },
         reserved_for: [(1, unique_id)].into(),
         created_at: [(0, ago(1000)), (1, ago(10))].into(),
-        target_override: Some([(linux(), 3)].into()),
-        target_override_since: Some(ago(120)),
         images: [(
             linux(),
             ImageView {

@@ -222,25 +222,41 @@ async fn a_server_can_be_drained_and_says_so() {
     let long = format!("policy/drain?note={}", "x".repeat(201));
     let refused = monitor.call(Method::POST, &long).await;
     expect_refusal(&refused, 400, "bad_request", "a long note");
+    let headers = [
+        ("authorization", &*bearer(API_TOKEN)),
+        ("ci-runners-author", "J%C3%B6rg@laptop"),
+    ];
     let drained = monitor
-        .call(Method::POST, "policy/drain?note=new%20memory")
+        .call_with(Method::POST, "policy/drain?note=new%20memory", &headers)
         .await;
     let drained: Value = drained.json().unwrap();
     assert_eq!(drained["note"], "new memory");
+    assert_eq!(drained["author"], "Jörg@laptop");
     assert_eq!(drained["client_address"], "127.0.0.1");
+    let headers = [headers[0], ("ci-runners-author", &*"x".repeat(101))];
+    let refused = monitor
+        .call_with(Method::POST, "policy/drain", &headers)
+        .await;
+    expect_refusal(&refused, 400, "bad_request", "a long author");
     let with_token = monitor.call(Method::GET, "policy/drain").await;
     assert_eq!(with_token.json::<Value>().unwrap(), drained);
     let stranger = show().await;
     assert_eq!(stranger["note"], "new memory");
+    assert_eq!(stranger["author"], "Jörg@laptop");
     assert_eq!(stranger["client_address"], Value::Null);
     let dashboard = monitor
         .until(|dashboard| dashboard.runners.is_empty())
         .await;
     let missing = &dashboard.missing["linux"];
-    let because = "an operator has drained it (new memory)";
-    assert_eq!((missing.count, &*missing.reason), (1, because));
+    assert_eq!(missing.count, 1);
+    let reason = &missing.reason;
+    assert!(
+        reason.starts_with("Jörg@laptop drained it at 20"),
+        "{reason}"
+    );
+    assert!(reason.ends_with("Z (new memory)"), "{reason}");
     let page = monitor.get("").await.text().unwrap().to_owned();
-    assert!(page.contains("(new memory): it keeps no runners"), "{page}");
+    assert!(page.contains("(new memory). It keeps no runners"), "{page}");
     let take = format!("profile/linux/take?unique_id=other&{JOB}");
     let headers = [
         ("authorization", &*bearer(API_TOKEN)),

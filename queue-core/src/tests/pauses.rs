@@ -1,6 +1,9 @@
 //! Profiles that an operator pauses and resumes.
 
-use shared::{operator::Intervention, values::ProfileKey};
+use shared::{
+    operator::{Intervention, Order},
+    values::ProfileKey,
+};
 
 use super::harness::{MadeBy, TestQueue, linux, one_job_forwarded, one_server};
 use crate::{Answer, Input, NoEstimate, PastRun, PauseOrder, Refusal, WaitReason};
@@ -9,8 +12,11 @@ impl TestQueue {
     fn try_pause(&mut self, profile_key: &str, note: &str) -> Result<Intervention, Refusal> {
         let order = PauseOrder {
             profile_key: profile_key.parse().unwrap(),
-            note: note.parse().unwrap(),
-            client_address: Some([192, 0, 2, 1].into()),
+            order: Order {
+                note: note.parse().unwrap(),
+                author: "alice@laptop".parse().unwrap(),
+                client_address: Some([192, 0, 2, 1].into()),
+            },
         };
         let call = self.call(|call| Input::Pause { call, order });
         match self.answer_to(call) {
@@ -106,7 +112,7 @@ fn a_job_of_a_paused_profile_waits_for_its_operator_for_an_unknown_time() {
     queue.enqueue("first", "linux", 1);
     queue.enqueue("second", "linux", 1);
     queue.pause("linux", "new disks");
-    let why = "its profile is paused by an operator since 1970-01-12T13:46:45Z: new disks";
+    let why = "its profile is paused by alice@laptop since 1970-01-12T13:46:45Z: new disks";
     let view = queue.core.view(queue.now);
     for job in &view.profiles[0].jobs {
         assert_eq!((&*job.why, job.estimate), (why, None));

@@ -14,16 +14,12 @@ use crate::{
 };
 
 pub fn pause(state: &mut State, now: Timestamp, call: CallId, order: PauseOrder) {
-    let PauseOrder {
-        profile_key,
-        note,
-        client_address,
-    } = order;
+    let PauseOrder { profile_key, order } = order;
     if let Some(refusal) = refusal(state, now, &profile_key) {
         return state.refuse(call, refusal);
     }
     let in_force = state.pauses.get(&profile_key);
-    let pause = Intervention::order(in_force, note, client_address, now);
+    let pause = Intervention::order(in_force, order, now);
     state.pauses.insert(profile_key, pause.clone());
     state.answer(call, Answer::Paused(pause));
 }

@@ -1,7 +1,7 @@
 //! `/job/<unique_id>`: the status and the story of a job, and its withdrawal.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use daemon::{error::ApiError, journal::Entry, web::ClientAddress};
+use daemon::{error::ApiError, journal::Entry, web::Operator};
 
 use queue_core::{Answer, Input, Refusal};
 use shared::wire::JobReport;
@@ -54,7 +54,7 @@ pub async fn show(
 /// `DELETE /job/<unique_id>`
 pub async fn withdraw(
     state: Data<AppState>,
-    client: ClientAddress,
+    operator: Operator,
     AccessibleJob(by): AccessibleJob,
 ) -> Result<HttpResponse, ApiError> {
     let (wanted, withdrawn_by) = (StoryOf::job(&by), by.withdrawn_by());
@@ -66,7 +66,7 @@ pub async fn withdraw(
                 let now = state.event_loop.now();
                 state.journal.record(Entry {
                     unique_id: Some(unique_id),
-                    ..Entry::audit(now, "withdraw", withdrawn_by.name(), client)
+                    ..operator.audit(now, "withdraw", withdrawn_by.name())
                 });
             }
             Ok(HttpResponse::NoContent().finish())

@@ -187,6 +187,7 @@ fn of_jobs() -> Vec<Operation> {
             .also("text/html")
             .errors(&[Code::UnknownJob, Code::NotReady]),
         Operation::new("DELETE", "/job/{unique_id}", "Withdraw a job", Access::Ticket)
+            .author()
             .empty(204, "It is withdrawn.")
             .errors(&[Code::UnknownJob]),
     ]
@@ -194,7 +195,7 @@ fn of_jobs() -> Vec<Operation> {
 
 fn of_profiles() -> Vec<Operation> {
     let path = "/profile/{profile_key}/pause";
-    let pause = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "client_address": "192.0.2.1"});
+    let pause = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "author": "alice@laptop", "client_address": "192.0.2.1"});
     vec![
         Operation::new("GET", path, "Show the pause of a profile", Access::Optional)
             .json_or_null::<Intervention>(
@@ -206,6 +207,7 @@ fn of_profiles() -> Vec<Operation> {
             .json::<Intervention>("The pause in force.", &pause)
             .errors(&[Code::UnknownProfile, Code::NotReady]),
         Operation::new("DELETE", path, "Resume a profile", Access::ApiToken)
+            .author()
             .json_or_null::<Intervention>("The pause that it ended.", &pause)
             .errors(&[Code::NotReady]),
     ]

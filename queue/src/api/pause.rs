@@ -5,7 +5,7 @@ use daemon::{
     auth::{Authorised, NotWrongToken},
     error::{ApiError, Code},
     journal::Entry,
-    web::{ClientAddress, NoteParameters, Path, Query},
+    web::{NoteParameters, Operator, Path, Query},
 };
 use shared::values::ProfileKey;
 
@@ -16,7 +16,7 @@ use super::{AppState, refused, snapshot::Snapshots, unexpected};
 /// `Retry-After` if the pauses cannot be saved, in seconds.
 const NOT_SAVED_RETRY_SECONDS: u64 = 5;
 
-/// `GET /profile/<profile_key>/pause`: `since` and `note` of the pause that is in force, or `null`. With the
+/// `GET /profile/<profile_key>/pause`: `since`, `note` and `author` of the pause that is in force, or `null`. With the
 /// API token also `client_address`.
 pub async fn show(
     token: NotWrongToken,
@@ -37,7 +37,7 @@ pub async fn show(
 /// `POST /profile/<profile_key>/pause[?note=…]`: the pause that is in force now.
 pub async fn begin(
     _: Authorised,
-    ClientAddress(client_address): ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
     snapshots: Data<Snapshots>,
     Path(profile_key): Path<ProfileKey>,
@@ -46,16 +46,14 @@ pub async fn begin(
     let audited_note = note.as_str().to_owned();
     let order = PauseOrder {
         profile_key: profile_key.clone(),
-        note,
-        client_address,
+        order: operator.clone().order(note),
     };
     let pause = match state.event_loop.call(|call| Input::Pause { call, order }) {
         Some(Answer::Paused(pause)) => pause,
         Some(Answer::Refused(refusal)) => return Err(refused(refusal)),
         answer => return Err(unexpected(answer.as_ref())),
     };
-    let client = ClientAddress(client_address);
-    let entry = audit(&state, "pause", client, profile_key);
+    let entry = audit(&state, "pause", &operator, profile_key);
     state.journal.record(entry.fact("note", audited_note));
     save(&state, &snapshots).await?;
     Ok(HttpResponse::Ok().json(pause))
@@ -64,7 +62,7 @@ pub async fn begin(
 /// `DELETE /profile/<profile_key>/pause`: the pause that this ended, or `null`.
 pub async fn end(
     _: Authorised,
-    client: ClientAddress,
+    operator: Operator,
     state: Data<AppState>,
     snapshots: Data<Snapshots>,
     Path(profile_key): Path<ProfileKey>,
@@ -80,7 +78,7 @@ pub async fn end(
         answer => return Err(unexpected(answer.as_ref())),
     };
     if ended.is_some() {
-        let entry = audit(&state, "resume", client, profile_key);
+        let entry = audit(&state, "resume", &operator, profile_key);
         state.journal.record(entry);
     }
     save(&state, &snapshots).await?;
@@ -90,13 +88,13 @@ pub async fn end(
 fn audit(
     state: &AppState,
     action: &'static str,
-    client: ClientAddress,
+    operator: &Operator,
     profile_key: ProfileKey,
 ) -> Entry {
     let now = state.event_loop.now();
     Entry {
         profile_key: Some(profile_key),
-        ..Entry::audit(now, action, "api_token", client)
+        ..operator.audit(now, action, "api_token")
     }
 }
 

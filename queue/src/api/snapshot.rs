@@ -90,7 +90,7 @@ pub(super) mod example {
         operator::Intervention,
         problem::catalogue,
         values::UniqueId,
-        wire::{Estimate, PastJob, TakenFrom},
+        wire::{Estimate, PastJob, TakenFrom, TargetOverride},
     };
 
     use super::*;
@@ -169,6 +169,7 @@ pub(super) mod example {
                 paused: Some(Intervention {
                     since: Timestamp::from_seconds(1_699_999_900),
                     note: "new <disks>".to_owned(),
+                    author: "alice@<laptop>".to_owned(),
                     client_address: None,
                 }),
                 profile_key: profile_key("windows"),
@@ -220,6 +221,15 @@ pub(super) mod example {
         }
     }
 
+    fn order(note: &str) -> Intervention {
+        Intervention {
+            since: Timestamp::from_seconds(1_699_999_900),
+            note: note.to_owned(),
+            author: "alice@laptop".to_owned(),
+            client_address: None,
+        }
+    }
+
     /// A server with four runners of one profile.
     fn server(name: &str, health: &'static str, age_seconds: Option<u64>) -> ServerView {
         ServerView {
@@ -233,7 +243,11 @@ pub(super) mod example {
                 missing: if health == "fresh" { 0 } else { 4 },
                 missing_because: (health != "fresh").then(|| format!("{name} is {health}")),
             }],
-            drain: None,
+            drain: (name == "ci2").then(|| order("new memory")),
+            target_override: (name == "ci1").then(|| TargetOverride {
+                targets: [("linux".parse().unwrap(), 3)].into(),
+                order: order("a <fair>"),
+            }),
             problems: Vec::new(),
             more_problems: 0,
         }

@@ -20,7 +20,16 @@ fn order(fixture: &Fixture<1>, method: &str, target: &str) -> Value {
 #[test]
 fn a_paused_profile_gets_no_runner_until_it_is_resumed_also_after_restarts() {
     let (fixture, ticket) = Fixture::one_server_one_job();
-    let paused = order(&fixture, "POST", &format!("{PAUSE}?note=new%20disks"));
+    let bearer = format!("Bearer {API_TOKEN}");
+    let headers = [
+        ("authorization", &*bearer),
+        ("ci-runners-author", "alice@laptop"),
+    ];
+    let target = format!("{PAUSE}?note=new%20disks");
+    let paused = fixture
+        .daemon
+        .request("POST", &target, &headers)
+        .expect_json(200);
     assert_eq!(
         (&paused["note"], &paused["client_address"]),
         (&"new disks".into(), &"127.0.0.1".into())
@@ -32,7 +41,7 @@ fn a_paused_profile_gets_no_runner_until_it_is_resumed_also_after_restarts() {
     let job = fixture.daemon.job("job");
     let why = job["why"].as_str().unwrap();
     assert!(
-        why.starts_with("its profile is paused by an operator since 20"),
+        why.starts_with("its profile is paused by alice@laptop since 20"),
         "{why}"
     );
     assert!(why.ends_with("Z: new disks"), "{why}");

@@ -10,7 +10,7 @@ use queue_core::{
 use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
-    operator::{Intervention, Note},
+    operator::{Intervention, Order},
     problem::Problem,
     values::{ProfileKey, UniqueId},
     wire::TakenRunner,
@@ -254,12 +254,11 @@ impl QueueNode {
         let profile_key = profile_key(profile);
         let order = PauseOrder {
             profile_key: profile_key.clone(),
-            note: Note::default(),
-            client_address: None,
+            order: Order::default(),
         };
         // From now on no job of it may be chosen, whatever the core makes of the order.
         let in_force = self.paused.get(&profile_key);
-        let pause = Intervention::order(in_force, Note::default(), None, now);
+        let pause = Intervention::order(in_force, Order::default(), now);
         self.paused.insert(profile_key, pause);
         self.last_call += 1;
         let call = self.last_call;

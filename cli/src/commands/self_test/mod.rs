@@ -22,7 +22,7 @@ use self::{
 use crate::{
     addresses::Daemon,
     args::{Scenario, SelfTest},
-    client::{QueueClient, RequestError, dashboard},
+    client::{RequestError, dashboard},
     exit::Exit,
     failure::Failure,
     format, output,
@@ -38,7 +38,7 @@ pub async fn self_test(args: &SelfTest, daemon: &Daemon) -> Result<Exit, Failure
         None => largest_profile(daemon).await?,
     };
     let context = TestContext {
-        queue: QueueClient::new(daemon.client.clone(), daemon.url.clone()),
+        queue: daemon.jobs(),
         api_token: daemon.api_token()?,
         profile_key,
         qualified_repo: args.repo.clone(),

@@ -11,12 +11,15 @@ use crate::{format, output::printable, table::table, terminal::Look};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 120;
+/// The longest line about what an operator has ordered, in characters.
+const LINE_MAX: usize = 1000;
 
 /// The dashboard as text: the problems, the counts of each profile, then every runner.
 pub fn render(dashboard: &MonitorDashboard, now: Timestamp, look: Look) -> String {
     let mut parts: Vec<String> = problems::render(&dashboard.problems, now, look)
         .into_iter()
         .collect();
+    parts.extend(interventions(dashboard));
     parts.push(profiles(dashboard, look));
     if dashboard.runners.is_empty() {
         parts.push("There are no runners.".to_owned());
@@ -24,6 +27,24 @@ pub fn render(dashboard: &MonitorDashboard, now: Timestamp, look: Look) -> Strin
         parts.push(runners(&dashboard.runners, look));
     }
     parts.join("\n\n")
+}
+
+/// What operators have ordered, a line each; `None` if there is nothing.
+fn interventions(dashboard: &MonitorDashboard) -> Option<String> {
+    let mut lines = Vec::new();
+    if let Some(drain) = &dashboard.drain {
+        lines.push(format!("The server is drained {drain}"));
+    }
+    if let Some(set) = &dashboard.target_override {
+        lines.push(format!("Temporary targets of {} {}", set.text(), set.order));
+    }
+    for (profile_key, order) in &dashboard.rebuilds {
+        lines.push(format!(
+            "The rebuild of the image of {profile_key} was ordered {order}"
+        ));
+    }
+    let lines: Vec<String> = lines.iter().map(|it| printable(it, LINE_MAX)).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn profiles(dashboard: &MonitorDashboard, look: Look) -> String {

@@ -55,7 +55,7 @@ fn summary(dashboard: &QueueDashboard) -> String {
     summary
 }
 
-/// What operators have paused and drained, a line each; `None` if there is nothing.
+/// What operators have paused, drained and overridden, a line each; `None` if there is nothing.
 fn interventions(dashboard: &QueueDashboard) -> Option<String> {
     let profiles = dashboard.profiles.iter().filter_map(|profile| {
         let pause = profile.paused.as_ref()?;
@@ -65,8 +65,17 @@ fn interventions(dashboard: &QueueDashboard) -> Option<String> {
         let drain = server.drain.as_ref()?;
         Some(format!("{} is drained {drain}", server.name))
     });
+    let overrides = dashboard.servers.iter().filter_map(|server| {
+        let set = server.target_override.as_ref()?;
+        let (targets, order) = (set.text(), &set.order);
+        Some(format!(
+            "{} has temporary targets of {targets} {order}",
+            server.name
+        ))
+    });
     let lines = profiles
         .chain(servers)
+        .chain(overrides)
         .map(|line| printable(&line, WHY_MAX));
     let lines: Vec<String> = lines.collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
@@ -206,16 +215,18 @@ mod tests {
                 {"profile_key": "macos", "target": 1, "idle": 1, "waiting_count": 0, "jobs": []}],
             "servers": [
                 {"name": "http://ci0/", "health": "fresh", "age_seconds": 2,
+                 "target_override": {"targets": {"macos": 3}, "since": 3_000_000, "note": "a fair", "author": "alice"},
                  "profiles": [{"profile_key": "linux", "target": 5, "idle": 0},
                               {"profile_key": "macos", "target": 1, "idle": 1}]},
-                {"name": "http://ci1/", "health": "down", "age_seconds": 90, "drain": {"since": 2_000_000, "note": ""}, "profiles":
+                {"name": "http://ci1/", "health": "down", "age_seconds": 90, "drain": {"since": 2_000_000, "note": "", "author": "bob"}, "profiles":
                  [{"profile_key": "linux", "target": 2, "missing": 2, "idle": 0}]}],
         });
         insta::assert_snapshot!(text(dashboard), @"
         3 jobs wait, 4 assigned.
 
-        linux is paused since 1970-01-01T00:00:01Z: new disk
-        http://ci1/ is drained since 1970-01-01T00:00:02Z
+        linux is paused by an operator since 1970-01-01T00:00:01Z: new disk
+        http://ci1/ is drained by bob since 1970-01-01T00:00:02Z
+        http://ci0/ has temporary targets of 3 of macos by alice since 1970-01-01T00:00:03Z: a fair
 
         SERVER       HEALTH  LAST SEEN  IDLE
         http://ci0/  OK      2 s ago    linux 0 of 5, macos 1 of 1

@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     addresses::Daemon,
     args::Wait,
-    client::{QueueClient, RequestError, Taken},
+    client::{RequestError, Taken},
     exit::Exit,
     failure::Failure,
     format, output,
@@ -36,7 +36,7 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// When the queue refuses the job, or the labels cannot be printed.
 pub async fn wait(args: &Wait, daemon: &Daemon) -> Result<Exit, Failure> {
     let mut job = QueuedJob::new(
-        QueueClient::new(daemon.client.clone(), daemon.url.clone()),
+        daemon.jobs(),
         args.job.job(),
         daemon.api_token()?,
         StderrProgress::start(output::stderr_is_terminal()),

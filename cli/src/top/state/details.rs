@@ -148,6 +148,16 @@ impl State {
         if let Some(drain) = &server.drain {
             lines.push(format!("drained {drain}"));
         }
+        if let Some(set) = &server.target_override {
+            let (targets, order) = (set.text(), &set.order);
+            lines.push(format!("temporary targets of {targets}, {order}"));
+        }
+        let report = self.servers.get(key).and_then(super::Latest::get);
+        for (profile_key, order) in report.into_iter().flat_map(|it| &it.rebuilds) {
+            lines.push(format!(
+                "rebuild of the image of {profile_key} ordered {order}"
+            ));
+        }
         for profile in &server.profiles {
             lines.push(format!(
                 "{}: {} idle of {}",

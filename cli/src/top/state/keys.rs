@@ -1,10 +1,12 @@
 //! What a key does in each mode.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use shared::values::UniqueId;
+use shared::{
+    operator::Intervention,
+    values::{ProfileKey, UniqueId},
+};
 
-use super::{Change, Effect, Mode, Order, State, Tab, rows::short_name};
-use crate::client::QueueProfile;
+use super::{Change, Effect, Mode, Order, Purpose, State, Tab, rows::short_name};
 
 /// The longest filter and the longest note, in characters. A monitor accepts no longer note.
 const TYPED_MAX: usize = 200;
@@ -40,6 +42,11 @@ impl State {
                     Some(Effect::Change(match order {
                         Order::Drain(server) => Change::Drain { server, note },
                         Order::Pause(profile) => Change::Pause { profile, note },
+                        Order::Rebuild(server, profile) => Change::Rebuild {
+                            server,
+                            profile,
+                            note,
+                        },
                     }))
                 }
                 KeyCode::Esc => self.cancel(),
@@ -67,7 +74,7 @@ impl State {
                     KeyCode::PageDown | KeyCode::Char(' ') => *scroll = scroll.saturating_add(10),
                     KeyCode::PageUp => *scroll = scroll.saturating_sub(10),
                     KeyCode::Home => *scroll = 0,
-                    KeyCode::Char('w' | 'd' | 'u' | 'x' | 'p') => {
+                    KeyCode::Char('w' | 'd' | 'u' | 'x' | 'p' | 'b') => {
                         return self.handle_list_key(key.code);
                     }
                     _ => self.mode = Mode::List,
@@ -103,7 +110,8 @@ impl State {
             KeyCode::Char('d') => self.ask_to_drain(),
             KeyCode::Char('u') => self.ask_to_undrain(),
             KeyCode::Char('x') => self.ask_to_destroy(),
-            KeyCode::Char('p') => self.choose_profile(),
+            KeyCode::Char('p') => self.choose_profile_to_pause(),
+            KeyCode::Char('b') => self.choose_image(),
             _ => {}
         }
         None
@@ -222,44 +230,73 @@ impl State {
         }
     }
 
-    /// The profiles that the queue has.
-    fn profiles(&self) -> &[QueueProfile] {
-        self.queue.get().map_or(&[], |it| &it.profiles)
+    /// The profiles of which one is chosen for this purpose.
+    pub fn profiles_for(&self, purpose: &Purpose) -> Vec<&str> {
+        let dashboard = self.queue.get().into_iter();
+        match purpose {
+            Purpose::Pause => {
+                let profiles = dashboard.flat_map(|it| &it.profiles);
+                profiles.map(|it| &*it.profile_key).collect()
+            }
+            Purpose::Rebuild(server) => {
+                let mut servers = dashboard.flat_map(|it| &it.servers);
+                let server = servers.find(|it| it.name == *server).into_iter();
+                let profiles = server.flat_map(|it| &it.profiles);
+                profiles.map(|it| &*it.profile_key).collect()
+            }
+        }
+    }
+
+    /// The order for the rebuild of an image that is in force.
+    pub fn rebuild_order(&self, server: &str, profile: &str) -> Option<&Intervention> {
+        let mut rebuilds = self.servers.get(server)?.get()?.rebuilds.iter();
+        let (_, order) = rebuilds.find(|(key, _)| key.as_str() == profile)?;
+        Some(order)
+    }
+
+    fn choose_profile_to_pause(&mut self) {
+        if self.may_change() {
+            self.choose_profile(Purpose::Pause, "The queue has no profiles");
+        }
+    }
+
+    fn choose_image(&mut self) {
+        if let Some(server) = self.selected_server("rebuild one of its images") {
+            self.select(0);
+            self.choose_profile(Purpose::Rebuild(server), "The server has no profiles");
+        }
     }
 
     /// Shows the profiles, of which that of the selected row is selected, or the first.
-    fn choose_profile(&mut self) {
-        if !self.may_change() {
-            return;
-        }
+    fn choose_profile(&mut self, purpose: Purpose, none: &str) {
         let rows = self.rows();
         let row = self.selected(&rows).map(|place| &rows[place].cells);
         let is_of_row =
-            |profile: &&QueueProfile| row.is_some_and(|cells| cells.contains(&profile.profile_key));
-        let profiles = self.profiles();
-        let chosen = profiles.iter().find(is_of_row).or(profiles.first());
-        match chosen.map(|profile| profile.profile_key.clone()) {
-            Some(selected) => self.mode = Mode::Profiles { selected },
-            None => self.say("The queue has no profiles"),
+            |profile: &&str| row.is_some_and(|cells| cells.iter().any(|cell| cell == *profile));
+        let profiles = self.profiles_for(&purpose);
+        let chosen = profiles.iter().copied().find(is_of_row);
+        match chosen.or(profiles.first().copied()).map(str::to_owned) {
+            Some(selected) => self.mode = Mode::Profiles { purpose, selected },
+            None => self.say(none),
         }
     }
 
     fn handle_profile_key(&mut self, code: KeyCode) {
-        let Mode::Profiles { selected } = &self.mode else {
+        let Mode::Profiles { purpose, selected } = &self.mode else {
             return;
         };
-        let profiles = self.profiles();
-        let place = profiles.iter().position(|it| it.profile_key == *selected);
+        let profiles = self.profiles_for(purpose);
+        let place = profiles.iter().position(|it| it == selected);
         let Some(place) = place else {
             self.mode = Mode::List;
-            return self.say("The queue does not have this profile any more");
+            return self.say("There is no such profile any more");
         };
         let by = match code {
             KeyCode::Down | KeyCode::Char('j') => 1,
             KeyCode::Up | KeyCode::Char('k') => -1,
-            KeyCode::Enter | KeyCode::Char('p') => {
-                let profile = profiles[place].clone();
-                return self.ask_about_profile(&profile);
+            KeyCode::Enter | KeyCode::Char('p' | 'b') => {
+                let (purpose, selected) = (purpose.clone(), selected.clone());
+                return self.ask_about_profile(purpose, &selected);
             }
             _ => {
                 self.mode = Mode::List;
@@ -267,24 +304,49 @@ impl State {
             }
         };
         let place = place.saturating_add_signed(by).min(profiles.len() - 1);
-        let selected = profiles[place].profile_key.clone();
-        self.mode = Mode::Profiles { selected };
+        let selected = profiles[place].to_owned();
+        let purpose = purpose.clone();
+        self.mode = Mode::Profiles { purpose, selected };
     }
 
-    /// Asks for the note of a pause, or whether the pause in force is to end.
-    fn ask_about_profile(&mut self, profile: &QueueProfile) {
-        let Ok(key) = profile.profile_key.parse() else {
-            return;
+    /// Asks for the note of what is to begin, or whether what is in force is to end.
+    fn ask_about_profile(&mut self, purpose: Purpose, name: &str) {
+        let Ok(profile) = name.parse::<ProfileKey>() else {
+            self.mode = Mode::List;
+            return self.say("The profile has no valid name");
         };
-        self.mode = match &profile.paused {
+        let (order, end) = match purpose {
+            Purpose::Pause => {
+                let profiles = self.queue.get().into_iter().flat_map(|it| &it.profiles);
+                let pause = profiles.clone().find(|it| it.profile_key == name);
+                let pause = pause.and_then(|it| it.paused.as_ref());
+                let question = pause.map(|it| format!("Resume {profile}, which is paused {it}?"));
+                let end = Change::Resume {
+                    profile: profile.clone(),
+                };
+                (Order::Pause(profile), question.zip(Some(end)))
+            }
+            Purpose::Rebuild(server) => {
+                let given = self.rebuild_order(&server, name);
+                let question = given.map(|it| {
+                    let server = short_name(&server);
+                    format!(
+                        "Cancel the rebuild of the image of {profile} on {server}, ordered {it}?"
+                    )
+                });
+                let end = Change::CancelRebuild {
+                    server: server.clone(),
+                    profile: profile.clone(),
+                };
+                (Order::Rebuild(server, profile), question.zip(Some(end)))
+            }
+        };
+        self.mode = match end {
             None => Mode::Note {
-                order: Order::Pause(key),
+                order,
                 note: String::new(),
             },
-            Some(pause) => Mode::Confirm {
-                question: format!("Resume {key}, which is paused {pause}?"),
-                change: Change::Resume { profile: key },
-            },
+            Some((question, change)) => Mode::Confirm { change, question },
         };
     }
 

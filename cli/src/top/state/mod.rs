@@ -96,6 +96,22 @@ pub enum Change {
         /// The profile.
         profile: ProfileKey,
     },
+    /// Order the rebuild of an image.
+    Rebuild {
+        /// The URL of its server.
+        server: String,
+        /// The profile.
+        profile: ProfileKey,
+        /// Why.
+        note: String,
+    },
+    /// Cancel the order for a rebuild.
+    CancelRebuild {
+        /// The URL of its server.
+        server: String,
+        /// The profile.
+        profile: ProfileKey,
+    },
     /// Destroy a runner.
     DestroyRunner {
         /// The URL of its server.
@@ -185,6 +201,17 @@ pub enum Order {
     Drain(String),
     /// The pause of this profile.
     Pause(ProfileKey),
+    /// The rebuild of the image of this profile by the server with this URL.
+    Rebuild(String, ProfileKey),
+}
+
+/// What a profile is chosen for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To pause or resume it.
+    Pause,
+    /// To rebuild its image on the server with this URL, or to cancel that.
+    Rebuild(String),
 }
 
 /// What keys act on.
@@ -196,15 +223,17 @@ pub enum Mode {
     Filter,
     /// The help.
     Help,
-    /// The note of a drain or pause that is to begin.
+    /// The note of a drain, pause or rebuild that is to begin.
     Note {
         /// What is to begin.
         order: Order,
         /// What has been typed.
         note: String,
     },
-    /// Which profile is to be paused or resumed.
+    /// Which profile is meant.
     Profiles {
+        /// What for.
+        purpose: Purpose,
         /// The key of the selected one.
         selected: String,
     },

@@ -2,6 +2,7 @@
 
 use shared::{
     clock::Timestamp,
+    operator::Intervention,
     problem::Severity,
     wire::{DashboardRunner, TakenFrom},
 };
@@ -272,11 +273,11 @@ impl State {
         let servers = dashboard.into_iter().flat_map(|it| &it.servers);
         let rows = servers.map(|server| {
             let drain = server.drain.as_ref();
-            let note = match (drain, server.problems.len()) {
-                (Some(drain), _) if drain.note.is_empty() => "drained".to_owned(),
-                (Some(drain), _) => format!("drained: {}", cell(&drain.note)),
-                (None, 0) => missing_because(server),
-                (None, count) => format::count(count, "problem", "problems"),
+            let note = match (drain, &server.target_override, server.problems.len()) {
+                (Some(drain), ..) => ordered("drained", drain),
+                (None, Some(set), _) => ordered("temporary targets", &set.order),
+                (None, None, 0) => missing_because(server),
+                (None, None, count) => format::count(count, "problem", "problems"),
             };
             Row {
                 key: server.name.clone(),
@@ -416,4 +417,13 @@ pub fn clock(seconds: u64) -> String {
 
 fn cell(text: &str) -> String {
     printable(text, CELL_MAX)
+}
+
+/// `drained: new disk, by alice@laptop since <time>`: the note first, because narrow screens cut the rest.
+fn ordered(what: &str, order: &Intervention) -> String {
+    let (author, since) = (order.author_or_operator(), order.since.date_and_time());
+    cell(&match order.note.as_str() {
+        "" => format!("{what} by {author} since {since}"),
+        note => format!("{what}: {note}, by {author} since {since}"),
+    })
 }

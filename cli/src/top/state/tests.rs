@@ -38,7 +38,7 @@ pub fn dashboard() -> QueueDashboard {
             {"name": "http://ci-b.example.org:8000/", "health": "down", "age_seconds": 130, "profiles": [
                 {"profile_key": "linux", "target": 3, "idle": 0, "missing": 3, "missing_because": "it does not answer"}]},
             {"name": DRAINED, "health": "fresh", "age_seconds": 1,
-             "drain": {"since": START.as_micros(), "note": "new disk"}}],
+             "drain": {"since": START.as_micros(), "note": "new disk", "author": "alice@laptop"}}],
         "problems": [
             {"code": "server_not_answering", "severity": "error", "subject": "http://ci-b.example.org:8000/",
              "cause": "it does not answer: Connection refused", "remedy": "start its monitor", "since": since},
@@ -184,7 +184,7 @@ fn a_profile_is_paused_with_a_note_and_resumed() {
 fn without_a_token_nothing_can_be_changed() {
     let mut state = state(Look::PLAIN);
     state.can_change = false;
-    for keys in ["1w", "5d", "5u", "4x", "1p"] {
+    for keys in ["1w", "5d", "5u", "4x", "1p", "5b"] {
         press(&mut state, keys);
         assert_eq!(state.mode, Mode::List, "{keys}");
         let expected = "Changes need the API token";
@@ -211,6 +211,38 @@ fn a_server_is_drained_with_a_note_and_a_runner_is_destroyed() {
     let destroy = Change::DestroyRunner { server, id: 8 };
     let effect = press(&mut state, "4<down>xy");
     assert_eq!(effect, Some(Effect::Change(destroy)));
+}
+
+#[test]
+fn an_image_is_rebuilt_after_a_note_and_an_order_is_cancelled() {
+    let mut state = state(Look::PLAIN);
+    let server = FIRST_SERVER.to_owned();
+    let windows: ProfileKey = "windows".parse().unwrap();
+    let rebuild = Change::Rebuild {
+        server: server.clone(),
+        profile: windows.clone(),
+        note: "new sdk".to_owned(),
+    };
+    let effect = press(&mut state, "5b<down><enter>new sdk<enter>");
+    assert_eq!(effect, Some(Effect::Change(rebuild)));
+    let mut report = server_report();
+    let order = serde_json::json!({"since": 7, "note": "new sdk", "author": "alice@laptop"});
+    let order = serde_json::from_value(order).unwrap();
+    report.rebuilds.insert(windows.clone(), order);
+    state.handle(Event::Server(server.clone(), START, Ok(Box::new(report))));
+    assert_eq!(press(&mut state, "b<down><enter>"), None);
+    let Mode::Confirm { question, .. } = &state.mode else {
+        panic!("{:?}", state.mode);
+    };
+    assert!(
+        question.contains("ordered by alice@laptop since 1970-01-01"),
+        "{question}"
+    );
+    let cancel = Change::CancelRebuild {
+        server,
+        profile: windows,
+    };
+    assert_eq!(press(&mut state, "y"), Some(Effect::Change(cancel)));
 }
 
 #[test]

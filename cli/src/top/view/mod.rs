@@ -110,7 +110,7 @@ fn footer(state: &State, theme: Theme, width: u16) -> Line<'static> {
     keys.extend(match state.tab {
         Tab::Waiting | Tab::Running => vec![("w", "withdraw"), ("p", "pause")],
         Tab::Runners => vec![("x", "destroy"), ("d u", "drain, undrain"), ("p", "pause")],
-        Tab::Servers => vec![("d u", "drain, undrain"), ("p", "pause")],
+        Tab::Servers => vec![("d u", "drain, undrain"), ("b", "rebuild"), ("p", "pause")],
         Tab::Finished | Tab::Problems => vec![("p", "pause")],
     });
     keys.extend([("/", "filter"), ("?", "help"), ("q", "quit")]);

@@ -13,7 +13,7 @@ use super::theme::{Cell, Theme};
 use crate::{
     output::printable,
     terminal::{width, wrapped},
-    top::state::{Mode, Order, State, short_name},
+    top::state::{Mode, Order, Purpose, State, short_name},
 };
 
 const ASCII_BORDER: border::Set<'static> = border::Set {
@@ -30,7 +30,7 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 /// How far the further lines of a long line are indented.
 const INDENT: &str = "    ";
 
-const HELP: [(&str, &str); 15] = [
+const HELP: [(&str, &str); 16] = [
     ("1 to 6, Tab", "another list"),
     ("arrows, j k, PgUp PgDn", "select a row"),
     ("Enter", "everything about the selected row"),
@@ -40,6 +40,7 @@ const HELP: [(&str, &str); 15] = [
     ("u", "end the drain of the selected server"),
     ("x", "destroy the selected runner"),
     ("p", "pause or resume a profile"),
+    ("b", "rebuild an image of the selected server"),
     ("q, Ctrl-C", "quit"),
     ("", ""),
     ("NEXT, EMPTY", "when the first and the last job get runners"),
@@ -68,6 +69,14 @@ pub fn draw(state: &State, theme: Theme, frame: &mut Frame<'_>) {
                     let what = format!("Pause {profile}: its jobs wait, running ones go on.");
                     ("Pause", what, "pause")
                 }
+                Order::Rebuild(server, profile) => {
+                    let name = short_name(server);
+                    let what = format!(
+                        "Rebuild the image of {profile} on {name}: its runners are made from the \
+                         present one meanwhile."
+                    );
+                    ("Rebuild", what, "rebuild")
+                }
             };
             let lines = vec![
                 what,
@@ -77,33 +86,42 @@ pub fn draw(state: &State, theme: Theme, frame: &mut Frame<'_>) {
             ];
             dialog(theme, frame, title, &lines);
         }
-        Mode::Profiles { selected } => {
-            let mut lines = profiles(state, selected, usize::from(frame.area().height));
-            lines.extend([
-                String::new(),
-                "Enter: pause or resume   Up Down: another   Esc: leave it".to_owned(),
-            ]);
-            dialog(theme, frame, "Pause or resume which profile?", &lines);
+        Mode::Profiles { purpose, selected } => {
+            let mut lines = profiles(state, purpose, selected, usize::from(frame.area().height));
+            let (title, verb) = match purpose {
+                Purpose::Pause => ("Pause or resume which profile?", "pause or resume"),
+                Purpose::Rebuild(_) => ("Rebuild the image of which profile?", "rebuild or cancel"),
+            };
+            let keys = format!("Enter: {verb}   Up Down: another   Esc: leave it");
+            lines.extend([String::new(), keys]);
+            dialog(theme, frame, title, &lines);
         }
         Mode::Details { scroll, .. } => details(state, theme, frame, *scroll),
     }
 }
 
-/// The profiles around the selected one that a screen of this height has room for, each with its pause.
-fn profiles(state: &State, selected: &str, height: usize) -> Vec<String> {
-    let profiles = state.queue.get().map_or(&[][..], |it| &it.profiles);
-    let place = profiles.iter().position(|it| it.profile_key == selected);
+/// The profiles around the selected one that a screen of this height has room for, each with what is in force.
+fn profiles(state: &State, purpose: &Purpose, selected: &str, height: usize) -> Vec<String> {
+    let profiles = state.profiles_for(purpose);
+    let place = profiles.iter().position(|it| *it == selected);
     let room = height.saturating_sub(6).max(1);
     let first = place.unwrap_or(0).saturating_sub(room / 2);
+    let in_force = |profile: &str| match purpose {
+        Purpose::Pause => {
+            let mut all = state.queue.get().into_iter().flat_map(|it| &it.profiles);
+            let found = all.find(|it| it.profile_key == profile)?;
+            Some(format!("paused {}", found.paused.as_ref()?))
+        }
+        Purpose::Rebuild(server) => {
+            let order = state.rebuild_order(server, profile)?;
+            Some(format!("rebuild ordered {order}"))
+        }
+    };
     let lines = profiles.iter().skip(first).take(room).map(|profile| {
-        let mark = if profile.profile_key == selected {
-            '>'
-        } else {
-            ' '
-        };
-        let key = printable(&profile.profile_key, 64);
-        match &profile.paused {
-            Some(pause) => printable(&format!("{mark} {key}: paused {pause}"), 200),
+        let mark = if *profile == selected { '>' } else { ' ' };
+        let key = printable(profile, 64);
+        match in_force(profile) {
+            Some(in_force) => printable(&format!("{mark} {key}: {in_force}"), 400),
             None => format!("{mark} {key}"),
         }
     });

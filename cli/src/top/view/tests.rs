@@ -57,6 +57,8 @@ fn what_lies_over_the_list() {
         ("w", "confirm"),
         ("5dnew disk", "drain"),
         ("p", "profiles"),
+        ("5b", "images"),
+        ("5b<enter>new sdk", "rebuild"),
         ("p<enter>new disk", "pause"),
         ("<enter>", "job"),
         ("2<enter>", "running_job"),

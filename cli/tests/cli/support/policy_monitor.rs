@@ -10,6 +10,8 @@ use actix_web::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use shared::operator::AUTHOR_HEADER;
+
 use super::API_TOKEN;
 
 /// A monitor that answers until the test ends.
@@ -22,6 +24,7 @@ pub struct PolicyMonitor {
 struct State {
     drain: Value,
     targets: Value,
+    target_override: Value,
     rebuild: Value,
     dashboards_while_drained: usize,
 }
@@ -64,7 +67,14 @@ async fn dashboard(state: Shared) -> HttpResponse {
     }
     let counts = json!({"target": 2, "healthy": 2, "started_or_crashed": 0, "idle": 0, "reserved": 0,
         "busy": busy, "excess_healthy": 0, "wanted": 0});
-    HttpResponse::Ok().json(json!({"profile_runner_counts": {"linux": counts}, "runners": []}))
+    let mut dashboard = json!({"profile_runner_counts": {"linux": counts}, "runners": []});
+    if !state.drain.is_null() {
+        dashboard["drain"] = state.drain.clone();
+    }
+    if !state.target_override.is_null() {
+        dashboard["target_override"] = state.target_override.clone();
+    }
+    HttpResponse::Ok().json(dashboard)
 }
 
 async fn story() -> HttpResponse {
@@ -102,12 +112,12 @@ async fn rebuild(
         return HttpResponse::NotFound()
             .json(json!({"code": "unknown_profile", "message": "no such profile"}));
     }
-    let note = query.get("note").cloned().unwrap_or_default();
+    let order = order(&request, &query);
     change(&request, |method| {
         let mut state = state.lock();
         match method {
             "POST" => {
-                state.rebuild = json!({"since": 1_000_000, "note": note});
+                state.rebuild = order;
                 state.rebuild.clone()
             }
             _ => state.rebuild.take(),
@@ -128,12 +138,12 @@ async fn drain(
     state: Shared,
     query: Query<BTreeMap<String, String>>,
 ) -> HttpResponse {
-    let note = query.get("note").cloned().unwrap_or_default();
+    let order = order(&request, &query);
     change(&request, |method| {
         let mut state = state.lock();
         match method {
             "POST" => {
-                state.drain = json!({"since": 1_000_000, "note": note});
+                state.drain = order;
                 state.drain.clone()
             }
             _ => state.drain.take(),
@@ -144,19 +154,40 @@ async fn drain(
 async fn target_override(
     request: HttpRequest,
     state: Shared,
-    query: Query<BTreeMap<String, u64>>,
+    query: Query<BTreeMap<String, String>>,
 ) -> HttpResponse {
+    let mut set = order(&request, &query);
     change(&request, |method| {
         let mut state = state.lock();
         match method {
             "GET" => state.targets.clone(),
             "POST" => {
-                state.targets = json!(query.into_inner());
+                let mut targets = query.into_inner();
+                targets.remove("note");
+                let counts = targets
+                    .iter()
+                    .map(|(key, count)| (key, count.parse::<u64>().unwrap()));
+                state.targets = json!(counts.collect::<BTreeMap<_, _>>());
+                set["targets"] = state.targets.clone();
+                state.target_override = set;
                 state.targets.clone()
             }
-            _ => state.targets.take(),
+            _ => {
+                state.target_override = Value::Null;
+                state.targets.take()
+            }
         }
     })
+}
+
+/// What a request orders: its note, and its author if it has one.
+fn order(request: &HttpRequest, query: &BTreeMap<String, String>) -> Value {
+    let note = query.get("note").cloned().unwrap_or_default();
+    let mut order = json!({"since": 1_000_000, "note": note});
+    if let Some(author) = request.headers().get(AUTHOR_HEADER) {
+        order["author"] = author.to_str().unwrap().into();
+    }
+    order
 }
 
 /// What `answer` returns for the method; 401 for a change without the API token.

@@ -3,7 +3,7 @@
 use shared::registration::RegistrationStatus;
 
 use super::*;
-use crate::testing::{TestPool, hugepages, policy, profile_key};
+use crate::testing::{TestPool, hugepages, order, policy, profile_key};
 
 const QUEUE: u64 = 7;
 /// Longer than a statement of a queue counts.
@@ -213,7 +213,9 @@ fn an_override_wins() {
     let mut pool = shared_server();
     pool.keep_demanding(&[("linux", 7)], 10);
     let counts = BTreeMap::from([(profile_key("windows"), 6)]);
-    pool.monitor.set_override(counts, pool.now).unwrap();
+    pool.monitor
+        .set_override(counts, order(""), pool.now)
+        .unwrap();
     pool.keep_demanding(&[("linux", 7)], 10);
     assert_eq!(pool.pools(), [(2, 2), (6, 6)]);
     assert_eq!(pool.reason("linux"), Some(TargetReason::Override));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     GuestAuth, OverrideRefusal, Poll,
-    testing::{TestPool, hugepages, policy, profile_key},
+    testing::{TestPool, hugepages, order, policy, profile_key},
 };
 
 /// A pool of virtual machines for which the settings allow 100 hugepages and 16 GiB.
@@ -80,7 +80,10 @@ fn no_more_runners_are_created_than_the_host_can_hold() {
     let refusal = pool.shortfalls().pop().unwrap();
     assert!(refusal.starts_with("2 more of linux: each needs 1 hugepage of 1G;"));
     let counts = [(profile_key("linux"), 4)].into();
-    let refused = pool.monitor.set_override(counts, pool.now).unwrap_err();
+    let refused = pool
+        .monitor
+        .set_override(counts, order(""), pool.now)
+        .unwrap_err();
     let OverrideRefusal::BeyondCapacity { needs, capacity } = refused else {
         panic!("{refused:?}");
     };

@@ -11,14 +11,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::{
     clock::Timestamp,
-    operator::{Intervention, NOTE_LENGTH_MAX},
+    operator::Intervention,
     problem::{self, Problem},
     registration::RegistrationStatus,
     text::printable,
     values::{ProfileKey, UniqueId},
     wire::{
         DelayedRunners, MissingRunners, ReservationReport, ReservationState, RunnerStatus,
-        missing_beside,
+        TargetOverride, missing_beside,
     },
 };
 
@@ -69,6 +69,8 @@ pub struct Report {
     pub unreadable_count: usize,
     /// The drain that is in force there, with a note of limited length.
     pub drain: Option<Intervention>,
+    /// The temporary targets that are in force there, of a limited number of profiles.
+    pub target_override: Option<TargetOverride>,
     /// What the server says is wrong with it: errors first, a few of them, with texts of limited length.
     pub problems: Vec<Problem>,
     /// How many more problems it has.
@@ -173,7 +175,7 @@ impl Report {
         report.replace_absurd_targets();
         report.read_missing(&dashboard);
         report.read_reservations(&dashboard);
-        report.read_drain(&dashboard);
+        report.read_orders(&dashboard);
         report.read_problems(&dashboard);
         // Older monitors list runners as idle that are about to be destroyed. Only as many as they
         // count as idle can be taken.
@@ -358,15 +360,17 @@ impl Report {
         self.reservations = Some(reservations);
     }
 
-    fn read_drain(&mut self, dashboard: &Object) {
+    fn read_orders(&mut self, dashboard: &Object) {
         match field::<Intervention>(dashboard, "drain") {
-            Ok(drain) => {
-                self.drain = drain.map(|drain| {
-                    let note: String = drain.note.chars().take(NOTE_LENGTH_MAX).collect();
-                    Intervention {
-                        note: printable(&note).into_owned(),
-                        ..drain
-                    }
+            Ok(drain) => self.drain = drain.map(Intervention::limited),
+            Err(_) => self.unreadable_count += 1,
+        }
+        match field::<TargetOverride>(dashboard, "target_override") {
+            Ok(Some(set)) if set.targets.len() > PROFILES_MAX => self.unreadable_count += 1,
+            Ok(set) => {
+                self.target_override = set.map(|set| TargetOverride {
+                    order: set.order.limited(),
+                    ..set
                 });
             }
             Err(_) => self.unreadable_count += 1,
@@ -584,6 +588,7 @@ fn profile_by_name<'a>(
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shared::operator::NOTE_LENGTH_MAX;
 
     use super::*;
 
@@ -981,8 +986,11 @@ mod tests {
     fn a_drain_is_read_with_a_note_of_limited_length() {
         let with = |drain: Value| parse(&json!({"runners": [], "drain": drain}));
         let note = "é".repeat(NOTE_LENGTH_MAX + 1);
-        let report = with(json!({"since": 7, "note": note, "client_address": "192.0.2.1"}));
+        let order =
+            json!({"since": 7, "note": note, "author": "alice", "client_address": "192.0.2.1"});
+        let report = with(order.clone());
         let drain = report.drain.unwrap();
+        assert_eq!(drain.author, "alice");
         assert_eq!(
             (drain.since.as_micros(), drain.note.chars().count()),
             (7, NOTE_LENGTH_MAX)
@@ -991,5 +999,24 @@ mod tests {
         assert_eq!(with(Value::Null).drain, None);
         let report = with(json!("yes"));
         assert_eq!((report.drain, report.unreadable_count), (None, 1));
+    }
+
+    #[test]
+    fn temporary_targets_are_read_with_their_order() {
+        let with = |set: Value| parse(&json!({"runners": [], "target_override": set}));
+        let note = "é".repeat(NOTE_LENGTH_MAX + 1);
+        let targets = json!({"targets": {"linux": 3}, "since": 7, "note": note, "author": "alice"});
+        let set = with(targets).target_override.unwrap();
+        assert_eq!(
+            (set.text().as_str(), &*set.order.author),
+            ("3 of linux", "alice")
+        );
+        assert_eq!(set.order.note.chars().count(), NOTE_LENGTH_MAX);
+        let keys = (0..=PROFILES_MAX).map(|index| (format!("p{index}"), json!(1)));
+        let many: Map<String, Value> = keys.collect();
+        for wrong in [json!("yes"), json!({"targets": many, "since": 7})] {
+            let report = with(wrong);
+            assert_eq!((report.target_override, report.unreadable_count), (None, 1));
+        }
     }
 }

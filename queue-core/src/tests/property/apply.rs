@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{operator::Note, values::ProfileKey};
+use shared::{operator::Order, values::ProfileKey};
 
 use super::super::harness::pauses_of;
 use super::{
@@ -162,8 +162,7 @@ impl Model {
     fn pause(&mut self, profile: usize) {
         let order = PauseOrder {
             profile_key: profile_key(profile),
-            note: Note::default(),
-            client_address: None,
+            order: Order::default(),
         };
         self.call(|call| Input::Pause { call, order });
     }

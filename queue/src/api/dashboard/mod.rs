@@ -170,9 +170,7 @@ fn summary(view: &View) -> String {
 
 fn profile_summary(profile: &ProfileView) -> String {
     let pause = profile.paused.as_ref();
-    let pause = pause.map_or_else(String::new, |pause| {
-        format!(", paused by an operator {pause}")
-    });
+    let pause = pause.map_or_else(String::new, |pause| format!(", paused {pause}"));
     format!(
         "{} idle of {}, {} waiting{pause}",
         profile.idle,

@@ -133,8 +133,7 @@ fn profile_card(profile: &ProfileView) -> Markup {
             }
             @if let Some(pause) = &profile.paused {
                 p class="note" {
-                    "Paused by an operator since " (page::at(pause.since))
-                    @if !pause.note.is_empty() { ": " (pause.note) }
+                    "Paused " (page::order(pause))
                 }
             } @else { p class="dim" { (outlook(profile)) } }
             (bar(&capacity))
@@ -227,7 +226,7 @@ fn server_row(server: &ServerView) -> Markup {
     }
 }
 
-/// Why runners are missing, each reason once; and how many problems are not listed at the top.
+/// What an operator has ordered there; why runners are missing, each reason once; and how many problems are not listed at the top.
 fn note(server: &ServerView) -> Markup {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for profile in &server.profiles {
@@ -238,8 +237,12 @@ fn note(server: &ServerView) -> Markup {
     }
     let is_of_all = reasons.len() == 1;
     html! {
-        @if !reasons.is_empty() || server.more_problems > 0 {
+        @if server.drain.is_some() || server.target_override.is_some() || !reasons.is_empty() || server.more_problems > 0 {
             ul {
+                @if let Some(drain) = &server.drain { li.warn { "Drained " (page::order(drain)) } }
+                @if let Some(set) = &server.target_override {
+                    li.warn { "Temporary targets of " (set.text()) ", set " (page::order(&set.order)) }
+                }
                 @for (reason, profiles) in &reasons {
                     li { @if !is_of_all { (profiles.join(", ")) ": " } (reason) }
                 }
