@@ -12,7 +12,6 @@ use actix_web::{
 use parking_lot::Mutex;
 use serde::Serialize;
 use shared::{clock::Clock, format, problem::catalogue::SETTINGS_NOT_RELOADED, settings::Settings};
-use tokio::signal::unix::{SignalKind, signal};
 use utoipa::ToSchema;
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     error::{ApiError, Code},
     journal::{Entry, Journal},
     problems::ProblemBoard,
+    startup::hangups,
     web::{Operator, route},
 };
 
@@ -136,9 +136,9 @@ impl Reloader {
         Ok(reloaded)
     }
 
-    /// Reloads on each SIGHUP from now on, also before this is polled. Never returns.
+    /// Reloads on each SIGHUP, also on those since the start of the process. Never returns.
     pub fn run(self) -> impl Future<Output = ()> {
-        let hangups = signal(SignalKind::hangup());
+        let hangups = hangups();
         async move {
             match hangups {
                 Ok(mut hangups) => {

@@ -9,7 +9,7 @@
 //! | `listening` | the listeners |
 //! | `logging` | the log |
 //! | `outgoing` | what outgoing requests depend on: proxies, root certificates |
-//! | `signals` | SIGTERM and Ctrl-C |
+//! | `signals` | SIGTERM, Ctrl-C and SIGHUP |
 
 mod command_line;
 mod listening;
@@ -41,6 +41,7 @@ use crate::{
 };
 use command_line::Options;
 pub use listening::watch_addresses;
+pub(crate) use signals::hangups;
 pub use signals::until_signalled;
 
 /// Which of the two daemons this process is.
@@ -89,6 +90,7 @@ where
     C: Error,
     E: Display,
 {
+    signals::expect_hangups();
     // Whatever the supervisor has set: files with secrets have restrictive modes of their own, and QEMU, as
     // another user, has to reach the disks of its guests.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

@@ -1,8 +1,39 @@
-//! The signals that end a daemon.
+//! The signals of a daemon: SIGTERM and SIGINT end it, SIGHUP lets it read its settings again.
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use parking_lot::Mutex;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The hangups that have been received since [`expect_hangups`], until the daemon runs and takes them over. Signals
+/// are of the process, and so is this.
+static EARLY_HANGUPS: Mutex<Option<Signal>> = Mutex::new(None);
+
+/// From now on SIGHUP does not end the process: [`hangups`] returns those that arrive during the start.
+pub(super) fn expect_hangups() {
+    // A handler that a runtime has installed stays when the runtime is gone.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build();
+    let installed = runtime.and_then(|runtime| {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup())
+    });
+    match installed {
+        Ok(hangups) => *EARLY_HANGUPS.lock() = Some(hangups),
+        // The log has not begun yet; the daemon tries again later, and reports it.
+        Err(_) => {}
+    }
+}
+
+/// The hangups since the start of the process. Call it in an async runtime.
+///
+/// # Errors
+/// When no handler can be installed.
+pub(crate) fn hangups() -> io::Result<Signal> {
+    let early = EARLY_HANGUPS.lock().take();
+    early.map_or_else(|| signal(SignalKind::hangup()), Ok)
+}
 
 /// Resolves with the name of the signal when the process receives SIGTERM, which service managers
 /// send, or SIGINT, which is Ctrl-C. From the first poll on, neither ends the process by itself.

@@ -121,25 +121,27 @@ fn until_logged(log: &mut BufReader<ChildStderr>, part: &str) {
     panic!("the log ended before a line with {part:?}");
 }
 
+fn hang_up(process: &Process) {
+    let mut kill = Command::new("kill");
+    kill.arg("-HUP").arg(process.child.id().to_string());
+    assert!(kill.status().unwrap().success());
+}
+
 #[test]
 fn sighup_reloads_the_settings_and_a_mistake_is_a_problem() {
     let (process, mut log) = start();
     let file = process.folder.path().join("monitor.toml");
     let valid = fs::read_to_string(&file).unwrap();
-    // Before that it listens, and may not handle signals yet.
-    assert_eq!(process.get("/healthz").status, 200);
-    let hang_up = |text: &str| {
+    let reload = |text: &str| {
         fs::write(&file, text).unwrap();
-        let mut kill = Command::new("kill");
-        kill.arg("-HUP").arg(process.child.id().to_string());
-        assert!(kill.status().unwrap().success());
+        hang_up(&process);
     };
-    hang_up(&format!("{valid}jobs_max = 7\n"));
+    reload(&format!("{valid}jobs_max = 7\n"));
     until_logged(
         &mut log,
         "in force now: queue.jobs_max; after a restart: none",
     );
-    hang_up(&format!("{valid}jobs_max = 'seven'\n"));
+    reload(&format!("{valid}jobs_max = 'seven'\n"));
     until_logged(&mut log, "settings_not_reloaded");
     assert_eq!(process.get("/healthz").status, 200);
     let stories = fs::read_dir(process.folder.path().join("data/queue/journal")).unwrap();
@@ -500,6 +502,11 @@ fn a_queue_waits_for_its_predecessor_to_release_the_port() {
     log.read_line(&mut line).unwrap();
     let waiting = format!("waiting to listen on {address}: Address already in use");
     assert!(line.contains(&waiting), "{line}");
+    // A reload during the start does not end it, and is not lost.
+    let file = process.folder.path().join("monitor.toml");
+    let settings = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{settings}jobs_max = 7\n")).unwrap();
+    hang_up(&process);
     drop(predecessor);
     wait_until("the queue", || {
         let connected = TcpStream::connect(address).ok()?;
@@ -507,6 +514,7 @@ fn a_queue_waits_for_its_predecessor_to_release_the_port() {
         Some(())
     });
     process.assert_serves();
+    until_logged(&mut log, "in force now: queue.jobs_max;");
 }
 
 /// An address with a port that was free a moment ago.
