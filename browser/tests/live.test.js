@@ -106,9 +106,10 @@ test("a job is withdrawn on its page with the right token only", async () => {
   const page = await open(browser, `${fleet.queueUrl}job/${await job.publicId()}`);
   await live(page);
   const send = async (token) => {
-    await page.locator("#withdraw input").fill(token);
+    await page.locator("#withdraw [name=token]").fill(token);
     await page.locator("#withdraw button").click();
   };
+  await page.locator("#withdraw summary").click();
   await send("wrong");
   await hasText(page.locator("#withdraw [role=status]"), "token");
   await hasText(page.locator("#status"), "waits");

@@ -94,7 +94,8 @@ test("everything can be reached and seen with the keyboard", async () => {
       const it = document.activeElement;
       const box = it.getBoundingClientRect();
       const isVisible = box.right > 0 && box.bottom > 0 && box.top < innerHeight;
-      it.dataset.reached = "";
+      // Not as an attribute, which an update of the page would remove.
+      (window.reached ??= new Set()).add(it);
       return [it.localName, getComputedStyle(it).outlineStyle, isVisible];
     });
     if (key === "body") break;
@@ -105,7 +106,7 @@ test("everything can be reached and seen with the keyboard", async () => {
   }
   const missed = await page.evaluate(() =>
     [...document.querySelectorAll("a[href], button, input, summary")]
-      .filter((it) => !("reached" in it.dataset) && !it.closest("details:not([open]) > :not(summary)"))
+      .filter((it) => !window.reached.has(it) && !it.closest("details:not([open]) > :not(summary)"))
       .map((it) => it.outerHTML),
   );
   assert.deepEqual(missed, []);

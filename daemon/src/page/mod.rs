@@ -3,6 +3,7 @@
 //! Responsible for how pages look, for what a browser may do with them, and for keeping them current. Not
 //! responsible for what they show. Pages are complete without the script.
 
+mod actions;
 mod assets;
 mod capacity;
 
@@ -22,6 +23,7 @@ use crate::{
     web::pace::PAGES,
 };
 
+pub use actions::{Actions, Button};
 pub use assets::configure;
 pub use capacity::{Capacity, Part, bar, bar_of_parts};
 

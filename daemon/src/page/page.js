@@ -299,37 +299,117 @@ function changeVisibility() {
   connect();
 }
 
-// ---- Withdrawing a job ------------------------------------------------------------------------------
+// ---- Actions of operators -------------------------------------------------------------------------
 
-// The form is made here, so that without this script no token can get into an address. The token is sent
-// with one request and kept nowhere.
-function offerWithdrawal(place) {
-  const form = document.createElement("form");
-  const token = document.createElement("input");
-  Object.assign(token, { type: "password", required: true, autocomplete: "off", placeholder: "API token" });
-  token.setAttribute("aria-label", "API token");
-  const button = document.createElement("button");
-  button.textContent = "Withdraw";
-  const result = document.createElement("p");
-  result.setAttribute("role", "status");
-  form.append(token, button, result);
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const headers = { authorization: `Bearer ${token.value}`, accept: "application/json" };
-    token.value = "";
-    button.disabled = true;
-    try {
-      const response = await fetch(place.dataset.withdraw, { method: "DELETE", headers });
-      result.textContent = response.ok ? "It is withdrawn." : (await response.json()).message;
-    } catch {
-      result.textContent = "There is no connection; try again.";
-    }
-    button.disabled = false;
-  });
-  place.append(form);
+// What an operator has typed, for further actions: in the memory of this page only. The forms are made here, so
+// that without this script no token can get into an address.
+const operator = { token: "", author: "" };
+
+const FIELDS = {
+  token: { type: "password", required: true, autocomplete: "off", placeholder: "API token" },
+  author: { type: "text", maxLength: 100, placeholder: "Your name (public)" },
+  note: { type: "text", maxLength: 200, placeholder: "Why (public)" },
+  targets: { type: "text", maxLength: 2000, placeholder: "linux=3 windows=0" },
+};
+
+function make(name, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
 }
 
-for (const place of document.querySelectorAll("[data-withdraw]")) offerWithdrawal(place);
+// The query of a request: what was typed of what it sends.
+function queryOf(form, button) {
+  const pairs = [];
+  const text = (name) => (button.sends.includes(name) && form.elements[name]?.value.trim()) || "";
+  for (const target of text("targets").split(/[\s,]+/).filter(Boolean)) pairs.push(target.split("=").map(encodeURIComponent).join("="));
+  if (text("note")) pairs.push(`note=${encodeURIComponent(text("note"))}`);
+  if (!pairs.length) return "";
+  return (button.path.includes("?") ? "&" : "?") + pairs.join("&");
+}
+
+async function act(form, button, result, output) {
+  for (const name of Object.keys(operator)) operator[name] = form.elements[name].value;
+  const headers = { authorization: `Bearer ${operator.token}`, accept: "application/json, text/plain" };
+  if (operator.author.trim()) headers["ci-runners-author"] = encodeURIComponent(operator.author.trim());
+  result.textContent = "…";
+  try {
+    const response = await fetch(button.path + queryOf(form, button), { method: button.method, headers });
+    if (response.status === 401 || response.status === 403) form.elements.token.value = operator.token = "";
+    const text = await response.text();
+    output.hidden = !response.ok || button.done !== "";
+    if (!output.hidden) output.textContent = text;
+    result.textContent = response.ok ? button.done : JSON.parse(text).message;
+    refreshSoon();
+  } catch {
+    result.textContent = "There is no usable response; try again.";
+  }
+}
+
+function makeForm(place) {
+  const form = make("form");
+  const result = make("p", { role: "status" });
+  const output = make("pre", { hidden: true, tabIndex: 0, ariaLabel: "Output of the guest" });
+  const buttons = make("div", { className: "buttons" });
+  const { buttons: wanted } = JSON.parse(place.dataset.actions);
+  const names = ["token", "author", "note", "targets"].filter((name) => name in operator || wanted.some((it) => it.sends.includes(name)));
+  for (const name of names) {
+    const { placeholder } = FIELDS[name];
+    form.append(make("input", { name, ...FIELDS[name], ariaLabel: placeholder, value: operator[name] ?? "" }));
+  }
+  form.append(buttons, result, output);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const pressed = event.submitter ?? buttons.firstElementChild;
+    const { buttons: all } = JSON.parse(place.dataset.actions);
+    const button = all.find((it) => it.label === pressed.dataset.label);
+    if (!button) return;
+    if (button.is_final && !pressed.dataset.sure) {
+      pressed.dataset.sure = "yes";
+      pressed.textContent = `${button.label}: press again`;
+      return;
+    }
+    for (const it of buttons.children) it.disabled = true;
+    await act(form, button, result, output);
+    showButtons(place);
+  });
+  return form;
+}
+
+function showButtons(place) {
+  const { title, buttons } = JSON.parse(place.dataset.actions);
+  place.querySelector("summary").textContent = title;
+  const shown = buttons.map(({ label }) => {
+    const button = make("button", { textContent: label });
+    button.dataset.label = label;
+    return button;
+  });
+  place.querySelector(".buttons")?.replaceChildren(...shown);
+}
+
+// Makes the form when it is first opened, and changes its buttons when the page offers others.
+function offerActions(place) {
+  if (place.offered === place.dataset.actions) return;
+  place.offered = place.dataset.actions;
+  if (!place.firstElementChild) {
+    const details = make("details", {}, make("summary"));
+    details.addEventListener("toggle", () => {
+      if (!details.open) return;
+      if (!details.querySelector("form")) details.append(makeForm(place));
+      for (const [name, text] of Object.entries(operator)) details.querySelector(`[name=${name}]`).value ||= text;
+      showButtons(place);
+    });
+    place.append(details);
+  }
+  showButtons(place);
+}
+
+function offerAllActions() {
+  for (const place of document.querySelectorAll("[data-actions]")) offerActions(place);
+}
+
+document.addEventListener("page-updated", offerAllActions);
+offerAllActions();
 adopt(document);
 addEventListener("hashchange", showJob);
 showJob();

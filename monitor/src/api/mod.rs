@@ -71,6 +71,7 @@ pub fn routes(state: AppState) -> impl Fn(&mut ServiceConfig) + Clone + Send + '
                     .get(runner::show)
                     .delete(runner::remove),
             )
+            .service(route("/runner/{id}/console.log").get(runner::console))
             .service(
                 route("/policy/drain")
                     .get(drain::show)

@@ -244,6 +244,18 @@ fn of_runners() -> Vec<Operation> {
         )
         .empty(204, "It is decided; the runner is gone soon.")
         .errors(&[Code::NotFound, Code::NotReady]),
+        Operation::new(
+            "GET",
+            "/runner/{id}/console.log",
+            "The last lines that the guest of a runner has printed",
+            Access::ApiToken,
+        )
+        .text(
+            "text/plain",
+            "The lines, without words that may be secrets.",
+            "ready\n",
+        )
+        .errors(&[Code::NotFound]),
         picture(
             "/runner/{id}/screenshot.png",
             "The screen of a runner, some seconds old",

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web::Data};
 use daemon::{
-    page::{self, Capacity, Frame, Part},
+    page::{self, Actions, Capacity, Frame, Part},
     problems,
 };
 use github::ApiStatus;
@@ -14,6 +14,8 @@ use shared::{
     units::Memory,
     wire::{Amounts, DashboardRunner, HostUse, JobOnRunner, ProfileUse, RunnerStatus},
 };
+
+mod actions;
 
 use super::{
     AppState,
@@ -47,6 +49,7 @@ pub fn render_page(snapshot: &Snapshot) -> Markup {
         footer: html! {
             "For programs: " a href="dashboard.json" { "dashboard.json" } ", "
             a href="metrics" { "metrics" }
+            (Actions::reload().render())
         },
         now: snapshot.now,
     };
@@ -92,6 +95,7 @@ fn render_view(view: &View, links: &Links, now: Timestamp) -> Markup {
         (render_counts(view))
         @for warning in &view.capacity_warnings { p.note.bad { (warning) } }
         @if let Some(host) = &view.dashboard.host { (render_host(host)) }
+        (actions::of_server(view))
         (render_runners(view, links, now))
         (render_images(view, now))
         (render_software(view, now))
@@ -255,7 +259,7 @@ fn table(id: &str, caption: &str, titles: &[&str], rows: &Markup) -> Markup {
 }
 
 fn render_images(view: &View, now: Timestamp) -> Markup {
-    let titles = ["Profile", "Age", "Build", "Last failure"];
+    let titles = ["Profile", "Age", "Build", "Last failure", "Actions"];
     let rows = html! {
         @for (profile_key, image) in &view.images {
             tr data-key={ "image " (profile_key) } {
@@ -282,6 +286,7 @@ fn render_images(view: &View, now: Timestamp) -> Markup {
                         }
                     }
                 }
+                td.wide { (actions::of_image(view, profile_key).render()) }
             }
         }
     };
@@ -312,7 +317,7 @@ fn render_software(view: &View, now: Timestamp) -> Markup {
 }
 
 fn render_runners(view: &View, links: &Links, now: Timestamp) -> Markup {
-    let titles = ["Id", "Profile", "Status", "Age", "Job", "Guest"];
+    let titles = ["Id", "Profile", "Status", "Age", "Job", "Guest", "Actions"];
     let rows = html! {
         @for shown in &view.dashboard.runners {
             tr data-key={ "runner " (shown.id) } {
@@ -331,6 +336,7 @@ fn render_runners(view: &View, links: &Links, now: Timestamp) -> Markup {
                         @if let Some(address) = shown.runner.ipv4_address { " " small { (address) } }
                     }
                 }
+                td.wide { (actions::of_runner(shown.id).render()) }
             }
         }
     };

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web::Data};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header::ContentType, web::Data,
+};
 use daemon::{
     auth::Authorised,
     error::{ApiError, Code},
@@ -97,6 +99,26 @@ pub async fn show(
         events: story.entries,
         is_truncated: story.is_truncated,
     }))
+}
+
+/// `GET /runner/<id>/console.log`: the last lines that its guest has printed, without words that may be secrets.
+pub async fn console(
+    _: Authorised,
+    state: Data<AppState>,
+    RunnerInPath(id): RunnerInPath,
+) -> Result<HttpResponse, ApiError> {
+    let name = state.core.read(|core| core.guest_name_of(id));
+    let name = name.ok_or_else(no_runner)?;
+    let lines = state.hypervisor.output(&name).await.ok_or_else(|| {
+        ApiError::new(
+            Code::NotFound,
+            "the output of its guest cannot be read: the guest does not run, or its guest.xml has no serial port of \
+             type file that the monitor may read",
+        )
+    })?;
+    Ok(HttpResponse::Ok()
+        .insert_header(ContentType::plaintext())
+        .body(lines.join("\n") + "\n"))
 }
 
 /// `DELETE /runner/<id>[?force=true]`

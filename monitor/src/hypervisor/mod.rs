@@ -222,6 +222,23 @@ impl Hypervisor {
         self.libvirt.as_ref()?.console(profile_key).await
     }
 
+    /// The last lines of what a guest has printed, without words that may be secrets. None if there is no such
+    /// guest, or its output cannot be read: the definition of a virtual machine may have no serial port of type
+    /// `file`, and the file may belong to QEMU's user.
+    pub async fn output(&self, name: &str) -> Option<Vec<String>> {
+        if !self.namespace.contains(name) {
+            return None;
+        }
+        let mut paths = vec![self.command.output_path(name)];
+        paths.extend(self.libvirt.as_ref().map(|it| it.console_path(name)));
+        let read = blocking::blocking(move || {
+            let ends = paths.iter().map(|path| output::end_of(path));
+            let found = ends.flatten().next();
+            Ok(found.map(|end| output::console_lines(&end)))
+        });
+        read.await.ok().flatten()
+    }
+
     fn is_ours(&self, name: &str) -> bool {
         self.namespace.contains(name) || self.builders.contains(name)
     }

@@ -14,6 +14,8 @@ use shared::text::printable;
 
 /// How many lines are kept.
 const LINES_MAX: usize = 20;
+/// How many lines are shown on request.
+const CONSOLE_LINES_MAX: usize = 200;
 /// Maximum length of a line that is kept, in characters.
 const LINE_LENGTH_MAX: usize = 300;
 /// Minimum length of a word that may be a secret. Guest secrets have 43 characters, tokens of GitHub 40,
@@ -34,10 +36,19 @@ pub fn end_of(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The last lines that are not empty.
 pub fn last_lines(output: &[u8]) -> Vec<String> {
+    lines_at_end(output, LINES_MAX)
+}
+
+/// As many of the last lines as an operator is shown on request.
+pub fn console_lines(output: &[u8]) -> Vec<String> {
+    lines_at_end(output, CONSOLE_LINES_MAX)
+}
+
+fn lines_at_end(output: &[u8], count_max: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(output);
     let lines = text.lines().map(str::trim_end);
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let first = lines.len().saturating_sub(LINES_MAX);
+    let first = lines.len().saturating_sub(count_max);
     lines[first..].iter().map(|line| kept(line)).collect()
 }
 

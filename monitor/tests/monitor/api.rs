@@ -215,6 +215,7 @@ async fn the_token_of_the_queue_allows_takes_releases_and_reports_only() {
         assert_eq!(report.reservations.map(|it| it.len()), Some(1));
         for (method, path) in [
             (Method::DELETE, "runner/0"),
+            (Method::GET, "runner/0/console.log"),
             (Method::POST, "policy/override?linux=1"),
             (Method::DELETE, "policy/override"),
         ] {

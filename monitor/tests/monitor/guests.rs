@@ -6,7 +6,7 @@ use daemon::startup::CheckMode;
 use http_client::Method;
 use shared::settings::Settings;
 
-use crate::support::{Host, bearer, expect_refusal, until_file, with_idle};
+use crate::support::{Host, bearer, expect_refusal, in_time, until_file, with_idle};
 
 const CREDENTIAL: &str = "github-jitconfig";
 
@@ -378,4 +378,43 @@ async fn a_target_that_the_settings_cannot_reach_is_a_warning_of_the_check() {
         let names = |it: &String| it.contains("linux is 9, but there is room for 8");
         assert!(warnings.iter().all(names), "{warnings:?}");
     }
+}
+
+#[actix_web::test]
+async fn an_operator_reads_what_a_guest_has_printed() {
+    let host = Host::new();
+    let (agent, folder) = (host.path("agent.sh"), host.folder.path());
+    let script = format!(
+        "echo ready; echo {}; exec bash {} {}",
+        "s".repeat(40),
+        agent.display(),
+        folder.display()
+    );
+    let linux = format!(
+        "[profiles.linux]\ngithub_runner_label = \"l\"\ntarget_count = 1\n\
+         requires_normal_memory = \"1G\"\n\
+         guest = {{ driver = \"command\", command = [\"sh\", \"-c\", {script:?}] }}\n",
+    );
+    let monitor = host.start(host.settings_with(&linux, "")).await;
+    monitor.until_idle(1).await;
+    let path = "runner/0/console.log";
+    // What may be a secret is left out.
+    let expected = "ready\n[left out]\n";
+    in_time("the output is in the log", async {
+        loop {
+            let console = monitor.call(Method::GET, path).await;
+            assert_eq!(console.status, 200);
+            if console.text().unwrap().starts_with(expected) {
+                break;
+            }
+        }
+    })
+    .await;
+    let without_token = monitor.get(path).await;
+    expect_refusal(&without_token, 401, "unauthorised", path);
+    for unknown in ["runner/7/console.log", "runner/x/console.log"] {
+        let refused = monitor.call(Method::GET, unknown).await;
+        expect_refusal(&refused, 404, "not_found", unknown);
+    }
+    monitor.stop().await;
 }

@@ -7,7 +7,7 @@ use actix_web::{
 use daemon::{
     error::ApiError,
     journal::{Entry, Story, Subject},
-    page::{self, Frame},
+    page::{self, Actions, Button, Frame},
     web::{accepts_html, segment},
 };
 use maud::{Markup, html};
@@ -190,11 +190,27 @@ impl JobPage<'_> {
             @if known.is_open() {
                 section id="withdraw" {
                     h2 { "Withdraw the job" }
-                    p { "It gets no runners, or loses those that it has. This needs the API token, which this page keeps nowhere." }
-                    div data-withdraw={ "../job/" (self.public_id) } data-keep {}
+                    p { "It gets no runners, or loses those that it has. This needs the API token, which stays in the memory of this page." }
+                    (self.withdrawal().render())
                     noscript { p class="dim" { "Without JavaScript: " code { "ci-runners withdraw " (self.public_id) } } }
                 }
             }
+        }
+    }
+}
+
+impl JobPage<'_> {
+    fn withdrawal(&self) -> Actions<'static> {
+        Actions {
+            key: "job".to_owned(),
+            title: "Withdraw …",
+            buttons: vec![Button {
+                label: "Withdraw",
+                method: "DELETE",
+                path: format!("../job/{}", self.public_id),
+                done: "It is withdrawn.",
+                ..Button::default()
+            }],
         }
     }
 }

@@ -3,7 +3,12 @@
 //! Responsible for what each call guarantees and how long it waits. What happens to a guest between
 //! its start and its end is in `watch`.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tokio::{
@@ -54,6 +59,11 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// What a guest has printed, as long as it runs.
+    pub fn output_path(&self, name: &str) -> PathBuf {
+        self.watcher.reaper.folder(name).output_path()
+    }
+
     /// Creates the folder for guests. `ended` receives each guest that ends.
     pub fn new(
         data_path: &Path,

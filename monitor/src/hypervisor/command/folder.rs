@@ -71,7 +71,7 @@ impl Folder {
             .create_new(true)
             .write(true)
             .mode(0o600)
-            .open(self.path().join("log"))
+            .open(self.output_path())
             .map(Some)
     }
 
@@ -91,6 +91,11 @@ impl Folder {
             fs::rename(from, &to)?;
         }
         read_record(&to.join("leader"))
+    }
+
+    /// What the guest has printed, as long as the folder is in its place.
+    pub fn output_path(&self) -> PathBuf {
+        self.path().join("log")
     }
 
     /// The last lines of the guest's output, once its folder was moved aside.

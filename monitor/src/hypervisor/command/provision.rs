@@ -33,9 +33,11 @@ const INHERITED_VARIABLES: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// The `PATH` if the monitor has none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Copies as much as is kept, then reads on: a pipe without a reader would stop the guest. Up to
-/// 4 KiB of what was copied may be buffered until the guest ends.
-const COPIER_SCRIPT: &str = r#"head -c "$0"; exec cat > /dev/null"#;
+/// Copies as much as is kept, then reads on: a pipe without a reader would stop the guest. With `stdbuf` the log has
+/// each line at once, so that operators can read it while the guest runs; without, the last 4 KiB may be missing.
+const COPIER_SCRIPT: &str = r#"
+if command -v stdbuf > /dev/null; then stdbuf -o0 head -c "$0"; else head -c "$0"; fi
+exec cat > /dev/null"#;
 
 /// The variables that every guest inherits, read once.
 #[derive(Clone, Debug)]

@@ -233,6 +233,11 @@ impl Driver {
         self.screenshots.of(name, freshness).await
     }
 
+    /// Where a guest prints to, if its definition has a serial port of type `file`.
+    pub fn console_path(&self, name: &str) -> PathBuf {
+        self.reaper.folder(name).console_path()
+    }
+
     /// When the current image of a profile was complete. None if it has no image.
     pub async fn image_built_at(
         &self,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use daemon::page::{self, Capacity, Frame, bar, table};
+use daemon::page::{self, Actions, Button, Capacity, Frame, bar, table};
 use maud::{Markup, html};
 use queue_core::{AssignedView, JobView, ProfileView, ServerView, View};
 use shared::{clock::Timestamp, format, values::ProfileKey, wire::PastJob};
@@ -51,6 +51,7 @@ impl Page<'_> {
             content: self.content(),
             footer: html! {
                 "Also as " a href="dashboard.txt" { "text" } " and " a href="dashboard.json" { "JSON" } "."
+                (Actions::reload().render())
             },
             now: self.now,
         };
@@ -138,7 +139,41 @@ fn profile_card(profile: &ProfileView) -> Markup {
             } @else { p class="dim" { (outlook(profile)) } }
             (bar(&capacity))
             (squares(profile))
+            (pause_actions(profile).render())
         }
+    }
+}
+
+/// Pausing a profile, or resuming it.
+fn pause_actions(profile: &ProfileView) -> Actions<'static> {
+    let path = format!("profile/{}/pause", profile.profile_key);
+    let (title, button) = match &profile.paused {
+        None => (
+            "Pause …",
+            Button {
+                label: "Pause",
+                method: "POST",
+                path,
+                sends: &["note"],
+                done: "It is paused.",
+                ..Button::default()
+            },
+        ),
+        Some(_) => (
+            "Resume …",
+            Button {
+                label: "Resume",
+                method: "DELETE",
+                path,
+                done: "It is resumed.",
+                ..Button::default()
+            },
+        ),
+    };
+    Actions {
+        key: format!("profile {}", profile.profile_key),
+        title,
+        buttons: vec![button],
     }
 }
 
