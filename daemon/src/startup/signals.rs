@@ -19,11 +19,8 @@ pub(super) fn expect_hangups() {
         let _inside = runtime.enter();
         signal(SignalKind::hangup())
     });
-    match installed {
-        Ok(hangups) => *EARLY_HANGUPS.lock() = Some(hangups),
-        // The log has not begun yet; the daemon tries again later, and reports it.
-        Err(_) => {}
-    }
+    // If that has failed, the daemon tries again later, and reports it: the log has not begun yet.
+    *EARLY_HANGUPS.lock() = installed.ok();
 }
 
 /// The hangups since the start of the process. Call it in an async runtime.

@@ -31,6 +31,7 @@ pub fn description() -> Value {
     let operations = [
         of_takes(),
         of_operators(),
+        of_targets(),
         of_runners(),
         of_state(),
         of_both(alive, ready),
@@ -136,16 +137,8 @@ fn of_takes() -> Vec<Operation> {
 
 fn of_operators() -> Vec<Operation> {
     let order = json!({"since": 1_798_106_405_000_000_u64, "note": "new disk", "author": "alice@laptop", "client_address": "192.0.2.1"});
-    let targets =
-        json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}});
-    let targets_or_null = json!({"oneOf": [{"type": "null"}, targets]});
-    let example = json!({"linux": 3});
     let new = Operation::new;
-    let (drain, target, rebuild) = (
-        "/policy/drain",
-        "/policy/override",
-        "/image/{profile_key}/rebuild",
-    );
+    let (drain, rebuild) = ("/policy/drain", "/image/{profile_key}/rebuild");
     vec![
         new("GET", drain, "Show the drain", Access::Optional).json_or_null::<Intervention>(
             "The drain in force; the address with a token only.",
@@ -159,6 +152,29 @@ fn of_operators() -> Vec<Operation> {
             .author()
             .json_or_null::<Intervention>("The drain that it ended.", &order)
             .errors(&[Code::NotReady]),
+        new(
+            "POST",
+            rebuild,
+            "Order the rebuild of an image",
+            Access::ApiToken,
+        )
+        .note()
+        .json::<Intervention>("The order in force.", &order)
+        .errors(&[Code::UnknownProfile, Code::NotFound, Code::NotReady]),
+        new("DELETE", rebuild, "Cancel the rebuild", Access::ApiToken)
+            .author()
+            .json_or_null::<Intervention>("The order that it cancelled.", &order)
+            .errors(&[Code::NotReady]),
+    ]
+}
+
+fn of_targets() -> Vec<Operation> {
+    let targets =
+        json!({"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}});
+    let targets_or_null = json!({"oneOf": [{"type": "null"}, targets]});
+    let example = json!({"linux": 3});
+    let (new, target) = (Operation::new, "/policy/override");
+    vec![
         new("GET", target, "Show the temporary targets", Access::Open).json_with(
             "The targets by profile.",
             targets_or_null.clone(),
@@ -194,19 +210,6 @@ fn of_operators() -> Vec<Operation> {
         .author()
         .json_with("Those that it cancelled.", targets_or_null, example)
         .errors(&[Code::NotReady]),
-        new(
-            "POST",
-            rebuild,
-            "Order the rebuild of an image",
-            Access::ApiToken,
-        )
-        .note()
-        .json::<Intervention>("The order in force.", &order)
-        .errors(&[Code::UnknownProfile, Code::NotFound, Code::NotReady]),
-        new("DELETE", rebuild, "Cancel the rebuild", Access::ApiToken)
-            .author()
-            .json_or_null::<Intervention>("The order that it cancelled.", &order)
-            .errors(&[Code::NotReady]),
     ]
 }
 

@@ -70,7 +70,7 @@ pub struct Report {
     /// The drain that is in force there, with a note of limited length.
     pub drain: Option<Intervention>,
     /// The temporary targets that are in force there, of a limited number of profiles.
-    pub target_override: Option<TargetOverride>,
+    pub target_override: Option<Box<TargetOverride>>,
     /// What the server says is wrong with it: errors first, a few of them, with texts of limited length.
     pub problems: Vec<Problem>,
     /// How many more problems it has.
@@ -368,9 +368,9 @@ impl Report {
         match field::<TargetOverride>(dashboard, "target_override") {
             Ok(Some(set)) if set.targets.len() > PROFILES_MAX => self.unreadable_count += 1,
             Ok(set) => {
-                self.target_override = set.map(|set| TargetOverride {
-                    order: set.order.limited(),
-                    ..set
+                self.target_override = set.map(|set| {
+                    let order = set.order.limited();
+                    Box::new(TargetOverride { order, ..set })
                 });
             }
             Err(_) => self.unreadable_count += 1,
@@ -988,7 +988,7 @@ mod tests {
         let note = "é".repeat(NOTE_LENGTH_MAX + 1);
         let order =
             json!({"since": 7, "note": note, "author": "alice", "client_address": "192.0.2.1"});
-        let report = with(order.clone());
+        let report = with(order);
         let drain = report.drain.unwrap();
         assert_eq!(drain.author, "alice");
         assert_eq!(
