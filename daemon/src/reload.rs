@@ -11,7 +11,12 @@ use actix_web::{
 };
 use parking_lot::Mutex;
 use serde::Serialize;
-use shared::{clock::Clock, format, problem::catalogue::SETTINGS_NOT_RELOADED, settings::Settings};
+use shared::{
+    clock::Clock,
+    format,
+    problem::catalogue::SETTINGS_NOT_RELOADED,
+    settings::{Settings, User},
+};
 use utoipa::ToSchema;
 
 use crate::{
@@ -26,13 +31,14 @@ use crate::{
 /// The subject of the problem.
 const SUBJECT: &str = "settings";
 
-/// Which settings a daemon applies without a restart. In the names `*` stands for any text without a dot.
+/// Which settings a daemon applies without a restart. In the names `*` stands for the name of a table that there was at
+/// the start: a profile that is added or removed needs a restart.
 #[derive(Clone, Copy, Debug)]
 pub struct Reloadable {
     /// The settings that it applies.
     pub applied: &'static [&'static str],
-    /// Whether it uses a setting at all.
-    pub is_used: fn(&str) -> bool,
+    /// Which daemon it is: settings that it does not use are not mentioned.
+    pub daemon: User,
 }
 
 /// Reads the settings again. Cheap to clone.
@@ -105,14 +111,18 @@ impl Reloader {
                 .report(&SETTINGS_NOT_RELOADED, SUBJECT, cause, remedy);
             error.to_string()
         })?;
-        let Reloadable { applied, is_used } = shared.reloadable;
-        let is_applied = |key: &String| applied.iter().any(|pattern| matches(pattern, key));
+        let Reloadable { applied, daemon } = shared.reloadable;
+        let is_there = |table: &str| shared.started_with.has_table(table) && new.has_table(table);
+        let is_applied = |key: &String| {
+            let mut patterns = applied.iter();
+            patterns.any(|pattern| matches(pattern, key) && tables(pattern, key).all(is_there))
+        };
         let mut reloaded = Reloaded {
             applied: current.differences(&new),
             needs_restart: shared.started_with.differences(&new),
         };
         reloaded.applied.retain(|key| is_applied(key));
-        let is_left = |key: &String| is_used(key) && !is_applied(key);
+        let is_left = |key: &String| new.is_used_by(daemon, key) && !is_applied(key);
         reloaded.needs_restart.retain(is_left);
         (shared.apply)(&new);
         *current = new;
@@ -209,6 +219,15 @@ fn matches(pattern: &str, key: &str) -> bool {
             .all(|(pattern, key)| *pattern == "*" || pattern == key)
 }
 
+/// The tables of a name that stand where its pattern has `*`: `profiles.linux` of `profiles.linux.target_count`.
+fn tables<'a>(pattern: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    let ends = key.match_indices('.').map(|(end, _)| end);
+    let segments = pattern.split('.').zip(ends);
+    segments
+        .filter(|(segment, _)| *segment == "*")
+        .map(|(_, end)| &key[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,5 +251,13 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, key), is_match, "{pattern} {key}");
         }
+    }
+
+    #[test]
+    fn the_table_in_place_of_a_star_is_found() {
+        let of = |pattern, key| tables(pattern, key).collect::<Vec<_>>();
+        let key = "profiles.linux.target_count";
+        assert_eq!(of("profiles.*.target_count", key), ["profiles.linux"]);
+        assert_eq!(of("queue.jobs_max", "queue.jobs_max"), [""; 0]);
     }
 }

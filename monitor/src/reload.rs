@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use daemon::reload::{Reloadable, Reloader};
-use shared::{clock::Clock, settings::Settings, values::ProfileKey};
+use shared::{
+    clock::Clock,
+    settings::{Settings, User},
+    values::ProfileKey,
+};
 
 use crate::{core_policy::policy_of, profiles::Images, shared_core::SharedCore};
 
@@ -22,7 +26,7 @@ const RELOADABLE: Reloadable = Reloadable {
         "dont_register_runners",
         "destroy_all_non_busy_runners",
     ],
-    is_used: |key| !key.starts_with("queue.") && key != "SERVO_CI_MONITOR_SERVER_TOKENS",
+    daemon: User::Monitor,
 };
 
 /// Reads the settings again for this monitor. Profiles that were `unusable` at its start stay without runners.

@@ -9,7 +9,7 @@ use daemon::{
 };
 use shared::{
     clock::Clock,
-    settings::{QueueSettings, Settings},
+    settings::{QueueSettings, Settings, User},
 };
 
 use queue_core::{Input, Limits};
@@ -29,40 +29,8 @@ const RELOADABLE: Reloadable = Reloadable {
         "queue.policy.fair_share.*",
         "queue.policy.lanes.*.*",
     ],
-    is_used: |key| key.starts_with("queue.") || !is_of_monitor(key),
+    daemon: User::Queue,
 };
-
-/// What only monitors use: the beginnings of the names of settings and variables.
-const OF_MONITOR: [&str; 24] = [
-    "profiles.",
-    "mirrors.",
-    "monitor_",
-    "libvirt_",
-    "available_",
-    "main_repo_path",
-    "dont_",
-    "destroy_",
-    "base_image_",
-    "reservation_labels",
-    "queue_member",
-    "queue_url",
-    "github_api_suffix",
-    "runner_group_id",
-    "work_folder",
-    "api_cache_timeout",
-    "port",
-    "guest_base_url",
-    "IMAGE_DEPS_DIR",
-    "LIB_MONITOR_DIR",
-    "LIBVIRT_DEFAULT_URI",
-    "GITHUB_WEBHOOK_SECRET",
-    "SERVO_CI_MONITOR_QUEUE_TOKEN",
-    "external_base_url",
-];
-
-fn is_of_monitor(key: &str) -> bool {
-    OF_MONITOR.iter().any(|start| key.starts_with(start))
-}
 
 /// Reads the settings again for this queue.
 pub fn reloader(

@@ -10,6 +10,7 @@ use super::{
     error::SettingsError,
     proxies::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY},
     source,
+    table::User,
 };
 
 /// Prefix of all variables of the daemons, except [`OTHER_NAMES`].
@@ -48,6 +49,17 @@ const OTHER_NAMES: [&str; 6] = [
     LIB_MONITOR_DIR,
     LIBVIRT_URI,
     LOG_FILTER,
+];
+
+/// The variables that only one daemon uses.
+pub(super) const USERS: [(&str, User); 7] = [
+    (QUEUE_TOKEN, User::Monitor),
+    (QUEUE_TOKEN_OLD, User::Monitor),
+    (GITHUB_WEBHOOK_SECRET, User::Monitor),
+    (IMAGE_DEPS_DIR, User::Monitor),
+    (LIB_MONITOR_DIR, User::Monitor),
+    (LIBVIRT_URI, User::Monitor),
+    (SERVER_TOKENS, User::Queue),
 ];
 
 /// Variables by name. Some values are secrets, so `Debug` shows only the names.

@@ -48,6 +48,15 @@ impl Fingerprint {
         self.0.insert(key, Sha256::of(value.as_bytes()));
     }
 
+    /// Whether a setting of this table is set.
+    pub(super) fn has_table(&self, name: &str) -> bool {
+        let mut keys = self.0.keys();
+        keys.any(|key| {
+            key.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('.'))
+        })
+    }
+
     /// The settings that are set in one of the two only, or to another value.
     pub(super) fn differences(&self, other: &Self) -> BTreeSet<String> {
         let keys = self.0.keys().chain(other.0.keys());

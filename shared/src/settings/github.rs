@@ -9,7 +9,7 @@ use super::{
     error::SettingsError,
     github_scope::GithubScope,
     kind::{self, Kind},
-    table::Table,
+    table::{Table, User},
 };
 use crate::{
     units::{DAY, DURATION_MAX, SECOND},
@@ -77,15 +77,20 @@ pub(super) fn read_github(top: &mut Table<'_>) -> Result<GithubSettings, Setting
             "github_api_scope",
             &kind::parsed("\"/repos/<owner>/<repo>\" or \"/orgs/<owner>\""),
         )?,
-        github_api_suffix: top.required("github_api_suffix", &kind::name(100))?,
+        github_api_suffix: top.only_for(User::Monitor, |top| {
+            top.required("github_api_suffix", &kind::name(100))
+        })?,
         github_app: read_github_app(top)?,
-        runner_group_id: top.or("runner_group_id", 1, &runner_group_id())?,
-        work_folder: top.or("work_folder", "_work".to_owned(), &work_folder())?,
-        api_cache_timeout: top.or(
-            "api_cache_timeout",
-            SECOND * 60,
-            &kind::duration(Duration::ZERO..=DAY),
-        )?,
+        runner_group_id: top.only_for(User::Monitor, |top| {
+            top.or("runner_group_id", 1, &runner_group_id())
+        })?,
+        work_folder: top.only_for(User::Monitor, |top| {
+            top.or("work_folder", "_work".to_owned(), &work_folder())
+        })?,
+        api_cache_timeout: top.only_for(User::Monitor, |top| {
+            let kind = kind::duration(Duration::ZERO..=DAY);
+            top.or("api_cache_timeout", SECOND * 60, &kind)
+        })?,
         allowed_qualified_repo_prefix: top
             .required("allowed_qualified_repo_prefix", &repo_prefix())?,
         tokenless_select_artifact_max_age: top.or(

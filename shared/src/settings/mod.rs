@@ -40,6 +40,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use self::table::User;
 pub use self::{
     base_url::{BaseUrl, InvalidBaseUrl},
     environment::Environment,
@@ -100,6 +101,8 @@ pub struct Settings {
     pub unusable_profiles: BTreeMap<String, String>,
     /// The table `[queue]`, if there is one.
     pub queue: Option<QueueSettings>,
+    /// The keys that only one daemon uses.
+    users: BTreeMap<&'static str, User>,
     /// The variables that it was read with.
     environment: Environment,
     fingerprint: Fingerprint,
@@ -148,6 +151,20 @@ impl Settings {
         self.fingerprint.differences(&other.fingerprint)
     }
 
+    /// Whether this daemon uses the setting, or the variable that is none, with a name of [`Self::differences`]. That
+    /// follows from where it is read.
+    pub fn is_used_by(&self, user: User, name: &str) -> bool {
+        let of_variable = environment::USERS.iter().find(|(key, _)| *key == name);
+        let key = name.split('.').next().unwrap_or_default();
+        let only = of_variable.map(|(_, user)| user).or(self.users.get(key));
+        only.is_none_or(|only| *only == user)
+    }
+
+    /// Whether a setting of the table with this name is set, such as `profiles.linux`.
+    pub fn has_table(&self, name: &str) -> bool {
+        self.fingerprint.has_table(name)
+    }
+
     /// Reads everything; the errors of single profiles are returned beside the others.
     fn read(
         file: &Path,
@@ -163,15 +180,18 @@ impl Settings {
         let journal = journal::read_journal(&mut top)?;
         let log_format = journal::read_log_format(&mut top)?;
         let github = github::read_github(&mut top)?;
-        let pool = pool::read_pool(&mut top)?;
-        let host = host::read_host(&mut top)?;
-        let mirrors = mirrors::read_mirrors(&mut top, host.main_repo_path.is_some())?;
+        let pool = top.only_for(User::Monitor, pool::read_pool)?;
+        let host = top.only_for(User::Monitor, host::read_host)?;
+        let mirrors = top.only_for(User::Monitor, |top| {
+            mirrors::read_mirrors(top, host.main_repo_path.is_some())
+        })?;
         let common = profile::Common {
             github: &github,
             reservation_labels: pool.reservation_labels,
         };
-        let profiles = profile::read_profiles(&mut top, &common)?;
-        let queue = queue::read_queue(&mut top)?;
+        let profiles = top.only_for(User::Monitor, |top| profile::read_profiles(top, &common))?;
+        let queue = top.only_for(User::Queue, queue::read_queue)?;
+        let users = top.users();
         top.finish()?;
         let path = |name| environment.get(name).map(PathBuf::from);
         let secrets = Secrets::read(&environment)?;
@@ -204,6 +224,7 @@ impl Settings {
             unusable_profiles: BTreeMap::new(),
             queue,
             environment: given.clone(),
+            users,
             fingerprint: Fingerprint::of(&source, &environment),
         };
         Ok((settings, profiles.errors))

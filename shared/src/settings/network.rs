@@ -8,7 +8,7 @@ use super::{
     base_url::BaseUrl,
     error::SettingsError,
     kind::{self, Kind},
-    table::Table,
+    table::{Table, User},
 };
 
 /// Addresses and ports. Each field is named as its key.
@@ -46,7 +46,9 @@ pub(super) fn read_network(top: &mut Table<'_>) -> Result<NetworkSettings, Setti
     let external_base_url = top.required("external_base_url", &reachable_url())?;
     Ok(NetworkSettings {
         listen_on: top.required("listen_on", &kind::distinct(address(), 1..=32))?,
-        port: top.or("port", 8000, &kind::number(0..=u16::MAX))?,
+        port: top.only_for(User::Monitor, |top| {
+            top.or("port", 8000, &kind::number(0..=u16::MAX))
+        })?,
         guest_base_url: top.or(
             "guest_base_url",
             external_base_url.clone(),

@@ -22,6 +22,17 @@ pub(super) struct Table<'s> {
     unread: Dict,
     /// Keys that have been read, with the origin of their values.
     read: BTreeMap<&'static str, Option<Tag>>,
+    /// The keys that only one daemon uses.
+    users: BTreeMap<&'static str, User>,
+}
+
+/// One of the two daemons, as far as it uses settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// The monitor of a host.
+    Monitor,
+    /// The queue.
+    Queue,
 }
 
 impl<'s> Table<'s> {
@@ -36,7 +47,22 @@ impl<'s> Table<'s> {
             path,
             unread,
             read: BTreeMap::new(),
+            users: BTreeMap::new(),
         }
+    }
+
+    /// Reads keys that only this daemon uses. All others are of both.
+    pub(super) fn only_for<T>(&mut self, user: User, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before: Vec<&'static str> = self.read.keys().copied().collect();
+        let value = read(self);
+        let new = self.read.keys().filter(|key| !before.contains(key));
+        self.users.extend(new.map(|key| (*key, user)));
+        value
+    }
+
+    /// The keys that only one daemon uses.
+    pub(super) fn users(&self) -> BTreeMap<&'static str, User> {
+        self.users.clone()
     }
 
     /// The value at `key`, if there is one.

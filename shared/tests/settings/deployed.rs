@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use shared::settings::{GithubScope, GuestDriver, ReservationLabels};
+use shared::settings::{GithubScope, GuestDriver, ReservationLabels, User};
 
 use super::{DEPLOYED, SHORTEST, load};
 
@@ -137,4 +137,44 @@ fn all_other_keys_may_be_left_out() {
         settings.host.base_image_max_age,
         deployed.host.base_image_max_age
     );
+}
+
+#[test]
+fn which_daemon_uses_a_setting_follows_from_where_it_is_read() {
+    let settings = load(DEPLOYED, &[]).unwrap();
+    let is_used = |name| [User::Monitor, User::Queue].map(|user| settings.is_used_by(user, name));
+    for name in [
+        "listen_on",
+        // Both names are allowed in requests to either daemon.
+        "external_base_url",
+        "guest_base_url",
+        "github_app.id",
+        "journal_max_age",
+        "SERVO_CI_MONITOR_API_TOKEN",
+        "RUST_LOG",
+    ] {
+        assert_eq!(is_used(name), [true, true], "{name}");
+    }
+    for name in [
+        "port",
+        "github_api_suffix",
+        "work_folder",
+        "queue_url",
+        "main_repo_path",
+        "monitor_start_timeout",
+        "profiles.linux.target_count",
+        "mirrors.servo.path",
+        "GITHUB_WEBHOOK_SECRET",
+        "SERVO_CI_MONITOR_QUEUE_TOKEN",
+    ] {
+        assert_eq!(is_used(name), [true, false], "{name}");
+    }
+    for name in [
+        "queue.servers",
+        "queue.port",
+        "SERVO_CI_MONITOR_SERVER_TOKENS",
+    ] {
+        assert_eq!(is_used(name), [false, true], "{name}");
+    }
+    assert!(settings.has_table("profiles.linux") && !settings.has_table("profiles.linu"));
 }
