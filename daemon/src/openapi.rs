@@ -178,6 +178,13 @@ impl Operation {
         self
     }
 
+    /// The parameter with the ticket of a job.
+    pub fn ticket(self) -> Self {
+        let text = "The ticket, instead of the header Authorization.";
+        let schema = json!({"type": "string"});
+        self.parameter("query", "token", false, text, schema, json!("eyJ0"))
+    }
+
     /// The parameter `note` of what an operator orders.
     pub fn note(self) -> Self {
         let schema = json!({"type": "string", "maxLength": 200});

@@ -3,6 +3,8 @@
 
 mod errors_page;
 mod metrics_page;
+#[cfg(test)]
+mod parameters;
 mod problems_page;
 mod reference_page;
 #[cfg(test)]

@@ -64,7 +64,7 @@ const FORBIDDEN_IN_CORES: &[(&str, &str)] = &[
     ("unsafe", "unsafe code is forbidden"),
 ];
 
-fn workspace() -> PathBuf {
+pub(super) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 

@@ -149,14 +149,7 @@ fn of_jobs() -> Vec<Operation> {
         Access::Ticket,
     )
     .description("While the job waits the answer is 503 `waiting` with its position.")
-    .parameter(
-        "query",
-        "token",
-        false,
-        "The ticket, instead of the header Authorization.",
-        json!({"type": "string"}),
-        json!("eyJ0"),
-    )
+    .ticket()
     .parameter(
         "header",
         "Prefer",
@@ -182,11 +175,13 @@ fn of_jobs() -> Vec<Operation> {
             .waiting("#/components/schemas/WaitingBody", waiting)
             .errors(&[Code::UnknownJob, Code::NoLongerWorthIt, Code::NotReady]),
         Operation::new("GET", "/job/{unique_id}", "Show a job and its story", Access::Ticket)
+            .ticket()
             .description("Without credentials and with `Accept: text/html`, the page of the job with this public id.")
             .json::<JobReport>("The job, also if it is over.", &job)
             .also("text/html")
             .errors(&[Code::UnknownJob, Code::NotReady]),
         Operation::new("DELETE", "/job/{unique_id}", "Withdraw a job", Access::Ticket)
+            .ticket()
             .author()
             .empty(204, "It is withdrawn.")
             .errors(&[Code::UnknownJob]),
@@ -267,6 +262,7 @@ fn of_readers() -> Vec<Operation> {
             "The jobs that are over, the last ended first",
             Access::Ticket,
         )
+        .ticket()
         .query::<QualifiedRepo>(
             "repo",
             false,
