@@ -67,7 +67,12 @@ pub struct Drain {
     pub monitor: MonitorArg,
 
     /// Why, at most 200 characters; shown on the pages of the queue and the monitor
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub note: String,
 
     /// The name under which it is done.
@@ -115,7 +120,12 @@ pub struct Pause {
     pub profile: ProfileKey,
 
     /// Why, at most 200 characters; shown on the page of the queue
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub note: String,
 
     /// The name under which it is done.
@@ -159,7 +169,12 @@ pub struct Rebuild {
     pub profile: ProfileKey,
 
     /// Why, at most 200 characters; shown on the page of the monitor
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub note: String,
 
     /// The name under which it is done.
@@ -251,7 +266,12 @@ pub struct OverrideSet {
     pub targets: Vec<Target>,
 
     /// Why, at most 200 characters; shown on the pages of the queue and the monitor
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub note: String,
 
     /// The name under which it is done.

@@ -4,7 +4,7 @@
 //! - `dashboard`: the dashboard of a daemon; `queue_dashboard`: what is read of that of a queue
 //! - `events`: the stream of events of a daemon
 //! - `orders`: what operators order, such as a drain or a pause
-//! - `runner`: the story of a runner
+//! - `runner`: the story of a runner, and what its guest has printed
 //! - `response`: what a take returns
 //! - `error`: why a request failed
 //!
@@ -30,4 +30,4 @@ pub use queue_dashboard::{
     AssignedJob, QueueDashboard, QueueProfile, QueueServer, ServerProfile, WaitingJob,
 };
 pub use response::{Take, Taken, Waiting};
-pub use runner::runner_story;
+pub use runner::{runner_output, runner_story};

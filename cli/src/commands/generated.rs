@@ -1,8 +1,8 @@
 //! `ci-runners completions` and `ci-runners man`: texts that follow from the command line itself.
 
-use std::io;
+use std::{fs, io, path::Path};
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use crate::{
@@ -32,12 +32,13 @@ pub fn completions(args: &Completions) -> Result<Exit, Failure> {
 pub fn man_pages(args: &ManPages) -> Result<Exit, Failure> {
     let failed = |error: io::Error| Failure::Other(format!("write the manual pages: {error}"));
     let mut all = Cli::command();
-    if let Some(folder) = &args.folder {
-        clap_mangen::generate_to(all, folder).map_err(failed)?;
-        return Ok(Exit::Done);
-    }
     // So that subcommands know their whole names.
     all.build();
+    if let Some(folder) = &args.folder {
+        return write_pages(&all, folder)
+            .map(|()| Exit::Done)
+            .map_err(failed);
+    }
     let command = match &args.command {
         None => &all,
         Some(name) => all.find_subcommand(name).ok_or_else(|| {
@@ -46,10 +47,28 @@ pub fn man_pages(args: &ManPages) -> Result<Exit, Failure> {
             ))
         })?,
     };
-    let mut page = Vec::new();
-    Man::new(command.clone())
-        .render(&mut page)
-        .map_err(failed)?;
-    output::print(String::from_utf8_lossy(&page).trim_end())?;
+    output::print(page(command).map_err(failed)?.trim_end())?;
     Ok(Exit::Done)
+}
+
+/// Writes the pages of a command and of all that belong to it.
+fn write_pages(command: &Command, folder: &Path) -> io::Result<()> {
+    let name = Man::new(command.clone()).get_filename();
+    fs::write(folder.join(name), page(command)?)?;
+    let others = command.get_subcommands();
+    let mut others = others.filter(|it| !it.is_hide_set() && it.get_name() != "help");
+    others.try_for_each(|other| write_pages(other, folder))
+}
+
+/// The page of a command. Its examples and exit statuses keep their lines.
+fn page(command: &Command) -> io::Result<String> {
+    let mut page = Vec::new();
+    Man::new(command.clone()).render(&mut page)?;
+    let page = String::from_utf8_lossy(&page).into_owned();
+    let Some((before, rest)) = page.split_once(".SH EXTRA\n") else {
+        return Ok(page);
+    };
+    let (examples, after) = rest.split_at(rest.find(".SH ").unwrap_or(rest.len()));
+    let title = ".SH EXAMPLES AND EXIT STATUS";
+    Ok(format!("{before}{title}\n.nf\n{examples}.fi\n{after}"))
 }

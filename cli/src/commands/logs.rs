@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_client::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::{backoff::Backoff, clock::Clock, secret::Secret, wire::RunnerStatus};
@@ -91,6 +92,15 @@ fn render(story: &RunnerStory, look: Look) -> String {
         text += &format!("\n\n{}", lines.join("\n"));
     }
     text
+}
+
+/// The events of a response of a monitor to `GET /runner/<id>`, in lines.
+///
+/// # Errors
+/// When it is malformed.
+pub fn story_of_runner(response: &Response) -> Result<Vec<String>, RequestError> {
+    let story: RunnerStory = response.json()?;
+    Ok(story::lines(&story.events, story.is_truncated, Look::PLAIN))
 }
 
 /// Prints the events of a runner after the one with the id `last`, until it is destroyed.

@@ -34,7 +34,7 @@ mod target_override;
 pub mod wait;
 mod withdraw;
 
-pub use self::{job::story_of, status::runner_status};
+pub use self::{job::story_of, logs::story_of_runner, status::runner_status};
 
 use shared::{operator::Author, secret::Secret, settings::Environment, values::ProfileKey};
 

@@ -2,11 +2,11 @@
 
 use shared::{settings::BaseUrl, values::UniqueId, wire::JobReport};
 
-use super::state::{Change, Effect, Event, short_name};
+use super::state::{Change, Effect, Event, runner_key, short_name};
 use crate::{
     addresses::{Daemon, Kind},
-    client::RequestError,
-    commands::story_of,
+    client::{RequestError, runner_output, runner_story},
+    commands::{story_of, story_of_runner},
     failure::Failure,
 };
 
@@ -17,7 +17,12 @@ pub async fn perform(effect: Effect, queue: Daemon) -> Option<Event> {
         Effect::GetStory(unique_id) => {
             let result = get_story(&unique_id, &queue).await;
             let result = result.map_err(|error| error.to_string());
-            Some(Event::Story(unique_id, result))
+            Some(Event::Story(unique_id.to_string(), result))
+        }
+        Effect::GetRunner { server, id } => {
+            let result = get_runner(&server, id, &queue).await;
+            let result = result.map_err(|error| error.to_string());
+            Some(Event::Story(runner_key(&server, id), result))
         }
         Effect::Change(change) => {
             let result = carry_out(change, &queue).await;
@@ -33,6 +38,20 @@ async fn get_story(unique_id: &UniqueId, queue: &Daemon) -> Result<Vec<String>, 
     let response = client.job(unique_id, &queue.api_token()?).await?;
     let report: JobReport = response.json().map_err(RequestError::from)?;
     Ok(story_of(&report))
+}
+
+/// The story of a runner, and the last lines of its guest.
+async fn get_runner(server: &str, id: u64, queue: &Daemon) -> Result<Vec<String>, Failure> {
+    let daemon = monitor(queue, server)?;
+    let token = daemon.api_token()?;
+    let response = runner_story(&daemon.client, &daemon.url, id, &token).await?;
+    let mut lines = story_of_runner(&response)?;
+    let output = runner_output(&daemon.client, &daemon.url, id, &token).await?;
+    if !output.is_empty() {
+        lines.extend([String::new(), "Its guest has printed:".to_owned()]);
+        lines.extend(output);
+    }
+    Ok(lines)
 }
 
 async fn carry_out(change: Change, queue: &Daemon) -> Result<String, Failure> {

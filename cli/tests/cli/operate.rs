@@ -288,6 +288,9 @@ async fn completions_and_manual_pages_know_every_command() {
     page.assert_status(0);
     page.assert_stdout_has(".TH ci-runners-wait 1");
     page.assert_stdout_has("max\\-wait");
+    // Lines of examples are not joined.
+    page.assert_stdout_has(".SH EXAMPLES AND EXIT STATUS\n.nf\nExamples:\n");
+    assert!(!page.stdout.contains(".SH EXTRA"), "{page:?}");
     let unknown = run("man weight").await;
     unknown.assert_exit(2, "");
     unknown.assert_stderr_has("there is no such command");

@@ -111,11 +111,10 @@ impl State {
                     job_name(&job.qualified_repo, job.run_id)
                 ));
             }
-            lines.push(String::new());
-            lines.push(format!(
-                "`ci-runners logs --monitor {server} {}` shows what happened to it.",
-                found.id
-            ));
+            if !self.can_change {
+                lines.push(String::new());
+                lines.push("What happened to it is shown with the API token.".to_owned());
+            }
             return (
                 format!("Runner {} of {}", found.id, short_name(server)),
                 lines,

@@ -149,18 +149,21 @@ impl State {
         let key = self.selected_key()?;
         // What moves meanwhile must not take the selection along.
         self.select(0);
-        let unique_id = match self.tab {
-            Tab::Waiting | Tab::Running | Tab::Finished => key.parse().ok(),
-            Tab::Runners | Tab::Servers | Tab::Problems => None,
+        let effect = match self.tab {
+            // Its public id, by which the queue knows it too.
+            Tab::Waiting | Tab::Running | Tab::Finished => key.parse().ok().map(Effect::GetStory),
+            Tab::Runners => self
+                .selected_runner()
+                .map(|(server, id)| Effect::GetRunner { server, id }),
+            Tab::Servers | Tab::Problems => None,
         };
         self.mode = Mode::Details {
             tab: self.tab,
             key,
-            unique_id: unique_id.clone(),
             story: None,
             scroll: 0,
         };
-        unique_id.filter(|_| self.can_change).map(Effect::GetStory)
+        effect.filter(|_| self.can_change)
     }
 
     /// Whether changes are possible; says why not.

@@ -23,7 +23,7 @@ use shared::{
 
 pub use self::{
     ended::EndedJobs,
-    rows::{Row, Tone, clock, estimate as estimate_of, short_name, tone_of},
+    rows::{Row, Tone, clock, estimate as estimate_of, runner_key, short_name, tone_of},
 };
 use crate::{
     client::{JournalEvent, QueueDashboard},
@@ -50,8 +50,8 @@ pub enum Event {
     Journal(JournalEvent),
     /// Whether the stream of events is open.
     Live(bool),
-    /// The story of a job has arrived, in lines.
-    Story(UniqueId, Result<Vec<String>, String>),
+    /// The story of the job or runner with this key has arrived, in lines.
+    Story(String, Result<Vec<String>, String>),
     /// A change was carried out, or failed: one sentence.
     Changed(Result<String, String>),
 }
@@ -63,6 +63,13 @@ pub enum Effect {
     Quit,
     /// Get the story of a job.
     GetStory(UniqueId),
+    /// Get the story of a runner, and what its guest has printed.
+    GetRunner {
+        /// The URL of its server.
+        server: String,
+        /// Its id there.
+        id: u64,
+    },
     /// Change something.
     Change(Change),
 }
@@ -250,9 +257,7 @@ pub enum Mode {
         tab: Tab,
         /// See `tab`.
         key: String,
-        /// The name of the job, if it is one: its public id, by which the queue knows it too.
-        unique_id: Option<UniqueId>,
-        /// The story of the job, once it has arrived.
+        /// The story of the job or runner, once it has arrived.
         story: Option<Result<Vec<String>, String>>,
         /// How many lines are above the first one that is shown.
         scroll: u16,
@@ -332,12 +337,8 @@ impl State {
             Event::Live(is_live) => self.is_live = is_live,
             Event::Resized => {}
             Event::Story(of, arrived) => {
-                if let Mode::Details {
-                    unique_id: Some(unique_id),
-                    story,
-                    ..
-                } = &mut self.mode
-                    && *unique_id == of
+                if let Mode::Details { key, story, .. } = &mut self.mode
+                    && *key == of
                 {
                     *story = Some(arrived);
                 }

@@ -338,7 +338,7 @@ pub fn tone_of(severity: Severity) -> Tone {
 }
 
 /// The key of a runner.
-pub(super) fn runner_key(server: &str, id: u64) -> String {
+pub fn runner_key(server: &str, id: u64) -> String {
     format!("{server} {id}")
 }
 

@@ -297,9 +297,9 @@ fn details_ask_for_the_story_of_a_job_and_show_it() {
     let unique_id: UniqueId = public_id("a").parse().unwrap();
     let effect = press(&mut state, "<enter>");
     assert_eq!(effect, Some(Effect::GetStory(unique_id.clone())));
-    let other = "b".parse().unwrap();
+    let other: UniqueId = "b".parse().unwrap();
     for (id, line) in [(other, "of another job"), (unique_id, "enqueued")] {
-        state.handle(Event::Story(id, Ok(vec![line.to_owned()])));
+        state.handle(Event::Story(id.to_string(), Ok(vec![line.to_owned()])));
     }
     let (title, lines) = state.details().unwrap();
     assert_eq!(title, format!("Job {}", public_id("a")));
@@ -307,6 +307,25 @@ fn details_ask_for_the_story_of_a_job_and_show_it() {
     assert!(!lines.contains(&"of another job".to_owned()));
     press(&mut state, "<esc>");
     assert_eq!(state.details(), None);
+}
+
+#[test]
+fn details_of_a_runner_have_its_story_and_the_output_of_its_guest() {
+    let mut state = state(Look::PLAIN);
+    let effect = press(&mut state, "4<down><enter>");
+    let server = FIRST_SERVER.to_owned();
+    assert_eq!(effect, Some(Effect::GetRunner { server, id: 8 }));
+    for id in [7, 8] {
+        let line = format!("printed by {id}");
+        state.handle(Event::Story(runner_key(FIRST_SERVER, id), Ok(vec![line])));
+    }
+    let (_, lines) = state.details().unwrap();
+    assert_eq!(lines.last().unwrap(), "printed by 8");
+    assert!(!lines.contains(&"printed by 7".to_owned()));
+    press(&mut state, "<esc>");
+    // Without a token there is nothing to ask with.
+    state.can_change = false;
+    assert_eq!(press(&mut state, "<enter>"), None);
 }
 
 #[test]
