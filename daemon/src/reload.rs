@@ -28,11 +28,14 @@ use crate::{
     web::{Operator, route},
 };
 
+/// See [`Reloadable`].
+const PRESENT: &str = "{present}";
 /// The subject of the problem.
 const SUBJECT: &str = "settings";
 
-/// Which settings a daemon applies without a restart. In the names `*` stands for the name of a table that there was at
-/// the start: a profile that is added or removed needs a restart.
+/// Which settings a daemon applies without a restart. In the names `*` stands for any text without a dot, and
+/// [`PRESENT`] for the name of a table that there was at the start and is still: a profile that is added or removed needs
+/// a restart.
 #[derive(Clone, Copy, Debug)]
 pub struct Reloadable {
     /// The settings that it applies.
@@ -216,15 +219,15 @@ fn matches(pattern: &str, key: &str) -> bool {
         && pattern
             .iter()
             .zip(&key)
-            .all(|(pattern, key)| *pattern == "*" || pattern == key)
+            .all(|(pattern, key)| ["*", PRESENT, *key].contains(pattern))
 }
 
-/// The tables of a name that stand where its pattern has `*`: `profiles.linux` of `profiles.linux.target_count`.
+/// The tables of a name that stand where its pattern has [`PRESENT`]: `profiles.linux` of `profiles.linux.target_count`.
 fn tables<'a>(pattern: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
     let ends = key.match_indices('.').map(|(end, _)| end);
     let segments = pattern.split('.').zip(ends);
     segments
-        .filter(|(segment, _)| *segment == "*")
+        .filter(|(segment, _)| *segment == PRESENT)
         .map(|(_, end)| &key[..end])
 }
 
@@ -254,10 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn the_table_in_place_of_a_star_is_found() {
+    fn the_table_that_has_to_be_present_is_found() {
         let of = |pattern, key| tables(pattern, key).collect::<Vec<_>>();
         let key = "profiles.linux.target_count";
-        assert_eq!(of("profiles.*.target_count", key), ["profiles.linux"]);
+        assert!(matches("profiles.{present}.target_count", key));
+        assert_eq!(
+            of("profiles.{present}.target_count", key),
+            ["profiles.linux"]
+        );
+        assert_eq!(of("profiles.*.target_count", key), [""; 0]);
         assert_eq!(of("queue.jobs_max", "queue.jobs_max"), [""; 0]);
     }
 }

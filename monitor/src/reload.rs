@@ -13,7 +13,7 @@ use crate::{core_policy::policy_of, profiles::Images, shared_core::SharedCore};
 
 const RELOADABLE: Reloadable = Reloadable {
     applied: &[
-        "profiles.*.target_count",
+        "profiles.{present}.target_count",
         "profiles.*.min_count",
         "profiles.*.max_count",
         "available_1g_hugepages",
