@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `queue` | the machine: one input, its transition, due timers, one scheduling pass |
 //! | `input`, `effect` | everything that can happen, and everything that can be wanted |
+//! | `demand` | what each server is told of the jobs that wait |
 //! | `estimate` | how long jobs must still wait |
 //! | `event` | what happens to jobs, for their history |
 //! | `measurement` | what these steps add to the metrics |
@@ -23,6 +24,7 @@
 //! other.
 
 mod config;
+mod demand;
 mod effect;
 mod estimate;
 mod event;

@@ -198,7 +198,7 @@ fn unservable_jobs(state: &State, now: Timestamp) -> Vec<Problem> {
     }
     let mut problems = Vec::new();
     for (key, queue) in state.profile_queues.iter() {
-        let reach = state.fleet.reach(key, now);
+        let reach = state.fleet.reach_on_demand(key, now);
         let positions = queue.iter().take(JOBS_REVIEWED_MAX);
         let jobs = positions.filter_map(|position| state.jobs.get(&position.unique_id));
         let jobs: Vec<_> = jobs

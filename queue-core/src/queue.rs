@@ -6,6 +6,7 @@
 
 use shared::{
     clock::Timestamp,
+    demand::Demand,
     operator::Intervention,
     problem::Problem,
     values::{ProfileKey, UniqueId},
@@ -13,6 +14,7 @@ use shared::{
 
 use crate::{
     config::Config,
+    demand,
     effect::Effect,
     estimate::PastRun,
     input::Input,
@@ -125,6 +127,12 @@ impl Queue {
     /// Every job that is not retired.
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.state.jobs.iter()
+    }
+
+    /// What a server is told of the jobs that wait: for each profile how many of its runners, besides those in
+    /// use, could have a job at once. `None` if its targets do not follow demand.
+    pub fn demand(&self, now: Timestamp, server: ServerId) -> Option<Demand> {
+        demand::demand(&self.state, now, server)
     }
 
     /// Whether there is a job of this name that is not retired.

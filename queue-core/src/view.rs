@@ -6,7 +6,7 @@ use shared::{
     operator::Intervention,
     problem::{self, Problem},
     values::{LaneName, ProfileKey, PublicId, UniqueId},
-    wire::{Estimate, JobStatus, TakenFrom, TargetOverride},
+    wire::{Estimate, JobStatus, TakenFrom, TargetOverride, TargetReason},
 };
 
 use crate::{
@@ -172,6 +172,9 @@ pub struct ServerProfileView {
     pub missing: usize,
     /// Why, in one clause; null if none are missing.
     pub missing_because: Option<String>,
+    /// Why the target is another one than that of the server's settings; absent if it is the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_reason: Option<TargetReason>,
 }
 
 /// Everything, as of `now`.
@@ -390,6 +393,7 @@ fn server_view(state: &State, now: Timestamp, server: ServerId) -> ServerView {
                     idle: state.fleet.shown_idle(server, key, now),
                     missing,
                     missing_because: (missing > 0).then(|| why_missing(state, now, server, key)),
+                    target_reason: profile.target_reason,
                 }
             })
             .collect(),

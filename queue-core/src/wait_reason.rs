@@ -160,7 +160,7 @@ pub(crate) fn obstacle(
     if let Some(pause) = state.pauses.get(profile_key) {
         return Some(WaitReason::Paused(pause.clone()));
     }
-    match state.fleet.reach(profile_key, now) {
+    match state.fleet.reach_on_demand(profile_key, now) {
         0 if state.fleet.is_refused(profile_key, now) => Some(WaitReason::TokenRefused),
         0 => Some(WaitReason::NoServer),
         reach if reach < needed => Some(WaitReason::TooFewReachable { reach }),

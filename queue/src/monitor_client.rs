@@ -8,6 +8,7 @@ use http_client::{Client, HttpError, Method, Request, Response, Retry, StatusCod
 use serde::Deserialize;
 use shared::{
     clock::Timestamp,
+    demand::{DEMAND_HEADER, Demand},
     secret::Secret,
     settings::BaseUrl,
     text::printable,
@@ -28,6 +29,9 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 const DASHBOARD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The largest response to a take.
 const TAKE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a statement of what jobs wait for may take.
+const DEMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One monitor and how to reach it. Cheap to clone.
 #[derive(Clone)]
@@ -177,6 +181,16 @@ impl PollError {
     }
 }
 
+/// A request for the dashboard.
+fn dashboard_request<'a>(url: &'a str, demand: Option<&Demand>) -> Request<'a> {
+    let mut request = Request::new(Method::GET, url).header("accept", "application/json");
+    request.body_max = DASHBOARD_BYTES_MAX;
+    match demand {
+        Some(demand) => request.header(DEMAND_HEADER, demand.to_string()),
+        None => request,
+    }
+}
+
 /// How a release ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseOutcome {
@@ -195,15 +209,18 @@ pub struct Unreachable;
 
 impl MonitorClient {
     /// Requests the dashboard. With an `etag`, the monitor holds its response until the dashboard
-    /// has another version, for [`HOLD`] at most.
+    /// has another version, for [`HOLD`] at most. `demand` is what it is told of the jobs that wait.
     ///
     /// # Errors
     /// When there is no response in time, or one that is no dashboard by its status.
-    pub async fn poll(&self, etag: Option<&str>) -> Result<PollResponse, PollError> {
+    pub async fn poll(
+        &self,
+        etag: Option<&str>,
+        demand: Option<&Demand>,
+    ) -> Result<PollResponse, PollError> {
         let url = self.base_url.join("dashboard.json");
-        let mut request = Request::new(Method::GET, &url).header("accept", "application/json");
+        let mut request = dashboard_request(&url, demand);
         request.timeout = HOLD + HOLD_MARGIN;
-        request.body_max = DASHBOARD_BYTES_MAX;
         request.retry = Retry::Once;
         if let Some(etag) = etag {
             request = request
@@ -226,6 +243,18 @@ impl MonitorClient {
             }
             status => Err(PollError::Status(status)),
         }
+    }
+
+    /// Tells the monitor of the jobs that wait, while a poll is held. With the `etag` of its dashboard its
+    /// answer is short; it is ignored.
+    ///
+    /// # Errors
+    /// When there is no response in time.
+    pub async fn state_demand(&self, etag: &str, demand: &Demand) -> Result<(), HttpError> {
+        let url = self.base_url.join("dashboard.json");
+        let mut request = dashboard_request(&url, Some(demand)).header("if-none-match", etag);
+        request.timeout = DEMAND_TIMEOUT;
+        self.send(request).await.map(|_| ())
     }
 
     /// Sends a request with the token.

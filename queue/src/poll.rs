@@ -2,8 +2,9 @@
 //!
 //! Responsible for the pace of the polls. The requests themselves are in `monitor_client`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use parking_lot::Mutex;
 use shared::clock::Timestamp;
 
 use queue_core::{Input, Report};
@@ -26,20 +27,65 @@ const PROCESSING_WITHOUT_PAUSE: Duration = Duration::from_millis(5);
 /// How long that pause is, as a multiple of the time beyond it.
 const PAUSE_FOR_PROCESSING: u32 = 9;
 
-/// Polls a monitor and reports what it has to the core. Never returns.
+/// Time between two statements of what jobs wait for, besides those in polls.
+const DEMAND_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Polls a monitor, reports what it has to the core, and tells it of the jobs that wait. Never returns.
 pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
+    let known_etag = Mutex::default();
+    tokio::join!(
+        request_reports(&client, &event_loop, &known_etag),
+        state_demand(&client, &event_loop, &known_etag),
+    );
+}
+
+/// Tells the monitor when jobs wait for more or fewer of its runners, while its answer to a poll is held: once a
+/// second at most. A statement that is lost is repeated with the next poll.
+async fn state_demand(
+    client: &MonitorClient,
+    event_loop: &EventLoop,
+    known_etag: &Mutex<Option<String>>,
+) {
+    let mut stated = BTreeMap::new();
+    loop {
+        tokio::time::sleep(DEMAND_INTERVAL).await;
+        let demand = event_loop.read(|queue, now| queue.demand(now, client.server));
+        let Some(demand) = demand.filter(|demand| demand.counts != stated) else {
+            continue;
+        };
+        let etag = known_etag.lock().clone();
+        // Without one a poll is under way that is not held.
+        let Some(etag) = etag else { continue };
+        match client.state_demand(&etag, &demand).await {
+            Ok(()) => stated = demand.counts,
+            Err(error) => {
+                let url = &client.base_url;
+                log::debug!("failed to tell monitor {url} of the jobs that wait: {error}");
+            }
+        }
+    }
+}
+
+/// Polls a monitor and reports what it has to the core. Never returns.
+async fn request_reports(
+    client: &MonitorClient,
+    event_loop: &EventLoop,
+    known_etag: &Mutex<Option<String>>,
+) {
     let server = client.server;
     let mut etag: Option<String> = None;
     let mut was_reached = true;
     let mut rate_limit = RateLimit::default();
     loop {
+        known_etag.lock().clone_from(&etag);
+        let demand = event_loop.read(|queue, now| queue.demand(now, server));
         let asked_at = event_loop.now();
-        let response = client.poll(etag.as_deref()).await;
+        let response = client.poll(etag.as_deref(), demand.as_ref()).await;
         let responded_at = event_loop.now();
         let response = match response {
             Ok(PollResponse::Dashboard(dashboard)) => {
                 let etag = dashboard.etag.clone();
-                let report = dashboard.parse(&client, asked_at).await;
+                let report = dashboard.parse(client, asked_at).await;
                 report.map(|report| Polled::Report {
                     report: Box::new(report),
                     etag,
@@ -48,7 +94,7 @@ pub async fn poll_forever(client: MonitorClient, event_loop: EventLoop) {
             Ok(PollResponse::Unchanged) => Ok(Polled::Unchanged),
             Err(error) => Err(error),
         };
-        log_change(&client, was_reached, &response);
+        log_change(client, was_reached, &response);
         was_reached = response.is_ok();
         let (input, pause) = match response {
             Ok(Polled::Unchanged) => {

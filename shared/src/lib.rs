@@ -8,6 +8,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod demand;
 pub mod error;
 pub mod format;
 pub mod job_spec;

@@ -134,8 +134,6 @@ pub enum TargetReason {
     Kept,
     /// It makes room for runners of other profiles, which jobs wait for.
     Yielded,
-    /// A schedule asks for it.
-    Schedule,
     /// An operator has set temporary targets.
     Override,
 }
@@ -147,7 +145,6 @@ impl TargetReason {
             Self::Demand => "jobs wait for more of them",
             Self::Kept => "jobs waited for more of them a short time ago",
             Self::Yielded => "it makes room for runners of other profiles, which jobs wait for",
-            Self::Schedule => "its schedule asks for it",
             Self::Override => "an operator has set temporary targets",
         }
     }

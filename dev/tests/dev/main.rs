@@ -13,6 +13,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod advisories;
+mod demand;
 mod demo;
 mod destroy_runner;
 mod emulator;

@@ -7,7 +7,8 @@
 //!
 //! 1. runners that are in use or start: they are never given up;
 //! 2. the fewest that the settings let each profile keep, `min_count`;
-//! 3. what jobs wait for, up to `max_count`. It counts once it has been asked for during [`SETTLES_AFTER`], and
+//! 3. what jobs wait for, first up to `target_count`, then up to `max_count`: what jobs of one profile wait for never
+//!    takes from others what these would have without it. It counts once it has been asked for during [`SETTLES_AFTER`], and
 //!    only of profiles whose runners can be created now. A waiting job is certain to use its runner, an idle
 //!    runner of a profile without waiting jobs may be used later: so the first comes before the second;
 //! 4. runners that exist: nothing is destroyed without need. What a profile has beyond `target_count` is kept for
@@ -72,6 +73,11 @@ impl Monitor {
             self.demand.record(queue, counts, now);
             self.review_targets(now);
         }
+    }
+
+    /// How many runners of a profile, besides those in use, queues could give jobs to, as they have stated.
+    pub fn demand_for(&self, profile_key: &ProfileKey) -> usize {
+        self.demand.of(profile_key)
     }
 
     /// Lets the targets follow what jobs wait for. To be called before each plan.
@@ -191,6 +197,7 @@ impl Monitor {
         let mut in_use = blocked + self.images.resources_in_use() + fixed.sum();
         for goal in [
             |pool: &Pool| pool.min,
+            |pool: &Pool| pool.demand.min(pool.base),
             |pool: &Pool| pool.demand,
             |pool: &Pool| pool.kept,
             |pool: &Pool| pool.base,

@@ -16,7 +16,12 @@ use daemon::{
     auth::NotWrongToken, error::ApiError, snapshot::SNAPSHOT_AGE_MAX, web::PreferredWait,
 };
 
-use shared::{text::printable_json, wire::MonitorDashboard};
+use monitor_core::Monitor;
+use shared::{
+    demand::{DEMAND_HEADER, Demand},
+    text::printable_json,
+    wire::MonitorDashboard,
+};
 
 use super::{AppState, snapshot::Snapshot, state::not_ready};
 use crate::{runner_metrics, shared_core::PublishedView};
@@ -48,19 +53,40 @@ impl KnownEtags {
     }
 }
 
+/// What a queue states of the jobs that wait; none if the request says nothing that can be read.
+#[derive(Clone, Debug)]
+pub struct StatedDemand(Option<Demand>);
+
+impl FromRequest for StatedDemand {
+    type Error = Infallible;
+    type Future = future::Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let header = request.headers().get(DEMAND_HEADER);
+        let text = header.and_then(|header| header.to_str().ok());
+        future::ready(Ok(Self(text.and_then(|text| text.parse().ok()))))
+    }
+}
+
 /// `GET /dashboard.json`. With `If-None-Match` and `Prefer: wait=<seconds>` it is held until the
 /// dashboard changes; 304 if it does not change in that time.
 ///
 /// With a token it is complete and current. Without one it lacks labels and reservations, which would
 /// allow their reader to use the runners, and is rendered at most four times a second for all readers. A
-/// wrong token is refused: so a queue notices that its takes would be refused too.
+/// wrong token is refused: so a queue notices that its takes would be refused too. What jobs wait for counts
+/// only with a token.
 pub async fn json(
     token: NotWrongToken,
     state: Data<AppState>,
     known: KnownEtags,
     wait: PreferredWait,
+    StatedDemand(demand): StatedDemand,
 ) -> Result<HttpResponse, ApiError> {
     if token.is_authorised() {
+        if let Some(Demand { queue, counts }) = demand {
+            let change = |core: &mut Monitor, now| core.handle_demand(queue, counts, now);
+            state.core.change(change);
+        }
         respond(state, known, wait).await
     } else {
         respond_to_stranger(state, known, wait).await
@@ -283,6 +309,41 @@ mod tests {
         assert_eq!(status_at_once(public.as_mut()).await, None);
         let mut other = pin!(long_poll(fixture.state.clone()));
         assert_eq!(status_at_once(other.as_mut()).await, Some(304));
+    }
+
+    #[actix_web::test]
+    async fn what_jobs_wait_for_counts_only_with_a_token() {
+        let fixture = Fixture::new();
+        let core = &fixture.state.core;
+        let mut policy = monitor_core::testing::policy(&[("linux", 1)]);
+        for profile in policy.profiles.values_mut() {
+            profile.max_count = 3;
+        }
+        core.change(|core, _| core.apply_policy(&policy));
+        let routes = crate::api::routes(fixture.state.clone());
+        let app = actix_web::test::init_service(actix_web::App::new().configure(routes)).await;
+        for (token, demand, known) in [
+            (None, "7; linux=2", 0),
+            (Some("wrong"), "7; linux=2", 0),
+            (Some("token"), "nonsense", 0),
+            (Some("token"), "7; linux=2", 2),
+            (Some("token"), "7;", 0),
+        ] {
+            let request = TestRequest::get().uri("/dashboard.json");
+            let mut request = request.insert_header((DEMAND_HEADER, demand));
+            if let Some(token) = token {
+                request = request.insert_header(("authorization", format!("Bearer {token}")));
+            }
+            let response = actix_web::test::call_service(&app, request.to_request()).await;
+            let is_accepted = response.status().is_success();
+            assert_eq!(is_accepted, token != Some("wrong"), "{token:?}");
+            let linux = "linux".parse().unwrap();
+            assert_eq!(
+                core.read(|core| core.demand_for(&linux)),
+                known,
+                "{token:?} {demand}"
+            );
+        }
     }
 
     #[test]

@@ -279,7 +279,7 @@ fn of_runners() -> Vec<Operation> {
     ]
 }
 
-fn of_state() -> Vec<Operation> {
+fn json_page() -> Operation {
     let dashboard =
         json!({"profile_runner_counts": {}, "runners": [], "reservations": {}, "problems": []});
     let header = |operation: Operation, name: &str, text: &str, example: &str| {
@@ -311,6 +311,19 @@ fn of_state() -> Vec<Operation> {
         "Hold the answer until something changes.",
         "wait=1",
     );
+    let json_page = header(
+        json_page,
+        "CI-Runners-Demand",
+        "The instance of a queue, and for how many runners of each profile it has jobs; only with a token.",
+        "5f0c; linux=1",
+    );
+    json_page
+        .json::<MonitorDashboard>("The state.", &dashboard)
+        .empty(304, "Nothing has changed.")
+        .errors(&[Code::NotReady])
+}
+
+fn of_state() -> Vec<Operation> {
     let page = |path: &str, text: &str| {
         Operation::new("GET", path, text, Access::Open)
             .text("text/html", "The page.", "<!DOCTYPE html>")
@@ -319,10 +332,7 @@ fn of_state() -> Vec<Operation> {
     vec![
         page("/", "The page of the monitor"),
         page("/dashboard.html", "The part of the page that changes"),
-        json_page
-            .json::<MonitorDashboard>("The state.", &dashboard)
-            .empty(304, "Nothing has changed.")
-            .errors(&[Code::NotReady]),
+        json_page(),
         Operation::new(
             "POST",
             "/webhook",

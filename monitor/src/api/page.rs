@@ -246,6 +246,9 @@ fn render_counts(view: &View) -> Markup {
                         p class="dim" {
                             "healthy " (counts.healthy) ", surplus " (counts.excess_healthy)
                         }
+                        @if let Some(reason) = counts.target_reason {
+                            p class="dim" { "this target, because " (reason.text()) }
+                        }
                     }
                 }
             }

@@ -175,6 +175,9 @@ fn prospect(state: &State, now: Timestamp, job: &Job, forecast: Option<&Forecast
     if let Some(reason) = obstacle(state, now, &spec.profile_key, spec.count.get()) {
         return Err(NoEstimate::Obstacle(reason));
     }
+    if state.fleet.reach(&spec.profile_key, now) < spec.count.get() {
+        return Err(NoEstimate::NotMadeYet);
+    }
     if is_next(state, now, job) {
         return assigned_after(state.dispatching_from().since(now).as_secs());
     }

@@ -49,6 +49,8 @@ pub enum NoEstimate {
     Delayed(String),
     /// It waits for a runner that has a job, and no job has ended yet that would show how long they take.
     NoHistory,
+    /// It needs more runners than there are; servers make room for them because it waits.
+    NotMadeYet,
 }
 
 /// The estimated wait of a job, or why there is none.
@@ -61,6 +63,8 @@ impl fmt::Display for NoEstimate {
             Self::Obstacle(reason) => formatter.write_str(&reason.clause()),
             Self::Delayed(clause) => formatter.write_str(clause),
             Self::NoHistory => formatter.write_str("no job has finished yet"),
+            Self::NotMadeYet => formatter
+                .write_str("there are fewer runners than it needs, and servers make room for more"),
         }
     }
 }

@@ -20,6 +20,11 @@ impl Fencing {
         }
     }
 
+    /// The random number of this queue process.
+    pub fn instance(&self) -> u64 {
+        self.last.instance
+    }
+
     pub fn next(&mut self) -> FencingToken {
         self.last.sequence += 1;
         self.last

@@ -135,6 +135,23 @@ impl ProfileQueue {
         })
     }
 
+    /// How many runners the waiting jobs need that need at most `max` each; of each repository with a limit
+    /// not more than it may still have, according to `left`.
+    pub fn runners_needed(&self, max: usize, left: impl Fn(&QualifiedRepo) -> usize) -> usize {
+        let groups = self.waiting.iter();
+        let groups = groups.take_while(|(group, _)| group.count.get() <= max);
+        let mut by_repo = BTreeMap::<Option<&QualifiedRepo>, usize>::new();
+        for (group, positions) in groups {
+            let needed = by_repo.entry(group.repo.as_ref()).or_default();
+            *needed = needed.saturating_add(group.count.get().saturating_mul(positions.len()));
+        }
+        let needed = by_repo.into_iter().map(|(repo, needed)| match repo {
+            Some(repo) => needed.min(left(repo)),
+            None => needed,
+        });
+        needed.fold(0, usize::saturating_add)
+    }
+
     /// How many jobs are before this position.
     pub fn ahead_of(&self, position: &QueuePosition) -> usize {
         self.all.rank(position)

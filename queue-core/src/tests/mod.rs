@@ -4,6 +4,7 @@ pub mod harness;
 
 mod adopted_reservations;
 mod client_presence;
+mod demand;
 mod duplicates;
 mod enqueue_refusals;
 mod forward_outcomes;

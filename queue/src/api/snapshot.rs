@@ -242,6 +242,7 @@ pub(super) mod example {
                 idle: 0,
                 missing: if health == "fresh" { 0 } else { 4 },
                 missing_because: (health != "fresh").then(|| format!("{name} is {health}")),
+                target_reason: None,
             }],
             drain: (name == "ci2").then(|| order("new memory")),
             target_override: (name == "ci1").then(|| TargetOverride {

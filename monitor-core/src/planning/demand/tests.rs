@@ -141,6 +141,13 @@ fn runners_that_jobs_wait_for_are_shared_equally() {
 }
 
 #[test]
+fn what_jobs_wait_for_within_the_target_comes_before_what_is_beyond() {
+    let mut pool = shared_server();
+    pool.keep_demanding(&[("linux", 100), ("windows", 3)], 10);
+    assert_eq!(pool.pools(), [(5, 5), (3, 3)]);
+}
+
+#[test]
 fn without_demand_the_targets_are_those_of_the_settings() {
     let mut pool = shared_server();
     pool.keep_demanding(&[("linux", 7)], 10);
@@ -263,7 +270,7 @@ fn what_several_queues_wait_for_is_added_and_their_number_is_limited() {
         pool.demand_of(queue, &[("linux", usize::MAX)]);
         pool.advance(Duration::from_micros(1));
     }
-    assert_eq!(pool.monitor.demand.of(&profile_key("linux")), 1000);
+    assert_eq!(pool.monitor.demand_for(&profile_key("linux")), 1000);
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct Fleet {
     available: Index,
     /// Runners that servers keep ready.
     targets: Index,
+    /// Runners that servers keep ready, or could have if jobs waited for them.
+    most: Index,
     /// The servers that report a reservation of this name.
     reservations: BTreeMap<UniqueId, BTreeSet<ServerId>>,
 }
@@ -64,6 +66,7 @@ impl Fleet {
             stale_after,
             available: BTreeMap::new(),
             targets: BTreeMap::new(),
+            most: BTreeMap::new(),
             reservations: BTreeMap::new(),
         }
     }
@@ -134,7 +137,7 @@ impl Fleet {
 
     /// Whether a server with a target for this profile refuses the API token.
     pub fn is_refused(&self, key: &ProfileKey, now: Timestamp) -> bool {
-        let servers = self.targets.get(key).into_iter().flatten();
+        let servers = self.most.get(key).into_iter().flatten();
         let mut servers = servers.map(|(&server, _)| server);
         servers.any(|server| self.token_refused_since(server, now).is_some())
     }
@@ -387,8 +390,19 @@ impl Fleet {
         saturating_sum(with_target.chain(without_target))
     }
 
-    /// Whether the targets of the servers add up to `count`, by what each last reported if that was
-    /// not long ago. Cheap if the first one suffices.
+    /// The same if jobs wait for them: servers whose targets follow demand make more.
+    pub fn reach_on_demand(&self, key: &ProfileKey, now: Timestamp) -> usize {
+        let most = self.usable_in(&self.most, key, now);
+        let following = most.filter(|(server, _)| {
+            let profile = self.servers[*server].profile(key);
+            profile.is_some_and(|profile| profile.max.is_some())
+        });
+        let most = saturating_sum(following.map(|(_, most)| most));
+        self.reach(key, now).max(most)
+    }
+
+    /// Whether the targets of the servers add up to `count`, or could if jobs waited, by what each last
+    /// reported if that was not long ago. Cheap if the first one suffices.
     pub fn has_known_target(&self, key: &ProfileKey, count: usize, now: Timestamp) -> bool {
         let mut sum = 0_usize;
         self.known_targets(key, now).any(|target| {
@@ -397,7 +411,8 @@ impl Fleet {
         })
     }
 
-    /// Sum of the targets of the servers, by what each last reported if that was not long ago.
+    /// Sum of the targets of the servers, or of what they could have if jobs waited, by what each last
+    /// reported if that was not long ago.
     pub fn known_target(&self, key: &ProfileKey, now: Timestamp) -> usize {
         saturating_sum(self.known_targets(key, now))
     }
@@ -548,7 +563,7 @@ impl Fleet {
     }
 
     fn known_targets(&self, key: &ProfileKey, now: Timestamp) -> impl Iterator<Item = usize> {
-        let entries = self.targets.get(key).into_iter().flatten();
+        let entries = self.most.get(key).into_iter().flatten();
         let is_known = move |server: ServerId| {
             let confirmed_at = self.confirmed_at(server);
             confirmed_at.is_some_and(|at| now.since(at) <= TARGETS_KNOWN_FOR)
@@ -563,9 +578,12 @@ impl Fleet {
 
     fn update_index(&mut self, server: ServerId, key: &ProfileKey) {
         let known = &self.servers[server];
-        let target = known.profile(key).map_or(0, |profile| profile.target);
+        let profile = known.profile(key);
+        let target = profile.map_or(0, |profile| profile.target);
+        let most = profile.map_or(0, ProfileReport::most);
         set(&mut self.available, key, server, known.available(key));
         set(&mut self.targets, key, server, target);
+        set(&mut self.most, key, server, most);
     }
 
     fn remove_reservation(&mut self, unique_id: &UniqueId, server: ServerId) {
@@ -582,7 +600,8 @@ impl Fleet {
 impl Fleet {
     /// Panics if an index has entries that no report justifies.
     pub fn assert_indices_are_minimal(&self) {
-        for servers in self.available.values().chain(self.targets.values()) {
+        let indices = [&self.available, &self.targets, &self.most];
+        for servers in indices.into_iter().flat_map(BTreeMap::values) {
             assert!(!servers.is_empty() && servers.values().all(|&number| number > 0));
         }
         for (name, servers) in &self.reservations {

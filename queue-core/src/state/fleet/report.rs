@@ -18,7 +18,7 @@ use shared::{
     values::{ProfileKey, UniqueId},
     wire::{
         DelayedRunners, MissingRunners, ReservationReport, ReservationState, RunnerStatus,
-        TargetOverride, missing_beside,
+        TargetOverride, TargetReason, missing_beside,
     },
 };
 
@@ -82,6 +82,10 @@ pub struct Report {
 pub struct ProfileReport {
     /// How many runners the server keeps ready.
     pub target: usize,
+    /// How many it could have at once if jobs waited for them; `None` if its targets do not follow demand.
+    pub max: Option<usize>,
+    /// Why the target is another one than that of its settings.
+    pub target_reason: Option<TargetReason>,
     /// How many it has, in whatever use.
     pub existing: usize,
     pub idle: BTreeSet<RunnerId>,
@@ -112,6 +116,11 @@ pub struct SeenRunner {
 }
 
 impl ProfileReport {
+    /// How many runners there can be at once: the target, or more if jobs wait for them.
+    pub fn most(&self) -> usize {
+        self.target.max(self.max.unwrap_or(0))
+    }
+
     /// How many runners of the profile the server has or could have.
     pub fn capacity(&self) -> usize {
         self.target.saturating_add(self.missing)
@@ -233,6 +242,8 @@ impl Report {
             let profile = ProfileReport {
                 // Replaced once its runners are known.
                 target: count("target").unwrap_or(ABSURD),
+                max: counts.get("max").and_then(|_| count("max")),
+                target_reason: field(counts, "target_reason").ok().flatten(),
                 existing: count("healthy").unwrap_or(0),
                 idle: BTreeSet::new(),
                 starting: count("started_or_crashed").unwrap_or(0),

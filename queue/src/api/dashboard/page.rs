@@ -252,6 +252,9 @@ fn server_row(server: &ServerView) -> Markup {
                         li {
                             (profile.profile_key) ": " (profile.idle) " of "
                             (format::of_target(profile.target, profile.missing))
+                            @if let Some(reason) = profile.target_reason {
+                                ", because " (reason.text())
+                            }
                         }
                     }
                 }
