@@ -5,6 +5,7 @@ use std::time::Duration;
 use monitor_core::Take;
 use queue_core::{Answer, JobReference, JobRequest, Report, TicketContent};
 use shared::{
+    demand::Demand,
     values::{FencingToken, UniqueId},
     wire::TakenRunner,
 };
@@ -32,8 +33,8 @@ pub enum Request {
     /// Client to queue.
     Withdraw(JobReference),
     /// Queue to monitor: a long poll of the dashboard, which is held for as long as the dashboard
-    /// is still the one with this ETag.
-    Poll(Option<Etag>, Duration),
+    /// is still the one with this ETag; and what the queue states of the jobs that wait.
+    Poll(Option<Etag>, Duration, Option<Demand>),
     /// Queue to monitor.
     Forward(Take),
     /// Queue to monitor: the job, its latest fencing token, and whether to destroy the runners.

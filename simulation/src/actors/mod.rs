@@ -8,3 +8,4 @@ pub mod monitor;
 pub mod operations;
 pub mod operator;
 pub mod queue;
+mod raised;

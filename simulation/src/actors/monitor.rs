@@ -10,6 +10,7 @@ use monitor_core::{
 use queue_core::Report;
 use shared::{
     clock::Timestamp,
+    demand::Demand,
     problem::Problem,
     runner_name::RunnerNames,
     secret::Secret,
@@ -19,6 +20,7 @@ use shared::{
     wire::MonitorDashboard,
 };
 
+use super::raised::Raised;
 use crate::{
     environment::Environment,
     events::{Event, Incarnation, MonitorEvent, Operation, OperationResult},
@@ -65,6 +67,8 @@ pub struct MonitorNode {
     pub stories: Stories,
     revision: u64,
     wakes_at: Timestamp,
+    /// Which targets were raised because jobs waited.
+    raised: Raised,
 }
 
 /// The profile of that index.
@@ -96,11 +100,18 @@ impl MonitorNode {
     pub fn new(index: usize, scenario: &Scenario) -> Self {
         let Scenario { pace, habits, .. } = scenario;
         let targets = &scenario.targets[index];
+        let room = targets.iter().sum();
         let profiles = targets.iter().enumerate().map(|(profile, &target_count)| {
             let policy = ProfilePolicy {
                 target_count,
-                min_count: target_count,
-                max_count: target_count,
+                min_count: match habits.pools_follow_demand {
+                    true => 0,
+                    false => target_count,
+                },
+                max_count: match habits.pools_follow_demand {
+                    true => room,
+                    false => target_count,
+                },
                 needs: one_page(),
                 idle_labels: vec!["profile".to_owned()],
                 guest_auth: match scenario.network.guests_have_leases {
@@ -119,7 +130,7 @@ impl MonitorNode {
             },
             scope: "/orgs/org".to_owned(),
             profiles: profiles.collect(),
-            capacity: one_page().times(targets.iter().sum()),
+            capacity: one_page().times(room),
             labels: match habits.labels_on_take {
                 true => LabelPolicy::OnTake,
                 false => LabelPolicy::FromBirth,
@@ -154,6 +165,7 @@ impl MonitorNode {
             stories: Stories::default(),
             revision: 0,
             wakes_at: Timestamp::default(),
+            raised: Raised::default(),
         }
     }
 
@@ -203,6 +215,7 @@ impl MonitorNode {
         let core = core.expect("a snapshot that was saved can be read");
         self.stories.restart(|id| core.profile_of(id).is_some());
         self.core = Some(core);
+        self.raised = Raised::default();
         self.incarnation += 1;
         self.wakes_at = Timestamp::default();
         self.act(environment);
@@ -242,7 +255,10 @@ impl MonitorNode {
             Request::Poll(..) if environment.context.now < self.polls_fail_until => {
                 return environment.reply(id, Reply::Unavailable);
             }
-            Request::Poll(known, hold) => {
+            Request::Poll(known, hold, demand) => {
+                if let Some(Demand { queue, counts }) = demand {
+                    core.handle_demand(queue, counts, now);
+                }
                 self.polls.insert(id, known);
                 let event = MonitorEvent::PollHoldEnds(id);
                 let event = Event::Monitor(self.index, self.incarnation, event);
@@ -447,7 +463,15 @@ impl MonitorNode {
         let Some(core) = self.core.as_mut() else {
             return;
         };
+        core.review_targets(now);
         let plan = core.plan(now);
+        let context = &mut environment.context;
+        if context.scenario.habits.pools_follow_demand {
+            for description in self.raised.observe(core, &plan, now) {
+                let description = format!("on server {}, {description}", self.index);
+                context.invariants.violate(context.now, 11, description);
+            }
+        }
         let rng = &mut environment.context.rng;
         let tasks = core.begin(plan, now, || Entropy {
             uuid: random_hex(rng),

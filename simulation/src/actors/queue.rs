@@ -401,7 +401,11 @@ impl QueueNode {
 
     /// Sends a long poll to a monitor.
     fn poll(&mut self, environment: &mut Environment, server: usize) {
-        let request = Request::Poll(self.etags[server], POLL_HOLD);
+        let now = self.clock.show(environment.context.now);
+        let demand = self.core.as_ref().and_then(|core| core.demand(now, server));
+        // As it is written and read.
+        let demand = demand.map(|it| it.to_string().parse().expect("it can be read"));
+        let request = Request::Poll(self.etags[server], POLL_HOLD, demand);
         self.send(environment, server, request, POLL_HOLD + POLL_GRACE);
     }
 
@@ -598,8 +602,13 @@ impl QueueNode {
         let context = &mut environment.context;
         let shown = self.clock.show(context.now);
         for profile in 0..context.scenario.profile_count() {
+            let follow_demand = context.scenario.habits.pools_follow_demand;
             let targets = context.scenario.targets.iter();
-            let all: usize = targets.map(|targets| targets[profile]).sum();
+            let targets = targets.map(|targets| match follow_demand {
+                true => targets.iter().sum(),
+                false => targets[profile],
+            });
+            let all: usize = targets.sum();
             let target = core.fleet().target(&profile_key(profile), shown);
             if target > all {
                 let description = format!(

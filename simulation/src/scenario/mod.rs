@@ -22,6 +22,9 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(45 * 60);
 /// Distinguishes the random stream of pauses from the others of a seed.
 pub const PAUSES: u64 = 0x9a05_e5e5;
 
+/// Distinguishes the random stream of pools that follow demand from the others of a seed.
+const DEMAND: u64 = 0xde3a_4d00;
+
 /// The parameters of one run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -57,6 +60,8 @@ pub struct Habits {
     pub older_clients_percent: u64,
     /// How often an operator pauses a profile at a queue, and resumes it later.
     pub pause_count: u64,
+    /// Whether the targets of all servers follow what jobs wait for.
+    pub pools_follow_demand: bool,
 }
 
 /// What some installations do all the time.
@@ -143,6 +148,7 @@ impl Scenario {
         if pauses.chance(0.3) {
             habits.pause_count = pauses.number(1, 8);
         }
+        habits.pools_follow_demand = Rng::from_seed(seed ^ DEMAND).chance(0.4);
         Self {
             habits,
             seed,
@@ -250,6 +256,7 @@ impl Habits {
             labels_on_take: rng.chance(0.2),
             older_clients_percent: [0, 30, 100][rng.index(3)],
             pause_count: 0,
+            pools_follow_demand: false,
         }
     }
 }
