@@ -12,9 +12,12 @@ use shared::{
     wire::Estimate,
 };
 
-use crate::state::{
-    fleet::{RunnerId, ServerId},
-    job::Retirement,
+use crate::{
+    state::{
+        fleet::{RunnerId, ServerId},
+        job::Retirement,
+    },
+    worth_waiting::NotWorthIt,
 };
 
 /// One step of a job.
@@ -106,7 +109,7 @@ pub enum WithdrawnBy {
     Ticket,
     ApiToken,
     /// The limits that its client stated: it was no longer worth waiting for.
-    WaitLimits,
+    WaitLimits(NotWorthIt),
 }
 
 impl WithdrawnBy {
@@ -115,7 +118,7 @@ impl WithdrawnBy {
         match self {
             Self::Ticket => "ticket",
             Self::ApiToken => "api_token",
-            Self::WaitLimits => "wait_limits",
+            Self::WaitLimits(_) => "wait_limits",
         }
     }
 }

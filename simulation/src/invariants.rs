@@ -75,6 +75,8 @@ struct Contact {
 /// The client that a check is about.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientFacts<'a> {
+    /// Whether it has stated how long it is willing to wait.
+    pub has_limits: bool,
     pub index: usize,
     pub unique_id: &'a UniqueId,
     /// The queue that it sends its requests to.
@@ -402,6 +404,10 @@ impl Invariants {
     ) {
         let unique_id = client.unique_id;
         match (request, refusal) {
+            // A client that stated how long it waits is advised not to wait; one that did not, never is.
+            (Request::Enqueue(_), Refusal::WaitTooLong(_))
+            | (Request::Take(..), Refusal::NoLongerWorthIt(_))
+                if client.has_limits => {}
             (Request::Take(..), Refusal::UnknownJob) if client.is_waiting => {
                 let contact = self.contacts.get(&(client.index, client.queue));
                 let silence = contact.map_or(Duration::ZERO, |contact| contact.longest_silence);

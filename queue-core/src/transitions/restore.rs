@@ -5,7 +5,7 @@ use shared::clock::Timestamp;
 use super::enqueue;
 use crate::{
     effect::Refusal,
-    event::{Assignment, JobStep},
+    event::{Assignment, JobStep, WithdrawnBy},
     state::{
         State,
         job::{GrantEnd, Retirement, TicketContent},
@@ -25,6 +25,10 @@ pub fn restore_from_ticket(
     match state.jobs.retirement(&position) {
         // Its runners went unused and its client still polls, so the answer was lost.
         None | Some(Retirement::Ended(GrantEnd::Expired)) => {}
+        // A repeated take: the first answer may have been lost.
+        Some(Retirement::Withdrawn(WithdrawnBy::WaitLimits(reason))) => {
+            return Err(Refusal::NoLongerWorthIt(reason));
+        }
         Some(_) => return Err(Refusal::UnknownJob),
     }
     if state.jobs.get(&position.unique_id).is_some() {

@@ -140,7 +140,7 @@ fn give_up_if_not_worth_it(
     let reason = waiting.and_then(|waiting| not_worth_it(state, now, &ticket, &waiting.prospect));
     let Some(reason) = reason else { return false };
     let calls = state.held_calls.remove_all(unique_id);
-    let withdrawn = Retirement::Withdrawn(WithdrawnBy::WaitLimits);
+    let withdrawn = Retirement::Withdrawn(WithdrawnBy::WaitLimits(reason));
     give_up(state, now, unique_id, withdrawn);
     for call in calls.into_iter().chain([call]) {
         state.refuse(call, Refusal::NoLongerWorthIt(reason));

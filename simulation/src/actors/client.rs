@@ -9,7 +9,7 @@ use shared::{
     clock::Timestamp,
     job_spec::JobSpec,
     values::{Count, RunId},
-    wait_limits::WaitLimits,
+    wait_limits::{LimitSeconds, WaitLimits},
     wire::TakenRunner,
 };
 
@@ -21,7 +21,8 @@ use crate::{
     invariants::ClientFacts,
     messages::{ExchangeResult, Node, Reply, Request},
     network::Sender,
-    scenario::repo_of,
+    rng::Rng,
+    scenario::{Scenario, WAIT_LIMITS, repo_of},
 };
 
 /// How long a client waits for a reply that is not held.
@@ -112,7 +113,7 @@ impl Client {
             },
             is_array: true,
             labels_from_response: !is_older,
-            limits: WaitLimits::default(),
+            limits: limits(scenario, index),
         };
         let client = Self {
             index,
@@ -262,6 +263,7 @@ impl Client {
         let facts = ClientFacts {
             index: self.index,
             unique_id: &self.request.spec.unique_id,
+            has_limits: self.request.limits != WaitLimits::default(),
             queue: self.queue,
             is_waiting: matches!(self.phase, Phase::Waiting(_)),
         };
@@ -279,5 +281,28 @@ impl Client {
             _ => invariants.observe_end_of_wait(&self.request.spec.unique_id),
         }
         self.phase = phase;
+    }
+}
+
+/// How long a client is willing to wait: in total, or compared with a hosted runner. From a random stream of its
+/// own, so that runs without limits stay comparable.
+fn limits(scenario: &Scenario, index: usize) -> WaitLimits {
+    let mut rng = Rng::from_seed(scenario.seed ^ WAIT_LIMITS ^ ((index as u64 + 1) << 32));
+    if rng.number(0, 99) >= scenario.habits.limited_clients_percent {
+        return WaitLimits::default();
+    }
+    let seconds = |most, rng: &mut Rng| Some(LimitSeconds::nearest(rng.number(1, most)));
+    if rng.chance(0.5) {
+        let max_wait = seconds(600, &mut rng);
+        return WaitLimits {
+            max_wait,
+            ..WaitLimits::default()
+        };
+    }
+    WaitLimits {
+        max_wait: None,
+        // Without it, the time follows from what the queue has learnt.
+        hosted_duration: rng.chance(0.5).then(|| seconds(300, &mut rng)).flatten(),
+        slowdown: "1.5".parse().ok(),
     }
 }

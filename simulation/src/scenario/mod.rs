@@ -21,6 +21,8 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(45 * 60);
 
 /// Distinguishes the random stream of pauses from the others of a seed.
 pub const PAUSES: u64 = 0x9a05_e5e5;
+/// Distinguishes the random stream of how long clients wait from the others of a seed.
+pub const WAIT_LIMITS: u64 = 0x0011_3175;
 
 /// Distinguishes the random stream of pools that follow demand from the others of a seed.
 const DEMAND: u64 = 0xde3a_4d00;
@@ -58,6 +60,8 @@ pub struct Habits {
     pub labels_on_take: bool,
     /// The share of clients, in percent, that do not read the label of their runners from the response.
     pub older_clients_percent: u64,
+    /// The share of clients, in percent, that state how long they are willing to wait.
+    pub limited_clients_percent: u64,
     /// How often an operator pauses a profile at a queue, and resumes it later.
     pub pause_count: u64,
     /// Whether the targets of all servers follow what jobs wait for.
@@ -149,6 +153,10 @@ impl Scenario {
             habits.pause_count = pauses.number(1, 8);
         }
         habits.pools_follow_demand = Rng::from_seed(seed ^ DEMAND).chance(0.4);
+        let mut limits = Rng::from_seed(seed ^ WAIT_LIMITS);
+        if limits.chance(0.3) {
+            habits.limited_clients_percent = limits.number(10, 100);
+        }
         Self {
             habits,
             seed,
@@ -255,6 +263,7 @@ impl Habits {
             has_webhooks: rng.chance(0.5),
             labels_on_take: rng.chance(0.2),
             older_clients_percent: [0, 30, 100][rng.index(3)],
+            limited_clients_percent: 0,
             pause_count: 0,
             pools_follow_demand: false,
         }
