@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// For how long after its next attempt would have been due it counts that a runner could not be destroyed, although
-/// it need not be destroyed any more.
+/// For how long after the next attempt would have been due it counts that a runner could not be destroyed, or
+/// created, although no attempt is needed any more.
 const FAILURES_KEPT: Duration = Duration::from_secs(600);
 
 impl Monitor {
@@ -36,6 +36,7 @@ impl Monitor {
         mut entropy: impl FnMut() -> Entropy,
     ) -> Vec<Effect> {
         self.forget_failures_to_destroy_kept_runners(now);
+        self.forget_failures_to_create_unneeded_runners(now);
         self.action_log.shortfalls = plan.shortfalls.iter().map(ToString::to_string).collect();
         let begin = |step: Step| {
             self.action_log.record(now, step.to_string());
@@ -65,6 +66,21 @@ impl Monitor {
                 record.destroy_failures.reset();
             }
         }
+    }
+
+    /// What could not be created and is not needed any more is not wrong: its target was lowered, or a runner that
+    /// was reserved is idle again in its place. A needed one is created, or starts, as soon as an attempt is due.
+    fn forget_failures_to_create_unneeded_runners(&mut self, now: Timestamp) {
+        if self.creation_failures.is_empty() {
+            return;
+        }
+        let counts = self.counts();
+        self.creation_failures.retain(|profile_key, known| {
+            let is_needed = counts
+                .get(profile_key)
+                .is_some_and(|it| it.started_or_crashed > 0 || it.wanted > 0);
+            is_needed || now < known.failures.retry_at() + FAILURES_KEPT
+        });
     }
 
     fn begin_creation(

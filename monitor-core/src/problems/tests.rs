@@ -61,6 +61,28 @@ fn a_runner_that_could_not_be_destroyed_and_is_wanted_again_is_no_problem() {
 }
 
 #[test]
+fn a_runner_that_could_not_be_created_and_is_not_needed_any_more_is_no_problem() {
+    let mut pool = TestPool::empty_with_target(1);
+    pool.poll();
+    for id in [0, 1] {
+        assert_eq!(pool.begin().len(), 1);
+        let now = pool.now;
+        let refused = Failure::from("register it: refused");
+        pool.monitor
+            .handle_not_registered(RunnerId(id), refused, now);
+        for effect in pool.begin() {
+            pool.perform(effect);
+        }
+        pool.advance(Duration::from_secs(3600));
+        pool.poll();
+    }
+    assert_eq!(problems(&pool).len(), 1);
+    pool.profile_mut("linux").target_count = 0;
+    assert_eq!(pool.begin().len(), 0);
+    assert_eq!(problems(&pool), []);
+}
+
+#[test]
 fn what_fails_only_because_github_cannot_be_accessed_is_no_problem_beside_that() {
     let mut pool = TestPool::empty_with_target(1);
     let outage = || Failure {
