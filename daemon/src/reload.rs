@@ -34,7 +34,7 @@ const PRESENT: &str = "{present}";
 const SUBJECT: &str = "settings";
 
 /// Which settings a daemon applies without a restart. In the names `*` stands for any text without a dot, and
-/// [`PRESENT`] for the name of a table that there was at the start and is still: a profile that is added or removed needs
+/// `{present}` for the name of a table that there was at the start and is still: a profile that is added or removed needs
 /// a restart.
 #[derive(Clone, Copy, Debug)]
 pub struct Reloadable {
