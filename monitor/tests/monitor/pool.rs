@@ -312,14 +312,19 @@ async fn a_target_is_in_force_after_a_reload_and_a_mistake_changes_nothing() {
     until_problem(true).await;
 
     // A profile that is added, and what only a queue uses.
-    let more = "\n[profiles.macos]\ngithub_runner_label = 'm'\ntarget_count = 1\n[queue]\nservers = ['http://ci1']\n";
+    let more = "\n[profiles.macos]\ngithub_runner_label = 'm'\ntarget_count = 1\nrequires_normal_memory = '1G'\n[queue]\nservers = ['http://ci1']\n";
     host.settings(2, "queue_member = true");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text + more).unwrap();
     let reloaded: Value = monitor.call(Method::POST, "reload").await.json().unwrap();
     let expected = json!({
         "applied": ["profiles.linux.target_count"],
-        "needs_restart": ["profiles.macos.github_runner_label", "profiles.macos.target_count", "queue_member"],
+        "needs_restart": [
+            "profiles.macos.github_runner_label",
+            "profiles.macos.requires_normal_memory",
+            "profiles.macos.target_count",
+            "queue_member",
+        ],
     });
     assert_eq!(reloaded, expected);
     monitor.until_idle(2).await;
