@@ -23,7 +23,7 @@ use crate::{
         State,
         fleet::{Fleet, ServerId},
         job::Job,
-        repo_use::repo_use,
+        repo_use::{LazyRepoUse, repo_use},
     },
     transitions, view,
     view::{JobView, View},
@@ -129,7 +129,7 @@ impl Queue {
         self.state.jobs.iter()
     }
 
-    /// What a server is told of the jobs that wait: for each profile how many of its runners, besides those in
+    /// The demand that is stated to a server: for each profile how many of its runners, besides those in
     /// use, could have a job at once. `None` if its targets do not follow demand.
     pub fn demand(&self, now: Timestamp, server: ServerId) -> Option<Demand> {
         demand::demand(&self.state, now, server)
@@ -180,7 +180,9 @@ impl Queue {
 
     /// Why a job waits.
     pub fn wait_reason(&self, now: Timestamp, job: &Job) -> WaitReason {
-        wait_reason::wait_reason(&self.state, now, job)
+        let profile_key = &job.request().spec.profile_key;
+        let repo_use = LazyRepoUse::new(&self.state, now, profile_key);
+        wait_reason::wait_reason(&self.state, now, job, &repo_use)
     }
 
     /// What is wrong, for the operator. Its cost grows with the number of servers.

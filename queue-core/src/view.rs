@@ -18,6 +18,7 @@ use crate::{
         fleet::{Health, ProfileReport, ServerId},
         job::Job,
         profile_queues::ProfileQueue,
+        repo_use::LazyRepoUse,
     },
     wait_reason::{explanation, wait_reason, why_missing},
 };
@@ -216,7 +217,10 @@ pub(crate) fn status(
         ahead,
         estimate,
         no_estimate_because,
-        why: explanation(state, now, job),
+        why: {
+            let repo_use = LazyRepoUse::new(state, now, &spec.profile_key);
+            explanation(state, now, job, &repo_use)
+        },
     }
 }
 
@@ -249,10 +253,13 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
     let servers = state.fleet.servers_with(&profile_key, now);
     let missing = servers.map(|(server, _)| state.fleet.missing(server, &profile_key, now));
     let jobs = {
-        let prospect_of = prospects(state, now, &profile_key);
-        let jobs = jobs.enumerate();
-        jobs.map(|(index, job)| job_view(state, now, job, prospect_of(job), index == 0))
-            .collect()
+        let repo_use = LazyRepoUse::new(state, now, &profile_key);
+        let prospect_of = prospects(state, now, &profile_key, &repo_use);
+        let view = |(index, job)| {
+            let why = why(state, now, job, index == 0, &repo_use);
+            job_view(state, now, job, prospect_of(job), why)
+        };
+        jobs.enumerate().map(view).collect()
     };
     let in_use =
         |number: fn(&ProfileReport) -> usize| state.fleet.sum_of_fresh(&profile_key, now, number);
@@ -270,21 +277,23 @@ fn profile_view(state: &State, now: Timestamp, profile_key: ProfileKey) -> Profi
     }
 }
 
-/// What is shown of a waiting job. That of the first one names what it waits for, which is the same for those
-/// behind it.
-fn job_view(
+/// Why a job waits. That of the first one names what it waits for, which is the same for those behind it.
+fn why(
     state: &State,
     now: Timestamp,
     job: &Job,
-    prospect: Prospect,
     is_first: bool,
-) -> JobView {
+    repo_use: &LazyRepoUse<'_>,
+) -> String {
+    match is_first {
+        true => explanation(state, now, job, repo_use),
+        false => wait_reason(state, now, job, repo_use).to_string(),
+    }
+}
+
+/// What is shown of a waiting job.
+fn job_view(state: &State, now: Timestamp, job: &Job, prospect: Prospect, why: String) -> JobView {
     let spec = &job.request().spec;
-    let why = if is_first {
-        explanation(state, now, job)
-    } else {
-        wait_reason(state, now, job).to_string()
-    };
     let (estimate, no_estimate_because) = shown(prospect);
     JobView {
         public_id: spec.unique_id.public_id(),
@@ -314,9 +323,11 @@ pub(crate) fn job_views<'a>(
     let queued = jobs.filter(|job| job.is_queued());
     let view = |job: &Job| {
         let ahead = state.profile_queues.ahead_of(&job.ticket);
-        let prospect = prospects(state, now, &job.request().spec.profile_key)(job);
-        let view = job_view(state, now, job, prospect, ahead == 0);
         let profile_key = job.request().spec.profile_key.clone();
+        let repo_use = LazyRepoUse::new(state, now, &profile_key);
+        let prospect = prospects(state, now, &profile_key, &repo_use)(job);
+        let why = why(state, now, job, ahead == 0, &repo_use);
+        let view = job_view(state, now, job, prospect, why);
         (ahead as u64 + 1, profile_key, view)
     };
     queued.map(view).collect()

@@ -16,7 +16,7 @@ use crate::state::{
     State,
     fleet::{Health, ProfileReport, ServerFailure, ServerId},
     job::{Job, JobState},
-    repo_use::repo_use,
+    repo_use::LazyRepoUse,
 };
 
 /// How many jobs before a job are looked at to find the one that is next.
@@ -100,18 +100,28 @@ impl fmt::Display for WaitReason {
 }
 
 /// Why a job waits.
-pub(crate) fn wait_reason(state: &State, now: Timestamp, job: &Job) -> WaitReason {
-    match state.profile_queues.ahead_of(&job.ticket) {
-        ahead if ahead > 0 && job.is_waiting() => match wait_reason_if_next(state, now, job) {
-            WaitReason::NoneIdle | WaitReason::Gathering { .. } => WaitReason::Behind(ahead),
-            reason => reason,
-        },
-        _ => wait_reason_if_next(state, now, job),
+pub(crate) fn wait_reason(
+    state: &State,
+    now: Timestamp,
+    job: &Job,
+    repo_use: &LazyRepoUse<'_>,
+) -> WaitReason {
+    let reason = wait_reason_if_next(state, now, job, repo_use);
+    match (state.profile_queues.ahead_of(&job.ticket), reason) {
+        (ahead, WaitReason::NoneIdle | WaitReason::Gathering { .. }) if ahead > 0 => {
+            WaitReason::Behind(ahead)
+        }
+        (_, reason) => reason,
     }
 }
 
 /// Why a job would wait if no other were before it.
-fn wait_reason_if_next(state: &State, now: Timestamp, job: &Job) -> WaitReason {
+fn wait_reason_if_next(
+    state: &State,
+    now: Timestamp,
+    job: &Job,
+    repo_use: &LazyRepoUse<'_>,
+) -> WaitReason {
     match job.state {
         JobState::Reserved(_) | JobState::Delivered { .. } => return WaitReason::HasRunners,
         JobState::Forwarding { .. } => return WaitReason::BeingForwarded,
@@ -128,7 +138,7 @@ fn wait_reason_if_next(state: &State, now: Timestamp, job: &Job) -> WaitReason {
     if let Some(reason) = obstacle(state, now, &spec.profile_key, needed) {
         return reason;
     }
-    if let Some(reason) = repository_limit(state, now, spec) {
+    if let Some(reason) = repository_limit(repo_use, spec) {
         return reason;
     }
     if needed == 1 {
@@ -139,8 +149,8 @@ fn wait_reason_if_next(state: &State, now: Timestamp, job: &Job) -> WaitReason {
 }
 
 /// Whether the repository of a job has as many runners as it may have.
-fn repository_limit(state: &State, now: Timestamp, spec: &JobSpec) -> Option<WaitReason> {
-    let repo_use = repo_use(state, now, &spec.profile_key)?;
+fn repository_limit(repo_use: &LazyRepoUse<'_>, spec: &JobSpec) -> Option<WaitReason> {
+    let repo_use = repo_use.get()?;
     let (repo, count) = (&spec.qualified_repo, spec.count);
     let is_reached = !repo_use.allows(repo, count);
     is_reached.then(|| WaitReason::RepositoryLimit {
@@ -170,8 +180,13 @@ pub(crate) fn obstacle(
 
 /// Why a job waits, in a sentence that names the cause: the servers whose runners are missing and why,
 /// what the others are used for, and which job is next.
-pub(crate) fn explanation(state: &State, now: Timestamp, job: &Job) -> String {
-    let reason = wait_reason(state, now, job);
+pub(crate) fn explanation(
+    state: &State,
+    now: Timestamp,
+    job: &Job,
+    repo_use: &LazyRepoUse<'_>,
+) -> String {
+    let reason = wait_reason(state, now, job, repo_use);
     let WaitReason::Behind(ahead) = reason else {
         return reason.to_string() + &causes(state, now, job, &reason);
     };
@@ -184,7 +199,7 @@ pub(crate) fn explanation(state: &State, now: Timestamp, job: &Job) -> String {
     // Jobs that no server can have enough runners for do not block others, nor do those that only their
     // repository keeps waiting.
     let next = before
-        .map(|job| (job, wait_reason_if_next(state, now, job)))
+        .map(|job| (job, wait_reason_if_next(state, now, job, repo_use)))
         .find(|(_, reason)| {
             !matches!(
                 reason,
@@ -199,7 +214,7 @@ pub(crate) fn explanation(state: &State, now: Timestamp, job: &Job) -> String {
             format!("{behind}, of which {run} is next; {clause}{causes}")
         }
         None if ahead <= JOBS_REVIEWED_MAX => {
-            let reason = wait_reason_if_next(state, now, job);
+            let reason = wait_reason_if_next(state, now, job, repo_use);
             reason.to_string() + &causes(state, now, job, &reason)
         }
         None => reason.to_string(),

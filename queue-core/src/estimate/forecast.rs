@@ -14,7 +14,7 @@ use crate::{
         State,
         job::Job,
         profile_queues::{ProfileQueue, QueuePosition},
-        repo_use::{RepoUse, may_have, repo_use},
+        repo_use::{LazyRepoUse, RepoUse, may_have, repo_use},
     },
     wait_reason::{first_delay, obstacle},
 };
@@ -125,6 +125,7 @@ pub fn prospects(
     state: &State,
     now: Timestamp,
     profile_key: &ProfileKey,
+    repo_use: &LazyRepoUse<'_>,
 ) -> impl Fn(&Job) -> Prospect {
     let last = state.estimates.by_profile.get(profile_key);
     let queue = state.profile_queues.get(profile_key);
@@ -136,18 +137,20 @@ pub fn prospects(
         .map(|queue| Forecast::make(state, queue, now, profile_key));
     move |job| {
         let forecast = own.as_ref().or(last);
-        prospect(state, now, job, forecast)
+        prospect(state, now, job, forecast, repo_use)
     }
 }
 
 /// The prospect of one job after `refresh`.
 pub fn prospect_of(state: &State, now: Timestamp, job: &Job) -> Prospect {
     let profile_key = &job.request().spec.profile_key;
-    prospect(state, now, job, state.estimates.by_profile.get(profile_key))
+    let forecast = state.estimates.by_profile.get(profile_key);
+    let repo_use = LazyRepoUse::new(state, now, profile_key);
+    prospect(state, now, job, forecast, &repo_use)
 }
 
 /// Whether the runners of a job are idle and it is the next one to get some.
-pub fn is_next(state: &State, now: Timestamp, job: &Job) -> bool {
+pub fn is_next(state: &State, now: Timestamp, job: &Job, repo_use: &LazyRepoUse<'_>) -> bool {
     let spec = &job.request().spec;
     state.fleet.available_count(&spec.profile_key, now) >= spec.count.get()
         && state
@@ -155,13 +158,18 @@ pub fn is_next(state: &State, now: Timestamp, job: &Job) -> bool {
             .get(&spec.profile_key)
             .and_then(|queue| {
                 let reach = state.fleet.reach(&spec.profile_key, now);
-                let repo_use = repo_use(state, now, &spec.profile_key);
-                queue.next_waiting(None, reach, may_have(repo_use.as_ref()))
+                queue.next_waiting(None, reach, may_have(repo_use.get()))
             })
             .is_some_and(|(next, _)| next == job.ticket().position())
 }
 
-fn prospect(state: &State, now: Timestamp, job: &Job, forecast: Option<&Forecast>) -> Prospect {
+fn prospect(
+    state: &State,
+    now: Timestamp,
+    job: &Job,
+    forecast: Option<&Forecast>,
+    repo_use: &LazyRepoUse<'_>,
+) -> Prospect {
     let spec = &job.request().spec;
     let assigned_after = |seconds| {
         Ok(Estimate {
@@ -178,7 +186,7 @@ fn prospect(state: &State, now: Timestamp, job: &Job, forecast: Option<&Forecast
     if state.fleet.reach(&spec.profile_key, now) < spec.count.get() {
         return Err(NoEstimate::NotMadeYet);
     }
-    if is_next(state, now, job) {
+    if is_next(state, now, job, repo_use) {
         return assigned_after(state.dispatching_from().since(now).as_secs());
     }
     let queue = state.profile_queues.get(&spec.profile_key);

@@ -33,6 +33,7 @@ use self::{
     pauses::Pauses,
     pending_releases::PendingReleases,
     profile_queues::ProfileQueues,
+    repo_use::LazyRepoUse,
     timers::{Timer, Timers},
 };
 use crate::{
@@ -172,7 +173,8 @@ impl State {
     ) -> Option<WaitingAnswer> {
         let job = self.jobs.get(unique_id).filter(|job| job.is_queued())?;
         let profile_key = job.request().spec.profile_key.clone();
-        if !estimate::is_next(self, now, job) {
+        let repo_use = LazyRepoUse::new(self, now, &profile_key);
+        if !estimate::is_next(self, now, job, &repo_use) {
             estimate::refresh(self, now, &profile_key);
         }
         let job = self.jobs.get(unique_id)?;

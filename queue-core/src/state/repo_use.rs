@@ -1,6 +1,9 @@
 //! How many runners of a profile each repository has, if there is a limit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use shared::{
     clock::Timestamp,
@@ -32,6 +35,32 @@ impl RepoUse {
     /// Adds runners that a job is about to get.
     pub fn add(&mut self, repo: &QualifiedRepo, count: Count) {
         *self.used.entry(repo.clone()).or_default() += count.get();
+    }
+}
+
+/// What the repositories use of a profile, counted once, when it is first needed: that looks at every runner.
+pub struct LazyRepoUse<'a> {
+    state: &'a State,
+    now: Timestamp,
+    profile_key: &'a ProfileKey,
+    counted: OnceCell<Option<RepoUse>>,
+}
+
+impl<'a> LazyRepoUse<'a> {
+    /// Counts nothing yet.
+    pub fn new(state: &'a State, now: Timestamp, profile_key: &'a ProfileKey) -> Self {
+        Self {
+            state,
+            now,
+            profile_key,
+            counted: OnceCell::new(),
+        }
+    }
+
+    /// `None` if there is no limit.
+    pub fn get(&self) -> Option<&RepoUse> {
+        let count = || repo_use(self.state, self.now, self.profile_key);
+        self.counted.get_or_init(count).as_ref()
     }
 }
 
