@@ -12,6 +12,9 @@ use daemon::{
 };
 use libfuzzer_sys::fuzz_target;
 use shared::{
+    demand::Demand,
+    operator::Author,
+    policy::{Fact, Pattern},
     sha256::Sha256,
     values::{Count, FencingToken, InvalidValue, ProfileKey, QualifiedRepo, RunId, UniqueId},
 };
@@ -36,6 +39,15 @@ fuzz_target!(|text: &str| {
     assert_round_trip::<Count>(text);
     assert_round_trip::<FencingToken>(text);
     assert_round_trip::<Sha256>(text);
+    if let Ok(demand) = text.parse::<Demand>() {
+        assert_eq!(demand.to_string().parse::<Demand>().as_ref(), Ok(&demand));
+    }
+    if let Ok(fact) = text.parse::<Fact>() {
+        let _ = fact.file_name();
+        // A pattern matches itself: each `*` stands for the `*`.
+        assert!(text.parse::<Pattern>().is_ok_and(|it| it.matches(fact.as_str())));
+    }
+    let _ = text.parse::<Author>();
     let request = TestRequest::default();
     let request = match actix_web::http::header::HeaderValue::from_str(text) {
         Ok(value) => request
