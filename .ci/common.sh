@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Shared by .ci/run and .ci/nightly: timed steps, and installing what is missing. Sourced, never executed.
+# Shared by .ci/run and .ci/nightly: timed steps, a command beside them, and
+# installing what is missing. Sourced, never executed.
 
 # Steps that have ended, one per line: seconds and name.
 STEP_TIMES=()

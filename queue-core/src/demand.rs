@@ -1,4 +1,4 @@
-//! What each server is told of the jobs that wait: how many of its runners, besides those in use, could have a job
+//! The demand that is stated to each server: how many of its runners, besides those in use, could have a job
 //! at once.
 //!
 //! The jobs of a profile are shared out among the servers whose targets follow demand: first to what is idle or

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `queue` | the machine: one input, its transition, due timers, one scheduling pass |
 //! | `input`, `effect` | everything that can happen, and everything that can be wanted |
-//! | `demand` | what each server is told of the jobs that wait |
+//! | `demand` | the demand that is stated to each server |
 //! | `estimate` | how long jobs must still wait |
 //! | `event` | what happens to jobs, for their history |
 //! | `measurement` | what these steps add to the metrics |

@@ -209,7 +209,7 @@ pub struct Unreachable;
 
 impl MonitorClient {
     /// Requests the dashboard. With an `etag`, the monitor holds its response until the dashboard
-    /// has another version, for [`HOLD`] at most. `demand` is what it is told of the jobs that wait.
+    /// has another version, for [`HOLD`] at most. `demand` is stated to it.
     ///
     /// # Errors
     /// When there is no response in time, or one that is no dashboard by its status.

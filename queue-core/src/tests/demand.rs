@@ -1,4 +1,4 @@
-//! What servers are told of the jobs that wait, and jobs of profiles whose runners are made on demand.
+//! The demand that is stated to servers, and jobs of profiles whose runners are made on demand.
 
 use super::harness::{ReportBuilder, TestQueue, linux};
 use crate::{NoEstimate, Refusal, queue::Queue};
@@ -8,8 +8,8 @@ fn elastic(target: usize, max: usize, idle: &[u64]) -> ReportBuilder {
     linux(target, idle).with_linux(|profile| profile.max = Some(max))
 }
 
-/// What each server is told of `linux`; none if it is told nothing.
-fn told(queue: &TestQueue, servers: &[&str]) -> Vec<Option<usize>> {
+/// The demand for `linux` that is stated to each server; none if nothing is stated.
+fn stated(queue: &TestQueue, servers: &[&str]) -> Vec<Option<usize>> {
     let demand_of = |name: &&str| {
         let demand = queue.core.demand(queue.now, queue.server(name))?;
         Some(demand.counts.get("linux").copied().unwrap_or(0))
@@ -25,7 +25,7 @@ fn servers_share_what_waits_by_how_many_runners_each_could_still_have() {
     queue.report("c", elastic(2, 2, &[]));
     queue.report("d", linux(2, &[]));
     let servers = ["a", "b", "c", "d"];
-    assert_eq!(told(&queue, &servers), [Some(0), Some(0), Some(0), None]);
+    assert_eq!(stated(&queue, &servers), [Some(0), Some(0), Some(0), None]);
     for (jobs, expected) in [
         (1, [0, 1]),
         (2, [1, 1]),
@@ -38,7 +38,7 @@ fn servers_share_what_waits_by_how_many_runners_each_could_still_have() {
             queue.enqueue(&job, "linux", 1);
         }
         let [a, b] = expected.map(Some);
-        assert_eq!(told(&queue, &servers), [a, b, Some(0), None], "{jobs}");
+        assert_eq!(stated(&queue, &servers), [a, b, Some(0), None], "{jobs}");
     }
 }
 
@@ -53,7 +53,7 @@ fn what_is_idle_or_starts_is_used_first() {
     for job in ["one", "two", "three", "four"] {
         queue.enqueue(job, "linux", 1);
     }
-    assert_eq!(told(&queue, &["a", "b"]), [Some(3), Some(1)]);
+    assert_eq!(stated(&queue, &["a", "b"]), [Some(3), Some(1)]);
     // Those that something delays do not count.
     let delayed = elastic(3, 6, &[]).with_linux(|linux| {
         linux.starting = 2;
@@ -63,7 +63,7 @@ fn what_is_idle_or_starts_is_used_first() {
         });
     });
     queue.report("a", delayed);
-    assert_eq!(told(&queue, &["a", "b"]), [Some(2), Some(2)]);
+    assert_eq!(stated(&queue, &["a", "b"]), [Some(2), Some(2)]);
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn paused_profiles_and_jobs_that_no_server_could_serve_are_no_demand() {
     let mut queue = TestQueue::with(&["a"]);
     queue.report("a", elastic(1, 2, &[]));
     queue.enqueue("small", "linux", 2);
-    assert_eq!(told(&queue, &["a"]), [Some(1)]);
+    assert_eq!(stated(&queue, &["a"]), [Some(1)]);
     queue.report("a", elastic(1, 1, &[]));
-    assert_eq!(told(&queue, &["a"]), [Some(0)]);
+    assert_eq!(stated(&queue, &["a"]), [Some(0)]);
     queue.report("a", elastic(1, 3, &[]));
-    assert_eq!(told(&queue, &["a"]), [Some(2)]);
+    assert_eq!(stated(&queue, &["a"]), [Some(2)]);
     let pauses = [(
         "linux".parse().unwrap(),
         shared::operator::Intervention::order(None, Default::default(), queue.now),
@@ -85,7 +85,7 @@ fn paused_profiles_and_jobs_that_no_server_could_serve_are_no_demand() {
         Queue::new(super::harness::config(), &[], 1, queue.now),
     );
     queue.core = core.with_pauses(pauses);
-    assert_eq!(told(&queue, &["a"]), [Some(0)]);
+    assert_eq!(stated(&queue, &["a"]), [Some(0)]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_job_whose_runners_are_made_on_demand_is_accepted_and_waits_for_them() {
     let mut queue = TestQueue::with(&["a"]);
     queue.report("a", elastic(0, 2, &[]));
     let ticket = queue.enqueue("rare", "linux", 2);
-    assert_eq!(told(&queue, &["a"]), [Some(2)]);
+    assert_eq!(stated(&queue, &["a"]), [Some(2)]);
     let waiting = queue.assert_waiting(&ticket);
     assert_eq!(waiting.prospect, Err(NoEstimate::NotMadeYet));
     queue.advance(20);
