@@ -2,55 +2,24 @@
 
 use std::process::Stdio;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use crate::support::{Clients, daemon, free_ports, get, start_emulator, url, wait_until};
+use crate::support::{
+    Clients, daemon, free_ports, get, profile, settings_with, start_emulator, url, wait_until,
+};
 
 /// A server with room for three runners: one of `linux`, two of `windows`, and none of `rare`, which may all use
 /// the room of the others.
 const PROFILES: [(&str, usize, usize); 3] = [("linux", 1, 3), ("windows", 2, 2), ("rare", 0, 1)];
 
 fn settings(github: &str, monitor_port: u16, queue_port: u16) -> String {
-    let monitor_url = url(monitor_port);
-    let agent = env!("CARGO_BIN_EXE_ci-runners-dev");
-    let command = json!([agent, "agent", "--give-up-after", "2s"]);
     let profiles = PROFILES.map(|(key, target, max)| {
-        format!(
-            r#"
-            [profiles.{key}]
-            github_runner_label = "self-hosted-image:{key}"
-            target_count = {target}
-            min_count = 0
-            max_count = {max}
-            requires_normal_memory = "1G"
-            [profiles.{key}.guest]
-            driver = "command"
-            command = {command}
-            "#
-        )
+        let counts = format!("target_count = {target}\nmin_count = 0\nmax_count = {max}");
+        profile(key, &counts)
     });
-    format!(
-        r#"
-        listen_on = ["127.0.0.1"]
-        port = {monitor_port}
-        external_base_url = "{monitor_url}/"
-        github_api_url = "{github}"
-        github_api_scope = "/orgs/delan"
-        github_api_suffix = "host"
-        allowed_qualified_repo_prefix = "delan/"
-        api_cache_timeout = 1
-        monitor_poll_interval = "200ms"
-        available_normal_memory = "3G"
-        {profiles}
-        [queue]
-        servers = ["{monitor_url}"]
-        port = {queue_port}
-        settle = 1
-        "#,
-        profiles = profiles.concat()
-    )
+    settings_with(github, monitor_port, queue_port, 3, &profiles.concat())
 }
 
 fn spawn(folder: &TempDir, name: &str, settings: &str) -> Child {

@@ -19,10 +19,37 @@ pub fn settings_of_both(
     queue_port: u16,
     target_count: usize,
 ) -> String {
-    let monitor_url = url(monitor_port);
+    let linux = profile("linux", &format!("target_count = {target_count}"));
+    settings_with(github, monitor_port, queue_port, target_count, &linux)
+}
+
+/// A profile whose runners need 1 GB each, with these further settings.
+pub fn profile(key: &str, settings: &str) -> String {
     let agent = env!("CARGO_BIN_EXE_ci-runners-dev");
     // How long an agent survives the emulator.
     let command = json!([agent, "agent", "--give-up-after", "2s"]);
+    format!(
+        r#"
+        [profiles.{key}]
+        github_runner_label = "self-hosted-image:{key}"
+        requires_normal_memory = "1G"
+        {settings}
+        [profiles.{key}.guest]
+        driver = "command"
+        command = {command}
+        "#
+    )
+}
+
+/// A settings file for both daemons, with room for so many runners of 1 GB.
+pub fn settings_with(
+    github: &str,
+    monitor_port: u16,
+    queue_port: u16,
+    room: usize,
+    profiles: &str,
+) -> String {
+    let monitor_url = url(monitor_port);
     format!(
         r#"
         listen_on = ["127.0.0.1"]
@@ -34,14 +61,8 @@ pub fn settings_of_both(
         allowed_qualified_repo_prefix = "delan/"
         api_cache_timeout = 1
         monitor_poll_interval = "200ms"
-        available_normal_memory = "{target_count}G"
-        [profiles.linux]
-        github_runner_label = "self-hosted-image:linux"
-        target_count = {target_count}
-        requires_normal_memory = "1G"
-        [profiles.linux.guest]
-        driver = "command"
-        command = {command}
+        available_normal_memory = "{room}G"
+        {profiles}
         [queue]
         servers = ["{monitor_url}"]
         port = {queue_port}

@@ -16,7 +16,9 @@ pub use cli::testing::{
     wait_until, waiting_jobs,
 };
 pub use clients::{ClientResult, Clients};
-pub use daemons::{daemon, get, get_authorised, queue_workflow_job, settings_of_both, url};
+pub use daemons::{
+    daemon, get, get_authorised, profile, queue_workflow_job, settings_of_both, settings_with, url,
+};
 pub use fleet::{Fleet, Pool};
 pub use processes::{executable, processes_in};
 
