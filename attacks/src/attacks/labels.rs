@@ -36,6 +36,7 @@ const PATHS: &[&str] = &[
     "/policy/override",
     "/profile/linux/screenshot.png",
     "/profile/linux/console.log",
+    "/runner/0/console.log",
     "/profile/linux/take?unique_id=job-of-another&qualified_repo=delan/servo&run_id=7",
     "/take/job-of-another",
     "/select-runner?unique_id=job-of-another&qualified_repo=delan/servo&run_id=7",
